@@ -1,0 +1,17 @@
+//! What this room reads from a forward pass. `model::Trace` implements it; tests use random maps.
+
+/// Attention maps of one pass, computed when looked at.
+pub trait AttentionSource: Sync {
+    fn n_layer(&self) -> usize;
+    fn n_head(&self) -> usize;
+    /// Number of tokens `T`.
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Writes the map of one head, row-major `[T, T]`: `out[t * T + i]` is what query `t` gives key `i`;
+    /// exactly 0 where `i > t` or the edge is hidden; rows sum to 1 (a skipped row is all zeros).
+    fn map(&self, layer: usize, head: usize, out: &mut [f32]);
+    /// Writes `‖W_O v_i‖` (L2, this head's slice of the output projection) for every key, `[T]`.
+    fn value_norms(&self, layer: usize, head: usize, out: &mut [f32]);
+}

@@ -1,0 +1,214 @@
+//! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
+
+use std::sync::Arc;
+
+use crate::attention::types::ScoreSettings;
+use crate::mask::types::{Decision, MaskSettings, Op};
+use crate::named::named;
+
+named! {
+    /// Which run the heatmap shows.
+    MapKind { Masked = "masked", Baseline = "baseline", Difference = "difference" }
+}
+
+/// Which attention map is looked at. `None` means the mean over that axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HeadChoice {
+    pub layer: Option<usize>,
+    pub head: Option<usize>,
+}
+
+/// What the explorer wants to see. The newest request replaces any older one that has not started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExploreRequest {
+    /// Grows with every request; results carry it back.
+    pub generation: u64,
+    pub text: Arc<str>,
+    pub mask: MaskSettings,
+    pub score: ScoreSettings,
+    pub map: MapKind,
+    pub heads: HeadChoice,
+    /// How many next-token candidates.
+    pub top: usize,
+    /// Whether the overview (all layers × heads, small) is on screen.
+    pub overview: bool,
+    /// Whether the effect panel wants all operations, not only the chosen one.
+    pub effects: bool,
+}
+
+/// Work that is not the latest-wins exploration.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Load another model: `demo`, a folder or a Hub id, with an optional `@revision`.
+    LoadModel { spec: String },
+    CancelLoad,
+    /// Re-roll the seed `count` times and report mean and spread of the effect.
+    Rerolls { generation: u64, count: usize },
+    /// True cost of hiding each token, against every score.
+    Honesty { generation: u64 },
+    /// Stop a running `Rerolls` or `Honesty`.
+    CancelBackground,
+    Shutdown,
+}
+
+/// One token as a person may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    pub id: u32,
+    /// Safe to print: whitespace, control characters and loose bytes made visible.
+    pub display: String,
+    /// The exact bytes.
+    pub bytes: Vec<u8>,
+    /// Byte range in the text it came from; empty for tokens that stand for no text.
+    pub span: (usize, usize),
+}
+
+/// A candidate for the next token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    pub id: u32,
+    pub display: String,
+    /// Probability, 0..1.
+    pub p: f32,
+}
+
+/// What one run says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Most probable next tokens after the last position, most probable first.
+    pub next: Vec<Candidate>,
+    /// `-ln p(x_i | x_<i)` in nats for every position of the *full* text; `None` for position 0 and dropped queries.
+    pub surprisal: Vec<Option<f32>>,
+    /// Mean surprisal, nats per token.
+    pub loss: Option<f32>,
+}
+
+/// What a run cost, in token·layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Rows computed, summed over layers.
+    pub computed: usize,
+    /// Rows taken from an earlier run.
+    pub reused: usize,
+    /// Rows that the operation removed (drop, evict, skip).
+    pub saved: usize,
+}
+
+/// The effect of one operation against the baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    pub op: Op,
+    pub prediction: Prediction,
+    /// KL(baseline ‖ masked) at the last position, nats.
+    pub kl: f32,
+    /// Mean change of log-probability (masked − baseline) at masked positions, nats per token.
+    pub delta_own: Option<f32>,
+    /// The same at every other surviving position.
+    pub delta_others: Option<f32>,
+    pub work: Work,
+}
+
+/// Mean and sample standard deviation over re-rolls.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spread {
+    pub mean: f64,
+    pub sd: f64,
+    pub n: usize,
+}
+
+/// One attention map in the coordinates of the full text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapFrame {
+    pub kind: MapKind,
+    pub heads: HeadChoice,
+    /// Number of tokens `T` of the full text.
+    pub len: usize,
+    /// Row-major `[T, T]`; future cells 0; rows and columns of dropped tokens are NaN.
+    pub values: Arc<[f32]>,
+}
+
+/// A thumbnail and its statistics for the overview.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadSummary {
+    pub layer: usize,
+    pub head: usize,
+    /// Max-pooled map, row-major `[side, side]`.
+    pub side: usize,
+    pub thumbnail: Vec<f32>,
+    /// Share of attention on position 0 by later queries.
+    pub sink: f32,
+    /// Mean row entropy in nats.
+    pub entropy: f32,
+    /// Mean attention to the previous token.
+    pub previous: f32,
+    /// Mean attention to the token after an earlier copy of the query token; `None` without repeats.
+    pub induction: Option<f32>,
+    /// Mean attention mass on masked keys.
+    pub mask_mass: f32,
+}
+
+/// What the screen shows of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// `demo`, the Hub id or the folder.
+    pub id: String,
+    pub n_layer: usize,
+    pub n_head: usize,
+    pub n_embd: usize,
+    pub n_positions: usize,
+    pub vocab_size: usize,
+    pub parameters: usize,
+    pub dtype: String,
+    pub device: String,
+    /// Whether the model has a trained `[MASK]` row.
+    pub has_mask_row: bool,
+    pub calibrated: bool,
+}
+
+/// Progress of a load or download.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadProgress {
+    pub id: String,
+    /// What is going on, e.g. `model.safetensors` or `reading weights`.
+    pub what: String,
+    pub done: u64,
+    /// Bytes in all, where known.
+    pub total: Option<u64>,
+    /// Bytes per second, smoothed.
+    pub rate: Option<f64>,
+}
+
+/// One row of the honesty meter: a score and how well it predicted the true cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HonestyRow {
+    pub score: String,
+    /// Spearman's ρ; `None` under three scored tokens or with no variance.
+    pub rho: Option<f64>,
+}
+
+/// Results and news, in the order they become known. Everything that answers a request carries its generation.
+#[derive(Clone, Debug)]
+pub enum Update {
+    Tokens { generation: u64, tokens: Arc<[Token]>, truncated: Option<usize> },
+    Baseline { generation: u64, prediction: Arc<Prediction>, work: Work },
+    /// Scores before scaling, one per position; `formula` is the score in force, in words and symbols.
+    Scored { generation: u64, scores: Arc<[Option<f64>]>, formula: String },
+    Decided { generation: u64, decision: Arc<Decision>, masked_text: String, note: Option<String> },
+    Masked { generation: u64, effect: Arc<Effect> },
+    /// Every operation side by side, same decision (only if asked for).
+    Effects { generation: u64, effects: Arc<[Effect]> },
+    Map { generation: u64, frame: MapFrame },
+    Overview { generation: u64, heads: Arc<[HeadSummary]> },
+    /// Everything asked for in this generation has been sent.
+    Done { generation: u64, forwards: usize, millis: f32 },
+    /// The request could not be answered.
+    Failed { generation: u64, message: String, hint: Option<String> },
+    /// A panic in the engine thread, caught; the engine goes on.
+    Crashed { message: String },
+    Rerolls { generation: u64, done: usize, of: usize, kl: Spread, loss: Spread, rate: Spread },
+    Honesty { generation: u64, done: usize, of: usize, costs: Arc<[Option<f32>]>, rows: Arc<[HonestyRow]> },
+    ModelLoading(LoadProgress),
+    ModelReady(ModelInfo),
+    /// The model in use stays.
+    ModelFailed { id: String, message: String, hint: Option<String> },
+}

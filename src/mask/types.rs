@@ -1,0 +1,224 @@
+//! The words of masking as plain data: settings in, one decision per position out.
+
+use std::ops::Range;
+
+use crate::named::named;
+
+named! {
+    /// Which end of the score is masked.
+    Polarity {
+        /// What is read most (the article; a regulariser).
+        High = "high",
+        /// What is read least (what saves compute).
+        Low = "low",
+        /// The score is ignored.
+        Random = "random",
+    }
+}
+named! {
+    /// How a score is brought to [0, 1].
+    Scale {
+        /// `(r − ½)/n` among the eligible positions.
+        Rank = "rank",
+        /// CDF of ℓ over the calibration windows.
+        Calibrated = "calibrated",
+        /// The article's literal attention.
+        Raw = "raw",
+    }
+}
+named! {
+    /// What happens to a selected position.
+    Op {
+        Replace = "replace",
+        /// Key invisible to later queries in all layers.
+        Hide = "hide",
+        /// Removed from the input.
+        Drop = "drop",
+        /// K and V leave the cache after having been computed.
+        Evict = "evict",
+        /// Bypasses the middle layers, rejoins at the last.
+        Skip = "skip",
+        /// Selected and shown; the computation is untouched.
+        Keep = "keep",
+    }
+}
+named! {
+    /// What a replaced token's embedding becomes.
+    Replacement {
+        /// The mean of all rows of `wte`.
+        Mean = "mean",
+        /// The trained `[MASK]` row of `maskscope.safetensors`, where the model has one.
+        Mask = "mask",
+        Uniform = "uniform",
+        Unigram = "unigram",
+        EndOfText = "eot",
+    }
+}
+named! {
+    /// What a decision may look at.
+    Scope {
+        /// One pass over the whole text: later queries count (look-ahead).
+        Whole = "whole",
+        /// Decided at window boundaries from the past only.
+        Block = "block",
+    }
+}
+named! {
+    /// What is masked together.
+    Unit { Token = "token", Word = "word", Type = "type" }
+}
+named! {
+    /// What becomes of position ids after `drop`.
+    DropPositions { Compact = "compact", Gap = "gap" }
+}
+named! {
+    /// The state of one position after a decision.
+    State {
+        Masked = "masked",
+        /// Score on the wrong side of τ (too low under `high`).
+        Score = "score",
+        /// Draw not below p.
+        Draw = "draw",
+        Protected = "protected",
+    }
+}
+named! {
+    /// Why a position is never masked.
+    Protection {
+        First = "first",
+        Last = "last",
+        Sink = "sink",
+        EndOfText = "eot",
+        Pinned = "pinned",
+        /// No later query reads it, so it has no score.
+        Unscored = "unscored",
+    }
+}
+
+/// What is never masked. Text form: `default`, `none`, or a list such as `first,last:4,sinks,eot`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Protect {
+    pub first: bool,
+    /// The last R tokens.
+    pub last: usize,
+    pub sinks: bool,
+    pub eot: bool,
+}
+
+impl Protect {
+    pub const NONE: Protect = Protect { first: false, last: 0, sinks: false, eot: false };
+}
+
+impl Default for Protect {
+    /// The explorer's default: position 0, the last token, detected sinks, `<|endoftext|>`.
+    fn default() -> Self {
+        Protect { first: true, last: 1, sinks: true, eot: true }
+    }
+}
+
+impl std::str::FromStr for Protect {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s.trim() {
+            "default" => return Ok(Protect::default()),
+            "none" => return Ok(Protect::NONE),
+            _ => {}
+        }
+        let mut out = Protect::NONE;
+        for part in s.split(',').map(str::trim) {
+            match part {
+                "first" => out.first = true,
+                "sinks" => out.sinks = true,
+                "eot" => out.eot = true,
+                "last" => out.last = 1,
+                _ => match part.strip_prefix("last:").and_then(|n| n.parse().ok()) {
+                    Some(n) => out.last = n,
+                    None => {
+                        return Err(format!(
+                            "unknown protection {part:?}; default, none, or a list of first, last:R, sinks, eot"
+                        ));
+                    }
+                },
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl std::fmt::Display for Protect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == Protect::NONE {
+            return f.write_str("none");
+        }
+        if *self == Protect::default() {
+            return f.write_str("default");
+        }
+        let mut parts = Vec::new();
+        if self.first {
+            parts.push("first".to_owned());
+        }
+        if self.last > 0 {
+            parts.push(format!("last:{}", self.last));
+        }
+        if self.sinks {
+            parts.push("sinks".to_owned());
+        }
+        if self.eot {
+            parts.push("eot".to_owned());
+        }
+        f.write_str(&parts.join(","))
+    }
+}
+
+/// Everything a decision depends on besides the scores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskSettings {
+    /// τ in [0, 1].
+    pub threshold: f64,
+    /// p in [0, 1].
+    pub probability: f64,
+    pub seed: u64,
+    pub polarity: Polarity,
+    pub scale: Scale,
+    pub op: Op,
+    pub replacement: Replacement,
+    pub drop_positions: DropPositions,
+    pub protect: Protect,
+    pub scope: Scope,
+    pub unit: Unit,
+    /// Take exactly round(rate·n) positions.
+    pub exact_k: bool,
+    /// Regions the user pinned; never masked.
+    pub pinned: Vec<Range<usize>>,
+}
+
+/// What was decided about one position, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PositionDecision {
+    pub state: State,
+    /// Why it is protected, where it is.
+    pub protection: Option<Protection>,
+    /// The number compared with τ; `None` when protected or undefined.
+    pub score: Option<f64>,
+    /// 1 = lowest score among the eligible; `None` when protected.
+    pub rank: Option<usize>,
+    /// `P_i` in [0, 1).
+    pub draw: f64,
+    /// The operation that applies when masked.
+    pub op: Option<Op>,
+}
+
+/// One decision over one sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub positions: Vec<PositionDecision>,
+    pub eligible: usize,
+    pub selected: usize,
+}
+
+impl Decision {
+    /// Share of the eligible positions that were masked; 0 when none is eligible.
+    pub fn rate(&self) -> f64 {
+        if self.eligible == 0 { 0.0 } else { self.selected as f64 / self.eligible as f64 }
+    }
+}

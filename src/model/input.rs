@@ -1,0 +1,78 @@
+//! What one forward pass is asked to compute: ids, positions, embedding overrides, visibility, skipped rows.
+//! Plain data, so that two inputs can be compared and the longest shared prefix of rows reused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Which queries may read which keys, on top of causality (`key ≤ query`). A query always sees itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Visibility {
+    /// Every earlier position and itself.
+    #[default]
+    Causal,
+    /// `hide_from[i]`: the first query position that no longer sees key `i` (itself excepted);
+    /// `u32::MAX` never hides it, `0` hides it from every later query.
+    HideFrom(Vec<u32>),
+    /// Row-major `[T, T]`: `blocked[t * T + i]` cuts the edge from query `t` to key `i`.
+    Pairs(Arc<Vec<bool>>),
+}
+
+impl Visibility {
+    /// Whether query `t` may read key `i` in a sequence of `len` tokens.
+    pub fn visible(&self, len: usize, t: usize, i: usize) -> bool {
+        if i > t {
+            return false;
+        }
+        if i == t {
+            return true;
+        }
+        match self {
+            Visibility::Causal => true,
+            Visibility::HideFrom(from) => (t as u64) < u64::from(from[i]) || from[i] == u32::MAX,
+            Visibility::Pairs(blocked) => !blocked[t * len + i],
+        }
+    }
+}
+
+/// One head taken out of the computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeadAblation {
+    pub layer: usize,
+    pub head: usize,
+    /// `true`: its output is replaced by its mean over positions up to the query; `false`: by zeros.
+    pub mean: bool,
+}
+
+/// The input of one forward pass over one sequence of `T = ids.len()` tokens.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Input {
+    pub ids: Vec<u32>,
+    /// Position ids; `None` means `0..T`.
+    pub position_ids: Option<Vec<u32>>,
+    /// Token embeddings (`[n_embd]` each) that take the place of `wte[ids[i]]` at position `i`.
+    pub replaced: BTreeMap<usize, Arc<[f32]>>,
+    pub visibility: Visibility,
+    /// Positions that bypass every layer but the first and the last (random-LTD); sorted, without repeats.
+    pub skipped: Vec<usize>,
+    pub ablated: Vec<HeadAblation>,
+}
+
+impl Input {
+    /// A plain pass over `ids`.
+    pub fn plain(ids: Vec<u32>) -> Self {
+        Input { ids, ..Input::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Position id of row `t`.
+    pub fn position(&self, t: usize) -> u32 {
+        self.position_ids.as_ref().map_or(t as u32, |p| p[t])
+    }
+}
