@@ -15,3 +15,30 @@ pub trait AttentionSource: Sync {
     /// Writes `‖W_O v_i‖` (L2, this head's slice of the output projection) for every key, `[T]`.
     fn value_norms(&self, layer: usize, head: usize, out: &mut [f32]);
 }
+
+impl AttentionSource for crate::model::Trace {
+    fn n_layer(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn n_head(&self) -> usize {
+        self.config.n_head
+    }
+
+    fn len(&self) -> usize {
+        crate::model::Trace::len(self)
+    }
+
+    fn map(&self, layer: usize, head: usize, out: &mut [f32]) {
+        // Shapes were checked when the trace was made; a failure here would be a bug, and zeros are visible.
+        if self.map_into(layer, head, out).is_err() {
+            out.fill(0.0);
+        }
+    }
+
+    fn value_norms(&self, layer: usize, head: usize, out: &mut [f32]) {
+        if self.value_norms_into(layer, head, out).is_err() {
+            out.fill(0.0);
+        }
+    }
+}

@@ -1,1 +1,21 @@
+//! GPT-2: configuration, weights, tokenizer, forward pass with its trace. Knows nothing of masks and screens.
+
+pub mod config;
+pub mod error;
+pub mod forward;
+pub mod gpt2;
 pub mod input;
+pub mod load;
+pub mod logits;
+pub mod pickle;
+pub mod tokenizer;
+pub mod trace;
+pub mod weights;
+
+pub use config::Config;
+pub use error::ModelError;
+pub use gpt2::Gpt2;
+pub use input::{HeadAblation, Input, Visibility};
+pub use load::{Checkpoint, ModelFiles, WeightFiles};
+pub use tokenizer::Tokenizer;
+pub use trace::Trace;

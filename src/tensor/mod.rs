@@ -1,1 +1,10 @@
-//! (module doc)
+//! Fused operators as candle custom ops with a backward, their CPU kernels, thread pools and device choice.
+//! Knows nothing of models. Every fast kernel has a plain twin in `kernels::plain` and a test that compares them.
+
+pub mod adamw;
+pub mod attention;
+pub mod cross_entropy;
+pub mod device;
+pub mod host;
+pub mod kernels;
+pub mod ops;

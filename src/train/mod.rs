@@ -1,1 +1,45 @@
-//! (module doc)
+//! Training: data, schedules, the loop, checkpoints, metrics. Runs on the trainer's own thread; knows nothing of screens.
+
+pub mod checkpoint;
+pub mod data;
+pub mod init;
+pub mod run;
+pub mod sample;
+pub mod schedule;
+
+/// What can go wrong in a run, in a sentence for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error("{problem}")]
+    Setup { problem: String, hint: Option<String> },
+    #[error("{path}: {source}")]
+    Io { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    #[error("computation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// Loss or gradient stopped being finite.
+    #[error("step {step}: {what} is not finite; the last good checkpoint is {checkpoint}")]
+    Diverged { step: usize, what: &'static str, checkpoint: String },
+}
+
+impl TrainError {
+    pub(crate) fn setup(problem: impl Into<String>) -> Self {
+        TrainError::Setup { problem: problem.into(), hint: None }
+    }
+
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.display().to_string();
+        move |source| TrainError::Io { path, source }
+    }
+
+    /// What to do next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            TrainError::Setup { hint, .. } => hint.clone(),
+            TrainError::Model(e) => e.hint(),
+            TrainError::Diverged { .. } => Some("lower the learning rate or the clip norm".to_owned()),
+            TrainError::Io { .. } | TrainError::Tensor(_) => None,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `config.json` with the checkpoint's own field names (Hugging Face's `GPT2Config`).
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ModelError;
+use crate::tensor::kernels::activation::Activation;
+
+/// Upper bounds that no real checkpoint of this family comes near; past them a file is taken for damaged.
+const MAX_LAYERS: usize = 512;
+const MAX_WIDTH: usize = 65_536;
+const MAX_POSITIONS: usize = 1 << 20;
+const MAX_VOCAB: usize = 1 << 22;
+
+/// Sizes and options of a GPT-2 model. Fields that this program does not use are kept, so that a saved checkpoint
+/// says what the original said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    #[serde(default = "gpt2")]
+    pub model_type: String,
+    pub vocab_size: usize,
+    #[serde(alias = "n_ctx")]
+    pub n_positions: usize,
+    pub n_embd: usize,
+    pub n_layer: usize,
+    pub n_head: usize,
+    /// Width of the MLP; `null` means 4 · n_embd.
+    #[serde(default)]
+    pub n_inner: Option<usize>,
+    #[serde(default = "gelu_new")]
+    pub activation_function: String,
+    #[serde(default = "epsilon")]
+    pub layer_norm_epsilon: f64,
+    /// Scores are divided by √(head width).
+    #[serde(default = "yes")]
+    pub scale_attn_weights: bool,
+    /// Scores are also divided by (layer + 1).
+    #[serde(default)]
+    pub scale_attn_by_inverse_layer_idx: bool,
+    /// Scale before the product and upcast; the same arithmetic in f32.
+    #[serde(default)]
+    pub reorder_and_upcast_attn: bool,
+    #[serde(default = "yes")]
+    pub tie_word_embeddings: bool,
+    #[serde(default = "initializer_range")]
+    pub initializer_range: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bos_token_id: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eos_token_id: Option<u32>,
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, serde_json::Value>,
+}
+
+fn gpt2() -> String {
+    "gpt2".to_owned()
+}
+fn gelu_new() -> String {
+    "gelu_new".to_owned()
+}
+fn epsilon() -> f64 {
+    1e-5
+}
+fn initializer_range() -> f64 {
+    0.02
+}
+fn yes() -> bool {
+    true
+}
+
+impl Config {
+    /// Reads and checks a `config.json`; `file` names it in errors.
+    pub fn parse(bytes: &[u8], file: &str) -> Result<Self, ModelError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)
+            .map_err(|e| ModelError::file(file, format!("not valid JSON: {e}")))?;
+        let kind = value.get("model_type").and_then(|v| v.as_str()).unwrap_or("gpt2");
+        if kind != "gpt2" {
+            return Err(ModelError::file(file, format!("model_type is {kind:?}, not \"gpt2\"")).with_hint(
+                "models of the GPT-2 family work, e.g. openai-community/gpt2 or distilbert/distilgpt2",
+            ));
+        }
+        if value.get("add_cross_attention").and_then(serde_json::Value::as_bool) == Some(true) {
+            return Err(ModelError::file(file, "add_cross_attention is true: a decoder without its encoder"));
+        }
+        let config: Config =
+            serde_json::from_value(value).map_err(|e| ModelError::file(file, format!("{e}")))?;
+        config.check(file)?;
+        Ok(config)
+    }
+
+    fn check(&self, file: &str) -> Result<(), ModelError> {
+        let bounded = |field: &str, value: usize, max: usize| {
+            if value == 0 || value > max {
+                return Err(ModelError::file(file, format!("{field} is {value}, outside 1 to {max}")));
+            }
+            Ok(())
+        };
+        bounded("n_layer", self.n_layer, MAX_LAYERS)?;
+        bounded("n_embd", self.n_embd, MAX_WIDTH)?;
+        bounded("n_head", self.n_head, self.n_embd)?;
+        bounded("n_inner", self.inner(), 16 * MAX_WIDTH)?;
+        bounded("n_positions", self.n_positions, MAX_POSITIONS)?;
+        bounded("vocab_size", self.vocab_size, MAX_VOCAB)?;
+        if !self.n_embd.is_multiple_of(self.n_head) {
+            let problem = format!("n_embd {} is not a multiple of n_head {}", self.n_embd, self.n_head);
+            return Err(ModelError::file(file, problem));
+        }
+        if !(self.layer_norm_epsilon > 0.0 && self.layer_norm_epsilon < 1.0) {
+            let problem = format!("layer_norm_epsilon is {}, outside 0 to 1", self.layer_norm_epsilon);
+            return Err(ModelError::file(file, problem));
+        }
+        self.activation(file).map(|_| ())
+    }
+
+    /// The activation named by `activation_function`.
+    pub fn activation(&self, file: &str) -> Result<Activation, ModelError> {
+        match self.activation_function.as_str() {
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluNew),
+            "gelu" => Ok(Activation::Gelu),
+            "relu" => Ok(Activation::Relu),
+            "silu" | "swish" => Ok(Activation::Silu),
+            other => Err(ModelError::file(file, format!("activation_function {other:?} is not known"))
+                .with_hint("known: gelu_new, gelu, relu, silu")),
+        }
+    }
+
+    /// Width of the MLP.
+    pub fn inner(&self) -> usize {
+        self.n_inner.unwrap_or(4 * self.n_embd)
+    }
+
+    /// Width of one head.
+    pub fn head_dim(&self) -> usize {
+        self.n_embd / self.n_head
+    }
+
+    /// What scores of `layer` are multiplied with.
+    pub fn attention_scale(&self, layer: usize) -> f64 {
+        let mut scale = 1.0;
+        if self.scale_attn_weights {
+            scale /= (self.head_dim() as f64).sqrt();
+        }
+        if self.scale_attn_by_inverse_layer_idx {
+            scale /= (layer + 1) as f64;
+        }
+        scale
+    }
+
+    /// Number of parameters, the tied output matrix counted once.
+    pub fn parameters(&self) -> usize {
+        self.expected_tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+
+    /// Names (without `transformer.`) and shapes of the checkpoint's tensors; matrices are `[in, out]` (Conv1D).
+    pub fn expected_tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (d, inner) = (self.n_embd, self.inner());
+        let mut all = vec![
+            ("wte.weight".to_owned(), vec![self.vocab_size, d]),
+            ("wpe.weight".to_owned(), vec![self.n_positions, d]),
+        ];
+        for l in 0..self.n_layer {
+            let mut push = |name: &str, shape: Vec<usize>| all.push((format!("h.{l}.{name}"), shape));
+            push("ln_1.weight", vec![d]);
+            push("ln_1.bias", vec![d]);
+            push("attn.c_attn.weight", vec![d, 3 * d]);
+            push("attn.c_attn.bias", vec![3 * d]);
+            push("attn.c_proj.weight", vec![d, d]);
+            push("attn.c_proj.bias", vec![d]);
+            push("ln_2.weight", vec![d]);
+            push("ln_2.bias", vec![d]);
+            push("mlp.c_fc.weight", vec![d, inner]);
+            push("mlp.c_fc.bias", vec![inner]);
+            push("mlp.c_proj.weight", vec![inner, d]);
+            push("mlp.c_proj.bias", vec![d]);
+        }
+        all.push(("ln_f.weight".to_owned(), vec![d]));
+        all.push(("ln_f.bias".to_owned(), vec![d]));
+        if !self.tie_word_embeddings {
+            all.push(("lm_head.weight".to_owned(), vec![self.vocab_size, d]));
+        }
+        all
+    }
+}

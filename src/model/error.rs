@@ -1,0 +1,43 @@
+//! What can be wrong with a checkpoint or an input, in sentences that name the file and the field.
+
+/// Errors of this room.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file of the checkpoint cannot be used.
+    #[error("{file}: {problem}")]
+    File { file: String, problem: String, hint: Option<String> },
+    /// The text or ids cannot be run.
+    #[error("{problem}")]
+    Input { problem: String, hint: Option<String> },
+    /// Somebody asked for something newer.
+    #[error("cancelled")]
+    Cancelled,
+    /// An operator failed; most often memory.
+    #[error("computation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    pub fn file(file: impl Into<String>, problem: impl Into<String>) -> Self {
+        ModelError::File { file: file.into(), problem: problem.into(), hint: None }
+    }
+
+    pub fn input(problem: impl Into<String>) -> Self {
+        ModelError::Input { problem: problem.into(), hint: None }
+    }
+
+    pub fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let ModelError::File { hint, .. } | ModelError::Input { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// What to do next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ModelError::File { hint, .. } | ModelError::Input { hint, .. } => hint.clone(),
+            ModelError::Cancelled | ModelError::Tensor(_) => None,
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The exploring pass: one sequence, with a trace, reusing every row of an earlier trace that cannot have changed.
+//! In a causal model nothing left of the first changed position changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{DType, Result, Tensor};
+
+use super::error::ModelError;
+use super::gpt2::Gpt2;
+use super::input::{HeadAblation, Input, Visibility};
+use super::trace::{LayerTrace, Trace};
+use crate::tensor::attention::Attention;
+use crate::tensor::host;
+
+impl Input {
+    /// The first row at which the two passes may differ; `min(len)` when one is a prefix of the other.
+    ///
+    /// Everything that decides row `t` is compared: id, position, embedding, skipping, and which keys it sees.
+    pub fn shared_rows(&self, other: &Input) -> usize {
+        if self.ablated != other.ablated {
+            return 0;
+        }
+        let len = self.len().min(other.len());
+        let same_row = |t: usize| {
+            self.ids[t] == other.ids[t]
+                && self.position(t) == other.position(t)
+                && match (self.replaced.get(&t), other.replaced.get(&t)) {
+                    (None, None) => true,
+                    (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+                    _ => false,
+                }
+                && self.skipped.binary_search(&t).is_ok() == other.skipped.binary_search(&t).is_ok()
+        };
+        let mut shared = (0..len).find(|&t| !same_row(t)).unwrap_or(len);
+        shared = shared.min(self.visibility_shared(other, shared));
+        shared
+    }
+
+    /// The first query below `limit` that sees other keys in `other`.
+    fn visibility_shared(&self, other: &Input, limit: usize) -> usize {
+        match (&self.visibility, &other.visibility) {
+            (a, b) if a == b && self.len() == other.len() => limit,
+            (Visibility::Causal, Visibility::Causal) => limit,
+            (Visibility::Pairs(_), _) | (_, Visibility::Pairs(_)) => (0..limit)
+                .find(|&t| {
+                    (0..t).any(|i| {
+                        self.visibility.visible(self.len(), t, i)
+                            != other.visibility.visible(other.len(), t, i)
+                    })
+                })
+                .unwrap_or(limit),
+            (a, b) => {
+                let from = |v: &Visibility, i: usize| match v {
+                    Visibility::HideFrom(f) => f[i],
+                    _ => u32::MAX,
+                };
+                // A key hidden from query h on is hidden from h' on in the other pass: queries from min(h, h') on differ.
+                (0..limit)
+                    .filter(|&i| from(a, i) != from(b, i))
+                    .map(|i| (from(a, i).min(from(b, i)) as usize).max(i + 1))
+                    .min()
+                    .map_or(limit, |t| t.min(limit))
+            }
+        }
+    }
+}
+
+/// What a pass may build on and when it must give up.
+#[derive(Clone, Copy, Default)]
+pub struct Reuse<'a> {
+    /// Earlier traces of the same model; the one that shares most rows is used.
+    pub traces: &'a [&'a Trace],
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+impl Gpt2 {
+    /// Checks that `input` can be run, before any memory is taken for it.
+    pub fn check(&self, input: &Input) -> std::result::Result<(), ModelError> {
+        let c = &self.config;
+        if input.is_empty() {
+            return Err(ModelError::input("the text is empty: nothing to run"));
+        }
+        if input.len() > c.n_positions {
+            let problem =
+                format!("{} tokens are more than the model's context of {}", input.len(), c.n_positions);
+            return Err(ModelError::input(problem)
+                .with_hint("shorten the text or choose a model with a longer context"));
+        }
+        if let Some((i, id)) = input.ids.iter().enumerate().find(|(_, id)| **id as usize >= c.vocab_size) {
+            let problem = format!("id {id} at position {i} lies outside the vocabulary of {}", c.vocab_size);
+            return Err(ModelError::input(problem));
+        }
+        if let Some(ids) = &input.position_ids
+            && (ids.len() != input.len() || ids.iter().any(|&p| p as usize >= c.n_positions))
+        {
+            return Err(ModelError::input("position ids do not fit the context"));
+        }
+        if let Some(a) = input.ablated.iter().find(|a| a.layer >= c.n_layer || a.head >= c.n_head) {
+            return Err(ModelError::input(format!("there is no head {} in layer {}", a.head, a.layer)));
+        }
+        Ok(())
+    }
+
+    /// Runs `input`, recomputing only the rows that differ from the best trace in `reuse`.
+    ///
+    /// # Errors
+    /// An input that does not fit the model, or [`ModelError::Cancelled`] between two blocks.
+    pub fn run(&self, input: Arc<Input>, reuse: Reuse) -> std::result::Result<Trace, ModelError> {
+        self.check(&input)?;
+        let best = reuse
+            .traces
+            .iter()
+            .filter(|t| t.layers.len() == self.config.n_layer)
+            .map(|t| (t.input.shared_rows(&input), *t))
+            .max_by_key(|(shared, _)| *shared);
+        match best {
+            Some((shared, trace)) if shared == input.len() && trace.len() == input.len() => {
+                let all = trace.layers.iter().map(|l| l.residual.dim(0).unwrap_or(0)).sum();
+                Ok(Trace { computed: 0, reused: all, input, ..trace.clone() })
+            }
+            // At least the last row is computed, which also serves a text that became shorter.
+            Some((shared, trace)) if shared > 0 => {
+                self.run_from(input.clone(), Some((trace, shared.min(input.len() - 1))), reuse.cancel)
+            }
+            _ => self.run_from(input, None, reuse.cancel),
+        }
+    }
+
+    fn run_from(
+        &self,
+        input: Arc<Input>,
+        prefix: Option<(&Trace, usize)>,
+        cancel: Option<&AtomicBool>,
+    ) -> std::result::Result<Trace, ModelError> {
+        let t = input.len();
+        let n_layer = self.config.n_layer;
+        let keep: Option<Arc<Vec<usize>>> = (!input.skipped.is_empty() && n_layer > 2)
+            .then(|| Arc::new((0..t).filter(|i| input.skipped.binary_search(i).is_err()).collect()));
+        // The middle layers need a row of their own to work on: step back to the last one that is not skipped.
+        let start = prefix.map_or(0, |(_, shared)| {
+            keep.as_ref().map_or(shared, |rows| shared.min(rows.last().copied().unwrap_or(0)))
+        });
+        let full_rule = self.visibility_bias(&input, None)?;
+        let middle_rule = match &keep {
+            Some(rows) => self.visibility_bias(&input, Some(rows))?,
+            None => full_rule.clone(),
+        };
+        let mut x = self.embed(&input, start)?;
+        let mut layers = Vec::with_capacity(n_layer);
+        let mut bypass: Option<Tensor> = None;
+        let (mut computed, mut reused) = (0, 0);
+        for layer in 0..n_layer {
+            if cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+                return Err(ModelError::Cancelled);
+            }
+            let rows = if layer == 0 || layer + 1 == n_layer { None } else { keep.clone() };
+            if let Some(rows) = &keep {
+                if layer == 1 {
+                    bypass = Some(x.clone());
+                    x = gather(&x, &rows[first_row(rows, start)..], start)?;
+                } else if layer + 1 == n_layer
+                    && let Some(all) = bypass.take()
+                {
+                    x = scatter(&all, &x, &rows[first_row(rows, start)..], start)?;
+                }
+            }
+            let from = rows.as_ref().map_or(start, |rows| first_row(rows, start));
+            let bias = if rows.is_some() { &middle_rule } else { &full_rule };
+            let old = prefix.map(|(trace, _)| &trace.layers[layer]);
+            let part = self.layer(layer, &x, old, from, LayerRule { bias, input: &input, rows })?;
+            computed += x.dim(0)?;
+            reused += from;
+            x = part.1;
+            layers.push(part.0);
+        }
+        let joined = |old: Option<&Tensor>, new: Tensor| join(old, &new, start);
+        let hidden = joined(prefix.map(|(p, _)| &p.hidden), self.final_norm(&x)?)?;
+        let last = joined(prefix.map(|(p, _)| &p.last), x)?;
+        let gram = match prefix {
+            Some((trace, _)) => trace.gram.clone(),
+            None => Arc::new(self.output_grams()?),
+        };
+        Ok(Trace {
+            config: Arc::new(self.config.clone()),
+            input,
+            layers,
+            last,
+            hidden,
+            computed,
+            reused,
+            gram,
+        })
+    }
+
+    /// One layer on new rows `x`, joined to the first `from` rows of `old`.
+    fn layer(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        old: Option<&LayerTrace>,
+        from: usize,
+        rule: LayerRule,
+    ) -> std::result::Result<(LayerTrace, Tensor), ModelError> {
+        let residual = join(old.map(|o| &o.residual), x, from)?;
+        let base = self.attention(layer);
+        let mut kept: Option<(Tensor, Tensor)> = None;
+        let out = self.block(layer, x, |new| {
+            let qkv = join(old.map(|o| &o.qkv), &new, from)?;
+            let sliced = match rule.bias {
+                Some(full) => Some(full.narrow(2, from, full.dim(2)? - from)?.contiguous()?),
+                None => None,
+            };
+            let heads = Attention { bias: sliced, ..base.clone() }.cached(&qkv, from)?;
+            let heads = join(old.map(|o| &o.heads), &heads, from)?;
+            kept = Some((qkv, heads.clone()));
+            let heads = self.ablate(layer, &heads, &rule.input.ablated)?;
+            heads.narrow(0, from, heads.dim(0)? - from)
+        })?;
+        let Some((qkv, heads)) = kept else {
+            return Err(ModelError::input("the block did not ask for attention"));
+        };
+        let rule_with_bias = Attention { bias: rule.bias.clone(), ..base };
+        Ok((LayerTrace { residual, qkv, heads, rule: rule_with_bias, rows: rule.rows }, out))
+    }
+
+    /// Embeddings of rows `start..`, `[T − start, D]`.
+    fn embed(&self, input: &Input, start: usize) -> Result<Tensor> {
+        let n = input.len() - start;
+        let ids = Tensor::from_slice(&input.ids[start..], n, &self.device)?;
+        let mut tokens = self.wte.index_select(&ids, 0)?;
+        if input.replaced.range(start..).next().is_some() {
+            let width = self.config.n_embd;
+            let mut values = host::values(&tokens)?;
+            for (&i, row) in input.replaced.range(start..) {
+                values[(i - start) * width..(i - start + 1) * width].copy_from_slice(row);
+            }
+            tokens = Tensor::from_vec(values, (n, width), &self.device)?.to_dtype(self.wte.dtype())?;
+        }
+        let positions: Vec<u32> = (start..input.len()).map(|t| input.position(t)).collect();
+        let positions = Tensor::from_vec(positions, n, &self.device)?;
+        tokens + self.wpe.index_select(&positions, 0)?
+    }
+
+    /// The additive bias `[1, 1, n, n]` of the input's visibility over `rows` (all when `None`); `None` when nothing
+    /// is hidden.
+    fn visibility_bias(&self, input: &Input, rows: Option<&Arc<Vec<usize>>>) -> Result<Option<Tensor>> {
+        if input.visibility == Visibility::Causal {
+            return Ok(None);
+        }
+        let t = input.len();
+        let n = rows.map_or(t, |r| r.len());
+        let at = |r: usize| rows.map_or(r, |rows| rows[r]);
+        let mut bias = vec![0f32; n * n];
+        for r in 0..n {
+            for c in 0..r {
+                if !input.visibility.visible(t, at(r), at(c)) {
+                    bias[r * n + c] = f32::NEG_INFINITY;
+                }
+            }
+        }
+        Tensor::from_vec(bias, (1, 1, n, n), &self.device).and_then(|b| b.to_dtype(DType::F32)).map(Some)
+    }
+
+    /// Takes the ablated heads of `layer` out of `heads` `[n, D]`.
+    fn ablate(&self, layer: usize, heads: &Tensor, ablated: &[HeadAblation]) -> Result<Tensor> {
+        if !ablated.iter().any(|a| a.layer == layer) {
+            return Ok(heads.clone());
+        }
+        let (n, width) = heads.dims2()?;
+        let d = self.config.head_dim();
+        let mut values = host::values(heads)?;
+        for a in ablated.iter().filter(|a| a.layer == layer) {
+            for c in a.head * d..(a.head + 1) * d {
+                let mut sum = 0f64;
+                for r in 0..n {
+                    sum += f64::from(values[r * width + c]);
+                    values[r * width + c] = if a.mean { (sum / (r + 1) as f64) as f32 } else { 0.0 };
+                }
+            }
+        }
+        Tensor::from_vec(values, (n, width), &self.device)
+    }
+
+    /// `W_O W_Oᵀ` of every head, layer-major.
+    fn output_grams(&self) -> Result<Vec<Vec<f32>>> {
+        let d = self.config.head_dim();
+        let mut all = Vec::with_capacity(self.config.n_layer * self.config.n_head);
+        for block in &self.blocks {
+            for head in 0..self.config.n_head {
+                let rows = block.attn_proj.weight.narrow(0, head * d, d)?.contiguous()?;
+                all.push(host::values(&rows.matmul(&rows.t()?)?)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What one layer's attention is told besides its rows.
+struct LayerRule<'a> {
+    bias: &'a Option<Tensor>,
+    input: &'a Input,
+    rows: Option<Arc<Vec<usize>>>,
+}
+
+/// Index of the first kept row at or after position `start`.
+fn first_row(rows: &[usize], start: usize) -> usize {
+    rows.partition_point(|&r| r < start)
+}
+
+/// The first `from` rows of `old`, then `new`.
+fn join(old: Option<&Tensor>, new: &Tensor, from: usize) -> Result<Tensor> {
+    match old {
+        Some(old) if from > 0 => Tensor::cat(&[&old.narrow(0, 0, from)?, new], 0),
+        _ => Ok(new.clone()),
+    }
+}
+
+/// Rows of `x` at the given positions; row 0 of `x` is position `start`.
+fn gather(x: &Tensor, positions: &[usize], start: usize) -> Result<Tensor> {
+    let index: Vec<u32> = positions.iter().map(|&p| (p - start) as u32).collect();
+    let n = index.len();
+    x.index_select(&Tensor::from_vec(index, n, x.device())?, 0)
+}
+
+/// `all` with its rows at `positions` exchanged for those of `part`.
+fn scatter(all: &Tensor, part: &Tensor, positions: &[usize], start: usize) -> Result<Tensor> {
+    let (n, width) = all.dims2()?;
+    let mut values = host::values(all)?;
+    host::with_slice(part, |part| {
+        for (row, &p) in part.chunks(width).zip(positions) {
+            values[(p - start) * width..(p - start + 1) * width].copy_from_slice(row);
+        }
+    })?;
+    Tensor::from_vec(values, (n, width), all.device())
+}

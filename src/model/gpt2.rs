@@ -1,0 +1,155 @@
+//! The model: weights by checkpoint names, and one transformer block that both the exploring and the training pass use.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Result, Tensor};
+
+use super::config::Config;
+use super::error::ModelError;
+use crate::tensor::attention::Attention;
+use crate::tensor::kernels::activation::Activation;
+use crate::tensor::ops::{activate, layer_norm, linear};
+
+/// Gain and bias of a layer norm.
+#[derive(Clone)]
+pub struct Norm {
+    pub gain: Tensor,
+    pub bias: Tensor,
+}
+
+/// A Conv1D: `weight` `[in, out]`, `bias` `[out]`.
+#[derive(Clone)]
+pub struct Projection {
+    pub weight: Tensor,
+    pub bias: Tensor,
+}
+
+/// One transformer block.
+#[derive(Clone)]
+pub struct Block {
+    pub ln_1: Norm,
+    pub c_attn: Projection,
+    pub attn_proj: Projection,
+    pub ln_2: Norm,
+    pub c_fc: Projection,
+    pub mlp_proj: Projection,
+}
+
+/// A GPT-2 model on one device. Cloning shares the weights.
+#[derive(Clone)]
+pub struct Gpt2 {
+    pub config: Config,
+    pub activation: Activation,
+    pub wte: Tensor,
+    pub wpe: Tensor,
+    pub blocks: Vec<Block>,
+    pub ln_f: Norm,
+    /// `[V, D]`; the same tensor as `wte` where the checkpoint ties them.
+    pub lm_head: Tensor,
+    pub device: Device,
+}
+
+impl Gpt2 {
+    /// Builds the model from tensors named as in [`Config::expected_tensors`].
+    ///
+    /// # Errors
+    /// When a tensor is missing; shapes are the loader's duty.
+    pub fn from_tensors(
+        config: &Config,
+        tensors: &HashMap<String, Tensor>,
+        device: &Device,
+    ) -> std::result::Result<Self, ModelError> {
+        let get = |name: &str| {
+            tensors
+                .get(name)
+                .cloned()
+                .ok_or_else(|| ModelError::file("weights", format!("tensor {name} is missing")))
+        };
+        let norm = |at: &str| {
+            Ok::<_, ModelError>(Norm {
+                gain: get(&format!("{at}.weight"))?,
+                bias: get(&format!("{at}.bias"))?,
+            })
+        };
+        let projection = |at: &str| {
+            Ok::<_, ModelError>(Projection {
+                weight: get(&format!("{at}.weight"))?,
+                bias: get(&format!("{at}.bias"))?,
+            })
+        };
+        let block = |l: usize| {
+            Ok::<_, ModelError>(Block {
+                ln_1: norm(&format!("h.{l}.ln_1"))?,
+                c_attn: projection(&format!("h.{l}.attn.c_attn"))?,
+                attn_proj: projection(&format!("h.{l}.attn.c_proj"))?,
+                ln_2: norm(&format!("h.{l}.ln_2"))?,
+                c_fc: projection(&format!("h.{l}.mlp.c_fc"))?,
+                mlp_proj: projection(&format!("h.{l}.mlp.c_proj"))?,
+            })
+        };
+        let wte = get("wte.weight")?;
+        let lm_head = if config.tie_word_embeddings { wte.clone() } else { get("lm_head.weight")? };
+        Ok(Gpt2 {
+            activation: config.activation("config.json")?,
+            wte,
+            wpe: get("wpe.weight")?,
+            blocks: (0..config.n_layer).map(block).collect::<std::result::Result<_, _>>()?,
+            ln_f: norm("ln_f")?,
+            lm_head,
+            device: device.clone(),
+            config: config.clone(),
+        })
+    }
+
+    /// The attention rule of `layer`, without a bias.
+    pub fn attention(&self, layer: usize) -> Attention {
+        Attention {
+            heads: self.config.n_head,
+            scale: self.config.attention_scale(layer),
+            causal: true,
+            bias: None,
+        }
+    }
+
+    /// One block over residual rows `x` `[…, D]`. `attend` turns the packed projection `[…, 3D]` of these rows into
+    /// the heads' output `[…, D]`; it is where caches, masks and traces come in.
+    pub fn block(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        attend: impl FnOnce(Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let w = &self.blocks[layer];
+        let eps = self.config.layer_norm_epsilon;
+        let project = |x: &Tensor, p: &Projection| linear(x, &p.weight, &p.bias);
+        let heads = attend(project(&layer_norm(x, &w.ln_1.gain, &w.ln_1.bias, eps)?, &w.c_attn)?)?;
+        let x = (x + project(&heads, &w.attn_proj)?)?;
+        let hidden = project(&layer_norm(&x, &w.ln_2.gain, &w.ln_2.bias, eps)?, &w.c_fc)?;
+        &x + project(&activate(&hidden, self.activation)?, &w.mlp_proj)?
+    }
+
+    /// The final layer norm.
+    pub fn final_norm(&self, x: &Tensor) -> Result<Tensor> {
+        layer_norm(x, &self.ln_f.gain, &self.ln_f.bias, self.config.layer_norm_epsilon)
+    }
+
+    /// The differentiable pass over a batch: `embedded` `[B, T, D]` (token plus position embeddings) to the states after
+    /// `ln_f`, `[B, T, D]`. `bias` is added to every layer's scores, `[B | 1, 1, T, T]`; with `causal` off it alone
+    /// decides what is visible.
+    pub fn forward_batch(&self, embedded: &Tensor, bias: Option<&Tensor>, causal: bool) -> Result<Tensor> {
+        let mut x = embedded.clone();
+        for layer in 0..self.config.n_layer {
+            let rule = Attention { bias: bias.cloned(), causal, ..self.attention(layer) };
+            x = self.block(layer, &x, |qkv| rule.packed(&qkv))?;
+        }
+        self.final_norm(&x)
+    }
+
+    /// Token plus position embeddings of `ids` `[B, T]` (row-major), `[B, T, D]`, differentiable.
+    pub fn embed_batch(&self, ids: &[u32], batch: usize) -> Result<Tensor> {
+        let t = ids.len() / batch.max(1);
+        let ids = Tensor::from_slice(ids, ids.len(), &self.device)?;
+        let tokens = self.wte.index_select(&ids, 0)?.reshape((batch, t, self.config.n_embd))?;
+        tokens.broadcast_add(&self.wpe.narrow(0, 0, t)?)
+    }
+}

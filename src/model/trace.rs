@@ -1,0 +1,102 @@
+//! What a forward pass leaves behind: residuals and packed Q, K, V per layer. Maps are computed from it when looked at.
+
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+
+use super::config::Config;
+use super::input::Input;
+use crate::tensor::attention::Attention;
+use crate::tensor::host;
+
+/// One layer's part of a trace. Layers between the first and the last hold only the rows that were not skipped.
+#[derive(Clone)]
+pub struct LayerTrace {
+    /// Residual stream going in, `[n, D]`.
+    pub residual: Tensor,
+    /// Query, key and value side by side, `[n, 3D]`.
+    pub qkv: Tensor,
+    /// Output of the heads before the output projection, `[n, D]`.
+    pub heads: Tensor,
+    /// The attention rule with this pass's visibility as its bias.
+    pub rule: Attention,
+    /// Row `r` of this layer is position `rows[r]` of the input; `None` when all rows are here.
+    pub rows: Option<Arc<Vec<usize>>>,
+}
+
+/// One finished forward pass over one sequence.
+#[derive(Clone)]
+pub struct Trace {
+    pub config: Arc<Config>,
+    pub input: Arc<Input>,
+    pub layers: Vec<LayerTrace>,
+    /// Residual stream after the last block, before `ln_f`, `[T, D]`.
+    pub last: Tensor,
+    /// After `ln_f`, `[T, D]`.
+    pub hidden: Tensor,
+    /// Rows computed and rows taken from an earlier trace, summed over layers.
+    pub computed: usize,
+    pub reused: usize,
+    /// `W_O W_Oᵀ` per layer and head (`[head_dim, head_dim]`), for value norms.
+    pub(super) gram: Arc<Vec<Vec<f32>>>,
+}
+
+impl Trace {
+    pub fn len(&self) -> usize {
+        self.input.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.input.is_empty()
+    }
+
+    /// Hidden states in Hugging Face's convention, `[L + 1, T, D]`: the embeddings, the residual stream between
+    /// blocks, and last the state after `ln_f`. Only for passes without skipped rows.
+    pub fn hidden_states(&self) -> Result<Tensor> {
+        let mut all: Vec<Tensor> = self.layers.iter().map(|l| l.residual.clone()).collect();
+        all.push(self.hidden.clone());
+        Tensor::stack(&all, 0)
+    }
+
+    /// Attention of one head in the coordinates of the input, `[T, T]` row-major; rows and columns that skipped
+    /// this layer are 0.
+    pub fn map_into(&self, layer: usize, head: usize, out: &mut [f32]) -> Result<()> {
+        let part = &self.layers[layer];
+        let t = self.len();
+        let width = self.config.n_embd;
+        match &part.rows {
+            None => host::with_slice(&part.qkv, |qkv| part.rule.map(qkv, width, head, out))?,
+            Some(rows) => {
+                let n = rows.len();
+                let mut small = vec![0f32; n * n];
+                host::with_slice(&part.qkv, |qkv| part.rule.map(qkv, width, head, &mut small))??;
+                out[..t * t].fill(0.0);
+                for (r, &row) in rows.iter().enumerate() {
+                    for (c, &col) in rows.iter().enumerate() {
+                        out[row * t + col] = small[r * n + c];
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// `‖W_O v_i‖` of one head for every position, `[T]`; 0 where the layer was skipped.
+    pub fn value_norms_into(&self, layer: usize, head: usize, out: &mut [f32]) -> Result<()> {
+        let part = &self.layers[layer];
+        let (width, d) = (self.config.n_embd, self.config.head_dim());
+        let gram = &self.gram[layer * self.config.n_head + head];
+        out[..self.len()].fill(0.0);
+        host::with_slice(&part.qkv, |qkv| {
+            for (r, row) in qkv.chunks(3 * width).enumerate() {
+                let v = &row[2 * width + head * d..2 * width + (head + 1) * d];
+                let mut norm = 0f64;
+                for (i, &vi) in v.iter().enumerate() {
+                    let dot: f32 = gram[i * d..(i + 1) * d].iter().zip(v).map(|(g, v)| g * v).sum();
+                    norm += f64::from(vi) * f64::from(dot);
+                }
+                out[part.rows.as_ref().map_or(r, |rows| rows[r])] = norm.max(0.0).sqrt() as f32;
+            }
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! AdamW with decoupled weight decay (Loshchilov and Hutter, 1711.05101) in one pass over memory, with its moments
+//! open, so that a run can be resumed exactly; and gradient clipping by global norm.
+
+use std::sync::Mutex;
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Var, bail};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::host::{slice, with_slice};
+
+/// Constants of the update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWSettings {
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    /// Applied to matrices only (two or more axes), times the learning rate.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWSettings {
+    fn default() -> Self {
+        AdamWSettings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 }
+    }
+}
+
+/// One variable with its moments.
+pub struct Slot {
+    pub name: String,
+    pub var: Var,
+    pub first: Vec<f32>,
+    pub second: Vec<f32>,
+}
+
+/// The optimiser: variables in a fixed order, their moments and the number of updates so far.
+pub struct AdamW {
+    pub settings: AdamWSettings,
+    pub slots: Vec<Slot>,
+    pub updates: u64,
+}
+
+/// What one update saw.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Global L2 norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Names of variables that got no gradient, or only zeros.
+    pub without_gradient: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+struct Factors {
+    rate: f32,
+    decay: f32,
+    beta1: f32,
+    beta2: f32,
+    correction1: f32,
+    correction2: f32,
+    eps: f32,
+    grad_scale: f32,
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn update(param: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32], f: Factors) {
+    for (((p, &g), m), v) in param.iter_mut().zip(grad).zip(first).zip(second) {
+        let g = g * f.grad_scale;
+        *m = f.beta1 * *m + (1.0 - f.beta1) * g;
+        *v = f.beta2 * *v + (1.0 - f.beta2) * g * g;
+        let step = (*m / f.correction1) / ((*v / f.correction2).sqrt() + f.eps);
+        *p = *p * f.decay - f.rate * step;
+    }
+}
+
+/// Elements one task updates.
+const CHUNK: usize = 1 << 14;
+
+struct Step<'a> {
+    moments: Mutex<(&'a mut [f32], &'a mut [f32])>,
+    factors: Factors,
+}
+
+impl InplaceOp2 for Step<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(&self, param: &mut CpuStorage, lp: &Layout, grad: &CpuStorage, lg: &Layout) -> Result<()> {
+        let grad = slice(grad, lg, self.name())?;
+        let Some((from, to)) = lp.contiguous_offsets() else { bail!("adamw needs contiguous variables") };
+        let param = match param {
+            CpuStorage::F32(data) => &mut data[from..to],
+            _ => bail!("adamw needs f32 variables"),
+        };
+        let mut moments = self.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (first, second) = &mut *moments;
+        param
+            .par_chunks_mut(CHUNK)
+            .zip(grad.par_chunks(CHUNK))
+            .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
+            .for_each(|((p, g), (m, v))| update(p, g, m, v, self.factors));
+        Ok(())
+    }
+}
+
+impl AdamW {
+    /// Fresh moments for `vars`, kept in the given order.
+    pub fn new(vars: Vec<(String, Var)>, settings: AdamWSettings) -> Self {
+        let slots = vars
+            .into_iter()
+            .map(|(name, var)| {
+                let n = var.as_tensor().elem_count();
+                Slot { name, var, first: vec![0.0; n], second: vec![0.0; n] }
+            })
+            .collect();
+        AdamW { settings, slots, updates: 0 }
+    }
+
+    /// Squared L2 norms per variable; `None` where there is no gradient.
+    fn norms(&self, grads: &GradStore) -> Result<Vec<Option<f64>>> {
+        self.slots
+            .iter()
+            .map(|slot| match grads.get(slot.var.as_tensor()) {
+                Some(g) => with_slice(g, sum_of_squares).map(Some),
+                None => Ok(None),
+            })
+            .collect()
+    }
+
+    /// One update at learning rate `rate`; gradients are scaled so that their global norm is at most `clip`
+    /// (0 turns clipping off).
+    ///
+    /// # Errors
+    /// When the gradient is not finite: nothing has been changed then.
+    pub fn step(&mut self, grads: &GradStore, rate: f64, clip: f64) -> Result<Applied> {
+        let norms = self.norms(grads)?;
+        let grad_norm = norms.iter().flatten().sum::<f64>().sqrt();
+        if !grad_norm.is_finite() {
+            bail!("the gradient is not finite");
+        }
+        let grad_scale = if clip > 0.0 && grad_norm > clip { clip / (grad_norm + 1e-6) } else { 1.0 };
+        self.updates += 1;
+        let s = self.settings;
+        let correction = |beta: f64| (1.0 - beta.powf(self.updates as f64)) as f32;
+        let (correction1, correction2) = (correction(s.beta1), correction(s.beta2));
+        let mut without_gradient = Vec::new();
+        for (slot, norm) in self.slots.iter_mut().zip(&norms) {
+            if norm.is_none_or(|n| n == 0.0) {
+                without_gradient.push(slot.name.clone());
+            }
+            let Some(grad) = grads.get(slot.var.as_tensor()) else { continue };
+            let decayed = slot.var.as_tensor().rank() >= 2;
+            let factors = Factors {
+                rate: rate as f32,
+                decay: if decayed { (1.0 - rate * s.weight_decay) as f32 } else { 1.0 },
+                beta1: s.beta1 as f32,
+                beta2: s.beta2 as f32,
+                correction1,
+                correction2,
+                eps: s.eps as f32,
+                grad_scale: grad_scale as f32,
+            };
+            let step = Step { moments: Mutex::new((&mut slot.first, &mut slot.second)), factors };
+            slot.var.as_tensor().inplace_op2(&grad.contiguous()?, &step)?;
+        }
+        Ok(Applied { grad_norm, without_gradient })
+    }
+}
+
+/// Sum of squares in f64, in a fixed order whatever the number of threads.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let partial: Vec<f64> = values
+        .par_chunks(CHUNK)
+        .map(|chunk| {
+            let mut lanes = [0f64; 8];
+            for part in chunk.chunks(8) {
+                for (lane, &v) in lanes.iter_mut().zip(part) {
+                    *lane += f64::from(v) * f64::from(v);
+                }
+            }
+            lanes.iter().sum()
+        })
+        .collect();
+    partial.iter().sum()
+}

@@ -1,0 +1,187 @@
+//! Attention as candle operators: the differentiable packed form for training, the cached form for exploring, and
+//! single maps on demand.
+
+use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Storage, Tensor, bail};
+
+use super::host::{slice, with_slice};
+use super::kernels::attention::{self as kernel, Bias, Rows};
+
+/// The rule of one attention call.
+#[derive(Clone)]
+pub struct Attention {
+    pub heads: usize,
+    pub scale: f64,
+    pub causal: bool,
+    /// Additive, `[batch | 1, heads | 1, queries, keys]`; −∞ hides a key. Not differentiated.
+    pub bias: Option<Tensor>,
+}
+
+struct Sizes {
+    batch: usize,
+    queries: usize,
+    keys: usize,
+    start: usize,
+    width: usize,
+}
+
+impl Attention {
+    fn shape<'a>(&self, sizes: &Sizes, bias: Option<&'a [f32]>) -> Result<kernel::Shape<'a>> {
+        let plane = sizes.queries * sizes.keys;
+        let bias = match (bias, &self.bias) {
+            (Some(data), Some(tensor)) => {
+                let (b, h, q, k) = tensor.dims4()?;
+                if (b != 1 && b != sizes.batch) || (h != 1 && h != self.heads) || q * k != plane {
+                    bail!(
+                        "attention bias {:?} does not fit {} × {}",
+                        tensor.dims(),
+                        sizes.queries,
+                        sizes.keys
+                    );
+                }
+                Some(Bias {
+                    data,
+                    batch_stride: if b == 1 { 0 } else { h * plane },
+                    head_stride: if h == 1 { 0 } else { plane },
+                })
+            }
+            _ => None,
+        };
+        Ok(kernel::Shape {
+            batch: sizes.batch,
+            heads: self.heads,
+            head_dim: sizes.width / self.heads,
+            queries: sizes.queries,
+            keys: sizes.keys,
+            start: sizes.start,
+            scale: self.scale as f32,
+            causal: self.causal,
+            bias,
+        })
+    }
+
+    fn with_bias<R>(&self, f: impl FnOnce(Option<&[f32]>) -> R) -> Result<R> {
+        match &self.bias {
+            Some(bias) => with_slice(bias, |data| f(Some(data))),
+            None => Ok(f(None)),
+        }
+    }
+
+    /// Self-attention over a packed projection `qkv` `[B, T, 3D]`; the result is `[B, T, D]`, differentiable.
+    pub fn packed(&self, qkv: &Tensor) -> Result<Tensor> {
+        if qkv.device().is_cpu() {
+            return qkv.contiguous()?.apply_op1(Packed(self.clone()));
+        }
+        let width = qkv.dim(D::Minus1)? / 3;
+        let part = |i: usize| qkv.narrow(D::Minus1, i * width, width);
+        self.composed(&part(0)?, &part(1)?, &part(2)?, 0)
+    }
+
+    /// Query rows `start..` of `qkv` `[T, 3D]` against all its keys: `[T − start, D]`. No backward.
+    pub fn cached(&self, qkv: &Tensor, start: usize) -> Result<Tensor> {
+        let (keys, packed) = qkv.dims2()?;
+        let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width: packed / 3 };
+        if !qkv.device().is_cpu() {
+            let part = |i: usize| qkv.narrow(1, i * sizes.width, sizes.width)?.unsqueeze(0);
+            let q = part(0)?.narrow(1, start, sizes.queries)?;
+            return self.composed(&q, &part(1)?, &part(2)?, start)?.squeeze(0);
+        }
+        let out = self.with_bias(|bias| {
+            let shape = self.shape(&sizes, bias)?;
+            with_slice(qkv, |data| {
+                let rows =
+                    |offset: usize| Rows { data: &data[offset..], batch_stride: 0, row_stride: packed };
+                kernel::forward(&shape, rows(start * packed), rows(sizes.width), rows(2 * sizes.width))
+            })
+        })??;
+        Tensor::from_vec(out, (sizes.queries, sizes.width), qkv.device())
+    }
+
+    /// The weights of one head for all rows of `qkv` `[T, 3D]` (host values), `[T, T]` row-major, into `out`.
+    pub fn map(&self, qkv: &[f32], width: usize, head: usize, out: &mut [f32]) -> Result<()> {
+        let keys = qkv.len() / (3 * width);
+        let sizes = Sizes { batch: 1, queries: keys, keys, start: 0, width };
+        self.with_bias(|bias| {
+            let shape = self.shape(&sizes, bias)?;
+            let rows = |offset: usize| Rows { data: &qkv[offset..], batch_stride: 0, row_stride: 3 * width };
+            kernel::map(&shape, rows(0), rows(width), head, out);
+            Ok(())
+        })?
+    }
+
+    /// The same in candle operators, for devices without a kernel of ours; `q` `[B, n, D]`, `k`, `v` `[B, T, D]`.
+    fn composed(&self, q: &Tensor, k: &Tensor, v: &Tensor, start: usize) -> Result<Tensor> {
+        let (b, n, width) = q.dims3()?;
+        let keys = k.dim(1)?;
+        let split = |x: &Tensor, rows: usize| {
+            x.reshape((b, rows, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()
+        };
+        let (q, k, v) = (split(q, n)?, split(k, keys)?, split(v, keys)?);
+        let mut scores = (q.matmul(&k.t()?)? * self.scale)?.to_dtype(DType::F32)?;
+        if self.causal {
+            scores = scores.broadcast_add(&causal_bias(n, keys, start, q.device())?)?;
+        }
+        if let Some(bias) = &self.bias {
+            scores = scores.broadcast_add(&bias.to_dtype(DType::F32)?)?;
+        }
+        let top = scores.max_keepdim(D::Minus1)?.detach();
+        let weights = scores.broadcast_sub(&top)?.exp()?;
+        let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?;
+        weights.matmul(&v)?.transpose(1, 2)?.reshape((b, n, width))
+    }
+}
+
+/// `[n, keys]`: 0 where key ≤ start + row, −∞ elsewhere.
+fn causal_bias(n: usize, keys: usize, start: usize, device: &candle_core::Device) -> Result<Tensor> {
+    let cell = |r: usize, i: usize| if i <= start + r { 0f32 } else { f32::NEG_INFINITY };
+    let values: Vec<f32> = (0..n).flat_map(|r| (0..keys).map(move |i| cell(r, i))).collect();
+    Tensor::from_vec(values, (n, keys), device)
+}
+
+struct Packed(Attention);
+
+impl Packed {
+    fn sizes(dims: &[usize]) -> Result<Sizes> {
+        match *dims {
+            [batch, t, packed] => Ok(Sizes { batch, queries: t, keys: t, start: 0, width: packed / 3 }),
+            _ => bail!("packed attention needs [batch, T, 3 · width], got {dims:?}"),
+        }
+    }
+}
+
+impl CustomOp1 for Packed {
+    fn name(&self) -> &'static str {
+        "packed-attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let sizes = Self::sizes(layout.dims())?;
+        let data = slice(qkv, layout, self.name())?;
+        let stride = 3 * sizes.width;
+        let out = self.0.with_bias(|bias| {
+            let shape = self.0.shape(&sizes, bias)?;
+            let rows = |part: usize| Rows {
+                data: &data[part * sizes.width..],
+                batch_stride: sizes.keys * stride,
+                row_stride: stride,
+            };
+            Ok::<_, candle_core::Error>(kernel::forward(&shape, rows(0), rows(1), rows(2)))
+        })??;
+        Ok((CpuStorage::F32(out), Shape::from((sizes.batch, sizes.queries, sizes.width))))
+    }
+
+    fn bwd(&self, qkv: &Tensor, out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let sizes = Self::sizes(qkv.dims())?;
+        let values = self.0.with_bias(|bias| {
+            let shape = self.0.shape(&sizes, bias)?;
+            with_slice(qkv, |qkv| {
+                with_slice(out, |out| with_slice(grad, |grad| kernel::backward(&shape, qkv, out, grad)))
+            })??
+        })??;
+        Ok(Some(Tensor::from_vec(values, qkv.shape(), qkv.device())?))
+    }
+}
+
+/// Whether the tensor lies in host memory.
+pub fn on_host(tensor: &Tensor) -> bool {
+    matches!(&*tensor.storage_and_layout().0, Storage::Cpu(_))
+}

@@ -1,0 +1,173 @@
+//! Cross-entropy fused with the output projection: logits exist only for a tile of rows at a time, and where a
+//! gradient is wanted it is made in the same sweep (as in Liger Kernel, 2410.10989), so that the product
+//! `hidden · wteᵀ` is computed once.
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::host::slice;
+use super::kernels::exp::exp;
+use super::kernels::matmul::{Threads, View, matmul};
+
+/// Rows whose logits exist at the same time.
+const TILE: usize = 128;
+
+/// A target that does not count.
+pub const IGNORE: u32 = u32::MAX;
+
+/// Turns a row of logits into `softmax − onehot(target)`, times `scale`; returns `−ln p(target)`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn loss_row(row: &mut [f32], target: usize, scale: f32) -> f32 {
+    let mut max = [f32::NEG_INFINITY; 16];
+    let whole = row.len() / 16 * 16;
+    for chunk in row[..whole].chunks_exact(16) {
+        for (m, &x) in max.iter_mut().zip(chunk) {
+            *m = if x > *m { x } else { *m };
+        }
+    }
+    let top = max.iter().chain(&row[whole..]).copied().fold(f32::NEG_INFINITY, f32::max);
+    let wanted = row[target];
+    let mut sums = [0f32; 16];
+    for chunk in row[..whole].chunks_exact_mut(16) {
+        for (s, x) in sums.iter_mut().zip(chunk) {
+            *x = exp(*x - top);
+            *s += *x;
+        }
+    }
+    let mut total = sums.iter().sum::<f32>();
+    for x in &mut row[whole..] {
+        *x = exp(*x - top);
+        total += *x;
+    }
+    let factor = scale / total;
+    row.iter_mut().for_each(|x| *x *= factor);
+    row[target] -= scale;
+    total.ln() + top - wanted
+}
+
+/// Loss and gradients of the mean over targets that count: `(loss, d hidden, d weight)`.
+fn sweep(
+    hidden: &[f32],
+    weight: &[f32],
+    targets: &[u32],
+    width: usize,
+    gradients: bool,
+) -> (f32, Vec<f32>, Vec<f32>) {
+    let vocab = weight.len() / width;
+    let count = targets.iter().filter(|&&t| t != IGNORE).count().max(1);
+    let scale = 1.0 / count as f32;
+    let mut total = 0f64;
+    let mut d_hidden = vec![0f32; if gradients { hidden.len() } else { 0 }];
+    let mut d_weight = vec![0f32; if gradients { weight.len() } else { 0 }];
+    let mut logits = vec![0f32; TILE.min(targets.len()) * vocab];
+    let weights = View::new(weight, vocab, width);
+    for (tile, targets) in targets.chunks(TILE).enumerate() {
+        let at = tile * TILE * width;
+        let rows = View::new(&hidden[at..at + targets.len() * width], targets.len(), width);
+        let logits = &mut logits[..targets.len() * vocab];
+        matmul(logits, vocab, rows, weights.t(), 1.0, 0.0, Threads::Pool);
+        let losses: Vec<f32> = logits
+            .par_chunks_mut(vocab)
+            .zip(targets)
+            .map(|(row, &target)| {
+                if target == IGNORE {
+                    row.fill(0.0);
+                    return 0.0;
+                }
+                loss_row(row, target as usize, scale)
+            })
+            .collect();
+        total += losses.iter().map(|&l| f64::from(l)).sum::<f64>();
+        if gradients {
+            let d_logits = View::new(logits, targets.len(), vocab);
+            matmul(&mut d_hidden[at..], width, d_logits, weights, 1.0, 0.0, Threads::Pool);
+            matmul(&mut d_weight, width, d_logits.t(), rows, 1.0, 1.0, Threads::Pool);
+        }
+    }
+    ((total / count as f64) as f32, d_hidden, d_weight)
+}
+
+struct Fused {
+    targets: Vec<u32>,
+    gradients: Option<Mutex<Option<(Vec<f32>, Vec<f32>)>>>,
+}
+
+impl CustomOp2 for Fused {
+    fn name(&self) -> &'static str {
+        "fused-cross-entropy"
+    }
+
+    fn cpu_fwd(
+        &self,
+        hidden: &CpuStorage,
+        lh: &Layout,
+        weight: &CpuStorage,
+        lw: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (hidden, weight) = (slice(hidden, lh, self.name())?, slice(weight, lw, self.name())?);
+        let (vocab, width) = lw.shape().dims2()?;
+        if self.targets.iter().any(|&t| t != IGNORE && t as usize >= vocab) {
+            bail!("a target lies outside the vocabulary of {vocab}");
+        }
+        if hidden.len() != self.targets.len() * width {
+            bail!("{} targets for {} rows", self.targets.len(), hidden.len() / width);
+        }
+        let (loss, dh, dw) = sweep(hidden, weight, &self.targets, width, self.gradients.is_some());
+        if let Some(slot) = &self.gradients {
+            *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((dh, dw));
+        }
+        Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        hidden: &Tensor,
+        weight: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let kept = self
+            .gradients
+            .as_ref()
+            .and_then(|slot| slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        let Some((dh, dw)) = kept else {
+            bail!("the loss was computed without gradients, or its gradient was taken already");
+        };
+        let upstream = f64::from(grad.to_scalar::<f32>()?);
+        let dh = Tensor::from_vec(dh, hidden.shape(), hidden.device())?;
+        let dw = Tensor::from_vec(dw, weight.shape(), weight.device())?;
+        if upstream == 1.0 {
+            return Ok((Some(dh), Some(dw)));
+        }
+        Ok((Some((dh * upstream)?), Some((dw * upstream)?)))
+    }
+}
+
+/// Mean over the targets that count of `−ln softmax(hidden · weightᵀ)[target]`, in nats, as a scalar tensor.
+///
+/// `hidden` `[N, D]`, `weight` `[V, D]`; a target of [`IGNORE`] does not count. With `gradients`, the result can be
+/// differentiated once.
+pub fn cross_entropy(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradients: bool) -> Result<Tensor> {
+    if hidden.device().is_cpu() {
+        let slot = gradients.then(|| Mutex::new(None));
+        return hidden.contiguous()?.apply_op2(weight, Fused { targets: targets.to_vec(), gradients: slot });
+    }
+    composed(hidden, weight, targets)
+}
+
+/// The same in candle operators.
+fn composed(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<Tensor> {
+    let keep: Vec<u32> = (0..targets.len() as u32).filter(|&i| targets[i as usize] != IGNORE).collect();
+    let wanted: Vec<u32> = keep.iter().map(|&i| targets[i as usize]).collect();
+    let count = keep.len();
+    let rows = hidden.index_select(&Tensor::from_vec(keep, count, hidden.device())?, 0)?;
+    let logits = rows.matmul(&weight.t()?)?.to_dtype(DType::F32)?;
+    let top = logits.max_keepdim(1)?.detach();
+    let sums = logits.broadcast_sub(&top)?.exp()?.sum_keepdim(1)?.log()?;
+    let lse = (sums + top)?.squeeze(1)?;
+    let picked = logits.gather(&Tensor::from_vec(wanted, (count, 1), hidden.device())?, 1)?.squeeze(1)?;
+    (lse - picked)?.mean_all()
+}

@@ -1,0 +1,94 @@
+//! The activation functions that GPT-2 checkpoints name, forward and derivative.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::exp::{exp, tanh};
+
+/// `activation_function` of `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))` (Hendrycks and Gimpel, 1606.08415; GPT-2's own).
+    GeluNew,
+    /// `0.5 x (1 + erf(x / √2))`.
+    Gelu,
+    Relu,
+    /// `x · σ(x)`.
+    Silu,
+}
+
+const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+
+/// Standard normal distribution function; through `erfc`, which keeps its precision in the left tail.
+fn normal_cdf(x: f64) -> f64 {
+    0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
+}
+
+impl Activation {
+    #[inline(always)]
+    fn value(self, x: f32) -> f32 {
+        match self {
+            Activation::GeluNew => 0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))),
+            Activation::Gelu => (f64::from(x) * normal_cdf(f64::from(x))) as f32,
+            Activation::Relu => x.max(0.0),
+            Activation::Silu => x / (1.0 + exp(-x)),
+        }
+    }
+
+    #[inline(always)]
+    fn slope(self, x: f32) -> f32 {
+        match self {
+            Activation::GeluNew => {
+                let t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x));
+                let inner = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x * x);
+                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner
+            }
+            Activation::Gelu => {
+                let x = f64::from(x);
+                let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                (normal_cdf(x) + x * density) as f32
+            }
+            Activation::Relu => f32::from(u8::from(x > 0.0)),
+            Activation::Silu => {
+                let s = 1.0 / (1.0 + exp(-x));
+                s * (1.0 + x * (1.0 - s))
+            }
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn gelu_new_forward(x: &[f32], out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(o, &x)| *o = Activation::GeluNew.value(x));
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn gelu_new_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+        *dx = dy * Activation::GeluNew.slope(x);
+    }
+}
+
+/// Elements one task handles.
+const CHUNK: usize = 4096;
+
+/// `out = f(x)`, elementwise.
+pub fn forward(kind: Activation, x: &[f32], out: &mut [f32]) {
+    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| match kind {
+        Activation::GeluNew => gelu_new_forward(x, out),
+        _ => out.iter_mut().zip(x).for_each(|(o, &x)| *o = kind.value(x)),
+    });
+}
+
+/// `dx = dy · f'(x)`, elementwise.
+pub fn backward(kind: Activation, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let mut dx = vec![0f32; x.len()];
+    dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(dy.par_chunks(CHUNK)).for_each(|((dx, x), dy)| {
+        match kind {
+            Activation::GeluNew => gelu_new_backward(x, dy, dx),
+            _ => dx.iter_mut().zip(x).zip(dy).for_each(|((dx, &x), &dy)| *dx = dy * kind.slope(x)),
+        }
+    });
+    dx
+}

@@ -1,0 +1,112 @@
+//! Matrix products on slices through `gemm`, with strides, so that transposes and column blocks cost no copy.
+
+use gemm::{Parallelism, gemm};
+
+/// A read-only matrix view: `rows × cols`, element `(r, c)` at `data[r * row_stride + c * col_stride]`.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub data: &'a [f32],
+    pub rows: usize,
+    pub cols: usize,
+    pub row_stride: usize,
+    pub col_stride: usize,
+}
+
+impl<'a> View<'a> {
+    /// A dense row-major matrix.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        View { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// A row-major matrix whose rows lie `row_stride` apart.
+    pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        View { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The transpose, without a copy.
+    pub fn t(self) -> Self {
+        View {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    fn check(&self) {
+        if self.rows > 0 && self.cols > 0 {
+            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
+            assert!(last < self.data.len(), "matrix view reaches past its data");
+        }
+    }
+}
+
+/// How many threads a product may use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    One,
+    /// All of the current rayon pool.
+    Pool,
+}
+
+/// `out ← keep·out + scale·(a × b)`, `out` row-major with rows `out_stride` apart.
+pub fn matmul(out: &mut [f32], out_stride: usize, a: View, b: View, scale: f32, keep: f32, threads: Threads) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    assert_eq!(k, b.rows, "inner sizes of a matrix product differ");
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!((m - 1) * out_stride + n <= out.len(), "matrix product writes past its output");
+    // SAFETY: the assertion above bounds every write.
+    unsafe { matmul_raw(out.as_mut_ptr(), out_stride, a, b, scale, keep, threads) }
+}
+
+/// As [`matmul`], on a raw output, for tasks that own disjoint column blocks of one matrix.
+///
+/// # Safety
+/// `out` must be valid for reads and writes at `r * out_stride + c` for all `r < a.rows`, `c < b.cols`, and no
+/// other thread may touch those elements meanwhile.
+pub unsafe fn matmul_raw(
+    out: *mut f32,
+    out_stride: usize,
+    a: View,
+    b: View,
+    scale: f32,
+    keep: f32,
+    threads: Threads,
+) {
+    a.check();
+    b.check();
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    // Threads only pay above this many multiplications.
+    const PARALLEL_FROM: usize = 1 << 17;
+    let parallelism = match threads {
+        Threads::Pool if m * n * k >= PARALLEL_FROM => Parallelism::Rayon(0),
+        _ => Parallelism::None,
+    };
+    // SAFETY: inputs were checked against their slices, the output by the caller.
+    unsafe {
+        gemm(
+            m,
+            n,
+            k,
+            out,
+            1,
+            out_stride as isize,
+            keep != 0.0,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            keep,
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! CPU kernels on plain slices, row-major f32. Parallel over rows or heads with a fixed order of summation inside
+//! each row, so that results do not depend on the number of threads.
+
+pub mod activation;
+pub mod attention;
+pub mod exp;
+pub mod layer_norm;
+pub mod matmul;
+pub mod plain;
+
+/// Rows that one parallel task handles at least; below it, threads cost more than they bring.
+pub(crate) const ROWS_PER_TASK: usize = 8;

@@ -1,0 +1,184 @@
+//! Differentiable row-wise operators: layer norm, linear with bias, activation. On the CPU they are the kernels of
+//! this room; on another device they fall back to candle's own operators, which have a backward as well.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape, Tensor};
+
+use super::host::{slice, with_slice};
+use super::kernels::activation::{self, Activation};
+use super::kernels::layer_norm;
+use super::kernels::matmul::{Threads, View, matmul};
+
+struct LayerNorm {
+    eps: f32,
+}
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        gain: &CpuStorage,
+        lg: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = slice(x, lx, self.name())?;
+        let mut out = vec![0f32; x.len()];
+        layer_norm::forward(
+            x,
+            slice(gain, lg, self.name())?,
+            slice(bias, lb, self.name())?,
+            self.eps,
+            &mut out,
+        );
+        Ok((CpuStorage::F32(out), lx.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        _bias: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dg, db) = with_slice(x, |x| {
+            with_slice(gain, |gain| with_slice(grad, |grad| layer_norm::backward(x, gain, grad, self.eps)))
+        })???;
+        let (device, d) = (x.device(), gain.dims1()?);
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), device)?),
+            Some(Tensor::from_vec(dg, d, device)?),
+            Some(Tensor::from_vec(db, d, device)?),
+        ))
+    }
+}
+
+/// Layer norm over the last axis of `x` `[…, D]` with `gain` and `bias` `[D]`.
+pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op3(gain, bias, LayerNorm { eps: eps as f32 });
+    }
+    let x32 = x.to_dtype(DType::F32)?;
+    let centred = x32.broadcast_sub(&x32.mean_keepdim(candle_core::D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(candle_core::D::Minus1)?;
+    let normed = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.to_dtype(x.dtype())?;
+    normed.broadcast_mul(gain)?.broadcast_add(bias)
+}
+
+struct Linear;
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        weight: &CpuStorage,
+        lw: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, weight) = (slice(x, lx, self.name())?, slice(weight, lw, self.name())?);
+        let bias = slice(bias, lb, self.name())?;
+        let (k, n) = lw.shape().dims2()?;
+        let rows = x.len() / k;
+        let mut out = Vec::with_capacity(rows * n);
+        (0..rows).for_each(|_| out.extend_from_slice(bias));
+        matmul(&mut out, n, View::new(x, rows, k), View::new(weight, k, n), 1.0, 1.0, Threads::Pool);
+        let mut dims = lx.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = n;
+        }
+        Ok((CpuStorage::F32(out), Shape::from(dims)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _bias: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (k, n) = weight.dims2()?;
+        let (dx, dw, db) = with_slice(x, |x| {
+            with_slice(weight, |weight| with_slice(grad, |grad| linear_backward(x, weight, grad, (k, n))))
+        })???;
+        let device = x.device();
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), device)?),
+            Some(Tensor::from_vec(dw, (k, n), device)?),
+            Some(Tensor::from_vec(db, n, device)?),
+        ))
+    }
+}
+
+/// Gradients of `x W + b`: `(dx, dW, db)`.
+fn linear_backward(
+    x: &[f32],
+    weight: &[f32],
+    grad: &[f32],
+    (k, n): (usize, usize),
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let rows = x.len() / k;
+    let (g, x) = (View::new(grad, rows, n), View::new(x, rows, k));
+    let mut dx = vec![0f32; rows * k];
+    matmul(&mut dx, k, g, View::new(weight, k, n).t(), 1.0, 0.0, Threads::Pool);
+    let mut dw = vec![0f32; k * n];
+    matmul(&mut dw, n, x.t(), g, 1.0, 0.0, Threads::Pool);
+    (dx, dw, layer_norm::column_sums(grad, n))
+}
+
+/// `x W + b` with `x` `[…, in]`, `weight` `[in, out]` (the Conv1D layout of GPT-2 checkpoints), `bias` `[out]`.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op3(weight, bias, Linear);
+    }
+    let (k, n) = weight.dims2()?;
+    let mut dims = x.dims().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = n;
+    }
+    x.reshape(((), k))?.matmul(weight)?.broadcast_add(bias)?.reshape(dims)
+}
+
+struct Activate(Activation);
+
+impl CustomOp1 for Activate {
+    fn name(&self) -> &'static str {
+        "activation"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slice(x, lx, self.name())?;
+        let mut out = vec![0f32; x.len()];
+        activation::forward(self.0, x, &mut out);
+        Ok((CpuStorage::F32(out), lx.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let dx = with_slice(x, |x| with_slice(grad, |grad| activation::backward(self.0, x, grad)))??;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
+}
+
+/// The activation, elementwise.
+pub fn activate(x: &Tensor, kind: Activation) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op1(Activate(kind));
+    }
+    match kind {
+        Activation::GeluNew => x.gelu(),
+        Activation::Gelu => x.gelu_erf(),
+        Activation::Relu => x.relu(),
+        Activation::Silu => x.silu(),
+    }
+}

@@ -1,0 +1,72 @@
+//! A model from nothing: weights drawn as GPT-2 draws them, and a byte-level BPE tokenizer learned from the data.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer as Inner};
+
+use super::TrainError;
+use super::data::mix;
+use crate::model::{Config, Tokenizer, tokenizer::END_OF_TEXT};
+
+/// Two independent standard normal numbers (Box and Muller) for one counter.
+fn normal_pair(seed: u64, counter: u64) -> (f64, f64) {
+    let unit = |bits: u64| ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    let (u, v) = (unit(mix(seed, 2 * counter)), unit(mix(seed, 2 * counter + 1)));
+    let r = (-2.0 * u.ln()).sqrt();
+    let angle = std::f64::consts::TAU * v;
+    (r * angle.cos(), r * angle.sin())
+}
+
+/// Fresh weights: normal with `initializer_range`, the two residual projections divided by √(2·n_layer), biases 0,
+/// gains 1 (GPT-2, section 2.3; `_init_weights` of Hugging Face).
+pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<String, Tensor>, TrainError> {
+    let mut tensors = HashMap::new();
+    for (at, (name, shape)) in config.expected_tensors().into_iter().enumerate() {
+        let n: usize = shape.iter().product();
+        let values: Vec<f32> = if name.ends_with(".bias") {
+            vec![0.0; n]
+        } else if shape.len() == 1 {
+            vec![1.0; n]
+        } else {
+            let residual = name.ends_with("c_proj.weight");
+            let scale = if residual { 1.0 / (2.0 * config.n_layer as f64).sqrt() } else { 1.0 };
+            let sd = config.initializer_range * scale;
+            let stream = mix(seed, at as u64);
+            (0..n.div_ceil(2))
+                .flat_map(|i| {
+                    let (a, b) = normal_pair(stream, i as u64);
+                    [(a * sd) as f32, (b * sd) as f32]
+                })
+                .take(n)
+                .collect()
+        };
+        tensors.insert(name, Tensor::from_vec(values, shape, device)?);
+    }
+    Ok(tensors)
+}
+
+/// Learns a byte-level BPE of `vocab_size` ids (`<|endoftext|>` last) from documents.
+pub fn tokenizer(documents: &[String], vocab_size: usize) -> Result<Tokenizer, TrainError> {
+    let wrong = |e: tokenizers::Error| TrainError::setup(format!("the tokenizer could not be trained: {e}"));
+    if vocab_size < 257 {
+        return Err(TrainError::setup(format!(
+            "vocab_size {vocab_size} is less than the 257 a byte-level BPE needs"
+        )));
+    }
+    let trainer = BpeTrainer::builder()
+        .vocab_size(vocab_size - 1)
+        .show_progress(false)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    let mut inner = Inner::new(BPE::default());
+    inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    inner.with_decoder(Some(ByteLevel::default()));
+    inner.train(&mut TrainerWrapper::from(trainer), documents.iter().map(String::as_str)).map_err(wrong)?;
+    inner.add_special_tokens([AddedToken::from(END_OF_TEXT, true)]).map_err(wrong)?;
+    let json = inner.to_string(true).map_err(wrong)?;
+    Ok(Tokenizer::from_json(json.as_bytes(), "the new tokenizer")?)
+}

@@ -1,0 +1,66 @@
+//! A short sample of text from a model, to see what it has learned; every draw comes from the seed and its position.
+
+use std::sync::Arc;
+
+use super::TrainError;
+use super::data::mix;
+use crate::model::forward::Reuse;
+use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
+
+/// How the next token is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    pub tokens: usize,
+    /// 0 takes the most probable token.
+    pub temperature: f64,
+    pub top_k: usize,
+    pub seed: u64,
+}
+
+/// Continues `prompt`; the result is the prompt with its continuation.
+pub fn sample(
+    model: &Gpt2,
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    how: Sampling,
+) -> Result<String, TrainError> {
+    let mut ids: Vec<u32> = tokenizer.encode(prompt)?.into_iter().map(|p| p.id).collect();
+    if ids.is_empty() {
+        ids.push(
+            tokenizer.eot.ok_or_else(|| ModelError::input("an empty prompt needs an end-of-text token"))?,
+        );
+    }
+    let mut trace: Option<Trace> = None;
+    for n in 0..how.tokens {
+        if ids.len() >= model.config.n_positions {
+            break;
+        }
+        let traces: Vec<&Trace> = trace.iter().collect();
+        let next = model.run(Arc::new(Input::plain(ids.clone())), Reuse { traces: &traces, cancel: None })?;
+        let log_p = model.log_probabilities(&next, ids.len() - 1)?;
+        let id = draw(&log_p, how, n as u64);
+        if Some(id) == tokenizer.eot {
+            break;
+        }
+        ids.push(id);
+        trace = Some(next);
+    }
+    Ok(tokenizer.decode(&ids))
+}
+
+fn draw(log_p: &[f32], how: Sampling, n: u64) -> u32 {
+    let candidates = logits::top(log_p, how.top_k.max(1));
+    if how.temperature <= 0.0 {
+        return candidates[0].0;
+    }
+    let weights: Vec<f64> =
+        candidates.iter().map(|&(_, p)| f64::from(p).powf(1.0 / how.temperature)).collect();
+    let mut left = (mix(how.seed, n) >> 11) as f64 / (1u64 << 53) as f64 * weights.iter().sum::<f64>();
+    for (&(id, _), w) in candidates.iter().zip(&weights) {
+        left -= w;
+        if left < 0.0 {
+            return id;
+        }
+    }
+    candidates[candidates.len() - 1].0
+}
