@@ -204,7 +204,8 @@ impl Gpt2 {
     ) -> std::result::Result<(LayerTrace, Tensor), ModelError> {
         let residual = join(old.map(|o| &o.residual), x, from)?;
         let base = self.attention(layer);
-        let mut kept: Option<(Tensor, Tensor)> = None;
+        let mut kept: Option<(Tensor, Option<Tensor>)> = None;
+        let ablated = &rule.input.ablated;
         let out = self.block(layer, x, |new| {
             let qkv = join(old.map(|o| &o.qkv), &new, from)?;
             let sliced = match rule.bias {
@@ -212,9 +213,13 @@ impl Gpt2 {
                 None => None,
             };
             let heads = Attention { bias: sliced, ..base.clone() }.cached(&qkv, from)?;
-            let heads = join(old.map(|o| &o.heads), &heads, from)?;
-            kept = Some((qkv, heads.clone()));
-            let heads = self.ablate(layer, &heads, &rule.input.ablated)?;
+            if ablated.is_empty() {
+                kept = Some((qkv, None));
+                return Ok(heads);
+            }
+            let heads = join(old.and_then(|o| o.heads.as_ref()), &heads, from)?;
+            kept = Some((qkv, Some(heads.clone())));
+            let heads = self.ablate(layer, &heads, ablated)?;
             heads.narrow(0, from, heads.dim(0)? - from)
         })?;
         let Some((qkv, heads)) = kept else {

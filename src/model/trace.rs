@@ -16,8 +16,9 @@ pub struct LayerTrace {
     pub residual: Tensor,
     /// Query, key and value side by side, `[n, 3D]`.
     pub qkv: Tensor,
-    /// Output of the heads before the output projection, `[n, D]`.
-    pub heads: Tensor,
+    /// Output of the heads before the output projection, `[n, D]`; kept only where heads are ablated, whose mean over
+    /// earlier positions needs it.
+    pub heads: Option<Tensor>,
     /// The attention rule with this pass's visibility as its bias.
     pub rule: Attention,
     /// Row `r` of this layer is position `rows[r]` of the input; `None` when all rows are here.

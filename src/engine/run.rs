@@ -1,0 +1,211 @@
+//! One finished pass with everything a person reads from it: log-probabilities of the true next tokens, the distribution
+//! after the last token, and attention maps in the coordinates of the full text.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::types::{Candidate, HeadChoice, Prediction};
+use crate::attention::source::AttentionSource;
+use crate::model::forward::Reuse;
+use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
+
+/// A pass over a text or what a mask left of it.
+pub struct Run {
+    pub trace: Trace,
+    /// Full-text position of every row; `None` when no token was dropped.
+    pub kept: Option<Arc<Vec<usize>>>,
+    /// `ln p` of the token that truly follows each row in the full text; `None` for its last token.
+    pub next_log_p: Vec<Option<f32>>,
+    /// The token that truly follows each row.
+    labels: Vec<Option<u32>>,
+    /// `ln p` over the vocabulary after the last row, `[V]`.
+    pub last: Arc<Vec<f32>>,
+    /// Number of tokens of the full text.
+    pub full_len: usize,
+    maps: Mutex<HashMap<HeadChoice, Arc<[f32]>>>,
+}
+
+/// What a pass is asked for.
+pub struct RunRequest<'a> {
+    pub input: Arc<Input>,
+    pub kept: Option<Arc<Vec<usize>>>,
+    /// Ids of the full text: labels are always the original tokens.
+    pub full_ids: &'a [u32],
+    /// Runs whose rows may be reused.
+    pub earlier: &'a [&'a Run],
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+impl Run {
+    /// Computes the pass, reusing rows of earlier ones.
+    pub fn new(model: &Gpt2, request: &RunRequest) -> Result<Self, ModelError> {
+        let traces: Vec<&Trace> = request.earlier.iter().map(|r| &r.trace).collect();
+        let trace = model.run(request.input.clone(), Reuse { traces: &traces, cancel: request.cancel })?;
+        let labels = labels(request);
+        let next_log_p = next_log_probabilities(model, &trace, &labels, request)?;
+        let last = match same_rows(request, trace.len()) {
+            Some(run) => run.last.clone(),
+            None => Arc::new(model.log_probabilities(&trace, trace.len() - 1)?),
+        };
+        Ok(Run {
+            trace,
+            kept: request.kept.clone(),
+            next_log_p,
+            labels,
+            last,
+            full_len: request.full_ids.len(),
+            maps: Mutex::default(),
+        })
+    }
+
+    /// Full-text position of row `r`.
+    pub fn position(&self, r: usize) -> usize {
+        self.kept.as_ref().map_or(r, |k| k[r])
+    }
+
+    /// What the screen shows of this pass.
+    pub fn prediction(&self, tokenizer: Option<&Tokenizer>, top: usize) -> Prediction {
+        let next = logits::top(&self.last, top)
+            .into_iter()
+            .map(|(id, p)| Candidate { id, display: tokenizer.map_or(format!("#{id}"), |t| t.display(id)), p })
+            .collect();
+        let mut surprisal = vec![None; self.full_len];
+        for (r, log_p) in self.next_log_p.iter().enumerate() {
+            if let Some(log_p) = log_p {
+                surprisal[self.position(r) + 1] = Some(-log_p);
+            }
+        }
+        Prediction { next, loss: mean(surprisal.iter().flatten().copied()), surprisal }
+    }
+
+    /// `ln p` of the true next token after full-text position `i`, where that position was computed.
+    pub fn by_position(&self) -> Vec<Option<f32>> {
+        let mut out = vec![None; self.full_len];
+        for (r, log_p) in self.next_log_p.iter().enumerate() {
+            out[self.position(r)] = *log_p;
+        }
+        out
+    }
+
+    /// The chosen map (or mean over heads, layers or both) in full-text coordinates, `[T, T]` row-major; rows and columns
+    /// of dropped tokens are NaN. Kept for the next look.
+    pub fn map(&self, choice: HeadChoice) -> Arc<[f32]> {
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        // A few looks back are worth keeping; all heads of a long text are not.
+        const KEPT: usize = 8;
+        if maps.len() >= KEPT && !maps.contains_key(&choice) {
+            maps.clear();
+        }
+        maps.entry(choice).or_insert_with(|| self.compute_map(choice)).clone()
+    }
+
+    fn compute_map(&self, choice: HeadChoice) -> Arc<[f32]> {
+        let n = self.trace.len();
+        let layers = pick(choice.layer, self.trace.n_layer());
+        let heads = pick(choice.head, self.trace.n_head());
+        let all: Vec<(usize, usize)> =
+            layers.iter().flat_map(|&l| heads.iter().map(move |&h| (l, h))).collect();
+        let mut mean = vec![0f32; n * n];
+        let share = 1.0 / all.len().max(1) as f32;
+        // A group at a time bounds memory; the order of summation stays fixed.
+        for group in all.chunks(4) {
+            let maps: Vec<Vec<f32>> = group
+                .par_iter()
+                .map(|&(l, h)| {
+                    let mut map = vec![0f32; n * n];
+                    self.trace.map(l, h, &mut map);
+                    map
+                })
+                .collect();
+            for map in maps {
+                mean.iter_mut().zip(map).for_each(|(m, x)| *m += share * x);
+            }
+        }
+        match &self.kept {
+            None => mean.into(),
+            Some(kept) => spread(&mean, kept, self.full_len).into(),
+        }
+    }
+
+    /// Bytes held, roughly.
+    pub fn bytes(&self) -> usize {
+        let rows: usize = self.trace.layers.iter().map(|l| l.qkv.elem_count() + l.residual.elem_count()).sum();
+        4 * (rows + 2 * self.trace.last.elem_count())
+    }
+}
+
+fn pick(choice: Option<usize>, count: usize) -> Vec<usize> {
+    match choice {
+        Some(i) => vec![i.min(count.saturating_sub(1))],
+        None => (0..count).collect(),
+    }
+}
+
+/// Rows and columns of a smaller map at their places in the full text, NaN elsewhere (0 above the diagonal).
+fn spread(small: &[f32], kept: &[usize], len: usize) -> Vec<f32> {
+    let n = kept.len();
+    let mut out = vec![f32::NAN; len * len];
+    for t in 0..len {
+        out[t * len + t + 1..(t + 1) * len].fill(0.0);
+    }
+    for (r, &row) in kept.iter().enumerate() {
+        for (c, &col) in kept.iter().enumerate().take(r + 1) {
+            out[row * len + col] = small[r * n + c];
+        }
+    }
+    out
+}
+
+/// The true next token of every row, in the full text.
+fn labels(request: &RunRequest) -> Vec<Option<u32>> {
+    let position = |r: usize| request.kept.as_ref().map_or(r, |k| k[r]);
+    (0..request.input.len()).map(|r| request.full_ids.get(position(r) + 1).copied()).collect()
+}
+
+/// An earlier run with exactly the same rows.
+fn same_rows<'a>(request: &RunRequest<'a>, len: usize) -> Option<&'a Run> {
+    request
+        .earlier
+        .iter()
+        .find(|run| run.trace.len() == len && run.trace.input.shared_rows(&request.input) == len)
+        .copied()
+}
+
+fn next_log_probabilities(
+    model: &Gpt2,
+    trace: &Trace,
+    labels: &[Option<u32>],
+    request: &RunRequest,
+) -> Result<Vec<Option<f32>>, ModelError> {
+    let best = request.earlier.iter().map(|run| (run.trace.input.shared_rows(&request.input), run)).max_by_key(|b| b.0);
+    let mut out = vec![None; labels.len()];
+    let mut wanted = Vec::new();
+    for (r, label) in labels.iter().enumerate() {
+        let Some(label) = *label else { continue };
+        let known = best.and_then(|(shared, run)| {
+            let same = r < shared && run.labels.get(r) == Some(&Some(label));
+            same.then(|| run.next_log_p[r]).flatten()
+        });
+        match known {
+            Some(log_p) => out[r] = Some(log_p),
+            None => wanted.push((r, label)),
+        }
+    }
+    let values = model.target_log_probabilities(trace, &wanted)?;
+    for ((r, _), value) in wanted.into_iter().zip(values) {
+        out[r] = Some(value);
+    }
+    Ok(out)
+}
+
+fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
+    let (mut sum, mut n) = (0f64, 0usize);
+    for v in values {
+        sum += f64::from(v);
+        n += 1;
+    }
+    (n > 0).then(|| (sum / n as f64) as f32)
+}
