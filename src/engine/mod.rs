@@ -1,4 +1,12 @@
 //! The worker that serves the explorer: one-slot mailbox, generation numbers, reuse cache, streaming of results.
 //! Runs on its own thread; knows nothing of the terminal.
 
+pub mod background;
+pub mod calibrate;
+pub mod explorer;
+pub mod loaded;
+pub mod loader;
+pub mod mailbox;
+pub mod run;
 pub mod types;
+pub mod worker;

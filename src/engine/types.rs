@@ -55,6 +55,10 @@ pub enum Command {
     },
     /// Stop a running `Rerolls` or `Honesty`.
     CancelBackground,
+    /// Use the distance null that was calibrated in the background.
+    UseCalibration,
+    /// A load has ended; the loader tells the worker so.
+    Loaded,
     Shutdown,
 }
 
@@ -266,6 +270,13 @@ pub enum Update {
         costs: Arc<[Option<f32>]>,
         rows: Arc<[HonestyRow]>,
     },
+    /// A calibration of the model in use goes on in the background, windows done of all.
+    Calibrating {
+        done: usize,
+        of: usize,
+    },
+    /// The distance null is known; it is used once `UseCalibration` says so, never silently.
+    CalibrationReady,
     ModelLoading(LoadProgress),
     ModelReady(ModelInfo),
     /// The model in use stays.

@@ -1,1 +1,2 @@
-//! (module doc)
+//! tmp
+pub mod stats { pub fn spearman(_x: &[f64], _y: &[f64]) -> Option<f64> { None } }

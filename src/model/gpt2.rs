@@ -101,6 +101,36 @@ impl Gpt2 {
         })
     }
 
+    /// The weights by checkpoint names, as [`Gpt2::from_tensors`] takes them; memory is shared.
+    pub fn tensors(&self) -> HashMap<String, Tensor> {
+        let mut all = HashMap::new();
+        let mut put = |name: String, tensor: &Tensor| all.insert(name, tensor.clone());
+        put("wte.weight".to_owned(), &self.wte);
+        put("wpe.weight".to_owned(), &self.wpe);
+        for (l, b) in self.blocks.iter().enumerate() {
+            for (name, norm) in [("ln_1", &b.ln_1), ("ln_2", &b.ln_2)] {
+                put(format!("h.{l}.{name}.weight"), &norm.gain);
+                put(format!("h.{l}.{name}.bias"), &norm.bias);
+            }
+            let projections = [
+                ("attn.c_attn", &b.c_attn),
+                ("attn.c_proj", &b.attn_proj),
+                ("mlp.c_fc", &b.c_fc),
+                ("mlp.c_proj", &b.mlp_proj),
+            ];
+            for (name, p) in projections {
+                put(format!("h.{l}.{name}.weight"), &p.weight);
+                put(format!("h.{l}.{name}.bias"), &p.bias);
+            }
+        }
+        put("ln_f.weight".to_owned(), &self.ln_f.gain);
+        put("ln_f.bias".to_owned(), &self.ln_f.bias);
+        if !self.config.tie_word_embeddings {
+            put("lm_head.weight".to_owned(), &self.lm_head);
+        }
+        all
+    }
+
     /// The attention rule of `layer`, without a bias.
     pub fn attention(&self, layer: usize) -> Attention {
         Attention {

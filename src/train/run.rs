@@ -38,7 +38,8 @@ pub struct RunSettings {
 }
 
 /// What a run reports, in order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
 pub enum Report {
     Step { step: usize, loss: f64, rate: f64, grad_norm: f64, tokens: u64, tokens_per_second: f64 },
     Evaluated { step: usize, loss: f64, bits_per_byte: f64 },

@@ -1,0 +1,68 @@
+//! `maskscope calibrate`: the distance null of a model, written to a file.
+
+use std::path::PathBuf;
+
+use super::error::CliError;
+use super::flags::{FlagSet, ParameterFlags};
+use super::output::JsonFlag;
+use super::{Context, open};
+use crate::engine::calibrate::Calibrator;
+use crate::engine::loaded::CALIBRATION_TEXT;
+
+/// Flags that mirror parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags;
+
+impl FlagSet for Flags {
+    const FLAGS: &'static [(&'static str, &'static str)] = &[
+        ("model", "model.id"),
+        ("revision", "model.revision"),
+        ("device", "model.device"),
+        ("offline", "hub.offline"),
+    ];
+}
+
+/// Measure what tokens at each distance receive in a model, and write the table to a file
+#[derive(Clone, Debug, clap::Args)]
+pub struct CalibrateArgs {
+    /// Text to calibrate on instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub text_file: Option<PathBuf>,
+    /// File to write (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub output: JsonFlag,
+    #[command(flatten)]
+    pub parameters: ParameterFlags<Flags>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model that is not available, a text too short, a file that cannot be written.
+pub fn run(args: &CalibrateArgs, context: &Context) -> Result<(), CliError> {
+    let text = match &args.text_file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|e| CliError::failed(format!("{} cannot be read: {e}", path.display())))?,
+        None => CALIBRATION_TEXT.to_owned(),
+    };
+    let failed = |e: &dyn std::fmt::Display| CliError::failed(format!("calibration failed: {e}"));
+    let mut calibrator = Calibrator::new(open::open(context)?, &text).map_err(|e| failed(&e))?;
+    while !calibrator.step(None).map_err(|e| failed(&e))? {}
+    let windows = calibrator.progress().1;
+    let calibration = calibrator.finish().map_err(|e| failed(&e))?;
+    let bytes = calibration.to_bytes().map_err(|e| failed(&e))?;
+    let out = args.out.display();
+    std::fs::write(&args.out, &bytes).map_err(|e| CliError::failed(format!("{out} cannot be written: {e}")))?;
+    if args.output.json {
+        return context.out.json(&serde_json::json!({
+            "out": out.to_string(),
+            "windows": windows,
+            "tokens_per_window": calibration.window,
+            "weights_sha256": calibration.source.weights,
+            "text_sha256": calibration.source.text,
+        }));
+    }
+    context.out.text(&format!("{windows} windows of {} tokens, written to {out}\n", calibration.window))
+}

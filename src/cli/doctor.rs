@@ -1,0 +1,124 @@
+//! `maskscope doctor`: what this machine offers and whether the program can use it.
+
+use std::io::IsTerminal;
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::output::JsonFlag;
+use super::{Context, convert};
+use crate::engine::calibrate;
+use crate::hub::{cached_models, human_bytes};
+use crate::tensor::device::{DeviceChoice, choose};
+
+/// Check terminal, device, cache and settings, and say what is wrong
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub output: JsonFlag,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    /// `ok`, `note` or `problem`.
+    state: &'static str,
+    finding: String,
+}
+
+impl Check {
+    fn new(name: &'static str, state: &'static str, finding: impl Into<String>) -> Self {
+        Check { name, state, finding: finding.into() }
+    }
+}
+
+/// Runs the command; it only looks and never changes anything.
+///
+/// # Errors
+/// Output that cannot be written.
+pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), CliError> {
+    let checks = vec![program(), processor(), memory(), device(), terminal(context), settings(context), cache(context), calibrations()];
+    if args.output.json {
+        return context.out.json(&serde_json::json!({ "checks": checks }));
+    }
+    let lines = checks.iter().map(|c| format!("{:<8} {:<12} {}\n", c.state, c.name, c.finding));
+    context.out.text(&lines.collect::<String>())
+}
+
+fn program() -> Check {
+    let cuda = if cfg!(feature = "cuda") { "with" } else { "without" };
+    Check::new("program", "ok", format!("maskscope {}, built {cuda} CUDA", env!("CARGO_PKG_VERSION")))
+}
+
+fn processor() -> Check {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    #[cfg(target_arch = "x86_64")]
+    let features = match (is_x86_feature_detected!("avx512f"), is_x86_feature_detected!("avx2")) {
+        (true, _) => "AVX-512",
+        (_, true) => "AVX2",
+        _ => "neither AVX2 nor AVX-512: slow",
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let features = std::env::consts::ARCH;
+    Check::new("processor", "ok", format!("{threads} threads, {features}"))
+}
+
+fn memory() -> Check {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let free = system.available_memory();
+    let state = if free < 1_000_000_000 { "note" } else { "ok" };
+    Check::new("memory", state, format!("{} free of {}", human_bytes(free), human_bytes(system.total_memory())))
+}
+
+fn device() -> Check {
+    match choose(DeviceChoice::Auto) {
+        Ok(chosen) => match chosen.tried {
+            None => Check::new("device", "ok", chosen.name),
+            Some(tried) => Check::new("device", "note", format!("{}; cuda was tried: {tried}", chosen.name)),
+        },
+        Err(error) => Check::new("device", "problem", error.to_string()),
+    }
+}
+
+fn terminal(context: &Context) -> Check {
+    if !std::io::stdout().is_terminal() {
+        return Check::new("terminal", "note", "stdout is no terminal: commands work, the screen does not");
+    }
+    let term = context.env.text("TERM").unwrap_or("unknown");
+    let colors = context.env.text("COLORTERM").map_or_else(String::new, |c| format!(", {c}"));
+    match crossterm::terminal::size() {
+        Ok((w, h)) if w < 80 || h < 24 => Check::new("terminal", "note", format!("{term}{colors}, {w}×{h}: 80×24 shows more")),
+        Ok((w, h)) => Check::new("terminal", "ok", format!("{term}{colors}, {w}×{h}")),
+        Err(error) => Check::new("terminal", "problem", format!("{term}, size unknown: {error}")),
+    }
+}
+
+fn settings(context: &Context) -> Check {
+    match crate::config::user_file(&context.env, None) {
+        Some(path) if path.is_file() => Check::new("settings", "ok", path.display().to_string()),
+        Some(path) => Check::new("settings", "ok", format!("built-in; none at {}", path.display())),
+        None => Check::new("settings", "note", "built-in; no home folder to look in"),
+    }
+}
+
+fn cache(context: &Context) -> Check {
+    match cached_models(&convert::hub_options(context)) {
+        Ok(models) => {
+            let bytes = models.iter().map(|m| m.size_bytes).sum();
+            Check::new("models", "ok", format!("{} cached, {}", models.len(), human_bytes(bytes)))
+        }
+        Err(error) => Check::new("models", "problem", error.to_string()),
+    }
+}
+
+fn calibrations() -> Check {
+    match calibrate::cache_folder() {
+        Some(folder) => {
+            let count = std::fs::read_dir(&folder).map_or(0, Iterator::count);
+            Check::new("calibration", "ok", format!("{count} cached in {}", folder.display()))
+        }
+        None => Check::new("calibration", "note", "no cache folder: each model is calibrated at every start"),
+    }
+}

@@ -1,0 +1,233 @@
+//! `maskscope mask`: one decision, position by position with its reason, and its effect on the next token.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::flags::{FlagSet, ParameterFlags};
+use super::output::JsonFlag;
+use super::source::SourceArgs;
+use super::tokens::{Next, TokenText, next_tokens};
+use super::{Context, convert, open};
+use crate::config::{PRESETS, Preset};
+use crate::engine::explorer::{ExploreError, Explorer};
+use crate::mask::reason::{nothing_selected, reason};
+use crate::mask::types::{Decision, MaskSettings, State};
+
+/// Flags that mirror parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags;
+
+impl FlagSet for Flags {
+    const FLAGS: &'static [(&'static str, &'static str)] = &[
+        ("model", "model.id"),
+        ("revision", "model.revision"),
+        ("device", "model.device"),
+        ("offline", "hub.offline"),
+        ("threshold", "mask.threshold"),
+        ("probability", "mask.probability"),
+        ("seed", "mask.seed"),
+        ("polarity", "mask.polarity"),
+        ("scale", "mask.scale"),
+        ("op", "mask.op"),
+        ("replacement", "mask.replacement"),
+        ("drop-positions", "mask.drop_positions"),
+        ("protect", "mask.protect"),
+        ("scope", "mask.scope"),
+        ("unit", "mask.unit"),
+        ("exact-k", "mask.exact_k"),
+        ("window", "mask.window"),
+        ("stride", "mask.stride"),
+        ("decay", "mask.decay"),
+        ("history", "mask.history"),
+        ("cool-down", "mask.cool_down"),
+        ("score", "score.reduction"),
+        ("contribution", "score.contribution"),
+        ("score-window", "score.window"),
+        ("layers", "score.layers"),
+        ("heads", "score.heads"),
+        ("top", "explore.top"),
+    ];
+}
+
+/// Decide which tokens are masked, say why for each, and measure what it does to the next token
+#[derive(Clone, Debug, clap::Args)]
+pub struct MaskArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Start from a named set of mask and score settings; other flags go over it
+    #[arg(long, value_name = "NAME", value_parser = preset_parser(), help_heading = "Mask")]
+    pub preset: Option<Preset>,
+    #[command(flatten)]
+    pub output: JsonFlag,
+    #[command(flatten)]
+    pub parameters: ParameterFlags<Flags>,
+}
+
+fn preset_parser() -> impl TypedValueParser<Value = Preset> {
+    PossibleValuesParser::new(PRESETS.iter().map(|preset| PossibleValue::new(preset.name).help(preset.doc)))
+        .try_map(|name| Preset::find(&name).ok_or("no such preset"))
+}
+
+/// One position, explained.
+#[derive(Debug, Serialize)]
+struct Position {
+    index: usize,
+    id: u32,
+    token: TokenText,
+    /// The number compared with τ; null when protected.
+    score: Option<f64>,
+    /// 1 is the lowest score among the eligible.
+    rank: Option<usize>,
+    draw: f64,
+    state: &'static str,
+    reason: String,
+    op: Option<&'static str>,
+}
+
+/// What decided: names and numbers that make the report reproducible.
+#[derive(Debug, Serialize)]
+struct Applied {
+    polarity: &'static str,
+    scale: &'static str,
+    op: &'static str,
+    replacement: &'static str,
+    drop_positions: &'static str,
+    protect: String,
+    scope: &'static str,
+    unit: &'static str,
+    exact_k: bool,
+    /// The score in force, in words and symbols.
+    score: String,
+    /// Attention sinks found in this text.
+    sinks: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    settings: Applied,
+    seed: u64,
+    tau: f64,
+    p: f64,
+    eligible: usize,
+    selected: usize,
+    /// Of the eligible positions.
+    rate: f64,
+    /// Why nothing was selected, where that is so.
+    note: Option<String>,
+    positions: Vec<Position>,
+    baseline: Vec<Next>,
+    masked: Vec<Next>,
+    /// KL(baseline ‖ masked) at the last position.
+    kl_nats: f32,
+    /// Mean loss without and with the mask, nats per token; under scope `whole` the mask has looked ahead.
+    loss_baseline: Option<f32>,
+    loss_masked: Option<f32>,
+    look_ahead: bool,
+    /// null where a vector that is no token stands.
+    masked_ids: Vec<Option<u32>>,
+    masked_text: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model or text that cannot be run, a mask that leaves nothing.
+pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
+    let settings = &context.loaded.settings;
+    let (mask, score) = (convert::mask_settings(settings)?, convert::score_settings(settings)?);
+    let loaded = open::open(context)?;
+    if score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
+        open::calibrate(&loaded)?;
+    }
+    let mut explorer = open::explorer(loaded, &args.source.read()?)?;
+    let fail = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
+    let scored = explorer.scores(&score, mask.scale, None).map_err(fail)?;
+    let decision = explorer.decide(&mask, &score, &scored);
+    let baseline = explorer.baseline(None).map_err(fail)?;
+    let plan = explorer.plan(&decision, &mask).map_err(fail)?;
+    let top = settings.explore.top;
+    let (effect, _) = explorer.effect((&decision, &mask), mask.op, top, None).map_err(fail)?;
+    let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
+    let report = Report {
+        model: &explorer.loaded.id,
+        settings: applied(&mask, &decision, scored.formula, scored.sinks.to_string()),
+        seed: mask.seed,
+        tau: mask.threshold,
+        p: mask.probability,
+        eligible: decision.eligible,
+        selected: decision.selected,
+        rate: decision.rate(),
+        note: nothing_selected(&mask, &decision),
+        positions: positions(&explorer, &mask, &decision),
+        baseline: next_tokens(&before.next, &explorer.loaded),
+        masked: next_tokens(&effect.prediction.next, &explorer.loaded),
+        kl_nats: effect.kl,
+        loss_baseline: before.loss,
+        loss_masked: effect.prediction.loss,
+        look_ahead: mask.scope == crate::mask::types::Scope::Whole,
+        masked_ids: plan.masked_ids(),
+        masked_text: explorer.masked_text(&plan),
+    };
+    if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
+}
+
+fn applied(mask: &MaskSettings, decision: &Decision, score: String, sinks: String) -> Applied {
+    Applied {
+        polarity: mask.polarity.name(),
+        scale: decision.scale.name(),
+        op: mask.op.name(),
+        replacement: mask.replacement.name(),
+        drop_positions: mask.drop_positions.name(),
+        protect: mask.protect.to_string(),
+        scope: mask.scope.name(),
+        unit: mask.unit.name(),
+        exact_k: mask.exact_k,
+        score,
+        sinks,
+    }
+}
+
+fn positions(explorer: &Explorer, mask: &MaskSettings, decision: &Decision) -> Vec<Position> {
+    let one = |(index, at): (usize, &crate::mask::types::PositionDecision)| Position {
+        index,
+        id: explorer.ids[index],
+        token: TokenText::new(&explorer.tokens[index].bytes),
+        score: at.score,
+        rank: at.rank,
+        draw: at.draw,
+        state: at.state.name(),
+        reason: reason(mask, decision, index),
+        op: at.op.filter(|_| at.state == State::Masked).map(|op| op.name()),
+    };
+    decision.positions.iter().enumerate().map(one).collect()
+}
+
+fn plain(report: &Report, explorer: &Explorer) -> String {
+    let mut out = format!("{}\n\n", report.settings.score);
+    for p in &report.positions {
+        let sign = if p.op.is_some() { '■' } else { ' ' };
+        out.push_str(&format!("{sign} {:>4}  {:<16} {}\n", p.index, explorer.tokens[p.index].display, p.reason));
+    }
+    out.push_str(&format!(
+        "\n{} of {} eligible positions selected (rate {:.3}, seed {})\n",
+        report.selected, report.eligible, report.rate, report.seed
+    ));
+    if let Some(note) = &report.note {
+        out.push_str(&format!("{note}\n"));
+    }
+    out.push_str(&format!("\n{}\n\nbaseline                    masked ({})\n", report.masked_text, report.settings.op));
+    let cell = |n: &Next| format!("{:6.2} %  {}", 100.0 * n.p, explorer.loaded.tokenizer.as_ref().map_or_else(|| format!("#{}", n.id), |t| t.display(n.id)));
+    for (a, b) in report.baseline.iter().zip(&report.masked) {
+        out.push_str(&format!("{:<27} {}\n", cell(a), cell(b)));
+    }
+    out.push_str(&format!("\nKL(baseline ‖ masked) {:.4} nats", report.kl_nats));
+    if let (Some(a), Some(b)) = (report.loss_baseline, report.loss_masked) {
+        let look = if report.look_ahead { " (look-ahead)" } else { "" };
+        out.push_str(&format!(", loss {a:.4} → {b:.4} nats per token{look}"));
+    }
+    out.push('\n');
+    out
+}

@@ -1,0 +1,97 @@
+//! `maskscope models`: cached and known models.
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::flags::{FlagSet, ParameterFlags};
+use super::output::JsonFlag;
+use super::{Context, convert};
+use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
+
+/// Flags that mirror parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags;
+
+impl FlagSet for Flags {
+    const FLAGS: &'static [(&'static str, &'static str)] =
+        &[("cache", "hub.cache"), ("offline", "hub.offline")];
+}
+
+/// List cached and known models
+#[derive(Clone, Debug, clap::Args)]
+pub struct ModelsArgs {
+    #[command(flatten)]
+    pub output: JsonFlag,
+    #[command(flatten)]
+    pub parameters: ParameterFlags<Flags>,
+}
+
+#[derive(Serialize)]
+struct Known {
+    id: &'static str,
+    parameters: u64,
+    layers: u32,
+    heads: u32,
+    context: u32,
+    download_bytes: Option<u64>,
+    licence: Option<&'static str>,
+    doc: &'static str,
+    cached: bool,
+}
+
+#[derive(Serialize)]
+struct Cached {
+    id: String,
+    bytes: u64,
+    path: String,
+    /// Whether a whole GPT-2-style snapshot is there, so that it opens without a network.
+    usable: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A cache folder that cannot be read.
+pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
+    let cached: Vec<Cached> = cached_models(&convert::hub_options(context))
+        .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?
+        .into_iter()
+        .map(|m| Cached {
+            usable: m.is_usable(),
+            path: m.path.display().to_string(),
+            bytes: m.size_bytes,
+            id: m.id,
+        })
+        .collect();
+    let known: Vec<Known> = KNOWN_MODELS
+        .iter()
+        .map(|m| Known {
+            id: m.id,
+            parameters: m.parameters(),
+            layers: m.layers,
+            heads: m.heads,
+            context: m.context,
+            download_bytes: m.download,
+            licence: m.licence,
+            doc: m.doc,
+            cached: cached.iter().any(|c| c.id == m.id && c.usable),
+        })
+        .collect();
+    if args.output.json {
+        return context.out.json(&serde_json::json!({ "bundled": "demo", "cached": cached, "known": known }));
+    }
+    let mut text = String::from("bundled\n  demo\n\ncached\n");
+    if cached.is_empty() {
+        text.push_str("  none yet; `maskscope --model openai-community/gpt2` downloads one\n");
+    }
+    for m in &cached {
+        let state = if m.usable { "ready" } else { "not a whole GPT-2-style checkpoint" };
+        text.push_str(&format!("  {:<44} {:>9}  {state}\n", m.id, human_bytes(m.bytes)));
+    }
+    text.push_str("\nknown\n");
+    for m in &known {
+        let size = m.download_bytes.map_or_else(|| "?".to_owned(), human_bytes);
+        text.push_str(&format!("  {:<44} {:>9}  {}\n", m.id, size, m.doc));
+    }
+    context.out.text(&text)
+}

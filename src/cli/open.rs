@@ -1,0 +1,107 @@
+//! Opening a model for a command: download with a progress bar on stderr where that is a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Context;
+use super::convert;
+use super::error::CliError;
+use super::source::Source;
+use crate::engine::calibrate::{self, Calibrator};
+use crate::engine::explorer::Explorer;
+use crate::engine::loaded::{CALIBRATION_TEXT, Loaded};
+use crate::engine::loader::{LoadOptions, load};
+use crate::engine::types::LoadProgress;
+
+/// Loads the model that the settings name.
+///
+/// # Errors
+/// Exit code 3: the model or the device is not available.
+pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
+    let settings = &context.loaded.settings;
+    let chosen = convert::device(settings)?;
+    let options =
+        LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
+    let bar = bar();
+    let mut show = |p: LoadProgress| advance(bar.as_ref(), &p);
+    let result = load(&convert::model_spec(settings), &options, &mut show, &AtomicBool::new(false));
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    let (loaded, note) = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
+    if let Some(note) = note {
+        eprintln!("note: {}", super::visible(&note));
+    }
+    Ok(Arc::new(loaded))
+}
+
+fn bar() -> Option<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let bar = ProgressBar::new(0);
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    Some(bar)
+}
+
+fn advance(bar: Option<&ProgressBar>, p: &LoadProgress) {
+    if let (Some(bar), Some(total)) = (bar, p.total) {
+        bar.set_length(total);
+        bar.set_position(p.done);
+        bar.set_message(super::visible(&p.what));
+    }
+}
+
+/// Calibrates a model that has no distance null yet, from the cache where it has been done before.
+///
+/// # Errors
+/// A model that fails on the calibration text.
+pub fn calibrate(loaded: &Arc<Loaded>) -> Result<(), CliError> {
+    if loaded.calibration().is_some() {
+        return Ok(());
+    }
+    let failed = |e: calibrate::CalibrateError| CliError::failed(format!("calibration failed: {e}"));
+    let mut calibrator = Calibrator::new(loaded.clone(), CALIBRATION_TEXT).map_err(failed)?;
+    let folder = calibrate::cache_folder();
+    if let Some(known) = folder.as_deref().and_then(|f| calibrate::read_cached(f, calibrator.source())) {
+        loaded.set_calibration(known);
+        return Ok(());
+    }
+    if std::io::stderr().is_terminal() {
+        eprintln!("note: calibrating {} once, on {} windows of text", super::visible(&loaded.id), calibrator.progress().1);
+    }
+    while !calibrator.step(None).map_err(failed)? {}
+    let calibration = calibrator.finish().map_err(failed)?;
+    if let Some(folder) = folder
+        && let Err(error) = calibrate::write_cached(&folder, &calibration)
+    {
+        eprintln!("note: calibration not cached in {}: {error}", folder.display());
+    }
+    loaded.set_calibration(calibration);
+    Ok(())
+}
+
+/// A model with a text on it, whole: commands never cut a text silently.
+pub fn explorer(loaded: Arc<Loaded>, source: &Source) -> Result<Explorer, CliError> {
+    let limit = loaded.model.config.n_positions;
+    let mut explorer = Explorer::new(loaded);
+    let set = match source {
+        Source::Text(text) => explorer.set_text(text),
+        Source::Ids(ids) => explorer.set_ids(ids),
+    };
+    set.map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    if let Some(tokens) = explorer.truncated {
+        return Err(CliError::failed(format!("{tokens} tokens are more than the model's context of {limit}"))
+            .with_hint("shorten the text or choose a model with a longer context"));
+    }
+    if explorer.ids.is_empty() {
+        return Err(CliError::failed("the text is empty: nothing to run"));
+    }
+    Ok(explorer)
+}

@@ -1,0 +1,173 @@
+//! Work that runs while nobody asks for anything else, one forward pass at a time: re-rolls, the honesty meter,
+//! calibration.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::calibrate::Calibrator;
+use super::explorer::{ExploreError, Explorer};
+use super::types::{ExploreRequest, HonestyRow, Spread, Update};
+use crate::attention::types::{Reduction, ScoreSettings};
+use crate::eval::stats::spearman;
+use crate::mask::types::{MaskSettings, Scale};
+use crate::model::{Input, Visibility};
+
+/// One background task.
+pub enum Task {
+    Rerolls(Rerolls),
+    Honesty(Box<Honesty>),
+    Calibrate(Box<Calibrator>),
+}
+
+/// Running mean and sum of squared deviations (Welford 1962).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Running {
+    n: usize,
+    mean: f64,
+    squares: f64,
+}
+
+impl Running {
+    pub fn add(&mut self, x: f64) {
+        self.n += 1;
+        let delta = x - self.mean;
+        self.mean += delta / self.n as f64;
+        self.squares += delta * (x - self.mean);
+    }
+
+    pub fn spread(&self) -> Spread {
+        let sd = if self.n > 1 { (self.squares / (self.n - 1) as f64).sqrt() } else { 0.0 };
+        Spread { mean: self.mean, sd, n: self.n }
+    }
+}
+
+/// The same decision rule under many seeds.
+pub struct Rerolls {
+    pub generation: u64,
+    pub of: usize,
+    pub done: usize,
+    request: ExploreRequest,
+    kl: Running,
+    loss: Running,
+    rate: Running,
+}
+
+impl Rerolls {
+    pub fn new(generation: u64, of: usize, request: ExploreRequest) -> Self {
+        Rerolls {
+            generation,
+            of,
+            done: 0,
+            request,
+            kl: Running::default(),
+            loss: Running::default(),
+            rate: Running::default(),
+        }
+    }
+
+    /// One more seed: the seeds are the current one and those after it.
+    pub fn step(&mut self, explorer: &mut Explorer, cancel: Option<&AtomicBool>) -> Result<Update, ExploreError> {
+        let seed = self.request.mask.seed.wrapping_add(self.done as u64);
+        let mask = MaskSettings { seed, ..self.request.mask.clone() };
+        let scored = explorer.scores(&self.request.score, mask.scale, cancel)?;
+        let decision = explorer.decide(&mask, &self.request.score, &scored);
+        let (effect, _) = explorer.effect((&decision, &mask), mask.op, 1, cancel)?;
+        self.kl.add(f64::from(effect.kl));
+        if let Some(loss) = effect.prediction.loss {
+            self.loss.add(f64::from(loss));
+        }
+        self.rate.add(decision.rate());
+        self.done += 1;
+        Ok(Update::Rerolls {
+            generation: self.generation,
+            done: self.done,
+            of: self.of,
+            kl: self.kl.spread(),
+            loss: self.loss.spread(),
+            rate: self.rate.spread(),
+        })
+    }
+}
+
+/// True cost of hiding each token: the rise of the mean loss of all later tokens.
+pub struct Honesty {
+    pub generation: u64,
+    request: ExploreRequest,
+    costs: Vec<Option<f32>>,
+    next: usize,
+}
+
+/// Scores that the honesty meter ranks, in the order shown.
+fn candidates() -> Vec<(String, ScoreSettings)> {
+    let mut all = Vec::new();
+    for &reduction in Reduction::ALL {
+        for contribution in [true, false] {
+            if contribution && reduction == Reduction::Rollout {
+                continue;
+            }
+            let name = if contribution { format!("{reduction} × value norm") } else { reduction.to_string() };
+            all.push((name, ScoreSettings { reduction, contribution, ..ScoreSettings::default() }));
+        }
+    }
+    all
+}
+
+impl Honesty {
+    pub fn new(generation: u64, request: ExploreRequest, len: usize) -> Self {
+        Honesty { generation, request, costs: vec![None; len], next: 0 }
+    }
+
+    pub fn progress(&self) -> (usize, usize) {
+        // Nothing reads the last token, so hiding it costs nothing by definition.
+        (self.next, self.costs.len().saturating_sub(1))
+    }
+
+    /// Hides one more token and measures.
+    pub fn step(&mut self, explorer: &mut Explorer, cancel: Option<&AtomicBool>) -> Result<Update, ExploreError> {
+        let len = explorer.ids.len();
+        let baseline = explorer.baseline(cancel)?;
+        let i = self.next;
+        if i + 1 < len {
+            let mut hide_from = vec![u32::MAX; len];
+            hide_from[i] = 0;
+            let input = Input { visibility: Visibility::HideFrom(hide_from), ..Input::plain(explorer.ids.clone()) };
+            let run = explorer.probe(Arc::new(input), &baseline, cancel)?;
+            let (mut sum, mut n) = (0f64, 0usize);
+            for t in i + 1..len {
+                if let (Some(a), Some(b)) = (baseline.next_log_p[t], run.next_log_p[t]) {
+                    sum += f64::from(a) - f64::from(b);
+                    n += 1;
+                }
+            }
+            self.costs[i] = (n > 0).then(|| (sum / n as f64) as f32);
+            self.next += 1;
+        }
+        let (done, of) = self.progress();
+        // ρ moves with every token; ranking fifteen scores each time would cost more than the pass itself.
+        let rows = if done == of || done.is_multiple_of(8) { self.rows(explorer, cancel)? } else { Vec::new() };
+        Ok(Update::Honesty {
+            generation: self.generation,
+            done,
+            of,
+            costs: self.costs.clone().into(),
+            rows: rows.into(),
+        })
+    }
+
+    fn rows(&self, explorer: &mut Explorer, cancel: Option<&AtomicBool>) -> Result<Vec<HonestyRow>, ExploreError> {
+        let subset = &self.request.score;
+        let mut rows = Vec::new();
+        for (name, settings) in candidates() {
+            let settings = ScoreSettings { layers: subset.layers.clone(), heads: subset.heads.clone(), ..settings };
+            let scored = explorer.scores(&settings, Scale::Rank, cancel)?;
+            if scored.reduction != settings.reduction {
+                continue;
+            }
+            let pairs = scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
+            let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
+            rows.push(HonestyRow { score: name, rho: spearman(&x, &y) });
+        }
+        rows.sort_by(|a, b| b.rho.unwrap_or(-2.0).total_cmp(&a.rho.unwrap_or(-2.0)));
+        Ok(rows)
+    }
+}

@@ -1,0 +1,315 @@
+//! Exploration without threads: a text, its baseline, scores, decisions and masked runs, each computed at most once for
+//! the same question. The screen's worker and the commands (`predict`, `mask`) are thin layers over this.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::loaded::Loaded;
+use super::run::{Run, RunRequest};
+use super::types::{Effect, Token, Work};
+use crate::attention::heads::{HeadStats, HeadsRequest};
+use crate::attention::score::{Scored, score};
+use crate::attention::sweep::{Sweep, SweepRequest, sweep_while};
+use crate::attention::types::ScoreSettings;
+use crate::mask::apply::{ApplyError, Plan, ReplacementSource, apply};
+use crate::mask::decide::{DecisionInput, decide, score_in_force};
+use crate::mask::draw::Draws;
+use crate::mask::types::{Decision, MaskSettings, Op, Replacement, Scale};
+use crate::mask::units::word_starts;
+use crate::model::tokenizer::{Piece, visible};
+use crate::model::{Input, ModelError, logits};
+
+/// Masked runs of a small model are kept up to this many bytes, so that a slider moved back finds its run again.
+const KEPT_BYTES: usize = 64 << 20;
+/// However large the model, the latest masked run and one more are kept.
+const KEPT_RUNS: usize = 2;
+
+/// Why an exploration cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ExploreError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Score(#[from] crate::attention::types::SubsetError),
+}
+
+impl ExploreError {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ExploreError::Model(e) => e.hint(),
+            ExploreError::Apply(e) => e.hint(),
+            ExploreError::Score(e) => e.hint(),
+        }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, ExploreError::Model(ModelError::Cancelled))
+    }
+}
+
+/// One text on one model.
+pub struct Explorer {
+    pub loaded: Arc<Loaded>,
+    pub ids: Vec<u32>,
+    pub tokens: Arc<[Token]>,
+    /// Number of tokens of the whole text, where it is longer than the context.
+    pub truncated: Option<usize>,
+    word_starts: Vec<bool>,
+    baseline: Option<Arc<Run>>,
+    sweep: Option<Arc<Sweep>>,
+    runs: VecDeque<Arc<Run>>,
+    /// Forward passes that computed at least one row.
+    pub forwards: usize,
+}
+
+impl Explorer {
+    pub fn new(loaded: Arc<Loaded>) -> Self {
+        Explorer {
+            loaded,
+            ids: Vec::new(),
+            tokens: Arc::new([]),
+            truncated: None,
+            word_starts: Vec::new(),
+            baseline: None,
+            sweep: None,
+            runs: VecDeque::new(),
+            forwards: 0,
+        }
+    }
+
+    /// Takes a new text; longer ones are cut to the context and say so in `truncated`.
+    pub fn set_text(&mut self, text: &str) -> Result<(), ModelError> {
+        let Some(tokenizer) = &self.loaded.tokenizer else {
+            return Err(ModelError::input("this checkpoint has no tokenizer, so text cannot be run")
+                .with_hint("put tokenizer.json, or vocab.json and merges.txt, beside the weights"));
+        };
+        let mut pieces = tokenizer.encode(text)?;
+        let limit = self.loaded.model.config.n_positions;
+        self.truncated = (pieces.len() > limit).then_some(pieces.len());
+        pieces.truncate(limit);
+        self.set_pieces(&pieces);
+        Ok(())
+    }
+
+    /// Takes token ids instead of a text.
+    pub fn set_ids(&mut self, ids: &[u32]) -> Result<(), ModelError> {
+        self.loaded.model.check(&Input::plain(ids.to_vec()))?;
+        self.truncated = None;
+        let pieces: Vec<Piece> = ids.iter().map(|&id| Piece { id, span: (0, 0) }).collect();
+        self.set_pieces(&pieces);
+        Ok(())
+    }
+
+    fn set_pieces(&mut self, pieces: &[Piece]) {
+        let ids: Vec<u32> = pieces.iter().map(|p| p.id).collect();
+        let changed = ids != self.ids;
+        let token = |p: &Piece| {
+            let bytes = self.loaded.bytes(p.id);
+            Token { id: p.id, display: visible(&bytes), bytes, span: p.span }
+        };
+        self.tokens = pieces.iter().map(token).collect();
+        let bytes: Vec<&[u8]> = self.tokens.iter().map(|t| t.bytes.as_slice()).collect();
+        self.word_starts = word_starts(&bytes, |i| self.loaded.is_special(ids[i]));
+        self.ids = ids;
+        if changed {
+            self.sweep = None;
+        }
+    }
+
+    /// The pass without a mask.
+    pub fn baseline(&mut self, cancel: Option<&AtomicBool>) -> Result<Arc<Run>, ExploreError> {
+        if let Some(run) = &self.baseline
+            && run.trace.input.ids == self.ids
+        {
+            return Ok(run.clone());
+        }
+        let old = self.baseline.clone();
+        let request = RunRequest {
+            input: Arc::new(Input::plain(self.ids.clone())),
+            kept: None,
+            full_ids: &self.ids,
+            earlier: &old.iter().map(Arc::as_ref).collect::<Vec<_>>(),
+            cancel,
+        };
+        let run = Arc::new(Run::new(&self.loaded.model, &request)?);
+        self.forwards += usize::from(run.trace.computed > 0);
+        self.baseline = Some(run.clone());
+        Ok(run)
+    }
+
+    /// Sums over all maps of the baseline; one look at every map, however many scores are asked of it.
+    fn sweep(&mut self, settings: &ScoreSettings, cancel: Option<&AtomicBool>) -> Result<Arc<Sweep>, ExploreError> {
+        if let Some(sweep) = &self.sweep
+            && sweep.covers(settings)
+        {
+            return Ok(sweep.clone());
+        }
+        let run = self.baseline(cancel)?;
+        let going = || !cancel.is_some_and(|c| c.load(Ordering::Relaxed));
+        let sweep = sweep_while(&run.trace, &SweepRequest::for_score(settings), &going)
+            .ok_or(ExploreError::Model(ModelError::Cancelled))?;
+        let sweep = Arc::new(sweep);
+        self.sweep = Some(sweep.clone());
+        Ok(sweep)
+    }
+
+    /// Scores of the text in force under a scale.
+    pub fn scores(
+        &mut self,
+        asked: &ScoreSettings,
+        scale: Scale,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Scored, ExploreError> {
+        let settings = score_in_force(scale, asked);
+        settings.check(self.loaded.model.config.n_layer, self.loaded.model.config.n_head)?;
+        let sweep = self.sweep(&settings, cancel)?;
+        Ok(score(&sweep, &settings, self.loaded.calibration()))
+    }
+
+    /// The decision over the current text. No forward pass.
+    pub fn decide(&self, mask: &MaskSettings, asked: &ScoreSettings, scored: &Scored) -> Decision {
+        let sample = (mask.scale == Scale::Calibrated)
+            .then(|| self.loaded.calibration().map(|c| c.sample(&score_in_force(mask.scale, asked))))
+            .flatten();
+        let input = DecisionInput {
+            scores: &scored.scores,
+            ids: &self.ids,
+            sinks: scored.sinks.positions(),
+            eot: self.loaded.eot(),
+            word_starts: &self.word_starts,
+            sample: sample.as_deref(),
+            draws: Draws::new(mask.seed),
+            ..DecisionInput::default()
+        };
+        decide(mask, &input)
+    }
+
+    /// What a decision means for the input.
+    pub fn plan(&self, decision: &Decision, mask: &MaskSettings) -> Result<Plan, ExploreError> {
+        Ok(apply(&self.ids, decision, mask, Draws::new(mask.seed), &*self.loaded)?)
+    }
+
+    /// The masked pass: an equal one from before is given back as it is, otherwise only what the mask touches is computed.
+    pub fn masked(&mut self, plan: &Plan, cancel: Option<&AtomicBool>) -> Result<Arc<Run>, ExploreError> {
+        let baseline = self.baseline(cancel)?;
+        let whole = plan.kept.len() == self.ids.len();
+        if plan.input == *baseline.trace.input {
+            return Ok(baseline);
+        }
+        let same = |run: &&Arc<Run>| {
+            *run.trace.input == plan.input
+                && run.full_len == self.ids.len()
+                && run.kept.as_deref().map_or(whole, |k| *k == plan.kept)
+        };
+        if let Some(at) = self.runs.iter().position(|run| same(&run)) {
+            if let Some(run) = self.runs.remove(at) {
+                self.runs.push_front(run);
+            }
+            return Ok(self.runs[0].clone());
+        }
+        let earlier: Vec<&Run> = std::iter::once(&*baseline).chain(self.runs.iter().map(Arc::as_ref)).collect();
+        let request = RunRequest {
+            input: Arc::new(plan.input.clone()),
+            kept: (!whole).then(|| Arc::new(plan.kept.clone())),
+            full_ids: &self.ids,
+            earlier: &earlier,
+            cancel,
+        };
+        let run = Arc::new(Run::new(&self.loaded.model, &request)?);
+        self.forwards += usize::from(run.trace.computed > 0);
+        self.runs.push_front(run.clone());
+        let mut bytes = 0;
+        let mut count = 0;
+        self.runs.retain(|run| {
+            (bytes, count) = (bytes + run.bytes(), count + 1);
+            count <= KEPT_RUNS || bytes <= KEPT_BYTES
+        });
+        Ok(run)
+    }
+
+    /// A pass that is measured once and not kept.
+    pub fn probe(
+        &mut self,
+        input: Arc<Input>,
+        baseline: &Run,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Run, ExploreError> {
+        let request =
+            RunRequest { input, kept: None, full_ids: &self.ids, earlier: &[baseline], cancel };
+        let run = Run::new(&self.loaded.model, &request)?;
+        self.forwards += usize::from(run.trace.computed > 0);
+        Ok(run)
+    }
+
+    /// The effect of carrying out `decision` with one operation.
+    pub fn effect(
+        &mut self,
+        (decision, mask): (&Decision, &MaskSettings),
+        op: Op,
+        top: usize,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<(Effect, Arc<Run>), ExploreError> {
+        let baseline = self.baseline(cancel)?;
+        let plan = self.plan(decision, mask)?;
+        let run = self.masked(&plan, cancel)?;
+        Ok((self.compare(&baseline, &run, decision, (op, top)), run))
+    }
+
+    /// The same decision with another operation for every selected position.
+    pub fn effect_of(
+        &mut self,
+        (decision, mask): (&Decision, &MaskSettings),
+        op: Op,
+        top: usize,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Effect, ExploreError> {
+        let replacement = if mask.op == Op::Replace { mask.replacement } else { Replacement::Mean };
+        let decision = decision.with_op(op, replacement);
+        self.effect((&decision, mask), op, top, cancel).map(|(effect, _)| effect)
+    }
+
+    fn compare(&self, baseline: &Run, run: &Run, decision: &Decision, (op, top): (Op, usize)) -> Effect {
+        let (before, after) = (baseline.by_position(), run.by_position());
+        let masked = decision.masked();
+        let (mut own, mut others) = ((0f64, 0usize), (0f64, 0usize));
+        for (i, (a, b)) in before.iter().zip(&after).enumerate() {
+            let (Some(a), Some(b)) = (a, b) else { continue };
+            let sum = if masked.binary_search(&i).is_ok() { &mut own } else { &mut others };
+            sum.0 += f64::from(*b) - f64::from(*a);
+            sum.1 += 1;
+        }
+        let mean = |(sum, n): (f64, usize)| (n > 0).then(|| (sum / n as f64) as f32);
+        let all = self.ids.len() * self.loaded.model.config.n_layer;
+        let (computed, reused) = (run.trace.computed, run.trace.reused);
+        Effect {
+            op,
+            prediction: run.prediction(self.loaded.tokenizer.as_ref(), top),
+            kl: logits::kl(&baseline.last, &run.last) as f32,
+            delta_own: mean(own),
+            delta_others: mean(others),
+            work: Work { computed, reused, saved: all.saturating_sub(computed + reused) },
+        }
+    }
+
+    /// Statistics and thumbnails of every head of a run.
+    pub fn heads(&self, run: &Run, masked: &[usize], side: usize, cancel: Option<&AtomicBool>) -> Option<Vec<HeadStats>> {
+        let rows: Vec<usize> = match &run.kept {
+            None => masked.to_vec(),
+            Some(kept) => masked.iter().filter_map(|i| kept.binary_search(i).ok()).collect(),
+        };
+        let request = SweepRequest {
+            heads: Some(HeadsRequest { ids: &run.trace.input.ids, masked: &rows, side }),
+            ..SweepRequest::default()
+        };
+        let going = || !cancel.is_some_and(|c| c.load(Ordering::Relaxed));
+        sweep_while(&run.trace, &request, &going).map(|sweep| sweep.heads)
+    }
+
+    /// Masked text as a person reads it.
+    pub fn masked_text(&self, plan: &Plan) -> String {
+        plan.masked_text(&self.ids, &|id| self.loaded.bytes(id))
+    }
+}

@@ -1,0 +1,157 @@
+//! A model ready to explore: weights, tokenizer, and what masking needs besides them.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::Device;
+use sha2::{Digest, Sha256};
+
+use super::types::ModelInfo;
+use crate::attention::calibration::Calibration;
+use crate::hub::{Files, Snapshot};
+use crate::mask::apply::ReplacementSource;
+use crate::mask::initial::Unigram;
+use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer};
+use crate::tensor::host;
+
+/// The text that calibrations and token counts are taken from: training novels and speeches, all in the public domain.
+pub const CALIBRATION_TEXT: &str = include_str!("../../assets/calibration.txt");
+
+/// The calibration of the bundled model.
+static BUNDLED_CALIBRATION: &[u8] = include_bytes!("../../assets/calibration.safetensors");
+
+/// One loaded model. Shared, never changed, but for the calibration that may arrive later.
+pub struct Loaded {
+    /// `demo`, the folder as given, or the id on the Hub.
+    pub id: String,
+    pub revision: Option<String>,
+    pub model: Gpt2,
+    pub tokenizer: Option<Tokenizer>,
+    pub device_name: &'static str,
+    mean: OnceLock<Arc<[f32]>>,
+    unigram: OnceLock<Option<Unigram>>,
+    calibration: OnceLock<Arc<Calibration>>,
+}
+
+impl Loaded {
+    /// Reads a snapshot's weights.
+    pub fn read(snapshot: &Snapshot, device: &Device, device_name: &'static str) -> Result<Self, ModelError> {
+        let files = match &snapshot.files {
+            Files::Embedded(e) => {
+                ModelFiles::Embedded { config: e.config, tokenizer: e.tokenizer, weights: e.weights }
+            }
+            Files::Folder(folder) => ModelFiles::Folder(folder.dir.clone()),
+        };
+        let Checkpoint { model, tokenizer } = Checkpoint::load(&files, device)?;
+        let loaded = Loaded {
+            id: snapshot.id.clone(),
+            revision: snapshot.revision.clone(),
+            model,
+            tokenizer,
+            device_name,
+            mean: OnceLock::new(),
+            unigram: OnceLock::new(),
+            calibration: OnceLock::new(),
+        };
+        if matches!(snapshot.files, Files::Embedded(_))
+            && let Ok(calibration) = Calibration::from_bytes(BUNDLED_CALIBRATION)
+        {
+            loaded.set_calibration(calibration);
+        }
+        Ok(loaded)
+    }
+
+    /// The distance null, where it is known.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.get().map(Arc::as_ref)
+    }
+
+    /// Takes a calibration; the first one that fits stays.
+    pub fn set_calibration(&self, calibration: Calibration) {
+        if calibration.fits(self.model.config.n_layer, self.model.config.n_head) {
+            let _ = self.calibration.set(Arc::new(calibration));
+        }
+    }
+
+    /// SHA-256 over the weights, for the calibration cache.
+    pub fn weights_hash(&self) -> Result<String, ModelError> {
+        let mut hash = Sha256::new();
+        let model = &self.model;
+        let blocks = model.blocks.iter().flat_map(|b| [&b.c_attn, &b.attn_proj].map(|p| &p.weight));
+        // Embeddings and attention matrices decide every map; two models that share them share their null.
+        for tensor in [&model.wte, &model.wpe].into_iter().chain(blocks) {
+            host::with_slice(tensor, |values| hash.update(bytemuck::cast_slice::<f32, u8>(values)))?;
+        }
+        Ok(hex(&hash.finalize()))
+    }
+
+    /// Whether a token stands for itself alone and not for text.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.eot() == Some(id)
+    }
+
+    /// Exact bytes of a token; `#id` where there is no tokenizer.
+    pub fn bytes(&self, id: u32) -> Vec<u8> {
+        self.tokenizer.as_ref().map_or_else(|| format!("#{id}").into_bytes(), |t| t.bytes(id))
+    }
+
+    /// What the screen shows of it.
+    pub fn info(&self) -> ModelInfo {
+        let c = &self.model.config;
+        ModelInfo {
+            id: self.id.clone(),
+            n_layer: c.n_layer,
+            n_head: c.n_head,
+            n_embd: c.n_embd,
+            n_positions: c.n_positions,
+            vocab_size: c.vocab_size,
+            parameters: c.parameters(),
+            dtype: "f32".to_owned(),
+            device: self.device_name.to_owned(),
+            has_mask_row: self.mask_row().is_some(),
+            calibrated: self.calibration().is_some(),
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl ReplacementSource for Loaded {
+    fn n_vocab(&self) -> usize {
+        self.model.config.vocab_size
+    }
+
+    fn eot(&self) -> Option<u32> {
+        self.tokenizer.as_ref().and_then(|t| t.eot).or(self.model.config.eos_token_id)
+    }
+
+    fn mean_embedding(&self) -> Arc<[f32]> {
+        let mean = || {
+            let (rows, width) = (self.model.config.vocab_size, self.model.config.n_embd);
+            let mut sum = vec![0f64; width];
+            let added = host::with_slice(&self.model.wte, |wte| {
+                for row in wte.chunks_exact(width) {
+                    sum.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x));
+                }
+            });
+            debug_assert!(added.is_ok(), "embeddings lie in memory");
+            sum.iter().map(|s| (s / rows as f64) as f32).collect()
+        };
+        self.mean.get_or_init(mean).clone()
+    }
+
+    fn mask_row(&self) -> Option<Arc<[f32]>> {
+        None
+    }
+
+    fn unigram(&self) -> Option<&Unigram> {
+        let count = || {
+            let ids: Vec<u32> =
+                self.tokenizer.as_ref()?.encode(CALIBRATION_TEXT).ok()?.into_iter().map(|p| p.id).collect();
+            Some(Unigram::from_ids(self.model.config.vocab_size, &ids))
+        };
+        self.unigram.get_or_init(count).as_ref()
+    }
+}

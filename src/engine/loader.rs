@@ -1,0 +1,112 @@
+//! Loading a model beside the one in use: download, read, hand over. One load at a time; a new one cancels the old.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use crossbeam_channel::Sender;
+
+use super::loaded::Loaded;
+use super::types::{LoadProgress, Update};
+use crate::hub::{self, HubOptions, ModelSpec, Progress};
+
+/// What a load needs to know.
+#[derive(Clone)]
+pub struct LoadOptions {
+    pub hub: HubOptions,
+    pub device: Device,
+    pub device_name: &'static str,
+}
+
+/// Why a model could not be loaded, in a sentence and a hint.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct LoadError {
+    pub message: String,
+    pub hint: Option<String>,
+    pub cancelled: bool,
+}
+
+/// Fetches and reads a model on the calling thread.
+pub fn load(
+    spec: &str,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+    cancel: &AtomicBool,
+) -> Result<(Loaded, Option<String>), LoadError> {
+    let parsed: ModelSpec = spec.parse().map_err(|e: hub::HubError| from_hub(&e))?;
+    let mut report = |p: &Progress| progress(translate(spec, p));
+    let snapshot = hub::fetch(&parsed, &options.hub, &mut report, cancel).map_err(|e| from_hub(&e))?;
+    progress(LoadProgress {
+        id: spec.to_owned(),
+        what: "reading weights".to_owned(),
+        done: 0,
+        total: None,
+        rate: None,
+    });
+    let loaded = Loaded::read(&snapshot, &options.device, options.device_name)
+        .map_err(|e| LoadError { message: e.to_string(), hint: e.hint(), cancelled: false })?;
+    if cancel.load(Ordering::Relaxed) {
+        return Err(LoadError { message: "cancelled".to_owned(), hint: None, cancelled: true });
+    }
+    Ok((loaded, snapshot.note))
+}
+
+fn from_hub(error: &hub::HubError) -> LoadError {
+    LoadError { message: error.to_string(), hint: error.hint(), cancelled: error.is_cancelled() }
+}
+
+fn translate(id: &str, p: &Progress) -> LoadProgress {
+    let what = match (&p.phase, p.file.is_empty()) {
+        (hub::Phase::Downloading, false) if p.files > 1 => format!("{} ({} of {})", p.file, p.number, p.files),
+        (hub::Phase::Downloading, false) => p.file.clone(),
+        (phase, true) => phase.name().to_owned(),
+        (phase, false) => format!("{} {}", phase.name(), p.file),
+    };
+    LoadProgress { id: id.to_owned(), what, done: p.done, total: (p.total > 0).then_some(p.total), rate: p.rate }
+}
+
+/// A load running on its own thread.
+pub struct Loading {
+    pub id: String,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Loading {
+    /// Starts a load; progress goes to `updates`, the result to `done` on the loader's thread.
+    pub fn start(
+        spec: String,
+        options: LoadOptions,
+        updates: Sender<Update>,
+        done: impl FnOnce(Result<(Loaded, Option<String>), LoadError>) + Send + 'static,
+    ) -> Self {
+        let cancel = Arc::new(AtomicBool::new(false));
+        let (id, flag) = (spec.clone(), cancel.clone());
+        let work = move || {
+            let mut progress = |p: LoadProgress| {
+                // A full channel means the screen is busy; the next report will do.
+                let _ = updates.try_send(Update::ModelLoading(p));
+            };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                load(&spec, &options, &mut progress, &flag)
+            }));
+            done(result.unwrap_or_else(|_| {
+                Err(LoadError { message: format!("loading {spec} failed inside a library"), hint: None, cancelled: false })
+            }));
+        };
+        let spawned = std::thread::Builder::new().name("loader".to_owned()).spawn(work);
+        debug_assert!(spawned.is_ok(), "the system refused a thread");
+        Loading { id, cancel }
+    }
+
+    /// Asks the load to stop at its next chunk.
+    pub fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

@@ -1,0 +1,378 @@
+//! The engine thread: takes the newest request, answers it step by step, and does background work in between. Every answer
+//! carries the generation of its request; a panic becomes a message and the thread goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+
+use super::background::{Honesty, Rerolls, Task};
+use super::calibrate::{self, Calibrator};
+use super::explorer::{ExploreError, Explorer};
+use super::loaded::{CALIBRATION_TEXT, Loaded};
+use super::loader::{LoadError, LoadOptions, Loading};
+use super::mailbox::{Mail, Mailbox};
+use super::run::Run;
+use super::types::{Command, ExploreRequest, HeadSummary, MapFrame, MapKind, Update, Work};
+use crate::mask::reason::nothing_selected;
+use crate::mask::types::{Decision, Op};
+
+/// Side of an overview thumbnail, in cells.
+const THUMBNAIL: usize = 16;
+
+/// Set to `worker` to make the next request panic: the tests' way to see that the screen survives it.
+const TEST_PANIC: &str = "MASKSCOPE_TEST_PANIC";
+
+/// The screen's end of the engine.
+pub struct Engine {
+    mailbox: Arc<Mailbox>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Outcome = Box<Result<(Loaded, Option<String>), LoadError>>;
+
+struct Worker {
+    mailbox: Arc<Mailbox>,
+    updates: Sender<Update>,
+    options: LoadOptions,
+    explorer: Option<Explorer>,
+    latest: Option<ExploreRequest>,
+    tasks: Vec<Task>,
+    loading: Option<Loading>,
+    finished: crossbeam_channel::Receiver<(String, Outcome)>,
+    finish: Sender<(String, Outcome)>,
+    /// Computed but not yet accepted by the person.
+    calibration: Option<crate::attention::calibration::Calibration>,
+    test_panic: bool,
+}
+
+impl Engine {
+    /// Starts the thread. Nothing is loaded until a `LoadModel` command comes.
+    pub fn start(options: LoadOptions, updates: Sender<Update>) -> std::io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::default());
+        let (finish, finished) = crossbeam_channel::unbounded();
+        let mut worker = Worker {
+            mailbox: mailbox.clone(),
+            updates,
+            options,
+            explorer: None,
+            latest: None,
+            tasks: Vec::new(),
+            loading: None,
+            finished,
+            finish,
+            calibration: None,
+            test_panic: std::env::var(TEST_PANIC).is_ok_and(|v| v == "worker"),
+        };
+        let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || worker.serve())?;
+        Ok(Engine { mailbox, thread: Some(thread) })
+    }
+
+    pub fn explore(&self, request: ExploreRequest) {
+        self.mailbox.explore(request);
+    }
+
+    pub fn command(&self, command: Command) {
+        self.mailbox.command(command);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.mailbox.command(Command::Shutdown);
+        if let Some(thread) = self.thread.take() {
+            // The worker looks at its mail between two blocks, so this is short.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Worker {
+    fn send(&self, update: Update) {
+        // Nobody listens once the screen is closing.
+        let _ = self.updates.send(update);
+    }
+
+    fn serve(&mut self) {
+        loop {
+            match self.mailbox.take(!self.tasks.is_empty() && self.explorer.is_some()) {
+                Mail::Command(Command::Shutdown) => return,
+                Mail::Command(command) => self.guarded(|w| w.command(command)),
+                Mail::Explore(request) => {
+                    let mut cancelled = None;
+                    self.guarded(|w| cancelled = w.explore(*request));
+                    self.mailbox.finished(cancelled);
+                }
+                Mail::Nothing => self.guarded(Worker::background),
+            }
+        }
+    }
+
+    /// Runs `work`; a panic is reported and the caches that it may have left half-made are dropped.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if let Err(panic) = result {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            self.tasks.clear();
+            self.explorer = self.explorer.take().map(|old| Explorer::new(old.loaded));
+            self.send(Update::Crashed { message: text.unwrap_or_else(|| "the engine stopped".to_owned()) });
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::LoadModel { spec } => self.start_load(spec),
+            Command::CancelLoad => {
+                if let Some(loading) = self.loading.take() {
+                    let message = "loading was cancelled".to_owned();
+                    let hint = Some("what was downloaded is kept; the next try goes on from there".to_owned());
+                    self.send(Update::ModelFailed { id: loading.id.clone(), message, hint });
+                }
+            }
+            Command::Loaded => self.take_loaded(),
+            Command::UseCalibration => self.use_calibration(),
+            Command::Rerolls { generation, count } => {
+                self.tasks.retain(|t| !matches!(t, Task::Rerolls(_)));
+                if let Some(request) = &self.latest {
+                    self.tasks.insert(0, Task::Rerolls(Rerolls::new(generation, count, request.clone())));
+                }
+            }
+            Command::Honesty { generation } => {
+                self.tasks.retain(|t| !matches!(t, Task::Honesty(_)));
+                if let (Some(request), Some(explorer)) = (&self.latest, &self.explorer) {
+                    let task = Honesty::new(generation, request.clone(), explorer.ids.len());
+                    self.tasks.insert(0, Task::Honesty(Box::new(task)));
+                }
+            }
+            Command::CancelBackground => self.tasks.retain(|t| matches!(t, Task::Calibrate(_))),
+            Command::Shutdown => {}
+        }
+    }
+
+    fn start_load(&mut self, spec: String) {
+        let (finish, mailbox, id) = (self.finish.clone(), self.mailbox.clone(), spec.clone());
+        let done = move |result| {
+            let _ = finish.send((id, Box::new(result)));
+            mailbox.command(Command::Loaded);
+        };
+        self.loading = Some(Loading::start(spec, self.options.clone(), self.updates.clone(), done));
+    }
+
+    fn take_loaded(&mut self) {
+        while let Ok((id, result)) = self.finished.try_recv() {
+            if self.loading.as_ref().is_none_or(|l| l.id != id) {
+                // Cancelled or overtaken by another load.
+                continue;
+            }
+            self.loading = None;
+            match *result {
+                Ok((loaded, _note)) => self.install(Arc::new(loaded)),
+                Err(e) if e.cancelled => {}
+                Err(e) => self.send(Update::ModelFailed { id, message: e.message, hint: e.hint }),
+            }
+        }
+    }
+
+    fn install(&mut self, loaded: Arc<Loaded>) {
+        self.tasks.clear();
+        self.calibration = None;
+        self.explorer = Some(Explorer::new(loaded.clone()));
+        if loaded.calibration().is_none()
+            && let Ok(calibrator) = Calibrator::new(loaded.clone(), CALIBRATION_TEXT)
+        {
+            match calibrate::cache_folder().and_then(|f| calibrate::read_cached(&f, calibrator.source())) {
+                Some(calibration) => loaded.set_calibration(calibration),
+                None => self.tasks.push(Task::Calibrate(Box::new(calibrator))),
+            }
+        }
+        self.send(Update::ModelReady(loaded.info()));
+    }
+
+    fn use_calibration(&mut self) {
+        if let (Some(calibration), Some(explorer)) = (self.calibration.take(), &self.explorer) {
+            explorer.loaded.set_calibration(calibration);
+            self.send(Update::ModelReady(explorer.loaded.info()));
+        }
+    }
+
+    /// Answers a request; gives it back when something newer cancelled it.
+    fn explore(&mut self, request: ExploreRequest) -> Option<ExploreRequest> {
+        let Some(mut explorer) = self.explorer.take() else {
+            // The first model is still being read; the screen asks again when it is ready.
+            return None;
+        };
+        if std::mem::take(&mut self.test_panic) {
+            self.explorer = Some(explorer);
+            panic!("a panic that a test asked for");
+        }
+        self.tasks.retain(|t| matches!(t, Task::Calibrate(_)));
+        let generation = request.generation;
+        let result = catch_unwind(AssertUnwindSafe(|| self.answer(&mut explorer, &request)));
+        self.explorer = Some(explorer);
+        self.latest = Some(request.clone());
+        match result {
+            Ok(Ok(())) => None,
+            Ok(Err(e)) if e.is_cancelled() => Some(request),
+            Ok(Err(e)) => {
+                self.send(Update::Failed { generation, message: e.to_string(), hint: e.hint() });
+                None
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    fn answer(&self, explorer: &mut Explorer, request: &ExploreRequest) -> Result<(), ExploreError> {
+        let (started, before, generation) = (Instant::now(), explorer.forwards, request.generation);
+        let done = |explorer: &Explorer| Update::Done {
+            generation,
+            forwards: explorer.forwards - before,
+            millis: started.elapsed().as_secs_f32() * 1e3,
+        };
+        let cancel = Some(self.mailbox.cancel_flag());
+        explorer.set_text(&request.text)?;
+        self.send(Update::Tokens { generation, tokens: explorer.tokens.clone(), truncated: explorer.truncated });
+        if explorer.ids.is_empty() {
+            self.send(done(explorer));
+            return Ok(());
+        }
+        let forwards = explorer.forwards;
+        let baseline = explorer.baseline(cancel)?;
+        let fresh = explorer.forwards > forwards;
+        let work = Work {
+            computed: if fresh { baseline.trace.computed } else { 0 },
+            reused: baseline.trace.reused + if fresh { 0 } else { baseline.trace.computed },
+            saved: 0,
+        };
+        let prediction = Arc::new(baseline.prediction(explorer.loaded.tokenizer.as_ref(), request.top));
+        self.send(Update::Baseline { generation, prediction, work });
+
+        let scored = explorer.scores(&request.score, request.mask.scale, cancel)?;
+        let (scores, formula) = (scored.scores.clone().into(), scored.formula.clone());
+        self.send(Update::Scored { generation, scores, formula });
+        let decision = Arc::new(explorer.decide(&request.mask, &request.score, &scored));
+        let plan = explorer.plan(&decision, &request.mask)?;
+        self.send(Update::Decided {
+            generation,
+            decision: decision.clone(),
+            masked_text: explorer.masked_text(&plan),
+            note: nothing_selected(&request.mask, &decision),
+        });
+        let (effect, run) = explorer.effect((&decision, &request.mask), request.mask.op, request.top, cancel)?;
+        self.send(Update::Masked { generation, effect: Arc::new(effect) });
+        self.send(Update::Map { generation, frame: map_frame(request, &baseline, &run) });
+        if request.overview {
+            self.overview(explorer, request, (&baseline, &run), &decision)?;
+        }
+        if request.effects {
+            let mut effects = Vec::new();
+            for op in [Op::Keep, Op::Replace, Op::Hide, Op::Drop] {
+                effects.push(explorer.effect_of((&decision, &request.mask), op, request.top, cancel)?);
+            }
+            self.send(Update::Effects { generation, effects: effects.into() });
+        }
+        self.send(done(explorer));
+        Ok(())
+    }
+
+    fn overview(
+        &self,
+        explorer: &Explorer,
+        request: &ExploreRequest,
+        (baseline, run): (&Arc<Run>, &Arc<Run>),
+        decision: &Decision,
+    ) -> Result<(), ExploreError> {
+        let shown = if request.map == MapKind::Baseline { baseline } else { run };
+        let cancel = Some(self.mailbox.cancel_flag());
+        let stats = explorer
+            .heads(shown, &decision.masked(), THUMBNAIL, cancel)
+            .ok_or(ExploreError::Model(crate::model::ModelError::Cancelled))?;
+        let n_head = explorer.loaded.model.config.n_head;
+        let heads = stats.into_iter().enumerate().map(|(i, s)| HeadSummary {
+            layer: i / n_head,
+            head: i % n_head,
+            side: s.side,
+            thumbnail: s.thumbnail,
+            sink: s.sink as f32,
+            entropy: s.entropy as f32,
+            previous: s.previous as f32,
+            induction: s.induction.map(|x| x as f32),
+            mask_mass: s.mask_mass as f32,
+        });
+        self.send(Update::Overview { generation: request.generation, heads: heads.collect() });
+        Ok(())
+    }
+
+    /// One step of the first background task.
+    fn background(&mut self) {
+        let (Some(mut explorer), Some(mut task)) = (self.explorer.take(), (!self.tasks.is_empty()).then(|| self.tasks.remove(0)))
+        else {
+            return;
+        };
+        let over = self.background_step(&mut explorer, &mut task);
+        self.explorer = Some(explorer);
+        match (over, task) {
+            (false, task) => self.tasks.insert(0, task),
+            (true, Task::Calibrate(calibrator)) => self.calibrated(*calibrator),
+            (true, _) => {}
+        }
+    }
+
+    /// Whether the task is over.
+    fn background_step(&self, explorer: &mut Explorer, task: &mut Task) -> bool {
+        let cancel = Some(self.mailbox.cancel_flag());
+        let result = match task {
+            Task::Rerolls(t) => t.step(explorer, cancel).map(|u| (u, t.done >= t.of)),
+            Task::Honesty(t) => t.step(explorer, cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
+            Task::Calibrate(c) => {
+                return match c.step(cancel) {
+                    Ok(over) => {
+                        let (done, of) = c.progress();
+                        self.send(Update::Calibrating { done, of });
+                        over
+                    }
+                    Err(calibrate::CalibrateError::Model(crate::model::ModelError::Cancelled)) => false,
+                    Err(_) => true,
+                };
+            }
+        };
+        match result {
+            Ok((update, over)) => {
+                self.send(update);
+                over
+            }
+            Err(e) if e.is_cancelled() => false,
+            Err(e) => {
+                let generation = self.latest.as_ref().map_or(0, |r| r.generation);
+                self.send(Update::Failed { generation, message: e.to_string(), hint: e.hint() });
+                true
+            }
+        }
+    }
+
+    fn calibrated(&mut self, calibrator: Calibrator) {
+        let Ok(calibration) = calibrator.finish() else { return };
+        if let Some(folder) = calibrate::cache_folder()
+            && let Err(error) = calibrate::write_cached(&folder, &calibration)
+        {
+            tracing::warn!("calibration not cached in {}: {error}", folder.display());
+        }
+        self.calibration = Some(calibration);
+        self.send(Update::CalibrationReady);
+    }
+}
+
+/// The map that the request looks at.
+fn map_frame(request: &ExploreRequest, baseline: &Arc<Run>, run: &Arc<Run>) -> MapFrame {
+    let values = match request.map {
+        MapKind::Baseline => baseline.map(request.heads),
+        MapKind::Masked => run.map(request.heads),
+        MapKind::Difference => {
+            let (a, b) = (run.map(request.heads), baseline.map(request.heads));
+            a.iter().zip(b.iter()).map(|(a, b)| a - b).collect()
+        }
+    };
+    MapFrame { kind: request.map, heads: request.heads, len: baseline.full_len, values }
+}
