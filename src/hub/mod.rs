@@ -1,1 +1,115 @@
-//! (module doc)
+//! From a model's name to its files: the bundled model, a folder, or a snapshot of the Hub in the cache that
+//! Python's `huggingface_hub` uses as well.
+//!
+//! Everything here is synchronous and runs on the caller's thread, which must not be the one that draws; the async
+//! runtime that the network needs lives and ends inside [`fetch`]. This room knows nothing of what is in a model
+//! beyond `config.json`'s `model_type`, and it never prints.
+//!
+//! Large files on the Hub may be stored in Xet. They are streamed through hf-hub like all others: progress, cancel,
+//! resume and the checksum work the same, but what Xet does below one request (its own chunk cache, parallel
+//! fetches, its own retries) is out of reach, and a cancel lets a chunk that is under way run out.
+
+mod bundled;
+mod cache;
+mod catalog;
+mod download;
+mod error;
+mod fetch;
+mod files;
+mod options;
+mod progress;
+mod remote;
+mod spec;
+mod wait;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+pub use bundled::{EmbeddedFiles, embedded};
+pub use catalog::{CachedModel, CachedRevision, KNOWN_MODELS, KnownModel, cached_models};
+pub use error::HubError;
+pub use files::{FolderFiles, TokenizerFiles, WeightFiles};
+pub use options::HubOptions;
+pub use progress::{Phase, Progress, human_bytes};
+pub use spec::ModelSpec;
+
+use files::Gap;
+
+/// A model's files, whole and of the right kind.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What to call it: `demo`, the folder as given, or the id on the Hub.
+    pub id: String,
+    /// The commit, for a model of the Hub.
+    pub revision: Option<String>,
+    pub files: Files,
+    /// Something worth one line on screen, such as that the cache stood in for an unreachable Hub.
+    pub note: Option<String>,
+}
+
+/// Where a snapshot's bytes are.
+#[derive(Clone, Debug)]
+pub enum Files {
+    Embedded(&'static EmbeddedFiles),
+    Folder(FolderFiles),
+}
+
+impl Snapshot {
+    /// The folder that holds the files, unless they are embedded.
+    pub fn dir(&self) -> Option<&Path> {
+        match &self.files {
+            Files::Embedded(_) => None,
+            Files::Folder(files) => Some(&files.dir),
+        }
+    }
+}
+
+/// Resolves `spec` to files, fetching them where the cache does not hold them whole. Blocks until done.
+///
+/// A whole snapshot in the cache is returned at once and without the network, unless `options.refresh` asks
+/// otherwise. `progress` is called on this thread, at most 20 times a second, and must return at once. Setting
+/// `cancel` ends every wait within a moment; what has arrived is kept, and the next call goes on from there.
+///
+/// # Errors
+/// See [`HubError`]; each is one sentence, most with a hint.
+pub fn fetch(
+    spec: &ModelSpec,
+    options: &HubOptions,
+    progress: &mut dyn FnMut(&Progress),
+    cancel: &AtomicBool,
+) -> Result<Snapshot, HubError> {
+    match spec {
+        ModelSpec::Hub { id, revision } => {
+            fetch::Wanted::new(id, revision.as_deref(), options)?.fetch(options.refresh, progress, cancel)
+        }
+        local => find_local(local, options),
+    }
+}
+
+/// Resolves `spec` without the network: the bundled model, a folder, or a snapshot that the cache holds whole.
+/// Takes no longer than a few file look-ups.
+///
+/// # Errors
+/// As [`fetch`]; [`HubError::Offline`] where the network would be needed.
+pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<Snapshot, HubError> {
+    let id = spec.to_string();
+    match spec {
+        ModelSpec::Demo => {
+            let files = Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?);
+            Ok(Snapshot { id, revision: None, files, note: None })
+        }
+        ModelSpec::Folder(path) if !path.is_dir() => Err(HubError::NoFolder { path: path.clone() }),
+        ModelSpec::Folder(path) => match FolderFiles::find(path, &id) {
+            Ok(files) => Ok(Snapshot { id, revision: None, files: Files::Folder(files), note: None }),
+            Err(Gap::Missing(missing)) => Err(HubError::FolderIncomplete { path: path.clone(), missing }),
+            Err(Gap::Wrong(error)) => Err(error),
+        },
+        ModelSpec::Hub { id, revision } => {
+            match fetch::Wanted::new(id, revision.as_deref(), options)?.cached() {
+                Ok(snapshot) => Ok(snapshot),
+                Err(Gap::Missing(missing)) => Err(HubError::Offline { id: id.clone(), missing }),
+                Err(Gap::Wrong(error)) => Err(error),
+            }
+        }
+    }
+}

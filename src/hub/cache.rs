@@ -1,0 +1,247 @@
+//! One model's folder in the cache, laid out as Python's `huggingface_hub` lays it out, so that both share it:
+//!
+//! ```text
+//! .locks/models--owner--name/<etag>.lock
+//! models--owner--name/blobs/<etag>              and <etag>.incomplete while it arrives
+//! models--owner--name/refs/<revision>           the commit, as text
+//! models--owner--name/snapshots/<commit>/<file> → ../../blobs/<etag>
+//! ```
+//!
+//! Only paths and small file operations; the network is elsewhere.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::error::{HubError, io};
+
+/// Tells backup programs that a folder can be fetched again (<https://bford.info/cachedir/>).
+const CACHE_TAG: (&str, &str) = (
+    "CACHEDIR.TAG",
+    "Signature: 8a477f597d28d172789f06886806bc55\n# This file marks a cache directory of Hugging Face models.\n",
+);
+
+pub(super) struct RepoCache {
+    root: PathBuf,
+    /// `models--owner--name`.
+    name: String,
+}
+
+/// Held while a blob is written; released by closing the file, also when the process dies.
+pub(super) struct BlobLock {
+    _file: File,
+}
+
+impl RepoCache {
+    /// `id` must have passed `valid_id`.
+    pub fn new(cache: &Path, id: &str) -> Self {
+        RepoCache { root: cache.to_path_buf(), name: format!("models--{}", id.replace('/', "--")) }
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.root.join(&self.name)
+    }
+
+    pub fn blob(&self, etag: &str) -> PathBuf {
+        self.folder().join("blobs").join(etag)
+    }
+
+    pub fn partial(&self, etag: &str) -> PathBuf {
+        self.folder().join("blobs").join(format!("{etag}.incomplete"))
+    }
+
+    pub fn snapshot(&self, commit: &str) -> PathBuf {
+        self.folder().join("snapshots").join(commit)
+    }
+
+    /// The commit that `revision` stood for when it was last fetched; a full commit stands for itself.
+    pub fn commit_of(&self, revision: &str) -> Option<String> {
+        if is_commit(revision) {
+            return Some(revision.to_owned());
+        }
+        let text = std::fs::read_to_string(self.folder().join("refs").join(revision)).ok()?;
+        let commit = text.trim();
+        is_name(commit).then(|| commit.to_owned())
+    }
+
+    /// Makes the folders that a download into `commit` needs.
+    pub fn prepare(&self, commit: &str) -> Result<(), HubError> {
+        for dir in [self.folder().join("blobs"), self.snapshot(commit), self.locks()] {
+            std::fs::create_dir_all(&dir).map_err(io("make the folder", &dir))?;
+        }
+        let tag = self.root.join(CACHE_TAG.0);
+        if !tag.exists() {
+            // Only a courtesy to backup programs.
+            let _ = std::fs::write(tag, CACHE_TAG.1);
+        }
+        Ok(())
+    }
+
+    /// Records what `revision` stands for; readers see the old text or the new, never half of it.
+    pub fn write_ref(&self, revision: &str, commit: &str) -> Result<(), HubError> {
+        if revision == commit || self.commit_of(revision).as_deref() == Some(commit) {
+            return Ok(());
+        }
+        let path = self.folder().join("refs").join(revision);
+        let mut temporary = path.clone().into_os_string();
+        temporary.push(format!(".{}.tmp", std::process::id()));
+        let write = || {
+            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            std::fs::write(&temporary, commit)?;
+            std::fs::rename(&temporary, &path)
+        };
+        write().map_err(io("write", &path))
+    }
+
+    /// Lets `file` of `commit` lead to its blob by a relative link.
+    pub fn link(&self, commit: &str, file: &str, etag: &str) -> Result<(), HubError> {
+        let pointer = self.snapshot(commit).join(file);
+        let up = "../".repeat(2 + file.matches('/').count());
+        let target = PathBuf::from(format!("{up}blobs/{etag}"));
+        let write = || {
+            if let Some(parent) = pointer.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            match std::fs::remove_file(&pointer) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            match symlink(&target, &pointer) {
+                Ok(()) => Ok(()),
+                // Another process made the same link in between.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists && pointer.is_file() => Ok(()),
+                // A disk without links: the file itself takes the link's place, as Python does it.
+                Err(_) => std::fs::rename(self.blob(etag), &pointer),
+            }
+        };
+        write().map_err(io("link", &pointer))
+    }
+
+    /// The lock of a blob, or `None` while another process has it.
+    pub fn try_lock(&self, etag: &str) -> Result<Option<BlobLock>, HubError> {
+        let path = self.locks().join(format!("{etag}.lock"));
+        let mut options = OpenOptions::new();
+        // Not truncated: the file may belong to whoever holds the lock.
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            // Several people may share a cache; Python gives its locks the same mode.
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o664);
+        }
+        let file = options.open(&path).map_err(io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) if was_unlinked(&file) => Ok(None),
+            Ok(()) => Ok(Some(BlobLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            // A file system without locks: the checksum still guards what is written.
+            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {
+                Ok(Some(BlobLock { _file: file }))
+            }
+            Err(TryLockError::Error(e)) => Err(io("lock", &path)(e)),
+        }
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.root.join(".locks").join(&self.name)
+    }
+}
+
+/// A lock on a file that no name leads to any more keeps nobody out.
+#[cfg(unix)]
+fn was_unlinked(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|m| m.nlink() == 0)
+}
+
+#[cfg(not(unix))]
+fn was_unlinked(_: &File) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+#[cfg(windows)]
+fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::windows::fs::symlink_file(target, link)
+}
+
+/// A full git commit.
+pub(super) fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether an ETag or a commit from outside can be used as a file name.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.starts_with('.')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn refs_are_written_read_and_trusted_only_as_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = RepoCache::new(dir.path(), "owner/name");
+        assert_eq!(repo.commit_of("main"), None);
+        assert_eq!(repo.commit_of(COMMIT).as_deref(), Some(COMMIT));
+        repo.write_ref("refs/pr/1", COMMIT).unwrap();
+        let path = dir.path().join("models--owner--name/refs/refs/pr/1");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), COMMIT);
+        assert_eq!(repo.commit_of("refs/pr/1").as_deref(), Some(COMMIT));
+        std::fs::write(&path, "../../elsewhere").unwrap();
+        assert_eq!(repo.commit_of("refs/pr/1"), None);
+        repo.write_ref(COMMIT, COMMIT).unwrap();
+        assert!(!dir.path().join("models--owner--name/refs").join(COMMIT).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_relative_at_any_depth() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = RepoCache::new(dir.path(), "owner/name");
+        repo.prepare(COMMIT).unwrap();
+        std::fs::write(repo.blob("abc"), "content").unwrap();
+        for (file, target) in [("a.bin", "../../blobs/abc"), ("sub/a.bin", "../../../blobs/abc")] {
+            repo.link(COMMIT, file, "abc").unwrap();
+            repo.link(COMMIT, file, "abc").unwrap();
+            let pointer = repo.snapshot(COMMIT).join(file);
+            assert_eq!(std::fs::read_link(&pointer).unwrap(), PathBuf::from(target));
+            assert_eq!(std::fs::read_to_string(&pointer).unwrap(), "content");
+        }
+        assert!(
+            std::fs::read_to_string(dir.path().join("CACHEDIR.TAG")).unwrap().starts_with("Signature: 8a47")
+        );
+    }
+
+    #[test]
+    fn a_lock_keeps_others_out_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = RepoCache::new(dir.path(), "owner/name");
+        repo.prepare(COMMIT).unwrap();
+        let held = repo.try_lock("abc").unwrap();
+        assert!(held.is_some());
+        assert!(repo.try_lock("abc").unwrap().is_none());
+        assert!(repo.try_lock("other").unwrap().is_some());
+        drop(held);
+        assert!(repo.try_lock("abc").unwrap().is_some());
+    }
+
+    #[test]
+    fn names_from_outside_stay_names() {
+        for good in [COMMIT, "a-b_c.d", "5d41402abc4b2a76b9719d911017c592"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", "../x", "a/b", "a\\b", "a b", "x\u{0}", "ü", &"a".repeat(129)] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+    }
+}

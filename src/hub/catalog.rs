@@ -1,0 +1,267 @@
+//! The list of models a person can choose from: those in the cache, and well-known ones of the Hub.
+//!
+//! Reads the disk only; takes as long as looking at every file name in the cache does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::HubOptions;
+use super::cache::is_name;
+use super::error::{HubError, io};
+use super::files::{CONFIG, FolderFiles, read_json};
+use super::options::Settings;
+use super::spec::valid_id;
+
+/// A model of the Hub that is in the cache, by whatever program put it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedModel {
+    pub id: String,
+    /// `models--owner--name` in the cache.
+    pub path: PathBuf,
+    /// Bytes on disk, partial files included, shared blobs counted once.
+    pub size_bytes: u64,
+    /// Those on which a named revision stands come first.
+    pub revisions: Vec<CachedRevision>,
+}
+
+/// One commit of a cached model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedRevision {
+    pub commit: String,
+    /// Branches and tags that stood for this commit when last fetched, sorted.
+    pub names: Vec<String>,
+    /// `model_type` of its `config.json`, where there is one.
+    pub model_type: Option<String>,
+    /// Whether this program can load it as it is, without the network.
+    pub whole: bool,
+}
+
+impl CachedModel {
+    /// Whether some revision can be loaded without the network.
+    pub fn is_usable(&self) -> bool {
+        self.revisions.iter().any(|revision| revision.whole)
+    }
+}
+
+/// The models in the cache, sorted by id. A cache that does not exist is empty; folders that are no models of the
+/// Hub are passed over.
+pub fn cached_models(options: &HubOptions) -> Result<Vec<CachedModel>, HubError> {
+    let cache = Settings::from_environment(options).cache;
+    let entries = match std::fs::read_dir(&cache) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io("read", &cache))?,
+    };
+    let mut models: Vec<CachedModel> =
+        entries.flatten().filter_map(|entry| cached_model(entry.path())).collect();
+    models.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(models)
+}
+
+fn cached_model(path: PathBuf) -> Option<CachedModel> {
+    let id = path.file_name()?.to_str()?.strip_prefix("models--")?.replace("--", "/");
+    if !valid_id(&id) {
+        return None;
+    }
+    let names = revision_names(&path.join("refs"));
+    let mut revisions: Vec<CachedRevision> = children(&path.join("snapshots"))
+        .into_iter()
+        .filter(|dir| dir.is_dir())
+        .filter_map(|dir| {
+            let commit = dir.file_name()?.to_str().filter(|name| is_name(name))?.to_owned();
+            Some(CachedRevision {
+                names: names.get(&commit).cloned().unwrap_or_default().into_iter().collect(),
+                model_type: model_type(&dir),
+                whole: FolderFiles::find(&dir, &id).is_ok(),
+                commit,
+            })
+        })
+        .collect();
+    revisions.sort_by(|a, b| (a.names.is_empty(), &a.commit).cmp(&(b.names.is_empty(), &b.commit)));
+    let size_bytes = children(&path.join("blobs")).iter().map(|blob| length(blob)).sum();
+    Some(CachedModel { id, path, size_bytes, revisions })
+}
+
+/// Commit → the names of revisions that stand for it. Names may contain slashes, so refs lie in folders.
+fn revision_names(refs: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut folders = vec![refs.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for path in children(&folder) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if let (Ok(commit), Some(name)) =
+                (std::fs::read_to_string(&path), path.strip_prefix(refs).ok().and_then(Path::to_str))
+                && !name.ends_with(".tmp")
+            {
+                names.entry(commit.trim().to_owned()).or_default().insert(name.replace('\\', "/"));
+            }
+        }
+    }
+    names
+}
+
+fn model_type(dir: &Path) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_slice(&read_json(&dir.join(CONFIG)).ok()?).ok()?;
+    config.get("model_type")?.as_str().map(super::error::visible)
+}
+
+fn children(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
+}
+
+/// A model of the Hub worth suggesting. Numbers are those of its `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownModel {
+    pub id: &'static str,
+    pub layers: u32,
+    pub heads: u32,
+    /// Width of the residual stream.
+    pub width: u32,
+    /// Context length in tokens.
+    pub context: u32,
+    pub vocabulary: u32,
+    /// Approximate bytes to fetch, where known.
+    pub download: Option<u64>,
+    pub licence: Option<&'static str>,
+    pub doc: &'static str,
+}
+
+impl KnownModel {
+    /// Parameters, the tied output layer counted once: embeddings, per block 12·d² + 13·d, and the last layer norm.
+    pub const fn parameters(&self) -> u64 {
+        let (d, layers) = (self.width as u64, self.layers as u64);
+        let embeddings = (self.vocabulary as u64 + self.context as u64) * d;
+        embeddings + layers * (12 * d * d + 13 * d) + 2 * d
+    }
+}
+
+/// The sizes in which GPT-2 and its descendants come, with GPT-2's vocabulary and context.
+const GPT2: KnownModel = KnownModel {
+    id: "openai-community/gpt2",
+    layers: 12,
+    heads: 12,
+    width: 768,
+    context: 1024,
+    vocabulary: 50257,
+    download: Some(550_000_000),
+    licence: Some("MIT"),
+    doc: "GPT-2 small by OpenAI, the model most attention studies look at",
+};
+const MEDIUM: KnownModel = KnownModel { layers: 24, heads: 16, width: 1024, ..GPT2 };
+const LARGE: KnownModel = KnownModel { layers: 36, heads: 20, width: 1280, ..GPT2 };
+const XL: KnownModel = KnownModel { layers: 48, heads: 25, width: 1600, ..GPT2 };
+
+/// Models known to work, from the classic sizes to ones for tests.
+pub const KNOWN_MODELS: &[KnownModel] = &[
+    GPT2,
+    KnownModel {
+        id: "openai-community/gpt2-medium",
+        download: Some(1_520_000_000),
+        doc: "GPT-2 medium by OpenAI",
+        ..MEDIUM
+    },
+    KnownModel {
+        id: "openai-community/gpt2-large",
+        download: Some(3_250_000_000),
+        doc: "GPT-2 large by OpenAI",
+        ..LARGE
+    },
+    KnownModel {
+        id: "openai-community/gpt2-xl",
+        download: Some(6_430_000_000),
+        doc: "GPT-2 XL by OpenAI, the largest of the family",
+        ..XL
+    },
+    KnownModel {
+        id: "distilbert/distilgpt2",
+        layers: 6,
+        download: Some(350_000_000),
+        licence: Some("Apache-2.0"),
+        doc: "GPT-2 small distilled to half its layers",
+        ..GPT2
+    },
+    KnownModel {
+        id: "microsoft/DialoGPT-small",
+        download: Some(350_000_000),
+        doc: "GPT-2 small tuned on conversations, for dialogue mode",
+        ..GPT2
+    },
+    KnownModel {
+        id: "microsoft/DialoGPT-medium",
+        download: Some(860_000_000),
+        doc: "GPT-2 medium tuned on conversations, for dialogue mode",
+        ..MEDIUM
+    },
+    KnownModel {
+        id: "microsoft/DialoGPT-large",
+        download: Some(1_750_000_000),
+        doc: "GPT-2 large tuned on conversations, for dialogue mode",
+        ..LARGE
+    },
+    KnownModel {
+        id: "cerebras/Cerebras-GPT-111M",
+        layers: 10,
+        context: 2048,
+        download: None,
+        licence: Some("Apache-2.0"),
+        doc: "compute-optimal model trained on The Pile, with twice GPT-2's context",
+        ..GPT2
+    },
+    KnownModel {
+        id: "sshleifer/tiny-gpt2",
+        layers: 2,
+        heads: 2,
+        width: 2,
+        download: None,
+        licence: None,
+        doc: "untrained miniature with GPT-2's vocabulary, for tests",
+        ..GPT2
+    },
+    KnownModel {
+        id: "hf-internal-testing/tiny-random-gpt2",
+        layers: 5,
+        heads: 4,
+        width: 32,
+        context: 512,
+        vocabulary: 1000,
+        download: None,
+        licence: None,
+        doc: "untrained miniature with a vocabulary of its own, for tests",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::ModelSpec;
+
+    #[test]
+    fn known_sizes_give_the_published_parameter_counts() {
+        for (id, parameters) in [
+            ("openai-community/gpt2", 124_439_808),
+            ("openai-community/gpt2-medium", 354_823_168),
+            ("openai-community/gpt2-large", 774_030_080),
+            ("openai-community/gpt2-xl", 1_557_611_200),
+            ("distilbert/distilgpt2", 81_912_576),
+            ("cerebras/Cerebras-GPT-111M", 111_050_496),
+            ("sshleifer/tiny-gpt2", 102_714),
+        ] {
+            let known = KNOWN_MODELS.iter().find(|m| m.id == id).unwrap();
+            assert_eq!(known.parameters(), parameters, "{id}");
+        }
+    }
+
+    #[test]
+    fn known_models_are_ids_and_appear_once() {
+        let ids: BTreeSet<_> = KNOWN_MODELS.iter().map(|m| m.id).collect();
+        assert_eq!(ids.len(), KNOWN_MODELS.len());
+        for model in KNOWN_MODELS {
+            assert_eq!(model.id.parse::<ModelSpec>().unwrap().to_string(), model.id);
+            assert_eq!(model.width % model.heads, 0, "{}", model.id);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Everything that can go wrong between a model's name and its files, as one sentence for a person and a hint.
+//!
+//! Text from the Hub passes through [`visible`] before it enters a message, and no message holds a token or a
+//! signed address.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::progress::human_bytes;
+
+/// Why a model could not be resolved to files.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error("not a model id, a folder or \"demo\": {text:?}")]
+    BadSpec { text: String },
+    #[error("this build carries no bundled model")]
+    NoBundledModel,
+    #[error("no such folder: {}", path.display())]
+    NoFolder { path: PathBuf },
+    #[error("the folder {} holds no {missing}", path.display())]
+    FolderIncomplete { path: PathBuf, missing: String },
+
+    #[error("the Hub knows no model {id}")]
+    NotFound { id: String },
+    #[error("{id} has no revision {revision}")]
+    RevisionNotFound { id: String, revision: String },
+    #[error("{id} lists the file {file} but does not deliver it")]
+    FileNotFound { id: String, file: String },
+    #[error("access to {id} was refused: {}", if *with_token { "the token does not grant it" } else { "it needs a token" })]
+    Unauthorised { id: String, with_token: bool },
+    #[error("{id} is gated: its owner must grant you access first")]
+    Gated { id: String, page: String, with_token: bool },
+    #[error("the Hub asks for fewer requests{}", wait.map(|w| format!(" and a wait of {} s", w.as_secs())).unwrap_or_default())]
+    RateLimited { wait: Option<Duration> },
+    #[error("the Hub failed with status {status} on {what}")]
+    Server { status: u16, what: String },
+    #[error("the Hub's answer on {what} makes no sense: {detail}")]
+    BadAnswer { what: String, detail: String },
+    #[error("a redirect on {what} was not followed: {detail}")]
+    Redirect { what: String, detail: String },
+
+    #[error("{endpoint} could not be reached: {detail}")]
+    NoNetwork { endpoint: String, detail: String },
+    #[error("{id} is not whole in the cache, and the network is off")]
+    Offline { id: String, missing: String },
+    #[error("nothing arrived for {} s while fetching {what}", after.as_secs_f32())]
+    Stalled { what: String, after: Duration },
+    #[error("the connection broke while fetching {what}: {detail}")]
+    Broken { what: String, detail: String },
+    #[error("{file} has the wrong length: {got} bytes instead of {expected}")]
+    WrongLength { file: String, expected: u64, got: u64 },
+    #[error("{file} arrived damaged: its SHA-256 checksum differs")]
+    Checksum { file: String },
+    #[error("not enough space in {}: {} needed, {} free", path.display(), human_bytes(*needed), human_bytes(*free))]
+    DiskFull { needed: u64, free: u64, path: PathBuf },
+    #[error("cancelled")]
+    Cancelled,
+
+    #[error("{id} is not a GPT-2 checkpoint: its model type is {found}")]
+    NotGpt2 { id: String, found: String },
+    #[error("{id} has no {missing} that this program reads")]
+    Incomplete { id: String, missing: String },
+    #[error("{id}: {file} is not usable: {detail}")]
+    BadFile { id: String, file: String, detail: String },
+    #[error("{id} names an unsafe path: {path:?}")]
+    UnsafePath { id: String, path: String },
+    #[error("the network could not be started: {0}")]
+    Runtime(std::io::Error),
+    #[error("could not {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+}
+
+impl HubError {
+    /// What to do about it, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        const LOGIN: &str = "set HF_TOKEN or run `hf auth login`";
+        Some(match self {
+            HubError::BadSpec { .. } => {
+                "write owner/name, owner/name@revision, ./folder or demo; gpt2 is the classic one".into()
+            }
+            HubError::NoBundledModel => "name a model on the Hub instead: gpt2".into(),
+            HubError::NoFolder { .. } => "a folder starts with ./, ../, / or ~/".into(),
+            HubError::FolderIncomplete { .. } | HubError::Incomplete { .. } => {
+                "needed: config.json, tokenizer.json (or vocab.json and merges.txt), and model.safetensors or \
+                 pytorch_model.bin"
+                    .into()
+            }
+            HubError::NotFound { .. } => format!("check the spelling; for a private model, {LOGIN}"),
+            HubError::RevisionNotFound { .. } => "a revision is a branch, a tag or a commit, such as main".into(),
+            HubError::Unauthorised { with_token: false, .. } => LOGIN.into(),
+            HubError::Unauthorised { with_token: true, .. } => {
+                "the token may have expired or lack the right to read this model".into()
+            }
+            HubError::Gated { page, with_token, .. } => {
+                let login = if *with_token { String::new() } else { format!(", then {LOGIN}") };
+                format!("ask for access at {page}{login}")
+            }
+            HubError::RateLimited { .. } => "try again in a few minutes; a token (HF_TOKEN) raises the limit".into(),
+            HubError::Server { .. } | HubError::FileNotFound { .. } => "try again later".into(),
+            HubError::BadAnswer { .. } | HubError::Redirect { .. } => {
+                "check HF_ENDPOINT, and any proxy between here and the Hub".into()
+            }
+            HubError::NoNetwork { .. } => {
+                "check the connection, HF_ENDPOINT and proxy settings; cached models and `demo` work without it".into()
+            }
+            HubError::Offline { missing, .. } => format!("missing: {missing}; allow the network once to fetch it"),
+            HubError::Stalled { .. } | HubError::Broken { .. } => {
+                "what has arrived is kept: the next try goes on from there".into()
+            }
+            HubError::WrongLength { .. } | HubError::Checksum { .. } => {
+                "the damaged file was removed: try again".into()
+            }
+            HubError::DiskFull { .. } => "free some space, or set HF_HUB_CACHE to another disk".into(),
+            HubError::NotGpt2 { .. } => "models with model_type gpt2 work: gpt2, distilgpt2, DialoGPT, …".into(),
+            HubError::BadFile { .. } | HubError::UnsafePath { .. } => "choose another model or revision".into(),
+            HubError::Io { .. } => "check the folder's permissions, or set HF_HUB_CACHE to another folder".into(),
+            HubError::Cancelled | HubError::Runtime(_) => return None,
+        })
+    }
+
+    /// Whether the person stopped it.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, HubError::Cancelled)
+    }
+
+    /// Whether the Hub, not the model, is what failed: a whole cached snapshot may stand in.
+    pub(super) fn is_network(&self) -> bool {
+        matches!(
+            self,
+            HubError::NoNetwork { .. }
+                | HubError::Stalled { .. }
+                | HubError::Broken { .. }
+                | HubError::RateLimited { .. }
+                | HubError::Server { .. }
+                | HubError::Redirect { .. }
+                | HubError::BadAnswer { .. }
+        )
+    }
+
+    /// Whether another try may well succeed.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, HubError::Stalled { .. } | HubError::Broken { .. } | HubError::RateLimited { .. })
+            || matches!(self, HubError::Server { status: 408 | 500 | 502 | 503 | 504, .. })
+    }
+}
+
+/// An `Io` error's constructor for `map_err`.
+pub(super) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> HubError {
+    let path = path.to_path_buf();
+    move |source| HubError::Io { action, path, source }
+}
+
+/// Text from outside made safe and short enough for a message: no control characters, at most 120 characters.
+pub(super) fn visible(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut out: String = text
+        .chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Bidirectional overrides and zero-width characters, which can make a name read as another.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(visible("a\u{1b}[2Jb\u{202e}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+        assert_eq!(visible(&"x".repeat(500)).chars().count(), 121);
+        assert_eq!(visible("modèle"), "modèle");
+    }
+
+    #[test]
+    fn messages_are_one_sentence_without_a_full_stop() {
+        let id = || "a/b".to_string();
+        for error in [
+            HubError::Unauthorised { id: id(), with_token: true },
+            HubError::RateLimited { wait: Some(Duration::from_secs(7)) },
+            HubError::DiskFull { needed: 548_105_171, free: 1_000_000, path: "/c".into() },
+            HubError::NotGpt2 { id: id(), found: "llama".into() },
+        ] {
+            let text = error.to_string();
+            assert!(!text.ends_with('.') && !text.contains('\n'), "{text}");
+            assert!(error.hint().is_some_and(|h| !h.ends_with('.')), "{error:?}");
+        }
+        let full = HubError::DiskFull { needed: 548_105_171, free: 1_000_000, path: "/c".into() };
+        assert_eq!(full.to_string(), "not enough space in /c: 548.1 MB needed, 1.0 MB free");
+    }
+}

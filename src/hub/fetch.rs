@@ -1,0 +1,192 @@
+//! From an id on the Hub to a whole snapshot in the cache: the cache first, then the network.
+//!
+//! Runs on the caller's thread, in a runtime of its own; never called from an async runtime.
+
+use std::sync::atomic::AtomicBool;
+
+use super::cache::RepoCache;
+use super::download::{check_space, fetch_file, missing_bytes};
+use super::error::HubError;
+use super::files::{self, FolderFiles, Gap, WeightNames};
+use super::options::Settings;
+use super::progress::{Phase, Progress, Reporter};
+use super::remote::{Item, Listing, Remote};
+use super::spec::{ModelSpec, valid_id, valid_revision};
+use super::wait::{Wait, with_tries};
+use super::{Files, HubOptions, Snapshot};
+
+const DEFAULT_REVISION: &str = "main";
+
+/// What is asked for, with its names checked.
+pub(super) struct Wanted<'a> {
+    id: &'a str,
+    revision: &'a str,
+    settings: Settings,
+}
+
+impl<'a> Wanted<'a> {
+    pub fn new(id: &'a str, revision: Option<&'a str>, options: &HubOptions) -> Result<Self, HubError> {
+        let revision = revision.unwrap_or(DEFAULT_REVISION);
+        if !valid_id(id) || !valid_revision(revision) {
+            return Err(HubError::BadSpec { text: super::error::visible(&format!("{id}@{revision}")) });
+        }
+        Ok(Wanted { id, revision, settings: Settings::from_environment(options) })
+    }
+
+    /// The snapshot that the cache holds, if it is whole. Python may have cached it under the id's old name.
+    pub fn cached(&self) -> Result<Snapshot, Gap> {
+        let found = self.cached_as(self.id);
+        match (ModelSpec::legacy_id(self.id), found) {
+            (Some(legacy), Err(Gap::Missing(name))) => self.cached_as(legacy).map_err(|_| Gap::Missing(name)),
+            (_, found) => found,
+        }
+    }
+
+    fn cached_as(&self, id: &str) -> Result<Snapshot, Gap> {
+        let cache = RepoCache::new(&self.settings.cache, id);
+        let commit = cache.commit_of(self.revision).ok_or_else(|| Gap::Missing("every file".into()))?;
+        let files = FolderFiles::find(&cache.snapshot(&commit), self.id)?;
+        Ok(self.snapshot(files, commit))
+    }
+
+    fn snapshot(&self, files: FolderFiles, commit: String) -> Snapshot {
+        Snapshot { id: self.id.into(), revision: Some(commit), files: Files::Folder(files), note: None }
+    }
+
+    /// The cached snapshot, or one fetched now.
+    pub fn fetch(
+        &self,
+        refresh: bool,
+        progress: &mut dyn FnMut(&Progress),
+        cancel: &AtomicBool,
+    ) -> Result<Snapshot, HubError> {
+        let cached = match self.cached() {
+            Ok(snapshot) if self.settings.offline || !refresh => return Ok(snapshot),
+            Err(Gap::Wrong(error)) if self.settings.offline || !refresh => return Err(error),
+            cached => cached,
+        };
+        if self.settings.offline {
+            let missing = if let Err(Gap::Missing(name)) = cached { name } else { String::new() };
+            return Err(HubError::Offline { id: self.id.into(), missing });
+        }
+        let wait = Wait { cancel, stall: self.settings.stall_timeout };
+        let fetched = block_on(self.download(wait, &mut Reporter::new(progress)))?;
+        match (fetched, cached) {
+            (Err(error), Ok(snapshot)) if error.is_network() => {
+                Ok(Snapshot { note: Some(format!("{error}; the cached snapshot is used")), ..snapshot })
+            }
+            (fetched, _) => fetched,
+        }
+    }
+
+    async fn download(&self, wait: Wait<'_>, reporter: &mut Reporter<'_>) -> Result<Snapshot, HubError> {
+        let remote = Remote::new(&self.settings, self.id, self.revision, wait)?;
+        reporter.phase(Phase::Asking);
+        let listing = with_tries(&self.settings, wait, reporter, async || remote.listing().await).await?;
+        let plan = Plan::from_listing(&listing, self.id)?;
+        let cache = RepoCache::new(&self.settings.cache, self.id);
+        cache.prepare(&listing.commit)?;
+        let mut job = Job { remote: &remote, cache: &cache, listing: &listing, reporter };
+
+        // The kind of model is known from a few hundred bytes; nothing large is fetched before.
+        let config = job.item(files::CONFIG).await?;
+        job.reporter.plan(plan.names.len() + 1, config.size);
+        let config = job.fetch_json(&config).await?;
+        files::check_model_type(&config, self.id)?;
+
+        let names = job.expand(plan, self.id).await?;
+        job.fetch_all(&names).await?;
+        // Last of all, so that a revision never leads to half a snapshot.
+        cache.write_ref(self.revision, &listing.commit)?;
+        reporter.phase(Phase::Finished);
+        match FolderFiles::find(&cache.snapshot(&listing.commit), self.id) {
+            Ok(files) => Ok(self.snapshot(files, listing.commit)),
+            Err(Gap::Wrong(error)) => Err(error),
+            Err(Gap::Missing(missing)) => Err(HubError::Incomplete { id: self.id.into(), missing }),
+        }
+    }
+}
+
+/// The files to fetch besides `config.json`, by name; the weights come last, so that a snapshot with weights is whole.
+struct Plan {
+    names: Vec<String>,
+    weights: WeightNames,
+}
+
+impl Plan {
+    fn from_listing(listing: &Listing, id: &str) -> Result<Self, HubError> {
+        let has = |name: &str| listing.files.contains_key(name);
+        let missing = |missing: String| HubError::Incomplete { id: id.into(), missing };
+        if !has(files::CONFIG) {
+            return Err(missing(files::CONFIG.into()));
+        }
+        let tokenizer = files::choose_tokenizer(&has).map_err(missing)?;
+        let weights = files::choose_weights(&has).map_err(missing)?;
+        let optional = files::OPTIONAL.iter().filter(|name| has(name));
+        let names = tokenizer.iter().chain(optional).copied().chain([weights.name()]);
+        Ok(Plan { names: names.map(str::to_owned).collect(), weights })
+    }
+}
+
+/// One download's tools.
+struct Job<'j, 'r> {
+    remote: &'j Remote<'j>,
+    cache: &'j RepoCache,
+    listing: &'j Listing,
+    reporter: &'j mut Reporter<'r>,
+}
+
+impl Job<'_, '_> {
+    async fn item(&mut self, name: &str) -> Result<Item, HubError> {
+        let (remote, listing) = (self.remote, self.listing);
+        with_tries(remote.settings, remote.wait, self.reporter, async || remote.item(listing, name).await)
+            .await
+    }
+
+    async fn fetch(&mut self, item: &Item) -> Result<(), HubError> {
+        fetch_file(self.remote, self.cache, &self.listing.commit, item, self.reporter).await
+    }
+
+    /// Fetches a small file and reads it.
+    async fn fetch_json(&mut self, item: &Item) -> Result<Vec<u8>, HubError> {
+        self.fetch(item).await?;
+        files::read_json(&self.cache.snapshot(&self.listing.commit).join(&item.name))
+    }
+
+    /// Replaces an index of shards, once fetched, by the shards that it names.
+    async fn expand(&mut self, plan: Plan, id: &str) -> Result<Vec<String>, HubError> {
+        let mut names = plan.names;
+        if let WeightNames::Index(index) = plan.weights {
+            names.pop();
+            let item = self.item(index).await?;
+            let shards = files::parse_index(&self.fetch_json(&item).await?, plan.weights, id)?;
+            if let Some(absent) = shards.iter().find(|s| !self.listing.files.contains_key(*s)) {
+                return Err(HubError::FileNotFound { id: id.into(), file: absent.clone() });
+            }
+            names.extend(shards);
+        }
+        Ok(names)
+    }
+
+    async fn fetch_all(&mut self, names: &[String]) -> Result<(), HubError> {
+        let mut items = Vec::with_capacity(names.len());
+        for name in names {
+            items.push(self.item(name).await?);
+        }
+        self.reporter.plan_rest(items.len(), items.iter().map(|item| item.size).sum());
+        let commit = &self.listing.commit;
+        let needed = items.iter().map(|item| missing_bytes(self.cache, commit, item)).sum();
+        check_space(needed, self.cache.folder())?;
+        for item in &items {
+            self.fetch(item).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a future to its end on this thread. Xet, where the Hub uses it, brings threads of its own.
+fn block_on<F: Future>(future: F) -> Result<F::Output, HubError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::Runtime)?;
+    Ok(runtime.block_on(future))
+}

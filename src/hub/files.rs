@@ -1,0 +1,320 @@
+//! Which files make up a checkpoint: the choice among what a repository or a folder offers, and the checks that
+//! need no weights.
+//!
+//! One rule serves the Hub's listing, the cache and a plain folder, so that the three cannot disagree. Nothing
+//! here reads weights or touches the network.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use super::error::{HubError, io, visible};
+
+pub(super) const CONFIG: &str = "config.json";
+/// Calibrated nulls written by this program beside a checkpoint.
+pub(super) const SIDE: &str = "maskscope.safetensors";
+/// Fetched where present; nothing fails without them.
+pub(super) const OPTIONAL: [&str; 4] =
+    ["tokenizer_config.json", "generation_config.json", "special_tokens_map.json", SIDE];
+
+const TOKENIZER: &str = "tokenizer.json";
+const VOCAB_AND_MERGES: [&str; 2] = ["vocab.json", "merges.txt"];
+
+/// In order of preference: safetensors can be mapped and cannot run code.
+const WEIGHTS: [WeightNames; 4] = [
+    WeightNames::One("model.safetensors"),
+    WeightNames::Index("model.safetensors.index.json"),
+    WeightNames::One("pytorch_model.bin"),
+    WeightNames::Index("pytorch_model.bin.index.json"),
+];
+
+/// The largest `config.json` and index that are read, in bytes; real ones are far smaller.
+const LARGEST_JSON: u64 = 16 << 20;
+
+/// The files of a checkpoint in a folder; every path exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderFiles {
+    pub dir: PathBuf,
+    pub config: PathBuf,
+    pub tokenizer: TokenizerFiles,
+    pub weights: WeightFiles,
+    /// `maskscope.safetensors`, where there is one.
+    pub side: Option<PathBuf>,
+}
+
+/// The two ways a GPT-2 tokenizer is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenizerFiles {
+    /// `tokenizer.json`.
+    Json(PathBuf),
+    /// `vocab.json` and `merges.txt`.
+    VocabMerges { vocab: PathBuf, merges: PathBuf },
+}
+
+/// Weights in one file or in shards, shards in order of their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WeightFiles {
+    Safetensors(Vec<PathBuf>),
+    /// PyTorch pickles, to be scanned before they are trusted.
+    Pickle(Vec<PathBuf>),
+}
+
+impl WeightFiles {
+    pub fn paths(&self) -> &[PathBuf] {
+        match self {
+            WeightFiles::Safetensors(paths) | WeightFiles::Pickle(paths) => paths,
+        }
+    }
+}
+
+/// Why a folder is not a checkpoint.
+#[derive(Debug)]
+pub(super) enum Gap {
+    /// This file is not there.
+    Missing(String),
+    /// What is there is wrong.
+    Wrong(HubError),
+}
+
+impl FolderFiles {
+    /// The checkpoint in `dir`, called `id` in messages, if it is whole and of the right kind.
+    pub(super) fn find(dir: &Path, id: &str) -> Result<Self, Gap> {
+        let has = |name: &str| dir.join(name).is_file();
+        if !has(CONFIG) {
+            return Err(Gap::Missing(CONFIG.into()));
+        }
+        check_model_type(&read_json(&dir.join(CONFIG)).map_err(Gap::Wrong)?, id).map_err(Gap::Wrong)?;
+        let tokenizer = match *choose_tokenizer(&has).map_err(Gap::Missing)? {
+            [vocab, merges] => {
+                TokenizerFiles::VocabMerges { vocab: dir.join(vocab), merges: dir.join(merges) }
+            }
+            _ => TokenizerFiles::Json(dir.join(TOKENIZER)),
+        };
+        let choice = choose_weights(&has).map_err(Gap::Missing)?;
+        let names = match choice {
+            WeightNames::One(name) => vec![name.to_owned()],
+            WeightNames::Index(name) => {
+                let index = read_json(&dir.join(name)).map_err(Gap::Wrong)?;
+                parse_index(&index, choice, id).map_err(Gap::Wrong)?
+            }
+        };
+        if let Some(absent) = names.iter().find(|name| !has(name)) {
+            return Err(Gap::Missing(absent.clone()));
+        }
+        let paths = names.iter().map(|name| dir.join(name)).collect();
+        Ok(FolderFiles {
+            dir: dir.to_path_buf(),
+            config: dir.join(CONFIG),
+            tokenizer,
+            weights: if choice.is_safetensors() {
+                WeightFiles::Safetensors(paths)
+            } else {
+                WeightFiles::Pickle(paths)
+            },
+            side: has(SIDE).then(|| dir.join(SIDE)),
+        })
+    }
+}
+
+/// How the weights are stored, by file name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WeightNames {
+    One(&'static str),
+    /// An index that names the shards.
+    Index(&'static str),
+}
+
+impl WeightNames {
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightNames::One(name) | WeightNames::Index(name) => name,
+        }
+    }
+
+    fn is_safetensors(self) -> bool {
+        self.name().contains(".safetensors")
+    }
+}
+
+/// The best weights on offer; the error says what was looked for.
+pub(super) fn choose_weights(has: &dyn Fn(&str) -> bool) -> Result<WeightNames, String> {
+    WEIGHTS.into_iter().find(|w| has(w.name())).ok_or_else(|| "model.safetensors or pytorch_model.bin".into())
+}
+
+/// The tokenizer on offer: one name or two; the error says what was looked for.
+pub(super) fn choose_tokenizer(has: &dyn Fn(&str) -> bool) -> Result<&'static [&'static str], String> {
+    if has(TOKENIZER) {
+        Ok(&[TOKENIZER])
+    } else if VOCAB_AND_MERGES.iter().all(|name| has(name)) {
+        Ok(&VOCAB_AND_MERGES)
+    } else {
+        Err("tokenizer.json, or vocab.json and merges.txt".into())
+    }
+}
+
+/// Reads a small JSON file; one of an absurd size is refused unread.
+pub(super) fn read_json(path: &Path) -> Result<Vec<u8>, HubError> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(io("open", path))?;
+    file.take(LARGEST_JSON + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
+    if bytes.len() as u64 > LARGEST_JSON {
+        return Err(io("read", path)(std::io::Error::other("larger than any real one")));
+    }
+    Ok(bytes)
+}
+
+/// Refuses a `config.json` of another architecture, naming the one it is of.
+pub(super) fn check_model_type(config: &[u8], id: &str) -> Result<(), HubError> {
+    let bad = |detail: String| HubError::BadFile { id: id.into(), file: CONFIG.into(), detail };
+    let config: serde_json::Value =
+        serde_json::from_slice(config).map_err(|e| bad(format!("it is no JSON: {e}")))?;
+    let Some(fields) = config.as_object() else { return Err(bad("it is no JSON object".into())) };
+    match fields.get("model_type").and_then(serde_json::Value::as_str) {
+        Some("gpt2") => Ok(()),
+        Some(other) => Err(HubError::NotGpt2 { id: id.into(), found: visible(other) }),
+        // Checkpoints from before the field existed are told by GPT-2's own names for its sizes.
+        None if ["n_layer", "n_head", "n_embd"].iter().all(|name| fields.contains_key(*name)) => Ok(()),
+        None => Err(HubError::NotGpt2 { id: id.into(), found: "not given".into() }),
+    }
+}
+
+/// The shards an index names, sorted, each once.
+pub(super) fn parse_index(index: &[u8], kind: WeightNames, id: &str) -> Result<Vec<String>, HubError> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: std::collections::BTreeMap<String, String>,
+    }
+    let bad = |detail: String| HubError::BadFile { id: id.into(), file: kind.name().into(), detail };
+    let index: Index = serde_json::from_slice(index).map_err(|e| bad(visible(&e.to_string())))?;
+    let shards: BTreeSet<String> = index.weight_map.into_values().collect();
+    if shards.is_empty() {
+        return Err(bad("it names no files".into()));
+    }
+    let extension = if kind.is_safetensors() { ".safetensors" } else { ".bin" };
+    match shards.iter().find(|s| !is_safe_path(s) || !s.ends_with(extension)) {
+        Some(shard) => Err(HubError::UnsafePath { id: id.into(), path: visible(shard) }),
+        None => Ok(shards.into_iter().collect()),
+    }
+}
+
+/// Whether a name from outside stays inside the folder it is joined to, on every platform.
+pub(super) fn is_safe_path(name: &str) -> bool {
+    !name.is_empty()
+        && !name.contains(['\\', ':'])
+        && !name.chars().any(char::is_control)
+        && !name.split('/').any(|part| part.is_empty() || part == "." || part == "..")
+        && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(names: &[&str]) -> impl Fn(&str) -> bool {
+        move |name| names.contains(&name)
+    }
+
+    #[test]
+    fn safetensors_come_before_pickles_and_single_files_before_shards() {
+        for (names, chosen) in [
+            (vec!["pytorch_model.bin", "model.safetensors", "tf_model.h5"], Some("model.safetensors")),
+            (vec!["pytorch_model.bin", "model.safetensors.index.json"], Some("model.safetensors.index.json")),
+            (vec!["pytorch_model.bin.index.json", "pytorch_model.bin"], Some("pytorch_model.bin")),
+            (vec!["pytorch_model.bin.index.json"], Some("pytorch_model.bin.index.json")),
+            (vec!["tf_model.h5", "flax_model.msgpack"], None),
+        ] {
+            assert_eq!(choose_weights(&offer(&names)).ok().map(WeightNames::name), chosen);
+        }
+    }
+
+    #[test]
+    fn half_a_tokenizer_is_none() {
+        assert_eq!(choose_tokenizer(&offer(&["vocab.json", "merges.txt", TOKENIZER])).unwrap(), [TOKENIZER]);
+        assert_eq!(choose_tokenizer(&offer(&["vocab.json", "merges.txt"])).unwrap(), VOCAB_AND_MERGES);
+        assert!(choose_tokenizer(&offer(&["vocab.json"])).is_err());
+    }
+
+    #[test]
+    fn other_architectures_are_named() {
+        for (config, found) in [
+            (r#"{"model_type":"llama"}"#, "llama"),
+            (r#"{"model_type":"gpt_neo\u001b[31m"}"#, "gpt_neo\u{fffd}[31m"),
+            (r#"{"architectures":["X"]}"#, "not given"),
+        ] {
+            match check_model_type(config.as_bytes(), "a/b") {
+                Err(HubError::NotGpt2 { found: got, .. }) => assert_eq!(got, found),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(check_model_type(br#"{"model_type":"gpt2"}"#, "a/b").is_ok());
+        assert!(check_model_type(br#"{"n_layer":1,"n_head":1,"n_embd":8}"#, "a/b").is_ok());
+        for broken in ["", "[]", "{\"model_type\":"] {
+            assert!(matches!(check_model_type(broken.as_bytes(), "a/b"), Err(HubError::BadFile { .. })));
+        }
+    }
+
+    #[test]
+    fn an_index_cannot_reach_outside_its_folder() {
+        let kind = WeightNames::Index("model.safetensors.index.json");
+        let index = |shard: &str| serde_json::json!({"weight_map": {"w": shard}}).to_string().into_bytes();
+        for shard in [
+            "../x.safetensors",
+            "a/../../x.safetensors",
+            "/x.safetensors",
+            "C:\\x.safetensors",
+            "..\\x.safetensors",
+            "a//x.safetensors",
+            "./x.safetensors",
+            "x\u{0}.safetensors",
+            "x.bin",
+            "run.py",
+            "",
+        ] {
+            assert!(
+                matches!(parse_index(&index(shard), kind, "a/b"), Err(HubError::UnsafePath { .. })),
+                "{shard:?}"
+            );
+        }
+        let two = serde_json::json!({"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}});
+        assert_eq!(
+            parse_index(two.to_string().as_bytes(), kind, "a/b").unwrap(),
+            ["1.safetensors", "2.safetensors"]
+        );
+        assert!(matches!(parse_index(b"{\"weight_map\":{}}", kind, "a/b"), Err(HubError::BadFile { .. })));
+    }
+
+    #[test]
+    fn a_folder_is_whole_only_with_every_shard() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let missing = || match FolderFiles::find(dir.path(), "x") {
+            Err(Gap::Missing(name)) => name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(missing(), CONFIG);
+        write(CONFIG, r#"{"model_type":"gpt2"}"#);
+        assert!(missing().contains("tokenizer.json"));
+        write("vocab.json", "{}");
+        write("merges.txt", "");
+        assert!(missing().contains("model.safetensors"));
+        write("model.safetensors.index.json", r#"{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}"#);
+        write("1.safetensors", "");
+        assert_eq!(missing(), "2.safetensors");
+        write("2.safetensors", "");
+        let found = FolderFiles::find(dir.path(), "x").unwrap();
+        assert_eq!(
+            found.weights,
+            WeightFiles::Safetensors(vec![
+                dir.path().join("1.safetensors"),
+                dir.path().join("2.safetensors")
+            ])
+        );
+        assert!(matches!(found.tokenizer, TokenizerFiles::VocabMerges { .. }));
+        assert_eq!(found.side, None);
+        write(TOKENIZER, "{}");
+        write(SIDE, "");
+        let found = FolderFiles::find(dir.path(), "x").unwrap();
+        assert_eq!(found.tokenizer, TokenizerFiles::Json(dir.path().join(TOKENIZER)));
+        assert_eq!(found.side, Some(dir.path().join(SIDE)));
+    }
+}

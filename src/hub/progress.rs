@@ -1,0 +1,253 @@
+//! What a caller is told while a model is fetched, and how fast it is told.
+//!
+//! Runs on the thread that called `fetch`, between two network reads; the callback must return at once.
+
+use std::time::{Duration, Instant};
+
+use crate::named::named;
+
+/// The least time between two reports within one phase.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// The speed shown forgets with this time constant.
+const RATE_MEMORY: Duration = Duration::from_secs(3);
+
+named! {
+    /// What is going on right now.
+    Phase {
+        /// Asking the Hub what the model consists of.
+        Asking = "asking",
+        /// Another process is fetching the same file.
+        Waiting = "waiting",
+        Downloading = "downloading",
+        /// Reading a partial file from an earlier try, to know its checksum so far.
+        Checking = "checking",
+        /// Pausing before the next try, for `Progress::pause`.
+        Retrying = "retrying",
+        Finished = "finished",
+    }
+}
+
+/// One report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    pub phase: Phase,
+    /// The file being fetched; empty while asking.
+    pub file: String,
+    /// Which file of how many, from 1.
+    pub number: usize,
+    pub files: usize,
+    /// Bytes of the whole snapshot that are on disk, and its size as far as known.
+    pub done: u64,
+    pub total: u64,
+    /// Bytes per second over the last few seconds.
+    pub rate: Option<f64>,
+    /// Time left at that rate.
+    pub left: Option<Duration>,
+    /// How long until the next try, while retrying.
+    pub pause: Option<Duration>,
+}
+
+impl Progress {
+    /// Share done, 0 to 1.
+    pub fn share(&self) -> f64 {
+        if self.total == 0 { 0.0 } else { self.done as f64 / self.total as f64 }
+    }
+}
+
+/// Bytes per second, smoothed; time is passed in.
+#[derive(Default)]
+struct Meter {
+    rate: f64,
+    /// Weight gathered so far, to undo the bias of starting from zero.
+    weight: f64,
+    since: Option<Instant>,
+    pending: u64,
+}
+
+impl Meter {
+    /// Starts (or restarts after a pause) the clock; the speed learned so far is kept.
+    fn start(&mut self, now: Instant) {
+        self.since = Some(now);
+        self.pending = 0;
+    }
+
+    fn add(&mut self, bytes: u64, now: Instant) {
+        self.pending += bytes;
+        let Some(since) = self.since else { return self.start(now) };
+        let elapsed = now.saturating_duration_since(since);
+        if elapsed < INTERVAL {
+            return;
+        }
+        let keep = (-elapsed.as_secs_f64() / RATE_MEMORY.as_secs_f64()).exp();
+        self.rate = keep * self.rate + (1.0 - keep) * self.pending as f64 / elapsed.as_secs_f64();
+        self.weight = keep * self.weight + (1.0 - keep);
+        self.start(now);
+    }
+
+    fn rate(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.rate / self.weight)
+    }
+}
+
+/// Turns events of a download into reports, no more often than needed.
+pub(super) struct Reporter<'a> {
+    callback: &'a mut dyn FnMut(&Progress),
+    now: Progress,
+    meter: Meter,
+    reported: Option<Instant>,
+    /// Bytes of the files that are finished.
+    finished: u64,
+}
+
+impl<'a> Reporter<'a> {
+    pub fn new(callback: &'a mut dyn FnMut(&Progress)) -> Self {
+        let now = Progress {
+            phase: Phase::Asking,
+            file: String::new(),
+            number: 0,
+            files: 0,
+            done: 0,
+            total: 0,
+            rate: None,
+            left: None,
+            pause: None,
+        };
+        Reporter { callback, now, meter: Meter::default(), reported: None, finished: 0 }
+    }
+
+    /// How many files and bytes there are in all.
+    pub fn plan(&mut self, files: usize, total: u64) {
+        (self.now.files, self.now.total) = (files, total);
+    }
+
+    /// How many files and bytes there are beyond those begun so far.
+    pub fn plan_rest(&mut self, files: usize, bytes: u64) {
+        (self.now.files, self.now.total) = (self.now.number + files, self.finished + bytes);
+    }
+
+    pub fn phase(&mut self, phase: Phase) {
+        (self.now.phase, self.now.pause) = (phase, None);
+        self.send();
+    }
+
+    pub fn retrying(&mut self, pause: Duration) {
+        (self.now.phase, self.now.pause) = (Phase::Retrying, Some(pause));
+        self.send();
+    }
+
+    pub fn file(&mut self, name: &str) {
+        self.now.file = name.to_owned();
+        self.now.number += 1;
+    }
+
+    /// Bytes of the current file that lie on disk; `fresh` of them have just come over the network.
+    pub fn position(&mut self, on_disk: u64, fresh: u64) {
+        self.now.done = self.finished + on_disk;
+        let now = Instant::now();
+        self.meter.add(fresh, now);
+        if self.reported.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL) {
+            self.send();
+        }
+    }
+
+    /// Restarts the speed measurement, so that a pause does not count as slowness.
+    pub fn resume_clock(&mut self) {
+        self.meter.start(Instant::now());
+    }
+
+    pub fn file_done(&mut self, size: u64) {
+        self.finished += size;
+        self.now.done = self.finished;
+    }
+
+    fn send(&mut self) {
+        self.reported = Some(Instant::now());
+        self.now.rate = self.meter.rate();
+        let missing = self.now.total.saturating_sub(self.now.done) as f64;
+        self.now.left = (self.now.rate.filter(|r| *r >= 1.0))
+            .and_then(|rate| Duration::try_from_secs_f64(missing / rate).ok());
+        (self.callback)(&self.now);
+    }
+}
+
+/// `548.1 MB`: decimal units, as the Hub's pages show them.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    // 999.95 would be printed as 1000.0.
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1000.0, unit + 1);
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_is_unbiased_from_the_first_measure() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        meter.start(start);
+        assert_eq!(meter.rate(), None);
+        for step in 1..=40 {
+            meter.add(1_000, start + Duration::from_millis(100 * step));
+            let rate = meter.rate().unwrap();
+            assert!((rate - 10_000.0).abs() < 1.0, "{rate}");
+        }
+    }
+
+    #[test]
+    fn rate_follows_a_change_of_speed() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        meter.start(start);
+        meter.add(10_000, start + Duration::from_secs(1));
+        for step in 2..=30 {
+            meter.add(1_000, start + Duration::from_secs(step));
+        }
+        assert!((meter.rate().unwrap() - 1_000.0).abs() < 10.0);
+    }
+
+    #[test]
+    fn sizes_read_as_on_the_hub() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (548_105_171, "548.1 MB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(human_bytes(bytes), text);
+        }
+    }
+
+    #[test]
+    fn reports_carry_the_whole_and_the_time_left() {
+        let mut seen = Vec::new();
+        let mut callback = |p: &Progress| seen.push(p.clone());
+        let mut reporter = Reporter::new(&mut callback);
+        reporter.plan(2, 300);
+        reporter.file("a");
+        reporter.file_done(100);
+        reporter.file("b");
+        reporter.phase(Phase::Downloading);
+        reporter.position(50, 50);
+        reporter.retrying(Duration::from_secs(1));
+        reporter.phase(Phase::Finished);
+        assert_eq!(seen[0].phase, Phase::Downloading);
+        assert_eq!((seen[0].number, seen[0].files, seen[0].done, seen[0].total), (2, 2, 100, 300));
+        let retry = &seen[seen.len() - 2];
+        assert_eq!((retry.done, retry.pause), (150, Some(Duration::from_secs(1))));
+        assert_eq!(seen.last().unwrap().pause, None);
+        assert!((retry.share() - 0.5).abs() < 1e-12);
+    }
+}
