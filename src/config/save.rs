@@ -1,0 +1,174 @@
+//! Writes changed settings into the user's `config.toml`: comments, order and layout of the rest stay.
+//! Atomic: a reader sees the old file or the new one, and a crash leaves one of them whole.
+//! Must never write a token, or a file that would not load again.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, Table};
+
+use super::document;
+use super::load::read;
+use super::problem::{Fault, Origin, Problem};
+use super::settings::binding;
+use super::value::Value;
+use super::{kind, parameters};
+
+const HEADER: &str = "\
+# Your settings for maskscope. Keys that are not here keep their defaults; `maskscope config reference` lists them all.
+";
+
+/// Saving failed; the file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The file on disk is broken, or a value would break it.
+    #[error("{0}")]
+    Problem(Problem),
+    #[error("cannot write {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl SaveError {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SaveError::Problem(problem) => problem.hint(),
+            SaveError::Write { .. } => Some("name another file with --config or MASKSCOPE_CONFIG".to_owned()),
+        }
+    }
+}
+
+impl From<Problem> for SaveError {
+    fn from(problem: Problem) -> Self {
+        SaveError::Problem(problem)
+    }
+}
+
+/// Sets `changes` (`section.key` or `keys.action`, as from `Settings::changed_since`) in the file at `path`, which is
+/// created with a short header when absent.
+///
+/// # Errors
+/// A value that its parameter does not allow, a file that is not TOML, or the disk; the file is then unchanged.
+pub fn save(path: &Path, changes: &[(String, Value)]) -> Result<(), SaveError> {
+    let target = follow_links(path);
+    let unreadable = |fault| Problem::new(Origin::BuiltIn, fault);
+    let old = read(&target).map_err(unreadable)?;
+    let text = edited(old.as_deref().unwrap_or(HEADER), changes, path)?;
+    if old.as_deref() == Some(text.as_str()) {
+        return Ok(());
+    }
+    write_atomically(&target, text.as_bytes())
+        .map_err(|source| SaveError::Write { path: path.to_owned(), source })
+}
+
+/// `text` with `changes` set in it.
+fn edited(text: &str, changes: &[(String, Value)], path: &Path) -> Result<String, Problem> {
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        let place = document::entries(text).err().map(|error| error.place);
+        let (line, column) = place.map_or((1, 1), |place| (place.line, place.column));
+        let origin = Origin::File { path: path.to_owned(), line, column };
+        Problem::new(origin, Fault::Syntax(error.message().to_owned()))
+    })?;
+    for (key, value) in changes {
+        put(&mut document, key, value)?;
+    }
+    Ok(document.to_string())
+}
+
+fn put(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Problem> {
+    let kind = match (parameters::find(key), binding(key)) {
+        (Some(parameter), _) => parameter.kind,
+        (None, Some(_)) => kind::Kind::Texts,
+        (None, None) => {
+            let near = parameters::nearest_key(key);
+            return Err(Problem::new(Origin::Typed, Fault::UnknownKey { key: key.to_owned(), near }));
+        }
+    };
+    let checked = kind
+        .check(value.clone())
+        .map_err(|error| Problem::new(Origin::Typed, Fault::Value { key: key.to_owned(), error }))?;
+    let (section, field) = key.split_once('.').unwrap_or(("", key));
+    let section_item = document.entry(section).or_insert_with(|| Item::Table(Table::new()));
+    let Some(table) = section_item.as_table_like_mut() else {
+        let fault = Fault::NotASection { name: section.to_owned() };
+        return Err(Problem::new(Origin::Typed, fault));
+    };
+    let mut new = checked.to_edit();
+    if let Some(old) = table.get(field).and_then(Item::as_value) {
+        // The decor is the space before the value and the comment behind it.
+        *new.decor_mut() = old.decor().clone();
+    }
+    match table.get_mut(field) {
+        Some(item) => *item = Item::Value(new),
+        None => {
+            table.insert(field, Item::Value(new));
+        }
+    }
+    Ok(())
+}
+
+/// The file that a chain of links ends at, so that a link into a dotfiles folder stays a link.
+fn follow_links(path: &Path) -> PathBuf {
+    // The limit is Linux's own; past it, opening reports the loop.
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = match path.parent() {
+            Some(folder) if target.is_relative() => folder.join(target),
+            _ => target,
+        };
+    }
+    path
+}
+
+fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    fs::create_dir_all(&folder)?;
+    let permissions = fs::metadata(path).ok().map(|metadata| metadata.permissions());
+    if permissions.as_ref().is_some_and(fs::Permissions::readonly) {
+        // Renaming over it would work, but whoever made it read-only meant it.
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
+    }
+    let (aside, mut file) = create_aside(&folder, path)?;
+    let written = (|| {
+        file.write_all(bytes)?;
+        if let Some(permissions) = permissions {
+            file.set_permissions(permissions)?;
+        }
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    })();
+    if written.is_err() {
+        // The error that counts is the first one.
+        let _ = fs::remove_file(&aside);
+    }
+    written?;
+    sync_folder(&folder);
+    Ok(())
+}
+
+/// A new file beside `path`, in the same folder so that the rename stays on one file system.
+fn create_aside(folder: &Path, path: &Path) -> io::Result<(PathBuf, File)> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut last = io::Error::other("no free name for a temporary file");
+    for attempt in 0..100 {
+        let aside = folder.join(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
+        match File::options().write(true).create_new(true).open(&aside) {
+            Ok(file) => return Ok((aside, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+/// Without this a power cut may undo the rename. Not every file system allows it, and the data is safe without.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}

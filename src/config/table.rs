@@ -1,0 +1,200 @@
+//! The rows of the parameter table. Data only: how rows are looked up is in `parameters.rs`.
+//! Names of choices repeat the names in `mask::types`, `attention::types` and `engine::types`, which this room may
+//! not import; `tests/config.rs` keeps them equal.
+
+use super::kind::Kind;
+use super::parameters::{Invalidates, KEYS_SECTION, Parameter, Section};
+use Invalidates::{All, Decision, Decode, Forward, Restart, View};
+
+/// Largest whole number that JSON readers keep exact; seeds stay below so that any export can hold them.
+const MAX_SEED: i64 = (1 << 53) - 1;
+/// More layers or heads than any GPT-2-style checkpoint has.
+const MAX_INDEX: i64 = 1023;
+const MAX_STEPS: i64 = 1_000_000_000;
+
+const UNIT: Kind = linear(0.0, 1.0, 0.05, 0.01);
+const SEED: Kind = int(0, MAX_SEED);
+const INDEX_OR_MEAN: Kind = Kind::IntOr { word: "mean", min: 0, max: MAX_INDEX, step: 1 };
+const THREADS: Kind = Kind::IntOr { word: "auto", min: 1, max: 1024, step: 1 };
+const INDICES: Kind = Kind::Ints { min: 0, max: MAX_INDEX };
+
+const fn linear(min: f64, max: f64, step: f64, fine_step: f64) -> Kind {
+    Kind::Float { min, max, step, fine_step, log: false }
+}
+
+/// Steps are tenths and hundredths of a decade.
+const fn log(min: f64, max: f64) -> Kind {
+    Kind::Float { min, max, step: 0.1, fine_step: 0.01, log: true }
+}
+
+const fn int(min: i64, max: i64) -> Kind {
+    Kind::Int { min, max, step: 1 }
+}
+
+const fn int_by(step: i64, min: i64, max: i64) -> Kind {
+    Kind::Int { min, max, step }
+}
+
+const fn row(
+    key: &'static str,
+    name: &'static str,
+    kind: Kind,
+    invalidates: Invalidates,
+    doc: &'static str,
+) -> Parameter {
+    Parameter { key, name, doc, kind, unit: "", invalidates }
+}
+
+impl Parameter {
+    const fn unit(self, unit: &'static str) -> Parameter {
+        Parameter { unit, ..self }
+    }
+}
+
+pub(super) const SECTIONS: &[Section] = &[
+    Section { name: "model", doc: "What is loaded, and where it runs" },
+    Section { name: "explore", doc: "What the explorer shows first" },
+    Section { name: "mask", doc: "Which positions are masked, and what happens to them" },
+    Section { name: "score", doc: "How attention becomes one number per token" },
+    Section { name: "hub", doc: "Downloads; the access token is read from HF_TOKEN and never from a file" },
+    Section { name: "ui", doc: "The look of the screen" },
+    Section { name: "compute", doc: "Threads" },
+    Section { name: "train", doc: "Defaults of a training run" },
+    Section {
+        name: KEYS_SECTION,
+        doc: "Key bindings over the built-in ones: action = [\"key\", …]; an empty list unbinds",
+    },
+];
+
+#[rustfmt::skip] // one row, one shape: key, name, kind, what it invalidates, doc
+pub(super) const TABLE: &[Parameter] = &[
+    row("model.id", "model", Kind::Text, All,
+        "Model: demo (bundled), a folder, or a Hub id such as openai-community/gpt2"),
+    row("model.revision", "revision", Kind::Text, All,
+        "Branch, tag or commit of a Hub model"),
+    row("model.hub_id", "Hub model", Kind::Text, View,
+        "Hub model that the explorer offers beside the bundled one"),
+    row("model.device", "device", Kind::Choice(&["auto", "cpu", "cuda"]), All,
+        "Where the model runs; auto takes CUDA when there is one"),
+
+    row("explore.text", "text", Kind::Text, Forward,
+        "Text that is open at the start"),
+    row("explore.layer", "layer", INDEX_OR_MEAN, View,
+        "Layer on the heatmap, counted from 0, or mean over layers"),
+    row("explore.head", "head", INDEX_OR_MEAN, View,
+        "Head on the heatmap, counted from 0, or mean over heads"),
+    row("explore.map", "map", Kind::Choice(&["masked", "baseline", "difference"]), View,
+        "Run that the heatmap shows"),
+    row("explore.top", "candidates", int(1, 100), Decode,
+        "Next-token candidates listed"),
+    row("explore.color_scale", "color scale", Kind::Choice(&["linear", "sqrt", "log"]), View,
+        "How an attention weight becomes a color; sqrt and log bring out weak cells"),
+
+    row("mask.threshold", "threshold τ", UNIT, Decision,
+        "Score above which a position may be masked (polarity high)"),
+    row("mask.probability", "probability p", UNIT, Decision,
+        "Draw below which such a position is masked"),
+    row("mask.seed", "seed", SEED, Decision,
+        "Seed of the draws"),
+    row("mask.polarity", "polarity", Kind::Choice(&["high", "low", "random"]), Decision,
+        "Mask what is read most, what is read least, or ignore the score"),
+    row("mask.scale", "scale", Kind::Choice(&["rank", "calibrated", "raw"]), Decision,
+        "How a score is brought to 0..1: rank in this text, rank in calibration texts, or literal attention"),
+    row("mask.op", "operation", Kind::Choice(&["replace", "hide", "drop", "evict", "skip", "keep"]), Forward,
+        "What happens to a masked position"),
+    row("mask.replacement", "replacement", Kind::Choice(&["mean", "mask", "uniform", "unigram", "eot"]), Forward,
+        "What a replaced token becomes: mean embedding, [MASK] row, random token, frequent token, <|endoftext|>"),
+    row("mask.drop_positions", "positions after drop", Kind::Choice(&["compact", "gap"]), Forward,
+        "Whether dropped positions close up or leave a gap"),
+    row("mask.protect", "protected",
+        Kind::Terms { alone: &["default", "none"], terms: &["first", "last", "last:N", "sinks", "eot"] }, Decision,
+        "What is never masked; default is first,last:1,sinks,eot"),
+    row("mask.scope", "scope", Kind::Choice(&["whole", "block"]), Forward,
+        "Decide with the whole text in view (look-ahead), or at window boundaries from the past only"),
+    row("mask.unit", "unit", Kind::Choice(&["token", "word", "type"]), Decision,
+        "What is masked together: a token, a word, or every copy of a token"),
+    row("mask.exact_k", "exact count", Kind::Bool, Decision,
+        "Mask exactly round(rate·n) positions instead of each by its own draw"),
+    row("mask.window", "window", int_by(16, 1, 65_536), Forward,
+        "Rolling window under scope block").unit("tokens"),
+    row("mask.stride", "stride", int_by(16, 1, 65_536), Forward,
+        "Distance between window boundaries").unit("tokens"),
+    row("mask.decay", "decay ρ", UNIT, Forward,
+        "Share of the history that is kept at each boundary"),
+    row("mask.history", "history λ", linear(0.0, 10.0, 0.5, 0.1), Forward,
+        "How strongly often-masked positions are spared; 0 is off"),
+    row("mask.cool_down", "cool-down", int(0, 1000), Forward,
+        "Boundaries for which a position that was masked stays unmasked").unit("boundaries"),
+
+    row("score.reduction", "score",
+        Kind::Choice(&["corrected", "null", "sum", "window", "last", "max-heads", "rollout", "plain"]), Decision,
+        "How the attention a token receives becomes one number"),
+    row("score.contribution", "contribution", Kind::Bool, Decision,
+        "Weigh attention by the norm of what it carries, α·‖W_O v‖"),
+    row("score.window", "score window", int(1, 4096), Decision,
+        "Last queries that count for the reduction window").unit("queries"),
+    row("score.layers", "layers", INDICES, Decision,
+        "Layers that count, from 0"),
+    row("score.heads", "heads", INDICES, Decision,
+        "Heads that count, from 0"),
+
+    row("hub.endpoint", "endpoint", Kind::Text, Restart,
+        "Address of the Hub; empty is HF_ENDPOINT, else https://huggingface.co"),
+    row("hub.cache", "cache", Kind::Path, Restart,
+        "Cache folder; empty is HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub"),
+    row("hub.offline", "offline", Kind::Bool, Restart,
+        "Use only what is cached; HF_HUB_OFFLINE=1 does the same"),
+    row("hub.stall_seconds", "stall limit", int_by(5, 1, 3600), Restart,
+        "Silence after which a download is given up").unit("s"),
+
+    row("ui.theme", "theme", Kind::Choice(&["dark", "light"]), View,
+        "Colors for a dark or a light terminal"),
+    row("ui.color", "colors", Kind::Choice(&["auto", "truecolor", "256", "16", "none"]), View,
+        "How many colors to use; NO_COLOR means none"),
+    row("ui.ascii", "ASCII only", Kind::Bool, View,
+        "Draw with ASCII characters only"),
+    row("ui.mouse", "mouse", Kind::Bool, Restart,
+        "Take mouse clicks, drags and the wheel"),
+    row("ui.input_fps", "input frame rate", int_by(10, 1, 1000), View,
+        "Most frames drawn per second while keys or the mouse arrive").unit("frames/s"),
+    row("ui.background_fps", "background frame rate", int_by(5, 1, 1000), View,
+        "Most frames drawn per second for results that arrive by themselves").unit("frames/s"),
+
+    row("compute.threads_explorer", "explorer threads", THREADS, Restart,
+        "Threads for the explorer's forward passes; auto leaves none idle"),
+    row("compute.threads_trainer", "trainer threads", THREADS, Restart,
+        "Threads for training; auto leaves one core to the screen"),
+
+    row("train.steps", "steps", int_by(100, 1, MAX_STEPS), Restart,
+        "Optimizer steps").unit("steps"),
+    row("train.batch_size", "batch size", int(1, 65_536), Restart,
+        "Sequences per forward pass").unit("sequences"),
+    row("train.accumulate", "accumulation", int(1, 65_536), Restart,
+        "Forward passes per optimizer step"),
+    row("train.context", "context", int_by(64, 2, 65_536), Restart,
+        "Tokens per sequence").unit("tokens"),
+    row("train.learning_rate", "learning rate", log(1e-8, 1.0), Restart,
+        "Peak learning rate"),
+    row("train.min_lr_ratio", "final rate", UNIT, Restart,
+        "Last learning rate as a share of the peak"),
+    row("train.lr_policy", "rate policy", Kind::Choice(&["wsd", "cosine", "linear", "constant"]), Restart,
+        "Course of the learning rate after the warm-up; wsd is warm-up, stable, decay"),
+    row("train.warmup_steps", "warm-up", int_by(10, 0, MAX_STEPS), Restart,
+        "Steps over which the learning rate rises from 0 to its peak").unit("steps"),
+    row("train.weight_decay", "weight decay", linear(0.0, 10.0, 0.05, 0.01), Restart,
+        "Decoupled weight decay, on matrices only"),
+    row("train.beta1", "β₁", linear(0.0, 0.9999, 0.05, 0.0001), Restart,
+        "AdamW: decay of the mean of gradients"),
+    row("train.beta2", "β₂", linear(0.0, 0.99999, 0.01, 0.00001), Restart,
+        "AdamW: decay of the mean of squared gradients"),
+    row("train.eps", "ε", log(1e-16, 1.0), Restart,
+        "AdamW: added to the root before dividing"),
+    row("train.clip", "clipping", linear(0.0, 1000.0, 0.1, 0.01), Restart,
+        "Largest global gradient norm; 0 is no clipping"),
+    row("train.seed", "training seed", SEED, Restart,
+        "Seed of initial weights, batches and dropout"),
+    row("train.eval_every", "evaluation every", int_by(10, 1, MAX_STEPS), Restart,
+        "Steps between validation losses").unit("steps"),
+    row("train.checkpoint_every", "checkpoint every", int_by(100, 1, MAX_STEPS), Restart,
+        "Steps between checkpoints").unit("steps"),
+];
