@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: hands the command line and the environment to `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    maskscope::cli::main(std::env::args_os(), maskscope::config::Env::of_process())
+}

@@ -1,1 +1,132 @@
-//! (module doc)
+//! The command line: clap types, one file per subcommand, each a thin call into the rooms below.
+//! Runs on the main thread. Results go to stdout and are free of escapes; errors go to stderr as one sentence and a
+//! hint. Must never hold logic that the screen would need too.
+
+mod completions;
+mod config;
+pub mod doctor;
+mod error;
+mod flags;
+pub mod mask;
+pub mod models;
+mod output;
+pub mod predict;
+pub mod screen;
+pub mod source;
+pub mod trace;
+pub mod train;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Env, FlagValue, LoadOptions, Loaded, Preset, load};
+pub use error::{CliError, ExitKind};
+pub use flags::{FlagSet, ParameterFlags};
+pub use output::{Output, visible};
+
+/// Explore dynamic attention masking in GPT-2-style models, live in a terminal.
+#[derive(Debug, Parser)]
+#[command(name = "maskscope", version, about, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 model or device not available")]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub screen: screen::ScreenArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Common {
+    /// Settings file to use instead of your own
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    pub config: Option<PathBuf>,
+    /// Set any key of config.toml, e.g. --set mask.threshold=0.8; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Settings", value_parser = flags::assignment)]
+    pub set: Vec<flags::Assignment>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// What a command works with besides its own arguments.
+#[derive(Debug)]
+pub struct Context {
+    /// Settings in force, with the places they came from.
+    pub loaded: Loaded,
+    pub env: Env,
+    pub out: Output,
+}
+
+impl Context {
+    /// The Hub access token, from the environment alone.
+    pub fn token(&self) -> Option<&str> {
+        self.env.text("HF_TOKEN")
+    }
+}
+
+/// Runs one command line.
+pub fn main(args: impl IntoIterator<Item = OsString>, env: Env) -> ExitCode {
+    let cli = match parse(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout; a reader that has gone away is no reason to complain.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli, env) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+/// Reads a command line without running it.
+///
+/// # Errors
+/// Usage errors, and requests for help or the version, which clap treats alike.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let cli = Cli::from_arg_matches(&Cli::command().try_get_matches_from(args)?)?;
+    if let (Some(_), Some(given)) = (&cli.command, cli.screen.parameters.values().first()) {
+        let message = format!("{} belongs after the subcommand\n", given.flag);
+        return Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message));
+    }
+    Ok(cli)
+}
+
+fn run(cli: Cli, env: Env) -> Result<(), CliError> {
+    let Cli { common, command, .. } = cli;
+    let out = Output::stdout();
+    match command {
+        Some(Command::Config(args)) => config::run(&args, common, env, out),
+        Some(Command::Completions(args)) => completions::run(&args, out),
+        None => Err(CliError::usage("no command given").with_hint("`maskscope --help` lists the commands")),
+    }
+}
+
+/// Loads the settings for a command: its preset and flags go over `--set`, which goes over the environment.
+pub(crate) fn context(
+    common: Common,
+    env: Env,
+    out: Output,
+    preset: Option<Preset>,
+    flags: Vec<FlagValue>,
+) -> Result<Context, CliError> {
+    let assignments = common.set.into_iter().map(FlagValue::from);
+    let options = LoadOptions {
+        env: env.clone(),
+        file: common.config,
+        preset,
+        flags: assignments.chain(flags).collect(),
+    };
+    Ok(Context { loaded: load(options)?, env, out })
+}

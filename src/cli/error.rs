@@ -1,0 +1,143 @@
+//! How a command fails: one sentence, a hint, and an exit code that scripts may rely on.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::output::visible;
+use crate::config::{ConfigError, Fault, Problem, SaveError};
+
+/// What an exit code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitKind {
+    /// 1: the work failed.
+    Failed,
+    /// 2: the command line or the settings are at fault.
+    Usage,
+    /// 3: the model or the device is not available.
+    Unavailable,
+    /// 0, without a word: whoever read our output has gone (`maskscope … | head`).
+    ReaderGone,
+}
+
+impl ExitKind {
+    pub fn code(self) -> u8 {
+        match self {
+            ExitKind::ReaderGone => 0,
+            ExitKind::Failed => 1,
+            ExitKind::Usage => 2,
+            ExitKind::Unavailable => 3,
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CliError {
+    pub kind: ExitKind,
+    /// One sentence without a full stop.
+    pub message: String,
+    pub hint: Option<String>,
+    /// Further faults found in the same go, each with its own hint.
+    pub more: Vec<(String, Option<String>)>,
+}
+
+impl CliError {
+    pub fn new(kind: ExitKind, message: impl Into<String>) -> CliError {
+        CliError { kind, message: message.into(), hint: None, more: Vec::new() }
+    }
+
+    pub fn failed(message: impl Into<String>) -> CliError {
+        CliError::new(ExitKind::Failed, message)
+    }
+
+    pub fn usage(message: impl Into<String>) -> CliError {
+        CliError::new(ExitKind::Usage, message)
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> CliError {
+        CliError::new(ExitKind::Unavailable, message)
+    }
+
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> CliError {
+        CliError { hint: Some(hint.into()), ..self }
+    }
+
+    /// As [`CliError::with_hint`], for errors whose hint is optional.
+    #[must_use]
+    pub fn with_hint_if(self, hint: Option<String>) -> CliError {
+        CliError { hint: hint.or(self.hint), ..self }
+    }
+
+    /// Writes the error to stderr and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        if self.kind != ExitKind::ReaderGone {
+            // Nobody is left to tell when stderr is closed.
+            let _ = write!(io::stderr().lock(), "{self}");
+        }
+        ExitCode::from(self.kind.code())
+    }
+}
+
+/// `error: …` and `hint: …` lines.
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = std::iter::once((&self.message, &self.hint));
+        for (message, hint) in first.chain(self.more.iter().map(|(message, hint)| (message, hint))) {
+            writeln!(f, "error: {}", visible(message))?;
+            if let Some(hint) = hint {
+                writeln!(f, "hint: {}", visible(hint))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CliError {}
+
+impl From<Problem> for CliError {
+    fn from(problem: Problem) -> CliError {
+        // A fault in what is compiled in, or a disk that does not read, is not the user's usage.
+        let kind = match problem.fault {
+            Fault::Internal { .. } => ExitKind::Failed,
+            _ => ExitKind::Usage,
+        };
+        CliError::new(kind, problem.to_string()).with_hint_if(problem.hint())
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> CliError {
+        let mut errors = error.problems.into_iter().map(CliError::from);
+        let Some(first) = errors.next() else { return CliError::failed("settings did not load") };
+        CliError { more: errors.map(|error| (error.message, error.hint)).collect(), ..first }
+    }
+}
+
+impl From<SaveError> for CliError {
+    fn from(error: SaveError) -> CliError {
+        match error {
+            SaveError::Problem(problem) => problem.into(),
+            SaveError::Write { .. } => CliError::failed(error.to_string()).with_hint_if(error.hint()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_a_sentence_and_a_hint() {
+        let error = CliError::usage("no \u{1b}[31msuch key").with_hint("try another");
+        assert_eq!(error.to_string(), "error: no \\u{1b}[31msuch key\nhint: try another\n");
+        assert_eq!(CliError::failed("it broke").to_string(), "error: it broke\n");
+    }
+
+    #[test]
+    fn exit_codes_are_what_the_help_says() {
+        let codes = [ExitKind::ReaderGone, ExitKind::Failed, ExitKind::Usage, ExitKind::Unavailable];
+        assert_eq!(codes.map(ExitKind::code), [0, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,92 @@
+//! What commands write to stdout: text and JSON, never an escape sequence, silent when the reader has gone.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::error::{CliError, ExitKind};
+
+/// The `--json` flag.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct JsonFlag {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+pub struct Output(());
+
+impl Output {
+    pub fn stdout() -> Output {
+        Output(())
+    }
+
+    /// Writes text; control characters other than line ends and tabs are made visible.
+    ///
+    /// # Errors
+    /// A full disk; a closed pipe ends the command quietly.
+    pub fn text(self, text: &str) -> Result<(), CliError> {
+        self.raw(visible(text).as_bytes())
+    }
+
+    /// Writes a value as indented JSON with a line end.
+    ///
+    /// # Errors
+    /// As [`Output::text`], and values that JSON cannot hold.
+    pub fn json<T: Serialize>(self, value: &T) -> Result<(), CliError> {
+        self.raw(json_text(value)?.as_bytes())
+    }
+
+    fn raw(self, bytes: &[u8]) -> Result<(), CliError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => CliError::new(ExitKind::ReaderGone, "the reader has gone"),
+            _ => CliError::failed(format!("cannot write to stdout: {error}")),
+        })
+    }
+}
+
+fn json_text<T: Serialize>(value: &T) -> Result<String, CliError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CliError::failed(format!("cannot write JSON: {error}")))?;
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        // JSON leaves these as they are, but U+009B starts a control sequence in a terminal. They can stand in
+        // strings only, where the escape means the same.
+        if matches!(c, '\u{7f}'..='\u{9f}') {
+            let _ = write!(out, "\\u{:04x}", c as u32);
+        } else {
+            out.push(c);
+        }
+    }
+    out.push('\n');
+    Ok(out)
+}
+
+/// Text with control characters written out, so that none of them acts on a terminal. Line ends and tabs stay.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' && c != '\t' { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_sequence_gets_through() {
+        let evil = "a\u{1b}[2J\u{9b}31m\u{7f}\u{7}\r";
+        for text in [visible(evil), json_text(&evil).unwrap()] {
+            assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
+        }
+        let back: String = serde_json::from_str(&json_text(&evil).unwrap()).unwrap();
+        assert_eq!(back, evil);
+        assert_eq!(visible("a\n\tπ"), "a\n\tπ");
+    }
+}
