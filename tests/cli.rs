@@ -95,8 +95,7 @@ mod config {
         std::fs::write(&file, &ran.stdout).unwrap();
         let json = |ran: Ran| serde_json::from_str::<Value>(&ran.stdout).unwrap()["settings"].clone();
         let again = run(maskscope(home.path()).args(["config", "print", "--json", "--config"]).arg(&file));
-        let direct =
-            run(maskscope(home.path()).args(args).arg("--json").env("MASKSCOPE_MASK__SEED", "12"));
+        let direct = run(maskscope(home.path()).args(args).arg("--json").env("MASKSCOPE_MASK__SEED", "12"));
         assert_eq!(json(again), json(direct));
     }
 
@@ -116,7 +115,8 @@ mod config {
         let usual = home.path().join(".config/maskscope/config.toml");
         let ran = run(maskscope(home.path()).args(["config", "path"]));
         assert_eq!(ran.stdout, format!("{}\n", usual.display()));
-        let ran = run(maskscope(home.path()).args(["config", "path", "--json"]).env("MASKSCOPE_CONFIG", "/a/b"));
+        let ran =
+            run(maskscope(home.path()).args(["config", "path", "--json"]).env("MASKSCOPE_CONFIG", "/a/b"));
         let json: Value = serde_json::from_str(&ran.stdout).unwrap();
         assert_eq!(json, serde_json::json!({ "path": "/a/b", "exists": false }));
         let ran = run(maskscope(home.path()).args(["config", "path", "--config", "/c"]));
@@ -161,9 +161,12 @@ mod config {
     #[test]
     fn reference_lists_every_key() {
         let text = in_fresh_home(&["config", "reference"]).stdout;
-        let json: Value = serde_json::from_str(&in_fresh_home(&["config", "reference", "--json"]).stdout).unwrap();
-        let keys: Vec<_> = maskscope::config::parameters::all().iter().map(|parameter| parameter.key).collect();
-        let listed: Vec<_> = json.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect();
+        let json: Value =
+            serde_json::from_str(&in_fresh_home(&["config", "reference", "--json"]).stdout).unwrap();
+        let keys: Vec<_> =
+            maskscope::config::parameters::all().iter().map(|parameter| parameter.key).collect();
+        let listed: Vec<_> =
+            json.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect();
         assert_eq!(listed, keys);
         assert!(keys.iter().all(|key| text.contains(&format!("| `{key}` |"))));
         assert!(json.as_array().unwrap().iter().all(|row| !row["default"].is_null()));
@@ -194,7 +197,8 @@ mod frame {
 
     #[test]
     fn help_and_version_are_0_and_go_to_stdout() {
-        for args in [vec!["--help"], vec!["--version"], vec!["config", "--help"], vec!["config", "set", "-h"]] {
+        for args in [vec!["--help"], vec!["--version"], vec!["config", "--help"], vec!["config", "set", "-h"]]
+        {
             let ran = in_fresh_home(&args);
             assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}");
             assert!(!ran.stdout.is_empty());

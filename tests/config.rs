@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use maskscope::attention::types::Reduction;
 use maskscope::config::{
-    BUILT_IN, ConfigError, Env, FlagValue, Kind, LoadOptions, Loaded, Origin, PRESETS, Preset, Settings, Value,
-    defaults, load, parameters, save,
+    BUILT_IN, ConfigError, Env, FlagValue, Kind, LoadOptions, Loaded, Origin, PRESETS, Preset, Settings,
+    Value, defaults, load, parameters, save,
 };
 use maskscope::engine::types::MapKind;
 use maskscope::mask::types::{DropPositions, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
@@ -48,12 +48,14 @@ mod table {
 
     #[test]
     fn the_shipped_file_holds_exactly_its_keys_in_its_order() {
-        let key = |(section, line): (&str, &str)| format!("{section}.{}", line.split('=').next().unwrap().trim());
+        let key =
+            |(section, line): (&str, &str)| format!("{section}.{}", line.split('=').next().unwrap().trim());
         let written: Vec<_> = shipped_lines().into_iter().map(key).collect();
         let wanted: Vec<_> = parameters::all().iter().map(|parameter| parameter.key.to_owned()).collect();
         assert_eq!(written, wanted);
         let sections: Vec<_> = BUILT_IN.lines().filter(|line| line.starts_with('[')).collect();
-        let wanted: Vec<_> = parameters::sections().iter().map(|section| format!("[{}]", section.name)).collect();
+        let wanted: Vec<_> =
+            parameters::sections().iter().map(|section| format!("[{}]", section.name)).collect();
         assert_eq!(sections, wanted);
     }
 
@@ -61,7 +63,8 @@ mod table {
     fn every_default_is_there_and_within_its_bounds() {
         let defaults = defaults().unwrap();
         for parameter in parameters::all() {
-            let value = defaults.get(parameter.key).unwrap_or_else(|| panic!("no field for {}", parameter.key));
+            let value =
+                defaults.get(parameter.key).unwrap_or_else(|| panic!("no field for {}", parameter.key));
             assert_eq!(parameter.kind.check(value.clone()), Ok(value), "{}", parameter.key);
         }
     }
@@ -87,7 +90,8 @@ mod table {
     fn protection_lists_mean_the_same_to_both_rooms() {
         let kind = parameters::find("mask.protect").unwrap().kind;
         let Kind::Terms { alone, terms } = kind else { panic!("{kind:?}") };
-        let samples = terms.iter().map(|term| term.replace(":N", ":7")).chain(alone.iter().map(|s| s.to_string()));
+        let samples =
+            terms.iter().map(|term| term.replace(":N", ":7")).chain(alone.iter().map(|s| s.to_string()));
         for text in samples.chain(["first,last:4,sinks,eot".to_owned()]) {
             assert!(kind.parse(&text).is_ok(), "{text}");
             assert!(text.parse::<Protect>().is_ok(), "{text}");
@@ -134,7 +138,10 @@ mod table {
     fn the_first_screen_is_the_promised_one() {
         let Settings { mask, model, explore, .. } = defaults().unwrap();
         assert_eq!((mask.threshold, mask.probability), (0.70, 0.50));
-        assert_eq!((mask.scale.as_str(), mask.op.as_str(), mask.polarity.as_str()), ("rank", "replace", "high"));
+        assert_eq!(
+            (mask.scale.as_str(), mask.op.as_str(), mask.polarity.as_str()),
+            ("rank", "replace", "high")
+        );
         assert_eq!(model.id, "demo");
         assert!(explore.text.split_whitespace().count() >= 20);
     }
@@ -281,7 +288,8 @@ mod layers {
     #[test]
     fn variables_are_checked_like_everything_else() {
         let message = |name: &str, value: &str| {
-            let error = load(LoadOptions { env: env(&[(name, value)]), ..LoadOptions::default() }).unwrap_err();
+            let error =
+                load(LoadOptions { env: env(&[(name, value)]), ..LoadOptions::default() }).unwrap_err();
             (error.to_string(), error.hint().unwrap_or_default())
         };
         let (error, hint) = message("MASKSCOPE_MASK__THRESHOLD", "2");
@@ -291,7 +299,9 @@ mod layers {
         assert_eq!(error, "MASKSCOPE_MASK__TRESHOLD: unknown key: mask.treshold");
         assert_eq!(hint, "did you mean mask.threshold?");
         // A switch of the program, not a setting.
-        assert!(load(LoadOptions { env: env(&[("MASKSCOPE_LOG", "debug")]), ..LoadOptions::default() }).is_ok());
+        assert!(
+            load(LoadOptions { env: env(&[("MASKSCOPE_LOG", "debug")]), ..LoadOptions::default() }).is_ok()
+        );
     }
 
     #[cfg(unix)]
@@ -342,7 +352,10 @@ mod presets {
         settings.apply(Preset::find("article").unwrap()).unwrap();
         let mask = &settings.mask;
         assert_eq!((mask.threshold, mask.probability), (0.9, 0.5));
-        assert_eq!((mask.scale.as_str(), mask.protect.as_str(), mask.op.as_str()), ("raw", "none", "replace"));
+        assert_eq!(
+            (mask.scale.as_str(), mask.protect.as_str(), mask.op.as_str()),
+            ("raw", "none", "replace")
+        );
         assert_eq!((settings.score.reduction.as_str(), settings.score.contribution), ("plain", false));
         // It decides all of mask and score, and nothing else; the draw stays the user's.
         assert!(!mask.exact_k);
@@ -460,7 +473,8 @@ seed = 4
         assert!(error.to_string().contains("config.toml:1:"), "{error}");
         assert!(error.hint().is_some());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), broken);
-        for (key, value) in [("mask.threshold", Value::Float(7.0)), ("hub.token", Value::Text("hf_x".into()))] {
+        for (key, value) in [("mask.threshold", Value::Float(7.0)), ("hub.token", Value::Text("hf_x".into()))]
+        {
             std::fs::write(&file, COMMENTED).unwrap();
             assert!(save(&file, &[(key.into(), value)]).is_err(), "{key}");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), COMMENTED);

@@ -20,8 +20,9 @@ fn the_readme_says_what_the_tables_say() {
     let committed = std::fs::read_to_string(&path).unwrap();
     let mut wanted = committed.clone();
     for (name, block) in BLOCKS {
-        wanted = config::splice(&wanted, name, &block())
-            .unwrap_or_else(|| panic!("README.md needs one <!-- {name}:begin --> and one <!-- {name}:end -->"));
+        wanted = config::splice(&wanted, name, &block()).unwrap_or_else(|| {
+            panic!("README.md needs one <!-- {name}:begin --> and one <!-- {name}:end -->")
+        });
     }
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, wanted).unwrap();

@@ -7,9 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lowest first. A room may import the rooms before it; `config` stands apart.
-const ORDER: [&str; 12] = [
-    "tensor", "model", "hub", "attention", "mask", "train", "eval", "export", "engine", "app", "tui", "cli",
-];
+const ORDER: [&str; 12] =
+    ["tensor", "model", "hub", "attention", "mask", "train", "eval", "export", "engine", "app", "tui", "cli"];
 
 /// Rooms that may import `config`, which itself imports none.
 const MAY_IMPORT_CONFIG: [&str; 2] = ["app", "cli"];

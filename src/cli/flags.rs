@@ -176,7 +176,9 @@ mod tests {
     fn help_says_what_the_table_says() {
         let parameter = parameters::find("mask.threshold").unwrap();
         let help = help(parameter, Some("0.7"));
-        assert!(help.contains(parameter.doc) && help.contains("from 0 to 1") && help.ends_with("[default: 0.7]"));
+        assert!(
+            help.contains(parameter.doc) && help.contains("from 0 to 1") && help.ends_with("[default: 0.7]")
+        );
     }
 
     #[test]

@@ -69,10 +69,29 @@ fn edited(text: &str, changes: &[(String, Value)], path: &Path) -> Result<String
         let origin = Origin::File { path: path.to_owned(), line, column };
         Problem::new(origin, Fault::Syntax(error.message().to_owned()))
     })?;
+    let sections: Vec<String> = document.iter().map(|(name, _)| name.to_owned()).collect();
     for (key, value) in changes {
         put(&mut document, key, value)?;
     }
+    keep_last_comment_in_place(&mut document, &sections);
     Ok(document.to_string())
+}
+
+/// A comment at the end of a file stays where it is when sections come after it.
+fn keep_last_comment_in_place(document: &mut DocumentMut, old_sections: &[String]) {
+    let mut comment = document.trailing().as_str().unwrap_or_default().to_owned();
+    if comment.trim().is_empty() {
+        return;
+    }
+    if !comment.ends_with('\n') {
+        comment.push('\n');
+    }
+    let is_new = |name: &str| old_sections.iter().all(|old| old != name);
+    let new = document.iter_mut().find(|(name, _)| is_new(name)).map(|(_, item)| item);
+    if let Some(table) = new.and_then(Item::as_table_mut) {
+        table.decor_mut().set_prefix(format!("{comment}\n"));
+        document.set_trailing("");
+    }
 }
 
 fn put(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Problem> {
