@@ -4,16 +4,16 @@
 
 mod named;
 
-pub mod config;
-pub mod tensor;
-pub mod model;
-pub mod hub;
+pub mod app;
 pub mod attention;
-pub mod mask;
-pub mod train;
+pub mod cli;
+pub mod config;
+pub mod engine;
 pub mod eval;
 pub mod export;
-pub mod engine;
-pub mod app;
+pub mod hub;
+pub mod mask;
+pub mod model;
+pub mod tensor;
+pub mod train;
 pub mod tui;
-pub mod cli;

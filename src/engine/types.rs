@@ -40,12 +40,19 @@ pub struct ExploreRequest {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Load another model: `demo`, a folder or a Hub id, with an optional `@revision`.
-    LoadModel { spec: String },
+    LoadModel {
+        spec: String,
+    },
     CancelLoad,
     /// Re-roll the seed `count` times and report mean and spread of the effect.
-    Rerolls { generation: u64, count: usize },
+    Rerolls {
+        generation: u64,
+        count: usize,
+    },
     /// True cost of hiding each token, against every score.
-    Honesty { generation: u64 },
+    Honesty {
+        generation: u64,
+    },
     /// Stop a running `Rerolls` or `Honesty`.
     CancelBackground,
     Shutdown,
@@ -189,26 +196,82 @@ pub struct HonestyRow {
 /// Results and news, in the order they become known. Everything that answers a request carries its generation.
 #[derive(Clone, Debug)]
 pub enum Update {
-    Tokens { generation: u64, tokens: Arc<[Token]>, truncated: Option<usize> },
-    Baseline { generation: u64, prediction: Arc<Prediction>, work: Work },
+    Tokens {
+        generation: u64,
+        tokens: Arc<[Token]>,
+        truncated: Option<usize>,
+    },
+    Baseline {
+        generation: u64,
+        prediction: Arc<Prediction>,
+        work: Work,
+    },
     /// Scores before scaling, one per position; `formula` is the score in force, in words and symbols.
-    Scored { generation: u64, scores: Arc<[Option<f64>]>, formula: String },
-    Decided { generation: u64, decision: Arc<Decision>, masked_text: String, note: Option<String> },
-    Masked { generation: u64, effect: Arc<Effect> },
+    Scored {
+        generation: u64,
+        scores: Arc<[Option<f64>]>,
+        formula: String,
+    },
+    Decided {
+        generation: u64,
+        decision: Arc<Decision>,
+        masked_text: String,
+        note: Option<String>,
+    },
+    Masked {
+        generation: u64,
+        effect: Arc<Effect>,
+    },
     /// Every operation side by side, same decision (only if asked for).
-    Effects { generation: u64, effects: Arc<[Effect]> },
-    Map { generation: u64, frame: MapFrame },
-    Overview { generation: u64, heads: Arc<[HeadSummary]> },
+    Effects {
+        generation: u64,
+        effects: Arc<[Effect]>,
+    },
+    Map {
+        generation: u64,
+        frame: MapFrame,
+    },
+    Overview {
+        generation: u64,
+        heads: Arc<[HeadSummary]>,
+    },
     /// Everything asked for in this generation has been sent.
-    Done { generation: u64, forwards: usize, millis: f32 },
+    Done {
+        generation: u64,
+        forwards: usize,
+        millis: f32,
+    },
     /// The request could not be answered.
-    Failed { generation: u64, message: String, hint: Option<String> },
+    Failed {
+        generation: u64,
+        message: String,
+        hint: Option<String>,
+    },
     /// A panic in the engine thread, caught; the engine goes on.
-    Crashed { message: String },
-    Rerolls { generation: u64, done: usize, of: usize, kl: Spread, loss: Spread, rate: Spread },
-    Honesty { generation: u64, done: usize, of: usize, costs: Arc<[Option<f32>]>, rows: Arc<[HonestyRow]> },
+    Crashed {
+        message: String,
+    },
+    Rerolls {
+        generation: u64,
+        done: usize,
+        of: usize,
+        kl: Spread,
+        loss: Spread,
+        rate: Spread,
+    },
+    Honesty {
+        generation: u64,
+        done: usize,
+        of: usize,
+        costs: Arc<[Option<f32>]>,
+        rows: Arc<[HonestyRow]>,
+    },
     ModelLoading(LoadProgress),
     ModelReady(ModelInfo),
     /// The model in use stays.
-    ModelFailed { id: String, message: String, hint: Option<String> },
+    ModelFailed {
+        id: String,
+        message: String,
+        hint: Option<String>,
+    },
 }
