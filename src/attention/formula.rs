@@ -91,7 +91,12 @@ mod tests {
             "mean attention received, the token itself included (the article): A_i = mean_(t≥i) α[t,i], \
              mean over all layers and heads"
         );
-        let one = ScoreSettings { layers: vec![3], heads: vec![0, 1], ..ScoreSettings::default() };
+        let one = ScoreSettings {
+            reduction: Reduction::Last,
+            layers: vec![3],
+            heads: vec![0, 1],
+            ..ScoreSettings::default()
+        };
         assert!(
             formula(&one, Reduction::Last)
                 .ends_with("A_i = c[T−1,i], c = α·‖W_O v‖, mean over layer 3 and heads 0, 1")

@@ -5,6 +5,7 @@
 
 pub mod calibration;
 pub mod calibration_file;
+pub mod decayed;
 pub mod formula;
 pub mod heads;
 pub mod maps;

@@ -92,16 +92,17 @@ fn reduced(sweep: &Sweep, settings: &ScoreSettings, reduction: Reduction) -> Vec
         Reduction::Window => per_key(
             sweep,
             settings,
-            |i| later(i).min(sweep.window) > 0,
+            |i| window_queries(sweep, i) > 0,
             mean,
-            |lh, i| {
-                let queries = later(i).min(sweep.window);
-                sweep.sums[lh].window[i] * weight(lh, i) / queries as f64
-            },
+            |lh, i| sweep.sums[lh].window[i] * weight(lh, i) / window_queries(sweep, i) as f64,
         ),
-        Reduction::Last => {
-            per_key(sweep, settings, |i| later(i) > 0, mean, |lh, i| sweep.sums[lh].last[i] * weight(lh, i))
-        }
+        Reduction::Last => per_key(
+            sweep,
+            settings,
+            |i| i + 1 < sweep.queries.end,
+            mean,
+            |lh, i| sweep.sums[lh].last[i] * weight(lh, i),
+        ),
         Reduction::Plain => per_key(
             sweep,
             settings,
@@ -127,6 +128,12 @@ fn received(sweep: &Sweep, settings: &ScoreSettings, lh: usize, i: usize) -> f64
 /// How many counted queries come after key `i`.
 fn later_queries(sweep: &Sweep, i: usize) -> usize {
     sweep.queries.end.saturating_sub(sweep.queries.start.max(i + 1))
+}
+
+/// How many of the last `window` queries come after key `i`.
+fn window_queries(sweep: &Sweep, i: usize) -> usize {
+    let end = sweep.queries.end;
+    end.saturating_sub(end.saturating_sub(sweep.window).max(i + 1))
 }
 
 /// How many counted queries come after key `i` or are it.

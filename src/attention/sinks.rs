@@ -1,6 +1,8 @@
 //! Attention sinks: positions that take attention whatever they say (arXiv 2309.17453, 2410.10781).
 //! Detected in the map in view, never assumed: small models have none.
 
+use std::ops::Range;
+
 use super::sweep::Sweep;
 
 /// Mean α above this counts as a sink in one head.
@@ -45,20 +47,25 @@ impl std::fmt::Display for Sinks {
 
 /// Looks for sinks in every head of the model, on α itself (a sink's *contribution* is often small).
 pub fn detect(sweep: &Sweep) -> Sinks {
-    if sweep.len < SINK_TOKENS {
+    let later: Vec<&[f64]> = sweep.sums.iter().map(|s| s.later.as_slice()).collect();
+    detect_in(sweep.len, sweep.queries.clone(), &later)
+}
+
+/// The same from sums alone: `later[lh][i]` is `Σ α[t,i]` over those of `queries` with `t > i`.
+pub(super) fn detect_in(len: usize, queries: Range<usize>, later: &[&[f64]]) -> Sinks {
+    if len < SINK_TOKENS {
         return Sinks::TooShort;
     }
-    let needed = SINK_HEADS * sweep.sums.len() as f64;
+    let needed = SINK_HEADS * later.len() as f64;
     let is_sink = |i: usize| {
-        let first = sweep.queries.start.max(i + 1);
-        let queries = sweep.queries.end.saturating_sub(first);
-        if queries < SINK_QUERIES {
+        let n = queries.end.saturating_sub(queries.start.max(i + 1));
+        if n < SINK_QUERIES {
             return false;
         }
-        let heads = sweep.sums.iter().filter(|s| s.later[i] / queries as f64 > SINK_SHARE).count();
+        let heads = later.iter().filter(|sums| sums[i] / n as f64 > SINK_SHARE).count();
         heads as f64 > needed
     };
-    Sinks::Found((0..sweep.len).filter(|&i| is_sink(i)).collect())
+    Sinks::Found((0..len).filter(|&i| is_sink(i)).collect())
 }
 
 #[cfg(test)]

@@ -48,9 +48,9 @@ pub struct HeadSums {
     pub later: Vec<f64>,
     /// `α[i,i]` where `i` is a counted query, else 0.
     pub own: Vec<f64>,
-    /// `Σ α[t,i]` over those of the last `window` counted queries with `t > i`.
+    /// `Σ α[t,i]` over `t > i` in the last `window` queries before `queries.end`.
     pub window: Vec<f64>,
-    /// `α[last,i]` for `i < last`, the last counted query.
+    /// `α[last,i]` for `i < last = queries.end - 1`.
     pub last: Vec<f64>,
     /// `‖W_O v_i‖`.
     pub norms: Vec<f32>,
@@ -212,17 +212,17 @@ fn sum_head(map: &[f32], shape: &Sweep) -> HeadSums {
         last: vec![0.0; len],
         norms: Vec::new(),
     };
-    let window_start = shape.queries.end.saturating_sub(shape.window).max(shape.queries.start);
+    let row = |t: usize| &map[t * len..t * len + t];
     for t in shape.queries.clone() {
-        let row = &map[t * len..t * len + t];
-        add(&mut out.later[..t], row);
-        if t >= window_start {
-            add(&mut out.window[..t], row);
-        }
-        if t + 1 == shape.queries.end {
-            add(&mut out.last[..t], row);
-        }
+        add(&mut out.later[..t], row(t));
         out.own[t] = f64::from(map[t * len + t]);
+    }
+    let end = shape.queries.end;
+    for t in end.saturating_sub(shape.window)..end {
+        add(&mut out.window[..t], row(t));
+    }
+    if let Some(last) = end.checked_sub(1) {
+        add(&mut out.last[..last], row(last));
     }
     out
 }

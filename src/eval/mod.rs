@@ -1,1 +1,4 @@
-//! (module doc)
+//! Effects, perplexity, statistics and verdicts. Knows nothing of screens.
+
+pub mod leak;
+pub mod stats;

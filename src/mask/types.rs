@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use super::initial::Pattern;
+use super::mix::Mix;
+use super::presets::Preset;
 use crate::named::named;
 
 named! {
@@ -92,6 +95,10 @@ named! {
         Pinned = "pinned",
         /// No later query reads it, so it has no score.
         Unscored = "unscored",
+        /// Among the newest tokens of a rolling window.
+        Recent = "recent",
+        /// Masked too short a time ago.
+        CoolDown = "cool-down",
     }
 }
 
@@ -182,14 +189,82 @@ pub struct MaskSettings {
     pub scale: Scale,
     pub op: Op,
     pub replacement: Replacement,
+    /// Each selected unit draws its own operation; `op` and `replacement` are then the mix's defaults.
+    pub mix: Option<Mix>,
     pub drop_positions: DropPositions,
     pub protect: Protect,
     pub scope: Scope,
     pub unit: Unit,
-    /// Take exactly round(rate·n) positions.
+    /// Take exactly round(rate·n) units.
     pub exact_k: bool,
     /// Regions the user pinned; never masked.
     pub pinned: Vec<Range<usize>>,
+}
+
+impl Default for MaskSettings {
+    /// The explorer's: rank, τ 0.70, p 0.50, high, replace by the mean embedding, whole text.
+    fn default() -> Self {
+        MaskSettings {
+            threshold: 0.7,
+            probability: 0.5,
+            seed: 1,
+            polarity: Polarity::High,
+            scale: Scale::Rank,
+            op: Op::Replace,
+            replacement: Replacement::Mean,
+            mix: None,
+            drop_positions: DropPositions::Compact,
+            protect: Protect::default(),
+            scope: Scope::Whole,
+            unit: Unit::Token,
+            exact_k: false,
+            pinned: Vec::new(),
+        }
+    }
+}
+
+impl MaskSettings {
+    /// The article, exactly as printed: literal attention, nothing protected, τ 0.9, p 0.5, replace. Its score is
+    /// [`ScoreSettings::article`](crate::attention::types::ScoreSettings::article).
+    pub fn article(seed: u64) -> Self {
+        MaskSettings {
+            threshold: 0.9,
+            scale: Scale::Raw,
+            protect: Protect::NONE,
+            seed,
+            ..MaskSettings::default()
+        }
+    }
+
+    /// The rate that rank scale and random polarity are expected to reach: `(1−τ)·p`.
+    pub fn nominal_rate(&self) -> f64 {
+        (1.0 - self.threshold) * self.probability
+    }
+}
+
+impl Op {
+    /// The polarity that goes with an operation unless told otherwise: replacing trains on what is read most,
+    /// deleting saves what is read least.
+    pub fn default_polarity(self) -> Polarity {
+        match self {
+            Op::Replace | Op::Keep => Polarity::High,
+            Op::Hide | Op::Drop | Op::Evict | Op::Skip => Polarity::Low,
+        }
+    }
+}
+
+/// What decided who is masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Rule {
+    /// Score against τ and draw against p.
+    #[default]
+    Threshold,
+    /// Exactly `k` units: those past τ first, by draw.
+    Exact { k: usize },
+    /// An initial pattern, before any attention; `rate` of all positions in expectation.
+    Pattern { pattern: Pattern, rate: f64 },
+    /// A cache policy that keeps `budget` of the tokens seen.
+    Budget { preset: Preset, budget: usize },
 }
 
 /// What was decided about one position, and why.
@@ -204,21 +279,49 @@ pub struct PositionDecision {
     pub rank: Option<usize>,
     /// `P_i` in [0, 1).
     pub draw: f64,
-    /// The operation that applies when masked.
+    /// The operation, where masked.
     pub op: Option<Op>,
+    /// What replaces it, where `op` is `replace`.
+    pub replacement: Option<Replacement>,
+    /// First position of the unit it is masked with; its own under `token`.
+    pub unit: usize,
+    /// What the history took off (negative: added to) the scaled score.
+    pub history: f64,
 }
 
 /// One decision over one sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     pub positions: Vec<PositionDecision>,
+    /// Positions that could have been masked.
     pub eligible: usize,
     pub selected: usize,
+    /// Units that could have been masked: the `n` of `(r − ½)/n`.
+    pub units: usize,
+    /// The scale in force: `rank` where `calibrated` was asked for without a calibration.
+    pub scale: Scale,
+    pub rule: Rule,
 }
 
 impl Decision {
     /// Share of the eligible positions that were masked; 0 when none is eligible.
     pub fn rate(&self) -> f64 {
         if self.eligible == 0 { 0.0 } else { self.selected as f64 / self.eligible as f64 }
+    }
+
+    /// Masked positions, ascending.
+    pub fn masked(&self) -> Vec<usize> {
+        let is_masked = |i: &usize| self.positions[*i].state == State::Masked;
+        (0..self.positions.len()).filter(is_masked).collect()
+    }
+
+    /// The same selection under one other operation: what the effect panel compares.
+    pub fn with_op(&self, op: Op, replacement: Replacement) -> Decision {
+        let mut out = self.clone();
+        for position in out.positions.iter_mut().filter(|p| p.state == State::Masked) {
+            position.op = Some(op);
+            position.replacement = (op == Op::Replace).then_some(replacement);
+        }
+        out
     }
 }

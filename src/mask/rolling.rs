@@ -1,0 +1,548 @@
+//! Decisions at window boundaries, from the past only (scope `block`): the state that rolls along a text, and its rules.
+//!
+//! At boundary b only queries before it were read, under the mask of earlier boundaries; what is decided hides keys
+//! from the queries that follow. So nothing later can change an earlier decision, and losses under it are honest.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::attention::calibration::Calibration;
+use crate::attention::decayed::DecayedScore;
+use crate::attention::source::AttentionSource;
+use crate::attention::sweep::{SweepRequest, sweep};
+use crate::attention::types::{Reduction, ScoreSettings};
+use crate::model::input::{Input, Visibility};
+
+use super::apply::{Plan, Shown};
+use super::decide::{DecisionInput, History, decide, operation, protections, score_in_force};
+use super::draw::{Draws, Stream};
+use super::initial::{Pattern, PatternTables, decide_initial};
+use super::presets::{Budget, DMS_WINDOW, KeepInput, Preset, keep_set};
+use super::types::{Decision, MaskSettings, Op, PositionDecision, Protection, Rule, Scale, State};
+
+/// Tokens before the first boundary, by default.
+pub const WINDOW: usize = 256;
+/// Tokens between boundaries, by default.
+pub const STRIDE: usize = 128;
+/// ρ by default.
+pub const DECAY: f64 = 0.9;
+/// Newest tokens a threshold may not touch, by default.
+pub const RECENT: usize = 64;
+
+/// Who decides at a boundary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Policy {
+    /// τ, p and polarity of the mask settings, on the history-corrected score.
+    Threshold,
+    /// A cache policy and its budget (`dms-like` has none).
+    Preset(Preset, Budget),
+}
+
+/// How a window rolls along a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollingSettings {
+    /// Tokens before the first boundary; at most the context.
+    pub window: usize,
+    /// Tokens between boundaries; at most the context.
+    pub stride: usize,
+    /// ρ in [0, 1].
+    pub decay: f64,
+    /// λ of the history correction.
+    pub lambda: f64,
+    /// Newest tokens that may not be masked yet.
+    pub recent: usize,
+    /// Boundaries after a token was masked at which it cannot be masked again, and so is read again (revivable only).
+    pub cool_down: u32,
+    /// Once masked, masked for good.
+    pub sticky: bool,
+    /// What masks the first window, before there is attention; `None` leaves it whole.
+    pub initial: Option<Pattern>,
+    pub policy: Policy,
+}
+
+impl Default for RollingSettings {
+    fn default() -> Self {
+        RollingSettings {
+            window: WINDOW,
+            stride: STRIDE,
+            decay: DECAY,
+            lambda: 1.0,
+            recent: RECENT,
+            cool_down: 1,
+            sticky: true,
+            initial: None,
+            policy: Policy::Preset(Preset::SnapKvHalf, Budget::default()),
+        }
+    }
+}
+
+/// Why a window cannot roll.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RollingError {
+    #[error("the {what} is {value}, but must be between 1 and the context of {context} tokens")]
+    Size { what: &'static str, value: usize, context: usize },
+    #[error("the decay is {0}, not between 0 and 1")]
+    Decay(f64),
+    #[error("{0} cannot be decided block by block")]
+    Op(Op),
+    #[error("the budget is {0}, not a share above 0 and up to 1")]
+    Share(f64),
+}
+
+impl RollingError {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            RollingError::Op(_) => Some("choose hide, evict or keep, or the scope whole".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl RollingSettings {
+    /// The settings that a preset implies, on top of these.
+    pub fn with_preset(self, preset: Preset, budget: Budget) -> Self {
+        RollingSettings {
+            decay: preset.decay().unwrap_or(self.decay),
+            recent: if preset == Preset::DmsLike { DMS_WINDOW } else { self.recent },
+            sticky: true,
+            policy: Policy::Preset(preset, budget),
+            ..self
+        }
+    }
+
+    /// Checks sizes against the model's context, and that every operation can be decided block by block: a token
+    /// that was read already cannot be replaced, dropped or skipped after the fact.
+    pub fn check(&self, mask: &MaskSettings, context: usize) -> Result<(), RollingError> {
+        for (what, value) in [("window", self.window), ("stride", self.stride)] {
+            if value == 0 || value > context {
+                return Err(RollingError::Size { what, value, context });
+            }
+        }
+        if !(0.0..=1.0).contains(&self.decay) {
+            return Err(RollingError::Decay(self.decay));
+        }
+        if let Policy::Preset(_, Budget::Share(share)) = self.policy
+            && !(share > 0.0 && share <= 1.0)
+        {
+            return Err(RollingError::Share(share));
+        }
+        let parts = mask.mix.as_ref().map_or(&[][..], |mix| mix.parts());
+        let ops = parts.iter().filter(|p| p.share > 0.0).map(|p| p.op);
+        let ops: Vec<Op> = if parts.is_empty() { vec![mask.op] } else { ops.collect() };
+        match ops.into_iter().find(|op| !matches!(op, Op::Hide | Op::Evict | Op::Keep)) {
+            Some(op) => Err(RollingError::Op(op)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where boundaries fall in a text of `len` tokens: after how many tokens each.
+    pub fn boundaries(&self, len: usize) -> impl Iterator<Item = usize> {
+        (self.window..len).step_by(self.stride.max(1))
+    }
+}
+
+/// A text as a rolling window reads it; slices may be longer than what was read so far.
+#[derive(Clone, Copy, Default)]
+pub struct RollingText<'a> {
+    pub ids: &'a [u32],
+    pub eot: Option<u32>,
+    pub word_starts: &'a [bool],
+    /// Address of the draws; a position has one draw for all boundaries of a pass.
+    pub draws: Draws,
+    pub calibration: Option<&'a Calibration>,
+    /// For the initial patterns that need a corpus.
+    pub tables: Option<&'a PatternTables>,
+}
+
+/// What was decided at one boundary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Boundary {
+    /// Tokens read; the decision is about these, for the queries that follow.
+    pub end: usize,
+    pub decision: Decision,
+}
+
+/// The rolling state of one text.
+#[derive(Clone, Debug)]
+pub struct Rolling {
+    mask: MaskSettings,
+    settings: RollingSettings,
+    score: ScoreSettings,
+    accumulated: Option<DecayedScore>,
+    history: History,
+    /// Per key, the queries that may not read it.
+    hidden: Vec<Vec<Range<u32>>>,
+    boundaries: Vec<Boundary>,
+    /// Tokens read so far.
+    seen: usize,
+    /// Number of the next boundary; 0 is the initial pattern.
+    now: u32,
+    draws: Draws,
+}
+
+impl Rolling {
+    pub fn new(mask: &MaskSettings, settings: &RollingSettings, score: &ScoreSettings) -> Self {
+        let own = match settings.policy {
+            Policy::Preset(preset, _) => preset.score(score),
+            Policy::Threshold => None,
+        };
+        Rolling {
+            mask: mask.clone(),
+            settings: settings.clone(),
+            score: own.unwrap_or_else(|| score_in_force(mask.scale, score)),
+            accumulated: None,
+            history: History::new(0, settings.lambda),
+            hidden: Vec::new(),
+            boundaries: Vec::new(),
+            seen: 0,
+            now: 0,
+            draws: Draws::default(),
+        }
+    }
+
+    /// Starts from how often each position was masked in earlier passes over the same text.
+    pub fn with_past(mut self, times: &[u32]) -> Self {
+        self.history.times = times.to_vec();
+        self.history.last = vec![None; times.len()];
+        self
+    }
+
+    /// Tokens to have read at the next boundary.
+    pub fn next_boundary(&self) -> usize {
+        if self.seen == 0 { self.settings.window } else { self.seen + self.settings.stride.max(1) }
+    }
+
+    pub fn boundaries(&self) -> &[Boundary] {
+        &self.boundaries
+    }
+
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The score that decides, after any fallback.
+    pub fn score_settings(&self) -> &ScoreSettings {
+        self.accumulated.as_ref().map_or(&self.score, DecayedScore::settings)
+    }
+
+    /// Masks the first window before any attention exists, if the settings ask for it. Call once, before any step.
+    pub fn begin(&mut self, text: &RollingText) {
+        self.draws = text.draws;
+        let Some(pattern) = self.settings.initial.filter(|_| self.now == 0) else { return };
+        let end = self.settings.window.min(text.ids.len());
+        let input = DecisionInput {
+            ids: &text.ids[..end],
+            eot: text.eot,
+            word_starts: text.word_starts,
+            draws: text.draws,
+            ..DecisionInput::default()
+        };
+        let decision = decide_initial(&self.mask, &input, pattern, None, text.tables);
+        self.settle(decision, end, 0);
+    }
+
+    /// Decides at a boundary. `source` is the pass over the first `source.len()` tokens under [`Rolling::visibility`].
+    pub fn step<S: AttentionSource + ?Sized>(&mut self, source: &S, text: &RollingText) -> &Decision {
+        let end = source.len().min(text.ids.len());
+        self.now = self.now.max(1);
+        self.draws = text.draws;
+        self.read(source, end, text.calibration);
+        let decision = match self.settings.policy {
+            Policy::Preset(preset, budget) if preset.has_budget() => {
+                self.keep_budget(preset, budget.tokens(end), end, text)
+            }
+            _ => self.pass_threshold(end, text),
+        };
+        self.seen = end;
+        self.settle(decision, end, end);
+        let last = self.boundaries.len() - 1;
+        &self.boundaries[last].decision
+    }
+
+    /// Which queries of a text of `len` tokens may read which keys.
+    pub fn visibility(&self, len: usize) -> Visibility {
+        let open = |h: &Vec<Range<u32>>| matches!(h.as_slice(), [] | [Range { end: u32::MAX, .. }]);
+        if self.hidden.iter().all(Vec::is_empty) {
+            return Visibility::Causal;
+        }
+        if self.hidden.iter().all(open) {
+            let from = |i: usize| self.hidden.get(i).and_then(|h| h.first()).map_or(u32::MAX, |r| r.start);
+            return Visibility::HideFrom((0..len).map(from).collect());
+        }
+        let mut blocked = vec![false; len * len];
+        for (i, hidden) in self.hidden.iter().enumerate().take(len) {
+            for range in hidden {
+                for t in (range.start as usize).max(i + 1)..(range.end as usize).min(len) {
+                    blocked[t * len + i] = true;
+                }
+            }
+        }
+        Visibility::Pairs(Arc::new(blocked))
+    }
+
+    /// The latest decision about every one of `len` positions; those not read yet are protected as recent.
+    pub fn decision(&self, len: usize) -> Decision {
+        let mut out = self.boundaries.last().map(|b| b.decision.clone()).unwrap_or_else(|| Decision {
+            positions: Vec::new(),
+            eligible: 0,
+            selected: 0,
+            units: 0,
+            scale: self.mask.scale,
+            rule: Rule::Threshold,
+        });
+        for i in out.positions.len()..len {
+            out.positions.push(PositionDecision {
+                state: State::Protected,
+                protection: Some(Protection::Recent),
+                score: None,
+                rank: None,
+                draw: Draws { seed: self.mask.seed, ..self.draws }.unit(Stream::Decision, i),
+                op: None,
+                replacement: None,
+                unit: i,
+                history: 0.0,
+            });
+        }
+        out
+    }
+
+    /// The masked run of the whole text: every id in its place, keys hidden from their boundaries on.
+    pub fn plan(&self, ids: &[u32]) -> Plan {
+        let mut input = Input::plain(ids.to_vec());
+        input.visibility = self.visibility(ids.len());
+        Plan {
+            input,
+            kept: (0..ids.len()).collect(),
+            shown: ids.iter().map(|&id| Shown::Original(id)).collect(),
+            hidden: (0..ids.len()).filter(|&i| self.hidden.get(i).is_some_and(|h| !h.is_empty())).collect(),
+        }
+    }
+
+    /// Whether queries after the last boundary cannot read `key`.
+    pub fn is_hidden(&self, key: usize) -> bool {
+        self.hidden.get(key).and_then(|h| h.last()).is_some_and(|r| r.end == u32::MAX)
+    }
+
+    /// Positions of the first `len` that later queries can read.
+    pub fn cached(&self, len: usize) -> Vec<usize> {
+        (0..len).filter(|&i| !self.is_hidden(i)).collect()
+    }
+
+    /// Drops what is hidden and renumbers the rest from 0: the state after the kept tokens were encoded again, compactly,
+    /// because the text outgrew the context. Returns the old position of each new one; boundaries noted before keep
+    /// the old numbers.
+    pub fn compact(&mut self, len: usize) -> Vec<usize> {
+        let kept = self.cached(len);
+        let seen: Vec<usize> = kept.iter().copied().filter(|&i| i < self.seen).collect();
+        if let Some(state) = &mut self.accumulated {
+            state.retain(&seen);
+        }
+        self.grow(len);
+        self.history.times = kept.iter().map(|&i| self.history.times[i]).collect();
+        self.history.last = kept.iter().map(|&i| self.history.last[i]).collect();
+        self.hidden = vec![Vec::new(); kept.len()];
+        self.seen = seen.len();
+        kept
+    }
+
+    fn grow(&mut self, len: usize) {
+        let len = len.max(self.hidden.len());
+        self.hidden.resize(len, Vec::new());
+        self.history.times.resize(len.max(self.history.times.len()), 0);
+        self.history.last.resize(len.max(self.history.last.len()), None);
+    }
+
+    /// Adds the queries since the last boundary to C and E.
+    fn read<S: AttentionSource + ?Sized>(
+        &mut self,
+        source: &S,
+        end: usize,
+        calibration: Option<&Calibration>,
+    ) {
+        let hidden: Vec<bool> = (0..end).map(|i| self.is_hidden(i)).collect();
+        let shape = (source.n_layer(), source.n_head());
+        let state = self
+            .accumulated
+            .get_or_insert_with(|| DecayedScore::new(&self.score, self.settings.decay, shape, calibration));
+        let request = SweepRequest {
+            window: self.score.window,
+            queries: self.seen..end,
+            rollout: (self.score.reduction == Reduction::Rollout).then(|| self.score.clone()),
+            heads: None,
+        };
+        state.update(&sweep(source, &request), &hidden, calibration);
+    }
+
+    fn scores(&self, end: usize, text: &RollingText) -> (Vec<Option<f64>>, Vec<usize>) {
+        match &self.accumulated {
+            Some(state) => (state.scores(text.calibration), state.sinks().positions().to_vec()),
+            None => (vec![None; end], Vec::new()),
+        }
+    }
+
+    /// What neither threshold nor budget may touch at this boundary.
+    fn barred(&self, end: usize) -> Vec<Option<Protection>> {
+        let settings = &self.settings;
+        let judged_once = matches!(settings.policy, Policy::Preset(Preset::DmsLike, _));
+        (0..end)
+            .map(|i| {
+                let gone = self.is_hidden(i) && settings.sticky;
+                let last = self.history.last.get(i).copied().flatten();
+                let resting = last.is_some_and(|last| self.now - last <= settings.cool_down);
+                let judged = judged_once && i + settings.recent < self.seen;
+                if i + settings.recent >= end {
+                    Some(Protection::Recent)
+                } else if gone || resting || judged {
+                    Some(Protection::CoolDown)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    fn pass_threshold(&self, end: usize, text: &RollingText) -> Decision {
+        let (scores, sinks) = self.scores(end, text);
+        let sample = text
+            .calibration
+            .filter(|_| {
+                self.mask.scale == Scale::Calibrated && self.score_settings().reduction == Reduction::Null
+            })
+            .map(|c| c.sample(self.score_settings()));
+        let input = DecisionInput {
+            scores: &scores,
+            ids: &text.ids[..end],
+            sinks: &sinks,
+            eot: text.eot,
+            word_starts: text.word_starts,
+            sample: sample.as_deref(),
+            history: Some(&self.history),
+            barred: &self.barred(end),
+            draws: text.draws,
+        };
+        decide(&self.mask, &input)
+    }
+
+    fn keep_budget(&self, preset: Preset, budget: usize, end: usize, text: &RollingText) -> Decision {
+        let (scores, sinks) = self.scores(end, text);
+        let draws = Draws { seed: self.mask.seed, ..text.draws };
+        // Unscored tokens are not protected here: a policy that needs no score evicts them too.
+        let any = vec![Some(0.0); end];
+        let input = DecisionInput {
+            scores: &any,
+            ids: &text.ids[..end],
+            sinks: &sinks,
+            eot: text.eot,
+            ..DecisionInput::default()
+        };
+        let protections = protections(&self.mask, &input);
+        let protected: Vec<bool> = protections.iter().map(Option::is_some).collect();
+        let cached: Vec<bool> = (0..end).map(|i| !self.is_hidden(i)).collect();
+        let kept = keep_set(
+            preset,
+            &KeepInput { budget, scores: &scores, cached: &cached, protected: &protected, draws },
+        );
+        let positions: Vec<PositionDecision> = (0..end)
+            .map(|i| {
+                let protection = protections[i].or(kept.recent[i].then_some(Protection::Recent));
+                let state = match (kept.keep[i], protection) {
+                    (true, Some(_)) => State::Protected,
+                    (true, None) => State::Score,
+                    (false, _) => State::Masked,
+                };
+                let op = if state == State::Masked { operation(&self.mask, &draws, i).0 } else { None };
+                PositionDecision {
+                    state,
+                    protection: protection.filter(|_| state == State::Protected),
+                    score: kept.value[i].filter(|_| kept.rank[i].is_some()),
+                    rank: kept.rank[i],
+                    draw: draws.unit(Stream::Decision, i),
+                    op,
+                    replacement: None,
+                    unit: i,
+                    history: 0.0,
+                }
+            })
+            .collect();
+        let competed = kept.rank.iter().flatten().count();
+        Decision {
+            eligible: competed,
+            selected: 0,
+            units: competed,
+            positions,
+            scale: Scale::Raw,
+            rule: Rule::Budget { preset, budget },
+        }
+    }
+
+    /// Takes a decision over: carries sticky masks on, notes history, opens and closes what is hidden from queries
+    /// from `from` on.
+    fn settle(&mut self, mut decision: Decision, end: usize, from: usize) {
+        self.grow(end);
+        let mut carried = 0;
+        for i in 0..end {
+            let at = &mut decision.positions[i];
+            let was = self.hidden[i].last().is_some_and(|r| r.end == u32::MAX);
+            if was && self.settings.sticky {
+                if let Some(before) = self.boundaries.last().and_then(|b| b.decision.positions.get(i)) {
+                    *at = before.clone();
+                }
+                carried += 1;
+                continue;
+            }
+            let masked = at.state == State::Masked;
+            if masked {
+                self.history.times[i] += 1;
+                self.history.last[i] = Some(self.now);
+            }
+            let hides = masked && at.op != Some(Op::Keep);
+            match (was, hides) {
+                (false, true) => self.hidden[i].push(from as u32..u32::MAX),
+                (true, false) => {
+                    if let Some(range) = self.hidden[i].last_mut() {
+                        range.end = from as u32;
+                    }
+                }
+                _ => {}
+            }
+        }
+        decision.selected = decision.masked().len();
+        decision.eligible += carried;
+        self.now += 1;
+        self.boundaries.push(Boundary { end, decision });
+    }
+}
+
+/// A forward pass that can be asked for its first tokens, under a mask, as often as needed.
+pub trait WindowedForward {
+    type Error;
+    /// Runs the first `end` tokens under `visibility` and shows the attention to `read`. Rows that an earlier call
+    /// computed under the same mask are the same.
+    fn attend(
+        &mut self,
+        end: usize,
+        visibility: &Visibility,
+        read: &mut dyn FnMut(&dyn AttentionSource),
+    ) -> Result<(), Self::Error>;
+}
+
+/// Rolls along a whole text.
+pub fn roll<F: WindowedForward>(
+    rolling: &mut Rolling,
+    forward: &mut F,
+    text: &RollingText,
+) -> Result<(), F::Error> {
+    rolling.begin(text);
+    while rolling.next_boundary() < text.ids.len() {
+        let end = rolling.next_boundary();
+        let visibility = rolling.visibility(end);
+        forward.attend(end, &visibility, &mut |source| {
+            rolling.step(source, text);
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "rolling_tests.rs"]
+mod tests;
