@@ -1,2 +1,4 @@
-//! tmp
-pub mod stats { pub fn spearman(_x: &[f64], _y: &[f64]) -> Option<f64> { None } }
+//! Effects, perplexity, statistics and verdicts. Knows nothing of screens.
+
+pub mod leak;
+pub mod stats;

@@ -1,0 +1,247 @@
+//! Statistics and verdicts: rank correlation, spread, intervals, and what may be said about a difference.
+//!
+//! Pure; resampling is addressed by seed, so that the same numbers give the same interval anywhere.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::mask::draw::{Draws, Stream};
+
+/// Resamples of a bootstrap unless told otherwise.
+pub const RESAMPLES: usize = 2000;
+/// Share of resamples an interval covers unless told otherwise.
+pub const LEVEL: f64 = 0.95;
+/// Below this many values a bootstrap is too narrow, and Student's t speaks instead.
+pub const BOOTSTRAP_MIN: usize = 10;
+/// Default ε: nats per token, or points of accuracy or F1 as a fraction.
+pub const EPSILON: f64 = 0.01;
+
+/// Mean and sample standard deviation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// 0 when there are no values.
+    pub mean: f64,
+    /// With n − 1; 0 under two values.
+    pub sd: f64,
+    pub n: usize,
+}
+
+pub fn summary(values: &[f64]) -> Summary {
+    let n = values.len();
+    if n == 0 {
+        return Summary::default();
+    }
+    let mean = values.iter().sum::<f64>() / n as f64;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    Summary { mean, sd: if n < 2 { 0.0 } else { (squares / (n - 1) as f64).sqrt() }, n }
+}
+
+/// Spearman's ρ, ties by average rank; `None` for other than two equally long lists of at least three finite values
+/// that both vary.
+pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
+    if x.len() != y.len() || x.len() < 3 || x.iter().chain(y).any(|v| !v.is_finite()) {
+        return None;
+    }
+    let (x, y) = (average_ranks(x), average_ranks(y));
+    // Average ranks always have this mean.
+    let mean = (x.len() as f64 + 1.0) / 2.0;
+    let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
+    for (a, b) in x.iter().zip(&y) {
+        let (a, b) = (a - mean, b - mean);
+        xy += a * b;
+        xx += a * a;
+        yy += b * b;
+    }
+    (xx > 0.0 && yy > 0.0).then(|| (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0))
+}
+
+/// Ranks from 1; equal values share the mean of their ranks.
+pub fn average_ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut before = 0;
+    for class in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let shared = before as f64 + (class.len() as f64 + 1.0) / 2.0;
+        for &i in class {
+            ranks[i] = shared;
+        }
+        before += class.len();
+    }
+    ranks
+}
+
+/// A statistic and where it lies with the given probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// How to resample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bootstrap {
+    pub seed: u64,
+    pub resamples: usize,
+    /// In (0, 1).
+    pub level: f64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Bootstrap { seed: 0, resamples: RESAMPLES, level: LEVEL }
+    }
+}
+
+impl Bootstrap {
+    /// Percentile interval of `statistic` over resampled indices `0..n`; `None` without values or resamples.
+    pub fn interval(&self, n: usize, statistic: impl Fn(&[usize]) -> f64) -> Option<Interval> {
+        if n == 0 || self.resamples == 0 {
+            return None;
+        }
+        let all: Vec<usize> = (0..n).collect();
+        let mut values: Vec<f64> = (0..self.resamples)
+            .map(|resample| {
+                let draws = Draws { seed: self.seed, pass: resample as u32, ..Draws::default() };
+                let picked: Vec<usize> = (0..n).map(|i| draws.below(Stream::Bootstrap, i, n)).collect();
+                statistic(&picked)
+            })
+            .collect();
+        values.sort_by(f64::total_cmp);
+        let tail = (1.0 - self.level) / 2.0;
+        Some(Interval {
+            value: statistic(&all),
+            low: quantile(&values, tail),
+            high: quantile(&values, 1.0 - tail),
+        })
+    }
+
+    /// Interval of the mean.
+    pub fn mean(&self, values: &[f64]) -> Option<Interval> {
+        self.interval(values.len(), |picked| {
+            picked.iter().map(|&i| values[i]).sum::<f64>() / picked.len() as f64
+        })
+    }
+
+    /// Interval of the mean of `a − b`, pair by pair; `None` for lists of different lengths.
+    pub fn paired(&self, a: &[f64], b: &[f64]) -> Option<Interval> {
+        if a.len() != b.len() {
+            return None;
+        }
+        self.mean(&differences(a, b))
+    }
+}
+
+fn differences(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+/// Quantile `q` of sorted values, linear between them; NaN of none.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let at = q.clamp(0.0, 1.0) * last as f64;
+    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    low + (high - low) * at.fract()
+}
+
+/// Student's t interval of the mean; `None` under two values.
+pub fn t_interval(values: &[f64], level: f64) -> Option<Interval> {
+    let Summary { mean, sd, n } = summary(values);
+    let t = StudentsT::new(0.0, 1.0, n.checked_sub(1).filter(|&df| df > 0)? as f64).ok()?;
+    let half = t.inverse_cdf(0.5 + level / 2.0) * sd / (n as f64).sqrt();
+    Some(Interval { value: mean, low: mean - half, high: mean + half })
+}
+
+/// What may be said of an arm against another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Better,
+    Worse,
+    /// Within ±ε.
+    Equivalent,
+    /// About how many more seeds would settle it, where that can be told.
+    Undecided {
+        more: Option<usize>,
+    },
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Verdict::Better => f.write_str("better"),
+            Verdict::Worse => f.write_str("worse"),
+            Verdict::Equivalent => f.write_str("equivalent"),
+            Verdict::Undecided { more: None } => f.write_str("undecided"),
+            Verdict::Undecided { more: Some(1) } => f.write_str("undecided (about 1 more seed needed)"),
+            Verdict::Undecided { more: Some(n) } => write!(f, "undecided (about {n} more seeds needed)"),
+        }
+    }
+}
+
+/// A verdict and the interval it rests on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// Of the mean difference, arm minus reference.
+    pub interval: Interval,
+    pub verdict: Verdict,
+}
+
+/// Judges paired results, one pair per seed: inside ±ε equivalent, else on one side of 0 better or worse, else undecided.
+///
+/// Fewer than [`BOOTSTRAP_MIN`] pairs are judged by Student's t, because resampling so few values looks too sure.
+/// `None` under two pairs or for lists of different lengths.
+pub fn judge(
+    arm: &[f64],
+    reference: &[f64],
+    lower_is_better: bool,
+    epsilon: f64,
+    bootstrap: &Bootstrap,
+) -> Option<Judged> {
+    if arm.len() != reference.len() || arm.len() < 2 {
+        return None;
+    }
+    let values = differences(arm, reference);
+    let interval = if values.len() < BOOTSTRAP_MIN {
+        t_interval(&values, bootstrap.level)?
+    } else {
+        bootstrap.mean(&values)?
+    };
+    let better = |below: bool| if below == lower_is_better { Verdict::Better } else { Verdict::Worse };
+    let verdict = if interval.low >= -epsilon && interval.high <= epsilon {
+        Verdict::Equivalent
+    } else if interval.high < 0.0 {
+        better(true)
+    } else if interval.low > 0.0 {
+        better(false)
+    } else {
+        Verdict::Undecided { more: more_seeds(&summary(&values), epsilon, bootstrap.level) }
+    };
+    Some(Judged { interval, verdict })
+}
+
+/// Seeds until the half-width, which shrinks with √n, either leaves 0 outside or fits into ±ε, if mean and spread stay.
+fn more_seeds(summary: &Summary, epsilon: f64, level: f64) -> Option<usize> {
+    let room = summary.mean.abs().max(epsilon - summary.mean.abs());
+    if room <= 0.0 || !summary.sd.is_finite() {
+        return None;
+    }
+    let half_width = |n: usize| -> Option<f64> {
+        let t = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?;
+        Some(t.inverse_cdf(0.5 + level / 2.0) * summary.sd / (n as f64).sqrt())
+    };
+    // Half-widths fall with n: double until one fits, then halve the gap.
+    let mut high = summary.n.max(2);
+    while half_width(high)? > room {
+        high = high.checked_mul(2).filter(|&n| n < 1 << 40)?;
+    }
+    let mut low = high / 2;
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if half_width(middle.max(2))? > room { low = middle } else { high = middle }
+    }
+    Some(high.saturating_sub(summary.n).max(1))
+}
+
+#[cfg(test)]
+#[path = "stats_tests.rs"]
+mod tests;
