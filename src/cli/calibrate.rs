@@ -54,7 +54,8 @@ pub fn run(args: &CalibrateArgs, context: &Context) -> Result<(), CliError> {
     let calibration = calibrator.finish().map_err(|e| failed(&e))?;
     let bytes = calibration.to_bytes().map_err(|e| failed(&e))?;
     let out = args.out.display();
-    std::fs::write(&args.out, &bytes).map_err(|e| CliError::failed(format!("{out} cannot be written: {e}")))?;
+    std::fs::write(&args.out, &bytes)
+        .map_err(|e| CliError::failed(format!("{out} cannot be written: {e}")))?;
     if args.output.json {
         return context.out.json(&serde_json::json!({
             "out": out.to_string(),

@@ -7,6 +7,8 @@ use super::error::CliError;
 use crate::attention::types::ScoreSettings;
 use crate::config::Settings;
 use crate::hub::HubOptions;
+use crate::mask::presets::{Budget, Preset};
+use crate::mask::rolling::{Policy as RollingPolicy, RollingSettings};
 use crate::mask::types::MaskSettings;
 use crate::tensor::device::{Chosen, DeviceChoice, choose};
 
@@ -26,7 +28,10 @@ pub fn mask_settings(settings: &Settings) -> Result<MaskSettings, CliError> {
         scale: parse("mask.scale", &m.scale)?,
         op: parse("mask.op", &m.op)?,
         replacement: parse("mask.replacement", &m.replacement)?,
-        mix: None,
+        mix: match m.mix.trim() {
+            "" => None,
+            text => Some(text.parse().map_err(|e: String| CliError::usage(format!("mask.mix: {e}")))?),
+        },
         drop_positions: parse("mask.drop_positions", &m.drop_positions)?,
         protect: parse("mask.protect", &m.protect)?,
         scope: parse("mask.scope", &m.scope)?,
@@ -48,6 +53,27 @@ pub fn score_settings(settings: &Settings) -> Result<ScoreSettings, CliError> {
     })
 }
 
+/// The rolling window of `[mask]`; `policy` is `threshold` or the name of a cache policy.
+pub fn rolling_settings(settings: &Settings) -> Result<RollingSettings, CliError> {
+    let m = &settings.mask;
+    let base = RollingSettings {
+        window: m.window,
+        stride: m.stride,
+        decay: m.decay,
+        lambda: m.history,
+        cool_down: u32::try_from(m.cool_down).unwrap_or(u32::MAX),
+        recent: m.recent,
+        sticky: m.sticky,
+        policy: RollingPolicy::Threshold,
+        ..RollingSettings::default()
+    };
+    if m.policy == "threshold" {
+        return Ok(base);
+    }
+    let preset: Preset = parse("mask.policy", &m.policy)?;
+    Ok(base.with_preset(preset, Budget::Share(m.budget)))
+}
+
 /// `[hub]` with the token of the environment.
 pub fn hub_options(context: &Context) -> HubOptions {
     let h = &context.loaded.settings.hub;
@@ -65,7 +91,8 @@ pub fn hub_options(context: &Context) -> HubOptions {
 pub fn device(settings: &Settings) -> Result<Chosen, CliError> {
     let choice: DeviceChoice = parse("model.device", &settings.model.device)?;
     choose(choice).map_err(|e| {
-        CliError::unavailable(e.to_string()).with_hint("use --device auto or --device cpu; `maskscope doctor` shows what was tried")
+        CliError::unavailable(e.to_string())
+            .with_hint("use --device auto or --device cpu; `maskscope doctor` shows what was tried")
     })
 }
 

@@ -38,7 +38,16 @@ impl Check {
 /// # Errors
 /// Output that cannot be written.
 pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), CliError> {
-    let checks = vec![program(), processor(), memory(), device(), terminal(context), settings(context), cache(context), calibrations()];
+    let checks = vec![
+        program(),
+        processor(),
+        memory(),
+        device(),
+        terminal(context),
+        settings(context),
+        cache(context),
+        calibrations(),
+    ];
     if args.output.json {
         return context.out.json(&serde_json::json!({ "checks": checks }));
     }
@@ -69,7 +78,11 @@ fn memory() -> Check {
     system.refresh_memory();
     let free = system.available_memory();
     let state = if free < 1_000_000_000 { "note" } else { "ok" };
-    Check::new("memory", state, format!("{} free of {}", human_bytes(free), human_bytes(system.total_memory())))
+    Check::new(
+        "memory",
+        state,
+        format!("{} free of {}", human_bytes(free), human_bytes(system.total_memory())),
+    )
 }
 
 fn device() -> Check {
@@ -89,7 +102,9 @@ fn terminal(context: &Context) -> Check {
     let term = context.env.text("TERM").unwrap_or("unknown");
     let colors = context.env.text("COLORTERM").map_or_else(String::new, |c| format!(", {c}"));
     match crossterm::terminal::size() {
-        Ok((w, h)) if w < 80 || h < 24 => Check::new("terminal", "note", format!("{term}{colors}, {w}×{h}: 80×24 shows more")),
+        Ok((w, h)) if w < 80 || h < 24 => {
+            Check::new("terminal", "note", format!("{term}{colors}, {w}×{h}: 80×24 shows more"))
+        }
         Ok((w, h)) => Check::new("terminal", "ok", format!("{term}{colors}, {w}×{h}")),
         Err(error) => Check::new("terminal", "problem", format!("{term}, size unknown: {error}")),
     }

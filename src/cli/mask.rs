@@ -11,8 +11,8 @@ use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{Context, convert, open};
 use crate::config::{PRESETS, Preset};
-use crate::engine::explorer::{ExploreError, Explorer};
-use crate::mask::reason::{nothing_selected, reason};
+use crate::engine::explorer::{ExploreError, Explorer, Policy};
+use crate::mask::reason::reason;
 use crate::mask::types::{Decision, MaskSettings, State};
 
 /// Flags that mirror parameters.
@@ -42,6 +42,11 @@ impl FlagSet for Flags {
         ("decay", "mask.decay"),
         ("history", "mask.history"),
         ("cool-down", "mask.cool_down"),
+        ("policy", "mask.policy"),
+        ("budget", "mask.budget"),
+        ("recent", "mask.recent"),
+        ("sticky", "mask.sticky"),
+        ("mix", "mask.mix"),
         ("score", "score.reduction"),
         ("contribution", "score.contribution"),
         ("score-window", "score.window"),
@@ -129,6 +134,8 @@ struct Report<'a> {
     /// null where a vector that is no token stands.
     masked_ids: Vec<Option<u32>>,
     masked_text: String,
+    /// Where decisions fell under scope `block`, in tokens.
+    boundaries: Vec<usize>,
 }
 
 /// Runs the command.
@@ -144,32 +151,34 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?)?;
     let fail = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
-    let scored = explorer.scores(&score, mask.scale, None).map_err(fail)?;
-    let decision = explorer.decide(&mask, &score, &scored);
+    let rolling = convert::rolling_settings(settings)?;
+    let policy = Policy { mask: &mask, score: &score, rolling: &rolling };
+    let choice = explorer.choose(policy, None).map_err(fail)?;
     let baseline = explorer.baseline(None).map_err(fail)?;
-    let plan = explorer.plan(&decision, &mask).map_err(fail)?;
     let top = settings.explore.top;
-    let (effect, _) = explorer.effect((&decision, &mask), mask.op, top, None).map_err(fail)?;
+    let (effect, _) = explorer.effect(&choice, (mask.op, top), None).map_err(fail)?;
+    let decision = &choice.decision;
     let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
     let report = Report {
         model: &explorer.loaded.id,
-        settings: applied(&mask, &decision, scored.formula, scored.sinks.to_string()),
+        settings: applied(&mask, decision, choice.scored.formula.clone(), choice.scored.sinks.to_string()),
         seed: mask.seed,
         tau: mask.threshold,
         p: mask.probability,
         eligible: decision.eligible,
         selected: decision.selected,
         rate: decision.rate(),
-        note: nothing_selected(&mask, &decision),
-        positions: positions(&explorer, &mask, &decision),
+        note: choice.note.clone(),
+        positions: positions(&explorer, &mask, decision),
         baseline: next_tokens(&before.next, &explorer.loaded),
         masked: next_tokens(&effect.prediction.next, &explorer.loaded),
         kl_nats: effect.kl,
         loss_baseline: before.loss,
         loss_masked: effect.prediction.loss,
         look_ahead: mask.scope == crate::mask::types::Scope::Whole,
-        masked_ids: plan.masked_ids(),
-        masked_text: explorer.masked_text(&plan),
+        masked_ids: choice.plan.masked_ids(),
+        masked_text: explorer.masked_text(&choice.plan),
+        boundaries: choice.boundaries.clone(),
     };
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
@@ -200,7 +209,7 @@ fn positions(explorer: &Explorer, mask: &MaskSettings, decision: &Decision) -> V
         draw: at.draw,
         state: at.state.name(),
         reason: reason(mask, decision, index),
-        op: at.op.filter(|_| at.state == State::Masked).map(|op| op.name()),
+        op: at.op.filter(|_| at.state == State::Masked).map(crate::mask::types::Op::name),
     };
     decision.positions.iter().enumerate().map(one).collect()
 }
@@ -209,7 +218,10 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
     let mut out = format!("{}\n\n", report.settings.score);
     for p in &report.positions {
         let sign = if p.op.is_some() { '■' } else { ' ' };
-        out.push_str(&format!("{sign} {:>4}  {:<16} {}\n", p.index, explorer.tokens[p.index].display, p.reason));
+        out.push_str(&format!(
+            "{sign} {:>4}  {:<16} {}\n",
+            p.index, explorer.tokens[p.index].display, p.reason
+        ));
     }
     out.push_str(&format!(
         "\n{} of {} eligible positions selected (rate {:.3}, seed {})\n",
@@ -218,8 +230,17 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
     if let Some(note) = &report.note {
         out.push_str(&format!("{note}\n"));
     }
-    out.push_str(&format!("\n{}\n\nbaseline                    masked ({})\n", report.masked_text, report.settings.op));
-    let cell = |n: &Next| format!("{:6.2} %  {}", 100.0 * n.p, explorer.loaded.tokenizer.as_ref().map_or_else(|| format!("#{}", n.id), |t| t.display(n.id)));
+    out.push_str(&format!(
+        "\n{}\n\nbaseline                    masked ({})\n",
+        report.masked_text, report.settings.op
+    ));
+    let cell = |n: &Next| {
+        format!(
+            "{:6.2} %  {}",
+            100.0 * n.p,
+            explorer.loaded.tokenizer.as_ref().map_or_else(|| format!("#{}", n.id), |t| t.display(n.id))
+        )
+    };
     for (a, b) in report.baseline.iter().zip(&report.masked) {
         out.push_str(&format!("{:<27} {}\n", cell(a), cell(b)));
     }

@@ -74,7 +74,11 @@ pub fn calibrate(loaded: &Arc<Loaded>) -> Result<(), CliError> {
         return Ok(());
     }
     if std::io::stderr().is_terminal() {
-        eprintln!("note: calibrating {} once, on {} windows of text", super::visible(&loaded.id), calibrator.progress().1);
+        eprintln!(
+            "note: calibrating {} once, on {} windows of text",
+            super::visible(&loaded.id),
+            calibrator.progress().1
+        );
     }
     while !calibrator.step(None).map_err(failed)? {}
     let calibration = calibrator.finish().map_err(failed)?;
@@ -97,8 +101,10 @@ pub fn explorer(loaded: Arc<Loaded>, source: &Source) -> Result<Explorer, CliErr
     };
     set.map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
     if let Some(tokens) = explorer.truncated {
-        return Err(CliError::failed(format!("{tokens} tokens are more than the model's context of {limit}"))
-            .with_hint("shorten the text or choose a model with a longer context"));
+        return Err(CliError::failed(format!(
+            "{tokens} tokens are more than the model's context of {limit}"
+        ))
+        .with_hint("shorten the text or choose a model with a longer context"));
     }
     if explorer.ids.is_empty() {
         return Err(CliError::failed("the text is empty: nothing to run"));

@@ -89,6 +89,7 @@ pub fn run(args: &TraceArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json {
         return context.out.json(&summary);
     }
-    let loss = loss.map_or_else(|| "undefined for one token".to_owned(), |l| format!("{l:.4} nats per token"));
+    let loss =
+        loss.map_or_else(|| "undefined for one token".to_owned(), |l| format!("{l:.4} nats per token"));
     context.out.text(&format!("{t} tokens, loss {loss}, written to {}\n", summary.out))
 }

@@ -148,7 +148,8 @@ fn start(args: &TrainArgs, context: &Context, documents: &[String]) -> Result<St
     let device = convert::device(settings)?.device;
     if let Some(path) = &args.init {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
+        let bytes =
+            std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
         let mut config = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
         let tokenizer = init::tokenizer(documents, config.vocab_size).map_err(failed)?;
         (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
@@ -157,9 +158,9 @@ fn start(args: &TrainArgs, context: &Context, documents: &[String]) -> Result<St
     }
     let loaded = open::open(context)?;
     let loaded = Arc::into_inner(loaded).ok_or_else(|| CliError::failed("the model is in use"))?;
-    let tokenizer = loaded
-        .tokenizer
-        .ok_or_else(|| CliError::failed(format!("{} has no tokenizer, so text cannot be trained on", loaded.id)))?;
+    let tokenizer = loaded.tokenizer.ok_or_else(|| {
+        CliError::failed(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
+    })?;
     Ok(Start { tensors: loaded.model.tensors(), config: loaded.model.config, tokenizer })
 }
 
@@ -170,7 +171,10 @@ fn run_settings(args: &TrainArgs, settings: &Settings) -> Result<RunSettings, Cl
         accumulate: t.accumulate,
         context: t.context,
         schedule: LrSchedule {
-            policy: t.lr_policy.parse().map_err(|e: String| CliError::usage(format!("train.lr_policy: {e}")))?,
+            policy: t
+                .lr_policy
+                .parse()
+                .map_err(|e: String| CliError::usage(format!("train.lr_policy: {e}")))?,
             peak: t.learning_rate,
             min_ratio: t.min_lr_ratio,
             warmup: t.warmup_steps,
@@ -212,7 +216,9 @@ impl Reporter {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(steps as u64);
             let eta = if minutes.is_some() { "{elapsed}" } else { "{eta}" };
-            if let Ok(style) = ProgressStyle::with_template(&format!("{{pos}}/{{len}} {{wide_bar}} {eta} {{msg}}")) {
+            if let Ok(style) =
+                ProgressStyle::with_template(&format!("{{pos}}/{{len}} {{wide_bar}} {eta} {{msg}}"))
+            {
                 bar.set_style(style);
             }
             bar
@@ -246,7 +252,9 @@ impl Reporter {
                 None => {}
             },
             Report::Evaluated { step, loss, bits_per_byte } => {
-                self.line(format!("step {step}: validation loss {loss:.4} nats per token, {bits_per_byte:.4} bits per byte"));
+                self.line(format!(
+                    "step {step}: validation loss {loss:.4} nats per token, {bits_per_byte:.4} bits per byte"
+                ));
             }
             Report::Saved { step, path } => self.line(format!("step {step}: saved {}", path.display())),
             Report::Warning { step, message } => self.line(format!("step {step}: warning: {message}")),
@@ -260,7 +268,12 @@ impl Reporter {
     }
 }
 
-fn report(args: &TrainArgs, context: &Context, summary: &Summary, sample: Option<&str>) -> Result<(), CliError> {
+fn report(
+    args: &TrainArgs,
+    context: &Context,
+    summary: &Summary,
+    sample: Option<&str>,
+) -> Result<(), CliError> {
     if args.output.json {
         let out = args.out.display().to_string();
         return context.out.json(&serde_json::json!({ "out": out, "summary": summary, "sample": sample }));

@@ -82,6 +82,14 @@ pub struct Mask {
     pub history: f64,
     /// Window boundaries.
     pub cool_down: usize,
+    pub policy: String,
+    /// Share of the tokens read so far, in (0, 1].
+    pub budget: f64,
+    /// Tokens.
+    pub recent: usize,
+    pub sticky: bool,
+    /// Empty: `op` alone.
+    pub mix: String,
 }
 
 /// `[score]`

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::calibrate::Calibrator;
-use super::explorer::{ExploreError, Explorer};
+use super::explorer::{ExploreError, Explorer, Policy};
 use super::types::{ExploreRequest, HonestyRow, Spread, Update};
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::eval::stats::spearman;
@@ -14,7 +14,7 @@ use crate::model::{Input, Visibility};
 
 /// One background task.
 pub enum Task {
-    Rerolls(Rerolls),
+    Rerolls(Box<Rerolls>),
     Honesty(Box<Honesty>),
     Calibrate(Box<Calibrator>),
 }
@@ -66,17 +66,21 @@ impl Rerolls {
     }
 
     /// One more seed: the seeds are the current one and those after it.
-    pub fn step(&mut self, explorer: &mut Explorer, cancel: Option<&AtomicBool>) -> Result<Update, ExploreError> {
+    pub fn step(
+        &mut self,
+        explorer: &mut Explorer,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Update, ExploreError> {
         let seed = self.request.mask.seed.wrapping_add(self.done as u64);
         let mask = MaskSettings { seed, ..self.request.mask.clone() };
-        let scored = explorer.scores(&self.request.score, mask.scale, cancel)?;
-        let decision = explorer.decide(&mask, &self.request.score, &scored);
-        let (effect, _) = explorer.effect((&decision, &mask), mask.op, 1, cancel)?;
+        let policy = Policy { mask: &mask, ..self.request.policy() };
+        let choice = explorer.choose(policy, cancel)?;
+        let (effect, _) = explorer.effect(&choice, (mask.op, 1), cancel)?;
         self.kl.add(f64::from(effect.kl));
         if let Some(loss) = effect.prediction.loss {
             self.loss.add(f64::from(loss));
         }
-        self.rate.add(decision.rate());
+        self.rate.add(choice.decision.rate());
         self.done += 1;
         Ok(Update::Rerolls {
             generation: self.generation,
@@ -105,7 +109,8 @@ fn candidates() -> Vec<(String, ScoreSettings)> {
             if contribution && reduction == Reduction::Rollout {
                 continue;
             }
-            let name = if contribution { format!("{reduction} × value norm") } else { reduction.to_string() };
+            let name =
+                if contribution { format!("{reduction} × value norm") } else { reduction.to_string() };
             all.push((name, ScoreSettings { reduction, contribution, ..ScoreSettings::default() }));
         }
     }
@@ -123,14 +128,19 @@ impl Honesty {
     }
 
     /// Hides one more token and measures.
-    pub fn step(&mut self, explorer: &mut Explorer, cancel: Option<&AtomicBool>) -> Result<Update, ExploreError> {
+    pub fn step(
+        &mut self,
+        explorer: &mut Explorer,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Update, ExploreError> {
         let len = explorer.ids.len();
         let baseline = explorer.baseline(cancel)?;
         let i = self.next;
         if i + 1 < len {
             let mut hide_from = vec![u32::MAX; len];
             hide_from[i] = 0;
-            let input = Input { visibility: Visibility::HideFrom(hide_from), ..Input::plain(explorer.ids.clone()) };
+            let input =
+                Input { visibility: Visibility::HideFrom(hide_from), ..Input::plain(explorer.ids.clone()) };
             let run = explorer.probe(Arc::new(input), &baseline, cancel)?;
             let (mut sum, mut n) = (0f64, 0usize);
             for t in i + 1..len {
@@ -144,7 +154,8 @@ impl Honesty {
         }
         let (done, of) = self.progress();
         // ρ moves with every token; ranking fifteen scores each time would cost more than the pass itself.
-        let rows = if done == of || done.is_multiple_of(8) { self.rows(explorer, cancel)? } else { Vec::new() };
+        let rows =
+            if done == of || done.is_multiple_of(8) { self.rows(explorer, cancel)? } else { Vec::new() };
         Ok(Update::Honesty {
             generation: self.generation,
             done,
@@ -154,16 +165,22 @@ impl Honesty {
         })
     }
 
-    fn rows(&self, explorer: &mut Explorer, cancel: Option<&AtomicBool>) -> Result<Vec<HonestyRow>, ExploreError> {
+    fn rows(
+        &self,
+        explorer: &mut Explorer,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Vec<HonestyRow>, ExploreError> {
         let subset = &self.request.score;
         let mut rows = Vec::new();
         for (name, settings) in candidates() {
-            let settings = ScoreSettings { layers: subset.layers.clone(), heads: subset.heads.clone(), ..settings };
+            let settings =
+                ScoreSettings { layers: subset.layers.clone(), heads: subset.heads.clone(), ..settings };
             let scored = explorer.scores(&settings, Scale::Rank, cancel)?;
             if scored.reduction != settings.reduction {
                 continue;
             }
-            let pairs = scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
+            let pairs =
+                scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
             rows.push(HonestyRow { score: name, rho: spearman(&x, &y) });
         }

@@ -9,7 +9,9 @@ use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
 use super::loaded::{Loaded, hex};
-use crate::attention::calibration::{Calibration, CalibrationBuilder, CalibrationError, CalibrationSource, windows};
+use crate::attention::calibration::{
+    Calibration, CalibrationBuilder, CalibrationError, CalibrationSource, windows,
+};
 use crate::model::forward::Reuse;
 use crate::model::{Input, ModelError};
 
@@ -46,8 +48,10 @@ impl Calibrator {
         let window = WINDOW.min(config.n_positions);
         let windows = windows(ids.len(), window, WINDOWS);
         let builder = CalibrationBuilder::new(config.n_layer, config.n_head, window, windows.len());
-        let source =
-            CalibrationSource { weights: loaded.weights_hash()?, text: hex(&Sha256::digest(text.as_bytes())) };
+        let source = CalibrationSource {
+            weights: loaded.weights_hash()?,
+            text: hex(&Sha256::digest(text.as_bytes())),
+        };
         Ok(Calibrator { loaded, ids, windows, next: 0, builder, source })
     }
 

@@ -15,10 +15,13 @@ use crate::attention::types::ScoreSettings;
 use crate::mask::apply::{ApplyError, Plan, ReplacementSource, apply};
 use crate::mask::decide::{DecisionInput, decide, score_in_force};
 use crate::mask::draw::Draws;
-use crate::mask::types::{Decision, MaskSettings, Op, Replacement, Scale};
+use crate::mask::reason::nothing_selected;
+use crate::mask::rolling::{Rolling, RollingError, RollingSettings, RollingText};
+use crate::mask::types::{Decision, MaskSettings, Op, Replacement, Scale, Scope};
 use crate::mask::units::word_starts;
+use crate::model::forward::Reuse;
 use crate::model::tokenizer::{Piece, visible};
-use crate::model::{Input, ModelError, logits};
+use crate::model::{Input, ModelError, Trace, Visibility, logits};
 
 /// Masked runs of a small model are kept up to this many bytes, so that a slider moved back finds its run again.
 const KEPT_BYTES: usize = 64 << 20;
@@ -34,6 +37,27 @@ pub enum ExploreError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Score(#[from] crate::attention::types::SubsetError),
+    #[error(transparent)]
+    Rolling(#[from] RollingError),
+}
+
+/// Everything that decides a mask.
+#[derive(Clone, Copy)]
+pub struct Policy<'a> {
+    pub mask: &'a MaskSettings,
+    pub score: &'a ScoreSettings,
+    pub rolling: &'a RollingSettings,
+}
+
+/// A decision, what it means for the input, and the scores behind it.
+pub struct Choice {
+    pub scored: Scored,
+    pub decision: Decision,
+    pub plan: Plan,
+    /// Where decisions fell under scope `block`; empty under `whole`.
+    pub boundaries: Vec<usize>,
+    /// Why nothing was selected, where that is so.
+    pub note: Option<String>,
 }
 
 impl ExploreError {
@@ -42,6 +66,7 @@ impl ExploreError {
             ExploreError::Model(e) => e.hint(),
             ExploreError::Apply(e) => e.hint(),
             ExploreError::Score(e) => e.hint(),
+            ExploreError::Rolling(e) => e.hint(),
         }
     }
 
@@ -141,7 +166,11 @@ impl Explorer {
     }
 
     /// Sums over all maps of the baseline; one look at every map, however many scores are asked of it.
-    fn sweep(&mut self, settings: &ScoreSettings, cancel: Option<&AtomicBool>) -> Result<Arc<Sweep>, ExploreError> {
+    fn sweep(
+        &mut self,
+        settings: &ScoreSettings,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Arc<Sweep>, ExploreError> {
         if let Some(sweep) = &self.sweep
             && sweep.covers(settings)
         {
@@ -192,6 +221,70 @@ impl Explorer {
         Ok(apply(&self.ids, decision, mask, Draws::new(mask.seed), &*self.loaded)?)
     }
 
+    /// Decides under the policy's scope and plans the masked pass.
+    pub fn choose(
+        &mut self,
+        policy: Policy<'_>,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Choice, ExploreError> {
+        let scored = self.scores(policy.score, policy.mask.scale, cancel)?;
+        if policy.mask.scope == Scope::Block {
+            return self.choose_by_block(policy, scored, cancel);
+        }
+        let decision = self.decide(policy.mask, policy.score, &scored);
+        let plan = self.plan(&decision, policy.mask)?;
+        let note = nothing_selected(policy.mask, &decision);
+        Ok(Choice { scored, decision, plan, boundaries: Vec::new(), note })
+    }
+
+    /// Rolls along the text: at every boundary a pass over what was read so far, under the mask of earlier boundaries.
+    fn choose_by_block(
+        &mut self,
+        policy: Policy<'_>,
+        scored: Scored,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Choice, ExploreError> {
+        let (mask, len) = (policy.mask, self.ids.len());
+        policy.rolling.check(mask, self.loaded.model.config.n_positions)?;
+        let baseline = self.baseline(cancel)?;
+        let mut rolling = Rolling::new(mask, policy.rolling, policy.score);
+        let loaded = self.loaded.clone();
+        let text = RollingText {
+            ids: &self.ids,
+            eot: loaded.eot(),
+            word_starts: &self.word_starts,
+            draws: Draws::new(mask.seed),
+            calibration: loaded.calibration(),
+            tables: None,
+        };
+        rolling.begin(&text);
+        let keeps = mask.op == Op::Keep && mask.mix.is_none();
+        let mut last: Option<Trace> = None;
+        for end in policy.rolling.boundaries(len) {
+            let visibility = if keeps { Visibility::Causal } else { rolling.visibility(end) };
+            let input = Input { visibility, ..Input::plain(self.ids[..end].to_vec()) };
+            let traces: Vec<&Trace> = std::iter::once(&baseline.trace).chain(&last).collect();
+            let trace = loaded.model.run(Arc::new(input), Reuse { traces: &traces, cancel })?;
+            self.forwards += usize::from(trace.computed > 0);
+            rolling.step(&trace, &text);
+            last = Some(trace);
+        }
+        let decision = rolling.decision(len);
+        let mut plan = rolling.plan(&self.ids);
+        if keeps {
+            (plan.input.visibility, plan.hidden) = (Visibility::Causal, Vec::new());
+        }
+        let boundaries: Vec<usize> = rolling.boundaries().iter().map(|b| b.end).collect();
+        let note = match boundaries.is_empty() {
+            true => Some(format!(
+                "nothing selected, because the text of {len} tokens ends before the first boundary at {}",
+                policy.rolling.window
+            )),
+            false => nothing_selected(mask, &decision),
+        };
+        Ok(Choice { scored, decision, plan, boundaries, note })
+    }
+
     /// The masked pass: an equal one from before is given back as it is, otherwise only what the mask touches is computed.
     pub fn masked(&mut self, plan: &Plan, cancel: Option<&AtomicBool>) -> Result<Arc<Run>, ExploreError> {
         let baseline = self.baseline(cancel)?;
@@ -210,7 +303,8 @@ impl Explorer {
             }
             return Ok(self.runs[0].clone());
         }
-        let earlier: Vec<&Run> = std::iter::once(&*baseline).chain(self.runs.iter().map(Arc::as_ref)).collect();
+        let earlier: Vec<&Run> =
+            std::iter::once(&*baseline).chain(self.runs.iter().map(Arc::as_ref)).collect();
         let request = RunRequest {
             input: Arc::new(plan.input.clone()),
             kept: (!whole).then(|| Arc::new(plan.kept.clone())),
@@ -237,38 +331,37 @@ impl Explorer {
         baseline: &Run,
         cancel: Option<&AtomicBool>,
     ) -> Result<Run, ExploreError> {
-        let request =
-            RunRequest { input, kept: None, full_ids: &self.ids, earlier: &[baseline], cancel };
+        let request = RunRequest { input, kept: None, full_ids: &self.ids, earlier: &[baseline], cancel };
         let run = Run::new(&self.loaded.model, &request)?;
         self.forwards += usize::from(run.trace.computed > 0);
         Ok(run)
     }
 
-    /// The effect of carrying out `decision` with one operation.
+    /// The effect of a choice against the baseline.
     pub fn effect(
         &mut self,
-        (decision, mask): (&Decision, &MaskSettings),
-        op: Op,
-        top: usize,
+        choice: &Choice,
+        (op, top): (Op, usize),
         cancel: Option<&AtomicBool>,
     ) -> Result<(Effect, Arc<Run>), ExploreError> {
         let baseline = self.baseline(cancel)?;
-        let plan = self.plan(decision, mask)?;
-        let run = self.masked(&plan, cancel)?;
-        Ok((self.compare(&baseline, &run, decision, (op, top)), run))
+        let run = self.masked(&choice.plan, cancel)?;
+        Ok((self.compare(&baseline, &run, &choice.decision, (op, top)), run))
     }
 
-    /// The same decision with another operation for every selected position.
+    /// The same selection (scope `whole`) with another operation for every selected position.
     pub fn effect_of(
         &mut self,
         (decision, mask): (&Decision, &MaskSettings),
-        op: Op,
-        top: usize,
+        (op, top): (Op, usize),
         cancel: Option<&AtomicBool>,
     ) -> Result<Effect, ExploreError> {
         let replacement = if mask.op == Op::Replace { mask.replacement } else { Replacement::Mean };
         let decision = decision.with_op(op, replacement);
-        self.effect((&decision, mask), op, top, cancel).map(|(effect, _)| effect)
+        let baseline = self.baseline(cancel)?;
+        let plan = self.plan(&decision, mask)?;
+        let run = self.masked(&plan, cancel)?;
+        Ok(self.compare(&baseline, &run, &decision, (op, top)))
     }
 
     fn compare(&self, baseline: &Run, run: &Run, decision: &Decision, (op, top): (Op, usize)) -> Effect {
@@ -295,7 +388,13 @@ impl Explorer {
     }
 
     /// Statistics and thumbnails of every head of a run.
-    pub fn heads(&self, run: &Run, masked: &[usize], side: usize, cancel: Option<&AtomicBool>) -> Option<Vec<HeadStats>> {
+    pub fn heads(
+        &self,
+        run: &Run,
+        masked: &[usize],
+        side: usize,
+        cancel: Option<&AtomicBool>,
+    ) -> Option<Vec<HeadStats>> {
         let rows: Vec<usize> = match &run.kept {
             None => masked.to_vec(),
             Some(kept) => masked.iter().filter_map(|i| kept.binary_search(i).ok()).collect(),

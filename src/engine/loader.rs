@@ -44,8 +44,11 @@ pub fn load(
         total: None,
         rate: None,
     });
-    let loaded = Loaded::read(&snapshot, &options.device, options.device_name)
-        .map_err(|e| LoadError { message: e.to_string(), hint: e.hint(), cancelled: false })?;
+    let loaded = Loaded::read(&snapshot, &options.device, options.device_name).map_err(|e| LoadError {
+        message: e.to_string(),
+        hint: e.hint(),
+        cancelled: false,
+    })?;
     if cancel.load(Ordering::Relaxed) {
         return Err(LoadError { message: "cancelled".to_owned(), hint: None, cancelled: true });
     }
@@ -58,12 +61,20 @@ fn from_hub(error: &hub::HubError) -> LoadError {
 
 fn translate(id: &str, p: &Progress) -> LoadProgress {
     let what = match (&p.phase, p.file.is_empty()) {
-        (hub::Phase::Downloading, false) if p.files > 1 => format!("{} ({} of {})", p.file, p.number, p.files),
+        (hub::Phase::Downloading, false) if p.files > 1 => {
+            format!("{} ({} of {})", p.file, p.number, p.files)
+        }
         (hub::Phase::Downloading, false) => p.file.clone(),
         (phase, true) => phase.name().to_owned(),
         (phase, false) => format!("{} {}", phase.name(), p.file),
     };
-    LoadProgress { id: id.to_owned(), what, done: p.done, total: (p.total > 0).then_some(p.total), rate: p.rate }
+    LoadProgress {
+        id: id.to_owned(),
+        what,
+        done: p.done,
+        total: (p.total > 0).then_some(p.total),
+        rate: p.rate,
+    }
 }
 
 /// A load running on its own thread.
@@ -91,7 +102,11 @@ impl Loading {
                 load(&spec, &options, &mut progress, &flag)
             }));
             done(result.unwrap_or_else(|_| {
-                Err(LoadError { message: format!("loading {spec} failed inside a library"), hint: None, cancelled: false })
+                Err(LoadError {
+                    message: format!("loading {spec} failed inside a library"),
+                    hint: None,
+                    cancelled: false,
+                })
             }));
         };
         let spawned = std::thread::Builder::new().name("loader".to_owned()).spawn(work);

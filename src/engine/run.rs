@@ -70,7 +70,11 @@ impl Run {
     pub fn prediction(&self, tokenizer: Option<&Tokenizer>, top: usize) -> Prediction {
         let next = logits::top(&self.last, top)
             .into_iter()
-            .map(|(id, p)| Candidate { id, display: tokenizer.map_or(format!("#{id}"), |t| t.display(id)), p })
+            .map(|(id, p)| Candidate {
+                id,
+                display: tokenizer.map_or(format!("#{id}"), |t| t.display(id)),
+                p,
+            })
             .collect();
         let mut surprisal = vec![None; self.full_len];
         for (r, log_p) in self.next_log_p.iter().enumerate() {
@@ -132,7 +136,8 @@ impl Run {
 
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        let rows: usize = self.trace.layers.iter().map(|l| l.qkv.elem_count() + l.residual.elem_count()).sum();
+        let rows: usize =
+            self.trace.layers.iter().map(|l| l.qkv.elem_count() + l.residual.elem_count()).sum();
         4 * (rows + 2 * self.trace.last.elem_count())
     }
 }
@@ -180,7 +185,11 @@ fn next_log_probabilities(
     labels: &[Option<u32>],
     request: &RunRequest,
 ) -> Result<Vec<Option<f32>>, ModelError> {
-    let best = request.earlier.iter().map(|run| (run.trace.input.shared_rows(&request.input), run)).max_by_key(|b| b.0);
+    let best = request
+        .earlier
+        .iter()
+        .map(|run| (run.trace.input.shared_rows(&request.input), run))
+        .max_by_key(|b| b.0);
     let mut out = vec![None; labels.len()];
     let mut wanted = Vec::new();
     for (r, label) in labels.iter().enumerate() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::attention::types::ScoreSettings;
+use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::named::named;
 
@@ -26,6 +27,8 @@ pub struct ExploreRequest {
     pub text: Arc<str>,
     pub mask: MaskSettings,
     pub score: ScoreSettings,
+    /// How decisions roll along the text under scope `block`.
+    pub rolling: RollingSettings,
     pub map: MapKind,
     pub heads: HeadChoice,
     /// How many next-token candidates.
@@ -108,6 +111,7 @@ pub struct Work {
 /// The effect of one operation against the baseline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
+    /// The operation of the settings; a mix may carry out others.
     pub op: Op,
     pub prediction: Prediction,
     /// KL(baseline ‖ masked) at the last position, nats.
@@ -221,6 +225,8 @@ pub enum Update {
         decision: Arc<Decision>,
         masked_text: String,
         note: Option<String>,
+        /// Where decisions fell under scope `block`, in tokens; empty under `whole`.
+        boundaries: Arc<[usize]>,
     },
     Masked {
         generation: u64,

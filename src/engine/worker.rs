@@ -10,14 +10,13 @@ use crossbeam_channel::Sender;
 
 use super::background::{Honesty, Rerolls, Task};
 use super::calibrate::{self, Calibrator};
-use super::explorer::{ExploreError, Explorer};
+use super::explorer::{ExploreError, Explorer, Policy};
 use super::loaded::{CALIBRATION_TEXT, Loaded};
 use super::loader::{LoadError, LoadOptions, Loading};
 use super::mailbox::{Mail, Mailbox};
 use super::run::Run;
 use super::types::{Command, ExploreRequest, HeadSummary, MapFrame, MapKind, Update, Work};
-use crate::mask::reason::nothing_selected;
-use crate::mask::types::{Decision, Op};
+use crate::mask::types::{Decision, Op, Scope};
 
 /// Side of an overview thumbnail, in cells.
 const THUMBNAIL: usize = 16;
@@ -128,7 +127,8 @@ impl Worker {
             Command::CancelLoad => {
                 if let Some(loading) = self.loading.take() {
                     let message = "loading was cancelled".to_owned();
-                    let hint = Some("what was downloaded is kept; the next try goes on from there".to_owned());
+                    let hint =
+                        Some("what was downloaded is kept; the next try goes on from there".to_owned());
                     self.send(Update::ModelFailed { id: loading.id.clone(), message, hint });
                 }
             }
@@ -137,7 +137,8 @@ impl Worker {
             Command::Rerolls { generation, count } => {
                 self.tasks.retain(|t| !matches!(t, Task::Rerolls(_)));
                 if let Some(request) = &self.latest {
-                    self.tasks.insert(0, Task::Rerolls(Rerolls::new(generation, count, request.clone())));
+                    self.tasks
+                        .insert(0, Task::Rerolls(Box::new(Rerolls::new(generation, count, request.clone()))));
                 }
             }
             Command::Honesty { generation } => {
@@ -233,7 +234,11 @@ impl Worker {
         };
         let cancel = Some(self.mailbox.cancel_flag());
         explorer.set_text(&request.text)?;
-        self.send(Update::Tokens { generation, tokens: explorer.tokens.clone(), truncated: explorer.truncated });
+        self.send(Update::Tokens {
+            generation,
+            tokens: explorer.tokens.clone(),
+            truncated: explorer.truncated,
+        });
         if explorer.ids.is_empty() {
             self.send(done(explorer));
             return Ok(());
@@ -249,27 +254,27 @@ impl Worker {
         let prediction = Arc::new(baseline.prediction(explorer.loaded.tokenizer.as_ref(), request.top));
         self.send(Update::Baseline { generation, prediction, work });
 
-        let scored = explorer.scores(&request.score, request.mask.scale, cancel)?;
-        let (scores, formula) = (scored.scores.clone().into(), scored.formula.clone());
+        let choice = explorer.choose(request.policy(), cancel)?;
+        let (scores, formula) = (choice.scored.scores.clone().into(), choice.scored.formula.clone());
         self.send(Update::Scored { generation, scores, formula });
-        let decision = Arc::new(explorer.decide(&request.mask, &request.score, &scored));
-        let plan = explorer.plan(&decision, &request.mask)?;
+        let decision = Arc::new(choice.decision.clone());
         self.send(Update::Decided {
             generation,
             decision: decision.clone(),
-            masked_text: explorer.masked_text(&plan),
-            note: nothing_selected(&request.mask, &decision),
+            masked_text: explorer.masked_text(&choice.plan),
+            note: choice.note.clone(),
+            boundaries: choice.boundaries.clone().into(),
         });
-        let (effect, run) = explorer.effect((&decision, &request.mask), request.mask.op, request.top, cancel)?;
+        let (effect, run) = explorer.effect(&choice, (request.mask.op, request.top), cancel)?;
         self.send(Update::Masked { generation, effect: Arc::new(effect) });
         self.send(Update::Map { generation, frame: map_frame(request, &baseline, &run) });
         if request.overview {
             self.overview(explorer, request, (&baseline, &run), &decision)?;
         }
-        if request.effects {
+        if request.effects && request.mask.scope == Scope::Whole {
             let mut effects = Vec::new();
             for op in [Op::Keep, Op::Replace, Op::Hide, Op::Drop] {
-                effects.push(explorer.effect_of((&decision, &request.mask), op, request.top, cancel)?);
+                effects.push(explorer.effect_of((&decision, &request.mask), (op, request.top), cancel)?);
             }
             self.send(Update::Effects { generation, effects: effects.into() });
         }
@@ -307,7 +312,8 @@ impl Worker {
 
     /// One step of the first background task.
     fn background(&mut self) {
-        let (Some(mut explorer), Some(mut task)) = (self.explorer.take(), (!self.tasks.is_empty()).then(|| self.tasks.remove(0)))
+        let (Some(mut explorer), Some(mut task)) =
+            (self.explorer.take(), (!self.tasks.is_empty()).then(|| self.tasks.remove(0)))
         else {
             return;
         };
@@ -361,6 +367,13 @@ impl Worker {
         }
         self.calibration = Some(calibration);
         self.send(Update::CalibrationReady);
+    }
+}
+
+impl ExploreRequest {
+    /// What decides the mask of this request.
+    pub fn policy(&self) -> Policy<'_> {
+        Policy { mask: &self.mask, score: &self.score, rolling: &self.rolling }
     }
 }
 
