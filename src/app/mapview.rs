@@ -13,17 +13,16 @@ pub enum Zoom {
     Level(i8),
 }
 
-/// One axis: tokens to pixels.
+/// One axis: tokens to pixels. Either a token has whole pixels, or (pooled) a pixel has one token or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axis {
     /// Tokens in all.
     pub len: usize,
-    /// First token shown.
+    /// First token shown, and how many are (the last one perhaps in part).
     pub start: usize,
-    /// Pixels that a token takes, when `tokens` is 1.
+    pub span: usize,
+    /// Pixels that a token takes; 0 when pooled.
     pub pixels: usize,
-    /// Tokens that share a pixel.
-    pub tokens: usize,
     /// Pixels on screen that hold tokens.
     pub size: usize,
 }
@@ -34,20 +33,32 @@ impl Axis {
         if pixel >= self.size {
             return self.len..self.len;
         }
-        let first = self.start + pixel / self.pixels * self.tokens;
-        first.min(self.len)..(first + self.tokens).min(self.len)
+        if self.pixels > 0 {
+            let token = self.start + pixel / self.pixels;
+            return token..token + 1;
+        }
+        self.start + pixel * self.span / self.size..self.start + (pixel + 1) * self.span / self.size
     }
 
     /// The pixels of a token, if it is in view.
     pub fn of(&self, token: usize) -> Option<Range<usize>> {
-        let group = token.checked_sub(self.start)? / self.tokens;
-        let from = group * self.pixels;
-        (from < self.size).then(|| from..(from + self.pixels).min(self.size))
+        let i = token.checked_sub(self.start).filter(|i| *i < self.span)?;
+        if self.pixels > 0 {
+            let from = i * self.pixels;
+            return (from < self.size).then(|| from..(from + self.pixels).min(self.size));
+        }
+        let pixel = ((i + 1) * self.size - 1) / self.span;
+        Some(pixel..pixel + 1)
     }
 
-    /// How many tokens are in view.
+    /// How many tokens are wholly in view.
     pub fn visible(&self) -> usize {
-        (self.size.div_ceil(self.pixels) * self.tokens).min(self.len.saturating_sub(self.start))
+        self.size.checked_div(self.pixels).unwrap_or(self.span)
+    }
+
+    /// Whether several tokens share a pixel.
+    pub fn pooled(&self) -> bool {
+        self.pixels == 0
     }
 }
 
@@ -67,6 +78,15 @@ pub struct Room {
     pub per_line: usize,
 }
 
+/// Pixels per token, or tokens per pixel.
+#[derive(Clone, Copy, Debug)]
+enum Size {
+    Pixels(usize),
+    Tokens(usize),
+    /// All tokens in all of the room.
+    Whole,
+}
+
 /// Lays out a map of `len` tokens. `origin` is the first (query, key) wanted; it is moved where the map would not fill
 /// the room otherwise.
 pub fn layout(len: usize, room: Room, zoom: Zoom, origin: (usize, usize)) -> MapView {
@@ -74,48 +94,62 @@ pub fn layout(len: usize, room: Room, zoom: Zoom, origin: (usize, usize)) -> Map
     let (queries, keys) = match zoom {
         Zoom::Fit => {
             // Whole lines per token where that fits: then every row has its label.
-            let height = fit(len, room.height);
-            let height = if height.0 > line { (height.0 / line * line, 1) } else { height };
-            let mut width = fit(len, room.width);
+            let height = match fit(len, room.height) {
+                Size::Pixels(px) if px > line => Size::Pixels(px / line * line),
+                other => other,
+            };
             // A column is half as wide as a line is high: cells up to twice as wide as high stay pleasant.
-            let widest = (height.0 * 2 / line * 2).max(2);
-            width.0 = width.0.min(if height.1 > 1 { 1 } else { widest });
+            let widest = match height {
+                Size::Pixels(px) => (px * 4 / line).max(2),
+                _ => 1,
+            };
+            let width = match fit(len, room.width) {
+                Size::Pixels(px) => Size::Pixels(px.min(widest)),
+                other => other,
+            };
             (height, width)
         }
         Zoom::Level(level) if level >= 0 => {
             let px = 1usize << level.min(5);
-            ((px * line / 2, 1), (px, 1))
+            (Size::Pixels((px * line / 2).max(1)), Size::Pixels(px))
         }
         Zoom::Level(level) => {
             let tokens = 1usize << level.unsigned_abs().min(10);
-            ((1, tokens), (1, tokens))
+            (Size::Tokens(tokens), Size::Tokens(tokens))
         }
     };
     MapView { queries: axis(len, room.height, queries, origin.0), keys: axis(len, room.width, keys, origin.1) }
 }
 
-/// Pixels per token and tokens per pixel that show `len` tokens in `room` pixels.
-fn fit(len: usize, room: usize) -> (usize, usize) {
+fn fit(len: usize, room: usize) -> Size {
     if len == 0 || room == 0 {
-        (1, 1)
+        Size::Pixels(1)
     } else if len <= room {
-        (room / len, 1)
+        Size::Pixels(room / len)
     } else {
-        (1, len.div_ceil(room))
+        Size::Whole
     }
 }
 
-fn axis(len: usize, room: usize, (pixels, tokens): (usize, usize), origin: usize) -> Axis {
-    let (pixels, tokens) = (pixels.max(1), tokens.max(1));
-    let capacity = (room / pixels * tokens).max(1);
-    let start = origin.min(len.saturating_sub(capacity));
-    let size = ((len - start).div_ceil(tokens) * pixels).min(room);
-    Axis { len, start, pixels, tokens, size }
+fn axis(len: usize, room: usize, size: Size, origin: usize) -> Axis {
+    match size {
+        Size::Pixels(pixels) => {
+            let start = origin.min(len.saturating_sub((room / pixels).max(1)));
+            let span = (len - start).min(room.div_ceil(pixels));
+            Axis { len, start, span, pixels, size: (span * pixels).min(room) }
+        }
+        Size::Tokens(tokens) => {
+            let start = origin.min(len.saturating_sub(room * tokens));
+            let span = (len - start).min(room * tokens);
+            Axis { len, start, span, pixels: 0, size: span.div_ceil(tokens) }
+        }
+        Size::Whole => Axis { len, start: 0, span: len, pixels: 0, size: room.min(len) },
+    }
 }
 
 /// The origin nearest to `origin` that has `cursor` in view.
 pub fn follow(view: &Axis, origin: usize, cursor: usize) -> usize {
-    let visible = (view.size / view.pixels * view.tokens).max(1);
+    let visible = view.visible().max(1);
     if cursor < origin {
         cursor
     } else if cursor >= origin + visible {
@@ -129,7 +163,10 @@ pub fn follow(view: &Axis, origin: usize, cursor: usize) -> usize {
 pub fn step(view: &MapView, zoom: Zoom, inwards: bool) -> Zoom {
     let now = match zoom {
         Zoom::Level(level) => level,
-        Zoom::Fit if view.keys.tokens > 1 => -(view.keys.tokens.next_power_of_two().trailing_zeros() as i8),
+        Zoom::Fit if view.keys.pooled() => {
+            let tokens = view.keys.span.div_ceil(view.keys.size.max(1));
+            -(tokens.next_power_of_two().trailing_zeros() as i8)
+        }
         Zoom::Fit => view.keys.pixels.ilog2() as i8,
     };
     Zoom::Level((if inwards { now + 1 } else { now - 1 }).clamp(-10, 5))
@@ -152,8 +189,8 @@ mod tests {
     #[test]
     fn a_long_text_is_pooled() {
         let v = layout(1024, Room { width: 60, height: 40, per_line: 2 }, Zoom::Fit, (0, 0));
-        assert_eq!((v.queries.tokens, v.keys.tokens), (26, 18));
-        assert_eq!(v.keys.at(0), 0..18);
+        assert_eq!((v.queries.size, v.keys.size), (40, 60));
+        assert_eq!(v.keys.at(0), 0..17);
         assert_eq!(v.keys.at(v.keys.size - 1).end, 1024);
     }
 
@@ -167,12 +204,14 @@ mod tests {
             let v = layout(len, Room { width, height, per_line }, zoom, origin);
             for (axis, room) in [(v.keys, width), (v.queries, height)] {
                 prop_assert!(axis.size <= room);
-                if let Some(px) = axis.of(token) && token < len {
+                if let Some(px) = axis.of(token) {
                     for p in px {
                         prop_assert!(axis.at(p).contains(&token));
                     }
                 }
+                prop_assert!(room == 0 || len == 0 || axis.size > 0);
                 for p in 0..axis.size {
+                    prop_assert!(axis.at(p).end <= len);
                     prop_assert!(!axis.at(p).is_empty());
                 }
                 if zoom == Zoom::Fit && len > 0 && room > 0 {

@@ -316,19 +316,26 @@ pub fn fraction(doc: &Document, id: ParamId) -> Option<f64> {
     Some(((at(value) - at(min)) / (at(max) - at(min))).clamp(0.0, 1.0))
 }
 
+/// The exact value at a place on a slider's track; 0 for anything that is no slider.
+pub fn value_at(doc: &Document, id: ParamId, place: f64) -> f64 {
+    let Kind::Slider { min, max, log } = param(doc, id).kind else { return 0.0 };
+    let place = if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 };
+    if log { min * (max / min).powf(place) } else { min + place * (max - min) }
+}
+
 /// Puts a slider at a place on its track, on the grid of fine steps.
 pub fn set_fraction(doc: &mut Document, options: &Options, id: ParamId, place: f64) {
     let Kind::Slider { min, max, log } = param(doc, id).kind else { return };
-    let place = if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 };
-    let value = if log {
-        // Two significant digits are as fine as a logarithmic track of this length can be pointed at.
-        let v = min * (max / min).powf(place);
-        let unit = 10f64.powf(v.log10().floor() - 2.0);
-        ((v / unit).round() * unit).clamp(min, max)
+    let exact = value_at(doc, id, place);
+    let grid = if log {
+        // Three significant digits are as fine as a logarithmic track of this length can be pointed at.
+        10f64.powf(exact.log10().floor() - 2.0)
+    } else if options.steps.fine > 0.0 {
+        options.steps.fine
     } else {
-        let grid = if options.steps.fine > 0.0 { options.steps.fine } else { 1e-3 };
-        (((min + place * (max - min)) / grid).round() * grid).clamp(min, max)
+        1e-3
     };
+    let value = ((exact / grid).round() * grid).clamp(min, max);
     // The grid is decimal and binary fractions are not: 0.7000000000000001 is not what was meant.
     let value = (value * 1e9).round() / 1e9;
     match id {

@@ -39,6 +39,8 @@ pub enum Action {
     Do(Verb),
     /// A printable key that is bound to nothing.
     Type(char),
+    /// Characters that came at once, typed into the text.
+    TypeRun(String),
     Paste(String),
     Focus(Pane),
     Item(ParamId),
@@ -307,6 +309,7 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Do(verb) => return perform(app, verb),
         Action::Type(c) => popups::type_char(app, c),
+        Action::TypeRun(s) => app.doc.editor.insert(&s),
         Action::Paste(s) => popups::paste(app, &s),
         Action::Focus(pane) => focus(app, pane),
         Action::Item(id) => settings::select(app, id),
@@ -335,6 +338,7 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
 /// What undo should call the change, so that one gesture becomes one step.
 fn kind_of(app: &App, action: &Action) -> Kind {
     match action {
+        Action::TypeRun(_) => Kind::Typing,
         Action::Type(_) if app.popup.is_none() && app.entry.is_none() => Kind::Typing,
         Action::SetFraction(id, _) | Action::Nudge { param: id, .. } => Kind::Slider(*id),
         Action::SetPoint { .. } => Kind::Plane,
