@@ -1,1 +1,40 @@
-//! (module doc)
+//! The explorer's state and behaviour without a terminal: events, the action table, `update`, undo, derived numbers.
+//! Pure and single-threaded (the UI thread owns the `App`); must never import a terminal library or do any work that
+//! could be waited for. Its only way out is the `Effect`s it returns, which the screen hands to a `Port`.
+
+pub mod actions;
+pub mod document;
+pub mod editor;
+pub mod fuzzy;
+pub mod hints;
+pub mod history;
+pub mod keymap;
+pub mod keys;
+pub mod lists;
+pub mod mapview;
+pub mod options;
+pub mod overview;
+pub mod params;
+pub mod rates;
+pub mod results;
+pub mod state;
+pub mod strip;
+pub mod tour;
+pub mod update;
+pub mod visible;
+pub mod why;
+pub mod wrap;
+
+
+pub use options::{KnownModel, Look, Options, SliderSteps};
+pub use state::{App, Effect, Pane};
+pub use update::{Action, Event, update};
+
+use crate::engine::types::{Command, ExploreRequest};
+
+/// The engine as the screen sees it. Calls return at once; answers come as `Update`s.
+pub trait Port {
+    /// Replaces any older request that has not started.
+    fn explore(&self, request: ExploreRequest);
+    fn command(&self, command: Command);
+}

@@ -1,0 +1,170 @@
+//! What a person can change and undo: text, mask, score, and which map is looked at. Pure.
+
+use std::sync::Arc;
+
+use crate::app::editor::Editor;
+use crate::app::options::Options;
+use crate::attention::types::{Reduction, ScoreSettings};
+use crate::engine::types::{HeadChoice, MapKind};
+use crate::mask::types::{MaskSettings, Op, Polarity, Protect, Replacement, Scale};
+use crate::named::named;
+
+named! {
+    /// A complete set of mask and score settings with a name.
+    Preset { Default = "default", Article = "article" }
+}
+
+/// Everything undo brings back.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub editor: Editor,
+    pub mask: MaskSettings,
+    pub score: ScoreSettings,
+    pub heads: HeadChoice,
+    pub map: MapKind,
+}
+
+/// A document as it was: one step of the history.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub text: Arc<str>,
+    pub caret: usize,
+    pub mask: MaskSettings,
+    pub score: ScoreSettings,
+    pub heads: HeadChoice,
+    pub map: MapKind,
+}
+
+impl Snapshot {
+    /// Whether both describe the same document; where the caret stands does not matter.
+    pub fn same(&self, other: &Snapshot) -> bool {
+        (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
+            && self.mask == other.mask
+            && self.score == other.score
+            && self.heads == other.heads
+            && self.map == other.map
+    }
+}
+
+impl Document {
+    pub fn new(options: &Options) -> Self {
+        Document {
+            editor: Editor::new(&options.text),
+            mask: options.mask.clone(),
+            score: options.score.clone(),
+            heads: HeadChoice::default(),
+            map: MapKind::Masked,
+        }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            text: self.editor.text().clone(),
+            caret: self.editor.caret(),
+            mask: self.mask.clone(),
+            score: self.score.clone(),
+            heads: self.heads,
+            map: self.map,
+        }
+    }
+
+    pub fn restore(&mut self, s: Snapshot) {
+        self.editor.restore(s.text, s.caret);
+        self.mask = s.mask;
+        self.score = s.score;
+        self.heads = s.heads;
+        self.map = s.map;
+    }
+
+    /// The preset in force, if the settings are exactly one (seed and pins aside).
+    pub fn preset(&self, options: &Options) -> Option<Preset> {
+        Preset::ALL.iter().copied().find(|p| {
+            let (mut mask, score) = settings_of(*p, options);
+            mask.seed = self.mask.seed;
+            mask.pinned.clone_from(&self.mask.pinned);
+            mask == self.mask && score == self.score
+        })
+    }
+
+    /// Takes over a preset; seed and pins stay.
+    pub fn take_preset(&mut self, preset: Preset, options: &Options) {
+        let (mut mask, score) = settings_of(preset, options);
+        mask.seed = self.mask.seed;
+        mask.pinned = std::mem::take(&mut self.mask.pinned);
+        self.mask = mask;
+        self.score = score;
+    }
+
+    /// Pins a position, or unpins the pinned region that holds it.
+    pub fn toggle_pin(&mut self, position: usize) {
+        let pins = &mut self.mask.pinned;
+        let mut kept: Vec<std::ops::Range<usize>> = Vec::with_capacity(pins.len() + 1);
+        let mut was_pinned = false;
+        for r in pins.drain(..) {
+            if r.contains(&position) {
+                was_pinned = true;
+                kept.extend([r.start..position, position + 1..r.end].into_iter().filter(|r| !r.is_empty()));
+            } else {
+                kept.push(r);
+            }
+        }
+        if !was_pinned {
+            kept.push(position..position + 1);
+            kept.sort_by_key(|r| r.start);
+        }
+        *pins = kept;
+    }
+}
+
+fn settings_of(preset: Preset, options: &Options) -> (MaskSettings, ScoreSettings) {
+    match preset {
+        Preset::Default => (options.mask.clone(), options.score.clone()),
+        Preset::Article => (
+            MaskSettings {
+                threshold: 0.9,
+                probability: 0.5,
+                polarity: Polarity::High,
+                scale: Scale::Raw,
+                op: Op::Replace,
+                replacement: Replacement::Mean,
+                protect: Protect::NONE,
+                exact_k: false,
+                ..options.mask.clone()
+            },
+            ScoreSettings {
+                reduction: Reduction::Plain,
+                contribution: false,
+                layers: Vec::new(),
+                heads: Vec::new(),
+                ..options.score.clone()
+            },
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_split_and_come_back() {
+        let mut doc = Document::new(&Options::default());
+        doc.mask.pinned.push(2..6);
+        doc.toggle_pin(3);
+        assert_eq!(doc.mask.pinned, vec![2..3, 4..6]);
+        doc.toggle_pin(3);
+        assert_eq!(doc.mask.pinned, vec![2..3, 3..4, 4..6]);
+    }
+
+    #[test]
+    fn presets_are_recognised_whatever_the_seed() {
+        let options = Options::default();
+        let mut doc = Document::new(&options);
+        doc.mask.seed = 99;
+        assert_eq!(doc.preset(&options), Some(Preset::Default));
+        doc.take_preset(Preset::Article, &options);
+        assert_eq!((doc.preset(&options), doc.mask.seed), (Some(Preset::Article), 99));
+        doc.mask.threshold = 0.5;
+        assert_eq!(doc.preset(&options), None);
+    }
+}

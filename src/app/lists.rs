@@ -1,0 +1,81 @@
+//! What stands in the lists on top of the screen (palette, models, choices) and in help. Pure; read by `update` and by
+//! the screen, so that what is drawn is what is taken.
+
+use crate::app::actions::{ACTIONS, Context, Spec};
+use crate::app::fuzzy;
+use crate::app::params::{self, Kind};
+use crate::app::state::{App, Popup};
+
+/// Upper bound for the lines of help, headings included.
+pub const HELP_LINES: usize = ACTIONS.len() + 2 * Context::ALL.len();
+
+/// One entry of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What taking it means: an action's name, a model, a value.
+    pub value: String,
+    pub doc: String,
+    /// At the right edge: its key, or a mark.
+    pub note: String,
+}
+
+/// The entries of the open list that fit what was typed, best first.
+pub fn entries(app: &App) -> Vec<Entry> {
+    match &app.popup {
+        Some(Popup::Palette(list)) => palette(app, &list.typed),
+        Some(Popup::Models(list)) => models(app, &list.typed),
+        Some(Popup::Picker { param, list }) => {
+            let Kind::Choice(values) = params::param(&app.doc, *param).kind else { return Vec::new() };
+            let now = params::text(&app.doc, &app.options, *param);
+            let fitting = fuzzy::rank(&list.typed, values.iter().map(|(n, _)| *n));
+            let entry = |i: usize| {
+                let (name, doc) = values[i];
+                let note = if name == now { "in use" } else { "" };
+                Entry { value: name.to_owned(), doc: doc.to_owned(), note: note.to_owned() }
+            };
+            fitting.into_iter().map(entry).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Actions that make sense from the palette: not the movements inside lists and pages.
+fn offered(spec: &Spec) -> bool {
+    !matches!(spec.context, Context::Entry | Context::List | Context::Page)
+}
+
+fn palette(app: &App, typed: &str) -> Vec<Entry> {
+    let specs: Vec<&Spec> = ACTIONS.iter().filter(|s| offered(s)).collect();
+    let texts: Vec<String> = specs.iter().map(|s| format!("{} {}", s.name, s.doc)).collect();
+    let entry = |i: usize| {
+        let spec = specs[i];
+        let key = app.keymap.keys(spec.verb).iter().map(|k| k.label()).min_by_key(|l| l.chars().count());
+        Entry { value: spec.name.to_owned(), doc: spec.doc.to_owned(), note: key.unwrap_or_default() }
+    };
+    fuzzy::rank(typed, texts.iter().map(String::as_str)).into_iter().map(entry).collect()
+}
+
+fn models(app: &App, typed: &str) -> Vec<Entry> {
+    let in_use = app.model.as_ref().map(|m| m.id.as_str());
+    let mut known: Vec<(String, String)> =
+        app.options.known.iter().map(|m| (m.spec.clone(), m.note.clone())).collect();
+    if let Some(wanted) = app.options.wanted.clone().filter(|w| !known.iter().any(|(s, _)| s == w)) {
+        known.insert(0, (wanted, "the model your settings name".to_owned()));
+    }
+    let fitting = fuzzy::rank(typed, known.iter().map(|(s, _)| s.as_str()));
+    let entry = |i: usize| {
+        let (spec, doc) = known[i].clone();
+        let note = if in_use == Some(spec.as_str()) { "in use" } else { "" };
+        Entry { value: spec, doc, note: note.to_owned() }
+    };
+    let mut out: Vec<Entry> = fitting.into_iter().map(entry).collect();
+    // Anything may be typed; unless it is the exact name of a known model, it is offered as it stands.
+    let typed = typed.trim();
+    if !typed.is_empty() && !known.iter().any(|(s, _)| s == typed) {
+        let doc = if typed.contains(['/', '.', '~']) { "Hub id or folder, as typed" } else { "as typed" };
+        let own = Entry { value: typed.to_owned(), doc: doc.to_owned(), note: String::new() };
+        let place = if out.is_empty() || typed.contains('/') { 0 } else { out.len() };
+        out.insert(place, own);
+    }
+    out
+}

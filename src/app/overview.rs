@@ -1,0 +1,134 @@
+//! The grid of all heads: order and layout of the thumbnails. Pure.
+
+use crate::engine::types::HeadSummary;
+use crate::named::named;
+
+named! {
+    /// What the thumbnails are sorted by.
+    Sort {
+        /// Layer, then head.
+        Place = "place",
+        Sink = "sink",
+        Entropy = "entropy",
+        Previous = "previous",
+        Induction = "induction",
+        MaskMass = "mask mass",
+    }
+}
+
+impl Sort {
+    /// The number sorted by; `None` where it is not defined, and for the natural order.
+    pub fn value(self, head: &HeadSummary) -> Option<f32> {
+        match self {
+            Sort::Place => None,
+            Sort::Sink => Some(head.sink),
+            Sort::Entropy => Some(head.entropy),
+            Sort::Previous => Some(head.previous),
+            Sort::Induction => head.induction,
+            Sort::MaskMass => Some(head.mask_mass),
+        }
+    }
+
+    /// What the number means, in words.
+    pub fn doc(self) -> &'static str {
+        match self {
+            Sort::Place => "by layer and head",
+            Sort::Sink => "by share of attention on position 0",
+            Sort::Entropy => "by mean row entropy, nats",
+            Sort::Previous => "by attention to the previous token",
+            Sort::Induction => "by attention to what followed an earlier copy",
+            Sort::MaskMass => "by attention on masked keys",
+        }
+    }
+}
+
+/// Indices of `heads` in the chosen order: largest first, undefined last, ties by layer and head.
+pub fn order(heads: &[HeadSummary], sort: Sort) -> Vec<usize> {
+    let mut out: Vec<usize> = (0..heads.len()).collect();
+    let key = |i: &usize| sort.value(&heads[*i]).filter(|v| v.is_finite());
+    out.sort_by(|a, b| {
+        let place = |i: &usize| (heads[*i].layer, heads[*i].head);
+        let by_value = key(b).partial_cmp(&key(a)).unwrap_or(std::cmp::Ordering::Equal);
+        by_value.then(place(a).cmp(&place(b)))
+    });
+    out
+}
+
+/// Thumbnails in rows. All sizes in character cells, label line included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    pub per_row: usize,
+    /// Width and height of one thumbnail with its label and gap.
+    pub cell: (usize, usize),
+    /// Rows in all, and rows that fit.
+    pub rows: usize,
+    pub visible: usize,
+}
+
+/// Smallest useful thumbnail: 8 columns of picture and a gap, one label line above 4 lines of picture.
+const SMALLEST: (usize, usize) = (9, 4);
+
+/// Lays out `n` thumbnails; `natural` is how many make a row of the model (its heads), which is kept where it fits.
+pub fn grid(n: usize, natural: usize, (columns, lines): (usize, usize)) -> Grid {
+    if n == 0 || columns == 0 || lines == 0 {
+        return Grid { per_row: 1, cell: (1, 1), rows: 0, visible: 0 };
+    }
+    let most = (columns / SMALLEST.0).max(1);
+    let natural = natural.clamp(1, n);
+    let per_row = if natural <= most { natural } else { most };
+    let rows = n.div_ceil(per_row);
+    // A picture of w columns is square with w/2 lines; above it stands the label.
+    let width = (columns / per_row).clamp(1, 34);
+    let square = (width.saturating_sub(1) / 2 + 1).max(2);
+    let height = (lines / rows).clamp(SMALLEST.1, square.max(SMALLEST.1));
+    let width = width.min(((height - 1) * 2 + 2).max(SMALLEST.0)).min(columns);
+    Grid { per_row, cell: (width, height), rows, visible: (lines / height).max(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn head(layer: usize, head: usize, sink: f32, induction: Option<f32>) -> HeadSummary {
+        HeadSummary {
+            layer,
+            head,
+            side: 1,
+            thumbnail: vec![0.0],
+            sink,
+            entropy: 0.0,
+            previous: 0.0,
+            induction,
+            mask_mass: 0.0,
+        }
+    }
+
+    #[test]
+    fn largest_first_undefined_last() {
+        let heads = [head(0, 0, 0.1, None), head(0, 1, 0.9, Some(0.2)), head(1, 0, f32::NAN, Some(0.4))];
+        assert_eq!(order(&heads, Sort::Place), [0, 1, 2]);
+        assert_eq!(order(&heads, Sort::Sink), [1, 0, 2]);
+        assert_eq!(order(&heads, Sort::Induction), [2, 1, 0]);
+    }
+
+    #[test]
+    fn a_model_keeps_its_shape_where_it_fits() {
+        let g = grid(16, 4, (74, 34));
+        assert_eq!((g.per_row, g.rows, g.visible), (4, 4, 4));
+        let g = grid(144, 12, (120, 60));
+        assert_eq!((g.per_row, g.rows), (12, 12));
+    }
+
+    proptest! {
+        #[test]
+        fn the_grid_fits_its_room(n in 0usize..400, natural in 0usize..30, c in 0usize..200, l in 0usize..60) {
+            let g = grid(n, natural, (c, l));
+            if n > 0 && c > 0 && l > 0 {
+                prop_assert!(g.per_row * g.cell.0 <= c.max(1));
+                prop_assert!(g.per_row * g.rows >= n);
+                prop_assert!(g.visible >= 1);
+            }
+        }
+    }
+}

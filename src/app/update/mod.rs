@@ -1,0 +1,527 @@
+//! `update`: state + action → state + effects. Pure; runs on the UI thread and never waits for anything.
+
+mod map;
+mod news;
+mod popups;
+mod settings;
+mod text;
+
+use std::sync::Arc;
+
+use crate::app::actions::Verb;
+use crate::app::editor::Motion;
+use crate::app::history::Kind;
+use crate::app::keys::Key;
+use crate::app::mapview;
+use crate::app::params::{self, ParamId};
+use crate::app::state::{App, Card, Effect, Pane, Popup, Remedy};
+use crate::app::{overview, strip, wrap};
+use crate::engine::types::{Command, ExploreRequest, Update};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Key(Key),
+    Paste(String),
+    /// What the screen made of a mouse event.
+    Act(Action),
+    /// News from the engine.
+    Update(Update),
+    /// Only time has passed.
+    Tick,
+    /// A signal asks the program to leave.
+    Terminate,
+}
+
+/// Something to do. The mouse can point at places that keys cannot name, so there is more here than in the table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Do(Verb),
+    /// A printable key that is bound to nothing.
+    Type(char),
+    /// Characters that came at once, typed into the text.
+    TypeRun(String),
+    Paste(String),
+    Focus(Pane),
+    Item(ParamId),
+    /// A slider's place on its track, 0..1.
+    SetFraction(ParamId, f64),
+    /// The point of the plane: place of τ on its track, and p.
+    SetPoint {
+        tau: f64,
+        p: f64,
+    },
+    /// One step of a setting.
+    Nudge {
+        param: ParamId,
+        steps: i32,
+        fine: bool,
+    },
+    /// Type or choose a setting's value.
+    Open(ParamId),
+    Token(usize),
+    Crosshair {
+        query: usize,
+        key: usize,
+    },
+    /// Put the caret at a byte offset.
+    Caret {
+        offset: usize,
+        extend: bool,
+    },
+    SelectWord {
+        offset: usize,
+    },
+    /// Move the map by tokens.
+    Pan {
+        queries: i64,
+        keys: i64,
+    },
+    Scroll {
+        pane: Pane,
+        lines: i64,
+    },
+    /// A thumbnail, by its place in the current order.
+    Head {
+        place: usize,
+        open: bool,
+    },
+    /// An entry of the open list.
+    ListEntry {
+        index: usize,
+        take: bool,
+    },
+    /// A drag begins, or ends.
+    Hold,
+    Release,
+}
+
+impl App {
+    /// The first request. To be called once, before any event.
+    pub fn start(&mut self) -> Vec<Effect> {
+        self.settle();
+        self.ask().into_iter().map(Effect::Explore).collect()
+    }
+
+    /// Handles one event; `self.now` must be set before.
+    pub fn handle(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Key(key) => match self.action_of(key) {
+                Some(action) => update(self, action),
+                None => Vec::new(),
+            },
+            Event::Paste(text) => update(self, Action::Paste(text)),
+            Event::Act(action) => update(self, action),
+            Event::Update(news) => self.take_news(news),
+            Event::Tick => {
+                if self.notice.as_ref().is_some_and(|n| n.until <= self.now) {
+                    self.notice = None;
+                }
+                Vec::new()
+            }
+            Event::Terminate => update(self, Action::Do(Verb::Quit)),
+        }
+    }
+
+    /// What a key means here and now.
+    pub fn action_of(&self, key: Key) -> Option<Action> {
+        if !self.geometry.usable && !self.small_screen_key(key) {
+            return None;
+        }
+        if let Some(c) = key.typed().filter(|c| self.types(*c)) {
+            return Some(Action::Type(c));
+        }
+        let bound = self.keymap.lookup(key, &self.contexts()).map(Action::Do);
+        bound.or_else(|| key.typed().map(Action::Type))
+    }
+
+    /// Nothing is visible on a tiny screen, so only leaving makes sense there.
+    fn small_screen_key(&self, key: Key) -> bool {
+        matches!(
+            self.keymap.lookup(key, &self.contexts()),
+            Some(Verb::Quit | Verb::Suspend | Verb::Redraw)
+        )
+    }
+
+    /// Whether a character is typed rather than looked up.
+    fn types(&self, c: char) -> bool {
+        match (&self.popup, &self.entry) {
+            (Some(Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. }), _) => true,
+            (Some(_), _) => false,
+            (None, Some(_)) => true,
+            (None, None) => match self.view.focus {
+                Pane::Text => true,
+                Pane::Mask | Pane::Scores => c.is_ascii_digit(),
+                _ => false,
+            },
+        }
+    }
+
+    /// Takes in news from the engine.
+    fn take_news(&mut self, news: Update) -> Vec<Effect> {
+        let again = news::take(self, news);
+        self.settle();
+        let request = if again { Some(self.ask_anew()) } else { None };
+        request.into_iter().map(Effect::Explore).collect()
+    }
+
+    /// The next request, if what is wanted differs from what was asked last.
+    fn ask(&mut self) -> Option<ExploreRequest> {
+        let wanted = self.wanted();
+        if let Some(last) = &self.request
+            && answers(last, &wanted)
+        {
+            return None;
+        }
+        Some(self.send(wanted))
+    }
+
+    /// The next request even if nothing changed on this side.
+    fn ask_anew(&mut self) -> ExploreRequest {
+        let wanted = self.wanted();
+        self.send(wanted)
+    }
+
+    fn send(&mut self, mut wanted: ExploreRequest) -> ExploreRequest {
+        // Impatience is counted from the first unanswered request: while someone types on, each new one is young.
+        if !self.busy() {
+            self.asked = self.now;
+        }
+        self.generation += 1;
+        wanted.generation = self.generation;
+        self.request = Some(wanted.clone());
+        wanted
+    }
+
+    fn wanted(&self) -> ExploreRequest {
+        ExploreRequest {
+            generation: 0,
+            text: self.doc.editor.text().clone(),
+            mask: self.doc.mask.clone(),
+            score: self.doc.score.clone(),
+            map: self.doc.map,
+            heads: self.doc.heads,
+            top: self.options.top,
+            overview: self.view.overview,
+            effects: self.view.effects,
+        }
+    }
+
+    /// Brings cursors and scroll positions back to where something is, after any change.
+    pub fn settle(&mut self) {
+        let n = self.results.len();
+        self.view.key = self.view.key.min(n.saturating_sub(1));
+        self.view.query = self.view.query.min(n.saturating_sub(1));
+        self.settle_text();
+        let g = self.geometry;
+        let rows = strip::rows(self.results.tokens(), g.strip_columns);
+        let row = rows.iter().position(|r| r.contains(&self.view.key)).unwrap_or(0);
+        self.view.strip_top = scrolled(self.view.strip_top, row, rows.len(), g.strip_rows);
+        self.settle_map();
+        let shown = params::shown(&self.doc);
+        if !shown.contains(&self.view.item) {
+            self.view.item = ParamId::Threshold;
+        }
+        let item = shown.iter().position(|p| *p == self.view.item).unwrap_or(0);
+        self.view.item_top = scrolled(self.view.item_top, item, shown.len(), g.mask_rows);
+    }
+
+    fn settle_map(&mut self) {
+        let n = self.results.len();
+        let v = mapview::layout(n, self.geometry.map, self.view.zoom, self.view.origin);
+        let origin = (v.queries.start, v.keys.start);
+        let followed = (
+            mapview::follow(&v.queries, origin.0, self.view.query),
+            mapview::follow(&v.keys, origin.1, self.view.key),
+        );
+        self.view.origin = followed;
+        if let Some(overview) = &self.results.overview {
+            let heads = overview.value.len();
+            self.view.head = self.view.head.min(heads.saturating_sub(1));
+            let natural = self.model.as_ref().map_or(1, |m| m.n_head);
+            let grid = overview::grid(heads, natural, self.geometry.overview);
+            self.view.head_top =
+                scrolled(self.view.head_top, self.view.head / grid.per_row, grid.rows, grid.visible);
+        }
+    }
+
+    fn settle_text(&mut self) {
+        let columns = self.geometry.text_columns;
+        let height = self.geometry.text_rows.max(1);
+        let editor = &self.doc.editor;
+        let line = editor.line_of(editor.caret());
+        let rows = wrap::rows(editor.line(line), columns);
+        let here = (line, wrap::locate(editor.line(line), &rows, editor.caret() - editor.line_start(line)).0);
+        // The lowest top that still shows the caret: walk up one screen from it.
+        let (mut top, mut left) = (here, height - 1);
+        while left > 0 {
+            if top.1 > 0 {
+                let step = top.1.min(left);
+                top.1 -= step;
+                left -= step;
+            } else if top.0 > 0 {
+                top.0 -= 1;
+                top.1 = wrap::rows(editor.line(top.0), columns).len() - 1;
+                left -= 1;
+            } else {
+                break;
+            }
+        }
+        self.view.text_top = self.view.text_top.clamp(top, here);
+    }
+}
+
+/// Scroll position nearest to `top` that shows row `row` of `rows` in `height` rows.
+fn scrolled(top: usize, row: usize, rows: usize, height: usize) -> usize {
+    let height = height.max(1);
+    let top = top.min(rows.saturating_sub(height));
+    top.clamp((row + 1).saturating_sub(height).min(row), row)
+}
+
+/// Whether the answer to `last` already holds everything `wanted` asks for.
+fn answers(last: &ExploreRequest, wanted: &ExploreRequest) -> bool {
+    let same_text = Arc::ptr_eq(&last.text, &wanted.text) || last.text == wanted.text;
+    same_text
+        && last.mask == wanted.mask
+        && last.score == wanted.score
+        && last.map == wanted.map
+        && last.heads == wanted.heads
+        && last.top == wanted.top
+        && (last.overview || !wanted.overview)
+        && (last.effects || !wanted.effects)
+}
+
+/// Applies one action. Every change of the document becomes undoable and asks the engine anew.
+pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
+    let before = app.doc.snapshot();
+    let kind = kind_of(app, &action);
+    let undoing = matches!(action, Action::Do(Verb::Undo | Verb::Redo));
+    let mut effects = apply(app, action);
+    if !undoing && !before.same(&app.doc.snapshot()) {
+        app.history.record(kind, before, app.now);
+    }
+    app.settle();
+    effects.extend(app.ask().map(Effect::Explore));
+    effects
+}
+
+fn apply(app: &mut App, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Do(verb) => return perform(app, verb),
+        Action::Type(c) => popups::type_char(app, c),
+        Action::TypeRun(s) => app.doc.editor.insert(&s),
+        Action::Paste(s) => popups::paste(app, &s),
+        Action::Focus(pane) => focus(app, pane),
+        Action::Item(id) => settings::select(app, id),
+        Action::SetFraction(id, at) => settings::set_fraction(app, id, at),
+        Action::SetPoint { tau, p } => settings::set_point(app, tau, p),
+        Action::Nudge { param, steps, fine } => settings::nudge(app, param, steps, fine),
+        Action::Open(id) => settings::open(app, id),
+        Action::Token(i) => map::select_token(app, i),
+        Action::Crosshair { query, key } => map::crosshair(app, query, key),
+        Action::Caret { offset, extend } => {
+            app.history.close();
+            app.doc.editor.place(offset, extend);
+            text::follow_caret(app);
+        }
+        Action::SelectWord { offset } => text::select_word(app, offset),
+        Action::Pan { queries, keys } => map::pan(app, queries, keys),
+        Action::Scroll { pane, lines } => scroll(app, pane, lines),
+        Action::Head { place, open } => map::choose_head(app, place, open),
+        Action::ListEntry { index, take } => return popups::list_entry(app, index, take),
+        Action::Hold => app.history.hold(),
+        Action::Release => app.history.close(),
+    }
+    Vec::new()
+}
+
+/// What undo should call the change, so that one gesture becomes one step.
+fn kind_of(app: &App, action: &Action) -> Kind {
+    match action {
+        Action::TypeRun(_) => Kind::Typing,
+        Action::Type(_) if app.popup.is_none() && app.entry.is_none() => Kind::Typing,
+        Action::SetFraction(id, _) | Action::Nudge { param: id, .. } => Kind::Slider(*id),
+        Action::SetPoint { .. } => Kind::Plane,
+        Action::Do(verb) => kind_of_verb(app, *verb),
+        _ => Kind::Single,
+    }
+}
+
+fn kind_of_verb(app: &App, verb: Verb) -> Kind {
+    use Verb as V;
+    match verb {
+        V::Backspace | V::Delete => Kind::Deleting,
+        V::ThresholdDown | V::ThresholdUp | V::ThresholdFineDown | V::ThresholdFineUp => {
+            Kind::Slider(ParamId::Threshold)
+        }
+        V::ProbabilityDown | V::ProbabilityUp | V::ProbabilityFineDown | V::ProbabilityFineUp => {
+            Kind::Slider(ParamId::Probability)
+        }
+        V::ValueDown | V::ValueUp | V::ValueFineDown | V::ValueFineUp => Kind::Slider(app.view.item),
+        V::PlaneLeft | V::PlaneRight | V::PlaneUp | V::PlaneDown => Kind::Plane,
+        V::PlaneFineLeft | V::PlaneFineRight | V::PlaneFineUp | V::PlaneFineDown => Kind::Plane,
+        V::AlongLess | V::AlongMore => Kind::Plane,
+        V::NextLayer | V::PreviousLayer | V::NextHead | V::PreviousHead | V::MapKind | V::HeadOpen => Kind::View,
+        _ => Kind::Single,
+    }
+}
+
+fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
+    use Verb as V;
+    match verb {
+        V::Quit => {
+            app.quit = true;
+            return vec![Effect::Quit];
+        }
+        V::Suspend => return vec![Effect::Suspend],
+        V::Redraw => return vec![Effect::Redraw],
+        V::Theme => app.look.dark = !app.look.dark,
+        V::NextPane => cycle_focus(app, 1),
+        V::PreviousPane => cycle_focus(app, -1),
+        V::Undo | V::Redo => undo(app, verb == V::Undo),
+        V::Retry => return retry(app),
+        V::Cancel => return cancel(app),
+        V::Dismiss => dismiss(app),
+        V::Enlarge => app.view.enlarged = !app.view.enlarged,
+        V::EditText => focus(app, Pane::Text),
+        V::Rerolls => return start_rerolls(app),
+        V::Cost => return start_cost(app),
+        V::Effects => {
+            app.view.effects = !app.view.effects;
+            app.raise(Pane::Effect);
+        }
+        V::ScrollUp => scroll(app, app.view.focus, -1),
+        V::ScrollDown => scroll(app, app.view.focus, 1),
+        V::ScrollPageUp => scroll(app, app.view.focus, -8),
+        V::ScrollPageDown => scroll(app, app.view.focus, 8),
+        _ if text::perform(app, verb) => {}
+        V::Copy | V::Cut => return text::copy(app, verb == V::Cut),
+        _ if settings::perform(app, verb) => {}
+        _ if map::perform(app, verb) => {}
+        _ => return popups::perform(app, verb),
+    }
+    Vec::new()
+}
+
+/// Gives a pane the focus and puts it in front of its tab group.
+pub(super) fn focus(app: &mut App, pane: Pane) {
+    app.entry = None;
+    if app.view.focus != pane {
+        app.history.close();
+    }
+    app.view.focus = pane;
+    app.raise(pane);
+}
+
+fn cycle_focus(app: &mut App, step: isize) {
+    const ORDER: &[Pane] = &[
+        Pane::Mask,
+        Pane::Scores,
+        Pane::Plane,
+        Pane::Text,
+        Pane::Tokens,
+        Pane::Map,
+        Pane::Effect,
+        Pane::Why,
+        Pane::Cost,
+    ];
+    let here = ORDER.iter().position(|p| *p == app.view.focus).unwrap_or(0) as isize;
+    let next = (here + step).rem_euclid(ORDER.len() as isize) as usize;
+    focus(app, ORDER[next]);
+}
+
+fn undo(app: &mut App, back: bool) {
+    let now = app.doc.snapshot();
+    let step = if back { app.history.undo(now) } else { app.history.redo(now, app.now) };
+    match step {
+        Some(snapshot) => app.doc.restore(snapshot),
+        None => app.say(if back { "Nothing left to undo" } else { "Nothing left to redo" }),
+    }
+}
+
+fn dismiss(app: &mut App) {
+    if app.cards.pop().is_some() {
+        return;
+    }
+    if app.notice.take().is_none() {
+        app.view.enlarged = false;
+    }
+}
+
+fn retry(app: &mut App) -> Vec<Effect> {
+    let remedy = app.cards.pop().map(|c| c.remedy);
+    match remedy {
+        Some(Remedy::Load(spec)) => popups::load(app, spec),
+        Some(Remedy::Ask) => vec![Effect::Explore(app.ask_anew())],
+        None if app.results.failure.is_some() => vec![Effect::Explore(app.ask_anew())],
+        None => {
+            app.say("Nothing has failed");
+            Vec::new()
+        }
+    }
+}
+
+fn cancel(app: &mut App) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if app.rerolling || app.costing {
+        app.rerolling = false;
+        app.costing = false;
+        app.say("Background work cancelled");
+        effects.push(Effect::Command(Command::CancelBackground));
+    } else if let Some(loading) = app.loading.take() {
+        app.say(format!("Loading cancelled: {}", loading.id));
+        effects.push(Effect::Command(Command::CancelLoad));
+    } else {
+        app.say("Nothing is running that could be cancelled");
+    }
+    effects
+}
+
+fn start_rerolls(app: &mut App) -> Vec<Effect> {
+    if app.results.is_empty() {
+        app.say("Type a text first");
+        return Vec::new();
+    }
+    app.raise(Pane::Effect);
+    app.rerolling = true;
+    app.results.rerolls = None;
+    let count = app.options.rerolls;
+    vec![Effect::Command(Command::Rerolls { generation: app.generation, count })]
+}
+
+fn start_cost(app: &mut App) -> Vec<Effect> {
+    if app.results.is_empty() {
+        app.say("Type a text first");
+        return Vec::new();
+    }
+    focus(app, Pane::Cost);
+    app.costing = true;
+    vec![Effect::Command(Command::Honesty { generation: app.generation })]
+}
+
+fn scroll(app: &mut App, pane: Pane, lines: i64) {
+    match pane {
+        Pane::Text => {
+            let motion = if lines < 0 { Motion::Up } else { Motion::Down };
+            for _ in 0..lines.unsigned_abs() {
+                app.doc.editor.go(motion, false, app.geometry.text_columns, 1);
+            }
+        }
+        Pane::Tokens => {
+            for _ in 0..lines.unsigned_abs() {
+                let n = strip::beside(app.results.tokens(), app.geometry.strip_columns, app.view.key, lines > 0);
+                map::select_token(app, n);
+            }
+        }
+        _ => {
+            let at = &mut app.view.scroll[pane as usize];
+            *at = at.saturating_add_signed(lines as isize).min(4096);
+        }
+    }
+}
+
+/// A card on top of the screen; a second one about the same thing takes the first one's place.
+pub(super) fn show_card(app: &mut App, card: Card) {
+    app.cards.retain(|c| c.title != card.title);
+    app.cards.push(card);
+}

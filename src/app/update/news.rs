@@ -1,0 +1,111 @@
+//! News from the engine: results, progress, failures.
+
+use crate::app::state::{App, Card, Pane, Remedy};
+use crate::app::update::show_card;
+use crate::engine::types::{ModelInfo, Update};
+use crate::mask::types::State;
+
+/// Takes in one update; says whether everything must be asked anew (another model answers now).
+pub fn take(app: &mut App, news: Update) -> bool {
+    match news {
+        Update::ModelLoading(progress) => {
+            app.loading = Some(progress);
+            false
+        }
+        Update::ModelReady(info) => {
+            model_ready(app, info);
+            true
+        }
+        Update::ModelFailed { id, message, hint } => {
+            app.loading = None;
+            let title = format!("{id} could not be loaded");
+            show_card(app, Card { title, message, hint, remedy: Remedy::Load(id) });
+            false
+        }
+        Update::Crashed { message } => {
+            app.rerolling = false;
+            app.costing = false;
+            show_card(
+                app,
+                Card {
+                    title: "The engine stumbled and was restarted".to_owned(),
+                    message,
+                    hint: Some("retry, or change the text or a setting".to_owned()),
+                    remedy: Remedy::Ask,
+                },
+            );
+            false
+        }
+        other => {
+            take_result(app, other);
+            false
+        }
+    }
+}
+
+fn take_result(app: &mut App, news: Update) {
+    match &news {
+        Update::Rerolls { generation, done, of, .. } if *generation == app.generation => {
+            app.rerolling = done < of;
+        }
+        Update::Honesty { generation, done, of, .. } if *generation == app.generation => {
+            app.costing = done < of;
+        }
+        Update::Done { generation, .. } if *generation == app.generation => {
+            app.cards.retain(|c| c.remedy != Remedy::Ask);
+        }
+        Update::Tokens { generation, .. } | Update::Failed { generation, .. } if *generation == app.generation => {
+            // The background work was for another request and has been stopped.
+            app.rerolling &= app.results.rerolls.as_ref().is_none_or(|r| r.generation == *generation);
+            app.costing &= app.results.costs.as_ref().is_none_or(|c| c.generation == *generation);
+        }
+        _ => {}
+    }
+    let tokens = matches!(news, Update::Tokens { .. });
+    let decided = matches!(news, Update::Decided { .. });
+    let before = app.results.len();
+    if !app.results.take(news, app.generation) {
+        return;
+    }
+    if tokens && app.view.focus == Pane::Text {
+        follow_caret(app);
+    } else if tokens && !app.view.placed && app.results.len() != before {
+        app.view.query = app.results.len().saturating_sub(1);
+    }
+    if decided && !app.view.placed && app.view.focus != Pane::Text {
+        // Until someone points elsewhere, explain a token that has something to explain.
+        let masked = app.results.decision().and_then(|d| d.positions.iter().position(|p| p.state == State::Masked));
+        if let Some(i) = masked {
+            app.view.key = i;
+        }
+    }
+}
+
+/// While a person types, the token being typed is the selected one.
+pub(super) fn follow_caret(app: &mut App) {
+    let caret = app.doc.editor.caret();
+    let tokens = app.results.tokens();
+    let at = tokens.iter().position(|t| t.span.0 < caret && caret <= t.span.1);
+    if let Some(i) = at.or_else(|| tokens.len().checked_sub(1)) {
+        app.view.key = i;
+        app.view.query = tokens.len() - 1;
+    }
+}
+
+fn model_ready(app: &mut App, info: ModelInfo) {
+    if app.model.as_ref().is_some_and(|m| m.id != info.id) {
+        app.say(format!("Now using {}: text and settings kept", info.id));
+    }
+    // A message about a failed load of this very model is overtaken.
+    app.cards.retain(|c| c.remedy != Remedy::Load(info.id.clone()));
+    app.loading = None;
+    let heads = &mut app.doc.heads;
+    heads.layer = heads.layer.map(|l| l.min(info.n_layer.saturating_sub(1)));
+    heads.head = heads.head.map(|h| h.min(info.n_head.saturating_sub(1)));
+    app.rerolling = false;
+    app.costing = false;
+    // Another model's numbers must not stand beside this one's.
+    let done = app.results.done;
+    app.results = crate::app::results::Results { done, ..Default::default() };
+    app.model = Some(info);
+}

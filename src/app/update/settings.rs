@@ -1,0 +1,165 @@
+//! Actions on the mask settings: sliders, choices, the plane.
+
+use crate::app::actions::Verb;
+use crate::app::params::{self, Kind, ParamId};
+use crate::app::rates;
+use crate::app::state::{App, Entry, List, Pane, Popup};
+use crate::app::update::focus;
+
+/// Performs a settings action; says whether it was one.
+pub fn perform(app: &mut App, verb: Verb) -> bool {
+    use Verb as V;
+    let item = app.view.item;
+    match verb {
+        V::ThresholdDown => nudge(app, ParamId::Threshold, -1, false),
+        V::ThresholdUp => nudge(app, ParamId::Threshold, 1, false),
+        V::ThresholdFineDown => nudge(app, ParamId::Threshold, -1, true),
+        V::ThresholdFineUp => nudge(app, ParamId::Threshold, 1, true),
+        V::ProbabilityDown => nudge(app, ParamId::Probability, -1, false),
+        V::ProbabilityUp => nudge(app, ParamId::Probability, 1, false),
+        V::ProbabilityFineDown => nudge(app, ParamId::Probability, -1, true),
+        V::ProbabilityFineUp => nudge(app, ParamId::Probability, 1, true),
+        V::Reroll => {
+            nudge(app, ParamId::Seed, 1, false);
+            app.history.close();
+            app.say(format!("Seed {}: new draws", app.doc.mask.seed));
+        }
+        V::Polarity => cycle(app, ParamId::Polarity),
+        V::Scale => cycle(app, ParamId::Scale),
+        V::Op => cycle(app, ParamId::Op),
+        V::Replacement => cycle(app, ParamId::Replacement),
+        V::Protect => cycle(app, ParamId::Protect),
+        V::Contribution => cycle(app, ParamId::Contribution),
+        V::Article => cycle(app, ParamId::Preset),
+        V::Score => open(app, ParamId::Score),
+        V::ItemUp => step_item(app, -1),
+        V::ItemDown => step_item(app, 1),
+        V::ItemFirst => step_item(app, isize::MIN),
+        V::ItemLast => step_item(app, isize::MAX),
+        V::ValueDown => nudge(app, item, -1, false),
+        V::ValueUp => nudge(app, item, 1, false),
+        V::ValueFineDown => nudge(app, item, -1, true),
+        V::ValueFineUp => nudge(app, item, 1, true),
+        V::ValueMin => set_fraction(app, item, 0.0),
+        V::ValueMax => set_fraction(app, item, 1.0),
+        V::ValueOpen => open(app, item),
+        V::ValueReset => params::reset(&mut app.doc, &app.options, item),
+        _ => return plane(app, verb),
+    }
+    true
+}
+
+fn plane(app: &mut App, verb: Verb) -> bool {
+    use Verb as V;
+    match verb {
+        V::PlaneLeft => nudge(app, ParamId::Threshold, -1, false),
+        V::PlaneRight => nudge(app, ParamId::Threshold, 1, false),
+        V::PlaneFineLeft => nudge(app, ParamId::Threshold, -1, true),
+        V::PlaneFineRight => nudge(app, ParamId::Threshold, 1, true),
+        V::PlaneUp => nudge(app, ParamId::Probability, 1, false),
+        V::PlaneDown => nudge(app, ParamId::Probability, -1, false),
+        V::PlaneFineUp => nudge(app, ParamId::Probability, 1, true),
+        V::PlaneFineDown => nudge(app, ParamId::Probability, -1, true),
+        V::AlongLess => along(app, 1.0),
+        V::AlongMore => along(app, -1.0),
+        _ => return false,
+    }
+    true
+}
+
+/// Moves τ by one step and p with it, so that the expected rate stays.
+fn along(app: &mut App, direction: f64) {
+    let decision = app.results.decision();
+    let rate = rates::expected(&app.doc.mask, decision);
+    let at = params::fraction(&app.doc, ParamId::Threshold).unwrap_or(0.0) + direction * app.options.steps.step;
+    let mut next = app.doc.clone();
+    params::set_fraction(&mut next, &app.options, ParamId::Threshold, at);
+    match rates::probability_for(&app.doc, decision, next.mask.threshold, rate) {
+        Some(p) => {
+            // Off the grid on purpose: on it, the rate would creep away step by step.
+            next.mask.probability = p;
+            app.doc = next;
+        }
+        None => app.say("The curve of equal rate ends here"),
+    }
+}
+
+/// Changes one setting by steps, from wherever the focus is.
+pub fn nudge(app: &mut App, id: ParamId, steps: i32, fine: bool) {
+    params::nudge(&mut app.doc, &app.options, id, steps, fine);
+}
+
+/// Next choice of a setting, said aloud since its row may not be on screen.
+fn cycle(app: &mut App, id: ParamId) {
+    app.history.close();
+    nudge(app, id, 1, false);
+    app.history.close();
+    if params::shown(&app.doc).contains(&id) {
+        app.view.item = id;
+    }
+    let p = params::param(&app.doc, id);
+    let value = params::text(&app.doc, &app.options, id);
+    let doc = match p.kind {
+        Kind::Choice(list) => list.iter().find(|(n, _)| *n == value).map_or(p.doc, |(_, d)| *d),
+        _ => p.doc,
+    };
+    app.say(format!("{} {value}: {doc}", p.name));
+}
+
+pub fn set_fraction(app: &mut App, id: ParamId, at: f64) {
+    params::set_fraction(&mut app.doc, &app.options, id, at);
+}
+
+pub fn set_point(app: &mut App, tau: f64, p: f64) {
+    params::set_fraction(&mut app.doc, &app.options, ParamId::Threshold, tau);
+    params::set_fraction(&mut app.doc, &app.options, ParamId::Probability, p);
+}
+
+/// Makes a setting the current one.
+pub fn select(app: &mut App, id: ParamId) {
+    focus(app, Pane::Mask);
+    app.view.item = id;
+}
+
+fn step_item(app: &mut App, step: isize) {
+    let shown = params::shown(&app.doc);
+    let here = shown.iter().position(|p| *p == app.view.item).unwrap_or(0);
+    let next = here.saturating_add_signed(step).min(shown.len() - 1);
+    if app.view.item != shown[next] {
+        app.history.close();
+    }
+    app.view.item = shown[next];
+}
+
+/// Lets the value be typed, or chosen from a list.
+pub fn open(app: &mut App, id: ParamId) {
+    app.view.item = id;
+    match params::param(&app.doc, id).kind {
+        Kind::Choice(list) => {
+            let now = params::text(&app.doc, &app.options, id);
+            let selected = list.iter().position(|(n, _)| *n == now).unwrap_or(0);
+            app.popup = Some(Popup::Picker { param: id, list: List { typed: String::new(), selected } });
+        }
+        Kind::Toggle => nudge(app, id, 1, false),
+        Kind::Slider { .. } | Kind::Typed => type_value(app, id, String::new()),
+    }
+}
+
+/// Starts typing a value.
+pub fn type_value(app: &mut App, id: ParamId, typed: String) {
+    focus(app, Pane::Mask);
+    app.view.item = id;
+    app.entry = Some(Entry { param: id, typed, error: None });
+}
+
+/// Takes the typed value, or says what is wrong with it and keeps it for correction.
+pub fn accept(app: &mut App) {
+    let Some(mut entry) = app.entry.take() else { return };
+    if entry.typed.trim().is_empty() {
+        return;
+    }
+    if let Err(error) = params::parse(&mut app.doc, &app.options, entry.param, &entry.typed) {
+        entry.error = Some(error);
+        app.entry = Some(entry);
+    }
+}

@@ -1,0 +1,228 @@
+//! Makes any text safe and visible before it reaches a terminal cell, and measures it. Pure; any thread.
+//! Everything that comes from a model, a file, the Hub or the clipboard passes through here exactly once, on its
+//! way to the screen. Must never let a control character, an escape sequence or a bidirectional override through.
+
+use std::borrow::Cow;
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+/// Columns that a safe string takes on screen, counted like ratatui counts them.
+pub fn width(s: &str) -> usize {
+    if s.is_ascii() {
+        return s.len();
+    }
+    // unicode-width calls the half-width sound marks zero-width; terminals give them a cell.
+    let marks = s.chars().filter(|c| matches!(c, '\u{ff9e}' | '\u{ff9f}')).count();
+    s.width() + marks
+}
+
+/// Whether this character may not stand in a cell as it is.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The picture of a character that may not be printed; one column wide.
+fn picture(c: char) -> char {
+    match c {
+        '\n' | '\u{2028}' | '\u{2029}' => '⏎',
+        '\t' => '→',
+        c @ '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('·'),
+        '\x7f' => '␡',
+        c if c.is_control() => '�',
+        _ => '◦',
+    }
+}
+
+/// `s` with everything unsafe replaced by a visible picture. Borrows when nothing had to change.
+pub fn visible(s: &str) -> Cow<'_, str> {
+    if s.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return Cow::Borrowed(s);
+    }
+    let clean = |g: &str| !g.chars().any(is_unsafe) && width(g) > 0;
+    if s.graphemes(true).all(clean) {
+        return Cow::Borrowed(s);
+    }
+    let mut out = String::with_capacity(s.len() + 8);
+    for g in s.graphemes(true) {
+        push_visible(&mut out, g);
+    }
+    Cow::Owned(out)
+}
+
+fn push_visible(out: &mut String, grapheme: &str) {
+    if grapheme == "\r\n" {
+        out.push('⏎');
+        return;
+    }
+    let start = out.len();
+    for c in grapheme.chars() {
+        out.push(if is_unsafe(c) { picture(c) } else { c });
+    }
+    // A mark with nothing to sit on would take no column and so could not be seen or pointed at.
+    if width(&out[start..]) == 0 {
+        out.insert(start, '◌');
+    }
+    if width(&out[start..]) == 0 {
+        out.truncate(start);
+        out.push('◦');
+    }
+}
+
+/// One grapheme of a text as it is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster<'a> {
+    /// Byte offset in the original text.
+    pub offset: usize,
+    /// Bytes of the original text.
+    pub len: usize,
+    /// What is drawn.
+    pub text: Cow<'a, str>,
+    /// Columns it takes.
+    pub width: usize,
+}
+
+/// The graphemes of `s`, visible and measured, with their place in `s`.
+pub fn clusters(s: &str) -> impl Iterator<Item = Cluster<'_>> {
+    s.grapheme_indices(true).map(|(offset, g)| {
+        let text = visible(g);
+        let width = width(&text);
+        Cluster { offset, len: g.len(), text, width }
+    })
+}
+
+/// `s`, made visible and cut to at most `columns`, with an ellipsis where something was cut.
+pub fn fit(s: &str, columns: usize, ellipsis: &str) -> String {
+    let safe = visible(s);
+    if width(&safe) <= columns {
+        return safe.into_owned();
+    }
+    let room = columns.saturating_sub(width(ellipsis));
+    let mut out = String::new();
+    let mut used = 0;
+    for g in safe.graphemes(true) {
+        let w = width(g);
+        if used + w > room {
+            break;
+        }
+        used += w;
+        out.push_str(g);
+    }
+    if width(ellipsis) <= columns {
+        out.push_str(ellipsis);
+    }
+    out
+}
+
+/// Unicode to plain ASCII for terminals that have nothing else: known symbols by a look-alike, the rest by `?`.
+/// The number of columns does not change.
+pub fn ascii(s: &str) -> Cow<'_, str> {
+    if s.is_ascii() {
+        return Cow::Borrowed(s);
+    }
+    let mut out = String::with_capacity(s.len());
+    for g in s.graphemes(true) {
+        if g.is_ascii() {
+            out.push_str(g);
+            continue;
+        }
+        let mut chars = g.chars();
+        let (first, alone) = (chars.next().unwrap_or('?'), chars.next().is_none());
+        let c = if alone { ascii_char(first) } else { '?' };
+        out.push(c);
+        for _ in 1..width(g) {
+            out.push(' ');
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn ascii_char(c: char) -> char {
+    match c {
+        '·' | '∙' | '◦' | '␣' | '░' => '.',
+        '─' | '━' | '╌' | '–' | '—' | '−' | '┄' => '-',
+        '│' | '┃' | '▏' | '▕' | '┆' | '╎' | '▎' | '▌' => '|',
+        '╭' | '╮' | '╰' | '╯' | '├' | '┤' | '┬' | '┴' | '┼' | '╋' | '┿' | '╂' => '+',
+        '←' | '‹' => '<',
+        '→' | '›' | '▸' => '>',
+        '↑' | '▲' => '^',
+        '↓' | '▼' | '▾' => 'v',
+        '●' | '◉' => 'O',
+        '○' => 'o',
+        '■' | '█' | '▇' | '◆' | '▓' | '▒' => '#',
+        '×' | '✕' | '╳' | '✗' => 'x',
+        '✓' => 'y',
+        '⏎' => '$',
+        '…' => '~',
+        '≥' => '>',
+        '≤' => '<',
+        'τ' => 't',
+        'ρ' => 'r',
+        'Δ' => 'D',
+        'α' => 'a',
+        'Σ' => 'S',
+        'κ' => 'k',
+        'ℓ' => 'l',
+        '±' => '~',
+        '≈' => '~',
+        '╱' => '/',
+        '╲' => '\\',
+        '\u{00a0}'..='\u{00ff}' => '?',
+        _ => '?',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn escape_sequences_become_pictures() {
+        assert_eq!(visible("\x1b[31mred\x07"), "␛[31mred␇");
+        assert_eq!(visible("a\tb\r\nc"), "a→b⏎c");
+        assert_eq!(visible("\u{9b}2J"), "�2J");
+        assert_eq!(visible("abc\u{202e}fed"), "abc◦fed");
+        assert_eq!(visible("\u{301}"), "◌\u{301}");
+    }
+
+    #[test]
+    fn ordinary_text_is_borrowed_and_measured() {
+        for (text, columns) in [("plain", 5), ("é", 1), ("e\u{301}", 1), ("漢字", 4), ("👩‍🚀", 2), ("שלום", 4)] {
+            assert!(matches!(visible(text), Cow::Borrowed(_)), "{text}");
+            assert_eq!(width(text), columns, "{text}");
+        }
+    }
+
+    #[test]
+    fn fit_never_exceeds_its_columns() {
+        assert_eq!(fit("漢字漢字", 5, "…"), "漢字…");
+        assert_eq!(fit("abc", 3, "…"), "abc");
+        assert_eq!(fit("abc", 0, "…"), "");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_survives(s in any::<String>(), columns in 0usize..20) {
+            let v = visible(&s);
+            prop_assert!(!v.chars().any(is_unsafe));
+            prop_assert_eq!(visible(&v), v.clone());
+            prop_assert!(width(&fit(&s, columns, "…")) <= columns);
+            prop_assert_eq!(clusters(&s).map(|c| c.len).sum::<usize>(), s.len());
+            prop_assert!(clusters(&s).all(|c| c.width > 0));
+        }
+
+        #[test]
+        fn ascii_keeps_the_columns(s in any::<String>()) {
+            let v = visible(&s).into_owned();
+            let a = ascii(&v).into_owned();
+            prop_assert!(a.is_ascii());
+            prop_assert_eq!(a.len(), v.graphemes(true).map(|g| width(g).max(1)).sum::<usize>());
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The top line: which model on which device, how much text, how the last answer went.
+
+use ratatui::layout::Rect;
+
+use crate::app::state::App;
+use crate::tui::canvas::Canvas;
+use crate::tui::theme::Role;
+
+const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+const SPINNER_ASCII: [&str; 4] = ["|", "/", "-", "\\"];
+
+/// A frame of the spinner, from the clock.
+pub fn spinner(app: &App) -> &'static str {
+    let frame = (app.now.as_millis() / 100) as usize;
+    if app.look.ascii { SPINNER_ASCII[frame % 4] } else { SPINNER[frame % 10] }
+}
+
+pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
+    let (dim, strong, accent) = (c.style(Role::Dim), c.theme.bold(Role::Strong), c.theme.bold(Role::Accent));
+    let badge = c.theme.badge();
+    let right = area.right();
+    let mut right_text = state(app);
+    if area.width < 90 {
+        right_text = right_text.split("  ").last().unwrap_or("").to_owned();
+    }
+    let stop = c.right(right.saturating_sub(right.min(60)), right.saturating_sub(1), area.y, &right_text, dim);
+    let stop = stop.saturating_sub(1);
+    let x = c.spans(area.x, area.y, &[(" maskscope ", badge), (" ", dim)], stop);
+    let x = match &app.model {
+        Some(m) => {
+            let x = c.label(x, area.y, &m.id, strong, stop.saturating_sub(x).min(40));
+            let shape = format!(
+                "  {} layers × {} heads · {} · {} · {}",
+                m.n_layer,
+                m.n_head,
+                count(m.parameters),
+                m.dtype,
+                m.device
+            );
+            c.label(x, area.y, &shape, dim, stop.saturating_sub(x))
+        }
+        None => c.text(x, area.y, "no model yet", dim, stop.saturating_sub(x)),
+    };
+    if app.waiting() || app.rerolling || app.costing || app.loading.is_some() {
+        c.text(x + 1, area.y, spinner(app), accent, stop.saturating_sub(x + 1).min(1));
+    }
+}
+
+/// Tokens, forwards and time of the last answer.
+fn state(app: &App) -> String {
+    let mut parts = Vec::new();
+    if let Some(m) = &app.model {
+        parts.push(format!("{}/{} tokens", app.results.len(), m.n_positions));
+    }
+    if app.waiting() {
+        let ms = app.now.saturating_sub(app.asked).as_millis();
+        parts.push(if ms < 1000 { "computing".to_owned() } else { format!("computing {:.1} s", ms as f64 / 1000.0) });
+    } else if let Some((forwards, millis)) = app.results.last {
+        let noun = if forwards == 1 { "forward" } else { "forwards" };
+        parts.push(format!("{forwards} {noun}"));
+        parts.push(if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") });
+    }
+    parts.join("  ")
+}
+
+/// 124 M, 3.2 M, 812 k.
+pub fn count(n: usize) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => format!("{:.0} k", n as f64 / 1e3),
+        1_000_000..10_000_000 => format!("{:.1} M", n as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.0} M", n as f64 / 1e6),
+        _ => format!("{:.1} B", n as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_short() {
+        let shown: Vec<String> = [7, 812_000, 3_240_000, 124_439_808, 1_557_611_200].iter().map(|n| count(*n)).collect();
+        assert_eq!(shown, ["7", "812 k", "3.2 M", "124 M", "1.6 B"]);
+    }
+}

@@ -1,0 +1,135 @@
+//! The panes, one file each: `draw` puts the state into a rectangle, `subtitle` says at the frame what is shown. Pure;
+//! nothing here changes the state.
+
+pub mod bar;
+pub mod cost;
+pub mod effect;
+pub mod hints;
+pub mod map;
+pub mod mask;
+pub mod overview;
+pub mod plane;
+pub mod scores;
+pub mod status;
+pub mod text;
+pub mod tokens;
+pub mod why;
+
+use ratatui::layout::Rect;
+
+use crate::app::state::{App, Pane};
+use crate::tui::canvas::Canvas;
+use crate::tui::theme::Role;
+
+/// A few words of a frame's title.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub text: String,
+    pub role: Role,
+}
+
+impl Piece {
+    pub fn new(text: impl Into<String>, role: Role) -> Self {
+        Piece { text: text.into(), role }
+    }
+}
+
+/// The name of a pane.
+pub fn title(pane: Pane) -> &'static str {
+    match pane {
+        Pane::Text => "Text",
+        Pane::Tokens => "Tokens",
+        Pane::Map => "Attention",
+        Pane::Effect => "Effect",
+        Pane::Why => "Why",
+        Pane::Cost => "Cost",
+        Pane::Mask => "Mask",
+        Pane::Scores => "Scores",
+        Pane::Plane => "τ×p",
+    }
+}
+
+/// What the pane shows right now, for its frame.
+pub fn subtitle(app: &App, pane: Pane) -> Vec<Piece> {
+    match pane {
+        Pane::Text => text::subtitle(app),
+        Pane::Tokens => tokens::subtitle(app),
+        Pane::Map if app.view.overview => overview::subtitle(app),
+        Pane::Map => map::subtitle(app),
+        Pane::Effect => effect::subtitle(app),
+        Pane::Why => why::subtitle(app),
+        Pane::Cost => cost::subtitle(app),
+        Pane::Mask => mask::subtitle(app),
+        Pane::Scores => scores::subtitle(app),
+        Pane::Plane => plane::subtitle(app),
+    }
+}
+
+pub fn draw(c: &mut Canvas, app: &App, pane: Pane, area: Rect) {
+    if area.is_empty() {
+        return;
+    }
+    match pane {
+        Pane::Text => text::draw(c, app, area),
+        Pane::Tokens => tokens::draw(c, app, area),
+        Pane::Map if app.view.overview => overview::draw(c, app, area),
+        Pane::Map => map::draw(c, app, area),
+        Pane::Effect => effect::draw(c, app, area),
+        Pane::Why => why::draw(c, app, area),
+        Pane::Cost => cost::draw(c, app, area),
+        Pane::Mask => mask::draw(c, app, area),
+        Pane::Scores => scores::draw(c, app, area),
+        Pane::Plane => plane::draw(c, app, area),
+    }
+}
+
+/// What an empty pane says: why it is empty and what to do.
+pub fn empty_text(c: &mut Canvas, app: &App, area: Rect, what: &str) {
+    let key = |verb| app.keymap.keys(verb).first().map_or_else(String::new, |k| k.label());
+    let help = if app.doc.editor.text().is_empty() {
+        format!("There is no text yet: press {} and type, or paste a file", key(crate::app::actions::Verb::EditText))
+    } else if let Some(failure) = &app.results.failure {
+        failure.value.message.clone()
+    } else if app.model.is_none() {
+        "The model is being loaded".to_owned()
+    } else if app.busy() {
+        "Computing…".to_owned()
+    } else {
+        "Nothing to show for this text".to_owned()
+    };
+    let y = area.y + area.height.saturating_sub(3) / 3;
+    let style = c.style(Role::Dim);
+    let head = Rect::new(area.x, y, area.width, 1);
+    c.label(head.x, head.y, what, style, head.width);
+    let rest = Rect::new(area.x, y + 1, area.width, area.bottom().saturating_sub(y + 1));
+    let faint = c.style(Role::Dim);
+    c.paragraph(rest, &help, faint);
+}
+
+/// Probability as a percentage of four to five columns.
+pub fn percent(p: f32) -> String {
+    let x = p * 100.0;
+    if !x.is_finite() {
+        "–".to_owned()
+    } else if x >= 99.95 {
+        "100%".to_owned()
+    } else if x >= 0.1 || x == 0.0 {
+        format!("{x:.1}%")
+    } else {
+        "<0.1%".to_owned()
+    }
+}
+
+/// A share as a percentage with one decimal and a space, for running text.
+pub fn share(x: f64) -> String {
+    if x.is_finite() { format!("{:.1} %", x * 100.0) } else { "–".to_owned() }
+}
+
+/// Signed, four decimals, with a true minus sign; a dash where there is nothing.
+pub fn signed(x: Option<f32>) -> String {
+    match x.filter(|v| v.is_finite()) {
+        Some(v) if v < 0.0 => format!("−{:.4}", -v),
+        Some(v) => format!("+{v:.4}"),
+        None => "–".to_owned(),
+    }
+}

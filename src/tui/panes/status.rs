@@ -1,0 +1,108 @@
+//! The line above the hints: failures, downloads, messages, what the decision has to say, what is on offer.
+
+use std::time::Duration;
+
+use ratatui::layout::Rect;
+
+use crate::app::actions::Verb;
+use crate::app::state::App;
+use crate::engine::types::LoadProgress;
+use crate::tui::canvas::Canvas;
+use crate::tui::theme::Role;
+
+pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
+    let x = area.x + 1;
+    let width = area.width.saturating_sub(2);
+    if let Some(failure) = &app.results.failure {
+        let (bad, dim) = (c.theme.bold(Role::Bad), c.style(Role::Dim));
+        let hint = failure.value.hint.as_ref().map_or_else(String::new, |h| format!("   hint: {h}"));
+        c.spans(x, area.y, &[("✗ ", bad), (&failure.value.message, bad), (&hint, dim)], x + width);
+    } else if let Some(loading) = &app.loading {
+        progress(c, app, loading, Rect { x, width, ..area });
+    } else if let Some(notice) = &app.notice {
+        let style = c.style(Role::Accent);
+        c.label(x, area.y, &notice.text, style, width);
+    } else if let Some(note) = app.results.decided.as_ref().and_then(|d| d.value.note.as_ref()) {
+        let style = c.style(Role::Warn);
+        c.label(x, area.y, note, style, width);
+    } else if let Some((key, offer)) = offer(app) {
+        let (accent, dim) = (c.theme.bold(Role::Accent), c.style(Role::Dim));
+        c.spans(x, area.y, &[(&key, accent), (" ", dim), (&offer, dim)], x + width);
+    } else if let Some(decided) = &app.results.decided {
+        let (faint, dim) = (c.style(Role::Faint), c.style(Role::Dim));
+        let at = c.text(x, area.y, "reads: ", faint, width);
+        c.label(at, area.y, &decided.value.masked_text, dim, (x + width).saturating_sub(at));
+    }
+}
+
+/// The configured model, while another one is in use.
+fn offer(app: &App) -> Option<(String, String)> {
+    let wanted = app.options.wanted.as_ref()?;
+    let model = app.model.as_ref()?;
+    if model.id == *wanted || app.entry.is_some() {
+        return None;
+    }
+    let key = app.keymap.keys(Verb::Models).first()?.label();
+    Some((key, format!("loads {wanted} from the Hub; {} stays usable meanwhile", model.id)))
+}
+
+fn progress(c: &mut Canvas, app: &App, p: &LoadProgress, area: Rect) {
+    let (dim, strong, accent) = (c.style(Role::Dim), c.theme.bold(Role::Strong), c.style(Role::Accent));
+    let cancel = app.keymap.label(Verb::Cancel, &app.contexts()).map_or_else(String::new, |k| format!("{k} cancels"));
+    let right = c.right(area.x + area.width / 2, area.right(), area.y, &cancel, dim).saturating_sub(2);
+    let what = format!("  {}", p.what);
+    let x = c.spans(area.x, area.y, &[("↓ ", accent), (&p.id, strong), (&what, dim), ("  ", dim)], right);
+    let numbers = numbers(p);
+    let bar = right.saturating_sub(x + numbers.chars().count() as u16 + 2).min(30);
+    let x = match p.total.filter(|t| *t > 0 && bar >= 6) {
+        Some(total) => {
+            let faint = c.style(Role::Border);
+            c.line(x, area.y, if c.ascii() { "." } else { "━" }, bar, faint);
+            let done = (p.done as f64 / total as f64).clamp(0.0, 1.0);
+            let n = (done * f64::from(bar)).round() as u16;
+            c.line(x, area.y, if c.ascii() { "#" } else { "━" }, n, accent);
+            x + bar + 2
+        }
+        None => x,
+    };
+    c.label(x, area.y, &numbers, dim, right.saturating_sub(x));
+}
+
+/// `214 / 548 MB · 12.3 MB/s · 0:27 left`.
+fn numbers(p: &LoadProgress) -> String {
+    let mb = |bytes: f64| bytes / 1e6;
+    let size = |bytes: f64| if mb(bytes) < 10.0 { format!("{:.1}", mb(bytes)) } else { format!("{:.0}", mb(bytes)) };
+    let mut parts = Vec::new();
+    match p.total {
+        Some(total) => parts.push(format!("{} / {} MB", size(p.done as f64), size(total as f64))),
+        None if p.done > 0 => parts.push(format!("{} MB", size(p.done as f64))),
+        None => {}
+    }
+    if let Some(rate) = p.rate.filter(|r| *r > 1.0) {
+        parts.push(format!("{:.1} MB/s", mb(rate)));
+        if let Some(left) = p.total.and_then(|t| t.checked_sub(p.done)).filter(|l| *l > 0) {
+            let seconds = Duration::from_secs_f64((left as f64 / rate).min(360_000.0)).as_secs();
+            parts.push(format!("{}:{:02} left", seconds / 60, seconds % 60));
+        }
+    }
+    parts.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_says_size_speed_and_time() {
+        let p = LoadProgress {
+            id: "gpt2".into(),
+            what: "model.safetensors".into(),
+            done: 214_000_000,
+            total: Some(548_000_000),
+            rate: Some(12.3e6),
+        };
+        assert_eq!(numbers(&p), "214 / 548 MB · 12.3 MB/s · 0:27 left");
+        let unknown = LoadProgress { total: None, rate: Some(0.0), done: 2_500_000, ..p };
+        assert_eq!(numbers(&unknown), "2.5 MB");
+    }
+}

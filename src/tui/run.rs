@@ -1,0 +1,314 @@
+//! The UI thread's loop: drain everything that waits, then draw once; sleep while nothing happens.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+use ratatui::layout::Rect;
+
+use crate::app::state::{Card, Remedy};
+use crate::app::update::{Action, Event};
+use crate::app::{App, Effect, Pane, Port};
+use crate::engine::types::{ExploreRequest, Update};
+use crate::tui::draw;
+use crate::tui::guard::{Guard, PanicHook, knows_keyboard_protocol};
+use crate::tui::input::{self, Input, Signal};
+use crate::tui::mouse::Mouse;
+use crate::tui::screen::{Screen, clipboard};
+
+/// After input, a frame is drawn at once, but frames keep this distance.
+const INPUT_FRAME: Duration = Duration::from_millis(8);
+/// Results that come on their own are drawn at most this often.
+const BACKGROUND_FRAME: Duration = Duration::from_millis(33);
+/// Hidden, for tests only: `ui` makes the UI thread panic after its first frame.
+const TEST_PANIC: &str = "MASKSCOPE_TEST_PANIC";
+
+/// What the command line decides about the terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct TerminalOptions {
+    /// Whether the mouse is ours; without it the terminal's own selection works.
+    pub mouse: bool,
+}
+
+impl Default for TerminalOptions {
+    fn default() -> Self {
+        TerminalOptions { mouse: true }
+    }
+}
+
+/// Why the screen could not be shown, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum TuiError {
+    #[error("the explorer needs a terminal, and this is none")]
+    NotATerminal,
+    #[error("the terminal failed: {0}")]
+    Terminal(#[from] std::io::Error),
+    #[error("the terminal is gone: {0}")]
+    Gone(String),
+}
+
+impl TuiError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            TuiError::NotATerminal => Some("run it in a terminal, or use a subcommand such as mask or predict".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Runs the explorer until it is left. The terminal is put back on every way out.
+pub fn run(app: App, port: &dyn Port, updates: Receiver<Update>, options: TerminalOptions) -> Result<(), TuiError> {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err(TuiError::NotATerminal);
+    }
+    // Order matters on the way out: the hook outlives the guard, the guard outlives the screen.
+    let _hook = PanicHook::install();
+    let guard = Guard::enter(options.mouse, knows_keyboard_protocol())?;
+    let (to, from) = crossbeam_channel::unbounded();
+    input::spawn_signals(to.clone())?;
+    input::spawn(to)?;
+    let screen = Screen::new()?;
+    let area = screen.area()?;
+    let ui = Ui {
+        app,
+        port,
+        screen,
+        guard: &guard,
+        area,
+        mouse: Mouse::default(),
+        start: Instant::now(),
+        dirty: Dirty::Input,
+        last_frame: None,
+        request: None,
+    };
+    ui.run(&from, updates)
+}
+
+/// Whether, and how soon, a frame is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    No,
+    Background,
+    Input,
+}
+
+struct Ui<'a> {
+    app: App,
+    port: &'a dyn Port,
+    screen: Screen,
+    guard: &'a Guard,
+    area: Rect,
+    mouse: Mouse,
+    start: Instant,
+    dirty: Dirty,
+    last_frame: Option<Instant>,
+    /// The newest request of this round; older ones of the round need not be sent.
+    request: Option<ExploreRequest>,
+}
+
+impl Ui<'_> {
+    fn run(mut self, inputs: &Receiver<Input>, mut updates: Receiver<Update>) -> Result<(), TuiError> {
+        self.fit();
+        let first = self.app.start();
+        self.perform(first)?;
+        self.send();
+        loop {
+            if self.due().is_some_and(|at| at <= Instant::now()) {
+                self.frame()?;
+            }
+            self.wait(inputs, &mut updates)?;
+            self.drain(inputs, &updates)?;
+            self.send();
+            if self.app.quit {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When the next frame is to be drawn.
+    fn due(&self) -> Option<Instant> {
+        let distance = match self.dirty {
+            Dirty::No => return None,
+            Dirty::Background => BACKGROUND_FRAME,
+            Dirty::Input => INPUT_FRAME,
+        };
+        Some(self.last_frame.map_or_else(Instant::now, |t| t + distance))
+    }
+
+    /// Sleeps until something comes, a frame is due, or time itself changes the picture.
+    fn wait(&mut self, inputs: &Receiver<Input>, updates: &mut Receiver<Update>) -> Result<(), TuiError> {
+        let frame = self.due().map(|at| at.saturating_duration_since(Instant::now()));
+        let tick = self.app.wake();
+        let timeout = frame.into_iter().chain(tick).min();
+        let clock = match timeout {
+            Some(t) => crossbeam_channel::after(t),
+            None => crossbeam_channel::never(),
+        };
+        select! {
+            recv(inputs) -> input => match input {
+                Ok(input) => self.input(input)?,
+                Err(_) => return Err(TuiError::Gone("input has ended".to_owned())),
+            },
+            recv(updates) -> update => match update {
+                Ok(update) => self.event(Event::Update(update), Dirty::Background)?,
+                Err(_) => {
+                    *updates = crossbeam_channel::never();
+                    self.engine_gone();
+                }
+            },
+            recv(clock) -> _ => {
+                if tick.is_some() && tick == timeout {
+                    self.event(Event::Tick, Dirty::Background)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in everything that waits already. A run of typed characters counts as one, so that a paste into a terminal
+    /// without bracketed paste costs one step and not one per character.
+    fn drain(&mut self, inputs: &Receiver<Input>, updates: &Receiver<Update>) -> Result<(), TuiError> {
+        while let Ok(update) = updates.try_recv() {
+            self.event(Event::Update(update), Dirty::Background)?;
+        }
+        let mut typed = String::new();
+        while let Ok(input) = inputs.try_recv() {
+            match self.typed(&input) {
+                Some(c) => typed.push(c),
+                None => {
+                    self.type_run(&mut typed)?;
+                    self.input(input)?;
+                }
+            }
+        }
+        self.type_run(&mut typed)
+    }
+
+    /// The character that an input types into the text, if it does just that.
+    fn typed(&self, input: &Input) -> Option<char> {
+        let Input::Key(key) = input else { return None };
+        let plain = self.app.view.focus == Pane::Text && self.app.popup.is_none() && self.app.entry.is_none();
+        match self.app.action_of(*key) {
+            Some(Action::Type(c)) if plain => Some(c),
+            Some(Action::Do(crate::app::actions::Verb::NewLine)) if plain => Some('\n'),
+            _ => None,
+        }
+    }
+
+    fn type_run(&mut self, typed: &mut String) -> Result<(), TuiError> {
+        let mut chars = typed.chars();
+        let action = match (chars.next(), chars.next()) {
+            (None, _) => return Ok(()),
+            (Some('\n'), None) => Action::Do(crate::app::actions::Verb::NewLine),
+            (Some(c), None) => Action::Type(c),
+            _ => Action::TypeRun(std::mem::take(typed)),
+        };
+        typed.clear();
+        self.event(Event::Act(action), Dirty::Input)
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), TuiError> {
+        match input {
+            Input::Key(key) => self.event(Event::Key(key), Dirty::Input),
+            Input::Paste(text) => self.event(Event::Paste(text), Dirty::Input),
+            Input::Mouse(event) => {
+                // Where things are may have changed with the event before.
+                self.fit();
+                self.app.now = self.start.elapsed();
+                for action in self.mouse.actions(&self.app, self.area, event) {
+                    self.event(Event::Act(action), Dirty::Input)?;
+                }
+                Ok(())
+            }
+            Input::Resize(w, h) => {
+                self.area = Rect::new(0, 0, w, h);
+                self.dirty = Dirty::Input;
+                self.fit();
+                Ok(())
+            }
+            Input::Focus(_) => Ok(()),
+            Input::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::Input),
+            Input::Signal(Signal::Suspend) => self.suspend(),
+            Input::Signal(Signal::Continue) => self.resume(),
+            Input::Closed(why) => Err(TuiError::Gone(why)),
+        }
+    }
+
+    fn event(&mut self, event: Event, dirty: Dirty) -> Result<(), TuiError> {
+        self.app.now = self.start.elapsed();
+        let effects = self.app.handle(event);
+        self.dirty = self.dirty.max(dirty);
+        self.perform(effects)
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> Result<(), TuiError> {
+        for effect in effects {
+            match effect {
+                Effect::Explore(request) => self.request = Some(request),
+                Effect::Command(command) => {
+                    // A command may speak of the newest generation: the engine must have heard of it.
+                    self.send();
+                    self.port.command(command);
+                }
+                Effect::Copy(text) => self.screen.raw(&clipboard(&text))?,
+                Effect::Suspend => self.suspend()?,
+                Effect::Redraw => self.screen.forget()?,
+                Effect::Quit => self.app.quit = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) {
+        if let Some(request) = self.request.take() {
+            self.port.explore(request);
+        }
+    }
+
+    /// Tells the app about the layout, where it has changed.
+    fn fit(&mut self) {
+        let geometry = draw::geometry(self.area, &self.app);
+        if geometry != self.app.geometry {
+            self.app.geometry = geometry;
+            self.app.settle();
+        }
+    }
+
+    fn frame(&mut self) -> Result<(), TuiError> {
+        self.fit();
+        self.app.now = self.start.elapsed();
+        self.screen.draw(&self.app)?;
+        self.last_frame = Some(Instant::now());
+        self.dirty = Dirty::No;
+        if std::env::var(TEST_PANIC).is_ok_and(|v| v == "ui") {
+            panic!("asked to by {TEST_PANIC}");
+        }
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> Result<(), TuiError> {
+        self.guard.leave();
+        input::stop();
+        self.resume()
+    }
+
+    /// Back from a stop, however it came about: the shell may have changed every mode.
+    fn resume(&mut self) -> Result<(), TuiError> {
+        self.guard.apply()?;
+        self.area = self.screen.area()?;
+        self.screen.forget()?;
+        self.dirty = Dirty::Input;
+        Ok(())
+    }
+
+    fn engine_gone(&mut self) {
+        self.app.cards.push(Card {
+            title: "The engine has stopped".to_owned(),
+            message: "Nothing more will be computed in this session".to_owned(),
+            hint: Some("leave and start again".to_owned()),
+            remedy: Remedy::Ask,
+        });
+        self.dirty = Dirty::Input;
+    }
+}
