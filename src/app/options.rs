@@ -1,8 +1,9 @@
 //! What the program starts the screen with. Filled in by the command line from the settings; plain data.
 
 use crate::app::keymap::KeyOverrides;
-use crate::attention::types::{Reduction, ScoreSettings};
-use crate::mask::types::{DropPositions, MaskSettings, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
+use crate::attention::types::ScoreSettings;
+use crate::mask::rolling::{Policy, RollingSettings};
+use crate::mask::types::MaskSettings;
 use crate::named::named;
 
 named! {
@@ -53,6 +54,8 @@ pub struct Options {
     pub text: String,
     pub mask: MaskSettings,
     pub score: ScoreSettings,
+    /// How decisions roll along the text under scope `block`.
+    pub rolling: RollingSettings,
     pub look: Look,
     /// How many next-token candidates are asked for.
     pub top: usize,
@@ -71,28 +74,9 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             text: String::new(),
-            mask: MaskSettings {
-                threshold: 0.7,
-                probability: 0.5,
-                seed: 1,
-                polarity: Polarity::High,
-                scale: Scale::Rank,
-                op: Op::Replace,
-                replacement: Replacement::Mean,
-                drop_positions: DropPositions::Compact,
-                protect: Protect::default(),
-                scope: Scope::Whole,
-                unit: Unit::Token,
-                exact_k: false,
-                pinned: Vec::new(),
-            },
-            score: ScoreSettings {
-                reduction: Reduction::Null,
-                contribution: true,
-                window: 16,
-                layers: Vec::new(),
-                heads: Vec::new(),
-            },
+            mask: MaskSettings::default(),
+            score: ScoreSettings::default(),
+            rolling: RollingSettings { policy: Policy::Threshold, ..RollingSettings::default() },
             look: Look::default(),
             top: 10,
             rerolls: 32,

@@ -183,6 +183,8 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::Rerolls { generation, .. }
         | Update::Honesty { generation, .. } => Some(*generation),
         Update::Crashed { .. }
+        | Update::Calibrating { .. }
+        | Update::CalibrationReady
         | Update::ModelLoading(_)
         | Update::ModelReady(_)
         | Update::ModelFailed { .. } => None,

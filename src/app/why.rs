@@ -101,6 +101,8 @@ pub fn reason(protection: Option<Protection>) -> &'static str {
         Some(Protection::EndOfText) => "end-of-text is protected",
         Some(Protection::Pinned) => "you pinned it",
         Some(Protection::Unscored) => "no later token reads it, so it has no score",
+        Some(Protection::Recent) => "it is among the newest tokens of the window",
+        Some(Protection::CoolDown) => "it was masked too short a time ago",
         None => "it is protected",
     }
 }

@@ -115,7 +115,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
 }
 
 fn run(cli: Cli, env: Env) -> Result<(), CliError> {
-    let Cli { common, command, .. } = cli;
+    let Cli { common, command, screen: screen_args } = cli;
     let out = Output::stdout();
     let plain = |flags: &[FlagValue]| context(common.clone(), env.clone(), out, None, flags.to_vec());
     match command {
@@ -131,7 +131,7 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
         Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),
         Some(Command::Config(args)) => config::run(&args, common, env, out),
         Some(Command::Completions(args)) => completions::run(&args, out),
-        None => Err(CliError::usage("no command given").with_hint("`maskscope --help` lists the commands")),
+        None => screen::run(&context(common, env, out, None, screen_args.parameters.values().to_vec())?),
     }
 }
 

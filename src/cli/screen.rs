@@ -1,6 +1,19 @@
 //! No subcommand: the screen.
 
+use std::path::PathBuf;
+
+use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
+use super::{Context, convert};
+use crate::app::keymap::KeyOverrides;
+use crate::app::options::Depth;
+use crate::app::{App, KnownModel, Look, Options, Port, SliderSteps};
+use crate::config::{Kind, Settings, parameters};
+use crate::engine::loader::LoadOptions;
+use crate::engine::types::{Command, ExploreRequest, HeadChoice};
+use crate::engine::worker::Engine;
+use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
+use crate::tui::{self, TerminalOptions, TuiError};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -21,4 +34,125 @@ impl FlagSet for Flags {
 pub struct ScreenArgs {
     #[command(flatten)]
     pub parameters: ParameterFlags<Flags>,
+}
+
+/// The engine, as the screen sees it.
+struct EnginePort(Engine);
+
+impl Port for EnginePort {
+    fn explore(&self, request: ExploreRequest) {
+        self.0.explore(request);
+    }
+
+    fn command(&self, command: Command) {
+        self.0.command(command);
+    }
+}
+
+/// Opens the screen and stays until it is left.
+///
+/// # Errors
+/// No terminal, a device that is not available, settings that the screen cannot use.
+pub fn run(context: &Context) -> Result<(), CliError> {
+    let settings = &context.loaded.settings;
+    let log = start_log();
+    let chosen = convert::device(settings)?;
+    let load = LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
+    let options = options(context)?;
+    let (send, updates) = crossbeam_channel::unbounded();
+    let engine =
+        Engine::start(load, send).map_err(|e| CliError::failed(format!("the engine cannot start: {e}")))?;
+    let port = EnginePort(engine);
+    // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
+    port.command(Command::LoadModel { spec: "demo".to_owned() });
+    let spec = convert::model_spec(settings);
+    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()))?;
+    app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
+    if let Ok(map) = settings.explore.map.parse() {
+        app.doc.map = map;
+    }
+    if spec != "demo" {
+        port.command(Command::LoadModel { spec });
+    }
+    let result = tui::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
+    drop(port);
+    drop(log);
+    result.map_err(|e: TuiError| CliError::failed(e.to_string()).with_hint_if(e.hint()))
+}
+
+/// The log goes to a file: the screen belongs to the frames. Without a place for it, there is none.
+fn start_log() -> Option<tracing_appender::non_blocking::WorkerGuard> {
+    let folder = log_folder()?;
+    std::fs::create_dir_all(&folder).ok()?;
+    let file = tracing_appender::rolling::never(folder, "maskscope.log");
+    let (writer, guard) = tracing_appender::non_blocking(file);
+    let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    tracing::subscriber::set_global_default(log).ok()?;
+    Some(guard)
+}
+
+fn log_folder() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.state_dir().unwrap_or_else(|| base.cache_dir()).join("maskscope"))
+}
+
+fn options(context: &Context) -> Result<Options, CliError> {
+    let settings = &context.loaded.settings;
+    let wanted = (!settings.model.hub_id.is_empty()).then(|| settings.model.hub_id.clone());
+    Ok(Options {
+        text: settings.explore.text.clone(),
+        mask: convert::mask_settings(settings)?,
+        score: convert::score_settings(settings)?,
+        rolling: convert::rolling_settings(settings)?,
+        look: look(context),
+        top: settings.explore.top,
+        wanted,
+        known: known(context),
+        keys: key_overrides(settings),
+        steps: steps(),
+        ..Options::default()
+    })
+}
+
+fn look(context: &Context) -> Look {
+    let ui = &context.loaded.settings.ui;
+    let env = |name| context.env.text(name).unwrap_or_default();
+    let depth = match ui.color.parse() {
+        Ok(depth) => depth,
+        Err(_) if !env("NO_COLOR").is_empty() || env("TERM") == "dumb" => Depth::None,
+        Err(_) if matches!(env("COLORTERM"), "truecolor" | "24bit") => Depth::True,
+        Err(_) if env("TERM").contains("256color") || env("TERM").contains("direct") => Depth::Indexed,
+        Err(_) => Depth::Ansi,
+    };
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|v| !v.is_empty()).unwrap_or_default();
+    let posix = matches!(locale, "C" | "POSIX");
+    Look { dark: ui.theme != "light", depth, ascii: ui.ascii || posix }
+}
+
+fn known(context: &Context) -> Vec<KnownModel> {
+    let mut all = vec![KnownModel { spec: "demo".to_owned(), note: "bundled, needs no network".to_owned() }];
+    let cached = cached_models(&convert::hub_options(context)).unwrap_or_default();
+    for m in cached.iter().filter(|m| m.is_usable()) {
+        all.push(KnownModel { spec: m.id.clone(), note: format!("cached, {}", human_bytes(m.size_bytes)) });
+    }
+    for m in KNOWN_MODELS {
+        if all.iter().all(|k| k.spec != m.id) {
+            let size = m.download.map_or_else(String::new, |b| format!("{} download, ", human_bytes(b)));
+            all.push(KnownModel { spec: m.id.to_owned(), note: format!("{size}{}", m.doc) });
+        }
+    }
+    all
+}
+
+fn key_overrides(settings: &Settings) -> KeyOverrides {
+    settings.keys.iter().map(|(action, keys)| (action.clone(), keys.clone())).collect()
+}
+
+/// Slider steps from the parameter table.
+fn steps() -> SliderSteps {
+    match parameters::find("mask.threshold").map(|p| p.kind) {
+        Some(Kind::Float { step, fine_step, .. }) => SliderSteps { step, fine: fine_step },
+        _ => Options::default().steps,
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use super::background::{Honesty, Rerolls, Task};
 use super::calibrate::{self, Calibrator};
 use super::explorer::{ExploreError, Explorer, Policy};
 use super::loaded::{CALIBRATION_TEXT, Loaded};
-use super::loader::{LoadError, LoadOptions, Loading};
+use super::loader::{LoadError, LoadOptions, Loading, load};
 use super::mailbox::{Mail, Mailbox};
 use super::run::Run;
 use super::types::{Command, ExploreRequest, HeadSummary, MapFrame, MapKind, Update, Work};
@@ -102,7 +103,9 @@ impl Worker {
                 Mail::Explore(request) => {
                     let mut cancelled = None;
                     self.guarded(|w| cancelled = w.explore(*request));
-                    self.mailbox.finished(cancelled);
+                    if let Some(request) = cancelled {
+                        self.mailbox.put_back(request);
+                    }
                 }
                 Mail::Nothing => self.guarded(Worker::background),
             }
@@ -154,6 +157,14 @@ impl Worker {
     }
 
     fn start_load(&mut self, spec: String) {
+        if spec == "demo" {
+            // Embedded: read in a moment, and whatever is asked next, such as another load, finds it there.
+            let result = load(&spec, &self.options, &mut |_| {}, &AtomicBool::new(false));
+            return match result {
+                Ok((loaded, _)) => self.install(&Arc::new(loaded)),
+                Err(e) => self.send(Update::ModelFailed { id: spec, message: e.message, hint: e.hint }),
+            };
+        }
         let (finish, mailbox, id) = (self.finish.clone(), self.mailbox.clone(), spec.clone());
         let done = move |result| {
             let _ = finish.send((id, Box::new(result)));
@@ -170,14 +181,14 @@ impl Worker {
             }
             self.loading = None;
             match *result {
-                Ok((loaded, _note)) => self.install(Arc::new(loaded)),
+                Ok((loaded, _note)) => self.install(&Arc::new(loaded)),
                 Err(e) if e.cancelled => {}
                 Err(e) => self.send(Update::ModelFailed { id, message: e.message, hint: e.hint }),
             }
         }
     }
 
-    fn install(&mut self, loaded: Arc<Loaded>) {
+    fn install(&mut self, loaded: &Arc<Loaded>) {
         self.tasks.clear();
         self.calibration = None;
         self.explorer = Some(Explorer::new(loaded.clone()));

@@ -199,6 +199,7 @@ impl App {
             text: self.doc.editor.text().clone(),
             mask: self.doc.mask.clone(),
             score: self.doc.score.clone(),
+            rolling: self.options.rolling.clone(),
             map: self.doc.map,
             heads: self.doc.heads,
             top: self.options.top,
