@@ -67,13 +67,6 @@ pub struct Context {
     pub out: Output,
 }
 
-impl Context {
-    /// The Hub access token, from the environment alone.
-    pub fn token(&self) -> Option<&str> {
-        self.env.text("HF_TOKEN")
-    }
-}
-
 /// Runs one command line.
 pub fn main(args: impl IntoIterator<Item = OsString>, env: Env) -> ExitCode {
     let cli = match parse(args) {
