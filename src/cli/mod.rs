@@ -16,6 +16,9 @@ pub mod source;
 pub mod trace;
 pub mod train;
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
