@@ -91,7 +91,7 @@ mod table {
         let kind = parameters::find("mask.protect").unwrap().kind;
         let Kind::Terms { alone, terms } = kind else { panic!("{kind:?}") };
         let samples =
-            terms.iter().map(|term| term.replace(":N", ":7")).chain(alone.iter().map(|s| s.to_string()));
+            terms.iter().map(|term| term.replace(":N", ":7")).chain(alone.iter().map(ToString::to_string));
         for text in samples.chain(["first,last:4,sinks,eot".to_owned()]) {
             assert!(kind.parse(&text).is_ok(), "{text}");
             assert!(text.parse::<Protect>().is_ok(), "{text}");
@@ -268,6 +268,7 @@ mod layers {
             ("HF_HUB_OFFLINE", "1"),
             ("MASKSCOPE_HUB__OFFLINE", "false"),
         ]);
+        assert!(!load(&[("HF_HUB_OFFLINE", "maybe")]).hub.offline);
         assert_eq!(settings.hub.cache.as_deref(), Some(Path::new("/cache")));
         assert_eq!(settings.ui.color, "auto");
         assert!(!settings.hub.offline);

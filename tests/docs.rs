@@ -8,7 +8,9 @@ use std::path::Path;
 use maskscope::config;
 
 /// Marker name and what stands between its markers.
-const BLOCKS: &[(&str, fn() -> String)] = &[("config", config_reference)];
+type Block = (&'static str, fn() -> String);
+
+const BLOCKS: &[Block] = &[("config", config_reference)];
 
 fn config_reference() -> String {
     config::reference(&config::defaults().unwrap())

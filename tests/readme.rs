@@ -5,14 +5,15 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-const ROWS: u16 = 24;
-const COLUMNS: u16 = 80;
+const ROWS: NonZeroU16 = NonZeroU16::new(24).unwrap();
+const COLUMNS: NonZeroU16 = NonZeroU16::new(80).unwrap();
 
 /// A command in its own pseudo-terminal, with the terminal's view of it.
 struct Session {
@@ -27,7 +28,7 @@ struct Session {
 
 impl Session {
     fn start(shell_command: &str, limit: Duration) -> Session {
-        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let size = PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new("sh");
         command.args(["-c", shell_command]);
@@ -36,6 +37,13 @@ impl Session {
         // The person's own settings must not decide what is seen.
         command.env("MASKSCOPE_CONFIG", "/dev/null");
         command.env_remove("NO_COLOR");
+        // What `cargo test` tells this test about itself must not reach a `cargo run` inside: it would build anew.
+        for (name, _) in std::env::vars() {
+            let about_this_test = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+            if about_this_test.iter().any(|prefix| name.starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
         let child = pair.slave.spawn_command(command).unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (send, output) = channel();

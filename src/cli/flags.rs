@@ -48,8 +48,9 @@ impl<S: FlagSet> Args for ParameterFlags<S> {
         let defaults = config::defaults().ok();
         command.args(S::FLAGS.iter().filter_map(|(flag, key)| {
             let parameter = parameters::find(key)?;
-            let default = defaults.as_ref().and_then(|settings| settings.get(key));
-            Some(parameter_arg(flag, parameter, default.map(|value| value.to_string())))
+            let default =
+                defaults.as_ref().and_then(|settings| settings.get(key)).map(|value| value.to_string());
+            Some(parameter_arg(flag, parameter, default.as_deref()))
         }))
     }
 
@@ -59,10 +60,10 @@ impl<S: FlagSet> Args for ParameterFlags<S> {
 }
 
 /// A flag that takes a parameter's values, with its doc as help. Its id is the key.
-fn parameter_arg(flag: &'static str, parameter: &'static Parameter, default: Option<String>) -> Arg {
+fn parameter_arg(flag: &'static str, parameter: &'static Parameter, default: Option<&str>) -> Arg {
     let arg = Arg::new(parameter.key)
         .long(flag)
-        .help(help(parameter, default.as_deref()))
+        .help(help(parameter, default))
         .help_heading(heading(parameter.section()))
         .value_name(value_name(&parameter.kind))
         .value_parser(value_parser(parameter))

@@ -20,6 +20,9 @@ mod tokens;
 pub mod trace;
 pub mod train;
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,13 +79,6 @@ pub struct Context {
     pub loaded: Loaded,
     pub env: Env,
     pub out: Output,
-}
-
-impl Context {
-    /// The Hub access token, from the environment alone.
-    pub fn token(&self) -> Option<&str> {
-        self.env.text("HF_TOKEN")
-    }
 }
 
 /// Runs one command line.

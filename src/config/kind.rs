@@ -1,4 +1,4 @@
-//! What values a parameter may take: types, bounds, choices; checking, reading typed-in text, slider arithmetic.
+//! What values a parameter may take: types, bounds, choices; checking and reading typed-in text.
 //! Pure; must never know which parameter it belongs to.
 
 use super::suggest::nearest;
@@ -232,74 +232,6 @@ impl Kind {
     }
 }
 
-/// Slider arithmetic: positions run from 0 to 1 along the track.
-impl Kind {
-    /// Where `x` lies on the track; `None` for kinds without one.
-    pub fn fraction(&self, x: f64) -> Option<f64> {
-        let (min, max, log) = self.track()?;
-        let along = if log { (x.max(min) / min).ln() / (max / min).ln() } else { (x - min) / (max - min) };
-        Some(along.clamp(0.0, 1.0))
-    }
-
-    /// The value under a track position, rounded to the fine step.
-    pub fn at_fraction(&self, fraction: f64) -> Option<f64> {
-        let (min, max, log) = self.track()?;
-        let fraction = fraction.clamp(0.0, 1.0);
-        let x = if log { min * (max / min).powf(fraction) } else { min + fraction * (max - min) };
-        Some(self.round(x))
-    }
-
-    /// `steps` steps up (down when negative) from `x`, within the bounds.
-    pub fn nudge(&self, x: f64, steps: i32, fine: bool) -> Option<f64> {
-        let (min, max, log) = self.track()?;
-        let step = match *self {
-            Kind::Float { step, fine_step, .. } => {
-                if fine {
-                    fine_step
-                } else {
-                    step
-                }
-            }
-            Kind::Int { step, .. } | Kind::IntOr { step, .. } => {
-                if fine {
-                    1.0
-                } else {
-                    step as f64
-                }
-            }
-            _ => return None,
-        };
-        let by = step * f64::from(steps);
-        let x = if log { x.max(min) * 10f64.powf(by) } else { x + by };
-        Some(self.round(x.clamp(min, max)))
-    }
-
-    fn track(&self) -> Option<(f64, f64, bool)> {
-        match *self {
-            Kind::Float { min, max, log, .. } => Some((min, max, log)),
-            Kind::Int { min, max, .. } | Kind::IntOr { min, max, .. } => {
-                Some((min as f64, max as f64, false))
-            }
-            _ => None,
-        }
-    }
-
-    /// Rounds to what a person would write, so that ten nudges of 0.1 give 1 and not 0.9999….
-    fn round(&self, x: f64) -> f64 {
-        match *self {
-            Kind::Float { log: true, min, max, .. } => {
-                let scale = 10f64.powi(2 - x.abs().log10().floor() as i32);
-                ((x * scale).round() / scale).clamp(min, max)
-            }
-            Kind::Float { min, max, fine_step, .. } => {
-                let per_unit = (1.0 / fine_step).round().max(1.0);
-                ((x * per_unit).round() / per_unit).clamp(min, max)
-            }
-            _ => x.round(),
-        }
-    }
-}
-
 /// A number as a person would write it.
 pub(super) fn number(x: f64) -> String {
     if x != 0.0 && x.is_finite() && (x.abs() < 1e-3 || x.abs() >= 1e7) {
@@ -339,7 +271,6 @@ mod tests {
     use super::*;
 
     const UNIT: Kind = Kind::Float { min: 0.0, max: 1.0, step: 0.05, fine_step: 0.01, log: false };
-    const RATE: Kind = Kind::Float { min: 1e-7, max: 1.0, step: 0.1, fine_step: 0.01, log: true };
     const PROTECT: Kind = Kind::Terms { alone: &["default", "none"], terms: &["first", "last", "last:N"] };
 
     #[test]
@@ -397,31 +328,5 @@ mod tests {
         assert_eq!(layer.parse("3"), Ok(Value::Int(3)));
         assert!(layer.parse("12").is_err());
         assert!(layer.parse("maen").unwrap_err().hint().is_some_and(|h| h.contains("mean")));
-    }
-
-    #[test]
-    fn nudges_land_on_round_numbers_and_come_back() {
-        let mut x = 0.7;
-        for _ in 0..3 {
-            x = UNIT.nudge(x, 1, false).unwrap();
-        }
-        assert_eq!(x, 0.85);
-        for _ in 0..15 {
-            x = UNIT.nudge(x, -1, true).unwrap();
-        }
-        assert_eq!(x, 0.7);
-        assert_eq!(UNIT.nudge(0.99, 1, false), Some(1.0));
-        assert_eq!(Kind::Text.nudge(1.0, 1, false), None);
-    }
-
-    #[test]
-    fn log_sliders_step_by_decades() {
-        let x = RATE.nudge(1e-3, 10, false).unwrap();
-        assert!((x - 1e-2).abs() < 1e-12, "{x}");
-        assert_eq!(RATE.nudge(1e-7, -1, false), Some(1e-7));
-        let middle = RATE.fraction(1e-4).unwrap();
-        assert!((middle - 3.0 / 7.0).abs() < 1e-9, "{middle}");
-        let back = RATE.at_fraction(middle).unwrap();
-        assert!((back - 1e-4).abs() < 1e-6, "{back}");
     }
 }

@@ -23,8 +23,10 @@ const LARGEST_FILE: u64 = 1 << 20;
 const VARIABLE_PREFIX: &str = "MASKSCOPE_";
 
 /// Variables that other programs have made customary, and what they set. `MASKSCOPE_…` goes over them.
-const CUSTOMARY: [(&str, &str); 3] =
-    [("HF_ENDPOINT", "hub.endpoint"), ("HF_HUB_CACHE", "hub.cache"), ("HF_HUB_OFFLINE", "hub.offline")];
+const CUSTOMARY: [(&str, &str); 2] = [("HF_ENDPOINT", "hub.endpoint"), ("HF_HUB_CACHE", "hub.cache")];
+
+/// What Python's `huggingface_hub` takes for yes in a switch; anything else is no.
+const YES: [&str; 4] = ["1", "ON", "YES", "TRUE"];
 
 /// A value from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,9 +116,8 @@ pub fn load(options: LoadOptions) -> Result<Loaded, ConfigError> {
 
 /// The checked value of `section.key` or `keys.action`, from typed-in text.
 pub(super) fn parse_typed<'k>(key: &'k str, text: &str) -> Result<(&'k str, Value), Problem> {
-    let fail = |fault| Problem::new(Origin::Typed, fault);
-    let kind = kind_of(key).map_err(fail)?;
-    let value = kind.parse(text).map_err(|error| fail(Fault::Value { key: key.to_owned(), error }))?;
+    let kind = kind_of(key).map_err(|fault| Problem::new(Origin::Typed, fault))?;
+    let value = kind.parse(text).map_err(|error| Problem::value(Origin::Typed, key, error))?;
     Ok((key, value))
 }
 
@@ -183,10 +184,7 @@ impl Layers {
                 Err(fault) => self.problems.push(Problem::new(origin(key_place), fault)),
                 Ok(kind) => match value.map_err(|found| kind.wrong_type(found)).and_then(|v| kind.check(v)) {
                     Ok(value) => self.put(&key, value, origin(key_place)),
-                    Err(error) => {
-                        let fault = Fault::Value { key, error };
-                        self.problems.push(Problem::new(origin(value_place), fault));
-                    }
+                    Err(error) => self.problems.push(Problem::value(origin(value_place), &key, error)),
                 },
             },
             Entry::NotASection { name, place } => {
@@ -217,6 +215,10 @@ impl Layers {
             if let Some(value) = env.text(name) {
                 self.typed(key, value, Origin::Env(name.to_owned()));
             }
+        }
+        if let Some(value) = env.text("HF_HUB_OFFLINE") {
+            let offline = YES.contains(&value.to_ascii_uppercase().as_str());
+            self.typed("hub.offline", &offline.to_string(), Origin::Env("HF_HUB_OFFLINE".to_owned()));
         }
         // https://no-color.org: present and not empty, whatever the value.
         if env.get("NO_COLOR").is_some() {

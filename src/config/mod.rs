@@ -12,6 +12,7 @@ mod problem;
 mod reference;
 mod save;
 mod settings;
+mod slider;
 mod suggest;
 mod table;
 mod value;

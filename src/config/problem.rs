@@ -49,7 +49,7 @@ pub enum Fault {
     #[error("unknown section: {name}")]
     UnknownSection { name: String, near: Option<&'static str> },
     #[error("{key} {error}")]
-    Value { key: String, error: ValueError },
+    Value { key: String, error: Box<ValueError> },
     #[error("{name} is a section, not a value")]
     NotASection { name: String },
     #[error("an access token must not be in a settings file")]
@@ -67,6 +67,10 @@ pub enum Fault {
 impl Problem {
     pub(super) fn new(origin: Origin, fault: Fault) -> Problem {
         Problem { origin, fault }
+    }
+
+    pub(super) fn value(origin: Origin, key: &str, error: ValueError) -> Problem {
+        Problem::new(origin, Fault::Value { key: key.to_owned(), error: Box::new(error) })
     }
 
     pub(super) fn internal(what: &str, why: &str) -> Problem {

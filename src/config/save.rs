@@ -103,9 +103,7 @@ fn put(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Probl
             return Err(Problem::new(Origin::Typed, Fault::UnknownKey { key: key.to_owned(), near }));
         }
     };
-    let checked = kind
-        .check(value.clone())
-        .map_err(|error| Problem::new(Origin::Typed, Fault::Value { key: key.to_owned(), error }))?;
+    let checked = kind.check(value.clone()).map_err(|error| Problem::value(Origin::Typed, key, error))?;
     let (section, field) = key.split_once('.').unwrap_or(("", key));
     let section_item = document.entry(section).or_insert_with(|| Item::Table(Table::new()));
     let Some(table) = section_item.as_table_like_mut() else {

@@ -49,6 +49,7 @@ pub struct Explore {
     pub head: Option<usize>,
     pub map: String,
     pub top: usize,
+    pub rerolls: usize,
     pub color_scale: String,
 }
 
@@ -129,6 +130,7 @@ pub struct Ui {
     pub color: String,
     pub ascii: bool,
     pub mouse: bool,
+    pub tour: bool,
     /// Frames per second.
     pub input_fps: u32,
     /// Frames per second.

@@ -12,7 +12,7 @@ const MAX_SEED: i64 = (1 << 53) - 1;
 const MAX_INDEX: i64 = 1023;
 const MAX_STEPS: i64 = 1_000_000_000;
 
-const UNIT: Kind = linear(0.0, 1.0, 0.05, 0.01);
+const UNIT: Kind = linear(0.0, 1.0, 0.02, 0.002);
 const SEED: Kind = int(0, MAX_SEED);
 const INDEX_OR_MEAN: Kind = Kind::IntOr { word: "mean", min: 0, max: MAX_INDEX, step: 1 };
 const THREADS: Kind = Kind::IntOr { word: "auto", min: 1, max: 1024, step: 1 };
@@ -87,6 +87,8 @@ pub(super) const TABLE: &[Parameter] = &[
         "Run that the heatmap shows"),
     row("explore.top", "candidates", int(1, 100), Decode,
         "Next-token candidates listed"),
+    row("explore.rerolls", "re-rolls", int(2, 10_000), View,
+        "Seeds behind the mean and spread of an effect"),
     row("explore.color_scale", "color scale", Kind::Choice(&["linear", "sqrt", "log"]), View,
         "How an attention weight becomes a color; sqrt and log bring out weak cells"),
 
@@ -103,7 +105,7 @@ pub(super) const TABLE: &[Parameter] = &[
     row("mask.op", "operation", Kind::Choice(&["replace", "hide", "drop", "evict", "skip", "keep"]), Forward,
         "What happens to a masked position"),
     row("mask.replacement", "replacement", Kind::Choice(&["mean", "mask", "uniform", "unigram", "eot"]), Forward,
-        "What a replaced token becomes: mean embedding, [MASK] row, random token, frequent token, <|endoftext|>"),
+        "What a replaced token becomes: mean embedding, [MASK] row, any token, a token by its frequency, <|endoftext|>"),
     row("mask.drop_positions", "positions after drop", Kind::Choice(&["compact", "gap"]), Forward,
         "Whether dropped positions close up or leave a gap"),
     row("mask.protect", "protected",
@@ -167,13 +169,15 @@ pub(super) const TABLE: &[Parameter] = &[
         "Draw with ASCII characters only"),
     row("ui.mouse", "mouse", Kind::Bool, Restart,
         "Take mouse clicks, drags and the wheel"),
+    row("ui.tour", "tour", Kind::Bool, Restart,
+        "Open the tour at the start"),
     row("ui.input_fps", "input frame rate", int_by(10, 1, 1000), View,
         "Most frames drawn per second while keys or the mouse arrive").unit("frames/s"),
     row("ui.background_fps", "background frame rate", int_by(5, 1, 1000), View,
         "Most frames drawn per second for results that arrive by themselves").unit("frames/s"),
 
     row("compute.threads_explorer", "explorer threads", THREADS, Restart,
-        "Threads for the explorer's forward passes; auto leaves none idle"),
+        "Threads for the explorer's forward passes; auto takes every core"),
     row("compute.threads_trainer", "trainer threads", THREADS, Restart,
         "Threads for training; auto leaves one core to the screen"),
 
