@@ -10,7 +10,7 @@ use maskscope::config;
 /// Marker name and what stands between its markers.
 type Block = (&'static str, fn() -> String);
 
-const BLOCKS: &[Block] = &[("config", config_reference)];
+const BLOCKS: &[Block] = &[("config", config_reference), ("keys", maskscope::app::actions::markdown)];
 
 fn config_reference() -> String {
     config::reference(&config::defaults().unwrap())

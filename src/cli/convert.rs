@@ -74,13 +74,13 @@ pub fn rolling_settings(settings: &Settings) -> Result<RollingSettings, CliError
     Ok(base.with_preset(preset, Budget::Share(m.budget)))
 }
 
-/// `[hub]` with the token of the environment.
+/// `[hub]`; the access token is looked up by the Hub room itself, in the environment or the file that Python uses.
 pub fn hub_options(context: &Context) -> HubOptions {
     let h = &context.loaded.settings.hub;
     HubOptions {
         endpoint: h.endpoint.clone(),
         cache: h.cache.clone(),
-        token: context.token().map(str::to_owned),
+        token: None,
         offline: h.offline,
         stall_timeout: Duration::from_secs(h.stall_seconds),
         ..HubOptions::default()

@@ -36,6 +36,9 @@ pub struct ScreenArgs {
     pub parameters: ParameterFlags<Flags>,
 }
 
+/// How much goes to the log: error, warn (default), info, debug.
+const LOG_LEVEL: &str = "MASKSCOPE_LOG";
+
 /// The engine, as the screen sees it.
 struct EnginePort(Engine);
 
@@ -55,7 +58,7 @@ impl Port for EnginePort {
 /// No terminal, a device that is not available, settings that the screen cannot use.
 pub fn run(context: &Context) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
-    let log = start_log();
+    let log = start_log(context);
     let chosen = convert::device(settings)?;
     let load = LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
     let options = options(context)?;
@@ -81,12 +84,13 @@ pub fn run(context: &Context) -> Result<(), CliError> {
 }
 
 /// The log goes to a file: the screen belongs to the frames. Without a place for it, there is none.
-fn start_log() -> Option<tracing_appender::non_blocking::WorkerGuard> {
+fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::WorkerGuard> {
     let folder = log_folder()?;
     std::fs::create_dir_all(&folder).ok()?;
     let file = tracing_appender::rolling::never(folder, "maskscope.log");
     let (writer, guard) = tracing_appender::non_blocking(file);
-    let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let level = context.env.text(LOG_LEVEL).and_then(|l| l.parse().ok()).unwrap_or(tracing::Level::WARN);
+    let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).with_max_level(level).finish();
     tracing::subscriber::set_global_default(log).ok()?;
     Some(guard)
 }

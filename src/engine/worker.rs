@@ -289,6 +289,8 @@ impl Worker {
             }
             self.send(Update::Effects { generation, effects: effects.into() });
         }
+        let forwards = explorer.forwards - before;
+        tracing::debug!(generation, forwards, "answered");
         self.send(done(explorer));
         Ok(())
     }
