@@ -1,0 +1,278 @@
+//! The real program in a pseudo-terminal: what a person sees and does, and how the terminal is left.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/hub_server.rs"]
+mod hub_server;
+#[path = "support/pty.rs"]
+mod pty;
+
+use std::path::Path;
+use std::time::Duration;
+
+use hub_server::{Fault, HubServer, Repo};
+use pty::{Session, Start};
+
+const DEFAULT: Start<'static> = Start { args: &[], env: &[], size: (0, 0) };
+
+/// The panes whose content follows from text and settings alone: no counters, no timings, no key hints.
+fn panes(session: &Session) -> String {
+    let screen = session.screen();
+    let lines: Vec<&str> = screen.lines().collect();
+    let from = lines.iter().position(|l| l.contains("Attention")).unwrap_or(0);
+    lines[from..lines.len() - 2]
+        .iter()
+        .filter(|l| !l.contains("computed"))
+        .map(|l| l.chars().take(110).collect::<String>() + "\n")
+        .collect()
+}
+
+fn open(start: &Start<'_>) -> Session {
+    let mut session = Session::start(start);
+    session.wait_text("Δ log p");
+    settled(&mut session);
+    session
+}
+
+/// The newest request has been answered in full.
+fn settled(session: &mut Session) {
+    session.wait_for("an idle engine", |screen| {
+        let first = screen.lines().next().unwrap_or_default();
+        first.contains(" ms") && !first.contains('…')
+    });
+}
+
+fn quit(mut session: Session) {
+    session.send("q");
+    assert!(session.wait_end().success());
+    session.assert_restored();
+}
+
+#[test]
+fn opens_on_the_bundled_model_and_leaves_the_terminal_as_it_was() {
+    let session = open(&DEFAULT);
+    assert!(session.screen().contains("demo"));
+    assert!(session.screen().contains("eligible masked"));
+    assert!(session.modes()["1049"]);
+    quit(session);
+}
+
+#[test]
+fn moving_the_threshold_changes_map_and_prediction_and_moving_it_back_restores_them() {
+    let mut session = open(&DEFAULT);
+    let before = panes(&session);
+    let kl = |s: &Session| s.screen().split("KL(baseline‖masked)").nth(1).map(|t| t.split_whitespace().next().unwrap().to_owned());
+    let first = kl(&session).unwrap();
+    for _ in 0..10 {
+        session.send("]");
+    }
+    session.wait_text("0.900");
+    session.wait_until("another KL", |s| kl(s).is_some_and(|now| now != first));
+    settled(&mut session);
+    assert_ne!(panes(&session), before);
+    for _ in 0..10 {
+        session.send("[");
+    }
+    session.wait_until("the first KL", |s| kl(s) == Some(first.clone()));
+    session.wait_until("the same picture", |s| panes(s) == before);
+    quit(session);
+}
+
+#[test]
+fn typing_fast_ends_with_the_final_text_only() {
+    let mut session = open(&DEFAULT);
+    session.send("i\u{1}");
+    let sentence = "It is a truth that a whale is larger than a boat, and she was not so very happy to see it. ";
+    let typed: String = sentence.chars().cycle().take(199).chain(['Z']).collect();
+    // Select everything, then type over it.
+    session.send(&typed);
+    session.wait_for("the whole text", |screen| screen.contains('Z'));
+    session.wait_for("as many tokens as the text has", |screen| {
+        let count = |l: &str| l.split_whitespace().find_map(|w| w.strip_suffix("/256").and_then(|n| n.parse::<usize>().ok()));
+        screen.lines().next().and_then(count).is_some_and(|n| n > 30)
+    });
+    settled(&mut session);
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_maskscope"))
+        .args(["predict", "--top", "1", "--json", "--text", &text_on_screen(&session)])
+        .output()
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let top = json["next"][0]["token"].as_str().unwrap().trim().to_owned();
+    let p = format!("{:.1}%", 100.0 * json["next"][0]["p"].as_f64().unwrap());
+    session.wait_for("the prediction for the final text", |screen| {
+        screen.lines().any(|l| l.contains(&p) && (top.is_empty() || l.contains(&top)))
+    });
+    session.send("\u{1b}");
+    session.wait_for("the text pane without focus", |s| s.contains("quit"));
+    session.send("\u{3}");
+    assert!(session.wait_end().success());
+    session.assert_restored();
+}
+
+/// The text pane's content, as far as it is one paragraph on screen.
+fn text_on_screen(session: &Session) -> String {
+    let screen = session.screen();
+    let lines = screen.lines().skip(2).take_while(|l| !l.starts_with('╰'));
+    lines.map(|l| l.trim_start_matches('│').trim_end_matches('│').trim_start_matches(' ').to_owned()).collect::<String>().trim_end().to_owned()
+}
+
+#[test]
+fn queued_slider_moves_cost_at_most_two_passes() {
+    let mut session = open(&Start { env: &[("MASKSCOPE_LOG", "debug")], ..DEFAULT });
+    let passes = |s: &Session| -> usize {
+        s.log().split("forwards=").skip(1).filter_map(|t| t.split_whitespace().next()?.parse::<usize>().ok()).sum()
+    };
+    session.wait_until("the first answer in the log", |s| s.log().contains("forwards="));
+    let before = passes(&session);
+    let answers = session.log().matches("forwards=").count();
+    // One write: all fifty moves wait when the program reads its input.
+    session.send(&"]".repeat(5).repeat(1));
+    let moves: String = std::iter::repeat_n("\u{5d}\u{5b}", 22).collect::<String>() + "]";
+    session.send(&moves);
+    session.wait_text("0.820");
+    settled(&mut session);
+    session.wait_until("an answer in the log", |s| s.log().matches("forwards=").count() > answers);
+    session.wait_text("0.820");
+    assert!(passes(&session) - before <= 2, "{} passes for 50 moves", passes(&session) - before);
+    quit(session);
+}
+
+#[test]
+fn any_size_will_do() {
+    let mut session = open(&DEFAULT);
+    for (cols, rows) in [(1, 1), (2, 1), (1, 40), (40, 12), (80, 24), (200, 60), (1, 1)] {
+        session.resize(cols, rows);
+        session.wait_until("a frame after the resize", |s| s.raw.ends_with(b"\x1b[?2026l") || !s.raw.is_empty());
+    }
+    session.resize(160, 50);
+    session.wait_text("eligible masked");
+    quit(session);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn suspends_and_resumes() {
+    let mut session = open(&DEFAULT);
+    session.send("\u{1a}");
+    session.wait_until("a stopped process", |s| s.process_state() == 'T');
+    session.wait_until("the normal screen", |s| !s.terminal.screen().alternate_screen());
+    session.assert_restored();
+    session.signal(libc::SIGCONT);
+    session.wait_until("the screen again", |s| s.terminal.screen().alternate_screen());
+    session.wait_text("eligible masked");
+    quit(session);
+}
+
+#[test]
+fn signals_leave_the_terminal_as_it_was() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        let mut session = open(&DEFAULT);
+        session.signal(signal);
+        session.wait_end();
+        session.assert_restored();
+    }
+}
+
+#[test]
+fn a_panic_of_the_screen_leaves_the_terminal_as_it_was() {
+    let mut session = Session::start(&Start { env: &[("MASKSCOPE_TEST_PANIC", "ui")], ..DEFAULT });
+    assert!(!session.wait_end().success());
+    assert!(String::from_utf8_lossy(&session.raw).contains("panicked"), "the panic is told");
+    session.assert_restored();
+}
+
+#[test]
+fn a_panic_of_the_engine_becomes_a_message_and_the_screen_goes_on() {
+    let mut session = Session::start(&Start { env: &[("MASKSCOPE_TEST_PANIC", "worker")], ..DEFAULT });
+    session.wait_text("a panic that a test asked for");
+    assert!(session.terminal.screen().alternate_screen());
+    assert!(!String::from_utf8_lossy(&session.raw).contains("panicked at"), "nothing tears the screen");
+    // Retry, as the card offers.
+    session.send("\r");
+    session.wait_text("Δ log p");
+    quit(session);
+}
+
+#[test]
+fn control_characters_never_reach_the_terminal_raw() {
+    let mut session = open(&DEFAULT);
+    session.send("i\u{1}");
+    session.send("\u{1b}[200~evil \u{1b}]0;OWNED\u{7}\u{1b}[31mred\u{9b}32m\u{202e}x\u{1b}[201~");
+    session.wait_text("evil");
+    session.wait_text("OWNED");
+    settled(&mut session);
+    let raw = String::from_utf8_lossy(&session.raw).into_owned();
+    assert!(!raw.contains("\u{1b}]0;OWNED"));
+    assert!(!raw.contains("\u{1b}[31mred"));
+    assert!(!raw.contains('\u{9b}') && !raw.contains('\u{202e}') && !raw.contains('\u{7}'));
+    session.send("\u{3}");
+    assert!(session.wait_end().success());
+    session.assert_restored();
+}
+
+fn file(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gpt2-tiny-random").join(name)).unwrap()
+}
+
+fn tiny_repo(id: &str) -> Repo {
+    Repo::empty(id)
+        .with("config.json", &file("config.json"))
+        .with("tokenizer.json", &file("tokenizer.json"))
+        .with_lfs("model.safetensors", &file("model.safetensors"))
+}
+
+#[test]
+fn a_hub_model_downloads_beside_the_bundled_one_and_opens_offline_next_time() {
+    let server = HubServer::start(vec![tiny_repo("owner/tiny")]);
+    server.fault("model.safetensors", Fault::Trickle { bytes: 16_384, pause: Duration::from_millis(40) });
+    let url = server.url();
+    let start = Start { args: &["--model", "owner/tiny"], env: &[("HF_ENDPOINT", &url)], ..DEFAULT };
+    let mut session = Session::start(&start);
+    session.wait_text("model.safetensors");
+    session.wait_text("Δ log p");
+    assert!(session.screen().lines().next().unwrap().contains("demo"), "the bundled model is in use meanwhile");
+    session.wait_for("the new model", |s| s.lines().next().unwrap_or_default().contains("owner/tiny"));
+    session.wait_text("captain");
+    settled(&mut session);
+    let cache = session.home.path().join("cache/huggingface/hub/models--owner--tiny");
+    let cache = if cache.exists() { cache } else { session.home.path().join(".cache/huggingface/hub/models--owner--tiny") };
+    assert!(cache.join("refs/main").is_file(), "{}", cache.display());
+    let commit = std::fs::read_to_string(cache.join("refs/main")).unwrap();
+    let link = cache.join("snapshots").join(commit.trim()).join("model.safetensors");
+    assert!(std::fs::read_link(&link).unwrap().starts_with("../../blobs"));
+    session.send("q");
+    assert!(session.wait_end().success());
+    session.assert_restored();
+
+    let home = std::mem::replace(&mut session.home, tempfile::tempdir().unwrap());
+    drop(server);
+    let offline = Start { env: &[("HF_ENDPOINT", &url), ("HF_HUB_OFFLINE", "1")], ..start };
+    let mut again = Session::start_in(&offline, home);
+    again.wait_for("the cached model", |s| s.lines().next().unwrap_or_default().contains("owner/tiny"));
+    again.wait_text("Δ log p");
+    quit(again);
+}
+
+#[test]
+fn no_network_and_no_cache_is_one_sentence_and_the_bundled_model_goes_on() {
+    // A port that nobody listens on.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{closed}");
+    let mut session = Session::start(&Start { args: &["--model", "owner/none"], env: &[("HF_ENDPOINT", &url)], ..DEFAULT });
+    session.wait_text("owner/none could not be loaded");
+    session.wait_text("Δ log p");
+    assert!(session.screen().lines().next().unwrap().contains("demo"));
+    session.send("\u{1b}");
+    session.wait_for("the card gone", |s| !s.contains("could not be loaded"));
+    quit(session);
+}
+
+#[test]
+fn without_a_terminal_it_says_so() {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_maskscope")).output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let err = String::from_utf8_lossy(&out.stderr);
+    assert!(err.contains("error: the explorer needs a terminal"), "{err}");
+    assert!(out.stdout.is_empty());
+}

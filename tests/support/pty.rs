@@ -1,0 +1,221 @@
+//! The real binary in a pseudo-terminal, with a terminal emulator and the raw bytes it wrote. Every wait is for a condition
+//! with a deadline.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::fd::RawFd;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use tempfile::TempDir;
+
+/// Longer than anything takes on a busy machine; a test that waits this long has failed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub struct Session {
+    pub child: Box<dyn Child + Send + Sync>,
+    input: Box<dyn Write + Send>,
+    output: Receiver<Vec<u8>>,
+    pub terminal: vt100::Parser,
+    /// Everything that was written to the terminal.
+    pub raw: Vec<u8>,
+    master: Box<dyn MasterPty + Send>,
+    before: Modes,
+    /// Home, cache and state of this run alone.
+    pub home: TempDir,
+}
+
+/// Line settings of the terminal, compared as a whole.
+#[derive(Clone, Debug, PartialEq)]
+struct Modes {
+    flags: [libc::tcflag_t; 4],
+}
+
+impl Modes {
+    fn of(fd: RawFd) -> Modes {
+        // SAFETY: an all-zero termios is a valid value to be overwritten, and fd is the open master.
+        let mut t: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: both arguments are valid for the call.
+        assert_eq!(unsafe { libc::tcgetattr(fd, &raw mut t) }, 0);
+        Modes { flags: [t.c_iflag, t.c_oflag, t.c_cflag, t.c_lflag] }
+    }
+}
+
+/// How a session is started.
+#[derive(Clone, Default)]
+pub struct Start<'a> {
+    pub args: &'a [&'a str],
+    pub env: &'a [(&'a str, &'a str)],
+    /// Columns and rows; 160 × 50 when zero.
+    pub size: (u16, u16),
+}
+
+impl Session {
+    pub fn start(start: &Start<'_>) -> Session {
+        Self::start_in(start, tempfile::tempdir().unwrap())
+    }
+
+    pub fn start_in(start: &Start<'_>, home: TempDir) -> Session {
+        let (cols, rows) = if start.size == (0, 0) { (160, 50) } else { start.size };
+        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_maskscope"));
+        command.args(start.args);
+        command.env_clear();
+        for name in ["PATH", "LD_LIBRARY_PATH"] {
+            if let Ok(value) = std::env::var(name) {
+                command.env(name, value);
+            }
+        }
+        for (name, folder) in
+            [("HOME", ""), ("XDG_CONFIG_HOME", "config"), ("XDG_CACHE_HOME", "cache"), ("XDG_STATE_HOME", "state")]
+        {
+            command.env(name, home.path().join(folder));
+        }
+        command.env("TERM", "xterm-256color");
+        command.env("COLORTERM", "truecolor");
+        command.env("LANG", "C.UTF-8");
+        for (name, value) in start.env {
+            command.env(name, value);
+        }
+        let before = Modes::of(pair.master.as_raw_fd().unwrap());
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let (send, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 1 << 16];
+            while let Ok(n @ 1..) = reader.read(&mut buffer) {
+                if send.send(buffer[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Session {
+            child,
+            input: pair.master.take_writer().unwrap(),
+            output,
+            terminal: vt100::Parser::new(rows, cols, 0),
+            raw: Vec::new(),
+            master: pair.master,
+            before,
+            home,
+        }
+    }
+
+    /// Sends bytes as if typed.
+    pub fn send(&mut self, keys: &str) {
+        self.input.write_all(keys.as_bytes()).unwrap();
+        self.input.flush().unwrap();
+    }
+
+    pub fn resize(&mut self, cols: u16, rows: u16) {
+        self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        self.terminal.screen_mut().set_size(rows, cols);
+    }
+
+    pub fn screen(&self) -> String {
+        self.terminal.screen().contents()
+    }
+
+    fn take(&mut self, wait: Duration) -> Result<(), RecvTimeoutError> {
+        let bytes = self.output.recv_timeout(wait)?;
+        self.terminal.process(&bytes);
+        self.raw.extend(bytes);
+        Ok(())
+    }
+
+    /// Reads on until the screen satisfies `ready`.
+    pub fn wait_for(&mut self, what: &str, ready: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !ready(&self.screen()) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.take(left).is_err() {
+                panic!("never saw {what}; the screen shows:\n{}", self.screen());
+            }
+        }
+    }
+
+    /// Reads on until a text is on screen.
+    pub fn wait_text(&mut self, text: &str) {
+        self.wait_for(text, |screen| screen.contains(text));
+    }
+
+    /// Reads until the command has ended and everything it wrote has been read.
+    pub fn wait_end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.take(left) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("did not end; the screen shows:\n{}", self.screen()),
+            }
+        }
+        self.child.wait().unwrap()
+    }
+
+    /// Sends a signal to the program.
+    pub fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.child.process_id().unwrap()).unwrap();
+        // SAFETY: the child has not been waited for, so the id is its own.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// `R`, `S`, `T` … from `/proc`.
+    #[cfg(target_os = "linux")]
+    pub fn process_state(&self) -> char {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.process_id().unwrap())).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().chars().next().unwrap()
+    }
+
+    /// Reads whatever comes while waiting for a condition outside the screen.
+    pub fn wait_until(&mut self, what: &str, ready: impl Fn(&Session) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !ready(self) {
+            assert!(Instant::now() < deadline, "never came: {what}; the screen shows:\n{}", self.screen());
+            let _ = self.take(Duration::from_millis(20));
+        }
+    }
+
+    /// Every private mode that was switched, and how it was left.
+    pub fn modes(&self) -> BTreeMap<String, bool> {
+        let mut modes = BTreeMap::new();
+        let text = String::from_utf8_lossy(&self.raw);
+        for part in text.split("\u{1b}[?").skip(1) {
+            let end = part.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(part.len());
+            let on = match part[end..].chars().next() {
+                Some('h') => true,
+                Some('l') => false,
+                _ => continue,
+            };
+            for mode in part[..end].split(';') {
+                modes.insert(mode.to_owned(), on);
+            }
+        }
+        modes
+    }
+
+    /// The terminal is as it was before the program started.
+    pub fn assert_restored(&self) {
+        for (mode, on) in self.modes() {
+            // 25 is the visible cursor; everything else was off.
+            assert_eq!(on, mode == "25", "mode {mode} was left {}", if on { "on" } else { "off" });
+        }
+        assert_eq!(Modes::of(self.master.as_raw_fd().unwrap()), self.before, "line settings differ");
+        assert!(!self.terminal.screen().alternate_screen());
+        assert!(!self.terminal.screen().hide_cursor());
+    }
+
+    /// Text of the log, where there is one.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("state/maskscope/maskscope.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It has ended already in a test that passed.
+        let _ = self.child.kill();
+    }
+}
