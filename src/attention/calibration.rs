@@ -374,9 +374,11 @@ impl HeadTotals {
         let len = norms.len();
         for t in 2..len {
             let row = &map[t * len..t * len + t];
-            for (i, (&a, &norm)) in row.iter().zip(norms).enumerate().skip(1) {
-                self.alpha[t - i] += f64::from(a);
-                self.contribution[t - i] += f64::from(a) * f64::from(norm);
+            // Key 1 lies t − 1 away and key t − 1 lies 1 away.
+            let sums = self.alpha[1..t].iter_mut().zip(&mut self.contribution[1..t]).rev();
+            for ((&a, &norm), (alpha, contribution)) in row[1..].iter().zip(&norms[1..]).zip(sums) {
+                *alpha += f64::from(a);
+                *contribution += f64::from(a) * f64::from(norm);
             }
         }
         for &key in keys {

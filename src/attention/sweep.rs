@@ -284,7 +284,7 @@ mod tests {
         let ids: Vec<u32> = (0..23).map(|i| i % 7).collect();
         let request = SweepRequest {
             rollout: Some(ScoreSettings::default()),
-            heads: Some(HeadsRequest { ids: &ids, masked: &[3, 4], side: 8 }),
+            heads: Some(HeadsRequest::new(&ids, &[3, 4], 8)),
             ..SweepRequest::default()
         };
         let one = with_threads(1, || sweep(&source, &request));

@@ -32,7 +32,7 @@ pub struct DecisionInput<'a> {
     pub draws: Draws,
 }
 
-/// How often each position was masked in earlier passes or at earlier boundaries (masking.md §5).
+/// How often each position was masked in earlier passes or at earlier boundaries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// h, `[T]`.
