@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::source::AttentionSource;
-use super::types::ScoreSettings;
+use super::types::{Reduction, ScoreSettings};
 
 /// Pulls sums over few queries towards 1, in units of one average query.
 pub const KAPPA: f64 = 8.0;
@@ -89,10 +89,11 @@ impl Calibration {
         NullSums { heads }
     }
 
-    /// ℓ of the sampled calibration tokens over the layers and heads of `settings`, ascending.
+    /// ℓ of the sampled calibration tokens over the layers and heads of `settings`, ascending; empty for a score that
+    /// is not ℓ, which has no place in this distribution.
     pub fn sample(&self, settings: &ScoreSettings) -> Vec<f64> {
         let subset = settings.subset(self.n_layer, self.n_head);
-        if subset.is_empty() {
+        if subset.is_empty() || settings.reduction != Reduction::Null {
             return Vec::new();
         }
         let per_key = self.n_layer * self.n_head;

@@ -1,7 +1,6 @@
 use super::super::score::score;
 use super::super::sweep::{SweepRequest, sweep};
 use super::super::testing::{random_maps, uniform_maps};
-use super::super::types::Reduction;
 use super::*;
 use proptest::prelude::*;
 
@@ -111,6 +110,7 @@ fn the_sample_is_the_score_of_its_own_windows() {
         let sample = got.sample(&settings);
         assert_eq!(sample.len(), 96);
         assert!(sample.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!(got.sample(&ScoreSettings { reduction: Reduction::Sum, ..settings }).is_empty());
         assert_eq!(cdf(&sample, -1.0), 0.0);
         assert_eq!(cdf(&sample, 1e9), 1.0);
     }

@@ -5,28 +5,25 @@ use std::collections::HashMap;
 /// What the statistics of a text need to know about it.
 #[derive(Clone, Debug)]
 pub struct HeadsRequest<'a> {
+    /// Token ids `[T]`, for induction; may be empty.
+    pub ids: &'a [u32],
     /// Masked positions.
-    masked: &'a [usize],
+    pub masked: &'a [usize],
     /// Largest side of the thumbnail; 0 for none.
-    side: usize,
-    /// Per query, the keys that follow an earlier copy of its token; found once for all heads.
-    followers: Vec<Vec<usize>>,
+    pub side: usize,
 }
 
-impl<'a> HeadsRequest<'a> {
-    /// `ids` `[T]` are for induction and may be empty; `masked` are positions; `side` is the largest side of the
-    /// thumbnail, 0 for none.
-    pub fn new(ids: &[u32], masked: &'a [usize], side: usize) -> Self {
-        let mut copies: HashMap<u32, Vec<usize>> = HashMap::new();
-        let mut followers = Vec::with_capacity(ids.len());
-        for (t, &id) in ids.iter().enumerate() {
-            let earlier = copies.entry(id).or_default();
-            // The token after an immediate repeat is the query itself, which is no follower.
-            followers.push(earlier.iter().map(|&j| j + 1).filter(|&i| i < t).collect());
-            earlier.push(t);
-        }
-        HeadsRequest { masked, side, followers }
+/// Per query, the keys that follow an earlier copy of its token: found once, used for all heads.
+pub(super) fn followers(ids: &[u32]) -> Vec<Vec<usize>> {
+    let mut copies: HashMap<u32, Vec<usize>> = HashMap::new();
+    let mut out = Vec::with_capacity(ids.len());
+    for (t, &id) in ids.iter().enumerate() {
+        let earlier = copies.entry(id).or_default();
+        // The token after an immediate repeat is the query itself, which is no follower.
+        out.push(earlier.iter().map(|&j| j + 1).filter(|&i| i < t).collect());
+        earlier.push(t);
     }
+    out
 }
 
 /// Statistics of one head over one text. Means are over the queries `t ≥ 1` that attend at all
@@ -52,6 +49,15 @@ pub struct HeadStats {
 
 /// Statistics of one map, row-major `[len, len]`.
 pub fn head_stats(map: &[f32], len: usize, request: &HeadsRequest) -> HeadStats {
+    stats_with(map, len, request, &followers(request.ids))
+}
+
+pub(super) fn stats_with(
+    map: &[f32],
+    len: usize,
+    request: &HeadsRequest,
+    followers: &[Vec<usize>],
+) -> HeadStats {
     let side = request.side.min(len);
     let mut out = HeadStats { side, thumbnail: max_pool(map, len, len, side), ..HeadStats::default() };
     let mut rows = 0usize;
@@ -71,7 +77,7 @@ pub fn head_stats(map: &[f32], len: usize, request: &HeadsRequest) -> HeadStats 
             *sum /= rows as f64;
         }
     }
-    out.induction = induction(map, len, &request.followers);
+    out.induction = induction(map, len, followers);
     out
 }
 
@@ -161,14 +167,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn plain() -> HeadsRequest<'static> {
-        HeadsRequest::new(&[], &[], 0)
-    }
+    const PLAIN: HeadsRequest = HeadsRequest { ids: &[], masked: &[], side: 0 };
 
     #[test]
     fn uniform_attention_has_the_entropy_of_its_rows() {
         let len = 9;
-        let stats = head_stats(&uniform_maps(1, 1, len).maps[0], len, &plain());
+        let stats = head_stats(&uniform_maps(1, 1, len).maps[0], len, &PLAIN);
         let expected: f64 = (1..len).map(|t| ((t + 1) as f64).ln()).sum::<f64>() / (len - 1) as f64;
         assert!((stats.entropy - expected).abs() < 1e-6);
         let harmonic: f64 = (1..len).map(|t| 1.0 / (t + 1) as f64).sum::<f64>() / (len - 1) as f64;
@@ -201,7 +205,7 @@ mod tests {
             let to = (1..t).find(|&i| ids[i - 1] == ids[t]).unwrap_or(t);
             map[t * len + to] = 1.0;
         }
-        let stats = head_stats(&map, len, &HeadsRequest::new(&ids, &[1], 0));
+        let stats = head_stats(&map, len, &HeadsRequest { ids: &ids, masked: &[1], side: 0 });
         assert_eq!(stats.induction, Some(1.0));
         // Query 1 reads itself and query 3 reads key 1, of five queries.
         assert!((stats.mask_mass - 0.4).abs() < 1e-9);
@@ -210,7 +214,11 @@ mod tests {
     #[test]
     fn the_token_itself_is_no_induction_target() {
         // `5 5`: the token after the earlier copy is the query itself.
-        let stats = head_stats(&uniform_maps(1, 1, 2).maps[0], 2, &HeadsRequest::new(&[5, 5], &[], 0));
+        let stats = head_stats(
+            &uniform_maps(1, 1, 2).maps[0],
+            2,
+            &HeadsRequest { ids: &[5, 5], masked: &[], side: 0 },
+        );
         assert_eq!(stats.induction, None);
     }
 
@@ -219,7 +227,7 @@ mod tests {
         let len = 4;
         let mut map = uniform_maps(1, 1, len).maps.remove(0);
         map[2 * len..3 * len].fill(0.0);
-        let stats = head_stats(&map, len, &plain());
+        let stats = head_stats(&map, len, &PLAIN);
         assert!((stats.sink - (1.0 / 2.0 + 1.0 / 4.0) / 2.0).abs() < 1e-6);
     }
 

@@ -328,6 +328,7 @@ fn calibrated_without_a_calibration_is_rank_and_says_so() {
     let settings = MaskSettings { scale: Scale::Calibrated, ..MaskSettings::default() };
     let without = decide(&settings, &DecisionInput { sample: None, ..text.input() });
     assert_eq!(without.scale, Scale::Rank);
+    assert_eq!(without, decide(&settings, &DecisionInput { sample: Some(&[]), ..text.input() }));
     let rank = MaskSettings { scale: Scale::Rank, ..settings.clone() };
     assert_eq!(without, decide(&rank, &text.input()));
     assert_eq!(decide(&settings, &text.input()).scale, Scale::Calibrated);

@@ -19,7 +19,7 @@ use super::draw::{Draws, Stream};
 use super::initial::{PatternTables, decide_initial};
 use super::presets::{KeepInput, Preset, keep_set};
 use super::types::{Decision, MaskSettings, Op, PositionDecision, Protection, Rule, Scale, State};
-use super::window::{Policy, RollingSettings};
+pub use super::window::{DECAY, Policy, RECENT, RollingError, RollingSettings, STRIDE, WINDOW};
 
 /// A text as a rolling window reads it; slices may be longer than what was read so far.
 #[derive(Clone, Copy, Default)]
@@ -285,9 +285,7 @@ impl Rolling {
         let (scores, sinks) = self.scores(end, text);
         let sample = text
             .calibration
-            .filter(|_| {
-                self.mask.scale == Scale::Calibrated && self.score_settings().reduction == Reduction::Null
-            })
+            .filter(|_| self.mask.scale == Scale::Calibrated)
             .map(|c| c.sample(self.score_settings()));
         let input = DecisionInput {
             scores: &scores,
