@@ -145,7 +145,7 @@ fn what_cannot_be_calibrated_is_refused() {
 fn windows_cover_the_text_from_end_to_end() {
     assert_eq!(windows(10, 4, 8), vec![0..4, 6..10]);
     assert_eq!(windows(3, 4, 8), vec![0..3]);
-    assert_eq!(windows(1, 4, 8), vec![]);
+    assert!(windows(1, 4, 8).is_empty());
     let many = windows(100_000, 256, 64);
     assert_eq!((many.len(), many[0].start, many[63].end), (64, 0, 100_000));
 }

@@ -61,17 +61,20 @@ pub struct Rolling {
 }
 
 impl Rolling {
+    /// A preset brings what it implies (its score, ρ, the newest tokens it spares, stickiness) whatever the settings say.
     pub fn new(mask: &MaskSettings, settings: &RollingSettings, score: &ScoreSettings) -> Self {
-        let own = match settings.policy {
-            Policy::Preset(preset, _) => preset.score(score),
-            Policy::Threshold => None,
+        let (settings, own) = match settings.policy {
+            Policy::Preset(preset, budget) => {
+                (settings.clone().with_preset(preset, budget), preset.score(score))
+            }
+            Policy::Threshold => (settings.clone(), None),
         };
         Rolling {
             mask: mask.clone(),
-            settings: settings.clone(),
             score: own.unwrap_or_else(|| score_in_force(mask.scale, score)),
             accumulated: None,
             history: History::new(0, settings.lambda),
+            settings,
             hidden: Vec::new(),
             boundaries: Vec::new(),
             seen: 0,

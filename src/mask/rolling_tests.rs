@@ -294,6 +294,9 @@ fn dms_like_judges_a_token_once_when_it_leaves_the_newest_128() {
     let masks = masked_at_boundaries(&got);
     assert_eq!(masks, plain_threshold(&ids, &mask, &settings));
     assert_eq!(masks.len(), 4);
+    let loose = RollingSettings { sticky: false, recent: 1, ..settings };
+    let again = rolled(&ids, &mask, &loose, &ScoreSettings::plain_alpha(Reduction::Corrected));
+    assert_eq!(masked_at_boundaries(&again), masks, "a preset brings its own recent zone and stickiness");
     for (n, pair) in masks.windows(2).enumerate() {
         let (before, after) = (160 + 40 * n, 200 + 40 * n);
         let new: Vec<usize> = pair[1].iter().copied().filter(|i| !pair[0].contains(i)).collect();
