@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::source::AttentionSource;
-use super::types::ScoreSettings;
+use super::types::{Reduction, ScoreSettings};
 
 /// Pulls sums over few queries towards 1, in units of one average query.
 pub const KAPPA: f64 = 8.0;
@@ -89,10 +89,11 @@ impl Calibration {
         NullSums { heads }
     }
 
-    /// ℓ of the sampled calibration tokens over the layers and heads of `settings`, ascending.
+    /// ℓ of the sampled calibration tokens over the layers and heads of `settings`, ascending; empty for a score that
+    /// is not ℓ, which has no place in this distribution.
     pub fn sample(&self, settings: &ScoreSettings) -> Vec<f64> {
         let subset = settings.subset(self.n_layer, self.n_head);
-        if subset.is_empty() {
+        if subset.is_empty() || settings.reduction != Reduction::Null {
             return Vec::new();
         }
         let per_key = self.n_layer * self.n_head;
@@ -374,9 +375,11 @@ impl HeadTotals {
         let len = norms.len();
         for t in 2..len {
             let row = &map[t * len..t * len + t];
-            for (i, (&a, &norm)) in row.iter().zip(norms).enumerate().skip(1) {
-                self.alpha[t - i] += f64::from(a);
-                self.contribution[t - i] += f64::from(a) * f64::from(norm);
+            // Key 1 lies t − 1 away and key t − 1 lies 1 away.
+            let sums = self.alpha[1..t].iter_mut().zip(&mut self.contribution[1..t]).rev();
+            for ((&a, &norm), (alpha, contribution)) in row[1..].iter().zip(&norms[1..]).zip(sums) {
+                *alpha += f64::from(a);
+                *contribution += f64::from(a) * f64::from(norm);
             }
         }
         for &key in keys {

@@ -1,4 +1,4 @@
-//! Scores that grow with a text: contribution and expectation, decayed at every window boundary (masking.md §5).
+//! Scores that grow with a text: contribution and expectation, decayed at every window boundary.
 
 use super::calibration::Calibration;
 use super::score::{score, uniform_share};
@@ -74,14 +74,14 @@ impl DecayedScore {
             for values in [&mut state.received, &mut state.expected, &mut state.alpha] {
                 values.resize(len, 0.0);
             }
-            for i in 0..len {
+            for (i, &uniform) in uniform.iter().enumerate() {
                 let alpha = if plain { sums.later[i] + sums.own[i] } else { sums.later[i] };
                 let norm = if self.settings.contribution { f64::from(sums.norms[i]) } else { 1.0 };
                 let expected = match (&null, hidden.get(i)) {
                     (_, Some(true)) => 0.0,
                     (Some(null), _) => null.expected(lh, i, sweep.queries.start, sweep.queries.end),
                     _ if plain => sweep.queries.end.saturating_sub(sweep.queries.start.max(i)) as f64,
-                    _ => uniform[i],
+                    _ => uniform,
                 };
                 state.received[i] = self.decay * state.received[i] + alpha * norm;
                 state.expected[i] = self.decay * state.expected[i] + expected;

@@ -1,5 +1,7 @@
 //! What a head is like: sink share, entropy, previous-token, induction, mass on masked keys, and a thumbnail.
 
+use std::collections::HashMap;
+
 /// What the statistics of a text need to know about it.
 #[derive(Clone, Debug)]
 pub struct HeadsRequest<'a> {
@@ -9,6 +11,19 @@ pub struct HeadsRequest<'a> {
     pub masked: &'a [usize],
     /// Largest side of the thumbnail; 0 for none.
     pub side: usize,
+}
+
+/// Per query, the keys that follow an earlier copy of its token: found once, used for all heads.
+pub(super) fn followers(ids: &[u32]) -> Vec<Vec<usize>> {
+    let mut copies: HashMap<u32, Vec<usize>> = HashMap::new();
+    let mut out = Vec::with_capacity(ids.len());
+    for (t, &id) in ids.iter().enumerate() {
+        let earlier = copies.entry(id).or_default();
+        // The token after an immediate repeat is the query itself, which is no follower.
+        out.push(earlier.iter().map(|&j| j + 1).filter(|&i| i < t).collect());
+        earlier.push(t);
+    }
+    out
 }
 
 /// Statistics of one head over one text. Means are over the queries `t ≥ 1` that attend at all
@@ -34,6 +49,15 @@ pub struct HeadStats {
 
 /// Statistics of one map, row-major `[len, len]`.
 pub fn head_stats(map: &[f32], len: usize, request: &HeadsRequest) -> HeadStats {
+    stats_with(map, len, request, &followers(request.ids))
+}
+
+pub(super) fn stats_with(
+    map: &[f32],
+    len: usize,
+    request: &HeadsRequest,
+    followers: &[Vec<usize>],
+) -> HeadStats {
     let side = request.side.min(len);
     let mut out = HeadStats { side, thumbnail: max_pool(map, len, len, side), ..HeadStats::default() };
     let mut rows = 0usize;
@@ -53,27 +77,60 @@ pub fn head_stats(map: &[f32], len: usize, request: &HeadsRequest) -> HeadStats 
             *sum /= rows as f64;
         }
     }
-    out.induction = induction(map, len, request.ids);
+    out.induction = induction(map, len, followers);
     out
 }
 
+/// `-Σ a·ln a`, summed in lanes so that it vectorises; the order is fixed all the same.
 fn entropy(row: &[f32]) -> f64 {
-    row.iter().filter(|&&a| a > 0.0).map(|&a| -f64::from(a) * f64::from(a).ln()).sum()
+    let mut lanes = [0f32; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest: f64 = chunks.remainder().iter().map(|&a| f64::from(-a * ln(a))).sum();
+    for chunk in chunks {
+        for (sum, &a) in lanes.iter_mut().zip(chunk) {
+            *sum -= a * ln(a);
+        }
+    }
+    lanes.iter().map(|&l| f64::from(l)).sum::<f64>() + rest
 }
 
-fn induction(map: &[f32], len: usize, ids: &[u32]) -> Option<f64> {
+const LANES: usize = 16;
+
+/// Natural logarithm of a positive normal number to about 1e-7 (the polynomial of Cephes' `logf`); some finite number
+/// for 0, so that `0·ln 0` is 0. Without branches, so that it vectorises: a library call here takes seconds on 144 maps.
+#[inline(always)]
+fn ln(x: f32) -> f32 {
+    /// Bits of √½: mantissas are brought to [√½, √2).
+    const SQRT_HALF: u32 = 0x3f35_04f3;
+    const P: [f32; 9] = [
+        7.037_683_6e-2,
+        -1.151_461e-1,
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_8e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333e-1,
+    ];
+    let shifted = x.to_bits().wrapping_add(0x3f80_0000 - SQRT_HALF);
+    let exponent = (shifted >> 23) as i32 - 127;
+    let f = f32::from_bits((shifted & 0x007f_ffff) + SQRT_HALF) - 1.0;
+    let mut y = P[0];
+    for p in &P[1..] {
+        y = y * f + p;
+    }
+    f + (y * f - 0.5) * f * f + exponent as f32 * std::f32::consts::LN_2
+}
+
+fn induction(map: &[f32], len: usize, followers: &[Vec<usize>]) -> Option<f64> {
     let (mut sum, mut queries) = (0.0, 0usize);
-    for t in 2..len.min(ids.len()) {
-        let row = &map[t * len..t * len + t];
-        if row.iter().all(|&a| a == 0.0) {
-            continue;
+    for (t, keys) in followers.iter().enumerate().take(len).filter(|(_, keys)| !keys.is_empty()) {
+        let row = &map[t * len..t * len + t + 1];
+        if row.iter().any(|&a| a != 0.0) {
+            sum += keys.iter().map(|&i| f64::from(row[i])).sum::<f64>();
+            queries += 1;
         }
-        let mut seen = false;
-        for i in (1..t).filter(|&i| ids[i - 1] == ids[t]) {
-            sum += f64::from(row[i]);
-            seen = true;
-        }
-        queries += usize::from(seen);
     }
     (queries > 0).then(|| sum / queries as f64)
 }
@@ -83,16 +140,22 @@ fn induction(map: &[f32], len: usize, ids: &[u32]) -> Option<f64> {
 ///
 /// `side` is at most either length; every cell belongs to exactly one bin.
 pub fn max_pool(map: &[f32], rows: usize, cols: usize, side: usize) -> Vec<f32> {
-    let mut out = vec![f32::NAN; side * side];
-    if side == 0 {
-        return out;
-    }
-    for t in 0..rows {
-        let bins = &mut out[t * side / rows * side..][..side];
-        for (i, &a) in map[t * cols..(t + 1) * cols].iter().enumerate() {
-            let bin = &mut bins[i * side / cols];
-            // `max` prefers the number when one side is NaN.
-            *bin = bin.max(a);
+    let mut out = Vec::with_capacity(side * side);
+    let first = |bin: usize, of: usize| (bin * of).div_ceil(side);
+    let mut tallest = vec![f32::NEG_INFINITY; cols];
+    for row_bin in 0..side {
+        tallest.fill(f32::NEG_INFINITY);
+        for t in first(row_bin, rows)..first(row_bin + 1, rows) {
+            for (best, &a) in tallest.iter_mut().zip(&map[t * cols..(t + 1) * cols]) {
+                *best = if a > *best { a } else { *best };
+            }
+        }
+        for bin in 0..side {
+            let best = tallest[first(bin, cols)..first(bin + 1, cols)]
+                .iter()
+                .copied()
+                .fold(f32::NEG_INFINITY, f32::max);
+            out.push(if best == f32::NEG_INFINITY { f32::NAN } else { best });
         }
     }
     out
@@ -116,6 +179,21 @@ mod tests {
         assert!((stats.sink - harmonic).abs() < 1e-6);
         assert!((stats.previous - harmonic).abs() < 1e-6);
         assert_eq!(stats.induction, None);
+    }
+
+    #[test]
+    fn the_quick_logarithm_is_the_logarithm() {
+        for k in 1..=100_000u32 {
+            for x in [k as f32 / 100_000.0, (k as f32 / 100_000.0).powi(6).max(f32::MIN_POSITIVE)] {
+                let exact = f64::from(x).ln();
+                assert!(
+                    (f64::from(ln(x)) - exact).abs() < 3e-7 * exact.abs().max(1.0),
+                    "{x}: {} {exact}",
+                    ln(x)
+                );
+            }
+        }
+        assert_eq!(0.0 * ln(0.0), 0.0);
     }
 
     #[test]

@@ -27,16 +27,21 @@ pub fn mean_map<S: AttentionSource + ?Sized>(
         source.map(*l, *h, &mut out);
         return out;
     }
-    let per_group = wanted.len().div_ceil(GROUPS).max(1);
-    let sums: Vec<Vec<f32>> = wanted.par_chunks(per_group).map(|group| sum_maps(source, group)).collect();
-    for sum in &sums {
-        add(&mut out, sum);
-    }
+    sum_into(source, &wanted, &mut out);
     let n = wanted.len().max(1) as f32;
     for a in &mut out {
         *a /= n;
     }
     out
+}
+
+/// Adds the wanted maps to `out`, a few groups side by side.
+fn sum_into<S: AttentionSource + ?Sized>(source: &S, wanted: &[(usize, usize)], out: &mut [f32]) {
+    let per_group = wanted.len().div_ceil(GROUPS).max(1);
+    let sums: Vec<Vec<f32>> = wanted.par_chunks(per_group).map(|group| sum_maps(source, group)).collect();
+    for sum in &sums {
+        add(out, sum);
+    }
 }
 
 fn sum_maps<S: AttentionSource + ?Sized>(source: &S, group: &[(usize, usize)]) -> Vec<f32> {
@@ -67,7 +72,8 @@ pub fn rollout_map<S: AttentionSource + ?Sized>(source: &S, subset: &ScoreSettin
         let heads: Vec<(usize, usize)> =
             (0..source.n_head()).filter(|&h| subset.counts(layer, h)).map(|h| (layer, h)).collect();
         if !heads.is_empty() {
-            let step = sum_maps(source, &heads);
+            let mut step = vec![0f32; len * len];
+            sum_into(source, &heads, &mut step);
             rolled = multiply_step(&step, heads.len() as f32, &rolled, len);
         }
     }

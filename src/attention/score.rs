@@ -1,4 +1,4 @@
-//! From the sums of a sweep to one number per token (masking.md §1 calls this the score).
+//! From the sums of a sweep to one number per token.
 
 use super::calibration::Calibration;
 use super::formula;

@@ -119,12 +119,14 @@ pub fn sweep_while<S: AttentionSource + ?Sized>(
     if let Some(last) = rolled.last_mut() {
         *last = 1.0;
     }
+    let followers = request.heads.as_ref().map(|r| heads::followers(r.ids)).unwrap_or_default();
     // Roll-out multiplies from the last layer down, so the sweep goes that way too.
     for layer in (0..out.n_layer).rev() {
         if !keep_going() {
             return None;
         }
-        let done = sweep_layer(source, request, &out, &rolled, layer, &mut scratch);
+        let asked = Asked { request, shape: &out, rolled: &rolled, followers: &followers };
+        let done = sweep_layer(source, &asked, layer, &mut scratch);
         let mut passed = Vec::new();
         for (head, one) in done.into_iter().enumerate() {
             let index = layer * out.n_head + head;
@@ -172,14 +174,21 @@ struct OneHead {
     rolled: Option<(Vec<f64>, Vec<bool>)>,
 }
 
+/// What every head of a layer is swept with.
+struct Asked<'a> {
+    request: &'a SweepRequest<'a>,
+    shape: &'a Sweep,
+    rolled: &'a [f64],
+    followers: &'a [Vec<usize>],
+}
+
 fn sweep_layer<S: AttentionSource + ?Sized>(
     source: &S,
-    request: &SweepRequest,
-    shape: &Sweep,
-    rolled: &[f64],
+    asked: &Asked,
     layer: usize,
     scratch: &mut [Vec<f32>],
 ) -> Vec<OneHead> {
+    let Asked { request, shape, rolled, followers } = asked;
     let n_head = shape.n_head;
     let mut slots: Vec<Option<OneHead>> = (0..n_head).map(|_| None).collect();
     let per_worker = n_head.div_ceil(scratch.len()).max(1);
@@ -194,7 +203,7 @@ fn sweep_layer<S: AttentionSource + ?Sized>(
                 source.value_norms(layer, head, &mut sums.norms);
                 *slot = Some(OneHead {
                     sums,
-                    stats: request.heads.as_ref().map(|r| heads::head_stats(map, shape.len, r)),
+                    stats: request.heads.as_ref().map(|r| heads::stats_with(map, shape.len, r, followers)),
                     rolled: roll.then(|| pass_down(map, rolled)),
                 });
             }

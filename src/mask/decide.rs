@@ -22,7 +22,7 @@ pub struct DecisionInput<'a> {
     pub eot: Option<u32>,
     /// Which tokens begin a word; only `unit = word` reads it.
     pub word_starts: &'a [bool],
-    /// Sorted sample of ℓ for scale `calibrated`; `None` falls back to `rank`.
+    /// Sorted sample of ℓ for scale `calibrated`; none, or an empty one, falls back to `rank`.
     pub sample: Option<&'a [f64]>,
     /// How often each position was masked before; `None` without history.
     pub history: Option<&'a History>,
@@ -32,7 +32,7 @@ pub struct DecisionInput<'a> {
     pub draws: Draws,
 }
 
-/// How often each position was masked in earlier passes or at earlier boundaries (masking.md §5).
+/// How often each position was masked in earlier passes or at earlier boundaries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// h, `[T]`.
@@ -104,7 +104,8 @@ pub fn decide(settings: &MaskSettings, input: &DecisionInput) -> Decision {
     let protections = protections(settings, input);
     let eligible: Vec<bool> = protections.iter().map(Option::is_none).collect();
     let mut units = units_of(settings, input, &eligible, &draws);
-    let scale = to_scale(settings.scale, input.sample, &mut units);
+    let sample = input.sample.filter(|s| !s.is_empty());
+    let scale = to_scale(settings.scale, sample, &mut units);
     correct_by_history(input.history, &mut units);
     for unit in &mut units {
         unit.state = rule(settings.polarity, settings.threshold, settings.probability, unit.score, unit.draw);

@@ -121,7 +121,7 @@ proptest! {
         let text = Text::new(len, seed);
         let settings = MaskSettings {
             protect: Protect { last: 2, ..Protect::default() },
-            pinned: vec![pin..pin + 2],
+            pinned: std::iter::once(pin..pin + 2).collect(),
             probability: 1.0,
             threshold: 0.0,
             ..settings
@@ -215,10 +215,10 @@ proptest! {
         let corrected = decide(&settings, &DecisionInput { history: Some(&history), ..text.input() });
         let n = (len - 1) as f64;
         let mean = times[..len - 1].iter().map(|&h| f64::from(h)).sum::<f64>() / n;
-        for i in 0..len - 1 {
+        for (i, &times) in times.iter().enumerate().take(len - 1) {
             let a = plain.positions[i].score.unwrap();
             let expected = if mean == 0.0 { a } else {
-                (a - 0.1 * lambda * (f64::from(times[i]) / (mean + 1e-6) - 1.0)).clamp(0.0, 1.0)
+                (a - 0.1 * lambda * (f64::from(times) / (mean + 1e-6) - 1.0)).clamp(0.0, 1.0)
             };
             let at = &corrected.positions[i];
             prop_assert!((at.score.unwrap() - expected).abs() < 1e-12);
@@ -328,6 +328,7 @@ fn calibrated_without_a_calibration_is_rank_and_says_so() {
     let settings = MaskSettings { scale: Scale::Calibrated, ..MaskSettings::default() };
     let without = decide(&settings, &DecisionInput { sample: None, ..text.input() });
     assert_eq!(without.scale, Scale::Rank);
+    assert_eq!(without, decide(&settings, &DecisionInput { sample: Some(&[]), ..text.input() }));
     let rank = MaskSettings { scale: Scale::Rank, ..settings.clone() };
     assert_eq!(without, decide(&rank, &text.input()));
     assert_eq!(decide(&settings, &text.input()).scale, Scale::Calibrated);

@@ -53,7 +53,7 @@ impl Draws {
 
     /// Uniform in `0..n`; 0 when `n` is 0. The bias is below `n / 2^64`.
     pub fn below(&self, stream: Stream, position: usize, n: usize) -> usize {
-        (u128::from(self.bits(stream, position as u32)) * n as u128 >> 64) as usize
+        ((u128::from(self.bits(stream, position as u32)) * n as u128) >> 64) as usize
     }
 }
 

@@ -339,7 +339,7 @@ mod tests {
         let starts: Vec<bool> = (0..40).map(|i| i % 4 == 0).collect();
         let input = DecisionInput { ids: &ids, word_starts: &starts, ..DecisionInput::default() };
         let got = decide_initial(&settings(3), &input, Pattern::Words, Some(0.4), None);
-        assert!(got.selected > 0 && got.selected % 4 == 0);
+        assert!(got.selected > 0 && got.selected.is_multiple_of(4));
         let got = decide_initial(&settings(3), &input, Pattern::Rare, None, None);
         assert_eq!(got.rule, Rule::Pattern { pattern: Pattern::Random, rate: settings(3).nominal_rate() });
     }

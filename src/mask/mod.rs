@@ -13,3 +13,4 @@ pub mod reason;
 pub mod rolling;
 pub mod types;
 pub mod units;
+pub mod window;

@@ -110,22 +110,48 @@ fn nothing_selected_says_because() {
     assert_eq!(nothing(&all, &[0.5]), None);
 }
 
+#[test]
+fn exact_counts_patterns_and_budgets_have_reasons_too() {
+    let values = [0.9, 0.8, 0.1, 0.2];
+    let settings =
+        open(MaskSettings { exact_k: true, scale: Scale::Rank, threshold: 0.5, ..MaskSettings::default() });
+    let why = reasons(&settings, &values);
+    assert_eq!(why.iter().filter(|w| w.starts_with("masked: score 0.")).count(), 1, "{why:?}");
+    assert!(why.iter().all(|w| w.ends_with("exactly 1 of 4 units are taken")), "{why:?}");
+    assert_eq!(why.iter().filter(|w| w.starts_with("score too low: ")).count(), 2, "{why:?}");
+
+    let ids = [0u32; 30];
+    let input = DecisionInput { ids: &ids, ..DecisionInput::default() };
+    let pattern = super::super::initial::Pattern::Spans;
+    let decision = super::super::initial::decide_initial(&settings, &input, pattern, Some(0.5), None);
+    let masked = decision.masked()[0];
+    assert_eq!(reason(&settings, &decision, masked), "masked: initial pattern spans at rate 0.50");
+    assert_eq!(reason(&settings, &decision, 99), "no such position");
+
+    let mut budget = decision;
+    budget.rule = Rule::Budget { preset: super::super::presets::Preset::H2o, budget: 5 };
+    budget.units = 9;
+    budget.positions[masked].rank = Some(2);
+    let text = reason(&settings, &budget, masked);
+    assert_eq!(text, "masked: h2o keeps 5 tokens, and this one ranked 2 of 9");
+}
+
 proptest! {
     /// What is printed says the same as the state: parse the sentence and compare.
     #[test]
     fn printed_comparisons_are_true(
-        threshold in 0.0..=1.0f64, probability in 0.0..=1.0f64, seed: u64, polarity in 0..3usize,
+        exact_k: bool, threshold in 0.0..=1.0f64, probability in 0.0..=1.0f64, seed: u64, polarity in 0..3usize,
         values in prop::collection::vec(0.0..=1.0f64, 1..6),
     ) {
         let settings = open(MaskSettings {
-            threshold, probability, seed, polarity: Polarity::ALL[polarity], ..MaskSettings::default()
+            threshold, probability, seed, exact_k, polarity: Polarity::ALL[polarity], ..MaskSettings::default()
         });
         let scores = scores(&values);
         let decision = decide(&settings, &DecisionInput { scores: &scores, ..DecisionInput::default() });
         for (i, at) in decision.positions.iter().enumerate() {
             let text = reason(&settings, &decision, i);
             prop_assert_eq!(text.starts_with("masked: "), at.state == State::Masked);
-            let words: Vec<&str> = text.split([' ', '(', ')']).filter(|w| !w.is_empty()).collect();
+            let words: Vec<&str> = text.split([' ', '(', ')', ',', ';']).filter(|w| !w.is_empty()).collect();
             for (n, word) in words.iter().enumerate() {
                 let next = |k: usize| words[n + k].parse::<f64>();
                 let bound = || next(2).or_else(|_| next(3));

@@ -1,4 +1,6 @@
 use super::super::decide::rule;
+use super::super::initial::Pattern;
+use super::super::presets::Budget;
 use super::super::types::{Polarity, Protect};
 use super::*;
 use crate::attention::score::score_source;
@@ -199,7 +201,7 @@ proptest! {
     }
 }
 
-/// The threshold rule once more, written down plainly from masking.md: corrected score on α, all heads.
+/// The threshold rule once more, written down plainly: corrected score on α, all heads.
 fn plain_threshold(ids: &[u32], mask: &MaskSettings, settings: &RollingSettings) -> Vec<Vec<usize>> {
     let len = ids.len();
     let model = Miniature { ids: ids.to_vec() };
@@ -215,11 +217,8 @@ fn plain_threshold(ids: &[u32], mask: &MaskSettings, settings: &RollingSettings)
         let maps = model.maps(b, &Visibility::Pairs(Arc::new(blocked)));
         for i in 0..b {
             e[i] *= settings.decay;
-            for t in prev.max(i + 1)..b {
-                if !hidden[t][i] {
-                    e[i] += 1.0 / (t + 1) as f64;
-                }
-            }
+            let readers = (prev.max(i + 1)..b).filter(|&t| !hidden[t][i]);
+            e[i] += readers.map(|t| 1.0 / (t + 1) as f64).sum::<f64>();
             for (lh, c) in c.iter_mut().enumerate() {
                 c[i] *= settings.decay;
                 c[i] += (prev.max(i + 1)..b).map(|t| f64::from(maps.maps[lh][t * b + i])).sum::<f64>();
@@ -295,6 +294,9 @@ fn dms_like_judges_a_token_once_when_it_leaves_the_newest_128() {
     let masks = masked_at_boundaries(&got);
     assert_eq!(masks, plain_threshold(&ids, &mask, &settings));
     assert_eq!(masks.len(), 4);
+    let loose = RollingSettings { sticky: false, recent: 1, ..settings };
+    let again = rolled(&ids, &mask, &loose, &ScoreSettings::plain_alpha(Reduction::Corrected));
+    assert_eq!(masked_at_boundaries(&again), masks, "a preset brings its own recent zone and stickiness");
     for (n, pair) in masks.windows(2).enumerate() {
         let (before, after) = (160 + 40 * n, 200 + 40 * n);
         let new: Vec<usize> = pair[1].iter().copied().filter(|i| !pair[0].contains(i)).collect();
@@ -310,7 +312,7 @@ fn budget_presets_roll_on_their_own_score() {
         let settings = small().with_preset(preset, Budget::Tokens(9));
         let mask = MaskSettings { op: Op::Evict, ..hiding(4) };
         let got = rolled(&ids, &mask, &settings, &ScoreSettings::default());
-        let mut cached = vec![true; 60];
+        let mut cached = [true; 60];
         let mut model = Miniature { ids: ids.clone() };
         let visibility = got.visibility(60);
         for boundary in got.boundaries() {
