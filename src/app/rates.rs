@@ -144,10 +144,20 @@ mod tests {
                 rank: Some(1),
                 draw: 0.0,
                 op: None,
+                replacement: None,
+                unit: 0,
+                history: 0.0,
             })
             .collect::<Vec<_>>();
         let selected = positions.iter().filter(|p| p.state == State::Masked).count();
-        Decision { eligible: positions.len(), selected, positions }
+        Decision {
+            eligible: positions.len(),
+            selected,
+            units: positions.len(),
+            positions,
+            scale: Scale::Rank,
+            rule: crate::mask::types::Rule::Threshold,
+        }
     }
 
     #[test]

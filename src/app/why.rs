@@ -113,8 +113,25 @@ mod tests {
     use crate::app::options::Options;
 
     fn one(state: State, score: Option<f64>, draw: f64) -> Decision {
-        let p = PositionDecision { state, protection: None, score, rank: Some(3), draw, op: None };
-        Decision { positions: vec![p], eligible: 5, selected: 0 }
+        let p = PositionDecision {
+            state,
+            protection: None,
+            score,
+            rank: Some(3),
+            draw,
+            op: None,
+            replacement: None,
+            unit: 0,
+            history: 0.0,
+        };
+        Decision {
+            positions: vec![p],
+            eligible: 5,
+            selected: 0,
+            units: 5,
+            scale: crate::mask::types::Scale::Rank,
+            rule: crate::mask::types::Rule::Threshold,
+        }
     }
 
     #[test]

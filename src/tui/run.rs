@@ -225,6 +225,8 @@ impl Ui<'_> {
                 self.area = Rect::new(0, 0, w, h);
                 self.dirty = Dirty::Input;
                 self.fit();
+                // Even back at the same size, the terminal may have lost cells on the way.
+                self.screen.forget()?;
                 Ok(())
             }
             Input::Focus(_) => Ok(()),

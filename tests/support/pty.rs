@@ -3,12 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use tempfile::TempDir;
+
+fn cell(n: u16) -> NonZero<u16> {
+    NonZero::new(n).unwrap()
+}
 
 /// Longer than anything takes on a busy machine; a test that waits this long has failed.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -95,7 +100,7 @@ impl Session {
             child,
             input: pair.master.take_writer().unwrap(),
             output,
-            terminal: vt100::Parser::new(rows, cols, 0),
+            terminal: vt100::Parser::new(cell(rows), cell(cols), 0),
             raw: Vec::new(),
             master: pair.master,
             before,
@@ -111,7 +116,7 @@ impl Session {
 
     pub fn resize(&mut self, cols: u16, rows: u16) {
         self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
-        self.terminal.screen_mut().set_size(rows, cols);
+        self.terminal.screen_mut().set_size(cell(rows), cell(cols));
     }
 
     pub fn screen(&self) -> String {
