@@ -1,5 +1,7 @@
 //! The Hub room against a Hub on 127.0.0.1: what is fetched, how it lies in the cache, and every way it goes wrong.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "support/hub_server.rs"]
 mod hub_server;
 

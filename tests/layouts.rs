@@ -1,5 +1,7 @@
 //! Every checkpoint layout that is out there loads to the same model; every damaged one is refused with a sentence.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "support/pickle.rs"]
 mod pickle;
 #[path = "support/plain_gpt2.rs"]
@@ -234,7 +236,11 @@ fn every_option_follows_its_definition() {
                     named[i].1 = shape;
                 }
                 None => {
-                    named.push((name, shape, (0..n).map(|i| ((i * 37 % 101) as f32 - 50.0) * 2e-3).collect()))
+                    named.push((
+                        name,
+                        shape,
+                        (0..n).map(|i| ((i * 37 % 101) as f32 - 50.0) * 2e-3).collect(),
+                    ));
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Against Hugging Face's numbers on a small GPT-2 whose every weight, bias and gain is perturbed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::sync::Arc;

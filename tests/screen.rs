@@ -66,7 +66,12 @@ fn moving_the_threshold_changes_map_and_prediction_and_moving_it_back_restores_t
     session.wait_text("position 2");
     settled(&mut session);
     let before = panes(&session);
-    let kl = |s: &Session| s.screen().split("KL(baseline‖masked)").nth(1).map(|t| t.split_whitespace().next().unwrap().to_owned());
+    let kl = |s: &Session| {
+        s.screen()
+            .split("KL(baseline‖masked)")
+            .nth(1)
+            .map(|t| t.split_whitespace().next().unwrap().to_owned())
+    };
     let first = kl(&session).unwrap();
     for _ in 0..10 {
         session.send("]");
@@ -87,13 +92,16 @@ fn moving_the_threshold_changes_map_and_prediction_and_moving_it_back_restores_t
 fn typing_fast_ends_with_the_final_text_only() {
     let mut session = open(&DEFAULT);
     session.send("i\u{1}");
-    let sentence = "It is a truth that a whale is larger than a boat, and she was not so very happy to see it. ";
+    let sentence =
+        "It is a truth that a whale is larger than a boat, and she was not so very happy to see it. ";
     let typed: String = sentence.chars().cycle().take(199).chain(['Z']).collect();
     // Select everything, then type over it.
     session.send(&typed);
     session.wait_for("the whole text", |screen| screen.contains('Z'));
     session.wait_for("as many tokens as the text has", |screen| {
-        let count = |l: &str| l.split_whitespace().find_map(|w| w.strip_suffix("/256").and_then(|n| n.parse::<usize>().ok()));
+        let count = |l: &str| {
+            l.split_whitespace().find_map(|w| w.strip_suffix("/256").and_then(|n| n.parse::<usize>().ok()))
+        };
         screen.lines().next().and_then(count).is_some_and(|n| n > 30)
     });
     settled(&mut session);
@@ -116,14 +124,22 @@ fn typing_fast_ends_with_the_final_text_only() {
 fn text_on_screen(session: &Session) -> String {
     let screen = session.screen();
     let lines = screen.lines().skip(2).take_while(|l| !l.starts_with('╰'));
-    lines.map(|l| l.trim_start_matches('│').trim_end_matches('│').trim_start_matches(' ').to_owned()).collect::<String>().trim_end().to_owned()
+    lines
+        .map(|l| l.trim_start_matches('│').trim_end_matches('│').trim_start_matches(' ').to_owned())
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 #[test]
 fn queued_slider_moves_cost_at_most_two_passes() {
     let mut session = open(&Start { env: &[("MASKSCOPE_LOG", "debug")], ..DEFAULT });
     let passes = |s: &Session| -> usize {
-        s.log().split("forwards=").skip(1).filter_map(|t| t.split_whitespace().next()?.parse::<usize>().ok()).sum()
+        s.log()
+            .split("forwards=")
+            .skip(1)
+            .filter_map(|t| t.split_whitespace().next()?.parse::<usize>().ok())
+            .sum()
     };
     session.wait_until("the first answer in the log", |s| s.log().contains("forwards="));
     let before = passes(&session);
@@ -146,7 +162,9 @@ fn any_size_will_do() {
     for (cols, rows) in [(1, 1), (2, 1), (1, 40), (40, 12), (80, 24), (200, 60), (1, 1)] {
         let written = session.raw.len();
         session.resize(cols, rows);
-        session.wait_until("a frame after the resize", |s| s.raw.len() > written && s.raw.ends_with(b"\x1b[?2026l"));
+        session.wait_until("a frame after the resize", |s| {
+            s.raw.len() > written && s.raw.ends_with(b"\x1b[?2026l")
+        });
     }
     session.resize(160, 50);
     session.wait_text("eligible masked");
@@ -220,7 +238,8 @@ fn control_characters_never_reach_the_terminal_raw() {
 }
 
 fn file(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gpt2-tiny-random").join(name)).unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gpt2-tiny-random").join(name))
+        .unwrap()
 }
 
 fn tiny_repo(id: &str) -> Repo {
@@ -239,12 +258,19 @@ fn a_hub_model_downloads_beside_the_bundled_one_and_opens_offline_next_time() {
     let mut session = Session::start(&start);
     session.wait_text("model.safetensors");
     session.wait_text("Δ log p");
-    assert!(session.screen().lines().next().unwrap().contains("demo"), "the bundled model is in use meanwhile");
+    assert!(
+        session.screen().lines().next().unwrap().contains("demo"),
+        "the bundled model is in use meanwhile"
+    );
     session.wait_for("the new model", |s| s.lines().next().unwrap_or_default().contains("owner/tiny"));
     session.wait_text("captain");
     settled(&mut session);
     let cache = session.home.path().join("cache/huggingface/hub/models--owner--tiny");
-    let cache = if cache.exists() { cache } else { session.home.path().join(".cache/huggingface/hub/models--owner--tiny") };
+    let cache = if cache.exists() {
+        cache
+    } else {
+        session.home.path().join(".cache/huggingface/hub/models--owner--tiny")
+    };
     assert!(cache.join("refs/main").is_file(), "{}", cache.display());
     let commit = std::fs::read_to_string(cache.join("refs/main")).unwrap();
     let link = cache.join("snapshots").join(commit.trim()).join("model.safetensors");
@@ -267,7 +293,8 @@ fn no_network_and_no_cache_is_one_sentence_and_the_bundled_model_goes_on() {
     // A port that nobody listens on.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}");
-    let mut session = Session::start(&Start { args: &["--model", "owner/none"], env: &[("HF_ENDPOINT", &url)], ..DEFAULT });
+    let mut session =
+        Session::start(&Start { args: &["--model", "owner/none"], env: &[("HF_ENDPOINT", &url)], ..DEFAULT });
     session.wait_text("owner/none could not be loaded");
     session.wait_text("Δ log p");
     assert!(session.screen().lines().next().unwrap().contains("demo"));

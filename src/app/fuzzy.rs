@@ -13,7 +13,13 @@ pub fn score(needle: &str, text: &str) -> Option<i32> {
         let any = (from..hay.len()).find(|i| hay[*i] == c);
         // Jumping ahead to a word start must not lose letters that come before it.
         let at = next.or(word.filter(|_| any.is_some())).or(any)?;
-        total += if next.is_some() { 8 } else if word == Some(at) { 6 } else { 1 };
+        total += if next.is_some() {
+            8
+        } else if word == Some(at) {
+            6
+        } else {
+            1
+        };
         total -= ((at - from) as i32).min(4);
         from = at + 1;
         previous = Some(at);
@@ -23,11 +29,8 @@ pub fn score(needle: &str, text: &str) -> Option<i32> {
 
 /// Indices of the entries that fit, best first; equals stay in their order.
 pub fn rank<'a>(needle: &str, entries: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
-    let mut found: Vec<(i32, usize)> = entries
-        .into_iter()
-        .enumerate()
-        .filter_map(|(i, text)| best(needle, text).map(|s| (-s, i)))
-        .collect();
+    let mut found: Vec<(i32, usize)> =
+        entries.into_iter().enumerate().filter_map(|(i, text)| best(needle, text).map(|s| (-s, i))).collect();
     if !needle.trim().is_empty() {
         found.sort_unstable();
     }

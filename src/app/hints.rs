@@ -29,8 +29,9 @@ pub fn hints(app: &App) -> Vec<Hint> {
     }
     // The two that a lost person needs come right after what the pane itself offers.
     let inner = out.iter().take_while(|h| h.verb.spec().context == contexts[0]).count();
-    let (mut vital, rest): (Vec<Hint>, Vec<Hint>) =
-        out.drain(inner..).partition(|h| matches!(h.verb, Verb::Help | Verb::Quit | Verb::Cancel | Verb::Retry));
+    let (mut vital, rest): (Vec<Hint>, Vec<Hint>) = out
+        .drain(inner..)
+        .partition(|h| matches!(h.verb, Verb::Help | Verb::Quit | Verb::Cancel | Verb::Retry));
     vital.sort_by_key(|h| (h.verb == Verb::Help || h.verb == Verb::Quit, h.verb == Verb::Quit));
     out.extend(vital);
     out.extend(rest);

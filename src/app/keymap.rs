@@ -72,11 +72,9 @@ impl Keymap {
         let context =
             if context == Context::Anywhere && key.typed().is_some() { Context::Panes } else { context };
         match self.bindings.get(&(context, key)) {
-            Some(other) if user => Err(KeymapError::Conflict {
-                key: key.to_string(),
-                first: other.spec().name,
-                second: action,
-            }),
+            Some(other) if user => {
+                Err(KeymapError::Conflict { key: key.to_string(), first: other.spec().name, second: action })
+            }
             Some(_) => Ok(()),
             None => {
                 self.bindings.insert((context, key), verb);

@@ -172,7 +172,9 @@ mod tests {
 
     #[test]
     fn strings_round_trip() {
-        for s in ["ctrl-r", "shift-left", "?", "R", "-", "ctrl--", "alt-x", "f12", "space", "ctrl-shift-z", "esc"] {
+        for s in
+            ["ctrl-r", "shift-left", "?", "R", "-", "ctrl--", "alt-x", "f12", "space", "ctrl-shift-z", "esc"]
+        {
             let key: Key = s.parse().unwrap();
             assert_eq!(key.to_string(), s);
         }

@@ -35,7 +35,11 @@ pub enum ParamId {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// A number between two ends; `log` when the track is logarithmic.
-    Slider { min: f64, max: f64, log: bool },
+    Slider {
+        min: f64,
+        max: f64,
+        log: bool,
+    },
     /// One of a few named values, with a line on each.
     Choice(&'static [(&'static str, &'static str)]),
     Toggle,
@@ -233,7 +237,8 @@ pub fn parse(doc: &mut Document, options: &Options, id: ParamId, typed: &str) ->
         ParamId::Score => doc.score.reduction = Reduction::from_str(typed)?,
         ParamId::Contribution => doc.score.contribution = switch(typed)?,
         ParamId::Window => {
-            let n: usize = typed.parse().map_err(|_| format!("W is a whole number from 1 to 1024: {typed}"))?;
+            let n: usize =
+                typed.parse().map_err(|_| format!("W is a whole number from 1 to 1024: {typed}"))?;
             if !(1..=1024).contains(&n) {
                 return Err(format!("W is a whole number from 1 to 1024: {typed}"));
             }
@@ -264,7 +269,8 @@ fn number(doc: &Document, id: ParamId, typed: &str) -> Result<f64, String> {
         return Err(format!("{} is not a number", p.name));
     };
     let (digits, percent) = typed.strip_suffix('%').map_or((typed, 1.0), |d| (d.trim_end(), 100.0));
-    let value: f64 = digits.replace(',', ".").parse().map_err(|_| format!("{} is not a number: {typed}", p.symbol))?;
+    let value: f64 =
+        digits.replace(',', ".").parse().map_err(|_| format!("{} is not a number: {typed}", p.symbol))?;
     let value = value / percent;
     if !(min..=max).contains(&value) {
         return Err(format!("{} goes from {min} to {max}: {typed}", p.symbol));
@@ -388,7 +394,8 @@ fn step_list(list: &mut Vec<usize>, steps: i32) {
 /// Back to the value the program started with.
 pub fn reset(doc: &mut Document, options: &Options, id: ParamId) {
     let fresh = Document { mask: options.mask.clone(), score: options.score.clone(), ..doc.clone() };
-    let value = if id == ParamId::Preset { Preset::Default.name().to_owned() } else { text(&fresh, options, id) };
+    let value =
+        if id == ParamId::Preset { Preset::Default.name().to_owned() } else { text(&fresh, options, id) };
     let _ = parse(doc, options, id, &value);
 }
 

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::types::{Effect, HeadSummary, HonestyRow, MapFrame, Prediction, Spread, Token, Update, Work};
+use crate::engine::types::{
+    Effect, HeadSummary, HonestyRow, MapFrame, Prediction, Spread, Token, Update, Work,
+};
 use crate::mask::types::Decision;
 
 /// An answer and the request it answers.
@@ -61,8 +63,7 @@ pub struct Results {
     /// Tokens left out because the model's context is full.
     pub truncated: Option<usize>,
     pub baseline: Option<Slot<(Arc<Prediction>, Work)>>,
-    /// Scores before scaling, and the formula in force.
-    pub scores: Option<Slot<(Arc<[Option<f64>]>, String)>>,
+    pub scores: Option<Slot<Scores>>,
     pub decided: Option<Slot<Decided>>,
     pub masked: Option<Slot<Arc<Effect>>>,
     pub effects: Option<Slot<Arc<[Effect]>>>,
@@ -76,6 +77,9 @@ pub struct Results {
     /// The newest generation that is fully answered.
     pub done: u64,
 }
+
+/// Scores before scaling, and the formula in force.
+pub type Scores = (Arc<[Option<f64>]>, String);
 
 impl Results {
     pub fn tokens(&self) -> &[Token] {

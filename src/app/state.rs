@@ -116,12 +116,19 @@ pub struct List {
 /// What lies over the panes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Popup {
-    Help { scroll: usize },
-    Tour { step: usize },
+    Help {
+        scroll: usize,
+    },
+    Tour {
+        step: usize,
+    },
     Palette(List),
     Models(List),
     /// All values of one setting.
-    Picker { param: ParamId, list: List },
+    Picker {
+        param: ParamId,
+        list: List,
+    },
 }
 
 /// A value being typed into a setting.
@@ -158,7 +165,7 @@ pub struct Notice {
 /// What `update` wants done outside the state.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    Explore(ExploreRequest),
+    Explore(Box<ExploreRequest>),
     Command(crate::engine::types::Command),
     /// Put on the clipboard of the terminal.
     Copy(String),

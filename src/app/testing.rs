@@ -9,8 +9,8 @@ use crate::app::options::{KnownModel, Options};
 use crate::app::update::Event;
 use crate::app::{App, Effect, Port};
 use crate::engine::types::{
-    self, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind, ModelInfo, Prediction, Spread,
-    Token, Update, Work,
+    self, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind, ModelInfo,
+    Prediction, Spread, Token, Update, Work,
 };
 use crate::mask::types::{Decision, Op, Polarity, PositionDecision, Protection, State};
 
@@ -93,7 +93,7 @@ impl Stage {
         for effect in effects {
             match effect.clone() {
                 Effect::Explore(request) => {
-                    self.port.explore(request.clone());
+                    self.port.explore(*request.clone());
                     if self.answering {
                         for update in answer(&request) {
                             self.event(Event::Update(update));
@@ -130,7 +130,10 @@ impl Stage {
         let rows = ["null", "corrected", "sum", "window", "last", "random"]
             .iter()
             .enumerate()
-            .map(|(i, s)| HonestyRow { score: (*s).to_owned(), rho: (i != 5).then_some(0.71 - 0.23 * i as f64) })
+            .map(|(i, s)| HonestyRow {
+                score: (*s).to_owned(),
+                rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
+            })
             .collect();
         self.update(Update::Honesty { generation, done: n, of: n, costs, rows });
     }
@@ -151,8 +154,14 @@ pub fn options() -> Options {
         wanted: Some("openai-community/gpt2".to_owned()),
         known: vec![
             KnownModel { spec: "demo".to_owned(), note: "bundled, 3.2 M parameters".to_owned() },
-            KnownModel { spec: "openai-community/gpt2".to_owned(), note: "124 M parameters, 548 MB".to_owned() },
-            KnownModel { spec: "distilbert/distilgpt2".to_owned(), note: "82 M parameters, 353 MB".to_owned() },
+            KnownModel {
+                spec: "openai-community/gpt2".to_owned(),
+                note: "124 M parameters, 548 MB".to_owned(),
+            },
+            KnownModel {
+                spec: "distilbert/distilgpt2".to_owned(),
+                note: "82 M parameters, 353 MB".to_owned(),
+            },
         ],
         ..Options::default()
     }
@@ -242,11 +251,22 @@ fn decision(r: &ExploreRequest, n: usize) -> (Vec<Option<f64>>, Decision) {
                 Some(true) => State::Draw,
             };
             let op = (state == State::Masked).then_some(r.mask.op);
-            PositionDecision { state, protection: protected(i), score, rank: rank.map(|k| k + 1), draw, op }
+            PositionDecision {
+                state,
+                protection: protected(i),
+                score,
+                rank: rank.map(|k| k + 1),
+                draw,
+                op,
+                replacement: None,
+                unit: i,
+                history: 0.0,
+            }
         })
         .collect();
     let selected = positions.iter().filter(|p| p.state == State::Masked).count();
-    (raw, Decision { positions, eligible: eligible.len(), selected })
+    let (units, scale, rule) = (eligible.len(), r.mask.scale, crate::mask::types::Rule::Threshold);
+    (raw, Decision { positions, eligible: units, selected, units, scale, rule })
 }
 
 fn prediction(r: &ExploreRequest, n: usize, shift: f64) -> Prediction {
@@ -300,7 +320,9 @@ pub fn map(kind: MapKind, heads: types::HeadChoice, decision: &Decision) -> MapF
             let v = match kind {
                 MapKind::Baseline => baseline[k],
                 MapKind::Masked => masked[k],
-                MapKind::Difference => masked[k] - baseline[k] + 0.1 * (unit((q * 997 + k) as u64, 8) - 0.5).powi(3),
+                MapKind::Difference => {
+                    masked[k] - baseline[k] + 0.1 * (unit((q * 997 + k) as u64, 8) - 0.5).powi(3)
+                }
             };
             let gone = kind != MapKind::Baseline && (dropped[k] || dropped[q]);
             values[q * n + k] = if gone { f32::NAN } else { v as f32 };
@@ -316,7 +338,11 @@ fn overview(layers: usize, heads: usize) -> Vec<HeadSummary> {
         let thumbnail = (0..side * side)
             .map(|p| {
                 let (q, k) = (p / side, p % side);
-                if k > q { 0.0 } else { unit((p * 7 + i) as u64, 12).powi(4) as f32 + if k == 0 { 0.5 } else { 0.0 } }
+                if k > q {
+                    0.0
+                } else {
+                    unit((p * 7 + i) as u64, 12).powi(4) as f32 + if k == 0 { 0.5 } else { 0.0 }
+                }
             })
             .collect();
         let u = |salt| unit(i as u64, salt) as f32;
@@ -344,17 +370,27 @@ pub fn answer(r: &ExploreRequest) -> Vec<Update> {
     if n > 0 {
         let (raw, decision) = decision(r, n);
         let formula = format!("ℓ = received ÷ expected ({})", r.score.reduction);
-        let note = (decision.selected == 0).then(|| format!("nothing selected, because no score exceeds τ {:.3}", r.mask.threshold));
-        let masked_text: String = self::tokens(&r.text)
-            .iter()
-            .zip(&decision.positions)
-            .map(|(t, d)| if d.state == State::Masked { "[MASK]".to_owned() } else { t.display.replace('·', " ") })
-            .collect();
+        let note = (decision.selected == 0)
+            .then(|| format!("nothing selected, because no score exceeds τ {:.3}", r.mask.threshold));
+        let masked_text: String =
+            self::tokens(&r.text)
+                .iter()
+                .zip(&decision.positions)
+                .map(|(t, d)| {
+                    if d.state == State::Masked { "[MASK]".to_owned() } else { t.display.replace('·', " ") }
+                })
+                .collect();
         let work = Work { computed: 4 * n, reused: 0, saved: 0 };
         out.push(Update::Baseline { generation, prediction: Arc::new(prediction(r, n, 0.0)), work });
         out.push(Update::Scored { generation, scores: raw.into(), formula });
         let decision = Arc::new(decision);
-        out.push(Update::Decided { generation, decision: decision.clone(), masked_text, note });
+        out.push(Update::Decided {
+            generation,
+            decision: decision.clone(),
+            masked_text,
+            note,
+            boundaries: Arc::new([]),
+        });
         out.push(Update::Map { generation, frame: map(r.map, r.heads, &decision) });
         let selected = decision.selected;
         out.push(Update::Masked { generation, effect: Arc::new(effect(r, n, selected, r.mask.op)) });

@@ -135,7 +135,9 @@ fn nudges_far_apart_are_steps_of_their_own_and_a_drag_is_one() {
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
     stage.event(Event::Act(Action::Hold));
     for i in 0..20 {
-        stage.wait(3000).event(Event::Act(Action::SetFraction(ParamId::Threshold, 0.1 + 0.01 * f64::from(i))));
+        stage
+            .wait(3000)
+            .event(Event::Act(Action::SetFraction(ParamId::Threshold, 0.1 + 0.01 * f64::from(i))));
     }
     stage.event(Event::Act(Action::Release)).press("u");
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
@@ -279,7 +281,10 @@ fn zooming_keeps_the_crosshair_in_view() {
             stage.app.view.zoom,
             stage.app.view.origin,
         );
-        assert!(v.keys.of(stage.app.view.key).is_some() && v.queries.of(stage.app.view.query).is_some(), "{keys}");
+        assert!(
+            v.keys.of(stage.app.view.key).is_some() && v.queries.of(stage.app.view.query).is_some(),
+            "{keys}"
+        );
     }
     stage.press("0");
     assert_eq!(stage.app.view.zoom, Zoom::Fit);
@@ -310,8 +315,16 @@ fn models_are_loaded_cancelled_and_switched_with_everything_kept() {
     stage.press("] ] i").types(" More").press("esc l l h");
     let before = stage.last();
     stage.press("M").types("gpt2").press("enter");
-    assert!(matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "openai-community/gpt2"));
-    let progress = LoadProgress { id: "openai-community/gpt2".into(), what: "model.safetensors".into(), done: 5, total: Some(9), rate: None };
+    assert!(
+        matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "openai-community/gpt2")
+    );
+    let progress = LoadProgress {
+        id: "openai-community/gpt2".into(),
+        what: "model.safetensors".into(),
+        done: 5,
+        total: Some(9),
+        rate: None,
+    };
     stage.update(Update::ModelLoading(progress));
     assert!(stage.app.can_cancel() && stage.app.wake().is_some());
     stage.press("]");
@@ -319,7 +332,9 @@ fn models_are_loaded_cancelled_and_switched_with_everything_kept() {
     stage.press("x");
     assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelLoad)));
     stage.press("M").types("my/own-model").press("enter");
-    assert!(matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "my/own-model"));
+    assert!(
+        matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "my/own-model")
+    );
     let asked = stage.asked();
     stage.update(Update::ModelReady(model("my/own-model", 1, 2)));
     assert_eq!(stage.asked(), asked + 1);
@@ -333,12 +348,18 @@ fn models_are_loaded_cancelled_and_switched_with_everything_kept() {
 fn a_failed_load_becomes_a_card_with_retry() {
     let mut stage = Stage::new();
     stage.press("M").types("no/such").press("enter");
-    stage.update(Update::ModelFailed { id: "no/such".into(), message: "not found".into(), hint: Some("check the id".into()) });
+    stage.update(Update::ModelFailed {
+        id: "no/such".into(),
+        message: "not found".into(),
+        hint: Some("check the id".into()),
+    });
     assert_eq!(stage.app.cards.len(), 1);
     assert_eq!(stage.app.model.as_ref().unwrap().id, "demo");
     stage.press("ctrl-r");
     assert!(stage.app.cards.is_empty());
-    assert!(matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "no/such"));
+    assert!(
+        matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "no/such")
+    );
     stage.update(Update::ModelFailed { id: "no/such".into(), message: "not found".into(), hint: None });
     stage.press("esc");
     assert!(stage.app.cards.is_empty());
@@ -437,7 +458,8 @@ fn copy_cut_and_paste() {
 
 #[test]
 fn quitting_and_suspending_work_everywhere() {
-    for keys in ["ctrl-c", "q", "i ctrl-c", "ctrl-p ctrl-c", "? ctrl-c", "1 ctrl-c", "f2 ctrl-q", "M ctrl-c"] {
+    for keys in ["ctrl-c", "q", "i ctrl-c", "ctrl-p ctrl-c", "? ctrl-c", "1 ctrl-c", "f2 ctrl-q", "M ctrl-c"]
+    {
         let mut stage = Stage::new();
         stage.press(keys);
         assert!(stage.app.quit, "{keys}");
@@ -488,7 +510,12 @@ fn users_keys_are_used_and_shown() {
 fn hints_offer_only_what_is_possible() {
     let mut stage = Stage::new();
     let has = |s: &Stage, v: Verb| hints(&s.app).iter().any(|h| h.verb == v);
-    assert!(!has(&stage, Verb::Undo) && !has(&stage, Verb::Cancel) && has(&stage, Verb::Help) && has(&stage, Verb::Quit));
+    assert!(
+        !has(&stage, Verb::Undo)
+            && !has(&stage, Verb::Cancel)
+            && has(&stage, Verb::Help)
+            && has(&stage, Verb::Quit)
+    );
     stage.press("]");
     assert!(has(&stage, Verb::Undo));
     stage.press("i");

@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_borrowed_and_measured() {
-        for (text, columns) in [("plain", 5), ("é", 1), ("e\u{301}", 1), ("漢字", 4), ("👩‍🚀", 2), ("שלום", 4)] {
+        for (text, columns) in [("plain", 5), ("é", 1), ("e\u{301}", 1), ("漢字", 4), ("👩‍🚀", 2), ("שלום", 4)]
+        {
             assert!(matches!(visible(text), Cow::Borrowed(_)), "{text}");
             assert_eq!(width(text), columns, "{text}");
         }

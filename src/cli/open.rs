@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Context;
 use super::convert;
 use super::error::CliError;
+use super::output::note as remark;
 use super::source::Source;
 use crate::engine::calibrate::{self, Calibrator};
 use crate::engine::explorer::Explorer;
@@ -33,7 +34,7 @@ pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
     }
     let (loaded, note) = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
     if let Some(note) = note {
-        eprintln!("note: {}", super::visible(&note));
+        remark(&format!("note: {note}"));
     }
     Ok(Arc::new(loaded))
 }
@@ -74,18 +75,15 @@ pub fn calibrate(loaded: &Arc<Loaded>) -> Result<(), CliError> {
         return Ok(());
     }
     if std::io::stderr().is_terminal() {
-        eprintln!(
-            "note: calibrating {} once, on {} windows of text",
-            super::visible(&loaded.id),
-            calibrator.progress().1
-        );
+        let windows = calibrator.progress().1;
+        remark(&format!("note: calibrating {} once, on {windows} windows of text", loaded.id));
     }
     while !calibrator.step(None).map_err(failed)? {}
     let calibration = calibrator.finish().map_err(failed)?;
     if let Some(folder) = folder
         && let Err(error) = calibrate::write_cached(&folder, &calibration)
     {
-        eprintln!("note: calibration not cached in {}: {error}", folder.display());
+        remark(&format!("note: calibration not cached in {}: {error}", folder.display()));
     }
     loaded.set_calibration(calibration);
     Ok(())

@@ -66,6 +66,12 @@ fn json_text<T: Serialize>(value: &T) -> Result<String, CliError> {
     Ok(out)
 }
 
+/// Writes a remark to stderr, where it cannot mix with results.
+pub fn note(text: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(io::stderr().lock(), "{}", visible(text));
+}
+
 /// Text with control characters written out, so that none of them acts on a terminal. Line ends and tabs stay.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -60,7 +60,8 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     let log = start_log(context);
     let chosen = convert::device(settings)?;
-    let load = LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
+    let load =
+        LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
     let options = options(context)?;
     let (send, updates) = crossbeam_channel::unbounded();
     let engine =
@@ -129,7 +130,8 @@ fn look(context: &Context) -> Look {
         Err(_) if env("TERM").contains("256color") || env("TERM").contains("direct") => Depth::Indexed,
         Err(_) => Depth::Ansi,
     };
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|v| !v.is_empty()).unwrap_or_default();
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|v| !v.is_empty()).unwrap_or_default();
     let posix = matches!(locale, "C" | "POSIX");
     Look { dark: ui.theme != "light", depth, ascii: ui.ascii || posix }
 }

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, note};
 use super::{Context, convert, open};
 use crate::config::Settings;
 use crate::model::{Config, Tokenizer};
@@ -229,14 +229,14 @@ impl Reporter {
     fn line(&self, text: String) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => note(&text),
         }
     }
 
     fn show(&self, report: &Report) {
         if self.json {
             if let Ok(text) = serde_json::to_string(report) {
-                eprintln!("{text}");
+                note(&text);
             }
             return;
         }

@@ -165,14 +165,17 @@ impl Rolling {
 
     /// The latest decision about every one of `len` positions; those not read yet are protected as recent.
     pub fn decision(&self, len: usize) -> Decision {
-        let mut out = self.boundaries.last().map(|b| b.decision.clone()).unwrap_or_else(|| Decision {
-            positions: Vec::new(),
-            eligible: 0,
-            selected: 0,
-            units: 0,
-            scale: self.mask.scale,
-            rule: Rule::Threshold,
-        });
+        let mut out = self.boundaries.last().map_or_else(
+            || Decision {
+                positions: Vec::new(),
+                eligible: 0,
+                selected: 0,
+                units: 0,
+                scale: self.mask.scale,
+                rule: Rule::Threshold,
+            },
+            |b| b.decision.clone(),
+        );
         for i in out.positions.len()..len {
             out.positions.push(PositionDecision {
                 state: State::Protected,

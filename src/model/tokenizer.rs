@@ -144,7 +144,7 @@ pub fn visible(bytes: &[u8]) -> String {
                 '\n' => out.push('↵'),
                 '\t' => out.push('→'),
                 c if c.is_control() || is_format_control(c) => {
-                    out.push_str(&format!("\\u{{{:x}}}", c as u32))
+                    out.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
                 }
                 c => out.push(c),
             }

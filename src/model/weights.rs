@@ -34,7 +34,7 @@ impl Source {
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|e| ModelError::file(&name, format!("cannot be opened: {e}")))?;
-        let length = file.metadata().map(|m| m.len()).unwrap_or(0);
+        let length = file.metadata().map_or(0, |m| m.len());
         if length < 8 {
             return Err(ModelError::file(
                 &name,

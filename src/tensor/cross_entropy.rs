@@ -90,9 +90,13 @@ fn sweep(
     ((total / count as f64) as f32, d_hidden, d_weight)
 }
 
+/// `(d hidden, d weight)`.
+type Gradients = (Vec<f32>, Vec<f32>);
+
 struct Fused {
     targets: Vec<u32>,
-    gradients: Option<Mutex<Option<(Vec<f32>, Vec<f32>)>>>,
+    /// Filled by the forward pass, taken by the backward pass.
+    gradients: Option<Mutex<Option<Gradients>>>,
 }
 
 impl CustomOp2 for Fused {

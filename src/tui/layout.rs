@@ -195,7 +195,8 @@ impl Builder<'_> {
     }
 
     fn medium(&mut self, body: Rect) {
-        let rest = self.top(body, if body.height >= 34 { 5 } else { 4 }, if body.height >= 30 { 6 } else { 4 });
+        let rest =
+            self.top(body, if body.height >= 34 { 5 } else { 4 }, if body.height >= 30 { 6 } else { 4 });
         let side = 44;
         self.add(&[Pane::Map], Rect { width: rest.width - side, ..rest });
         let right = Rect { x: rest.right() - side, width: side, ..rest };
@@ -216,7 +217,10 @@ impl Builder<'_> {
             self.add(&[Pane::Map], Rect { width: map, ..rest });
             self.add(ALL_SIDE, Rect { x: rest.right() - side, width: side, ..rest });
         } else {
-            self.add(&[Pane::Map, Pane::Mask, Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Cost], rest);
+            self.add(
+                &[Pane::Map, Pane::Mask, Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Cost],
+                rest,
+            );
         }
     }
 }

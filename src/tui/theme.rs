@@ -147,7 +147,10 @@ impl Theme {
     pub fn badge(&self) -> Style {
         if self.rich() {
             let fg = terminal(self.look.depth, self.background());
-            Style::new().fg(fg).bg(terminal(self.look.depth, self.rgb(Role::Accent))).add_modifier(Modifier::BOLD)
+            Style::new()
+                .fg(fg)
+                .bg(terminal(self.look.depth, self.rgb(Role::Accent)))
+                .add_modifier(Modifier::BOLD)
         } else {
             Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
         }
@@ -305,7 +308,9 @@ mod tests {
         };
         for dark in [true, false] {
             let t = look(dark, Depth::True, false);
-            for role in [Role::Text, Role::Strong, Role::Dim, Role::Accent, Role::Masked, Role::Draw, Role::Protected] {
+            for role in
+                [Role::Text, Role::Strong, Role::Dim, Role::Accent, Role::Masked, Role::Draw, Role::Protected]
+            {
                 for bg in [t.background(), t.raised()] {
                     let (a, b) = (luminance(t.rgb(role)), luminance(bg));
                     let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
@@ -318,7 +323,9 @@ mod tests {
     #[test]
     fn without_colour_nothing_is_coloured() {
         let t = look(true, Depth::None, false);
-        for style in [t.style(Role::Masked), t.base(), t.selected(), t.badge(), t.on((9, 9, 9)), t.shade_style(true)] {
+        for style in
+            [t.style(Role::Masked), t.base(), t.selected(), t.badge(), t.on((9, 9, 9)), t.shade_style(true)]
+        {
             assert!(style.fg.is_none() && style.bg.is_none());
         }
     }

@@ -63,7 +63,8 @@ impl Session {
 
     pub fn start_in(start: &Start<'_>, home: TempDir) -> Session {
         let (cols, rows) = if start.size == (0, 0) { (160, 50) } else { start.size };
-        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let pair =
+            native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_maskscope"));
         command.args(start.args);
         command.env_clear();
@@ -72,9 +73,12 @@ impl Session {
                 command.env(name, value);
             }
         }
-        for (name, folder) in
-            [("HOME", ""), ("XDG_CONFIG_HOME", "config"), ("XDG_CACHE_HOME", "cache"), ("XDG_STATE_HOME", "state")]
-        {
+        for (name, folder) in [
+            ("HOME", ""),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_STATE_HOME", "state"),
+        ] {
             command.env(name, home.path().join(folder));
         }
         command.env("TERM", "xterm-256color");
@@ -170,7 +174,8 @@ impl Session {
     /// `R`, `S`, `T` … from `/proc`.
     #[cfg(target_os = "linux")]
     pub fn process_state(&self) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.process_id().unwrap())).unwrap();
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.process_id().unwrap())).unwrap();
         stat.rsplit(')').next().unwrap().trim_start().chars().next().unwrap()
     }
 

@@ -100,7 +100,7 @@ impl App {
     /// The first request. To be called once, before any event.
     pub fn start(&mut self) -> Vec<Effect> {
         self.settle();
-        self.ask().into_iter().map(Effect::Explore).collect()
+        self.ask().into_iter().map(|r| Effect::Explore(Box::new(r))).collect()
     }
 
     /// Handles one event; `self.now` must be set before.
@@ -137,10 +137,7 @@ impl App {
 
     /// Nothing is visible on a tiny screen, so only leaving makes sense there.
     fn small_screen_key(&self, key: Key) -> bool {
-        matches!(
-            self.keymap.lookup(key, &self.contexts()),
-            Some(Verb::Quit | Verb::Suspend | Verb::Redraw)
-        )
+        matches!(self.keymap.lookup(key, &self.contexts()), Some(Verb::Quit | Verb::Suspend | Verb::Redraw))
     }
 
     /// Whether a character is typed rather than looked up.
@@ -162,7 +159,7 @@ impl App {
         let again = news::take(self, news);
         self.settle();
         let request = if again { Some(self.ask_anew()) } else { None };
-        request.into_iter().map(Effect::Explore).collect()
+        request.into_iter().map(|r| Effect::Explore(Box::new(r))).collect()
     }
 
     /// The next request, if what is wanted differs from what was asked last.
@@ -302,7 +299,7 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
         app.history.record(kind, before, app.now);
     }
     app.settle();
-    effects.extend(app.ask().map(Effect::Explore));
+    effects.extend(app.ask().map(|r| Effect::Explore(Box::new(r))));
     effects
 }
 
@@ -362,7 +359,9 @@ fn kind_of_verb(app: &App, verb: Verb) -> Kind {
         V::PlaneLeft | V::PlaneRight | V::PlaneUp | V::PlaneDown => Kind::Plane,
         V::PlaneFineLeft | V::PlaneFineRight | V::PlaneFineUp | V::PlaneFineDown => Kind::Plane,
         V::AlongLess | V::AlongMore => Kind::Plane,
-        V::NextLayer | V::PreviousLayer | V::NextHead | V::PreviousHead | V::MapKind | V::HeadOpen => Kind::View,
+        V::NextLayer | V::PreviousLayer | V::NextHead | V::PreviousHead | V::MapKind | V::HeadOpen => {
+            Kind::View
+        }
         _ => Kind::Single,
     }
 }
@@ -453,8 +452,8 @@ fn retry(app: &mut App) -> Vec<Effect> {
     let remedy = app.cards.pop().map(|c| c.remedy);
     match remedy {
         Some(Remedy::Load(spec)) => popups::load(app, spec),
-        Some(Remedy::Ask) => vec![Effect::Explore(app.ask_anew())],
-        None if app.results.failure.is_some() => vec![Effect::Explore(app.ask_anew())],
+        Some(Remedy::Ask) => vec![Effect::Explore(Box::new(app.ask_anew()))],
+        None if app.results.failure.is_some() => vec![Effect::Explore(Box::new(app.ask_anew()))],
         None => {
             app.say("Nothing has failed");
             Vec::new()
@@ -510,7 +509,8 @@ fn scroll(app: &mut App, pane: Pane, lines: i64) {
         }
         Pane::Tokens => {
             for _ in 0..lines.unsigned_abs() {
-                let n = strip::beside(app.results.tokens(), app.geometry.strip_columns, app.view.key, lines > 0);
+                let n =
+                    strip::beside(app.results.tokens(), app.geometry.strip_columns, app.view.key, lines > 0);
                 map::select_token(app, n);
             }
         }

@@ -71,7 +71,8 @@ fn plane(app: &mut App, verb: Verb) -> bool {
 fn along(app: &mut App, direction: f64) {
     let decision = app.results.decision();
     let rate = rates::expected(&app.doc.mask, decision);
-    let at = params::fraction(&app.doc, ParamId::Threshold).unwrap_or(0.0) + direction * app.options.steps.step;
+    let at =
+        params::fraction(&app.doc, ParamId::Threshold).unwrap_or(0.0) + direction * app.options.steps.step;
     let mut next = app.doc.clone();
     params::set_fraction(&mut next, &app.options, ParamId::Threshold, at);
     match rates::probability_for(&app.doc, decision, next.mask.threshold, rate) {

@@ -131,6 +131,7 @@ pub fn map(shape: &Shape, q: Rows, k: Rows, head: usize, out: &mut [f32]) {
 struct Shared(*mut f32);
 // SAFETY: every task writes its own (sequence, head, row) elements only.
 unsafe impl Send for Shared {}
+// SAFETY: as above.
 unsafe impl Sync for Shared {}
 impl Shared {
     fn at(self, offset: usize) -> *mut f32 {

@@ -62,7 +62,10 @@ fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
     for y in area.top()..area.bottom() {
         c.put(area.x + half, y, "│", border);
     }
-    let top = base.first().map_or(1.0, |b| b.p).max(masked.and_then(|m| m.value.prediction.next.first()).map_or(0.0, |b| b.p));
+    let top = base
+        .first()
+        .map_or(1.0, |b| b.p)
+        .max(masked.and_then(|m| m.value.prediction.next.first()).map_or(0.0, |b| b.p));
     let body = |r: Rect| Rect { y: r.y + 1, height: r.height.saturating_sub(1), ..r };
     candidates(c, base, None, top, body(left), Role::Protected);
     match masked {
@@ -81,7 +84,14 @@ fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
 }
 
 /// One list: token, bar, percentage; against another list also how the rank moved.
-fn candidates(c: &mut Canvas, list: &[Candidate], against: Option<&[Candidate]>, top: f32, area: Rect, role: Role) {
+fn candidates(
+    c: &mut Canvas,
+    list: &[Candidate],
+    against: Option<&[Candidate]>,
+    top: f32,
+    area: Rect,
+    role: Role,
+) {
     let number = 6;
     let moved_w = if against.is_some() && area.width > 18 { 3 } else { 0 };
     let label = (area.width.saturating_sub(number + moved_w) * 3 / 5).max(3).min(area.width);
@@ -139,7 +149,11 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
     if let Some(r) = &app.results.rerolls {
         let v = &r.value;
         let old = if r.generation < app.generation { " (for an earlier mask)" } else { "" };
-        let count = if v.done < v.of { format!("{}/{} re-rolls{old}", v.done, v.of) } else { format!("{} re-rolls{old}", v.of) };
+        let count = if v.done < v.of {
+            format!("{}/{} re-rolls{old}", v.done, v.of)
+        } else {
+            format!("{} re-rolls{old}", v.of)
+        };
         line(c, &[(&count, dim)]);
         let kl = format!("{:.4} ± {:.4}", v.kl.mean, v.kl.sd);
         let rate = format!("{:.1} ± {:.1} %", v.rate.mean * 100.0, v.rate.sd * 100.0);
@@ -149,7 +163,9 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let faint = c.style(Role::Faint);
         line(c, &[(&hint, faint)]);
     }
-    if y < bottom && let Some(effect) = app.results.masked.as_ref() {
+    if y < bottom
+        && let Some(effect) = app.results.masked.as_ref()
+    {
         work_bar(c, Rect { y, height: 1, ..area }, effect.value.work);
     }
 }
@@ -162,7 +178,11 @@ fn work_bar(c: &mut Canvas, area: Rect, work: Work) {
         return;
     }
     let mut x = area.x;
-    let parts = [(work.computed, "█", "#", Role::Masked), (work.reused, "▒", "=", Role::Protected), (work.saved, "░", ".", Role::Good)];
+    let parts = [
+        (work.computed, "█", "#", Role::Masked),
+        (work.reused, "▒", "=", Role::Protected),
+        (work.saved, "░", ".", Role::Good),
+    ];
     for (n, symbol, ascii, role) in parts {
         let columns = (n as f64 / total * f64::from(width)).round() as u16;
         let columns = columns.min((area.x + width).saturating_sub(x));
@@ -244,7 +264,11 @@ fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
         let name = if chosen { c.theme.bold(Role::Masked) } else { c.style(Role::Text) };
         let text = c.style(if chosen { Role::Strong } else { Role::Text });
         c.label(area.x, y, e.op.name(), name, 8);
-        let next = e.prediction.next.first().map_or("–".to_owned(), |n| format!("{} {}", fit(&n.display, 8, "…"), percent(n.p)));
+        let next = e
+            .prediction
+            .next
+            .first()
+            .map_or("–".to_owned(), |n| format!("{} {}", fit(&n.display, 8, "…"), percent(n.p)));
         let row = format!("{:<7.4}{:>9}  {:>4}  ", e.kl, signed(e.delta_others), saved(e.work));
         c.spans(area.x + 9, y, &[(&row, text), (&next, text)], area.right());
         if y + 1 < area.bottom() {

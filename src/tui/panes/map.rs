@@ -90,9 +90,11 @@ pub fn view(app: &App, frame: &Frame) -> MapView {
 
 /// The frame's title: which run, which heads.
 pub fn subtitle(app: &App) -> Vec<Piece> {
-    let (kind, heads) = app.results.map.as_ref().map_or((app.doc.map, app.doc.heads), |m| {
-        (m.value.frame.kind, m.value.frame.heads)
-    });
+    let (kind, heads) = app
+        .results
+        .map
+        .as_ref()
+        .map_or((app.doc.map, app.doc.heads), |m| (m.value.frame.kind, m.value.frame.heads));
     let mut out = vec![
         Piece::new(kind_name(kind), if kind == MapKind::Baseline { Role::Protected } else { Role::Masked }),
         Piece::new(heads_name(app, heads), Role::Strong),
@@ -293,11 +295,19 @@ impl Painter<'_> {
             Some(v) => self.scale.colour(c.theme, v, row),
             None => c.theme.background(),
         };
-        let ink = if value.is_none() { c.theme.style(Role::Accent) } else { Style::new().fg(c.theme.colour(ink)) };
+        let ink =
+            if value.is_none() { c.theme.style(Role::Accent) } else { Style::new().fg(c.theme.colour(ink)) };
         c.put(x, y, "◆", ink.bg(c.theme.colour(bg)).add_modifier(Modifier::BOLD));
     }
 
-    fn half(&self, theme: &Theme, top: Pixel, bottom: Pixel, lit_top: bool, lit_bottom: bool) -> (&'static str, Style) {
+    fn half(
+        &self,
+        theme: &Theme,
+        top: Pixel,
+        bottom: Pixel,
+        lit_top: bool,
+        lit_bottom: bool,
+    ) -> (&'static str, Style) {
         let colour = |p: Pixel, lit: bool| match p {
             Pixel::Value(v, row) => Some(lighten(theme, self.scale.colour(theme, v, row), lit)),
             _ => None,
@@ -307,7 +317,9 @@ impl Painter<'_> {
             (Some(a), Some(b)) => ("▀", theme.on(b).fg(theme.colour(a))),
             (Some(a), None) => ("▀", Style::new().fg(theme.colour(a))),
             (None, Some(b)) => ("▄", Style::new().fg(theme.colour(b))),
-            (None, None) => hatch(theme, if top == Pixel::Outside { bottom } else { top }, lit_top || lit_bottom),
+            (None, None) => {
+                hatch(theme, if top == Pixel::Outside { bottom } else { top }, lit_top || lit_bottom)
+            }
         }
     }
 
@@ -333,7 +345,8 @@ impl Painter<'_> {
             let first = line as usize * self.frame.per_line;
             let range = self.view.queries.at(first);
             // A token of several lines is named once; a line of several tokens by the most telling one.
-            let rest = (1..self.frame.per_line).map(|i| self.view.queries.at(first + i)).filter(|r| !r.is_empty());
+            let rest =
+                (1..self.frame.per_line).map(|i| self.view.queries.at(first + i)).filter(|r| !r.is_empty());
             let range = range.start..rest.map(|r| r.end).max().unwrap_or(range.end).max(range.end);
             if range.is_empty() || range.start >= tokens.len() {
                 continue;
@@ -351,7 +364,13 @@ impl Painter<'_> {
                 c.restyle(Rect::new(left, y, gutter.saturating_sub(1), 1), c.theme.selected());
             }
             let style = if crossed { c.theme.selected().patch(style) } else { style };
-            c.right(left, left + gutter.saturating_sub(3), y, &tokens[query.min(tokens.len() - 1)].display, style);
+            c.right(
+                left,
+                left + gutter.saturating_sub(3),
+                y,
+                &tokens[query.min(tokens.len() - 1)].display,
+                style,
+            );
             self.mark(c, left + gutter.saturating_sub(2), y, query);
         }
     }
@@ -432,7 +451,13 @@ impl Painter<'_> {
             area.x,
             y,
             &[
-                ("query ", dim), (&qs, dim), (&qn, text), (" → key ", dim), (&ks, dim), (&kn, text), ("  ", dim),
+                ("query ", dim),
+                (&qs, dim),
+                (&qn, text),
+                (" → key ", dim),
+                (&ks, dim),
+                (&kn, text),
+                ("  ", dim),
                 (&value, value_style),
             ],
             right,
@@ -481,7 +506,12 @@ impl Painter<'_> {
         ];
         if right.saturating_sub(at) > 22 {
             at = c.spans(at, y, &hatched, right);
-            c.spans(at, y, &[(if c.ascii() { "x" } else { "╳" }, c.style(Role::Masked)), (" dropped", dim)], right);
+            c.spans(
+                at,
+                y,
+                &[(if c.ascii() { "x" } else { "╳" }, c.style(Role::Masked)), (" dropped", dim)],
+                right,
+            );
         }
     }
 }

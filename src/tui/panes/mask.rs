@@ -171,7 +171,7 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
     }
     let decision = app.results.decision();
     let expected = rates::expected(&app.doc.mask, decision);
-    let realised = decision.map(|d| d.rate());
+    let realised = decision.map(crate::mask::types::Decision::rate);
     let (dim, strong, masked) = (c.style(Role::Dim), c.style(Role::Strong), c.theme.bold(Role::Masked));
     let (e, r) = (share(expected), realised.map_or("–".to_owned(), share));
     let count = decision.map_or_else(String::new, |d| format!(" {}/{}", d.selected, d.eligible));

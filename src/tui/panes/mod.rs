@@ -87,7 +87,10 @@ pub fn draw(c: &mut Canvas, app: &App, pane: Pane, area: Rect) {
 pub fn empty_text(c: &mut Canvas, app: &App, area: Rect, what: &str) {
     let key = |verb| app.keymap.keys(verb).first().map_or_else(String::new, |k| k.label());
     let help = if app.doc.editor.text().is_empty() {
-        format!("There is no text yet: press {} and type, or paste a file", key(crate::app::actions::Verb::EditText))
+        format!(
+            "There is no text yet: press {} and type, or paste a file",
+            key(crate::app::actions::Verb::EditText)
+        )
     } else if let Some(failure) = &app.results.failure {
         failure.value.message.clone()
     } else if app.model.is_none() {

@@ -95,7 +95,8 @@ fn picture(c: &mut Canvas, head: &HeadSummary, area: Rect) {
     let (w, h) = (area.width as usize, area.height as usize * per_line);
     let most = head.thumbnail.iter().filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(*v)).max(1e-9);
     // Strongest value under the pixel: the thumbnail may be finer or coarser than the screen.
-    let span = |i: usize, n: usize| i * side / n..((i + 1) * side).div_ceil(n).max(i * side / n + 1).min(side);
+    let span =
+        |i: usize, n: usize| i * side / n..((i + 1) * side).div_ceil(n).max(i * side / n + 1).min(side);
     let pixel = |x: usize, y: usize| -> Option<f64> {
         let mut best: Option<f32> = None;
         for q in span(y, h) {
@@ -141,9 +142,17 @@ fn numbers(c: &mut Canvas, head: &HeadSummary, area: Rect) {
     let (sink, entropy) = (format!("{:.3}", head.sink), format!("{:.3}", head.entropy));
     let (previous, mass) = (format!("{:.3}", head.previous), format!("{:.3}", head.mask_mass));
     let pieces = [
-        (name.as_str(), strong), ("sink ", dim), (&sink, strong), ("  entropy ", dim), (&entropy, strong),
-        ("  previous ", dim), (&previous, strong), ("  induction ", dim), (&induction, strong),
-        ("  mask mass ", dim), (&mass, strong),
+        (name.as_str(), strong),
+        ("sink ", dim),
+        (&sink, strong),
+        ("  entropy ", dim),
+        (&entropy, strong),
+        ("  previous ", dim),
+        (&previous, strong),
+        ("  induction ", dim),
+        (&induction, strong),
+        ("  mask mass ", dim),
+        (&mass, strong),
     ];
     c.spans(area.x, area.bottom().saturating_sub(1), &pieces, area.right());
 }

@@ -48,7 +48,8 @@ fn offer(app: &App) -> Option<(String, String)> {
 
 fn progress(c: &mut Canvas, app: &App, p: &LoadProgress, area: Rect) {
     let (dim, strong, accent) = (c.style(Role::Dim), c.theme.bold(Role::Strong), c.style(Role::Accent));
-    let cancel = app.keymap.label(Verb::Cancel, &app.contexts()).map_or_else(String::new, |k| format!("{k} cancels"));
+    let cancel =
+        app.keymap.label(Verb::Cancel, &app.contexts()).map_or_else(String::new, |k| format!("{k} cancels"));
     let right = c.right(area.x + area.width / 2, area.right(), area.y, &cancel, dim).saturating_sub(2);
     let what = format!("  {}", p.what);
     let x = c.spans(area.x, area.y, &[("↓ ", accent), (&p.id, strong), (&what, dim), ("  ", dim)], right);
@@ -71,7 +72,8 @@ fn progress(c: &mut Canvas, app: &App, p: &LoadProgress, area: Rect) {
 /// `214 / 548 MB · 12.3 MB/s · 0:27 left`.
 fn numbers(p: &LoadProgress) -> String {
     let mb = |bytes: f64| bytes / 1e6;
-    let size = |bytes: f64| if mb(bytes) < 10.0 { format!("{:.1}", mb(bytes)) } else { format!("{:.0}", mb(bytes)) };
+    let size =
+        |bytes: f64| if mb(bytes) < 10.0 { format!("{:.1}", mb(bytes)) } else { format!("{:.0}", mb(bytes)) };
     let mut parts = Vec::new();
     match p.total {
         Some(total) => parts.push(format!("{} / {} MB", size(p.done as f64), size(total as f64))),

@@ -50,7 +50,8 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let columns = area.width as usize;
     let rows = strip::rows(tokens, columns);
     let per = if area.height < 2 { 1 } else { 2 };
-    for (i, row) in rows.iter().skip(app.view.strip_top).take((area.height / per).max(1) as usize).enumerate() {
+    for (i, row) in rows.iter().skip(app.view.strip_top).take((area.height / per).max(1) as usize).enumerate()
+    {
         let y = area.y + i as u16 * per;
         let mut x = area.x;
         for token in row.clone() {

@@ -73,7 +73,16 @@ fn note(c: &mut Canvas, area: Rect, y: u16, name: &str, text: &str) -> u16 {
 
 /// A value and its limit: in numbers, and on a ruler from 0 to 1 with the passing side marked.
 #[allow(clippy::too_many_arguments)]
-fn ruler(c: &mut Canvas, area: Rect, y: u16, name: &str, test: &Test, limit: &str, role: Role, extra: &str) -> u16 {
+fn ruler(
+    c: &mut Canvas,
+    area: Rect,
+    y: u16,
+    name: &str,
+    test: &Test,
+    limit: &str,
+    role: Role,
+    extra: &str,
+) -> u16 {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
     let verdict = c.theme.bold(role);
     if y >= area.bottom() {
@@ -86,8 +95,13 @@ fn ruler(c: &mut Canvas, area: Rect, y: u16, name: &str, test: &Test, limit: &st
         area.x,
         y,
         &[
-            (&format!("{name:<6}"), dim), (&value, strong), (&format!(" {} ", test.sign()), verdict),
-            (limit, dim), (" ", dim), (&bound, strong), (mark, verdict),
+            (&format!("{name:<6}"), dim),
+            (&value, strong),
+            (&format!(" {} ", test.sign()), verdict),
+            (limit, dim),
+            (" ", dim),
+            (&bound, strong),
+            (mark, verdict),
         ],
         area.right(),
     );
@@ -105,7 +119,12 @@ fn ruler(c: &mut Canvas, area: Rect, y: u16, name: &str, test: &Test, limit: &st
     for i in 0..width {
         let passing = if test.above { i > cut } else { i < cut };
         let symbol = if passing { "━" } else { "─" };
-        c.put(x + i, y + 1, if c.ascii() && passing { "=" } else { symbol }, if passing { pass } else { fail });
+        c.put(
+            x + i,
+            y + 1,
+            if c.ascii() && passing { "=" } else { symbol },
+            if passing { pass } else { fail },
+        );
     }
     let accent = c.theme.bold(Role::Accent);
     c.put(x + cut, y + 1, "│", accent);
@@ -127,12 +146,14 @@ fn details(c: &mut Canvas, app: &App, area: Rect, from: u16) {
     };
     let raw = app.results.scores.as_ref().and_then(|s| s.value.0.get(i).copied().flatten());
     if let Some(raw) = raw {
-        let share = app.results.decision().map(|d| rates::share(app.doc.mask.polarity, app.doc.mask.threshold, d));
+        let share =
+            app.results.decision().map(|d| rates::share(app.doc.mask.polarity, app.doc.mask.threshold, d));
         let among = share.map_or_else(String::new, |s| format!("  ({:.0} % beyond τ)", s * 100.0));
         line(c, "unscaled", &format!("{raw:.5}{among}"));
     }
     let base = app.results.prediction().and_then(|p| p.surprisal.get(i).copied().flatten());
-    let masked = app.results.masked.as_ref().and_then(|m| m.value.prediction.surprisal.get(i).copied().flatten());
+    let masked =
+        app.results.masked.as_ref().and_then(|m| m.value.prediction.surprisal.get(i).copied().flatten());
     if let Some(b) = base {
         let change = masked.map_or_else(String::new, |m| format!(" → {m:.3}  ({})", signed(Some(m - b))));
         line(c, "surprisal", &format!("{b:.3}{change} nats"));

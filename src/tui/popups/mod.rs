@@ -114,8 +114,15 @@ fn models(c: &mut Canvas, app: &App, area: Rect, l: &List) {
             Some(t) => format!("{:.0} %", p.done as f64 / t as f64 * 100.0),
             None => String::new(),
         };
-        let pieces =
-            [(spinner(app), accent), (" ", dim), (&p.id, accent), ("  ", dim), (&p.what, dim), ("  ", dim), (&done, accent)];
+        let pieces = [
+            (spinner(app), accent),
+            (" ", dim),
+            (&p.id, accent),
+            ("  ", dim),
+            (&p.what, dim),
+            ("  ", dim),
+            (&done, accent),
+        ];
         c.spans(area.x + 2, y, &pieces, area.right().saturating_sub(2));
     }
 }
@@ -157,7 +164,8 @@ fn help(c: &mut Canvas, app: &App, area: Rect, scroll: usize) {
                 c.label(inner.x, y, text, style, inner.width);
             }
             Line::Action { keys, doc } => {
-                let (strong, text) = (over(base, c.theme.bold(Role::Strong)), over(base, c.style(Role::Text)));
+                let (strong, text) =
+                    (over(base, c.theme.bold(Role::Strong)), over(base, c.style(Role::Text)));
                 c.label(inner.x + 2, y, keys, strong, column.saturating_sub(3));
                 c.label(inner.x + column, y, doc, text, inner.width - column);
             }
@@ -214,7 +222,8 @@ fn card_at(c: &mut Canvas, app: &App, card: &Card, area: Rect) {
     frames::border(c, area, bad);
     let more = if app.cards.len() > 1 { format!(" (1 of {})", app.cards.len()) } else { String::new() };
     c.label(area.x + 2, area.y, &format!(" ✗ {}{more} ", card.title), bad, area.width.saturating_sub(4));
-    let inner = Rect::new(area.x + 2, area.y + 1, area.width.saturating_sub(4), area.height.saturating_sub(3));
+    let inner =
+        Rect::new(area.x + 2, area.y + 1, area.width.saturating_sub(4), area.height.saturating_sub(3));
     let text = over(base, c.style(Role::Text));
     let used = c.paragraph(Rect { height: inner.height.min(6), ..inner }, &card.message, text);
     if let Some(hint) = &card.hint {

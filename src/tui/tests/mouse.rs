@@ -57,7 +57,8 @@ impl Desk {
     /// Where a text stands on screen.
     fn find(&mut self, what: &str) -> (u16, u16) {
         let all = text(&picture(&mut self.stage, AREA.width, AREA.height));
-        let (y, line) = all.lines().enumerate().find(|(_, l)| l.contains(what)).unwrap_or_else(|| panic!("no {what}"));
+        let (y, line) =
+            all.lines().enumerate().find(|(_, l)| l.contains(what)).unwrap_or_else(|| panic!("no {what}"));
         let x = line[..line.find(what).unwrap()].chars().count();
         (x as u16, y as u16)
     }

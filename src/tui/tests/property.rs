@@ -15,7 +15,8 @@ use crate::tui::mouse::Mouse;
 use crate::tui::tests::{fit, picture, text};
 
 fn action() -> impl Strategy<Value = Action> {
-    let any_verb = (0..ACTIONS.len()).prop_map(|i| ACTIONS[i].verb).prop_filter("leaving", |v| *v != Verb::Quit);
+    let any_verb =
+        (0..ACTIONS.len()).prop_map(|i| ACTIONS[i].verb).prop_filter("leaving", |v| *v != Verb::Quit);
     prop_oneof![
         8 => any_verb.prop_map(Action::Do),
         2 => any::<char>().prop_filter("typed", |c| !c.is_control()).prop_map(Action::Type),
@@ -32,12 +33,16 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 fn looks() -> impl Strategy<Value = Look> {
-    (any::<bool>(), 0..Depth::ALL.len(), any::<bool>())
-        .prop_map(|(dark, depth, ascii)| Look { dark, depth: Depth::ALL[depth], ascii })
+    (any::<bool>(), 0..Depth::ALL.len(), any::<bool>()).prop_map(|(dark, depth, ascii)| Look {
+        dark,
+        depth: Depth::ALL[depth],
+        ascii,
+    })
 }
 
 fn is_safe(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 proptest! {
@@ -83,8 +88,13 @@ proptest! {
 #[test]
 fn hostile_text_from_everywhere_is_made_visible() {
     let evil = "\x1b[2J\x1b]0;owned\x07\u{202e}\u{9b}31m\r\u{0}\u{200f}";
-    let mut stage = Stage::with(Options { text: format!("a {evil} b"), wanted: Some(evil.into()), ..options() });
-    stage.update(Update::ModelReady(ModelInfo { id: evil.into(), dtype: evil.into(), ..crate::app::testing::model("x", 2, 2) }));
+    let mut stage =
+        Stage::with(Options { text: format!("a {evil} b"), wanted: Some(evil.into()), ..options() });
+    stage.update(Update::ModelReady(ModelInfo {
+        id: evil.into(),
+        dtype: evil.into(),
+        ..crate::app::testing::model("x", 2, 2)
+    }));
     let generation = stage.app.generation;
     stage.app.results.scores.as_mut().unwrap().value.1 = evil.to_owned();
     stage.app.results.decided.as_mut().unwrap().value.note = Some(evil.to_owned());
@@ -95,7 +105,13 @@ fn hostile_text_from_everywhere_is_made_visible() {
             assert!(all.chars().all(|c| c == '\n' || is_safe(c)), "{keys}");
         }
     }
-    stage.update(Update::ModelLoading(LoadProgress { id: evil.into(), what: evil.into(), done: 1, total: None, rate: None }));
+    stage.update(Update::ModelLoading(LoadProgress {
+        id: evil.into(),
+        what: evil.into(),
+        done: 1,
+        total: None,
+        rate: None,
+    }));
     stage.update(Update::Crashed { message: evil.into() });
     stage.update(Update::Failed { generation, message: evil.into(), hint: Some(evil.into()) });
     let all = text(&picture(&mut stage, 160, 50));
@@ -113,7 +129,8 @@ fn one_strong_cell_among_a_million_is_seen() {
     let brightest = |stage: &mut Stage, q: usize, k: usize| {
         let mut values = vec![1e-4f32; n * n];
         values[q * n + k] = 0.9;
-        let frame = MapFrame { kind: MapKind::Masked, heads: HeadChoice::default(), len: n, values: values.into() };
+        let frame =
+            MapFrame { kind: MapKind::Masked, heads: HeadChoice::default(), len: n, values: values.into() };
         let generation = stage.app.generation;
         stage.update(Update::Map { generation, frame });
         stage.app.view.colours = ColourScale::Linear;

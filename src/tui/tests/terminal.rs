@@ -14,6 +14,10 @@ use crate::engine::types::{Command, ExploreRequest, Update};
 use crate::tui::{TerminalOptions, run};
 
 /// Set in the process inside the pseudo-terminal; its value says what its engine does.
+fn cells(n: u16) -> std::num::NonZero<u16> {
+    std::num::NonZero::new(n).unwrap()
+}
+
 const ROLE: &str = "MASKSCOPE_TEST_ROLE";
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -75,7 +79,7 @@ impl Session {
         }
         let child = pair.slave.spawn_command(command).unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
-        let parser = Arc::new(Mutex::new(vt100::Parser::new(50, 160, 0)));
+        let parser = Arc::new(Mutex::new(vt100::Parser::new(cells(50), cells(160), 0)));
         let raw = Arc::new(Mutex::new(Vec::new()));
         let (p, r) = (parser.clone(), raw.clone());
         std::thread::spawn(move || {
@@ -90,7 +94,14 @@ impl Session {
         });
         // The slave stays open, so that the terminal's settings can be read after the child has gone.
         std::mem::forget(pair.slave);
-        Session { child, writer: pair.master.take_writer().unwrap(), master: pair.master, parser, raw, termios }
+        Session {
+            child,
+            writer: pair.master.take_writer().unwrap(),
+            master: pair.master,
+            parser,
+            raw,
+            termios,
+        }
     }
 
     fn send(&mut self, bytes: &str) {
@@ -191,7 +202,8 @@ fn fast_typing_ends_with_the_final_text() {
     s.send("i");
     s.shows("done");
     s.send("\x01\x7f");
-    let text: String = (0..200).map(|i| if i % 6 == 5 { ' ' } else { char::from(b'a' + (i % 26) as u8) }).collect();
+    let text: String =
+        (0..200).map(|i| if i % 6 == 5 { ' ' } else { char::from(b'a' + (i % 26) as u8) }).collect();
     s.send(&text);
     let tail = text[180..].trim().to_owned();
     s.shows(&tail);
@@ -254,7 +266,11 @@ fn it_stops_and_comes_back() {
     for by_key in [true, false] {
         let mut s = Session::start("plain", &[]);
         s.shows("Attention");
-        if by_key { s.send("\x1a") } else { s.signal("TSTP") }
+        if by_key {
+            s.send("\x1a")
+        } else {
+            s.signal("TSTP")
+        }
         s.until("stopped", |s| s.process_state() == Some('T'));
         s.is_as_before();
         s.signal("CONT");
@@ -274,7 +290,7 @@ fn any_size_and_back() {
     let mut s = Session::start("plain", &[]);
     s.shows("Attention");
     for (rows, cols) in [(1, 1), (12, 40), (24, 80), (3, 200), (50, 160)] {
-        s.parser.lock().unwrap().screen_mut().set_size(rows, cols);
+        s.parser.lock().unwrap().screen_mut().set_size(cells(rows), cells(cols));
         s.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         if (rows, cols) == (12, 40) {
             s.shows("needs 60 × 16 cells");
