@@ -142,6 +142,7 @@ actions! {
         Effects "effects" ["e"] [] "all operations" "Show the effect of every operation side by side, or of the chosen one";
         Rerolls "rerolls" ["R"] [] "" "Re-roll many seeds in the background: effect as mean ± spread";
         Cost "cost" ["f"] [] "true cost" "Measure in the background what hiding each token really costs";
+        UseCalibration "use-calibration" ["C"] [] "" "Score against the distance null that was measured in the background";
         Models "models" ["M"] [] "models" "Choose or type a model";
         Enlarge "enlarge" ["z"] [] "enlarge" "Let the pane fill the screen, or put it back";
     }

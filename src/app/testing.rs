@@ -354,7 +354,7 @@ fn overview(layers: usize, heads: usize) -> Vec<HeadSummary> {
             sink: u(1),
             entropy: 3.0 * u(2),
             previous: u(3),
-            induction: (i % 3 != 0).then(|| u(4)),
+            induction: (!i.is_multiple_of(3)).then(|| u(4)),
             mask_mass: u(5) * 0.3,
         }
     };

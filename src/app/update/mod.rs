@@ -386,6 +386,7 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
         V::EditText => focus(app, Pane::Text),
         V::Rerolls => return start_rerolls(app),
         V::Cost => return start_cost(app),
+        V::UseCalibration => return vec![Effect::Command(Command::UseCalibration)],
         V::Effects => {
             app.view.effects = !app.view.effects;
             app.raise(Pane::Effect);

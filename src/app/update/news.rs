@@ -16,6 +16,10 @@ pub fn take(app: &mut App, news: Update) -> bool {
             model_ready(app, info);
             true
         }
+        Update::CalibrationReady => {
+            app.say("The distance null of this model is measured: C scores against it");
+            false
+        }
         Update::ModelFailed { id, message, hint } => {
             app.loading = None;
             let title = format!("{id} could not be loaded");

@@ -267,9 +267,9 @@ fn it_stops_and_comes_back() {
         let mut s = Session::start("plain", &[]);
         s.shows("Attention");
         if by_key {
-            s.send("\x1a")
+            s.send("\x1a");
         } else {
-            s.signal("TSTP")
+            s.signal("TSTP");
         }
         s.until("stopped", |s| s.process_state() == Some('T'));
         s.is_as_before();
