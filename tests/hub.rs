@@ -126,6 +126,13 @@ fn a_model_is_fetched_into_pythons_layout() {
     assert_eq!(tree(bench.cache.path()), expected);
     assert_eq!(fs::read_to_string(bench.repo_dir().join("refs/main")).unwrap(), COMMIT);
 
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let lock = format!(".locks/models--owner--name/{}.lock", repo.etag(WEIGHTS));
+        let mode = fs::metadata(bench.cache.path().join(lock)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o664);
+    }
     let dir = bench.repo_dir().join("snapshots").join(COMMIT);
     assert_eq!(snapshot.dir(), Some(dir.as_path()));
     for name in wanted {
@@ -385,7 +392,7 @@ fn a_connection_that_brings_nothing_is_given_up_and_the_part_is_kept() {
     let repo = Repo::tiny(ID);
     let bench = Bench::new(repo.clone());
     bench.server.fault(WEIGHTS, Fault::Cut { after: 1000 });
-    bench.server.faults(WEIGHTS, Fault::Cut { after: 0 }, 3);
+    bench.server.faults(WEIGHTS, Fault::Cut { after: 0 }, 2);
     let error = bench.fetch().unwrap_err();
     assert!(matches!(error, HubError::Broken { .. }), "{error}");
     assert_eq!(fs::read(bench.partial(&repo)).unwrap(), repo.content(WEIGHTS)[..1000]);

@@ -120,16 +120,14 @@ impl RepoCache {
     /// The lock of a blob, or `None` while another process has it.
     pub fn try_lock(&self, etag: &str) -> Result<Option<BlobLock>, HubError> {
         let path = self.locks().join(format!("{etag}.lock"));
-        let mut options = OpenOptions::new();
+        let is_new = !path.exists();
         // Not truncated: the file may belong to whoever holds the lock.
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            // Several people may share a cache; Python gives its locks the same mode.
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o664);
+        let file = (OpenOptions::new().read(true).write(true).create(true).truncate(false))
+            .open(&path)
+            .map_err(io("open", &path))?;
+        if is_new {
+            open_to_group(&file);
         }
-        let file = options.open(&path).map_err(io("open", &path))?;
         match file.try_lock() {
             Ok(()) if was_unlinked(&file) => Ok(None),
             Ok(()) => Ok(Some(BlobLock { _file: file })),
@@ -146,6 +144,17 @@ impl RepoCache {
         self.root.join(".locks").join(&self.name)
     }
 }
+
+/// Several people may share a cache: Python gives its locks the same mode, whatever the umask. A file system
+/// without modes is none the worse.
+#[cfg(unix)]
+fn open_to_group(file: &File) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o664));
+}
+
+#[cfg(not(unix))]
+fn open_to_group(_: &File) {}
 
 /// A lock on a file that no name leads to any more keeps nobody out.
 #[cfg(unix)]

@@ -191,7 +191,10 @@ impl<'a> Transfer<'a> {
         }
         // An announced length of just the rest proves that the range was heeded.
         let mut unproven = from > 0 && length != Some(size - from);
-        while let Some(chunk) = wait.guard(name, chunks.next()).await? {
+        loop {
+            let on_disk = self.offset;
+            let mut tick = || reporter.position(on_disk, 0);
+            let Some(chunk) = wait.guard_with(name, chunks.next(), &mut tick).await? else { break };
             let chunk = chunk?;
             let bytes = chunk.as_ref();
             if std::mem::take(&mut unproven) && self.begins_with(bytes)? {

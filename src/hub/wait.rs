@@ -29,6 +29,16 @@ impl Wait<'_> {
 
     /// Waits for `future`, but not past a cancel or the stall timeout; `what` names it in the message.
     pub async fn guard<F: Future>(&self, what: &str, future: F) -> Result<F::Output, HubError> {
+        self.guard_with(what, future, &mut || {}).await
+    }
+
+    /// As [`Wait::guard`]; calls `tick` now and then, so that a silent wait shows as one.
+    pub async fn guard_with<F: Future>(
+        &self,
+        what: &str,
+        future: F,
+        tick: &mut dyn FnMut(),
+    ) -> Result<F::Output, HubError> {
         let mut future = pin!(future);
         let start = Instant::now();
         loop {
@@ -40,6 +50,7 @@ impl Wait<'_> {
             if let Ok(value) = tokio::time::timeout(left.min(POLL), future.as_mut()).await {
                 return Ok(value);
             }
+            tick();
         }
     }
 
