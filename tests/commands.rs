@@ -1,0 +1,221 @@
+//! The commands of the real binary: numbers against Hugging Face's, JSON that explains itself, exit codes.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use maskscope::mask::decide::rule;
+use maskscope::mask::types::Polarity;
+use safetensors::SafeTensors;
+use serde_json::Value;
+use support::{Reference, largest_difference, tiny_folder};
+
+fn maskscope(args: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_maskscope"));
+    command.args(args).env("MASKSCOPE_CONFIG", "/dev/null").env("XDG_CACHE_HOME", home.path());
+    command.env_remove("HF_ENDPOINT").output().unwrap()
+}
+
+fn json(args: &[&str]) -> Value {
+    let out = maskscope(args);
+    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+const TEXT: &str = "It was a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife.";
+
+#[test]
+fn trace_writes_hugging_faces_numbers() {
+    let reference = Reference::open();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, model) = (dir.path().join("trace.safetensors"), tiny_folder());
+    let ids: Vec<String> = reference.ids("causal.input_ids").iter().map(u32::to_string).collect();
+    let summary = json(&[
+        "trace", "--model", model.to_str().unwrap(), "--ids", &ids.join(","), "--out", file.to_str().unwrap(), "--json",
+    ]);
+    assert_eq!(summary["tokens"], 40);
+    let bytes = std::fs::read(&file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let floats = |name: &str| -> Vec<f32> {
+        tensors.tensor(name).unwrap().data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    for (name, shape, tolerance) in [
+        ("logits", vec![40, 512], 2e-5),
+        ("attentions", vec![2, 4, 40, 40], 1e-6),
+        ("hidden_states", vec![3, 40, 64], 2e-5),
+        ("loss", vec![], 1e-5),
+    ] {
+        assert_eq!(tensors.tensor(name).unwrap().shape(), shape, "{name}");
+        let worst = largest_difference(&floats(name), &reference.floats(&format!("causal.{name}")));
+        assert!(worst <= tolerance, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn predict_agrees_with_the_trace() {
+    let p = json(&["predict", "--text", TEXT, "--top", "3", "--json"]);
+    let surprisal: Vec<Option<f64>> = p["surprisal"].as_array().unwrap().iter().map(Value::as_f64).collect();
+    assert_eq!(surprisal[0], None);
+    let known: Vec<f64> = surprisal.iter().flatten().copied().collect();
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
+    assert!((mean - p["loss"].as_f64().unwrap()).abs() < 1e-5);
+    assert_eq!(p["next"].as_array().unwrap().len(), 3);
+    let text: String = p["tokens"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
+    assert_eq!(text, TEXT);
+}
+
+#[test]
+fn the_rule_can_be_recomputed_from_what_mask_prints() {
+    for polarity in ["high", "low", "random"] {
+        let m = json(&["mask", "--text", TEXT, "--threshold", "0.6", "--polarity", polarity, "--op", "hide", "--json"]);
+        let (tau, p) = (m["tau"].as_f64().unwrap(), m["p"].as_f64().unwrap());
+        let kind: Polarity = polarity.parse().unwrap();
+        let (mut eligible, mut selected) = (0, 0);
+        for position in m["positions"].as_array().unwrap() {
+            let state = position["state"].as_str().unwrap();
+            if state == "protected" {
+                assert!(position["score"].is_null());
+                continue;
+            }
+            eligible += 1;
+            selected += usize::from(state == "masked");
+            let (score, draw) = (position["score"].as_f64().unwrap(), position["draw"].as_f64().unwrap());
+            assert_eq!(rule(kind, tau, p, score, draw).name(), state, "{position}");
+            assert_eq!(position["op"].is_null(), state != "masked");
+        }
+        assert_eq!((m["eligible"].as_u64(), m["selected"].as_u64()), (Some(eligible), Some(selected as u64)));
+    }
+}
+
+#[test]
+fn keep_and_zero_probability_change_nothing_and_drop_is_the_shorter_text() {
+    let plain = json(&["predict", "--text", TEXT, "--json"]);
+    for args in [["--op", "keep", "--probability", "1"], ["--op", "replace", "--probability", "0"]] {
+        let m = json(&[&["mask", "--text", TEXT, "--json"][..], &args[..]].concat());
+        assert_eq!(m["kl_nats"], 0.0);
+        assert_eq!(m["masked"], m["baseline"]);
+        assert_eq!(m["baseline"], plain["next"]);
+        assert_eq!(m["loss_masked"], m["loss_baseline"]);
+    }
+    let m = json(&["mask", "--text", TEXT, "--op", "drop", "--probability", "1", "--threshold", "0.5", "--json"]);
+    assert!(m["selected"].as_u64().unwrap() > 3);
+    let ids: Vec<String> = m["masked_ids"].as_array().unwrap().iter().map(Value::to_string).collect();
+    let short = json(&["predict", "--ids", &ids.join(","), "--json"]);
+    for (a, b) in m["masked"].as_array().unwrap().iter().zip(short["next"].as_array().unwrap()) {
+        assert_eq!(a["id"], b["id"]);
+        assert!((a["p"].as_f64().unwrap() - b["p"].as_f64().unwrap()).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn the_first_screen_masks_at_least_two_tokens_of_at_least_twenty() {
+    let settings = maskscope::config::defaults().unwrap();
+    let m = json(&["mask", "--text", &settings.explore.text, "--json"]);
+    assert!(m["positions"].as_array().unwrap().len() >= 20);
+    assert!(m["selected"].as_u64().unwrap() >= 2);
+}
+
+#[test]
+fn the_article_on_hello_world() {
+    let article = json(&["mask", "--preset", "article", "--text", "Hello World", "--json"]);
+    assert_eq!(article["settings"]["scale"], "raw");
+    assert_eq!(article["settings"]["protect"], "none");
+    assert_eq!((article["tau"].as_f64(), article["p"].as_f64()), (Some(0.9), Some(0.5)));
+    let m = json(&["mask", "--text", "Hello", "--json"]);
+    assert_eq!(m["selected"], 0);
+    assert!(m["note"].as_str().unwrap().starts_with("nothing selected, because"));
+}
+
+#[test]
+fn the_bundled_calibration_belongs_to_the_bundled_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("calibration.safetensors");
+    json(&["calibrate", "--out", file.to_str().unwrap(), "--json"]);
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/calibration.safetensors");
+    let source = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        maskscope::attention::calibration::Calibration::from_bytes(&bytes).unwrap().source
+    };
+    assert_eq!(source(&file), source(&committed));
+}
+
+fn fails(args: &[&str], code: i32, words: &[&str]) {
+    let out = maskscope(args);
+    let err = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(code), "{args:?}: {err}");
+    assert!(out.stdout.is_empty());
+    assert!(err.starts_with("error: "), "{err}");
+    for word in words {
+        assert!(err.contains(word), "{args:?}: {err:?} does not say {word:?}");
+    }
+}
+
+#[test]
+fn failures_have_their_own_exit_codes_and_one_sentence() {
+    fails(&["predict", "--text", ""], 1, &["the text is empty"]);
+    fails(&["predict", "--ids", "1,999999"], 1, &["999999", "vocabulary"]);
+    fails(&["predict", "--text", &"word ".repeat(400)], 1, &["context of 256", "hint:"]);
+    fails(&["predict", "--model", "./no-such-folder", "--text", "x"], 3, &["no-such-folder"]);
+    fails(&["predict", "--model", "owner/none", "--offline", "--text", "x"], 3, &["owner/none", "hint:"]);
+    fails(&["mask", "--text", "a b", "--threshold", "1.5"], 2, &["threshold"]);
+    fails(&["mask", "--text", TEXT, "--op", "drop", "--protect", "none", "--threshold", "0", "--probability", "1"], 1, &[]);
+    if !cfg!(feature = "cuda") {
+        fails(&["predict", "--device", "cuda", "--text", "x"], 3, &["cuda is not available"]);
+    }
+}
+
+#[test]
+fn doctor_and_models_report() {
+    let doctor = json(&["doctor", "--json"]);
+    assert!(doctor["checks"].as_array().unwrap().iter().any(|c| c["name"] == "device"));
+    let models = json(&["models", "--json"]);
+    assert!(models["known"].as_array().unwrap().iter().any(|m| m["id"] == "openai-community/gpt2"));
+}
+
+#[test]
+fn a_short_run_learns_and_its_checkpoint_loads() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data.txt");
+    let paragraph = "The whale swam past the old ship, and the captain counted his men again.\n";
+    std::fs::write(&data, (paragraph.repeat(40) + "\n").repeat(4)).unwrap();
+    let init = dir.path().join("init.json");
+    let config = r#"{"vocab_size": 300, "n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 2}"#;
+    std::fs::write(&init, config).unwrap();
+    let out = dir.path().join("run");
+    let train = |steps: &str, from: [&str; 2], out: &Path| {
+        json(&[
+            "train", "--data", data.to_str().unwrap(), from[0], from[1], "--steps", steps, "--out", out.to_str().unwrap(),
+            "--context", "32", "--batch-size", "4", "--learning-rate", "3e-3", "--warmup-steps", "5", "--eval-every", "0", "--json",
+        ])
+    };
+    let first = train("60", ["--init", init.to_str().unwrap()], &out);
+    let loss = first["summary"]["validation_loss"].as_f64().unwrap();
+    assert!(loss < 3.0, "{loss}: ln 300 is 5.7");
+    // The same command gives the same run, to the last digit.
+    let again = train("60", ["--init", init.to_str().unwrap()], &dir.path().join("again"));
+    assert_eq!(again["summary"]["validation_loss"], first["summary"]["validation_loss"]);
+    let model = out.to_str().unwrap();
+    let p = json(&["predict", "--model", model, "--text", "The whale swam past the old", "--top", "1", "--json"]);
+    assert_eq!(p["next"][0]["token"].as_str().map(str::trim), Some("ship"));
+    let tuned = train("20", ["--model", model], &dir.path().join("tuned"));
+    assert!(tuned["summary"]["validation_loss"].as_f64().unwrap() < loss);
+    assert!(dir.path().join("tuned/tokenizer.json").is_file());
+}
+
+#[test]
+fn bad_data_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("data.txt");
+    let out = dir.path().join("out");
+    for (bytes, word) in [(&b""[..], "is empty"), (b"ab\0cd", "byte at offset 2"), (b"abc\xff", "byte offset 3"), (b" \n\n ", "no text")] {
+        std::fs::write(&file, bytes).unwrap();
+        let args = ["train", "--data", file.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        fails(&args, 1, &["data.txt", word]);
+    }
+    fails(&["train", "--data", "/nowhere/at/all", "--out", out.to_str().unwrap()], 1, &["/nowhere/at/all"]);
+    assert!(!out.exists());
+}
