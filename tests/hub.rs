@@ -702,7 +702,7 @@ fn a_file_that_another_process_fetches_is_waited_for() {
 #[test]
 fn several_at_once_fetch_the_weights_once() {
     let repo = Repo::tiny(ID);
-    for _ in 0..10 {
+    for _ in 0..5 {
         let bench = Bench::new(repo.clone());
         std::thread::scope(|scope| {
             let tasks: Vec<_> = (0..6).map(|_| scope.spawn(|| bench.fetch())).collect();
