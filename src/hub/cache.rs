@@ -12,6 +12,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{HubError, io};
 
@@ -83,33 +84,22 @@ impl RepoCache {
             return Ok(());
         }
         let path = self.folder().join("refs").join(revision);
-        let mut temporary = path.clone().into_os_string();
-        temporary.push(format!(".{}.tmp", std::process::id()));
         let write = || {
             std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
-            std::fs::write(&temporary, commit)?;
-            std::fs::rename(&temporary, &path)
+            replace(&path, |temporary| std::fs::write(temporary, commit))
         };
         write().map_err(io("write", &path))
     }
 
-    /// Lets `file` of `commit` lead to its blob by a relative link.
+    /// Lets `file` of `commit` lead to its blob by a relative link. Readers see the old link or the new.
     pub fn link(&self, commit: &str, file: &str, etag: &str) -> Result<(), HubError> {
         let pointer = self.snapshot(commit).join(file);
         let up = "../".repeat(2 + file.matches('/').count());
         let target = PathBuf::from(format!("{up}blobs/{etag}"));
         let write = || {
-            if let Some(parent) = pointer.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            match std::fs::remove_file(&pointer) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            match symlink(&target, &pointer) {
+            std::fs::create_dir_all(pointer.parent().unwrap_or(&pointer))?;
+            match replace(&pointer, |temporary| symlink(&target, temporary)) {
                 Ok(()) => Ok(()),
-                // Another process made the same link in between.
-                Err(e) if e.kind() == ErrorKind::AlreadyExists && pointer.is_file() => Ok(()),
                 // A disk without links: the file itself takes the link's place, as Python does it.
                 Err(_) => std::fs::rename(self.blob(etag), &pointer),
             }
@@ -143,6 +133,17 @@ impl RepoCache {
     fn locks(&self) -> PathBuf {
         self.root.join(".locks").join(&self.name)
     }
+}
+
+/// Puts what `make` makes under a name of its own in the place of `path`, in one step.
+fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    make(Path::new(&temporary))?;
+    std::fs::rename(&temporary, path).inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })
 }
 
 /// Several people may share a cache: Python gives its locks the same mode, whatever the umask. A file system

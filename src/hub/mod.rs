@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 pub use bundled::{EmbeddedFiles, embedded};
-pub use catalog::{CachedModel, CachedRevision, KNOWN_MODELS, KnownModel, cached_models};
+pub use catalog::{CachedModel, CachedRevision, KNOWN_MODELS, KnownModel, Shape, cached_models};
 pub use error::HubError;
 pub use files::{FolderFiles, TokenizerFiles, WeightFiles};
 pub use options::HubOptions;
