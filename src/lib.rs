@@ -1,6 +1,7 @@
 //! maskscope: explore dynamic attention masking in GPT-2-style models, live in a terminal.
 //!
-//! Rooms, lowest first; a room imports only rooms above it in this list (`tests/rooms.rs` checks that).
+//! Rooms, lowest first: `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `app`, `tui`, `cli`; a room
+//! imports only rooms before it in this list, and `config` imports none (`tests/rooms.rs` checks that).
 
 mod named;
 
@@ -10,7 +11,6 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod eval;
-pub mod export;
 pub mod hub;
 pub mod mask;
 pub mod model;

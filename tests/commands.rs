@@ -35,13 +35,26 @@ fn trace_writes_hugging_faces_numbers() {
     let (file, model) = (dir.path().join("trace.safetensors"), tiny_folder());
     let ids: Vec<String> = reference.ids("causal.input_ids").iter().map(u32::to_string).collect();
     let summary = json(&[
-        "trace", "--model", model.to_str().unwrap(), "--ids", &ids.join(","), "--out", file.to_str().unwrap(), "--json",
+        "trace",
+        "--model",
+        model.to_str().unwrap(),
+        "--ids",
+        &ids.join(","),
+        "--out",
+        file.to_str().unwrap(),
+        "--json",
     ]);
     assert_eq!(summary["tokens"], 40);
     let bytes = std::fs::read(&file).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let floats = |name: &str| -> Vec<f32> {
-        tensors.tensor(name).unwrap().data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+        tensors
+            .tensor(name)
+            .unwrap()
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
     };
     for (name, shape, tolerance) in [
         ("logits", vec![40, 512], 2e-5),
@@ -71,7 +84,18 @@ fn predict_agrees_with_the_trace() {
 #[test]
 fn the_rule_can_be_recomputed_from_what_mask_prints() {
     for polarity in ["high", "low", "random"] {
-        let m = json(&["mask", "--text", TEXT, "--threshold", "0.6", "--polarity", polarity, "--op", "hide", "--json"]);
+        let m = json(&[
+            "mask",
+            "--text",
+            TEXT,
+            "--threshold",
+            "0.6",
+            "--polarity",
+            polarity,
+            "--op",
+            "hide",
+            "--json",
+        ]);
         let (tau, p) = (m["tau"].as_f64().unwrap(), m["p"].as_f64().unwrap());
         let kind: Polarity = polarity.parse().unwrap();
         let (mut eligible, mut selected) = (0, 0);
@@ -101,7 +125,8 @@ fn keep_and_zero_probability_change_nothing_and_drop_is_the_shorter_text() {
         assert_eq!(m["baseline"], plain["next"]);
         assert_eq!(m["loss_masked"], m["loss_baseline"]);
     }
-    let m = json(&["mask", "--text", TEXT, "--op", "drop", "--probability", "1", "--threshold", "0.5", "--json"]);
+    let m =
+        json(&["mask", "--text", TEXT, "--op", "drop", "--probability", "1", "--threshold", "0.5", "--json"]);
     assert!(m["selected"].as_u64().unwrap() > 3);
     let ids: Vec<String> = m["masked_ids"].as_array().unwrap().iter().map(Value::to_string).collect();
     let short = json(&["predict", "--ids", &ids.join(","), "--json"]);
@@ -162,7 +187,23 @@ fn failures_have_their_own_exit_codes_and_one_sentence() {
     fails(&["predict", "--model", "./no-such-folder", "--text", "x"], 3, &["no-such-folder"]);
     fails(&["predict", "--model", "owner/none", "--offline", "--text", "x"], 3, &["owner/none", "hint:"]);
     fails(&["mask", "--text", "a b", "--threshold", "1.5"], 2, &["threshold"]);
-    fails(&["mask", "--text", TEXT, "--op", "drop", "--protect", "none", "--threshold", "0", "--probability", "1"], 1, &[]);
+    fails(
+        &[
+            "mask",
+            "--text",
+            TEXT,
+            "--op",
+            "drop",
+            "--protect",
+            "none",
+            "--threshold",
+            "0",
+            "--probability",
+            "1",
+        ],
+        1,
+        &[],
+    );
     if !cfg!(feature = "cuda") {
         fails(&["predict", "--device", "cuda", "--text", "x"], 3, &["cuda is not available"]);
     }
@@ -188,8 +229,26 @@ fn a_short_run_learns_and_its_checkpoint_loads() {
     let out = dir.path().join("run");
     let train = |steps: &str, from: [&str; 2], out: &Path| {
         json(&[
-            "train", "--data", data.to_str().unwrap(), from[0], from[1], "--steps", steps, "--out", out.to_str().unwrap(),
-            "--context", "32", "--batch-size", "4", "--learning-rate", "3e-3", "--warmup-steps", "5", "--eval-every", "0", "--json",
+            "train",
+            "--data",
+            data.to_str().unwrap(),
+            from[0],
+            from[1],
+            "--steps",
+            steps,
+            "--out",
+            out.to_str().unwrap(),
+            "--context",
+            "32",
+            "--batch-size",
+            "4",
+            "--learning-rate",
+            "3e-3",
+            "--warmup-steps",
+            "5",
+            "--eval-every",
+            "0",
+            "--json",
         ])
     };
     let first = train("60", ["--init", init.to_str().unwrap()], &out);
@@ -199,7 +258,8 @@ fn a_short_run_learns_and_its_checkpoint_loads() {
     let again = train("60", ["--init", init.to_str().unwrap()], &dir.path().join("again"));
     assert_eq!(again["summary"]["validation_loss"], first["summary"]["validation_loss"]);
     let model = out.to_str().unwrap();
-    let p = json(&["predict", "--model", model, "--text", "The whale swam past the old", "--top", "1", "--json"]);
+    let p =
+        json(&["predict", "--model", model, "--text", "The whale swam past the old", "--top", "1", "--json"]);
     assert_eq!(p["next"][0]["token"].as_str().map(str::trim), Some("ship"));
     let tuned = train("20", ["--model", model], &dir.path().join("tuned"));
     assert!(tuned["summary"]["validation_loss"].as_f64().unwrap() < loss);
@@ -211,7 +271,12 @@ fn bad_data_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("data.txt");
     let out = dir.path().join("out");
-    for (bytes, word) in [(&b""[..], "is empty"), (b"ab\0cd", "byte at offset 2"), (b"abc\xff", "byte offset 3"), (b" \n\n ", "no text")] {
+    for (bytes, word) in [
+        (&b""[..], "is empty"),
+        (b"ab\0cd", "byte at offset 2"),
+        (b"abc\xff", "byte offset 3"),
+        (b" \n\n ", "no text"),
+    ] {
         std::fs::write(&file, bytes).unwrap();
         let args = ["train", "--data", file.to_str().unwrap(), "--out", out.to_str().unwrap()];
         fails(&args, 1, &["data.txt", word]);

@@ -29,10 +29,11 @@ pub struct ModelsArgs {
 #[derive(Serialize)]
 struct Known {
     id: &'static str,
-    parameters: u64,
-    layers: u32,
-    heads: u32,
-    context: u32,
+    /// Sizes, where they are known for certain.
+    parameters: Option<u64>,
+    layers: Option<u32>,
+    heads: Option<u32>,
+    context: Option<u32>,
     download_bytes: Option<u64>,
     licence: Option<&'static str>,
     doc: &'static str,
@@ -68,9 +69,9 @@ pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
         .map(|m| Known {
             id: m.id,
             parameters: m.parameters(),
-            layers: m.layers,
-            heads: m.heads,
-            context: m.context,
+            layers: m.shape.as_ref().map(|s| s.layers),
+            heads: m.shape.as_ref().map(|s| s.heads),
+            context: m.shape.as_ref().map(|s| s.context),
             download_bytes: m.download,
             licence: m.licence,
             doc: m.doc,

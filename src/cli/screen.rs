@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::{Context, convert};
@@ -91,8 +96,10 @@ fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::Worker
     let file = tracing_appender::rolling::never(folder, "maskscope.log");
     let (writer, guard) = tracing_appender::non_blocking(file);
     let level = context.env.text(LOG_LEVEL).and_then(|l| l.parse().ok()).unwrap_or(tracing::Level::WARN);
-    let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).with_max_level(level).finish();
-    tracing::subscriber::set_global_default(log).ok()?;
+    // hf-hub logs addresses, which may be signed.
+    let wanted = Targets::new().with_default(level).with_target("hf_hub", LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+    tracing_subscriber::registry().with(lines.with_filter(wanted)).try_init().ok()?;
     Some(guard)
 }
 
