@@ -297,8 +297,12 @@ pub fn markdown() -> String {
     for context in Context::ALL {
         out.push_str(&format!("**{}**\n\n| keys | action |\n|---|---|\n", context.title()));
         for spec in ACTIONS.iter().filter(|s| s.context == *context) {
-            let keys: Vec<String> =
-                spec.keys.iter().chain(spec.pane_keys).map(|k| format!("`{}`", k.replace('|', "\\|"))).collect();
+            let keys: Vec<String> = spec
+                .keys
+                .iter()
+                .chain(spec.pane_keys)
+                .map(|k| format!("`{}`", k.replace('|', "\\|")))
+                .collect();
             out.push_str(&format!("| {} | {} |\n", keys.join(" "), spec.doc.replace('|', "\\|")));
         }
         out.push('\n');

@@ -101,7 +101,11 @@ impl Editor {
         }
         let start = self.line_start(self.line_of(offset));
         let tail = &self.text[start..];
-        tail.grapheme_indices(true).map(|(i, _)| start + i).take_while(|i| *i <= offset).last().unwrap_or(start)
+        tail.grapheme_indices(true)
+            .map(|(i, _)| start + i)
+            .take_while(|i| *i <= offset)
+            .last()
+            .unwrap_or(start)
     }
 
     /// Replaces the selection (or nothing) by `s` and puts the caret behind it.
@@ -205,7 +209,8 @@ impl Editor {
     fn word_right(&self) -> usize {
         let end_line = (self.line_of(self.caret) + 2).min(self.line_count());
         let end = self.line_start(end_line);
-        let found = self.text[self.caret..end].unicode_word_indices().next().map(|(i, w)| self.caret + i + w.len());
+        let found =
+            self.text[self.caret..end].unicode_word_indices().next().map(|(i, w)| self.caret + i + w.len());
         found.unwrap_or(end)
     }
 
@@ -244,7 +249,9 @@ fn normal(s: &str) -> String {
 }
 
 fn line_starts(text: &str) -> Arc<[usize]> {
-    std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1)).collect()
+    std::iter::once(0)
+        .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
+        .collect()
 }
 
 #[cfg(test)]

@@ -29,8 +29,9 @@ pub fn hints(app: &App) -> Vec<Hint> {
     }
     // The two that a lost person needs come right after what the pane itself offers.
     let inner = out.iter().take_while(|h| h.verb.spec().context == contexts[0]).count();
-    let (mut vital, rest): (Vec<Hint>, Vec<Hint>) =
-        out.drain(inner..).partition(|h| matches!(h.verb, Verb::Help | Verb::Quit | Verb::Cancel | Verb::Retry));
+    let (mut vital, rest): (Vec<Hint>, Vec<Hint>) = out
+        .drain(inner..)
+        .partition(|h| matches!(h.verb, Verb::Help | Verb::Quit | Verb::Cancel | Verb::Retry));
     vital.sort_by_key(|h| (h.verb == Verb::Help || h.verb == Verb::Quit, h.verb == Verb::Quit));
     out.extend(vital);
     out.extend(rest);
@@ -56,7 +57,8 @@ pub fn possible(app: &App, verb: Verb) -> bool {
 
 /// The key to show; pairs that belong together are shown together.
 fn keys(app: &App, verb: Verb, contexts: &[Context]) -> Option<String> {
-    let label = |v: Verb| app.keymap.label(v, contexts);
+    let ascii = app.look.ascii;
+    let label = |v: Verb| app.keymap.label(v, contexts, ascii);
     let partner = match verb {
         Verb::ThresholdDown => Some(Verb::ThresholdUp),
         Verb::ProbabilityDown => Some(Verb::ProbabilityUp),
@@ -79,7 +81,13 @@ fn keys(app: &App, verb: Verb, contexts: &[Context]) -> Option<String> {
     if let Some(arrows) = arrows.filter(|_| first.ends_with('←')) {
         return Some(arrows.to_owned());
     }
+    if ascii && arrows.is_some() {
+        return Some(first.replace("left", "arrows"));
+    }
     Some(match partner.and_then(label) {
+        Some(second) if ascii && first.len() > 1 => {
+            format!("{first}/{}", second.trim_start_matches("shift-"))
+        }
         Some(second) if first.starts_with('⇧') && second.starts_with('⇧') => {
             format!("{first}{}", second.trim_start_matches('⇧'))
         }

@@ -77,8 +77,11 @@ impl Key {
         }
     }
 
-    /// Short form for hints and help: `^R`, `⇧←`.
-    pub fn label(self) -> String {
+    /// Short form for hints and help: `^R`, `⇧←`; for terminals with nothing but ASCII the form of settings files.
+    pub fn label(self, ascii: bool) -> String {
+        if ascii {
+            return self.to_string();
+        }
         let mut out = String::new();
         if self.ctrl {
             out.push('^');
@@ -172,7 +175,9 @@ mod tests {
 
     #[test]
     fn strings_round_trip() {
-        for s in ["ctrl-r", "shift-left", "?", "R", "-", "ctrl--", "alt-x", "f12", "space", "ctrl-shift-z", "esc"] {
+        for s in
+            ["ctrl-r", "shift-left", "?", "R", "-", "ctrl--", "alt-x", "f12", "space", "ctrl-shift-z", "esc"]
+        {
             let key: Key = s.parse().unwrap();
             assert_eq!(key.to_string(), s);
         }

@@ -33,9 +33,8 @@ impl Axis {
         if pixel >= self.size {
             return self.len..self.len;
         }
-        if self.pixels > 0 {
-            let token = self.start + pixel / self.pixels;
-            return token..token + 1;
+        if let Some(i) = pixel.checked_div(self.pixels) {
+            return self.start + i..self.start + i + 1;
         }
         self.start + pixel * self.span / self.size..self.start + (pixel + 1) * self.span / self.size
     }
@@ -118,7 +117,10 @@ pub fn layout(len: usize, room: Room, zoom: Zoom, origin: (usize, usize)) -> Map
             (Size::Tokens(tokens), Size::Tokens(tokens))
         }
     };
-    MapView { queries: axis(len, room.height, queries, origin.0), keys: axis(len, room.width, keys, origin.1) }
+    MapView {
+        queries: axis(len, room.height, queries, origin.0),
+        keys: axis(len, room.width, keys, origin.1),
+    }
 }
 
 fn fit(len: usize, room: usize) -> Size {

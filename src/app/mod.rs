@@ -25,7 +25,6 @@ pub mod visible;
 pub mod why;
 pub mod wrap;
 
-
 pub use options::{KnownModel, Look, Options, SliderSteps};
 pub use state::{App, Effect, Pane};
 pub use update::{Action, Event, update};
@@ -38,3 +37,8 @@ pub trait Port {
     fn explore(&self, request: ExploreRequest);
     fn command(&self, command: Command);
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

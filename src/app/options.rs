@@ -2,7 +2,9 @@
 
 use crate::app::keymap::KeyOverrides;
 use crate::attention::types::{Reduction, ScoreSettings};
-use crate::mask::types::{DropPositions, MaskSettings, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
+use crate::mask::types::{
+    DropPositions, MaskSettings, Op, Polarity, Protect, Replacement, Scale, Scope, Unit,
+};
 use crate::named::named;
 
 named! {

@@ -63,7 +63,12 @@ pub struct Histogram {
 }
 
 /// Bins the scores of the eligible positions. `scores` are unscaled; the decision holds the scaled ones.
-pub fn histogram(mask: &MaskSettings, scores: &[Option<f64>], decision: &Decision, bins: usize) -> Option<Histogram> {
+pub fn histogram(
+    mask: &MaskSettings,
+    scores: &[Option<f64>],
+    decision: &Decision,
+    bins: usize,
+) -> Option<Histogram> {
     let points: Vec<(usize, f64, f64, State)> = decision
         .positions
         .iter()
@@ -117,7 +122,8 @@ fn boundary(mask: &MaskSettings, points: &[(usize, f64, f64, State)]) -> Option<
     if mask.scale == Scale::Raw {
         return Some(if mask.polarity == Polarity::Low { 1.0 - mask.threshold } else { mask.threshold });
     }
-    let above = |scaled: f64| beyond(mask.polarity, mask.threshold, scaled) == (mask.polarity == Polarity::High);
+    let above =
+        |scaled: f64| beyond(mask.polarity, mask.threshold, scaled) == (mask.polarity == Polarity::High);
     let below_max = points.iter().filter(|p| !above(p.2)).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
     let above_min = points.iter().filter(|p| above(p.2)).map(|p| p.1).fold(f64::INFINITY, f64::min);
     match (below_max.is_finite(), above_min.is_finite()) {

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::types::{Effect, HeadSummary, HonestyRow, MapFrame, Prediction, Spread, Token, Update, Work};
+use crate::engine::types::{
+    Effect, HeadSummary, HonestyRow, MapFrame, Prediction, Spread, Token, Update, Work,
+};
 use crate::mask::types::Decision;
 
 /// An answer and the request it answers.
@@ -19,6 +21,13 @@ pub struct Decided {
     pub decision: Arc<Decision>,
     pub masked_text: String,
     pub note: Option<String>,
+}
+
+/// Scores before scaling, one per position, and the formula in force.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    pub values: Arc<[Option<f64>]>,
+    pub formula: String,
 }
 
 /// A map with the tokens it was computed for, so that its axes are right even while it is stale.
@@ -61,8 +70,7 @@ pub struct Results {
     /// Tokens left out because the model's context is full.
     pub truncated: Option<usize>,
     pub baseline: Option<Slot<(Arc<Prediction>, Work)>>,
-    /// Scores before scaling, and the formula in force.
-    pub scores: Option<Slot<(Arc<[Option<f64>]>, String)>>,
+    pub scores: Option<Slot<Scores>>,
     pub decided: Option<Slot<Decided>>,
     pub masked: Option<Slot<Arc<Effect>>>,
     pub effects: Option<Slot<Arc<[Effect]>>>,
@@ -112,7 +120,9 @@ impl Results {
                 self.tokens = slot(generation, tokens);
             }
             Update::Baseline { prediction, work, .. } => self.baseline = slot(generation, (prediction, work)),
-            Update::Scored { scores, formula, .. } => self.scores = slot(generation, (scores, formula)),
+            Update::Scored { scores, formula, .. } => {
+                self.scores = slot(generation, Scores { values: scores, formula })
+            }
             Update::Decided { decision, masked_text, note, .. } => {
                 self.decided = slot(generation, Decided { decision, masked_text, note });
             }
@@ -148,7 +158,7 @@ impl Results {
         let n = self.len();
         confirm(&mut self.tokens, generation, |_| true);
         confirm(&mut self.baseline, generation, |(p, _)| p.surprisal.len() == n);
-        confirm(&mut self.scores, generation, |(s, _)| s.len() == n);
+        confirm(&mut self.scores, generation, |s| s.values.len() == n);
         confirm(&mut self.decided, generation, |d| d.decision.positions.len() == n);
         confirm(&mut self.masked, generation, |e| e.prediction.surprisal.len() == n);
         confirm(&mut self.effects, generation, |e| e.iter().all(|e| e.prediction.surprisal.len() == n));

@@ -142,7 +142,7 @@ impl Canvas<'_> {
             return;
         }
         self.line(x, y, "█", full, style);
-        if eighths % 8 > 0 && full < columns {
+        if !eighths.is_multiple_of(8) && full < columns {
             self.put(x + full, y, PARTS[(eighths % 8) as usize], style);
         }
     }

@@ -40,7 +40,13 @@ static LIGHT: LazyLock<Ramps> = LazyLock::new(|| {
     let background = (251, 250, 247);
     Ramps {
         heat: table(|x| gradient(&colorous::MAGMA, 0.99 - 0.92 * x)),
-        difference: anchors(&[(24, 84, 160), (128, 178, 226), (244, 243, 240), (240, 176, 104), (166, 72, 8)]),
+        difference: anchors(&[
+            (24, 84, 160),
+            (128, 178, 226),
+            (244, 243, 240),
+            (240, 176, 104),
+            (166, 72, 8),
+        ]),
         tint: anchors(&[(238, 238, 240), (222, 228, 244), (214, 208, 242), (236, 198, 230), (250, 186, 200)]),
         plane: table(|x| mix(background, gradient(&colorous::VIRIDIS, 0.15 + 0.75 * x), 0.38)),
     }

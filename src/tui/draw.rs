@@ -44,8 +44,12 @@ fn tiny(c: &mut Canvas, app: &App, area: Rect) {
         (format!("this terminal has {} × {}", area.width, area.height), c.style(Role::Dim)),
         (String::new(), c.style(Role::Dim)),
         (
-            format!("τ {:.3}  p {:.3}  masked {}", app.doc.mask.threshold, app.doc.mask.probability,
-                decision.map_or("–".to_owned(), |d| format!("{}/{}", d.selected, d.eligible))),
+            format!(
+                "τ {:.3}  p {:.3}  masked {}",
+                app.doc.mask.threshold,
+                app.doc.mask.probability,
+                decision.map_or("–".to_owned(), |d| format!("{}/{}", d.selected, d.eligible))
+            ),
             c.style(Role::Dim),
         ),
         ("enlarge it, or press ctrl-c to leave".to_owned(), c.style(Role::Dim)),

@@ -21,7 +21,8 @@ const MOUSE: &str = "\x1b[?1000h\x1b[?1002h\x1b[?1006h";
 const KEYBOARD: &str = "\x1b[>1u";
 /// Everything back, whether it was entered or not: undoing a mode that is off does nothing. The synchronized update
 /// comes first, since the panic may have come in the middle of one; the keyboard flags belong to the alternate screen.
-const LEAVE: &str = "\x1b[?2026l\x1b[?1006l\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1004l\x1b[?2004l\x1b[0m\x1b[?25h";
+const LEAVE: &str =
+    "\x1b[?2026l\x1b[?1006l\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1004l\x1b[?2004l\x1b[0m\x1b[?25h";
 const LEAVE_KEYBOARD: &str = "\x1b[<1u";
 const LEAVE_SCREEN: &str = "\x1b[?1049l";
 
@@ -44,6 +45,8 @@ impl Guard {
 
     /// Enters the modes (again): at the start, after a suspension.
     pub fn apply(&self) -> io::Result<()> {
+        // While the process was stopped the shell may have set its own modes, which "already raw" would not see.
+        let _ = disable_raw_mode();
         enable_raw_mode()?;
         ACTIVE.store(true, Ordering::SeqCst);
         let mut out = String::from(ENTER);
@@ -91,7 +94,8 @@ fn write(s: &str) -> io::Result<()> {
 /// Whether the terminal is known to understand the keyboard protocol. Asking it could take seconds where nobody answers,
 /// so only well-known names count.
 pub fn knows_keyboard_protocol() -> bool {
-    let is = |name: &str, values: &[&str]| std::env::var(name).is_ok_and(|v| values.iter().any(|x| v.contains(x)));
+    let is =
+        |name: &str, values: &[&str]| std::env::var(name).is_ok_and(|v| values.iter().any(|x| v.contains(x)));
     std::env::var_os("KITTY_WINDOW_ID").is_some()
         || is("TERM", &["kitty", "foot", "ghostty", "alacritty"])
         || is("TERM_PROGRAM", &["WezTerm", "ghostty", "rio"])

@@ -13,7 +13,8 @@ pub enum Input {
     Mouse(MouseEvent),
     Paste(String),
     Resize(u16, u16),
-    Focus(bool),
+    /// The terminal window was left: a button held down may come up unseen.
+    FocusLost,
     Signal(Signal),
     /// The terminal is gone.
     Closed(String),
@@ -58,8 +59,8 @@ fn translate(event: event::Event) -> Option<Input> {
         event::Event::Mouse(mouse) => Some(Input::Mouse(mouse)),
         event::Event::Paste(text) => Some(Input::Paste(text)),
         event::Event::Resize(w, h) => Some(Input::Resize(w, h)),
-        event::Event::FocusGained => Some(Input::Focus(true)),
-        event::Event::FocusLost => Some(Input::Focus(false)),
+        event::Event::FocusGained => None,
+        event::Event::FocusLost => Some(Input::FocusLost),
     }
 }
 

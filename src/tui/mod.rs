@@ -15,3 +15,6 @@ mod screen;
 pub mod theme;
 
 pub use run::{TerminalOptions, TuiError, run};
+
+#[cfg(test)]
+mod tests;

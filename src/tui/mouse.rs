@@ -3,10 +3,10 @@
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
+use crate::app::actions::Verb;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::state::{App, Pane, Popup};
 use crate::app::update::Action;
-use crate::app::actions::Verb;
 use crate::tui::layout::{self, Class, Layout};
 use crate::tui::{panes, popups};
 
@@ -52,7 +52,11 @@ impl Mouse {
             },
             MouseEventKind::Drag(_) => self.drag(app, &layout, x, y),
             MouseEventKind::Up(_) => {
-                if self.grip.take().is_some() { vec![Action::Release] } else { Vec::new() }
+                if self.grip.take().is_some() {
+                    vec![Action::Release]
+                } else {
+                    Vec::new()
+                }
             }
             MouseEventKind::ScrollUp => wheel(app, &layout, x, y, -1, event.modifiers),
             MouseEventKind::ScrollDown => wheel(app, &layout, x, y, 1, event.modifiers),
@@ -63,7 +67,8 @@ impl Mouse {
     }
 
     fn down(&mut self, app: &App, layout: &Layout, x: u16, y: u16, modifiers: KeyModifiers) -> Vec<Action> {
-        let double = self.last.is_some_and(|(lx, ly, t)| (lx, ly) == (x, y) && app.now.saturating_sub(t) < DOUBLE);
+        let double =
+            self.last.is_some_and(|(lx, ly, t)| (lx, ly) == (x, y) && app.now.saturating_sub(t) < DOUBLE);
         self.last = if double { None } else { Some((x, y, app.now)) };
         if app.popup.is_some() {
             return popup(app, layout, x, y);
@@ -82,7 +87,12 @@ impl Mouse {
         }
         let Some((pane, inner)) = at(layout, x, y) else { return Vec::new() };
         let mut out = vec![Action::Focus(pane)];
-        out.extend(self.press(app, pane, inner, Press { x, y, double, shift: modifiers.contains(KeyModifiers::SHIFT) }));
+        out.extend(self.press(
+            app,
+            pane,
+            inner,
+            Press { x, y, double, shift: modifiers.contains(KeyModifiers::SHIFT) },
+        ));
         out
     }
 
@@ -92,7 +102,11 @@ impl Mouse {
             Pane::Text => {
                 let offset = panes::text::offset_at(app, inner, x, y);
                 self.grip = Some(Grip::Text);
-                vec![if double { Action::SelectWord { offset } } else { Action::Caret { offset, extend: shift } }]
+                vec![if double {
+                    Action::SelectWord { offset }
+                } else {
+                    Action::Caret { offset, extend: shift }
+                }]
             }
             Pane::Tokens => {
                 let token = panes::tokens::token_at(app, inner, x, y);
@@ -141,9 +155,10 @@ impl Mouse {
     fn drag(&mut self, app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
         let inner = |pane| layout.panel(pane).map(|p| p.inner);
         match self.grip {
-            Some(Grip::Slider(id)) => {
-                inner(Pane::Mask).map(|r| Action::SetFraction(id, panes::mask::fraction_at(r, x))).into_iter().collect()
-            }
+            Some(Grip::Slider(id)) => inner(Pane::Mask)
+                .map(|r| Action::SetFraction(id, panes::mask::fraction_at(r, x)))
+                .into_iter()
+                .collect(),
             Some(Grip::Plane) => inner(Pane::Plane).map(|r| plane(r, x, y)).into_iter().collect(),
             Some(Grip::Text) => inner(Pane::Text)
                 .map(|r| Action::Caret { offset: panes::text::offset_at(app, r, x, y), extend: true })
@@ -196,7 +211,11 @@ fn tokens_dragged(app: &App, inner: Rect, from: (u16, u16), to: (u16, u16)) -> (
     let per_line = frame.room().per_line as i64;
     let moved = |a: u16, b: u16, pixels: i64, axis: &crate::app::mapview::Axis| {
         let px = (i64::from(a) - i64::from(b)) * pixels;
-        if axis.pixels > 0 { px / axis.pixels as i64 } else { px * axis.span as i64 / axis.size.max(1) as i64 }
+        if axis.pixels > 0 {
+            px / axis.pixels as i64
+        } else {
+            px * axis.span as i64 / axis.size.max(1) as i64
+        }
     };
     (moved(from.0, to.0, 1, &view.keys), moved(from.1, to.1, per_line, &view.queries))
 }
@@ -216,7 +235,9 @@ fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyM
     let shift = modifiers.contains(KeyModifiers::SHIFT);
     match pane {
         Pane::Mask => match panes::mask::item_at(app, inner, y) {
-            Some(param) if matches!(params::param(&app.doc, param).kind, Kind::Slider { .. } | Kind::Choice(_)) => {
+            Some(param)
+                if matches!(params::param(&app.doc, param).kind, Kind::Slider { .. } | Kind::Choice(_)) =>
+            {
                 vec![Action::Nudge { param, steps: -lines as i32, fine: shift }]
             }
             _ => Vec::new(),

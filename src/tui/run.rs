@@ -51,14 +51,21 @@ impl TuiError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            TuiError::NotATerminal => Some("run it in a terminal, or use a subcommand such as mask or predict".to_owned()),
+            TuiError::NotATerminal => {
+                Some("run it in a terminal, or use a subcommand such as mask or predict".to_owned())
+            }
             _ => None,
         }
     }
 }
 
 /// Runs the explorer until it is left. The terminal is put back on every way out.
-pub fn run(app: App, port: &dyn Port, updates: Receiver<Update>, options: TerminalOptions) -> Result<(), TuiError> {
+pub fn run(
+    app: App,
+    port: &dyn Port,
+    updates: Receiver<Update>,
+    options: TerminalOptions,
+) -> Result<(), TuiError> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(TuiError::NotATerminal);
     }
@@ -227,7 +234,10 @@ impl Ui<'_> {
                 self.fit();
                 Ok(())
             }
-            Input::Focus(_) => Ok(()),
+            Input::FocusLost => {
+                self.mouse = Mouse::default();
+                self.event(Event::Act(Action::Release), Dirty::Background)
+            }
             Input::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::Input),
             Input::Signal(Signal::Suspend) => self.suspend(),
             Input::Signal(Signal::Continue) => self.resume(),

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn clipboard_text_is_encoded() {
-        for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("τ ±", "z4QgwrE=")] {
+        for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("τ ±", "z4QgwrE=")]
+        {
             assert_eq!(clipboard(text), format!("\x1b]52;c;{encoded}\x07").into_bytes());
         }
     }

@@ -143,11 +143,19 @@ impl Theme {
         }
     }
 
+    /// A dropped token's cells where they cannot be hatched.
+    pub fn dropped(&self) -> Rgb {
+        mix(self.background(), self.rgb(Role::Masked), 0.2)
+    }
+
     /// A small sign with the accent as its background, e.g. the program's name.
     pub fn badge(&self) -> Style {
         if self.rich() {
             let fg = terminal(self.look.depth, self.background());
-            Style::new().fg(fg).bg(terminal(self.look.depth, self.rgb(Role::Accent))).add_modifier(Modifier::BOLD)
+            Style::new()
+                .fg(fg)
+                .bg(terminal(self.look.depth, self.rgb(Role::Accent)))
+                .add_modifier(Modifier::BOLD)
         } else {
             Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
         }
@@ -305,7 +313,9 @@ mod tests {
         };
         for dark in [true, false] {
             let t = look(dark, Depth::True, false);
-            for role in [Role::Text, Role::Strong, Role::Dim, Role::Accent, Role::Masked, Role::Draw, Role::Protected] {
+            for role in
+                [Role::Text, Role::Strong, Role::Dim, Role::Accent, Role::Masked, Role::Draw, Role::Protected]
+            {
                 for bg in [t.background(), t.raised()] {
                     let (a, b) = (luminance(t.rgb(role)), luminance(bg));
                     let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
@@ -318,7 +328,9 @@ mod tests {
     #[test]
     fn without_colour_nothing_is_coloured() {
         let t = look(true, Depth::None, false);
-        for style in [t.style(Role::Masked), t.base(), t.selected(), t.badge(), t.on((9, 9, 9)), t.shade_style(true)] {
+        for style in
+            [t.style(Role::Masked), t.base(), t.selected(), t.badge(), t.on((9, 9, 9)), t.shade_style(true)]
+        {
             assert!(style.fg.is_none() && style.bg.is_none());
         }
     }

@@ -118,9 +118,14 @@ fn pin(app: &mut App) {
     if i >= app.results.len() {
         return;
     }
+    app.view.placed = true;
     app.doc.toggle_pin(i);
     let on = app.doc.mask.pinned.iter().any(|r| r.contains(&i));
-    app.say(if on { format!("Token {i} pinned: never masked") } else { format!("Token {i} no longer pinned") });
+    app.say(if on {
+        format!("Token {i} pinned: never masked")
+    } else {
+        format!("Token {i} no longer pinned")
+    });
 }
 
 /// The strongest finite cell of the query's row.
@@ -131,7 +136,8 @@ fn peak(app: &mut App) {
         return;
     }
     let row = &map.values[q * n..q * n + q + 1];
-    let best = row.iter().enumerate().filter(|(_, v)| v.is_finite()).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+    let best =
+        row.iter().enumerate().filter(|(_, v)| v.is_finite()).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
     if let Some((k, _)) = best {
         crosshair(app, q, k);
     }

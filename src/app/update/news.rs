@@ -54,7 +54,9 @@ fn take_result(app: &mut App, news: Update) {
         Update::Done { generation, .. } if *generation == app.generation => {
             app.cards.retain(|c| c.remedy != Remedy::Ask);
         }
-        Update::Tokens { generation, .. } | Update::Failed { generation, .. } if *generation == app.generation => {
+        Update::Tokens { generation, .. } | Update::Failed { generation, .. }
+            if *generation == app.generation =>
+        {
             // The background work was for another request and has been stopped.
             app.rerolling &= app.results.rerolls.as_ref().is_none_or(|r| r.generation == *generation);
             app.costing &= app.results.costs.as_ref().is_none_or(|c| c.generation == *generation);
@@ -74,7 +76,8 @@ fn take_result(app: &mut App, news: Update) {
     }
     if decided && !app.view.placed && app.view.focus != Pane::Text {
         // Until someone points elsewhere, explain a token that has something to explain.
-        let masked = app.results.decision().and_then(|d| d.positions.iter().position(|p| p.state == State::Masked));
+        let masked =
+            app.results.decision().and_then(|d| d.positions.iter().position(|p| p.state == State::Masked));
         if let Some(i) = masked {
             app.view.key = i;
         }

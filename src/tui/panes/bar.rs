@@ -20,10 +20,13 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let badge = c.theme.badge();
     let right = area.right();
     let mut right_text = state(app);
-    if area.width < 90 {
-        right_text = right_text.split("  ").last().unwrap_or("").to_owned();
+    if area.width < 96 {
+        // The sliders may be behind another tab here.
+        let last = right_text.split("  ").last().unwrap_or("").to_owned();
+        right_text = format!("τ {:.3}  p {:.3}  {last}", app.doc.mask.threshold, app.doc.mask.probability);
     }
-    let stop = c.right(right.saturating_sub(right.min(60)), right.saturating_sub(1), area.y, &right_text, dim);
+    let stop =
+        c.right(right.saturating_sub(right.min(60)), right.saturating_sub(1), area.y, &right_text, dim);
     let stop = stop.saturating_sub(1);
     let x = c.spans(area.x, area.y, &[(" maskscope ", badge), (" ", dim)], stop);
     let x = match &app.model {
@@ -54,7 +57,11 @@ fn state(app: &App) -> String {
     }
     if app.waiting() {
         let ms = app.now.saturating_sub(app.asked).as_millis();
-        parts.push(if ms < 1000 { "computing".to_owned() } else { format!("computing {:.1} s", ms as f64 / 1000.0) });
+        parts.push(if ms < 1000 {
+            "computing".to_owned()
+        } else {
+            format!("computing {:.1} s", ms as f64 / 1000.0)
+        });
     } else if let Some((forwards, millis)) = app.results.last {
         let noun = if forwards == 1 { "forward" } else { "forwards" };
         parts.push(format!("{forwards} {noun}"));
@@ -69,7 +76,7 @@ pub fn count(n: usize) -> String {
         0..1_000 => n.to_string(),
         1_000..1_000_000 => format!("{:.0} k", n as f64 / 1e3),
         1_000_000..10_000_000 => format!("{:.1} M", n as f64 / 1e6),
-        1_000_000..1_000_000_000 => format!("{:.0} M", n as f64 / 1e6),
+        10_000_000..1_000_000_000 => format!("{:.0} M", n as f64 / 1e6),
         _ => format!("{:.1} B", n as f64 / 1e9),
     }
 }
@@ -80,7 +87,8 @@ mod tests {
 
     #[test]
     fn counts_are_short() {
-        let shown: Vec<String> = [7, 812_000, 3_240_000, 124_439_808, 1_557_611_200].iter().map(|n| count(*n)).collect();
+        let shown: Vec<String> =
+            [7, 812_000, 3_240_000, 124_439_808, 1_557_611_200].iter().map(|n| count(*n)).collect();
         assert_eq!(shown, ["7", "812 k", "3.2 M", "124 M", "1.6 B"]);
     }
 }

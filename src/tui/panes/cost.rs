@@ -14,7 +14,9 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
         Some(s) if s.value.done < s.value.of => {
             vec![Piece::new(format!("{} of {} tokens hidden", s.value.done, s.value.of), Role::Accent)]
         }
-        Some(s) if s.generation < app.generation => vec![Piece::new("for an earlier text or score", Role::Warn)],
+        Some(s) if s.generation < app.generation => {
+            vec![Piece::new("for an earlier text or score", Role::Warn)]
+        }
         Some(_) => vec![Piece::new("true cost of hiding each token", Role::Dim)],
         None => Vec::new(),
     }
@@ -22,19 +24,25 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some(slot) = &app.results.costs else {
-        let key = app.keymap.keys(Verb::Cost).first().map_or_else(String::new, |k| k.label());
+        let key = app.key_label(Verb::Cost);
         let style = c.style(Role::Dim);
         let text = if app.costing {
             "Hiding one token after the other…".to_owned()
         } else {
-            format!("Does attention tell what matters? {key} hides one token after the other, measures how much the loss of the rest really grows, and compares that with every score")
+            format!(
+                "Does attention tell what matters? {key} hides one token after the other, measures how much the loss of the rest really grows, and compares that with every score"
+            )
         };
         c.paragraph(area, &text, style);
         return;
     };
     let rows = slot.value.rows.len() as u16;
     let meter = (rows + 1).min(area.height * 2 / 3);
-    let area = if area.width >= 76 { wide(c, app, &slot.value, area) } else { stacked(c, app, &slot.value, area, meter) };
+    let area = if area.width >= 76 {
+        wide(c, app, &slot.value, area)
+    } else {
+        stacked(c, app, &slot.value, area, meter)
+    };
     if slot.generation < app.generation {
         c.fade(area);
     }
@@ -65,7 +73,9 @@ fn correlations(c: &mut Canvas, costs: &Costs, area: Rect) {
         let y = area.y + 1 + i as u16;
         let text = c.style(Role::Text);
         c.label(area.x, y, &row.score, text, name);
-        let number = row.rho.map_or("  –".to_owned(), |r| if r < 0.0 { format!("−{:.2}", -r) } else { format!("+{r:.2}") });
+        let number = row
+            .rho
+            .map_or("  –".to_owned(), |r| if r < 0.0 { format!("−{:.2}", -r) } else { format!("+{r:.2}") });
         let strong = c.theme.bold(Role::Strong);
         let x = area.x + name + 1;
         c.text(x, y, &number, strong, 5);

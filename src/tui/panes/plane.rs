@@ -128,7 +128,8 @@ impl Dots {
     }
 
     fn draw(&self, c: &mut Canvas, plot: Rect) {
-        let (faint, accent) = (c.style(if c.theme.rich() { Role::Dim } else { Role::Faint }), c.theme.bold(Role::Accent));
+        let (faint, accent) =
+            (c.style(if c.theme.rich() { Role::Score } else { Role::Faint }), c.theme.bold(Role::Accent));
         for y in 0..self.height {
             for x in 0..self.width {
                 let i = y * self.width + x;
@@ -151,7 +152,7 @@ impl Dots {
 
 /// The rate of each curve, written where it leaves the plane at the top.
 fn labels(c: &mut Canvas, plot: Rect, shares: &[f64]) {
-    let style = c.style(Role::Text);
+    let style = c.style(Role::Dim);
     let mut free = plot.right();
     for r in CURVES {
         let Some(x) = shares.iter().rposition(|s| *s >= r) else { continue };
@@ -174,7 +175,10 @@ fn axes(c: &mut Canvas, app: &App, area: Rect, plot: Rect) {
     }
     if area.bottom() > plot.bottom() {
         let y = plot.bottom();
-        let ends = (params::value_at(&app.doc, ParamId::Threshold, 0.0), params::value_at(&app.doc, ParamId::Threshold, 1.0));
+        let ends = (
+            params::value_at(&app.doc, ParamId::Threshold, 0.0),
+            params::value_at(&app.doc, ParamId::Threshold, 1.0),
+        );
         c.text(plot.x, y, &format!("{}", ends.0), dim, plot.width);
         c.right(plot.x, plot.right(), y, &format!("{}", ends.1), dim);
         let text = format!(

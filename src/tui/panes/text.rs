@@ -38,7 +38,9 @@ pub fn rows(app: &App, area: Rect) -> Vec<Row> {
 pub fn offset_at(app: &App, area: Rect, x: u16, y: u16) -> usize {
     let editor = &app.doc.editor;
     let rows = rows(app, area);
-    let Some(row) = rows.get(y.saturating_sub(area.y) as usize).or(rows.last()) else { return editor.text().len() };
+    let Some(row) = rows.get(y.saturating_sub(area.y) as usize).or(rows.last()) else {
+        return editor.text().len();
+    };
     let start = editor.line_start(row.line);
     let line = editor.line(row.line);
     let range = row.bytes.start - start..row.bytes.end - start;
@@ -64,7 +66,7 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let editor = &app.doc.editor;
     if editor.text().is_empty() {
-        let key = app.keymap.keys(Verb::EditText).first().map_or_else(String::new, |k| k.label());
+        let key = app.key_label(Verb::EditText);
         let say = if app.view.focus == Pane::Text {
             "Type here, or paste: every keystroke goes through the model".to_owned()
         } else {
@@ -84,7 +86,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
             x = c.text(x, y, &cluster.text, style, area.right().saturating_sub(x));
         }
         // A selected line break would otherwise be invisible.
-        if selection.contains(&row.bytes.end) && editor.text()[row.bytes.end..].starts_with('\n') && x < area.right() {
+        if selection.contains(&row.bytes.end)
+            && editor.text()[row.bytes.end..].starts_with('\n')
+            && x < area.right()
+        {
             c.put(x, y, " ", marked);
         }
         caret(c, app, row, area, y);

@@ -1,0 +1,169 @@
+//! The mouse on real layouts: what is clicked is what is seen.
+
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Rect;
+
+use crate::app::params::ParamId;
+use crate::app::state::{Pane, Popup};
+use crate::app::testing::Stage;
+use crate::app::update::Event;
+use crate::tui::layout::{Layout, compute};
+use crate::tui::mouse::Mouse;
+use crate::tui::panes;
+use crate::tui::tests::{fit, picture, text};
+
+const AREA: Rect = Rect::new(0, 0, 160, 50);
+
+struct Desk {
+    stage: Stage,
+    mouse: Mouse,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let mut stage = Stage::new();
+        fit(&mut stage, AREA.width, AREA.height);
+        Desk { stage, mouse: Mouse::default() }
+    }
+
+    fn layout(&self) -> Layout {
+        compute(AREA, &self.stage.app)
+    }
+
+    fn inner(&self, pane: Pane) -> Rect {
+        self.layout().panel(pane).unwrap().inner
+    }
+
+    fn send(&mut self, kind: MouseEventKind, x: u16, y: u16) {
+        let event = MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE };
+        for action in self.mouse.actions(&self.stage.app, AREA, event) {
+            self.stage.event(Event::Act(action));
+        }
+        fit(&mut self.stage, AREA.width, AREA.height);
+    }
+
+    fn click(&mut self, x: u16, y: u16) {
+        self.send(MouseEventKind::Down(MouseButton::Left), x, y);
+        self.send(MouseEventKind::Up(MouseButton::Left), x, y);
+        self.stage.wait(1000);
+    }
+
+    fn drag(&mut self, from: (u16, u16), to: (u16, u16)) {
+        self.send(MouseEventKind::Down(MouseButton::Left), from.0, from.1);
+        self.send(MouseEventKind::Drag(MouseButton::Left), to.0, to.1);
+        self.send(MouseEventKind::Up(MouseButton::Left), to.0, to.1);
+    }
+
+    /// Where a text stands on screen.
+    fn find(&mut self, what: &str) -> (u16, u16) {
+        let all = text(&picture(&mut self.stage, AREA.width, AREA.height));
+        let (y, line) =
+            all.lines().enumerate().find(|(_, l)| l.contains(what)).unwrap_or_else(|| panic!("no {what}"));
+        let x = line[..line.find(what).unwrap()].chars().count();
+        (x as u16, y as u16)
+    }
+}
+
+#[test]
+fn a_slider_follows_the_mouse_and_keeps_it() {
+    let mut desk = Desk::new();
+    let inner = desk.inner(Pane::Mask);
+    let (x, width) = panes::mask::track(inner);
+    desk.drag((x + 3, inner.y), (x + width - 1, inner.y + 30));
+    assert_eq!(desk.stage.last().mask.threshold, 1.0);
+    desk.drag((x + 3, inner.y + 1), (0, 0));
+    assert_eq!(desk.stage.last().mask.probability, 0.0);
+    assert_eq!(desk.stage.app.view.item, ParamId::Probability);
+    desk.stage.press("u u");
+    assert_eq!((desk.stage.last().mask.threshold, desk.stage.last().mask.probability), (0.7, 0.5));
+}
+
+#[test]
+fn the_slider_is_drawn_where_it_is_grabbed() {
+    let mut desk = Desk::new();
+    let inner = desk.inner(Pane::Mask);
+    let (x, width) = panes::mask::track(inner);
+    for i in 0..width {
+        desk.click(x + i, inner.y);
+        let buf = picture(&mut desk.stage, AREA.width, AREA.height);
+        assert_eq!(buf[(x + i, inner.y)].symbol(), "●");
+    }
+}
+
+#[test]
+fn the_point_of_the_plane_is_dragged() {
+    let mut desk = Desk::new();
+    let inner = desk.inner(Pane::Plane);
+    let plot = panes::plane::plot(inner);
+    desk.drag((plot.x + 5, plot.y + 3), (plot.x, plot.y));
+    let mask = desk.stage.last().mask;
+    assert_eq!((mask.threshold, mask.probability), (0.0, 1.0));
+    desk.drag((plot.x + 5, plot.y + 3), (plot.right() - 1, plot.bottom() - 1));
+    let mask = desk.stage.last().mask;
+    assert_eq!((mask.threshold, mask.probability), (1.0, 0.0));
+}
+
+#[test]
+fn a_click_selects_the_token_that_is_seen_there() {
+    let mut desk = Desk::new();
+    let (x, y) = desk.find("·sailor ");
+    desk.click(x + 1, y);
+    let key = desk.stage.app.view.key;
+    assert_eq!(desk.stage.app.results.tokens()[key].display, "·sailor");
+    assert_eq!(desk.stage.app.view.focus, Pane::Tokens);
+}
+
+#[test]
+fn a_click_in_the_map_sets_the_crosshair() {
+    let mut desk = Desk::new();
+    let inner = desk.inner(Pane::Map);
+    let frame = panes::map::frame(&desk.stage.app, inner);
+    let view = panes::map::view(&desk.stage.app, &frame);
+    let (q, k) = (20, 7);
+    let x = frame.plot.x + view.keys.of(k).unwrap().start as u16;
+    let y = frame.plot.y + (view.queries.of(q).unwrap().start / frame.room().per_line) as u16;
+    desk.click(x, y);
+    let app = &desk.stage.app;
+    assert!(view.queries.at((y - frame.plot.y) as usize * frame.room().per_line).contains(&app.view.query));
+    assert_eq!((app.view.query / 2, app.view.key), (q / 2, k));
+}
+
+#[test]
+fn the_caret_goes_where_the_click_is_and_drags_select() {
+    let mut desk = Desk::new();
+    let (x, y) = desk.find("looked at the grey");
+    desk.click(x, y);
+    assert!(desk.stage.app.doc.editor.text()[desk.stage.app.doc.editor.caret()..].starts_with("looked"));
+    desk.drag((x, y), (x + 6, y));
+    assert_eq!(desk.stage.app.doc.editor.selected(), Some("looked"));
+}
+
+#[test]
+fn tabs_hints_and_popups_take_clicks() {
+    let mut desk = Desk::new();
+    let (x, y) = desk.find("Cost ");
+    desk.click(x, y);
+    assert_eq!(desk.stage.app.view.focus, Pane::Cost);
+    let (x, y) = desk.find("? help");
+    desk.click(x, y);
+    assert!(matches!(desk.stage.app.popup, Some(Popup::Help { .. })));
+    desk.click(0, 0);
+    assert!(desk.stage.app.popup.is_none());
+    desk.stage.press("s");
+    let (x, y) = desk.find("attention roll-out");
+    desk.click(x, y);
+    assert_eq!(desk.stage.last().score.reduction.name(), "rollout");
+}
+
+#[test]
+fn the_wheel_turns_what_is_under_it() {
+    let mut desk = Desk::new();
+    let inner = desk.inner(Pane::Mask);
+    desk.send(MouseEventKind::ScrollUp, inner.x + 2, inner.y);
+    assert_eq!(desk.stage.last().mask.threshold, 0.72);
+    desk.stage.press("o");
+    fit(&mut desk.stage, AREA.width, AREA.height);
+    let map = desk.inner(Pane::Map);
+    desk.send(MouseEventKind::ScrollDown, map.x + 2, map.y + 2);
+    assert_eq!(desk.stage.app.view.head, 4);
+}

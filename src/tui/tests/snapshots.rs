@@ -1,0 +1,128 @@
+//! Pictures of the main states, characters and styles.
+
+use crate::app::options::{Depth, Look, Options};
+use crate::app::testing::{Stage, model, options};
+use crate::app::update::{Action, Event};
+use crate::app::{App, Pane};
+use crate::engine::types::{LoadProgress, Update};
+use crate::tui::tests::{picture, styles, text};
+
+fn check(name: &str, stage: &mut Stage, width: u16, height: u16) {
+    let buf = picture(stage, width, height);
+    let name = format!("{name}_{width}x{height}");
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "pictures" }, {
+        insta::assert_snapshot!(name, format!("{}\n{}", text(&buf), styles(&buf)));
+    });
+}
+
+fn look(depth: Depth, dark: bool, ascii: bool) -> Stage {
+    Stage::with(Options { look: Look { dark, depth, ascii }, ..options() })
+}
+
+#[test]
+fn the_first_screen() {
+    for (w, h) in [(160, 50), (120, 40), (80, 24), (60, 16), (40, 12), (1, 1)] {
+        check("first", &mut Stage::new(), w, h);
+    }
+}
+
+#[test]
+fn looks() {
+    check("light", &mut look(Depth::True, false, false), 80, 24);
+    check("indexed", &mut look(Depth::Indexed, true, false), 80, 24);
+    check("ansi", &mut look(Depth::Ansi, true, false), 80, 24);
+    check("colourless", &mut look(Depth::None, true, false), 80, 24);
+    check("ascii", &mut look(Depth::None, true, true), 80, 24);
+    check("ascii", &mut look(Depth::True, true, true), 160, 50);
+}
+
+#[test]
+fn maps() {
+    let mut stage = Stage::new();
+    stage.press("d d tab tab tab tab tab");
+    check("map_dropped", &mut stage, 80, 24);
+    stage.press("m m c c");
+    check("map_difference_log", &mut stage, 160, 50);
+    stage.press("m z");
+    check("map_enlarged", &mut stage, 80, 24);
+    stage.press("o k");
+    check("overview", &mut stage, 80, 24);
+    stage.press("z");
+    check("overview", &mut stage, 160, 50);
+}
+
+#[test]
+fn panes_side_by_side() {
+    let mut stage = Stage::new();
+    stage.press("R f");
+    check("cost", &mut stage, 160, 50);
+    stage.event(Event::Act(Action::Focus(Pane::Why)));
+    check("why", &mut stage, 80, 24);
+    stage.press("e");
+    check("effects", &mut stage, 80, 24);
+    stage.event(Event::Act(Action::Focus(Pane::Effect))).press("z");
+    check("effects_enlarged", &mut stage, 160, 50);
+    stage.press("z").event(Event::Act(Action::Focus(Pane::Plane)));
+    check("plane", &mut stage, 80, 24);
+    stage.event(Event::Act(Action::Focus(Pane::Scores)));
+    check("scores", &mut stage, 80, 24);
+}
+
+#[test]
+fn typing() {
+    let mut stage = Stage::new();
+    stage.press("i").types(" Hello").press("shift-left shift-left");
+    check("editing", &mut stage, 80, 24);
+    stage.press("esc esc").types("1.5").press("enter");
+    check("wrong_number", &mut stage, 80, 24);
+}
+
+#[test]
+fn popups() {
+    let mut stage = Stage::new();
+    stage.press("?");
+    check("help", &mut stage, 80, 24);
+    stage.press("esc ctrl-p").types("he");
+    check("palette", &mut stage, 80, 24);
+    stage.press("esc s");
+    check("picker", &mut stage, 80, 24);
+    stage.press("esc f2 enter enter");
+    check("tour", &mut stage, 160, 50);
+}
+
+#[test]
+fn loading_and_failing() {
+    let mut stage = Stage::new();
+    stage.update(Update::ModelLoading(LoadProgress {
+        id: "openai-community/gpt2".into(),
+        what: "model.safetensors".into(),
+        done: 214_000_000,
+        total: Some(548_000_000),
+        rate: Some(12.3e6),
+    }));
+    stage.press("M");
+    check("loading", &mut stage, 80, 24);
+    stage.press("esc");
+    stage.update(Update::ModelFailed {
+        id: "openai-community/gpt2".into(),
+        message: "the Hub cannot be reached: connection refused".into(),
+        hint: Some("check the network, or put the model's folder on this machine and type its path".into()),
+    });
+    check("failed", &mut stage, 80, 24);
+}
+
+#[test]
+fn empty_states() {
+    let mut stage = Stage::with(Options { text: String::new(), ..options() });
+    check("empty", &mut stage, 160, 50);
+    let app = App::new(options()).unwrap();
+    stage.app = app;
+    stage.answering = false;
+    check("no_model", &mut stage, 80, 24);
+    stage.answering = true;
+    stage.app.start();
+    stage.update(Update::ModelReady(model("demo", 4, 4)));
+    stage.answering = false;
+    stage.press("]").wait(400);
+    check("stale", &mut stage, 80, 24);
+}
