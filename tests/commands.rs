@@ -1,6 +1,6 @@
 //! The commands of the real binary: numbers against Hugging Face's, JSON that explains itself, exit codes.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

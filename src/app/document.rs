@@ -86,6 +86,17 @@ impl Document {
         })
     }
 
+    /// The preset in force if τ and p are disregarded too.
+    pub fn nearest_preset(&self, options: &Options) -> Option<Preset> {
+        Preset::ALL.iter().copied().find(|p| {
+            let (mask, _) = settings_of(*p, options);
+            let mut probe = self.clone();
+            probe.mask.threshold = mask.threshold;
+            probe.mask.probability = mask.probability;
+            probe.preset(options) == Some(*p)
+        })
+    }
+
     /// Takes over a preset; seed and pins stay.
     pub fn take_preset(&mut self, preset: Preset, options: &Options) {
         let (mut mask, score) = settings_of(preset, options);

@@ -57,7 +57,8 @@ pub fn possible(app: &App, verb: Verb) -> bool {
 
 /// The key to show; pairs that belong together are shown together.
 fn keys(app: &App, verb: Verb, contexts: &[Context]) -> Option<String> {
-    let label = |v: Verb| app.keymap.label(v, contexts);
+    let ascii = app.look.ascii;
+    let label = |v: Verb| app.keymap.label(v, contexts, ascii);
     let partner = match verb {
         Verb::ThresholdDown => Some(Verb::ThresholdUp),
         Verb::ProbabilityDown => Some(Verb::ProbabilityUp),
@@ -80,7 +81,13 @@ fn keys(app: &App, verb: Verb, contexts: &[Context]) -> Option<String> {
     if let Some(arrows) = arrows.filter(|_| first.ends_with('←')) {
         return Some(arrows.to_owned());
     }
+    if ascii && arrows.is_some() {
+        return Some(first.replace("left", "arrows"));
+    }
     Some(match partner.and_then(label) {
+        Some(second) if ascii && first.len() > 1 => {
+            format!("{first}/{}", second.trim_start_matches("shift-"))
+        }
         Some(second) if first.starts_with('⇧') && second.starts_with('⇧') => {
             format!("{first}{}", second.trim_start_matches('⇧'))
         }

@@ -95,9 +95,9 @@ impl Keymap {
     }
 
     /// The shortest key to show where the given contexts are active.
-    pub fn label(&self, verb: Verb, contexts: &[Context]) -> Option<String> {
+    pub fn label(&self, verb: Verb, contexts: &[Context], ascii: bool) -> Option<String> {
         let reachable = self.keys(verb).iter().filter(|k| self.lookup(**k, contexts) == Some(verb));
-        reachable.map(|k| k.label()).min_by_key(|l| l.chars().count())
+        reachable.map(|k| k.label(ascii)).min_by_key(|l| l.chars().count())
     }
 }
 

@@ -77,8 +77,11 @@ impl Key {
         }
     }
 
-    /// Short form for hints and help: `^R`, `⇧←`.
-    pub fn label(self) -> String {
+    /// Short form for hints and help: `^R`, `⇧←`; for terminals with nothing but ASCII the form of settings files.
+    pub fn label(self, ascii: bool) -> String {
+        if ascii {
+            return self.to_string();
+        }
         let mut out = String::new();
         if self.ctrl {
             out.push('^');

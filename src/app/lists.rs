@@ -46,13 +46,11 @@ fn offered(spec: &Spec) -> bool {
 
 fn palette(app: &App, typed: &str) -> Vec<Entry> {
     let specs: Vec<&Spec> = ACTIONS.iter().filter(|s| offered(s)).collect();
-    let texts: Vec<String> = specs.iter().map(|s| format!("{} {}", s.name, s.doc)).collect();
     let entry = |i: usize| {
         let spec = specs[i];
-        let key = app.keymap.keys(spec.verb).iter().map(|k| k.label()).min_by_key(|l| l.chars().count());
-        Entry { value: spec.name.to_owned(), doc: spec.doc.to_owned(), note: key.unwrap_or_default() }
+        Entry { value: spec.name.to_owned(), doc: spec.doc.to_owned(), note: app.key_label(spec.verb) }
     };
-    fuzzy::rank(typed, texts.iter().map(String::as_str)).into_iter().map(entry).collect()
+    fuzzy::rank_named(typed, specs.iter().map(|s| (s.name, s.doc))).into_iter().map(entry).collect()
 }
 
 fn models(app: &App, typed: &str) -> Vec<Entry> {

@@ -33,9 +33,8 @@ impl Axis {
         if pixel >= self.size {
             return self.len..self.len;
         }
-        if let Some(step) = pixel.checked_div(self.pixels) {
-            let token = self.start + step;
-            return token..token + 1;
+        if let Some(i) = pixel.checked_div(self.pixels) {
+            return self.start + i..self.start + i + 1;
         }
         self.start + pixel * self.span / self.size..self.start + (pixel + 1) * self.span / self.size
     }

@@ -25,6 +25,7 @@ pub mod visible;
 pub mod why;
 pub mod wrap;
 
+pub use crate::engine::types;
 pub use options::{KnownModel, Look, Options, SliderSteps};
 pub use state::{App, Effect, Pane};
 pub use update::{Action, Event, update};

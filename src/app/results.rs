@@ -23,6 +23,13 @@ pub struct Decided {
     pub note: Option<String>,
 }
 
+/// Scores before scaling, one per position, and the formula in force.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    pub values: Arc<[Option<f64>]>,
+    pub formula: String,
+}
+
 /// A map with the tokens it was computed for, so that its axes are right even while it is stale.
 #[derive(Clone, Debug)]
 pub struct ShownMap {
@@ -78,9 +85,6 @@ pub struct Results {
     pub done: u64,
 }
 
-/// Scores before scaling, and the formula in force.
-pub type Scores = (Arc<[Option<f64>]>, String);
-
 impl Results {
     pub fn tokens(&self) -> &[Token] {
         self.tokens.as_ref().map_or(&[], |s| &s.value)
@@ -116,7 +120,9 @@ impl Results {
                 self.tokens = slot(generation, tokens);
             }
             Update::Baseline { prediction, work, .. } => self.baseline = slot(generation, (prediction, work)),
-            Update::Scored { scores, formula, .. } => self.scores = slot(generation, (scores, formula)),
+            Update::Scored { scores, formula, .. } => {
+                self.scores = slot(generation, Scores { values: scores, formula });
+            }
             Update::Decided { decision, masked_text, note, .. } => {
                 self.decided = slot(generation, Decided { decision, masked_text, note });
             }
@@ -152,7 +158,7 @@ impl Results {
         let n = self.len();
         confirm(&mut self.tokens, generation, |_| true);
         confirm(&mut self.baseline, generation, |(p, _)| p.surprisal.len() == n);
-        confirm(&mut self.scores, generation, |(s, _)| s.len() == n);
+        confirm(&mut self.scores, generation, |s| s.values.len() == n);
         confirm(&mut self.decided, generation, |d| d.decision.positions.len() == n);
         confirm(&mut self.masked, generation, |e| e.prediction.surprisal.len() == n);
         confirm(&mut self.effects, generation, |e| e.iter().all(|e| e.prediction.surprisal.len() == n));

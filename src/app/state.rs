@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::app::actions::Context;
+use crate::app::actions::{Context, Verb};
 use crate::app::document::Document;
 use crate::app::history::History;
 use crate::app::keymap::{Keymap, KeymapError};
@@ -277,6 +277,17 @@ impl App {
         let moving = self.busy() || self.loading.is_some() || self.rerolling || self.costing;
         let spin = moving.then_some(Duration::from_millis(100));
         notice.into_iter().chain(spin).min()
+    }
+
+    /// The shortest key of an action, whatever the context; empty where it has none.
+    pub fn key_label(&self, verb: Verb) -> String {
+        let labels = self.keymap.keys(verb).iter().map(|k| k.label(self.look.ascii));
+        labels.min_by_key(|l| l.chars().count()).unwrap_or_default()
+    }
+
+    /// The key of an action that works here and now.
+    pub fn key_here(&self, verb: Verb) -> Option<String> {
+        self.keymap.label(verb, &self.contexts(), self.look.ascii)
     }
 
     /// Says something in passing.

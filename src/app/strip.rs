@@ -69,13 +69,13 @@ mod tests {
     #[test]
     fn tokens_flow_into_rows() {
         let t = tokens(&["The", "·captain", "·looked", "·at", "·sea"]);
-        assert_eq!(rows(&t, 20), [0..2, 2..4, 4..5]);
-        assert_eq!(column(&t, &(0..2), 1, 20), 5);
-        assert_eq!(token_at(&t, &(0..2), 4, 20), Some(0));
-        assert_eq!(token_at(&t, &(0..2), 19, 20), None);
-        assert_eq!(beside(&t, 20, 1, true), 3);
-        assert_eq!(beside(&t, 20, 3, false), 1);
-        assert_eq!(beside(&t, 20, 4, true), 4);
+        assert_eq!(rows(&t, 19), [0..2, 2..4, 4..5]);
+        assert_eq!(column(&t, &(0..2), 1, 19), 5);
+        assert_eq!(token_at(&t, &(0..2), 4, 19), Some(0));
+        assert_eq!(token_at(&t, &(0..2), 18, 19), None);
+        assert_eq!(beside(&t, 19, 1, true), 3);
+        assert_eq!(beside(&t, 19, 3, false), 1);
+        assert_eq!(beside(&t, 19, 4, true), 4);
     }
 
     #[test]

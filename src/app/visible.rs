@@ -68,7 +68,8 @@ fn push_visible(out: &mut String, grapheme: &str) {
     if width(&out[start..]) == 0 {
         out.insert(start, '◌');
     }
-    if width(&out[start..]) == 0 {
+    // Some marks do not join the circle: they cannot be shown at all.
+    if width(&out[start..]) == 0 || out[start..].graphemes(true).any(|g| width(g) == 0) {
         out.truncate(start);
         out.push('◦');
     }

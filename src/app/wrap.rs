@@ -15,17 +15,18 @@ pub fn rows(line: &str, columns: usize) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let (mut start, mut used, mut breakable) = (0, 0, None);
     for c in clusters(line) {
-        if used + c.width > columns && c.offset > start {
+        if used == columns && c.text == " " {
             // A space may hang over the edge: it would only look like an indent of the next row.
-            let hanging = c.text == " " && used == columns;
-            let at = if hanging { c.offset + c.len } else { breakable.unwrap_or(c.offset) };
+            out.push(start..c.offset + c.len);
+            (start, used, breakable) = (c.offset + c.len, 0, None);
+            continue;
+        }
+        // Twice at most: what follows a space may itself be too long together with this one.
+        while used + c.width > columns && c.offset > start {
+            let at = breakable.take().unwrap_or(c.offset);
             out.push(start..at);
             start = at;
             used = columns_between(line, at, c.offset);
-            breakable = None;
-            if hanging {
-                continue;
-            }
         }
         used += c.width;
         if c.text == " " {

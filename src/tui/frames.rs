@@ -55,7 +55,9 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout, group: &Group) {
             (true, false) => c.theme.bold(Role::Strong),
             (false, _) => c.style(Role::Dim),
         };
-        c.text(left, area.y, &format!(" {} ", panes::title(pane)), style, w);
+        let name = panes::title(pane);
+        let text = if w as usize > width(name) + 1 { format!(" {name} ") } else { format!("{name} ") };
+        c.text(left, area.y, &text, style, w);
         x = left + w;
     }
     pieces(c, &panes::subtitle(app, group.front), x + 1, area.right().saturating_sub(2), area.y);

@@ -82,16 +82,21 @@ impl Layout {
 
     /// Columns of the tab titles of a group: pane, first column, width.
     pub fn tabs(&self, group: &Group) -> Vec<(Pane, u16, u16)> {
-        let mut x = group.outer.x + if self.boxed() { 2 } else { 0 };
+        let left = group.outer.x + if self.boxed() { 2 } else { 0 };
         let right = group.outer.right().saturating_sub(1);
+        let names = || group.panes.iter().map(|p| width(panes::title(*p)) as u16);
+        // Where all titles with air around them do not fit, they stand closer.
+        let (air, gap) =
+            if left + names().map(|w| w + 3).sum::<u16>() <= right + 1 { (2, 1) } else { (1, 0) };
+        let mut x = left;
         let mut out = Vec::new();
         for pane in &group.panes {
-            let w = width(panes::title(*pane)) as u16 + 2;
-            if x + w > right {
+            let w = width(panes::title(*pane)) as u16 + air;
+            if x + w > right + 1 {
                 break;
             }
             out.push((*pane, x, w));
-            x += w + 1;
+            x += w + gap;
         }
         out
     }
@@ -177,7 +182,7 @@ impl Builder<'_> {
 
     fn wide(&mut self, body: Rect) {
         let rest = self.top(body, 5, if body.height >= 44 { 6 } else { 4 });
-        let (middle, right) = (44, 46);
+        let (middle, right) = (40, 43);
         let map = rest.width - middle - right;
         self.add(&[Pane::Map], Rect { width: map, ..rest });
         let middle = Rect { x: rest.x + map, width: middle, ..rest };
@@ -188,7 +193,8 @@ impl Builder<'_> {
             self.add(&[Pane::Effect, Pane::Why, Pane::Cost], middle);
         }
         if rest.height >= 34 {
-            self.column(right, &[(&[Pane::Mask], 20), (&[Pane::Scores], 6), (&[Pane::Plane], 0)]);
+            let scores = 7 + (rest.height - 34) / 4;
+            self.column(right, &[(&[Pane::Mask], 20), (&[Pane::Scores], scores), (&[Pane::Plane], 0)]);
         } else {
             self.column(right, &[(&[Pane::Mask], rest.height - 11), (&[Pane::Plane, Pane::Scores], 0)]);
         }
@@ -201,8 +207,9 @@ impl Builder<'_> {
         self.add(&[Pane::Map], Rect { width: rest.width - side, ..rest });
         let right = Rect { x: rest.right() - side, width: side, ..rest };
         const OTHERS: &[Pane] = &[Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Cost];
-        if rest.height >= 27 {
-            self.column(right, &[(&[Pane::Mask], rest.height - 15), (OTHERS, 0)]);
+        if rest.height >= 23 {
+            let mask = (rest.height - 14).min(20);
+            self.column(right, &[(&[Pane::Mask], mask), (OTHERS, 0)]);
         } else {
             self.add(ALL_SIDE, right);
         }

@@ -143,6 +143,11 @@ impl Theme {
         }
     }
 
+    /// A dropped token's cells where they cannot be hatched.
+    pub fn dropped(&self) -> Rgb {
+        mix(self.background(), self.rgb(Role::Masked), 0.2)
+    }
+
     /// A small sign with the accent as its background, e.g. the program's name.
     pub fn badge(&self) -> Style {
         if self.rich() {

@@ -118,6 +118,7 @@ fn pin(app: &mut App) {
     if i >= app.results.len() {
         return;
     }
+    app.view.placed = true;
     app.doc.toggle_pin(i);
     let on = app.doc.mask.pinned.iter().any(|r| r.contains(&i));
     app.say(if on {

@@ -1,9 +1,11 @@
 //! `update`: state + action → state + effects. Pure; runs on the UI thread and never waits for anything.
 
+mod background;
 mod map;
 mod news;
 mod popups;
 mod settings;
+mod settle;
 mod text;
 
 use std::sync::Arc;
@@ -12,11 +14,10 @@ use crate::app::actions::Verb;
 use crate::app::editor::Motion;
 use crate::app::history::Kind;
 use crate::app::keys::Key;
-use crate::app::mapview;
-use crate::app::params::{self, ParamId};
-use crate::app::state::{App, Card, Effect, Pane, Popup, Remedy};
-use crate::app::{overview, strip, wrap};
-use crate::engine::types::{Command, ExploreRequest, Update};
+use crate::app::params::ParamId;
+use crate::app::state::{App, Card, Effect, Pane, Popup};
+use crate::app::strip;
+use crate::engine::types::{ExploreRequest, Update};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -204,76 +205,6 @@ impl App {
             effects: self.view.effects,
         }
     }
-
-    /// Brings cursors and scroll positions back to where something is, after any change.
-    pub fn settle(&mut self) {
-        let n = self.results.len();
-        self.view.key = self.view.key.min(n.saturating_sub(1));
-        self.view.query = self.view.query.min(n.saturating_sub(1));
-        self.settle_text();
-        let g = self.geometry;
-        let rows = strip::rows(self.results.tokens(), g.strip_columns);
-        let row = rows.iter().position(|r| r.contains(&self.view.key)).unwrap_or(0);
-        self.view.strip_top = scrolled(self.view.strip_top, row, rows.len(), g.strip_rows);
-        self.settle_map();
-        let shown = params::shown(&self.doc);
-        if !shown.contains(&self.view.item) {
-            self.view.item = ParamId::Threshold;
-        }
-        let item = shown.iter().position(|p| *p == self.view.item).unwrap_or(0);
-        self.view.item_top = scrolled(self.view.item_top, item, shown.len(), g.mask_rows);
-    }
-
-    fn settle_map(&mut self) {
-        let n = self.results.len();
-        let v = mapview::layout(n, self.geometry.map, self.view.zoom, self.view.origin);
-        let origin = (v.queries.start, v.keys.start);
-        let followed = (
-            mapview::follow(&v.queries, origin.0, self.view.query),
-            mapview::follow(&v.keys, origin.1, self.view.key),
-        );
-        self.view.origin = followed;
-        if let Some(overview) = &self.results.overview {
-            let heads = overview.value.len();
-            self.view.head = self.view.head.min(heads.saturating_sub(1));
-            let natural = self.model.as_ref().map_or(1, |m| m.n_head);
-            let grid = overview::grid(heads, natural, self.geometry.overview);
-            self.view.head_top =
-                scrolled(self.view.head_top, self.view.head / grid.per_row, grid.rows, grid.visible);
-        }
-    }
-
-    fn settle_text(&mut self) {
-        let columns = self.geometry.text_columns;
-        let height = self.geometry.text_rows.max(1);
-        let editor = &self.doc.editor;
-        let line = editor.line_of(editor.caret());
-        let rows = wrap::rows(editor.line(line), columns);
-        let here = (line, wrap::locate(editor.line(line), &rows, editor.caret() - editor.line_start(line)).0);
-        // The lowest top that still shows the caret: walk up one screen from it.
-        let (mut top, mut left) = (here, height - 1);
-        while left > 0 {
-            if top.1 > 0 {
-                let step = top.1.min(left);
-                top.1 -= step;
-                left -= step;
-            } else if top.0 > 0 {
-                top.0 -= 1;
-                top.1 = wrap::rows(editor.line(top.0), columns).len() - 1;
-                left -= 1;
-            } else {
-                break;
-            }
-        }
-        self.view.text_top = self.view.text_top.clamp(top, here);
-    }
-}
-
-/// Scroll position nearest to `top` that shows row `row` of `rows` in `height` rows.
-fn scrolled(top: usize, row: usize, rows: usize, height: usize) -> usize {
-    let height = height.max(1);
-    let top = top.min(rows.saturating_sub(height));
-    top.clamp((row + 1).saturating_sub(height).min(row), row)
 }
 
 /// Whether the answer to `last` already holds everything `wanted` asks for.
@@ -379,14 +310,14 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
         V::NextPane => cycle_focus(app, 1),
         V::PreviousPane => cycle_focus(app, -1),
         V::Undo | V::Redo => undo(app, verb == V::Undo),
-        V::Retry => return retry(app),
-        V::Cancel => return cancel(app),
+        V::Retry => return background::retry(app),
+        V::Cancel => return background::cancel(app),
         V::Dismiss => dismiss(app),
         V::Enlarge => app.view.enlarged = !app.view.enlarged,
         V::EditText => focus(app, Pane::Text),
-        V::Rerolls => return start_rerolls(app),
-        V::Cost => return start_cost(app),
-        V::UseCalibration => return vec![Effect::Command(Command::UseCalibration)],
+        V::Rerolls => return background::start_rerolls(app),
+        V::Cost => return background::start_cost(app),
+        V::UseCalibration => return vec![Effect::Command(crate::engine::types::Command::UseCalibration)],
         V::Effects => {
             app.view.effects = !app.view.effects;
             app.raise(Pane::Effect);
@@ -447,57 +378,6 @@ fn dismiss(app: &mut App) {
     if app.notice.take().is_none() {
         app.view.enlarged = false;
     }
-}
-
-fn retry(app: &mut App) -> Vec<Effect> {
-    let remedy = app.cards.pop().map(|c| c.remedy);
-    match remedy {
-        Some(Remedy::Load(spec)) => popups::load(app, spec),
-        Some(Remedy::Ask) => vec![Effect::Explore(Box::new(app.ask_anew()))],
-        None if app.results.failure.is_some() => vec![Effect::Explore(Box::new(app.ask_anew()))],
-        None => {
-            app.say("Nothing has failed");
-            Vec::new()
-        }
-    }
-}
-
-fn cancel(app: &mut App) -> Vec<Effect> {
-    let mut effects = Vec::new();
-    if app.rerolling || app.costing {
-        app.rerolling = false;
-        app.costing = false;
-        app.say("Background work cancelled");
-        effects.push(Effect::Command(Command::CancelBackground));
-    } else if let Some(loading) = app.loading.take() {
-        app.say(format!("Loading cancelled: {}", loading.id));
-        effects.push(Effect::Command(Command::CancelLoad));
-    } else {
-        app.say("Nothing is running that could be cancelled");
-    }
-    effects
-}
-
-fn start_rerolls(app: &mut App) -> Vec<Effect> {
-    if app.results.is_empty() {
-        app.say("Type a text first");
-        return Vec::new();
-    }
-    app.raise(Pane::Effect);
-    app.rerolling = true;
-    app.results.rerolls = None;
-    let count = app.options.rerolls;
-    vec![Effect::Command(Command::Rerolls { generation: app.generation, count })]
-}
-
-fn start_cost(app: &mut App) -> Vec<Effect> {
-    if app.results.is_empty() {
-        app.say("Type a text first");
-        return Vec::new();
-    }
-    focus(app, Pane::Cost);
-    app.costing = true;
-    vec![Effect::Command(Command::Honesty { generation: app.generation })]
 }
 
 fn scroll(app: &mut App, pane: Pane, lines: i64) {

@@ -1,6 +1,7 @@
 //! Actions on the mask settings: sliders, choices, the plane.
 
 use crate::app::actions::Verb;
+use crate::app::document::Preset;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::rates;
 use crate::app::state::{App, Entry, List, Pane, Popup};
@@ -30,7 +31,7 @@ pub fn perform(app: &mut App, verb: Verb) -> bool {
         V::Replacement => cycle(app, ParamId::Replacement),
         V::Protect => cycle(app, ParamId::Protect),
         V::Contribution => cycle(app, ParamId::Contribution),
-        V::Article => cycle(app, ParamId::Preset),
+        V::Article => switch_preset(app),
         V::Score => open(app, ParamId::Score),
         V::ItemUp => step_item(app, -1),
         V::ItemDown => step_item(app, 1),
@@ -105,6 +106,16 @@ fn cycle(app: &mut App, id: ParamId) {
         _ => p.doc,
     };
     app.say(format!("{} {value}: {doc}", p.name));
+}
+
+/// To the article's settings, or back from them (moved or not) to the default ones.
+fn switch_preset(app: &mut App) {
+    let next = match app.doc.nearest_preset(&app.options) {
+        Some(Preset::Default) => Preset::Article,
+        _ => Preset::Default,
+    };
+    app.doc.take_preset(next, &app.options);
+    app.say(format!("Preset {next}: {}", params::preset_doc(next)));
 }
 
 pub fn set_fraction(app: &mut App, id: ParamId, at: f64) {

@@ -20,8 +20,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let badge = c.theme.badge();
     let right = area.right();
     let mut right_text = state(app);
-    if area.width < 90 {
-        right_text = right_text.split("  ").last().unwrap_or("").to_owned();
+    if area.width < 96 {
+        // The sliders may be behind another tab here.
+        let last = right_text.split("  ").last().unwrap_or("").to_owned();
+        right_text = format!("τ {:.3}  p {:.3}  {last}", app.doc.mask.threshold, app.doc.mask.probability);
     }
     let stop =
         c.right(right.saturating_sub(right.min(60)), right.saturating_sub(1), area.y, &right_text, dim);

@@ -24,7 +24,7 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some(slot) = &app.results.costs else {
-        let key = app.keymap.keys(Verb::Cost).first().map_or_else(String::new, |k| k.label());
+        let key = app.key_label(Verb::Cost);
         let style = c.style(Role::Dim);
         let text = if app.costing {
             "Hiding one token after the other…".to_owned()

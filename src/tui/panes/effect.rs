@@ -4,8 +4,8 @@
 use ratatui::layout::Rect;
 
 use crate::app::state::App;
+use crate::app::types::{Candidate, Effect, Work};
 use crate::app::visible::fit;
-use crate::engine::types::{Candidate, Effect, Work};
 use crate::mask::types::Scope;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::{Piece, empty_text, percent, signed};
@@ -14,7 +14,7 @@ use crate::tui::theme::Role;
 /// Columns that one operation needs when all stand side by side with their next tokens.
 const BESIDE: u16 = 19;
 /// Lines below the next tokens.
-const NUMBERS: u16 = 6;
+const NUMBERS: u16 = 7;
 
 pub fn subtitle(app: &App) -> Vec<Piece> {
     if app.view.effects {
@@ -67,9 +67,12 @@ fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
         .map_or(1.0, |b| b.p)
         .max(masked.and_then(|m| m.value.prediction.next.first()).map_or(0.0, |b| b.p));
     let body = |r: Rect| Rect { y: r.y + 1, height: r.height.saturating_sub(1), ..r };
-    candidates(c, base, None, top, body(left), Role::Protected);
+    Listing { list: base, against: None, top, role: Role::Protected }.draw(c, body(left));
     match masked {
-        Some(m) => candidates(c, &m.value.prediction.next, Some(base), top, body(right), Role::Masked),
+        Some(m) => {
+            let list = &m.value.prediction.next;
+            Listing { list, against: Some(base), top, role: Role::Masked }.draw(c, body(right));
+        }
         None => {
             let style = c.style(Role::Dim);
             c.paragraph(body(right), "computing…", style);
@@ -83,32 +86,35 @@ fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
-/// One list: token, bar, percentage; against another list also how the rank moved.
-fn candidates(
-    c: &mut Canvas,
-    list: &[Candidate],
-    against: Option<&[Candidate]>,
+/// One list of next tokens: token, bar, percentage; against another list also how the rank moved.
+struct Listing<'a> {
+    list: &'a [Candidate],
+    against: Option<&'a [Candidate]>,
+    /// Probability of a full bar.
     top: f32,
-    area: Rect,
     role: Role,
-) {
-    let number = 6;
-    let moved_w = if against.is_some() && area.width > 18 { 3 } else { 0 };
-    let label = (area.width.saturating_sub(number + moved_w) * 3 / 5).max(3).min(area.width);
-    for (i, candidate) in list.iter().take(area.height as usize).enumerate() {
-        let y = area.y + i as u16;
-        let text = if i == 0 { c.theme.bold(Role::Strong) } else { c.style(Role::Text) };
-        c.label(area.x, y, &candidate.display, text, label.saturating_sub(1));
+}
+
+impl Listing<'_> {
+    fn draw(&self, c: &mut Canvas, area: Rect) {
+        let number = 6;
+        let moved_w = if self.against.is_some() && area.width > 18 { 3 } else { 0 };
+        let label = (area.width.saturating_sub(number + moved_w) * 3 / 5).max(3).min(area.width);
         let right = area.right().saturating_sub(moved_w);
         let bar_x = area.x + label;
-        let bar = right.saturating_sub(number + bar_x);
-        let style = c.style(role);
-        c.bar(bar_x, y, bar, f64::from(candidate.p / top.max(1e-9)), style);
-        c.right(right.saturating_sub(number), right, y, &percent(candidate.p), text);
-        if moved_w > 0 {
-            let (mark, role) = moved(candidate.id, i, against.unwrap_or(&[]));
-            let style = c.style(role);
-            c.right(right, area.right(), y, &mark, style);
+        for (i, candidate) in self.list.iter().take(area.height as usize).enumerate() {
+            let y = area.y + i as u16;
+            let text = if i == 0 { c.theme.bold(Role::Strong) } else { c.style(Role::Text) };
+            c.label(area.x, y, &candidate.display, text, label.saturating_sub(1));
+            let style = c.style(self.role);
+            let bar = right.saturating_sub(number + bar_x);
+            c.bar(bar_x, y, bar, f64::from(candidate.p / self.top.max(1e-9)), style);
+            c.right(right.saturating_sub(number), right, y, &percent(candidate.p), text);
+            if moved_w > 0 {
+                let (mark, role) = moved(candidate.id, i, self.against.unwrap_or(&[]));
+                let style = c.style(role);
+                c.right(right, area.right(), y, &mark, style);
+            }
         }
     }
 }
@@ -134,7 +140,7 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
     };
     if let Some(effect) = app.results.masked.as_ref().map(|m| &m.value) {
         let kl = format!("{:.4}", effect.kl);
-        line(c, &[("KL(baseline‖masked)  ", dim), (&kl, strong), (" nats, last position", dim)]);
+        line(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
         let (own, others) = (signed(effect.delta_own), signed(effect.delta_others));
         line(c, &[("Δ log p  own ", dim), (&own, text), ("  others ", dim), (&others, text)]);
         let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
@@ -146,6 +152,16 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let work = format!("{} computed · {} reused · {} saved", w.computed, w.reused, w.saved);
         line(c, &[("work  ", dim), (&work, text)]);
     }
+    let bar_y = y;
+    if y + 1 < bottom {
+        y += 1;
+    }
+    let mut line = |c: &mut Canvas, pieces: &[(&str, ratatui::style::Style)]| {
+        if y < bottom {
+            c.spans(area.x, y, pieces, area.right());
+            y += 1;
+        }
+    };
     if let Some(r) = &app.results.rerolls {
         let v = &r.value;
         let old = if r.generation < app.generation { " (for an earlier mask)" } else { "" };
@@ -158,15 +174,16 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let kl = format!("{:.4} ± {:.4}", v.kl.mean, v.kl.sd);
         let rate = format!("{:.1} ± {:.1} %", v.rate.mean * 100.0, v.rate.sd * 100.0);
         line(c, &[("KL ", dim), (&kl, strong), ("  rate ", dim), (&rate, text)]);
-    } else if let Some(key) = app.keymap.keys(crate::app::actions::Verb::Rerolls).first() {
-        let hint = format!("{} re-rolls {} seeds: mean ± spread", key.label(), app.options.rerolls);
+    } else {
+        let key = app.key_label(crate::app::actions::Verb::Rerolls);
+        let hint = format!("{key} re-rolls {} seeds: mean ± spread", app.options.rerolls);
         let faint = c.style(Role::Faint);
         line(c, &[(&hint, faint)]);
     }
-    if y < bottom
+    if bar_y + 1 < bottom
         && let Some(effect) = app.results.masked.as_ref()
     {
-        work_bar(c, Rect { y, height: 1, ..area }, effect.value.work);
+        work_bar(c, Rect { y: bar_y, height: 1, ..area }, effect.value.work);
     }
 }
 
@@ -179,9 +196,9 @@ fn work_bar(c: &mut Canvas, area: Rect, work: Work) {
     }
     let mut x = area.x;
     let parts = [
-        (work.computed, "█", "#", Role::Masked),
-        (work.reused, "▒", "=", Role::Protected),
-        (work.saved, "░", ".", Role::Good),
+        (work.computed, "━", "#", Role::Masked),
+        (work.reused, "━", "=", Role::Protected),
+        (work.saved, "╌", ".", Role::Good),
     ];
     for (n, symbol, ascii, role) in parts {
         let columns = (n as f64 / total * f64::from(width)).round() as u16;
@@ -214,16 +231,18 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
     let columns = list.len() as u16 + 1;
     let width = area.width / columns;
     let Some(base) = app.results.prediction() else { return };
-    let top = base.next.first().map_or(1.0, |b| b.p);
+    let first = |p: &crate::app::types::Prediction| p.next.first().map_or(0.0, |c| c.p);
+    let top = list.iter().map(|e| first(&e.prediction)).fold(first(base), f32::max);
+    let rows = (base.next.len() as u16).min(area.height.saturating_sub(6));
     for i in 0..columns {
         let x = area.x + i * width;
         let part = Rect { x, width: width - 2, ..area };
-        let body = Rect { y: area.y + 1, height: area.height.saturating_sub(6), ..part };
+        let body = Rect { y: area.y + 1, height: rows, ..part };
         let y = body.bottom();
         let Some(effect) = (i as usize).checked_sub(1).and_then(|i| list.get(i)) else {
             let style = c.theme.bold(Role::Protected);
             c.label(x, area.y, "baseline", style, part.width);
-            candidates(c, &base.next, None, top, body, Role::Protected);
+            Listing { list: &base.next, against: None, top, role: Role::Protected }.draw(c, body);
             let dim = c.style(Role::Dim);
             for (line, name) in ["KL, nats", "Δ own", "Δ others", "rows saved"].iter().enumerate() {
                 c.label(x, y + 1 + line as u16, name, dim, part.width);
@@ -232,7 +251,8 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
         };
         let style = c.theme.bold(if effect.op == app.doc.mask.op { Role::Masked } else { Role::Text });
         c.label(x, area.y, effect.op.name(), style, part.width);
-        candidates(c, &effect.prediction.next, Some(&base.next), top, body, Role::Masked);
+        let list = &effect.prediction.next;
+        Listing { list, against: Some(&base.next), top, role: Role::Masked }.draw(c, body);
         let text = c.style(Role::Text);
         let numbers = [
             format!("{:.4}", effect.kl),
@@ -253,27 +273,37 @@ fn saved(work: Work) -> String {
 
 fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
     let dim = c.style(Role::Dim);
-    c.spans(area.x, area.y, &[("          KL     Δ others  saved  next", dim)], area.right());
+    let head = format!("{:<9}{:>6} {:>9} {:>9} {:>6}", "", "KL", "Δ own", "Δ others", "saved");
+    c.spans(area.x, area.y, &[(&head, dim)], area.right());
     let most = list.iter().map(|e| e.kl).fold(0f32, f32::max).max(1e-9);
+    // With a line to spare for each, the next token and a bar of KL stand below.
+    let lines = if usize::from(area.height) > 2 * list.len() { 2 } else { 1 };
     for (i, e) in list.iter().enumerate() {
         let chosen = e.op == app.doc.mask.op;
-        let y = area.y + 1 + 2 * i as u16;
+        let y = area.y + 1 + lines * i as u16;
         if y >= area.bottom() {
             break;
         }
         let name = if chosen { c.theme.bold(Role::Masked) } else { c.style(Role::Text) };
         let text = c.style(if chosen { Role::Strong } else { Role::Text });
-        c.label(area.x, y, e.op.name(), name, 8);
-        let next = e
-            .prediction
-            .next
-            .first()
-            .map_or("–".to_owned(), |n| format!("{} {}", fit(&n.display, 8, "…"), percent(n.p)));
-        let row = format!("{:<7.4}{:>9}  {:>4}  ", e.kl, signed(e.delta_others), saved(e.work));
-        c.spans(area.x + 9, y, &[(&row, text), (&next, text)], area.right());
-        if y + 1 < area.bottom() {
+        c.label(area.x, y, e.op.name(), name, 9);
+        let row = format!(
+            "{:>6.4} {:>9} {:>9} {:>6}",
+            e.kl,
+            signed(e.delta_own),
+            signed(e.delta_others),
+            saved(e.work)
+        );
+        c.spans(area.x + 9, y, &[(&row, text)], area.right());
+        if lines > 1 && y + 1 < area.bottom() {
+            let next = e
+                .prediction
+                .next
+                .first()
+                .map_or(String::new(), |n| format!("→ {} {}", fit(&n.display, 9, "…"), percent(n.p)));
+            c.label(area.x, y + 1, &next, dim, 18);
             let style = c.style(Role::Masked);
-            c.bar(area.x + 9, y + 1, area.width.saturating_sub(10), f64::from(e.kl / most), style);
+            c.bar(area.x + 19, y + 1, area.width.saturating_sub(20), f64::from(e.kl / most), style);
         }
     }
 }

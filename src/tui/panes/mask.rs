@@ -105,7 +105,11 @@ fn row(c: &mut Canvas, app: &App, id: ParamId, area: Rect) {
         c.caret = Some((end.min(area.right().saturating_sub(1)), area.y));
         return;
     }
-    let value = params::text(&app.doc, &app.options, id);
+    let mut value = params::text(&app.doc, &app.options, id);
+    if id == ParamId::Preset && app.doc.preset(&app.options).is_none() {
+        // With only the sliders moved it is still that preset, and says so.
+        value = app.doc.nearest_preset(&app.options).map_or(value, |p| format!("{p}, moved"));
+    }
     match p.kind {
         Kind::Slider { .. } => slider(c, app, id, &value, area),
         Kind::Choice(_) => {
@@ -125,8 +129,7 @@ fn row(c: &mut Canvas, app: &App, id: ParamId, area: Rect) {
             let end = c.label(value_x, area.y, &value, style, area.right().saturating_sub(value_x));
             if id == ParamId::Seed {
                 let hint = over(c.style(Role::Faint));
-                let key = app.keymap.keys(crate::app::actions::Verb::Reroll).first().map(|k| k.label());
-                let hint_text = key.map_or_else(String::new, |k| format!("  {k} re-rolls"));
+                let hint_text = format!("  {} re-rolls", app.key_label(crate::app::actions::Verb::Reroll));
                 c.text(end, area.y, &hint_text, hint, area.right().saturating_sub(end));
             }
         }
@@ -173,7 +176,8 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
     let expected = rates::expected(&app.doc.mask, decision);
     let realised = decision.map(crate::mask::types::Decision::rate);
     let (dim, strong, masked) = (c.style(Role::Dim), c.style(Role::Strong), c.theme.bold(Role::Masked));
-    let (e, r) = (share(expected), realised.map_or("–".to_owned(), share));
+    let short = |x: f64| share(x).replace(' ', "");
+    let (e, r) = (short(expected), realised.map_or("–".to_owned(), short));
     let count = decision.map_or_else(String::new, |d| format!(" {}/{}", d.selected, d.eligible));
     c.spans(
         area.x,

@@ -85,11 +85,10 @@ pub fn draw(c: &mut Canvas, app: &App, pane: Pane, area: Rect) {
 
 /// What an empty pane says: why it is empty and what to do.
 pub fn empty_text(c: &mut Canvas, app: &App, area: Rect, what: &str) {
-    let key = |verb| app.keymap.keys(verb).first().map_or_else(String::new, |k| k.label());
     let help = if app.doc.editor.text().is_empty() {
         format!(
             "There is no text yet: press {} and type, or paste a file",
-            key(crate::app::actions::Verb::EditText)
+            app.key_label(crate::app::actions::Verb::EditText)
         )
     } else if let Some(failure) = &app.results.failure {
         failure.value.message.clone()
@@ -100,7 +99,7 @@ pub fn empty_text(c: &mut Canvas, app: &App, area: Rect, what: &str) {
     } else {
         "Nothing to show for this text".to_owned()
     };
-    let y = area.y + area.height.saturating_sub(3) / 3;
+    let y = area.y + area.height.saturating_sub(3) / 4;
     let style = c.style(Role::Dim);
     let head = Rect::new(area.x, y, area.width, 1);
     c.label(head.x, head.y, what, style, head.width);
@@ -131,6 +130,7 @@ pub fn share(x: f64) -> String {
 /// Signed, four decimals, with a true minus sign; a dash where there is nothing.
 pub fn signed(x: Option<f32>) -> String {
     match x.filter(|v| v.is_finite()) {
+        Some(v) if v.abs() < 5e-5 => "0.0000".to_owned(),
         Some(v) if v < 0.0 => format!("−{:.4}", -v),
         Some(v) => format!("+{v:.4}"),
         None => "–".to_owned(),

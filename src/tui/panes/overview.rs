@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::app::overview::{Grid, Sort, grid, order};
 use crate::app::state::App;
-use crate::engine::types::HeadSummary;
+use crate::app::types::HeadSummary;
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::step;
 use crate::tui::panes::{Piece, empty_text};
@@ -69,8 +69,13 @@ fn thumbnail(c: &mut Canvas, app: &App, head: &HeadSummary, cell: Rect, chosen: 
         Sort::Place => String::new(),
         sort => sort.value(head).map_or(" –".to_owned(), |v| format!(" {v:.2}")),
     };
-    let label = format!("{}{}·{}{value}", if chosen { "▸" } else { " " }, head.layer, head.head);
     let width = cell.width.saturating_sub(1);
+    let mark = if chosen { "▸" } else { " " };
+    let label = if width >= 13 {
+        format!("{mark}L{} H{}{value}", head.layer, head.head)
+    } else {
+        format!("{mark}{}·{}{value}", head.layer, head.head)
+    };
     let style = if chosen {
         c.theme.selected()
     } else if shown {
@@ -137,21 +142,22 @@ fn half(c: &Canvas, top: Option<f64>, bottom: Option<f64>) -> (&'static str, Sty
 
 fn numbers(c: &mut Canvas, head: &HeadSummary, area: Rect) {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
-    let induction = head.induction.map_or("–".to_owned(), |v| format!("{v:.3}"));
-    let name = format!("layer {} head {}  ", head.layer, head.head);
-    let (sink, entropy) = (format!("{:.3}", head.sink), format!("{:.3}", head.entropy));
-    let (previous, mass) = (format!("{:.3}", head.previous), format!("{:.3}", head.mask_mass));
+    let number = |v: f32| format!("{v:.2}");
+    let induction = head.induction.map_or("–".to_owned(), number);
+    let name = format!("L{} H{}", head.layer, head.head);
+    let (sink, entropy) = (number(head.sink), number(head.entropy));
+    let (previous, mass) = (number(head.previous), number(head.mask_mass));
     let pieces = [
         (name.as_str(), strong),
-        ("sink ", dim),
+        ("  sink ", dim),
         (&sink, strong),
-        ("  entropy ", dim),
+        (" entropy ", dim),
         (&entropy, strong),
-        ("  previous ", dim),
+        (" previous ", dim),
         (&previous, strong),
-        ("  induction ", dim),
+        (" induction ", dim),
         (&induction, strong),
-        ("  mask mass ", dim),
+        (" mask ", dim),
         (&mass, strong),
     ];
     c.spans(area.x, area.bottom().saturating_sub(1), &pieces, area.right());

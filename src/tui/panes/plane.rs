@@ -129,7 +129,7 @@ impl Dots {
 
     fn draw(&self, c: &mut Canvas, plot: Rect) {
         let (faint, accent) =
-            (c.style(if c.theme.rich() { Role::Dim } else { Role::Faint }), c.theme.bold(Role::Accent));
+            (c.style(if c.theme.rich() { Role::Score } else { Role::Faint }), c.theme.bold(Role::Accent));
         for y in 0..self.height {
             for x in 0..self.width {
                 let i = y * self.width + x;
@@ -152,7 +152,7 @@ impl Dots {
 
 /// The rate of each curve, written where it leaves the plane at the top.
 fn labels(c: &mut Canvas, plot: Rect, shares: &[f64]) {
-    let style = c.style(Role::Text);
+    let style = c.style(Role::Dim);
     let mut free = plot.right();
     for r in CURVES {
         let Some(x) = shares.iter().rposition(|s| *s >= r) else { continue };

@@ -11,7 +11,7 @@ use crate::tui::theme::Role;
 
 pub fn subtitle(app: &App) -> Vec<Piece> {
     match &app.results.scores {
-        Some(s) => vec![Piece::new(s.value.1.clone(), Role::Dim)],
+        Some(s) => vec![Piece::new(s.value.formula.clone(), Role::Dim)],
         None => Vec::new(),
     }
 }
@@ -23,7 +23,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     };
     let lines = if area.height >= 3 { 1 } else { 0 };
     let plot = Rect { height: area.height - lines, ..area };
-    let Some(h) = rates::histogram(&app.doc.mask, &scores.value.0, decision, plot.width as usize) else {
+    let Some(h) = rates::histogram(&app.doc.mask, &scores.value.values, decision, plot.width as usize) else {
         let style = c.style(Role::Dim);
         c.label(area.x, area.y, "No token is eligible: nothing to score", style, area.width);
         return;

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::app::actions::Verb;
 use crate::app::state::App;
-use crate::engine::types::LoadProgress;
+use crate::app::types::LoadProgress;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -25,13 +25,24 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     } else if let Some(note) = app.results.decided.as_ref().and_then(|d| d.value.note.as_ref()) {
         let style = c.style(Role::Warn);
         c.label(x, area.y, note, style, width);
-    } else if let Some((key, offer)) = offer(app) {
-        let (accent, dim) = (c.theme.bold(Role::Accent), c.style(Role::Dim));
-        c.spans(x, area.y, &[(&key, accent), (" ", dim), (&offer, dim)], x + width);
-    } else if let Some(decided) = &app.results.decided {
-        let (faint, dim) = (c.style(Role::Faint), c.style(Role::Dim));
-        let at = c.text(x, area.y, "reads: ", faint, width);
-        c.label(at, area.y, &decided.value.masked_text, dim, (x + width).saturating_sub(at));
+    } else {
+        quiet(c, app, Rect { x, width, ..area });
+    }
+}
+
+/// With nothing to report: the text as the model reads it, and the model on offer. A narrow line has room for one.
+fn quiet(c: &mut Canvas, app: &App, area: Rect) {
+    let (accent, faint, dim) = (c.theme.bold(Role::Accent), c.style(Role::Faint), c.style(Role::Dim));
+    let mut right = area.right();
+    if let Some((key, offer)) = offer(app) {
+        let w = (crate::app::visible::width(&key) + 1 + crate::app::visible::width(&offer)) as u16;
+        let x = if area.width > w + 50 { right - w } else { area.x };
+        c.spans(x, area.y, &[(&key, accent), (" ", dim), (&offer, dim)], right);
+        right = x.saturating_sub(3);
+    }
+    if let Some(decided) = app.results.decided.as_ref().filter(|_| right > area.x + 20) {
+        let at = c.text(area.x, area.y, "reads: ", faint, area.width);
+        c.label(at, area.y, &decided.value.masked_text, dim, right.saturating_sub(at));
     }
 }
 
@@ -42,16 +53,17 @@ fn offer(app: &App) -> Option<(String, String)> {
     if model.id == *wanted || app.entry.is_some() {
         return None;
     }
-    let key = app.keymap.keys(Verb::Models).first()?.label();
-    Some((key, format!("loads {wanted} from the Hub; {} stays usable meanwhile", model.id)))
+    Some((
+        app.key_label(Verb::Models),
+        format!("loads {wanted} from the Hub; {} stays usable meanwhile", model.id),
+    ))
 }
 
 fn progress(c: &mut Canvas, app: &App, p: &LoadProgress, area: Rect) {
     let (dim, strong, accent) = (c.style(Role::Dim), c.theme.bold(Role::Strong), c.style(Role::Accent));
-    let cancel =
-        app.keymap.label(Verb::Cancel, &app.contexts()).map_or_else(String::new, |k| format!("{k} cancels"));
+    let cancel = app.key_here(Verb::Cancel).map_or_else(String::new, |k| format!("{k} cancels"));
     let right = c.right(area.x + area.width / 2, area.right(), area.y, &cancel, dim).saturating_sub(2);
-    let what = format!("  {}", p.what);
+    let what = if area.width >= 110 { format!("  {}", p.what) } else { String::new() };
     let x = c.spans(area.x, area.y, &[("↓ ", accent), (&p.id, strong), (&what, dim), ("  ", dim)], right);
     let numbers = numbers(p);
     let bar = right.saturating_sub(x + numbers.chars().count() as u16 + 2).min(30);

@@ -66,7 +66,7 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let editor = &app.doc.editor;
     if editor.text().is_empty() {
-        let key = app.keymap.keys(Verb::EditText).first().map_or_else(String::new, |k| k.label());
+        let key = app.key_label(Verb::EditText);
         let say = if app.view.focus == Pane::Text {
             "Type here, or paste: every keystroke goes through the model".to_owned()
         } else {

@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style};
 use crate::app::state::App;
 use crate::app::strip;
 use crate::app::visible::fit;
-use crate::mask::types::{Op, State};
+use crate::mask::types::{Op, PositionDecision, State};
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::step;
 use crate::tui::panes::{Piece, empty_text};
@@ -30,13 +30,13 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
     if n == 0 {
         return out;
     }
+    if app.results.tokens.as_ref().is_some_and(|t| app.stale(t)) {
+        out.push(Piece::new("old, computing…", Role::Warn));
+    }
     out.push(Piece::new(format!("{n} tokens"), Role::Dim));
     if let Some(d) = app.results.decision() {
         let role = if d.selected > 0 { Role::Masked } else { Role::Dim };
         out.push(Piece::new(format!("{} of {} eligible masked", d.selected, d.eligible), role));
-    }
-    if app.results.tokens.as_ref().is_some_and(|t| app.stale(t)) {
-        out.push(Piece::new("old, computing…", Role::Warn));
     }
     out
 }
@@ -116,16 +116,17 @@ fn draw_token(c: &mut Canvas, app: &App, i: usize, area: Rect) {
         c.put(area.right().saturating_sub(1), area.y, edges.1, edge);
     }
     if area.height > 1 {
-        under(c, app, area, state, op, surprisal);
+        under(c, decision, surprisal, area);
     }
 }
 
 /// The line below a box: mark, surprisal as a level, and a bar that ties both to the box.
-fn under(c: &mut Canvas, app: &App, area: Rect, state: State, op: Option<Op>, surprisal: Option<f32>) {
+fn under(c: &mut Canvas, decision: Option<&PositionDecision>, surprisal: Option<f32>, area: Rect) {
     let y = area.y + 1;
+    let state = decision.map_or(State::Score, |d| d.state);
     let role = c.theme.state_role(state);
     let style = if state == State::Masked { c.theme.bold(role) } else { c.style(role) };
-    let glyph = if app.results.decision().is_some() { c.theme.state_glyph(state, op) } else { " " };
+    let glyph = decision.map_or(" ", |d| c.theme.state_glyph(d.state, d.op));
     c.put(area.x, y, glyph, style);
     if let Some(s) = surprisal
         && area.width > 2

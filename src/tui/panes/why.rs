@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use crate::app::rates;
 use crate::app::state::App;
 use crate::app::why::{Test, explain};
-use crate::mask::types::{Polarity, State};
+use crate::mask::types::{Polarity, Scale, State};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::{Piece, empty_text, signed};
 use crate::tui::theme::Role;
@@ -42,7 +42,8 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let limit = if app.doc.mask.polarity == Polarity::Low { "1−τ" } else { "τ" };
     match &why.score {
         Some(test) => {
-            y = ruler(c, area, y, "score", test, limit, role_of(test), &rank);
+            let log = app.doc.mask.scale == Scale::Raw;
+            y = Ruler { name: "score", test, limit, note: &rank, log }.draw(c, area, y);
         }
         None if why.state != State::Protected && app.doc.mask.polarity == Polarity::Random => {
             y = note(c, area, y, "score", "ignored: polarity random");
@@ -51,16 +52,12 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
     if let Some(test) = &why.draw {
         let limit = if app.doc.mask.polarity == Polarity::Random { "(1−τ)p" } else { "p" };
-        y = ruler(c, area, y, "draw", test, limit, role_of(test), "");
+        y = Ruler { name: "draw", test, limit, note: "", log: false }.draw(c, area, y);
     }
     details(c, app, area, y);
     if app.stale(decided) {
         c.fade(area);
     }
-}
-
-fn role_of(test: &Test) -> Role {
-    if test.passes() { Role::Masked } else { Role::Dim }
 }
 
 fn note(c: &mut Canvas, area: Rect, y: u16, name: &str, text: &str) -> u16 {
@@ -72,64 +69,64 @@ fn note(c: &mut Canvas, area: Rect, y: u16, name: &str, text: &str) -> u16 {
 }
 
 /// A value and its limit: in numbers, and on a ruler from 0 to 1 with the passing side marked.
-#[allow(clippy::too_many_arguments)]
-fn ruler(
-    c: &mut Canvas,
-    area: Rect,
-    y: u16,
-    name: &str,
-    test: &Test,
-    limit: &str,
-    role: Role,
-    extra: &str,
-) -> u16 {
-    let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
-    let verdict = c.theme.bold(role);
-    if y >= area.bottom() {
-        return y;
+struct Ruler<'a> {
+    name: &'a str,
+    test: &'a Test,
+    /// What the limit is called.
+    limit: &'a str,
+    /// At the right edge.
+    note: &'a str,
+    /// Raw attention crowds at the low end of a linear ruler.
+    log: bool,
+}
+
+impl Ruler<'_> {
+    /// Draws from line `y` on; returns the line below.
+    fn draw(&self, c: &mut Canvas, area: Rect, y: u16) -> u16 {
+        if y >= area.bottom() {
+            return y;
+        }
+        self.numbers(c, area, y);
+        let (x, width) = (area.x + 6, area.width.saturating_sub(7));
+        if y + 1 >= area.bottom() || area.height < 7 || width < 8 {
+            return y + 1;
+        }
+        let place = |v: f64| {
+            let at = if self.log { 1.0 + v.max(1e-4).log10() / 4.0 } else { v };
+            (at.clamp(0.0, 1.0) * f64::from(width - 1)).round() as u16
+        };
+        let cut = place(self.test.limit);
+        let (pass, fail) = (c.style(Role::Masked), c.style(Role::Border));
+        let heavy = if c.ascii() { "=" } else { "━" };
+        for i in 0..width {
+            let passing = if self.test.above { i > cut } else { i < cut };
+            let (symbol, style) = if passing { (heavy, pass) } else { ("─", fail) };
+            c.put(x + i, y + 1, symbol, style);
+        }
+        let (accent, strong) = (c.theme.bold(Role::Accent), c.theme.bold(Role::Strong));
+        c.put(x + cut, y + 1, "│", accent);
+        c.put(x + place(self.test.value), y + 1, if c.ascii() { "O" } else { "●" }, strong);
+        y + 2
     }
-    let digits = |v: f64| if v != 0.0 && v.abs() < 0.01 { format!("{v:.5}") } else { format!("{v:.4}") };
-    let (value, bound) = (digits(test.value), digits(test.limit));
-    let mark = if test.passes() { " ✓" } else { " ✗" };
-    let end = c.spans(
-        area.x,
-        y,
-        &[
-            (&format!("{name:<6}"), dim),
+
+    fn numbers(&self, c: &mut Canvas, area: Rect, y: u16) {
+        let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
+        let verdict = c.theme.bold(if self.test.passes() { Role::Masked } else { Role::Dim });
+        let digits = |v: f64| if v != 0.0 && v.abs() < 0.01 { format!("{v:.5}") } else { format!("{v:.4}") };
+        let (name, sign) = (format!("{:<6}", self.name), format!(" {} ", self.test.sign()));
+        let (value, bound) = (digits(self.test.value), digits(self.test.limit));
+        let pieces = [
+            (name.as_str(), dim),
             (&value, strong),
-            (&format!(" {} ", test.sign()), verdict),
-            (limit, dim),
+            (&sign, verdict),
+            (self.limit, dim),
             (" ", dim),
             (&bound, strong),
-            (mark, verdict),
-        ],
-        area.right(),
-    );
-    c.right(end + 1, area.right(), y, extra, dim);
-    if y + 1 >= area.bottom() || area.height < 7 {
-        return y + 1;
+            (if self.test.passes() { " ✓" } else { " ✗" }, verdict),
+        ];
+        let end = c.spans(area.x, y, &pieces, area.right());
+        c.right(end + 1, area.right(), y, self.note, dim);
     }
-    let (x, width) = (area.x + 6, area.width.saturating_sub(7));
-    if width < 8 {
-        return y + 1;
-    }
-    let place = |v: f64| (v.clamp(0.0, 1.0) * f64::from(width - 1)).round() as u16;
-    let cut = place(test.limit);
-    let (pass, fail) = (c.style(Role::Masked), c.style(Role::Border));
-    for i in 0..width {
-        let passing = if test.above { i > cut } else { i < cut };
-        let symbol = if passing { "━" } else { "─" };
-        c.put(
-            x + i,
-            y + 1,
-            if c.ascii() && passing { "=" } else { symbol },
-            if passing { pass } else { fail },
-        );
-    }
-    let accent = c.theme.bold(Role::Accent);
-    c.put(x + cut, y + 1, "│", accent);
-    c.put(x + place(test.value), y + 1, if c.ascii() { "O" } else { "●" }, strong);
-    y + 2
 }
 
 /// Unscaled score, surprisal before and after, the exact bytes.
@@ -144,7 +141,7 @@ fn details(c: &mut Canvas, app: &App, area: Rect, from: u16) {
             y += 1;
         }
     };
-    let raw = app.results.scores.as_ref().and_then(|s| s.value.0.get(i).copied().flatten());
+    let raw = app.results.scores.as_ref().and_then(|s| s.value.values.get(i).copied().flatten());
     if let Some(raw) = raw {
         let share =
             app.results.decision().map(|d| rates::share(app.doc.mask.polarity, app.doc.mask.threshold, d));

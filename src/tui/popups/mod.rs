@@ -142,7 +142,8 @@ fn help_lines(app: &App) -> Vec<Line> {
         }
         out.push(Line::Heading(context.title()));
         for spec in ACTIONS.iter().filter(|s| s.context == *context) {
-            let keys: Vec<String> = app.keymap.keys(spec.verb).iter().map(|k| k.label()).collect();
+            let keys: Vec<String> =
+                app.keymap.keys(spec.verb).iter().map(|k| k.label(app.look.ascii)).collect();
             out.push(Line::Action { keys: keys.join(" "), doc: spec.doc });
         }
     }
@@ -188,7 +189,7 @@ fn tour(c: &mut Canvas, app: &App, layout: &Layout, area: Rect, step: usize) {
     let text = over(base, c.style(Role::Text));
     c.paragraph(Rect { height: inner.height.saturating_sub(1), ..inner }, stop.text, text);
     let (key, dim) = (over(base, c.theme.bold(Role::Accent)), over(base, c.style(Role::Dim)));
-    let label = |v: Verb| app.keymap.label(v, &app.contexts()).unwrap_or_default();
+    let label = |v: Verb| app.key_here(v).unwrap_or_default();
     let (next, back, close) = (label(Verb::PageNext), label(Verb::PageBack), label(Verb::PageClose));
     let last = step + 1 >= STOPS.len();
     let pieces = [
@@ -208,7 +209,8 @@ fn cards(c: &mut Canvas, app: &App, layout: &Layout) {
     let w = 64.min(layout.area.width.saturating_sub(2));
     let text_w = w.saturating_sub(4) as usize;
     let lines = |s: &str| s.lines().map(|l| crate::app::wrap::rows(l, text_w).len()).sum::<usize>() as u16;
-    let wanted = lines(&card.message).min(6) + card.hint.as_deref().map_or(0, |h| lines(h) + 1) + 4;
+    let hint = card.hint.as_deref().map_or(0, |h| lines(&format!("hint: {h}")));
+    let wanted = lines(&card.message).min(6) + hint + 4;
     let h = wanted.min(layout.area.height.saturating_sub(2));
     let x = layout.area.right().saturating_sub(w + 1);
     let y = layout.area.bottom().saturating_sub(h + 2);
@@ -232,8 +234,7 @@ fn card_at(c: &mut Canvas, app: &App, card: &Card, area: Rect) {
         c.paragraph(rest, &format!("hint: {hint}"), style);
     }
     let (key, dim) = (over(base, c.theme.bold(Role::Accent)), over(base, c.style(Role::Dim)));
-    let label = |v: Verb| app.keymap.keys(v).first().map_or_else(String::new, |k| k.label());
-    let (retry, dismiss) = (label(Verb::Retry), label(Verb::Dismiss));
+    let (retry, dismiss) = (app.key_label(Verb::Retry), app.key_label(Verb::Dismiss));
     let pieces = [(retry.as_str(), key), (" retry   ", dim), (&dismiss, key), (" dismiss", dim)];
     c.spans(inner.x, area.bottom().saturating_sub(2), &pieces, inner.right());
 }

@@ -9,8 +9,8 @@ use crate::app::options::{Depth, Look, Options};
 use crate::app::params::ParamId;
 use crate::app::state::ColourScale;
 use crate::app::testing::{Stage, options};
+use crate::app::types::{LoadProgress, ModelInfo, Update};
 use crate::app::update::{Action, Event};
-use crate::engine::types::{LoadProgress, ModelInfo, Update};
 use crate::tui::mouse::Mouse;
 use crate::tui::tests::{fit, picture, text};
 
@@ -96,7 +96,7 @@ fn hostile_text_from_everywhere_is_made_visible() {
         ..crate::app::testing::model("x", 2, 2)
     }));
     let generation = stage.app.generation;
-    stage.app.results.scores.as_mut().unwrap().value.1 = evil.to_owned();
+    stage.app.results.scores.as_mut().unwrap().value.formula = evil.to_owned();
     stage.app.results.decided.as_mut().unwrap().value.note = Some(evil.to_owned());
     for keys in ["", "M", "esc ctrl-p", "esc s", "esc tab", "f", "e", "o", "i", "esc z"] {
         stage.press(keys);
@@ -121,7 +121,7 @@ fn hostile_text_from_everywhere_is_made_visible() {
 
 #[test]
 fn one_strong_cell_among_a_million_is_seen() {
-    use crate::engine::types::{HeadChoice, MapFrame, MapKind};
+    use crate::app::types::{HeadChoice, MapFrame, MapKind};
     let mut stage = Stage::with(Options { text: "word ".repeat(1023), ..options() });
     stage.event(Event::Act(Action::Focus(Pane::Map)));
     let n = stage.app.results.len();
@@ -134,8 +134,9 @@ fn one_strong_cell_among_a_million_is_seen() {
         let generation = stage.app.generation;
         stage.update(Update::Map { generation, frame });
         stage.app.view.colours = ColourScale::Linear;
-        stage.app.view.query = 5;
-        stage.app.view.key = 3;
+        // Away from the cells in question: the crosshair brightens its row and column.
+        stage.app.view.query = 600;
+        stage.app.view.key = 600;
         let buf = picture(stage, 80, 24);
         let hot = crate::tui::colours::ramps(true).heat[255];
         let hot = ratatui::style::Color::Rgb(hot.0, hot.1, hot.2);

@@ -9,15 +9,11 @@ use crossbeam_channel::Sender;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use crate::app::testing::{answer, model, options};
+use crate::app::types::{Command, ExploreRequest, Update};
 use crate::app::{App, Port};
-use crate::engine::types::{Command, ExploreRequest, Update};
 use crate::tui::{TerminalOptions, run};
 
 /// Set in the process inside the pseudo-terminal; its value says what its engine does.
-fn cells(n: u16) -> std::num::NonZero<u16> {
-    std::num::NonZero::new(n).unwrap()
-}
-
 const ROLE: &str = "MASKSCOPE_TEST_ROLE";
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -53,6 +49,10 @@ fn inside() {
     let app = App::new(options()).unwrap();
     run(app, &Answering { to, role }, updates, TerminalOptions::default()).unwrap();
     println!("back in the shell");
+}
+
+fn cells(n: u16) -> std::num::NonZero<u16> {
+    std::num::NonZero::new(n).unwrap()
 }
 
 struct Session {

@@ -1,0 +1,56 @@
+//! Work beside the exploration: re-rolls, true costs, retrying and cancelling.
+
+use crate::app::state::{App, Effect, Pane, Remedy};
+use crate::app::update::{focus, popups};
+use crate::engine::types::Command;
+
+pub fn retry(app: &mut App) -> Vec<Effect> {
+    let remedy = app.cards.pop().map(|c| c.remedy);
+    match remedy {
+        Some(Remedy::Load(spec)) => popups::load(app, spec),
+        Some(Remedy::Ask) => vec![Effect::Explore(Box::new(app.ask_anew()))],
+        None if app.results.failure.is_some() => vec![Effect::Explore(Box::new(app.ask_anew()))],
+        None => {
+            app.say("Nothing has failed");
+            Vec::new()
+        }
+    }
+}
+
+pub fn cancel(app: &mut App) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if app.rerolling || app.costing {
+        app.rerolling = false;
+        app.costing = false;
+        app.say("Background work cancelled");
+        effects.push(Effect::Command(Command::CancelBackground));
+    } else if let Some(loading) = app.loading.take() {
+        app.say(format!("Loading cancelled: {}", loading.id));
+        effects.push(Effect::Command(Command::CancelLoad));
+    } else {
+        app.say("Nothing is running that could be cancelled");
+    }
+    effects
+}
+
+pub fn start_rerolls(app: &mut App) -> Vec<Effect> {
+    if app.results.is_empty() {
+        app.say("Type a text first");
+        return Vec::new();
+    }
+    app.raise(Pane::Effect);
+    app.rerolling = true;
+    app.results.rerolls = None;
+    let count = app.options.rerolls;
+    vec![Effect::Command(Command::Rerolls { generation: app.generation, count })]
+}
+
+pub fn start_cost(app: &mut App) -> Vec<Effect> {
+    if app.results.is_empty() {
+        app.say("Type a text first");
+        return Vec::new();
+    }
+    focus(app, Pane::Cost);
+    app.costing = true;
+    vec![Effect::Command(Command::Honesty { generation: app.generation })]
+}
