@@ -187,6 +187,13 @@ impl App {
         }
         self.generation += 1;
         wanted.generation = self.generation;
+        let last = self.request.as_ref();
+        if last.is_none_or(|l| l.text != wanted.text) {
+            self.text_since = self.generation;
+        }
+        if last.is_none_or(|l| l.text != wanted.text || l.mask != wanted.mask || l.score != wanted.score) {
+            self.mask_since = self.generation;
+        }
         self.request = Some(wanted.clone());
         wanted
     }
@@ -229,7 +236,10 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
         app.history.record(kind, before, app.now);
     }
     app.settle();
-    effects.extend(app.ask().map(Effect::Explore));
+    if let Some(request) = app.ask() {
+        effects.push(Effect::Explore(request));
+        effects.extend(background::overtaken(app).map(Effect::Command));
+    }
     effects
 }
 
@@ -373,13 +383,18 @@ fn dismiss(app: &mut App) {
     if app.cards.pop().is_some() {
         return;
     }
-    if app.notice.take().is_none() {
+    if app.view.enlarged {
         app.view.enlarged = false;
+    } else if app.view.overview {
+        app.view.overview = false;
+    } else {
+        app.notice = None;
     }
 }
 
 fn scroll(app: &mut App, pane: Pane, lines: i64) {
     match pane {
+        Pane::Text if app.view.focus != Pane::Text => text::scroll(app, lines),
         Pane::Text => {
             let motion = if lines < 0 { Motion::Up } else { Motion::Down };
             for _ in 0..lines.unsigned_abs() {

@@ -149,8 +149,18 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let scope = if app.doc.mask.scope == Scope::Whole { "  (look-ahead)" } else { "" };
         line(c, &[("loss  ", dim), (&base, text), (" → ", dim), (&masked, text), (scope, dim)]);
         let w = effect.work;
-        let work = format!("{} computed · {} reused · {} saved", w.computed, w.reused, w.saved);
-        line(c, &[("work  ", dim), (&work, text)]);
+        let work = [w.computed, w.reused, w.saved].map(|n| n.to_string());
+        line(
+            c,
+            &[
+                (&work[0], text),
+                (" computed ", dim),
+                (&work[1], text),
+                (" reused ", dim),
+                (&work[2], text),
+                (" saved", dim),
+            ],
+        );
     }
     let bar_y = y;
     if y + 1 < bottom {
@@ -164,7 +174,7 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
     };
     if let Some(r) = &app.results.rerolls {
         let v = &r.value;
-        let old = if r.generation < app.generation { " (for an earlier mask)" } else { "" };
+        let old = if r.generation < app.mask_since { " (for an earlier mask)" } else { "" };
         let count = if v.done < v.of {
             format!("{}/{} re-rolls{old}", v.done, v.of)
         } else {
