@@ -52,6 +52,8 @@ pub enum Action {
         tau: f64,
         p: f64,
     },
+    /// The line of τ in the histogram: a place on its axis, 0..1.
+    SetLine(f64),
     /// One step of a setting.
     Nudge {
         param: ParamId,
@@ -252,6 +254,7 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Focus(pane) => focus(app, pane),
         Action::Item(id) => settings::select(app, id),
         Action::SetFraction(id, at) => settings::set_fraction(app, id, at),
+        Action::SetLine(at) => settings::set_line(app, at),
         Action::SetPoint { tau, p } => settings::set_point(app, tau, p),
         Action::Nudge { param, steps, fine } => settings::nudge(app, param, steps, fine),
         Action::Open(id) => settings::open(app, id),
@@ -280,6 +283,7 @@ fn kind_of(app: &App, action: &Action) -> Kind {
         Action::Type(_) if app.popup.is_none() && app.entry.is_none() => Kind::Typing,
         Action::SetFraction(id, _) | Action::Nudge { param: id, .. } => Kind::Slider(*id),
         Action::SetPoint { .. } => Kind::Plane,
+        Action::SetLine(_) => Kind::Slider(ParamId::Threshold),
         Action::Do(verb) => kind_of_verb(app, *verb),
         _ => Kind::Single,
     }

@@ -74,7 +74,7 @@ fn thumbnail(c: &mut Canvas, app: &App, head: &HeadSummary, cell: Rect, chosen: 
     let label = if width >= 13 {
         format!("{mark}L{} H{}{value}", head.layer, head.head)
     } else {
-        format!("{mark}{}·{}{value}", head.layer, head.head)
+        format!("{mark}{}·{}{}", head.layer, head.head, value.replace(" 0.", " ."))
     };
     let style = if chosen {
         c.theme.selected()
