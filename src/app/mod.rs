@@ -29,6 +29,11 @@ pub use options::{KnownModel, Look, Options, SliderSteps};
 pub use state::{App, Effect, Pane};
 pub use update::{Action, Event, update};
 
+/// The plain data that comes from the engine, for the screen, which knows no engine.
+pub mod data {
+    pub use crate::engine::types::*;
+}
+
 use crate::engine::types::{Command, ExploreRequest};
 
 /// The engine as the screen sees it. Calls return at once; answers come as `Update`s.

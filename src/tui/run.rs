@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use ratatui::layout::Rect;
 
+use crate::app::data::{ExploreRequest, Update};
 use crate::app::state::{Card, Remedy};
 use crate::app::update::{Action, Event};
 use crate::app::{App, Effect, Pane, Port};
-use crate::engine::types::{ExploreRequest, Update};
 use crate::tui::draw;
 use crate::tui::guard::{Guard, PanicHook, knows_keyboard_protocol};
 use crate::tui::input::{self, Input, Signal};

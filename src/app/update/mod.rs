@@ -1,5 +1,6 @@
 //! `update`: state + action → state + effects. Pure; runs on the UI thread and never waits for anything.
 
+mod action;
 mod background;
 mod map;
 mod news;
@@ -7,6 +8,8 @@ mod popups;
 mod settings;
 mod settle;
 mod text;
+
+pub use action::{Action, Event};
 
 use std::sync::Arc;
 
@@ -18,86 +21,6 @@ use crate::app::params::ParamId;
 use crate::app::state::{App, Card, Effect, Pane, Popup};
 use crate::app::strip;
 use crate::engine::types::{ExploreRequest, Update};
-
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub enum Event {
-    Key(Key),
-    Paste(String),
-    /// What the screen made of a mouse event.
-    Act(Action),
-    /// News from the engine.
-    Update(Update),
-    /// Only time has passed.
-    Tick,
-    /// A signal asks the program to leave.
-    Terminate,
-}
-
-/// Something to do. The mouse can point at places that keys cannot name, so there is more here than in the table.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    Do(Verb),
-    /// A printable key that is bound to nothing.
-    Type(char),
-    /// Characters that came at once, typed into the text.
-    TypeRun(String),
-    Paste(String),
-    Focus(Pane),
-    Item(ParamId),
-    /// A slider's place on its track, 0..1.
-    SetFraction(ParamId, f64),
-    /// The point of the plane: place of τ on its track, and p.
-    SetPoint {
-        tau: f64,
-        p: f64,
-    },
-    /// The line of τ in the histogram: a place on its axis, 0..1.
-    SetLine(f64),
-    /// One step of a setting.
-    Nudge {
-        param: ParamId,
-        steps: i32,
-        fine: bool,
-    },
-    /// Type or choose a setting's value.
-    Open(ParamId),
-    Token(usize),
-    Crosshair {
-        query: usize,
-        key: usize,
-    },
-    /// Put the caret at a byte offset.
-    Caret {
-        offset: usize,
-        extend: bool,
-    },
-    SelectWord {
-        offset: usize,
-    },
-    /// Move the map by tokens.
-    Pan {
-        queries: i64,
-        keys: i64,
-    },
-    Scroll {
-        pane: Pane,
-        lines: i64,
-    },
-    /// A thumbnail, by its place in the current order.
-    Head {
-        place: usize,
-        open: bool,
-    },
-    /// An entry of the open list.
-    ListEntry {
-        index: usize,
-        take: bool,
-    },
-    /// A drag begins, or ends.
-    Hold,
-    Release,
-}
 
 impl App {
     /// The first request. To be called once, before any event.

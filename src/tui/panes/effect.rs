@@ -3,9 +3,9 @@
 
 use ratatui::layout::Rect;
 
+use crate::app::data::{Candidate, Effect, Work};
 use crate::app::state::App;
 use crate::app::visible::fit;
-use crate::engine::types::{Candidate, Effect, Work};
 use crate::mask::types::Scope;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::{Piece, empty_text, percent, signed};
@@ -241,7 +241,7 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
     let columns = list.len() as u16 + 1;
     let width = area.width / columns;
     let Some(base) = app.results.prediction() else { return };
-    let first = |p: &crate::engine::types::Prediction| p.next.first().map_or(0.0, |c| c.p);
+    let first = |p: &crate::app::data::Prediction| p.next.first().map_or(0.0, |c| c.p);
     let top = list.iter().map(|e| first(&e.prediction)).fold(first(base), f32::max);
     let rows = (base.next.len() as u16).min(area.height.saturating_sub(6));
     for i in 0..columns {

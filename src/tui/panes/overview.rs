@@ -3,9 +3,9 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::app::data::HeadSummary;
 use crate::app::overview::{Grid, Sort, grid, order};
 use crate::app::state::App;
-use crate::engine::types::HeadSummary;
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::step;
 use crate::tui::panes::{Piece, empty_text};

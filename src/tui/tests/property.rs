@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 
 use crate::app::Pane;
 use crate::app::actions::{ACTIONS, Verb};
+use crate::app::data::{LoadProgress, ModelInfo, Update};
 use crate::app::options::{Depth, Look, Options};
 use crate::app::params::ParamId;
 use crate::app::state::ColourScale;
 use crate::app::testing::{Stage, options};
 use crate::app::update::{Action, Event};
-use crate::engine::types::{LoadProgress, ModelInfo, Update};
 use crate::tui::mouse::Mouse;
 use crate::tui::tests::{fit, picture, text};
 
@@ -121,7 +121,7 @@ fn hostile_text_from_everywhere_is_made_visible() {
 
 #[test]
 fn one_strong_cell_among_a_million_is_seen() {
-    use crate::engine::types::{HeadChoice, MapFrame, MapKind};
+    use crate::app::data::{HeadChoice, MapFrame, MapKind};
     let mut stage = Stage::with(Options { text: "word ".repeat(1023), ..options() });
     stage.event(Event::Act(Action::Focus(Pane::Map)));
     let n = stage.app.results.len();

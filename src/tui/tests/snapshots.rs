@@ -1,10 +1,10 @@
 //! Pictures of the main states, characters and styles.
 
+use crate::app::data::{LoadProgress, Update};
 use crate::app::options::{Depth, Look, Options};
 use crate::app::testing::{Stage, model, options};
 use crate::app::update::{Action, Event};
 use crate::app::{App, Pane};
-use crate::engine::types::{LoadProgress, Update};
 use crate::tui::tests::{picture, styles, text};
 
 fn check(name: &str, stage: &mut Stage, width: u16, height: u16) {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
+use crate::app::data::{Command, ExploreRequest, Update};
 use crate::app::testing::{answer, model, options};
 use crate::app::{App, Port};
-use crate::engine::types::{Command, ExploreRequest, Update};
 use crate::tui::{TerminalOptions, run};
 
 /// Set in the process inside the pseudo-terminal; its value says what its engine does.
