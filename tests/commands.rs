@@ -247,7 +247,7 @@ fn a_short_run_learns_and_its_checkpoint_loads() {
             "--warmup-steps",
             "5",
             "--eval-every",
-            "0",
+            "1000",
             "--json",
         ])
     };

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lowest first. A room may import the rooms before it; `config` stands apart.
-const ORDER: [&str; 12] =
-    ["tensor", "model", "hub", "attention", "mask", "train", "eval", "export", "engine", "app", "tui", "cli"];
+const ORDER: [&str; 11] =
+    ["tensor", "model", "hub", "attention", "mask", "train", "eval", "engine", "app", "tui", "cli"];
 
 /// Rooms that may import `config`, which itself imports none.
 const MAY_IMPORT_CONFIG: [&str; 2] = ["app", "cli"];
@@ -19,7 +19,7 @@ const THROUGH_APP: [(&str, &[&str]); 1] = [("tui", &["engine", "train"])];
 const SCREEN: &[&str] = &["ratatui", "ratatui_textarea", "crossterm"];
 
 /// Crates that a room must not name.
-const BANNED_CRATES: [(&str, &[&str]); 12] = [
+const BANNED_CRATES: [(&str, &[&str]); 11] = [
     ("config", &["ratatui", "ratatui_textarea", "crossterm", "candle_core", "candle_nn"]),
     ("tensor", SCREEN),
     ("model", SCREEN),
@@ -28,7 +28,6 @@ const BANNED_CRATES: [(&str, &[&str]); 12] = [
     ("mask", SCREEN),
     ("train", SCREEN),
     ("eval", SCREEN),
-    ("export", SCREEN),
     ("engine", SCREEN),
     ("app", &["ratatui", "ratatui_textarea", "candle_core", "candle_nn"]),
     ("tui", &["candle_core", "candle_nn"]),

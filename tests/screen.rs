@@ -63,7 +63,7 @@ fn moving_the_threshold_changes_map_and_prediction_and_moving_it_back_restores_t
     let mut session = open(&DEFAULT);
     // A click on the strip chooses a token, so that the crosshair does not follow the mask.
     session.send("\u{1b}[<0;20;8M\u{1b}[<0;20;8m");
-    session.wait_text("position 2");
+    session.wait_text("▸·captain");
     settled(&mut session);
     let before = panes(&session);
     let kl = |s: &Session| {
@@ -148,10 +148,10 @@ fn queued_slider_moves_cost_at_most_two_passes() {
     let moves: String = "]".repeat(28) + &"[".repeat(22);
     assert_eq!(moves.len(), 50);
     session.send(&moves);
-    session.wait_text("0.820");
+    session.wait_text("0.560");
     settled(&mut session);
     session.wait_until("an answer in the log", |s| s.log().matches("forwards=").count() > answers);
-    session.wait_text("0.820");
+    session.wait_text("0.560");
     assert!(passes(&session) - before <= 2, "{} passes for 50 moves", passes(&session) - before);
     quit(session);
 }

@@ -25,10 +25,14 @@ pub mod visible;
 pub mod why;
 pub mod wrap;
 
-pub use crate::engine::types;
 pub use options::{KnownModel, Look, Options, SliderSteps};
 pub use state::{App, Effect, Pane};
 pub use update::{Action, Event, update};
+
+/// The plain data that comes from the engine, for the screen, which knows no engine.
+pub mod data {
+    pub use crate::engine::types::*;
+}
 
 use crate::engine::types::{Command, ExploreRequest};
 

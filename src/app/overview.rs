@@ -73,16 +73,28 @@ pub fn grid(n: usize, natural: usize, (columns, lines): (usize, usize)) -> Grid 
     if n == 0 || columns == 0 || lines == 0 {
         return Grid { per_row: 1, cell: (1, 1), rows: 0, visible: 0 };
     }
-    let most = (columns / SMALLEST.0).max(1);
+    let most = (columns / SMALLEST.0).clamp(1, n);
+    let cells = |per_row: usize| cell(n.div_ceil(per_row), per_row, (columns, lines));
+    let area = |per_row: &usize| {
+        let (w, h) = cells(*per_row);
+        // Rows that do not fit are worth nothing.
+        w * h * (lines / h).max(1).min(n.div_ceil(*per_row)) * per_row
+    };
+    // A row of the model is a row on screen, unless that wastes the room.
+    let best = (1..=most).max_by_key(|p| area(p)).unwrap_or(1);
     let natural = natural.clamp(1, n);
-    let per_row = if natural <= most { natural } else { most };
-    let rows = n.div_ceil(per_row);
+    let per_row = if natural <= most && area(&natural) * 2 >= area(&best) { natural } else { best };
+    let height = cells(per_row).1;
+    Grid { per_row, cell: cells(per_row), rows: n.div_ceil(per_row), visible: (lines / height).max(1) }
+}
+
+/// Width and height of thumbnails in so many rows and columns.
+fn cell(rows: usize, per_row: usize, (columns, lines): (usize, usize)) -> (usize, usize) {
     // A picture of w columns is square with w/2 lines; above it stands the label.
     let width = (columns / per_row).clamp(1, 34);
     let square = (width.saturating_sub(1) / 2 + 1).max(2);
     let height = (lines / rows).clamp(SMALLEST.1, square.max(SMALLEST.1));
-    let width = width.min(((height - 1) * 2 + 2).max(SMALLEST.0)).min(columns);
-    Grid { per_row, cell: (width, height), rows, visible: (lines / height).max(1) }
+    (width.min(((height - 1) * 2 + 2).max(SMALLEST.0)).min(columns), height)
 }
 
 #[cfg(test)]

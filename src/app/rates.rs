@@ -113,6 +113,31 @@ fn place(v: f64, low: f64, high: f64, log: bool) -> f64 {
     if span > 0.0 { ((at(v) - at(low)) / span).clamp(0.0, 1.0) } else { 0.5 }
 }
 
+/// The threshold that puts the line of τ at a place of the histogram's axis, 0..1: between the scores on its two sides.
+pub fn threshold_at(
+    mask: &MaskSettings,
+    scores: &[Option<f64>],
+    decision: &Decision,
+    place: f64,
+) -> Option<f64> {
+    let h = histogram(mask, scores, decision, 1)?;
+    let at = |v: f64| if h.log { v.max(f64::MIN_POSITIVE).ln() } else { v };
+    let place = at(h.low) + place.clamp(0.0, 1.0) * (at(h.high) - at(h.low));
+    let low = mask.polarity == Polarity::Low;
+    if mask.scale == Scale::Raw {
+        let value = if h.log { place.exp() } else { place };
+        return Some(if low { 1.0 - value } else { value });
+    }
+    let points = || {
+        let both = scores.iter().zip(&decision.positions);
+        both.filter_map(|(raw, d)| Some((raw.filter(|r| r.is_finite())?, d.score?)))
+    };
+    let below = points().filter(|p| at(p.0) <= place).map(|p| p.1).fold(0.0, f64::max);
+    let above = points().filter(|p| at(p.0) > place).map(|p| p.1).fold(1.0, f64::min);
+    let threshold = (below + above) / 2.0;
+    Some(if low { 1.0 - threshold } else { threshold })
+}
+
 /// τ in unscaled units: every scale keeps the order, so it lies between the last score on one side and the first on
 /// the other.
 fn boundary(mask: &MaskSettings, points: &[(usize, f64, f64, State)]) -> Option<f64> {
@@ -188,6 +213,21 @@ mod tests {
         assert_eq!(h.line, Some(0.5));
         assert_eq!(h.bins.iter().map(|b| b.positions.len()).sum::<usize>(), 4);
         assert_eq!(h.bins[7].positions, vec![(3, State::Masked)]);
+    }
+
+    #[test]
+    fn the_line_goes_where_it_is_dragged() {
+        let mut mask = Options::default().mask;
+        let d = decision(&[0.125, 0.375, 0.625, 0.875]);
+        let scores = [Some(1.0), Some(2.0), Some(4.0), Some(5.0)];
+        assert_eq!(threshold_at(&mask, &scores, &d, 0.5), Some(0.5));
+        assert_eq!(threshold_at(&mask, &scores, &d, 0.1), Some(0.25));
+        assert_eq!(threshold_at(&mask, &scores, &d, 1.0), Some(0.9375));
+        mask.polarity = Polarity::Low;
+        assert_eq!(threshold_at(&mask, &scores, &d, 0.1), Some(0.75));
+        mask.polarity = Polarity::High;
+        mask.scale = Scale::Raw;
+        assert_eq!(threshold_at(&mask, &scores, &d, 0.25), Some(2.0));
     }
 
     #[test]

@@ -108,10 +108,11 @@ impl Results {
         self.baseline.as_ref().map(|s| &*s.value.0)
     }
 
-    /// Takes in one answer of generation `current`; anything else is late and dropped. Says whether it was taken.
-    pub fn take(&mut self, update: Update, current: u64) -> bool {
+    /// Takes in one answer of a generation from `oldest` to `current`; anything else is late and dropped. Says whether
+    /// it was taken.
+    pub fn take(&mut self, update: Update, oldest: u64, current: u64) -> bool {
         let generation = match generation_of(&update) {
-            Some(g) if g == current => g,
+            Some(g) if (oldest..=current).contains(&g) => g,
             _ => return false,
         };
         match update {

@@ -193,6 +193,10 @@ pub struct App {
     /// The engine is at work on re-rolls or on true costs.
     pub rerolling: bool,
     pub costing: bool,
+    /// Since which generation the text, and since which everything that makes the mask, has been as it is: background
+    /// results of these generations still hold when only the view has changed.
+    pub text_since: u64,
+    pub mask_since: u64,
     pub geometry: Geometry,
     pub quit: bool,
     /// Time since the program started; set before every event.
@@ -204,6 +208,8 @@ pub struct App {
     pub(super) request: Option<ExploreRequest>,
     pub(super) history: History,
     pub(super) clipboard: String,
+    /// The load that was cancelled last: what is still reported of it is ignored.
+    pub(super) cancelled: Option<String>,
 }
 
 impl App {
@@ -225,6 +231,8 @@ impl App {
             loading: None,
             rerolling: false,
             costing: false,
+            text_since: 0,
+            mask_since: 0,
             geometry: Geometry::default(),
             quit: false,
             now: Duration::ZERO,
@@ -233,6 +241,7 @@ impl App {
             request: None,
             history: History::default(),
             clipboard: String::new(),
+            cancelled: None,
             options,
         })
     }

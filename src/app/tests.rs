@@ -407,6 +407,47 @@ fn background_work_is_started_counted_and_cancelled() {
 }
 
 #[test]
+fn background_results_survive_looking_around_but_not_a_change() {
+    let mut stage = Stage::new();
+    stage.answering = false;
+    stage.press("f");
+    let generation = stage.app.generation;
+    let costs =
+        |done| Update::Honesty { generation, done, of: 9, costs: vec![None; 31].into(), rows: vec![].into() };
+    stage.press("l m ]");
+    stage.update(costs(3));
+    assert_eq!(stage.app.results.costs.as_ref().map(|c| c.value.done), Some(3));
+    assert!(stage.app.costing, "a view or a mask changes nothing about the cost of a token");
+    stage.press("R ]");
+    assert!(!stage.app.rerolling && stage.app.costing);
+    assert!(!matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
+    stage.press("i").types("x");
+    assert!(!stage.app.costing);
+    assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
+    stage.update(costs(9));
+    assert_eq!(
+        stage.app.results.costs.as_ref().map(|c| c.value.done),
+        Some(3),
+        "late, and about another text"
+    );
+}
+
+#[test]
+fn a_cancelled_load_stays_cancelled() {
+    let mut stage = Stage::new();
+    let progress =
+        |done| LoadProgress { id: "my/model".into(), what: "x".into(), done, total: None, rate: None };
+    stage.press("M").types("my/model").press("enter");
+    stage.update(Update::ModelLoading(progress(1)));
+    stage.press("x");
+    stage.update(Update::ModelLoading(progress(2)));
+    assert!(stage.app.loading.is_none());
+    stage.press("M").types("my/model").press("enter");
+    stage.update(Update::ModelLoading(progress(3)));
+    assert!(stage.app.loading.is_some());
+}
+
+#[test]
 fn presets_and_the_article() {
     let mut stage = Stage::new();
     stage.press("a");

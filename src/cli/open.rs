@@ -98,7 +98,8 @@ pub fn explorer(loaded: Arc<Loaded>, source: &Source) -> Result<Explorer, CliErr
         Source::Ids(ids) => explorer.set_ids(ids),
     };
     set.map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
-    if let Some(tokens) = explorer.truncated {
+    if let Some(left_out) = explorer.truncated {
+        let tokens = limit + left_out;
         return Err(CliError::failed(format!(
             "{tokens} tokens are more than the model's context of {limit}"
         ))

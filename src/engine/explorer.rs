@@ -80,7 +80,7 @@ pub struct Explorer {
     pub loaded: Arc<Loaded>,
     pub ids: Vec<u32>,
     pub tokens: Arc<[Token]>,
-    /// Number of tokens of the whole text, where it is longer than the context.
+    /// Tokens left out at the end, where the text is longer than the context.
     pub truncated: Option<usize>,
     word_starts: Vec<bool>,
     baseline: Option<Arc<Run>>,
@@ -113,7 +113,7 @@ impl Explorer {
         };
         let mut pieces = tokenizer.encode(text)?;
         let limit = self.loaded.model.config.n_positions;
-        self.truncated = (pieces.len() > limit).then_some(pieces.len());
+        self.truncated = pieces.len().checked_sub(limit).filter(|&left_out| left_out > 0);
         pieces.truncate(limit);
         self.set_pieces(&pieces);
         Ok(())

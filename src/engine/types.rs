@@ -207,6 +207,7 @@ pub enum Update {
     Tokens {
         generation: u64,
         tokens: Arc<[Token]>,
+        /// Tokens left out at the end, where the text is longer than the context.
         truncated: Option<usize>,
     },
     Baseline {

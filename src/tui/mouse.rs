@@ -15,6 +15,7 @@ use crate::tui::{panes, popups};
 enum Grip {
     Slider(ParamId),
     Plane,
+    Line,
     Text,
     Map { x: u16, y: u16 },
     Crosshair,
@@ -128,8 +129,8 @@ impl Mouse {
                 vec![Action::Hold, plane(inner, x, y)]
             }
             Pane::Scores => {
-                self.grip = None;
-                Vec::new()
+                self.grip = Some(Grip::Line);
+                vec![Action::Hold, Action::SetLine(panes::scores::place_at(inner, x))]
             }
             Pane::Effect | Pane::Why | Pane::Cost => Vec::new(),
         }
@@ -157,6 +158,10 @@ impl Mouse {
         match self.grip {
             Some(Grip::Slider(id)) => inner(Pane::Mask)
                 .map(|r| Action::SetFraction(id, panes::mask::fraction_at(r, x)))
+                .into_iter()
+                .collect(),
+            Some(Grip::Line) => inner(Pane::Scores)
+                .map(|r| Action::SetLine(panes::scores::place_at(r, x)))
                 .into_iter()
                 .collect(),
             Some(Grip::Plane) => inner(Pane::Plane).map(|r| plane(r, x, y)).into_iter().collect(),

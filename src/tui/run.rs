@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use ratatui::layout::Rect;
 
+use crate::app::data::{ExploreRequest, Update};
 use crate::app::state::{Card, Remedy};
-use crate::app::types::{ExploreRequest, Update};
 use crate::app::update::{Action, Event};
 use crate::app::{App, Effect, Pane, Port};
 use crate::tui::draw;

@@ -244,8 +244,14 @@ pub fn value_at(doc: &Document, id: ParamId, place: f64) -> f64 {
 
 /// Puts a slider at a place on its track, on the grid of fine steps.
 pub fn set_fraction(doc: &mut Document, options: &Options, id: ParamId, place: f64) {
-    let Kind::Slider { min, max, log } = param(doc, id).kind else { return };
     let exact = value_at(doc, id, place);
+    set_value(doc, options, id, exact);
+}
+
+/// Gives a slider a value, brought into its range and onto the grid of fine steps.
+pub fn set_value(doc: &mut Document, options: &Options, id: ParamId, exact: f64) {
+    let Kind::Slider { min, max, log } = param(doc, id).kind else { return };
+    let exact = if exact.is_finite() { exact.clamp(min, max) } else { min };
     let grid = if log {
         // Three significant digits are as fine as a logarithmic track of this length can be pointed at.
         10f64.powf(exact.log10().floor() - 2.0)

@@ -25,6 +25,7 @@ pub fn cancel(app: &mut App) -> Vec<Effect> {
         app.say("Background work cancelled");
         effects.push(Effect::Command(Command::CancelBackground));
     } else if let Some(loading) = app.loading.take() {
+        app.cancelled = Some(loading.id.clone());
         app.say(format!("Loading cancelled: {}", loading.id));
         effects.push(Effect::Command(Command::CancelLoad));
     } else {
@@ -53,4 +54,14 @@ pub fn start_cost(app: &mut App) -> Vec<Effect> {
     focus(app, Pane::Cost);
     app.costing = true;
     vec![Effect::Command(Command::Honesty { generation: app.generation })]
+}
+
+/// Stops background work that a change of text or mask has made worthless.
+pub fn overtaken(app: &mut App) -> Option<Command> {
+    let stop_rerolls = app.rerolling && app.mask_since == app.generation;
+    let stop_costs = app.costing && app.text_since == app.generation;
+    app.rerolling &= !stop_rerolls;
+    app.costing &= !stop_costs;
+    // One command stops both: while the other is still wanted, the worthless one may run out.
+    (stop_costs || (stop_rerolls && !app.costing)).then_some(Command::CancelBackground)
 }

@@ -1,5 +1,6 @@
 //! `update`: state + action → state + effects. Pure; runs on the UI thread and never waits for anything.
 
+mod action;
 mod background;
 mod map;
 mod news;
@@ -7,6 +8,8 @@ mod popups;
 mod settings;
 mod settle;
 mod text;
+
+pub use action::{Action, Event};
 
 use std::sync::Arc;
 
@@ -18,84 +21,6 @@ use crate::app::params::ParamId;
 use crate::app::state::{App, Card, Effect, Pane, Popup};
 use crate::app::strip;
 use crate::engine::types::{ExploreRequest, Update};
-
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub enum Event {
-    Key(Key),
-    Paste(String),
-    /// What the screen made of a mouse event.
-    Act(Action),
-    /// News from the engine.
-    Update(Update),
-    /// Only time has passed.
-    Tick,
-    /// A signal asks the program to leave.
-    Terminate,
-}
-
-/// Something to do. The mouse can point at places that keys cannot name, so there is more here than in the table.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    Do(Verb),
-    /// A printable key that is bound to nothing.
-    Type(char),
-    /// Characters that came at once, typed into the text.
-    TypeRun(String),
-    Paste(String),
-    Focus(Pane),
-    Item(ParamId),
-    /// A slider's place on its track, 0..1.
-    SetFraction(ParamId, f64),
-    /// The point of the plane: place of τ on its track, and p.
-    SetPoint {
-        tau: f64,
-        p: f64,
-    },
-    /// One step of a setting.
-    Nudge {
-        param: ParamId,
-        steps: i32,
-        fine: bool,
-    },
-    /// Type or choose a setting's value.
-    Open(ParamId),
-    Token(usize),
-    Crosshair {
-        query: usize,
-        key: usize,
-    },
-    /// Put the caret at a byte offset.
-    Caret {
-        offset: usize,
-        extend: bool,
-    },
-    SelectWord {
-        offset: usize,
-    },
-    /// Move the map by tokens.
-    Pan {
-        queries: i64,
-        keys: i64,
-    },
-    Scroll {
-        pane: Pane,
-        lines: i64,
-    },
-    /// A thumbnail, by its place in the current order.
-    Head {
-        place: usize,
-        open: bool,
-    },
-    /// An entry of the open list.
-    ListEntry {
-        index: usize,
-        take: bool,
-    },
-    /// A drag begins, or ends.
-    Hold,
-    Release,
-}
 
 impl App {
     /// The first request. To be called once, before any event.
@@ -187,6 +112,13 @@ impl App {
         }
         self.generation += 1;
         wanted.generation = self.generation;
+        let last = self.request.as_ref();
+        if last.is_none_or(|l| l.text != wanted.text) {
+            self.text_since = self.generation;
+        }
+        if last.is_none_or(|l| l.text != wanted.text || l.mask != wanted.mask || l.score != wanted.score) {
+            self.mask_since = self.generation;
+        }
         self.request = Some(wanted.clone());
         wanted
     }
@@ -230,7 +162,10 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
         app.history.record(kind, before, app.now);
     }
     app.settle();
-    effects.extend(app.ask().map(|r| Effect::Explore(Box::new(r))));
+    if let Some(request) = app.ask() {
+        effects.push(Effect::Explore(Box::new(request)));
+        effects.extend(background::overtaken(app).map(Effect::Command));
+    }
     effects
 }
 
@@ -243,6 +178,7 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Focus(pane) => focus(app, pane),
         Action::Item(id) => settings::select(app, id),
         Action::SetFraction(id, at) => settings::set_fraction(app, id, at),
+        Action::SetLine(at) => settings::set_line(app, at),
         Action::SetPoint { tau, p } => settings::set_point(app, tau, p),
         Action::Nudge { param, steps, fine } => settings::nudge(app, param, steps, fine),
         Action::Open(id) => settings::open(app, id),
@@ -271,6 +207,7 @@ fn kind_of(app: &App, action: &Action) -> Kind {
         Action::Type(_) if app.popup.is_none() && app.entry.is_none() => Kind::Typing,
         Action::SetFraction(id, _) | Action::Nudge { param: id, .. } => Kind::Slider(*id),
         Action::SetPoint { .. } => Kind::Plane,
+        Action::SetLine(_) => Kind::Slider(ParamId::Threshold),
         Action::Do(verb) => kind_of_verb(app, *verb),
         _ => Kind::Single,
     }
@@ -375,13 +312,18 @@ fn dismiss(app: &mut App) {
     if app.cards.pop().is_some() {
         return;
     }
-    if app.notice.take().is_none() {
+    if app.view.enlarged {
         app.view.enlarged = false;
+    } else if app.view.overview {
+        app.view.overview = false;
+    } else {
+        app.notice = None;
     }
 }
 
 fn scroll(app: &mut App, pane: Pane, lines: i64) {
     match pane {
+        Pane::Text if app.view.focus != Pane::Text => text::scroll(app, lines),
         Pane::Text => {
             let motion = if lines < 0 { Motion::Up } else { Motion::Down };
             for _ in 0..lines.unsigned_abs() {

@@ -9,7 +9,9 @@ use crate::mask::types::State;
 pub fn take(app: &mut App, news: Update) -> bool {
     match news {
         Update::ModelLoading(progress) => {
-            app.loading = Some(progress);
+            if app.cancelled.as_ref() != Some(&progress.id) {
+                app.loading = Some(progress);
+            }
             false
         }
         Update::ModelReady(info) => {
@@ -48,29 +50,25 @@ pub fn take(app: &mut App, news: Update) -> bool {
 }
 
 fn take_result(app: &mut App, news: Update) {
+    let mut oldest = app.generation;
     match &news {
-        Update::Rerolls { generation, done, of, .. } if *generation == app.generation => {
+        Update::Rerolls { generation, done, of, .. } if *generation >= app.mask_since => {
+            oldest = app.mask_since;
             app.rerolling = done < of;
         }
-        Update::Honesty { generation, done, of, .. } if *generation == app.generation => {
+        Update::Honesty { generation, done, of, .. } if *generation >= app.text_since => {
+            oldest = app.text_since;
             app.costing = done < of;
         }
         Update::Done { generation, .. } if *generation == app.generation => {
             app.cards.retain(|c| c.remedy != Remedy::Ask);
-        }
-        Update::Tokens { generation, .. } | Update::Failed { generation, .. }
-            if *generation == app.generation =>
-        {
-            // The background work was for another request and has been stopped.
-            app.rerolling &= app.results.rerolls.as_ref().is_none_or(|r| r.generation == *generation);
-            app.costing &= app.results.costs.as_ref().is_none_or(|c| c.generation == *generation);
         }
         _ => {}
     }
     let tokens = matches!(news, Update::Tokens { .. });
     let decided = matches!(news, Update::Decided { .. });
     let before = app.results.len();
-    if !app.results.take(news, app.generation) {
+    if !app.results.take(news, oldest, app.generation) {
         return;
     }
     if tokens && app.view.focus == Pane::Text {

@@ -178,6 +178,7 @@ pub fn load(app: &mut App, spec: String) -> Vec<Effect> {
         app.say(format!("{spec} is already in use"));
         return Vec::new();
     }
+    app.cancelled = None;
     app.loading = Some(crate::engine::types::LoadProgress {
         id: spec.clone(),
         what: "looking it up".to_owned(),

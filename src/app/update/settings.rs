@@ -122,6 +122,14 @@ pub fn set_fraction(app: &mut App, id: ParamId, at: f64) {
     params::set_fraction(&mut app.doc, &app.options, id, at);
 }
 
+/// Puts the line of τ at a place on the histogram's axis.
+pub fn set_line(app: &mut App, at: f64) {
+    let (Some(scores), Some(decision)) = (&app.results.scores, app.results.decision()) else { return };
+    if let Some(tau) = rates::threshold_at(&app.doc.mask, &scores.value.values, decision, at) {
+        params::set_value(&mut app.doc, &app.options, ParamId::Threshold, tau);
+    }
+}
+
 pub fn set_point(app: &mut App, tau: f64, p: f64) {
     params::set_fraction(&mut app.doc, &app.options, ParamId::Threshold, tau);
     params::set_fraction(&mut app.doc, &app.options, ParamId::Probability, p);

@@ -4,6 +4,7 @@ use crate::app::actions::Verb;
 use crate::app::editor::Motion;
 use crate::app::state::{App, Effect, Pane};
 use crate::app::update::{focus, news};
+use crate::app::wrap;
 
 /// Performs an editor action; says whether it was one.
 pub fn perform(app: &mut App, verb: Verb) -> bool {
@@ -81,6 +82,27 @@ pub fn follow_caret(app: &mut App) {
     if app.view.focus == Pane::Text {
         news::follow_caret(app);
     }
+}
+
+/// Moves the text under the frame, for reading; the caret stays where it is.
+pub fn scroll(app: &mut App, lines: i64) {
+    let columns = app.geometry.text_columns;
+    let editor = &app.doc.editor;
+    let rows = |line: usize| wrap::rows(editor.line(line), columns).len();
+    let (mut line, mut row) = app.view.text_top;
+    for _ in 0..lines.unsigned_abs() {
+        if lines < 0 && row > 0 {
+            row -= 1;
+        } else if lines < 0 && line > 0 {
+            line -= 1;
+            row = rows(line) - 1;
+        } else if lines > 0 && row + 1 < rows(line) {
+            row += 1;
+        } else if lines > 0 && line + 1 < editor.line_count() {
+            (line, row) = (line + 1, 0);
+        }
+    }
+    app.view.text_top = (line, row);
 }
 
 fn leave(app: &mut App) {

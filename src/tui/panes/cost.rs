@@ -14,8 +14,8 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
         Some(s) if s.value.done < s.value.of => {
             vec![Piece::new(format!("{} of {} tokens hidden", s.value.done, s.value.of), Role::Accent)]
         }
-        Some(s) if s.generation < app.generation => {
-            vec![Piece::new("for an earlier text or score", Role::Warn)]
+        Some(s) if s.generation < app.text_since => {
+            vec![Piece::new("for an earlier text", Role::Warn)]
         }
         Some(_) => vec![Piece::new("true cost of hiding each token", Role::Dim)],
         None => Vec::new(),
@@ -43,7 +43,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     } else {
         stacked(c, app, &slot.value, area, meter)
     };
-    if slot.generation < app.generation {
+    if slot.generation < app.text_since {
         c.fade(area);
     }
 }

@@ -3,8 +3,8 @@
 
 use ratatui::layout::Rect;
 
+use crate::app::data::{Candidate, Effect, Work};
 use crate::app::state::App;
-use crate::app::types::{Candidate, Effect, Work};
 use crate::app::visible::fit;
 use crate::mask::types::Scope;
 use crate::tui::canvas::Canvas;
@@ -149,8 +149,18 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let scope = if app.doc.mask.scope == Scope::Whole { "  (look-ahead)" } else { "" };
         line(c, &[("loss  ", dim), (&base, text), (" → ", dim), (&masked, text), (scope, dim)]);
         let w = effect.work;
-        let work = format!("{} computed · {} reused · {} saved", w.computed, w.reused, w.saved);
-        line(c, &[("work  ", dim), (&work, text)]);
+        let work = [w.computed, w.reused, w.saved].map(|n| n.to_string());
+        line(
+            c,
+            &[
+                (&work[0], text),
+                (" computed ", dim),
+                (&work[1], text),
+                (" reused ", dim),
+                (&work[2], text),
+                (" saved", dim),
+            ],
+        );
     }
     let bar_y = y;
     if y + 1 < bottom {
@@ -164,7 +174,7 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
     };
     if let Some(r) = &app.results.rerolls {
         let v = &r.value;
-        let old = if r.generation < app.generation { " (for an earlier mask)" } else { "" };
+        let old = if r.generation < app.mask_since { " (for an earlier mask)" } else { "" };
         let count = if v.done < v.of {
             format!("{}/{} re-rolls{old}", v.done, v.of)
         } else {
@@ -231,7 +241,7 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
     let columns = list.len() as u16 + 1;
     let width = area.width / columns;
     let Some(base) = app.results.prediction() else { return };
-    let first = |p: &crate::app::types::Prediction| p.next.first().map_or(0.0, |c| c.p);
+    let first = |p: &crate::app::data::Prediction| p.next.first().map_or(0.0, |c| c.p);
     let top = list.iter().map(|e| first(&e.prediction)).fold(first(base), f32::max);
     let rows = (base.next.len() as u16).min(area.height.saturating_sub(6));
     for i in 0..columns {

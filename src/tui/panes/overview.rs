@@ -3,9 +3,9 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::app::data::HeadSummary;
 use crate::app::overview::{Grid, Sort, grid, order};
 use crate::app::state::App;
-use crate::app::types::HeadSummary;
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::step;
 use crate::tui::panes::{Piece, empty_text};
@@ -74,7 +74,7 @@ fn thumbnail(c: &mut Canvas, app: &App, head: &HeadSummary, cell: Rect, chosen: 
     let label = if width >= 13 {
         format!("{mark}L{} H{}{value}", head.layer, head.head)
     } else {
-        format!("{mark}{}·{}{value}", head.layer, head.head)
+        format!("{mark}{}·{}{}", head.layer, head.head, value.replace(" 0.", " ."))
     };
     let style = if chosen {
         c.theme.selected()

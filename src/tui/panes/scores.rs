@@ -16,6 +16,11 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
     }
 }
 
+/// The place on the axis at a column, 0..1.
+pub fn place_at(area: Rect, x: u16) -> f64 {
+    (f64::from(x.saturating_sub(area.x)) / f64::from(area.width.max(2) - 1)).min(1.0)
+}
+
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let (Some(scores), Some(decision)) = (&app.results.scores, app.results.decision()) else {
         empty_text(c, app, area, "The score of every token appears here");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 
 use crate::app::actions::Verb;
+use crate::app::data::LoadProgress;
 use crate::app::state::App;
-use crate::app::types::LoadProgress;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 

@@ -104,6 +104,16 @@ fn the_point_of_the_plane_is_dragged() {
 }
 
 #[test]
+fn the_line_of_tau_is_dragged_in_the_histogram() {
+    let mut desk = Desk::new();
+    let inner = desk.inner(Pane::Scores);
+    desk.drag((inner.x + 3, inner.y), (inner.right() - 1, inner.y));
+    assert!(desk.stage.last().mask.threshold > 0.95);
+    desk.drag((inner.x + 3, inner.y), (inner.x, inner.y));
+    assert!(desk.stage.last().mask.threshold < 0.05);
+}
+
+#[test]
 fn a_click_selects_the_token_that_is_seen_there() {
     let mut desk = Desk::new();
     let (x, y) = desk.find("·sailor ");

@@ -5,11 +5,11 @@ use ratatui::layout::Rect;
 
 use crate::app::Pane;
 use crate::app::actions::{ACTIONS, Verb};
+use crate::app::data::{LoadProgress, ModelInfo, Update};
 use crate::app::options::{Depth, Look, Options};
 use crate::app::params::ParamId;
 use crate::app::state::ColourScale;
 use crate::app::testing::{Stage, options};
-use crate::app::types::{LoadProgress, ModelInfo, Update};
 use crate::app::update::{Action, Event};
 use crate::tui::mouse::Mouse;
 use crate::tui::tests::{fit, picture, text};
@@ -121,7 +121,7 @@ fn hostile_text_from_everywhere_is_made_visible() {
 
 #[test]
 fn one_strong_cell_among_a_million_is_seen() {
-    use crate::app::types::{HeadChoice, MapFrame, MapKind};
+    use crate::app::data::{HeadChoice, MapFrame, MapKind};
     let mut stage = Stage::with(Options { text: "word ".repeat(1023), ..options() });
     stage.event(Event::Act(Action::Focus(Pane::Map)));
     let n = stage.app.results.len();
@@ -172,5 +172,6 @@ fn a_frame_of_a_long_text_is_drawn_in_time() {
         picture(&mut stage, 200, 60);
     }
     let each = start.elapsed() / 5;
+
     assert!(each < std::time::Duration::from_millis(100), "{each:?}");
 }

@@ -1,8 +1,8 @@
 //! Pictures of the main states, characters and styles.
 
+use crate::app::data::{LoadProgress, Update};
 use crate::app::options::{Depth, Look, Options};
 use crate::app::testing::{Stage, model, options};
-use crate::app::types::{LoadProgress, Update};
 use crate::app::update::{Action, Event};
 use crate::app::{App, Pane};
 use crate::tui::tests::{picture, styles, text};

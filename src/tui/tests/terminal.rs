@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
+use crate::app::data::{Command, ExploreRequest, Update};
 use crate::app::testing::{answer, model, options};
-use crate::app::types::{Command, ExploreRequest, Update};
 use crate::app::{App, Port};
 use crate::tui::{TerminalOptions, run};
 
@@ -128,6 +128,12 @@ impl Session {
         self.until(text, |s| s.contents().contains(text));
     }
 
+    /// The first answer is on screen: from here on, news come only from what the test does.
+    #[track_caller]
+    fn ready(&self) {
+        self.shows("2 forwards");
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.child.process_id().unwrap().to_string();
         std::process::Command::new("kill").args([format!("-{name}"), pid]).status().unwrap();
@@ -181,7 +187,7 @@ impl Drop for Session {
 #[test]
 fn opens_moves_and_leaves_the_terminal_as_it_was() {
     let mut s = Session::start("plain", &[]);
-    s.shows("Attention");
+    s.ready();
     s.shows("0.700");
     s.send("]]]");
     s.shows("0.760");
@@ -198,7 +204,7 @@ fn opens_moves_and_leaves_the_terminal_as_it_was() {
 #[test]
 fn fast_typing_ends_with_the_final_text() {
     let mut s = Session::start("plain", &[]);
-    s.shows("Attention");
+    s.ready();
     s.send("i");
     s.shows("done");
     s.send("\x01\x7f");
@@ -217,7 +223,7 @@ fn fast_typing_ends_with_the_final_text() {
 #[test]
 fn a_bracketed_paste_goes_into_the_text_whatever_it_holds() {
     let mut s = Session::start("plain", &[]);
-    s.shows("Attention");
+    s.ready();
     s.send("\x1b[200~q pasted \x1b[31m\tline\r\nsecond\x1b[201~");
     s.shows("␛[31m→line");
     s.shows("second");
@@ -230,7 +236,7 @@ fn a_bracketed_paste_goes_into_the_text_whatever_it_holds() {
 fn signals_leave_it_as_it_was() {
     for signal in ["TERM", "HUP", "INT"] {
         let mut s = Session::start("plain", &[]);
-        s.shows("Attention");
+        s.ready();
         s.signal(signal);
         s.ends();
         s.is_as_before();
@@ -248,7 +254,7 @@ fn a_panic_in_the_ui_leaves_it_as_it_was_and_is_readable() {
 #[test]
 fn a_panic_elsewhere_leaves_the_screen_alone() {
     let mut s = Session::start("panicking", &[]);
-    s.shows("Attention");
+    s.ready();
     s.send("R");
     s.shows("a worker has panicked");
     assert!(!s.contents().contains("a worker's panic text"), "{}", s.contents());
@@ -265,7 +271,7 @@ fn a_panic_elsewhere_leaves_the_screen_alone() {
 fn it_stops_and_comes_back() {
     for by_key in [true, false] {
         let mut s = Session::start("plain", &[]);
-        s.shows("Attention");
+        s.ready();
         if by_key {
             s.send("\x1a");
         } else {
@@ -288,7 +294,7 @@ fn it_stops_and_comes_back() {
 #[test]
 fn any_size_and_back() {
     let mut s = Session::start("plain", &[]);
-    s.shows("Attention");
+    s.ready();
     for (rows, cols) in [(1, 1), (12, 40), (24, 80), (3, 200), (50, 160)] {
         s.parser.lock().unwrap().screen_mut().set_size(cells(rows), cells(cols));
         s.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
@@ -309,7 +315,7 @@ fn any_size_and_back() {
 #[test]
 fn a_silent_engine_never_holds_up_a_key() {
     let mut s = Session::start("silent", &[]);
-    s.shows("Attention");
+    s.ready();
     s.send("]");
     s.shows("computing");
     let start = Instant::now();

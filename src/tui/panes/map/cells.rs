@@ -3,9 +3,9 @@
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
+use crate::app::data::{MapFrame, MapKind};
 use crate::app::mapview::MapView;
 use crate::app::state::{App, ColourScale};
-use crate::app::types::{MapFrame, MapKind};
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::{Rgb, mix, step};
 use crate::tui::panes::map::Frame;

@@ -5,9 +5,9 @@ mod labels;
 
 use ratatui::layout::Rect;
 
+use crate::app::data::{HeadChoice, MapKind, Token};
 use crate::app::mapview::{self, MapView, Room};
 use crate::app::state::App;
-use crate::app::types::{HeadChoice, MapKind, Token};
 use crate::app::visible::{visible, width};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::map::cells::{Painter, Scale};
