@@ -63,7 +63,7 @@ fn moving_the_threshold_changes_map_and_prediction_and_moving_it_back_restores_t
     let mut session = open(&DEFAULT);
     // A click on the strip chooses a token, so that the crosshair does not follow the mask.
     session.send("\u{1b}[<0;20;8M\u{1b}[<0;20;8m");
-    session.wait_text("▸·captain");
+    session.wait_text("▸·truth");
     settled(&mut session);
     let before = panes(&session);
     let kl = |s: &Session| {
