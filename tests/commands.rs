@@ -187,23 +187,6 @@ fn failures_have_their_own_exit_codes_and_one_sentence() {
     fails(&["predict", "--model", "./no-such-folder", "--text", "x"], 3, &["no-such-folder"]);
     fails(&["predict", "--model", "owner/none", "--offline", "--text", "x"], 3, &["owner/none", "hint:"]);
     fails(&["mask", "--text", "a b", "--threshold", "1.5"], 2, &["threshold"]);
-    fails(
-        &[
-            "mask",
-            "--text",
-            TEXT,
-            "--op",
-            "drop",
-            "--protect",
-            "none",
-            "--threshold",
-            "0",
-            "--probability",
-            "1",
-        ],
-        1,
-        &[],
-    );
     if !cfg!(feature = "cuda") {
         fails(&["predict", "--device", "cuda", "--text", "x"], 3, &["cuda is not available"]);
     }

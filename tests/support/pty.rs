@@ -134,10 +134,16 @@ impl Session {
         Ok(())
     }
 
-    /// Reads on until the screen satisfies `ready`.
+    /// No frame is half read: each stands between the marks of a synchronized update.
+    fn whole(&self) -> bool {
+        let last = |mark: &[u8]| self.raw.windows(mark.len()).rposition(|w| w == mark);
+        last(b"\x1b[?2026h") <= last(b"\x1b[?2026l")
+    }
+
+    /// Reads on until a whole frame satisfies `ready`.
     pub fn wait_for(&mut self, what: &str, ready: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + LIMIT;
-        while !ready(&self.screen()) {
+        while !self.whole() || !ready(&self.screen()) {
             let left = deadline.saturating_duration_since(Instant::now());
             if self.take(left).is_err() {
                 panic!("never saw {what}; the screen shows:\n{}", self.screen());
@@ -182,7 +188,7 @@ impl Session {
     /// Reads whatever comes while waiting for a condition outside the screen.
     pub fn wait_until(&mut self, what: &str, ready: impl Fn(&Session) -> bool) {
         let deadline = Instant::now() + LIMIT;
-        while !ready(self) {
+        while !self.whole() || !ready(self) {
             assert!(Instant::now() < deadline, "never came: {what}; the screen shows:\n{}", self.screen());
             let _ = self.take(Duration::from_millis(20));
         }
