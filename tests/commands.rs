@@ -267,3 +267,15 @@ fn bad_data_is_named() {
     fails(&["train", "--data", "/nowhere/at/all", "--out", out.to_str().unwrap()], 1, &["/nowhere/at/all"]);
     assert!(!out.exists());
 }
+
+#[test]
+fn a_folder_without_a_tokenizer_runs_ids_and_refuses_text() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(tiny_folder().join(name), dir.path().join(name)).unwrap();
+    }
+    let model = dir.path().to_str().unwrap();
+    let p = json(&["predict", "--model", model, "--ids", "1,2,3", "--json"]);
+    assert_eq!(p["ids"], serde_json::json!([1, 2, 3]));
+    fails(&["predict", "--model", model, "--text", "x"], 1, &["no tokenizer", "hint:"]);
+}

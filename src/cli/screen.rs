@@ -12,6 +12,7 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::{Context, convert};
 use crate::app::keymap::KeyOverrides;
 use crate::app::options::Depth;
+use crate::app::state::ColourScale;
 use crate::app::{App, KnownModel, Look, Options, Port, SliderSteps};
 use crate::config::{Kind, Settings, parameters};
 use crate::engine::loader::LoadOptions;
@@ -64,6 +65,10 @@ impl Port for EnginePort {
 pub fn run(context: &Context) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     let log = start_log(context);
+    if let Some(threads) = settings.compute.threads_explorer {
+        // Fails only when a pool exists already, which then stays.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
     let chosen = convert::device(settings)?;
     let load =
         LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
@@ -83,6 +88,11 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     if spec != "demo" {
         port.command(Command::LoadModel { spec });
     }
+    app.view.colours = match settings.explore.color_scale.as_str() {
+        "linear" => ColourScale::Linear,
+        "log" => ColourScale::Log,
+        _ => ColourScale::Root,
+    };
     let result = tui::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
     drop(port);
     drop(log);
@@ -123,7 +133,8 @@ fn options(context: &Context) -> Result<Options, CliError> {
         known: known(context),
         keys: key_overrides(settings),
         steps: steps(),
-        ..Options::default()
+        rerolls: settings.explore.rerolls,
+        tour: settings.ui.tour,
     })
 }
 

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 use super::types::{Candidate, HeadChoice, Prediction};
-use crate::attention::source::AttentionSource;
+use crate::attention::maps::mean_map;
 use crate::model::forward::Reuse;
 use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
 
@@ -107,30 +105,10 @@ impl Run {
     }
 
     fn compute_map(&self, choice: HeadChoice) -> Arc<[f32]> {
-        let n = self.trace.len();
-        let layers = pick(choice.layer, self.trace.n_layer());
-        let heads = pick(choice.head, self.trace.n_head());
-        let all: Vec<(usize, usize)> =
-            layers.iter().flat_map(|&l| heads.iter().map(move |&h| (l, h))).collect();
-        let mut mean = vec![0f32; n * n];
-        let share = 1.0 / all.len().max(1) as f32;
-        // A group at a time bounds memory; the order of summation stays fixed.
-        for group in all.chunks(4) {
-            let maps: Vec<Vec<f32>> = group
-                .par_iter()
-                .map(|&(l, h)| {
-                    let mut map = vec![0f32; n * n];
-                    self.trace.map(l, h, &mut map);
-                    map
-                })
-                .collect();
-            for map in maps {
-                mean.iter_mut().zip(map).for_each(|(m, x)| *m += share * x);
-            }
-        }
+        let map = mean_map(&self.trace, choice.layer, choice.head);
         match &self.kept {
-            None => mean.into(),
-            Some(kept) => spread(&mean, kept, self.full_len).into(),
+            None => map.into(),
+            Some(kept) => spread(&map, kept, self.full_len).into(),
         }
     }
 
@@ -139,13 +117,6 @@ impl Run {
         let rows: usize =
             self.trace.layers.iter().map(|l| l.qkv.elem_count() + l.residual.elem_count()).sum();
         4 * (rows + 2 * self.trace.last.elem_count())
-    }
-}
-
-fn pick(choice: Option<usize>, count: usize) -> Vec<usize> {
-    match choice {
-        Some(i) => vec![i.min(count.saturating_sub(1))],
-        None => (0..count).collect(),
     }
 }
 

@@ -49,6 +49,8 @@ pub enum TokenizerFiles {
     Json(PathBuf),
     /// `vocab.json` and `merges.txt`.
     VocabMerges { vocab: PathBuf, merges: PathBuf },
+    /// A local folder without one: ids can be run, text cannot.
+    Absent,
 }
 
 /// Weights in one file or in shards, shards in order of their names.
@@ -79,16 +81,27 @@ pub(super) enum Gap {
 impl FolderFiles {
     /// The checkpoint in `dir`, called `id` in messages, if it is whole and of the right kind.
     pub(super) fn find(dir: &Path, id: &str) -> Result<Self, Gap> {
+        Self::find_with(dir, id, true)
+    }
+
+    /// As [`FolderFiles::find`], but a tokenizer may be missing, as in folders that were made for ids alone.
+    pub(super) fn find_local(dir: &Path, id: &str) -> Result<Self, Gap> {
+        Self::find_with(dir, id, false)
+    }
+
+    fn find_with(dir: &Path, id: &str, needs_tokenizer: bool) -> Result<Self, Gap> {
         let has = |name: &str| dir.join(name).is_file();
         if !has(CONFIG) {
             return Err(Gap::Missing(CONFIG.into()));
         }
         check_model_type(&read_json(&dir.join(CONFIG)).map_err(Gap::Wrong)?, id).map_err(Gap::Wrong)?;
-        let tokenizer = match *choose_tokenizer(&has).map_err(Gap::Missing)? {
-            [vocab, merges] => {
+        let tokenizer = match choose_tokenizer(&has) {
+            Ok([vocab, merges]) => {
                 TokenizerFiles::VocabMerges { vocab: dir.join(vocab), merges: dir.join(merges) }
             }
-            _ => TokenizerFiles::Json(dir.join(TOKENIZER)),
+            Ok(_) => TokenizerFiles::Json(dir.join(TOKENIZER)),
+            Err(missing) if needs_tokenizer => return Err(Gap::Missing(missing)),
+            Err(_) => TokenizerFiles::Absent,
         };
         let choice = choose_weights(&has).map_err(Gap::Missing)?;
         let names = match choice {

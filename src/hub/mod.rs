@@ -99,7 +99,7 @@ pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<Snapshot, Hu
             Ok(Snapshot { id, revision: None, files, note: None })
         }
         ModelSpec::Folder(path) if !path.is_dir() => Err(HubError::NoFolder { path: path.clone() }),
-        ModelSpec::Folder(path) => match FolderFiles::find(path, &id) {
+        ModelSpec::Folder(path) => match FolderFiles::find_local(path, &id) {
             Ok(files) => Ok(Snapshot { id, revision: None, files: Files::Folder(files), note: None }),
             Err(Gap::Missing(missing)) => Err(HubError::FolderIncomplete { path: path.clone(), missing }),
             Err(Gap::Wrong(error)) => Err(error),
