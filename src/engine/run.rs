@@ -189,3 +189,17 @@ fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
     }
     (n > 0).then(|| (sum / n as f64) as f32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_tokens_leave_gaps_in_the_map_and_nothing_moves() {
+        let small = [1.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.2, 0.3, 0.5];
+        let full = spread(&small, &[0, 2, 4], 5);
+        assert_eq!((full[0], full[2 * 5], full[4 * 5 + 2]), (1.0, 0.5, 0.3));
+        assert!(full[5].is_nan() && full[4 * 5 + 1].is_nan());
+        assert_eq!(full[1], 0.0, "the future stays empty");
+    }
+}

@@ -215,22 +215,6 @@ impl Plan {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Brings a map of the run, `[rows, rows]`, to the coordinates of the full text, `[T, T]`; rows and columns of
-    /// dropped tokens are NaN.
-    pub fn full_map(&self, map: &[f32]) -> Vec<f32> {
-        let (rows, len) = (self.kept.len(), self.shown.len());
-        if rows == len {
-            return map.to_vec();
-        }
-        let mut out = vec![f32::NAN; len * len];
-        for (r, &t) in self.kept.iter().enumerate() {
-            for (c, &i) in self.kept.iter().enumerate() {
-                out[t * len + i] = map[r * rows + c];
-            }
-        }
-        out
-    }
-
     /// Cuts single edges by hand, `(query, key)` in original positions; dropped ends and `query ≤ key` are ignored.
     pub fn block_edges(&mut self, edges: &[(usize, usize)]) {
         let rows = self.kept.len();

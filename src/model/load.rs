@@ -20,7 +20,6 @@ const MAX_JSON: u64 = 64 << 20;
 pub enum WeightFiles {
     Safetensors(Vec<PathBuf>),
     Pickle(Vec<PathBuf>),
-    Embedded(&'static [u8]),
 }
 
 /// The files of one snapshot.
@@ -156,6 +155,5 @@ fn read_weights(
             weights::load(config, &sources, device)
         }
         WeightFiles::Pickle(paths) => pickle::load(config, paths, device),
-        WeightFiles::Embedded(bytes) => weights::load(config, &[Source::Embedded(bytes)], device),
     }
 }

@@ -1,7 +1,7 @@
 //! Attention as candle operators: the differentiable packed form for training, the cached form for exploring, and
 //! single maps on demand.
 
-use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use super::host::{slice, with_slice};
 use super::kernels::attention::{self as kernel, Bias, Rows};
@@ -179,9 +179,4 @@ impl CustomOp1 for Packed {
         })??;
         Ok(Some(Tensor::from_vec(values, qkv.shape(), qkv.device())?))
     }
-}
-
-/// Whether the tensor lies in host memory.
-pub fn on_host(tensor: &Tensor) -> bool {
-    matches!(&*tensor.storage_and_layout().0, Storage::Cpu(_))
 }
