@@ -46,6 +46,7 @@ impl FlagSet for Flags {
         ("budget", "mask.budget"),
         ("recent", "mask.recent"),
         ("sticky", "mask.sticky"),
+        ("initial", "mask.initial"),
         ("mix", "mask.mix"),
         ("score", "score.reduction"),
         ("contribution", "score.contribution"),
@@ -178,7 +179,7 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
         look_ahead: mask.scope == crate::mask::types::Scope::Whole,
         masked_ids: choice.plan.masked_ids(),
         masked_text: explorer.masked_text(&choice.plan),
-        boundaries: choice.boundaries.clone(),
+        boundaries: choice.window.as_ref().map_or_else(Vec::new, |w| w.rows.iter().map(|r| r.end).collect()),
     };
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
