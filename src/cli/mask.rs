@@ -71,7 +71,7 @@ pub struct MaskArgs {
     pub parameters: ParameterFlags<Flags>,
 }
 
-fn preset_parser() -> impl TypedValueParser<Value = Preset> {
+pub(super) fn preset_parser() -> impl TypedValueParser<Value = Preset> {
     PossibleValuesParser::new(PRESETS.iter().map(|preset| PossibleValue::new(preset.name).help(preset.doc)))
         .try_map(|name| Preset::find(&name).ok_or("no such preset"))
 }
@@ -94,7 +94,7 @@ struct Position {
 
 /// What decided: names and numbers that make the report reproducible.
 #[derive(Debug, Serialize)]
-struct Applied {
+pub(super) struct Applied {
     polarity: &'static str,
     scale: &'static str,
     op: &'static str,
@@ -105,7 +105,7 @@ struct Applied {
     unit: &'static str,
     exact_k: bool,
     /// The score in force, in words and symbols.
-    score: String,
+    pub(super) score: String,
     /// Attention sinks found in this text.
     sinks: String,
 }
@@ -184,7 +184,7 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
 
-fn applied(mask: &MaskSettings, decision: &Decision, score: String, sinks: String) -> Applied {
+pub(super) fn applied(mask: &MaskSettings, decision: &Decision, score: String, sinks: String) -> Applied {
     Applied {
         polarity: mask.polarity.name(),
         scale: decision.scale.name(),

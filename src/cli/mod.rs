@@ -7,7 +7,9 @@ mod completions;
 mod config;
 mod convert;
 pub mod doctor;
+pub mod effect;
 mod error;
+pub mod eval;
 mod flags;
 pub mod mask;
 pub mod models;
@@ -64,6 +66,8 @@ pub enum Command {
     Trace(trace::TraceArgs),
     Predict(predict::PredictArgs),
     Mask(mask::MaskArgs),
+    Effect(effect::EffectArgs),
+    Eval(eval::EvalArgs),
     Train(train::TrainArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
@@ -121,6 +125,11 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
             let flags = args.parameters.values().to_vec();
             mask::run(&args, &context(common, env, out, args.preset, flags)?)
         }
+        Some(Command::Effect(args)) => {
+            let flags = args.parameters.values().to_vec();
+            effect::run(&args, &context(common, env, out, args.preset, flags)?)
+        }
+        Some(Command::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Command::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
         Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
         Some(Command::Calibrate(args)) => calibrate::run(&args, &plain(args.parameters.values())?),
