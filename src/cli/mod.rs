@@ -14,11 +14,14 @@ pub mod models;
 mod open;
 mod output;
 pub mod predict;
+mod progress;
+pub mod runs;
 pub mod screen;
 pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
+mod train_spec;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +68,7 @@ pub enum Command {
     Predict(predict::PredictArgs),
     Mask(mask::MaskArgs),
     Train(train::TrainArgs),
+    Runs(runs::RunsArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Calibrate(calibrate::CalibrateArgs),
@@ -122,6 +126,7 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
             mask::run(&args, &context(common, env, out, args.preset, flags)?)
         }
         Some(Command::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Runs(args)) => runs::run(&args, &plain(&[])?),
         Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
         Some(Command::Calibrate(args)) => calibrate::run(&args, &plain(args.parameters.values())?),
         Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),

@@ -133,6 +133,38 @@ pub struct MaskingSpec {
     pub joint: Option<JointSpec>,
 }
 
+impl MaskingSpec {
+    /// Whether a run trains a `[MASK]` row.
+    pub fn needs_mask_row(&self) -> bool {
+        if self.arm == Arm::None {
+            return false;
+        }
+        let mask = |r: Replacement| r == Replacement::Mask;
+        let mix = self.policy.as_ref().and_then(|p| p.mix.as_ref());
+        match mix {
+            Some(mix) => mix
+                .parts()
+                .iter()
+                .any(|p| p.op == Op::Replace && mask(p.replacement.unwrap_or(self.replacement))),
+            None => self.op == Op::Replace && mask(self.replacement),
+        }
+    }
+
+    /// Expected share of tokens·layers that stay visible, averaged over the run.
+    pub fn visible_share(&self, n_layer: usize) -> f64 {
+        if self.arm == Arm::None {
+            return 1.0;
+        }
+        let masked = self.rate * (1.0 - self.cool_down);
+        match self.op {
+            Op::Keep => 1.0,
+            // Skipped tokens still pass the first and the last layer.
+            Op::Skip => 1.0 - masked * n_layer.saturating_sub(2) as f64 / n_layer.max(1) as f64,
+            Op::Replace | Op::Hide | Op::Drop | Op::Evict => 1.0 - masked,
+        }
+    }
+}
+
 named! {
     /// How the masking policy is learned together with the model.
     Joint {
