@@ -16,11 +16,14 @@ pub mod models;
 mod open;
 mod output;
 pub mod predict;
+mod progress;
+pub mod runs;
 pub mod screen;
 pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
+mod train_spec;
 
 #[cfg(test)]
 mod tests;
@@ -69,6 +72,7 @@ pub enum Command {
     Effect(effect::EffectArgs),
     Eval(eval::EvalArgs),
     Train(train::TrainArgs),
+    Runs(runs::RunsArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Calibrate(calibrate::CalibrateArgs),
@@ -131,6 +135,7 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
         }
         Some(Command::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Command::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Runs(args)) => runs::run(&args, &plain(&[])?),
         Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
         Some(Command::Calibrate(args)) => calibrate::run(&args, &plain(args.parameters.values())?),
         Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),

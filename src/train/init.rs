@@ -21,6 +21,13 @@ fn normal_pair(seed: u64, counter: u64) -> (f64, f64) {
     (r * angle.cos(), r * angle.sin())
 }
 
+/// `n` independent numbers, uniform in ±`bound`; `stream` keeps several lists under one seed apart.
+pub fn uniform(n: usize, bound: f64, seed: u64, stream: u64) -> Vec<f32> {
+    let key = mix(seed ^ 0x4c6f_5241, stream);
+    let unit = |i: u64| (mix(key, i) >> 11) as f64 / (1u64 << 53) as f64;
+    (0..n as u64).map(|i| ((2.0 * unit(i) - 1.0) * bound) as f32).collect()
+}
+
 /// Fresh weights: normal with `initializer_range`, the two residual projections divided by √(2·n_layer), biases 0,
 /// gains 1 (GPT-2, section 2.3; `_init_weights` of Hugging Face).
 pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<String, Tensor>, TrainError> {
