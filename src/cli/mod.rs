@@ -2,6 +2,7 @@
 //! Runs on the main thread. Results go to stdout and are free of escapes; errors go to stderr as one sentence and a
 //! hint. Must never hold logic that the screen would need too.
 
+pub mod bench;
 pub mod calibrate;
 mod completions;
 mod config;
@@ -76,6 +77,7 @@ pub enum Command {
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Bench(bench::BenchArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -138,6 +140,7 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
         Some(Command::Runs(args)) => runs::run(&args, &plain(&[])?),
         Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
         Some(Command::Calibrate(args)) => calibrate::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Bench(args)) => bench::run(&args, &plain(args.parameters.values())?),
         Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),
         Some(Command::Config(args)) => config::run(&args, common, env, out),
         Some(Command::Completions(args)) => completions::run(&args, out),

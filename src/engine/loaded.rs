@@ -65,6 +65,20 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// A model that comes from no snapshot and has no tokenizer.
+    pub fn of_model(id: String, model: Gpt2, device_name: &'static str) -> Self {
+        Loaded {
+            id,
+            revision: None,
+            model,
+            tokenizer: None,
+            device_name,
+            mean: OnceLock::new(),
+            unigram: OnceLock::new(),
+            calibration: OnceLock::new(),
+        }
+    }
+
     /// The distance null, where it is known.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.get().map(Arc::as_ref)
