@@ -75,6 +75,7 @@ impl Loaded {
             device_name,
             mean: OnceLock::new(),
             unigram: OnceLock::new(),
+            tables: OnceLock::new(),
             calibration: OnceLock::new(),
         }
     }
