@@ -29,7 +29,7 @@ named! {
 pub const DEFAULT_WINDOW: usize = 16;
 
 /// The score in force.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ScoreSettings {
     pub reduction: Reduction,
     /// `α·‖W_O v‖` instead of α (Kobayashi 2020).

@@ -152,6 +152,19 @@ impl std::str::FromStr for Protect {
     }
 }
 
+impl serde::Serialize for Protect {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Protect {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl std::fmt::Display for Protect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if *self == Protect::NONE {
@@ -178,7 +191,7 @@ impl std::fmt::Display for Protect {
 }
 
 /// Everything a decision depends on besides the scores.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MaskSettings {
     /// τ in [0, 1].
     pub threshold: f64,

@@ -7,6 +7,7 @@ use candle_core::{Device, Result, Tensor};
 use super::config::Config;
 use super::error::ModelError;
 use crate::tensor::attention::Attention;
+use crate::tensor::dropout::dropout;
 use crate::tensor::kernels::activation::Activation;
 use crate::tensor::ops::{activate, layer_norm, linear};
 
@@ -22,6 +23,62 @@ pub struct Norm {
 pub struct Projection {
     pub weight: Tensor,
     pub bias: Tensor,
+    /// Added to the weight, where a run adapts it (LoRA).
+    pub adapter: Option<Adapter>,
+}
+
+/// A low-rank addition to a weight matrix: `scale · down · up` (2106.09685).
+#[derive(Clone)]
+pub struct Adapter {
+    /// `[in, rank]`
+    pub down: Tensor,
+    /// `[rank, out]`
+    pub up: Tensor,
+    pub scale: f64,
+}
+
+impl Adapter {
+    /// Its share of the output for rows `x` `[…, in]`.
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let (inner, out) = (self.down.dim(0)?, self.up.dim(1)?);
+        let mut dims = x.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = out;
+        }
+        let low = (x.reshape(((), inner))?.matmul(&self.down)? * self.scale)?;
+        low.matmul(&self.up)?.reshape(dims)
+    }
+}
+
+impl Projection {
+    /// `x W + b`, with the adapter's share.
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let out = linear(x, &self.weight, &self.bias)?;
+        match &self.adapter {
+            Some(adapter) => out + adapter.apply(x)?,
+            None => Ok(out),
+        }
+    }
+}
+
+/// Dropout of one training pass: embeddings, and the output of every residual branch (GPT-2's `embd_pdrop` and
+/// `resid_pdrop`; attention weights stay whole).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Noise {
+    /// Share dropped, in [0, 1).
+    pub rate: f64,
+    /// Decides every draw of this pass.
+    pub key: u64,
+}
+
+impl Noise {
+    /// `site` 0 is the embeddings; 1 + 2·layer attention, 2 + 2·layer the MLP.
+    fn apply(noise: Option<Noise>, x: Tensor, site: usize) -> Result<Tensor> {
+        match noise {
+            Some(noise) if noise.rate > 0.0 => dropout(&x, noise.rate, (noise.key, site as u32)),
+            _ => Ok(x),
+        }
+    }
 }
 
 /// One transformer block.
@@ -46,6 +103,8 @@ pub struct Gpt2 {
     pub ln_f: Norm,
     /// `[V, D]`; the same tensor as `wte` where the checkpoint ties them.
     pub lm_head: Tensor,
+    /// Dropout in force; `None` but in training passes.
+    pub noise: Option<Noise>,
     pub device: Device,
 }
 
@@ -75,6 +134,7 @@ impl Gpt2 {
             Ok::<_, ModelError>(Projection {
                 weight: get(&format!("{at}.weight"))?,
                 bias: get(&format!("{at}.bias"))?,
+                adapter: None,
             })
         };
         let block = |l: usize| {
@@ -96,6 +156,7 @@ impl Gpt2 {
             blocks: (0..config.n_layer).map(block).collect::<std::result::Result<_, _>>()?,
             ln_f: norm("ln_f")?,
             lm_head,
+            noise: None,
             device: device.clone(),
             config: config.clone(),
         })
@@ -151,11 +212,11 @@ impl Gpt2 {
     ) -> Result<Tensor> {
         let w = &self.blocks[layer];
         let eps = self.config.layer_norm_epsilon;
-        let project = |x: &Tensor, p: &Projection| linear(x, &p.weight, &p.bias);
-        let heads = attend(project(&layer_norm(x, &w.ln_1.gain, &w.ln_1.bias, eps)?, &w.c_attn)?)?;
-        let x = (x + project(&heads, &w.attn_proj)?)?;
-        let hidden = project(&layer_norm(&x, &w.ln_2.gain, &w.ln_2.bias, eps)?, &w.c_fc)?;
-        &x + project(&activate(&hidden, self.activation)?, &w.mlp_proj)?
+        let drop = |x: Tensor, site: usize| Noise::apply(self.noise, x, site + 2 * layer);
+        let heads = attend(w.c_attn.apply(&layer_norm(x, &w.ln_1.gain, &w.ln_1.bias, eps)?)?)?;
+        let x = (x + drop(w.attn_proj.apply(&heads)?, 1)?)?;
+        let hidden = w.c_fc.apply(&layer_norm(&x, &w.ln_2.gain, &w.ln_2.bias, eps)?)?;
+        &x + drop(w.mlp_proj.apply(&activate(&hidden, self.activation)?)?, 2)?
     }
 
     /// The final layer norm.
@@ -167,7 +228,7 @@ impl Gpt2 {
     /// `ln_f`, `[B, T, D]`. `bias` is added to every layer's scores, `[B | 1, 1, T, T]`; with `causal` off it alone
     /// decides what is visible.
     pub fn forward_batch(&self, embedded: &Tensor, bias: Option<&Tensor>, causal: bool) -> Result<Tensor> {
-        let mut x = embedded.clone();
+        let mut x = Noise::apply(self.noise, embedded.clone(), 0)?;
         for layer in 0..self.config.n_layer {
             let rule = Attention { bias: bias.cloned(), causal, ..self.attention(layer) };
             x = self.block(layer, &x, |qkv| rule.packed(&qkv))?;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::host::{slice, with_slice};
 
 /// Constants of the update.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct AdamWSettings {
     pub beta1: f64,
     pub beta2: f64,

@@ -5,6 +5,7 @@ pub mod adamw;
 pub mod attention;
 pub mod cross_entropy;
 pub mod device;
+pub mod dropout;
 pub mod host;
 pub mod kernels;
 pub mod ops;

@@ -1,11 +1,14 @@
 //! Training: data, schedules, the loop, checkpoints, metrics. Runs on the trainer's own thread; knows nothing of screens.
 
+pub mod batch;
 pub mod checkpoint;
 pub mod data;
 pub mod init;
+pub mod report;
 pub mod run;
 pub mod sample;
 pub mod schedule;
+pub mod spec;
 
 /// What can go wrong in a run, in a sentence for a person.
 #[derive(Debug, thiserror::Error)]

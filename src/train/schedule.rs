@@ -1,5 +1,8 @@
-//! Learning rate as a function of the step.
+//! Learning rate: schedules over the progress of a run, and the policies that listen to losses.
 
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
 use crate::named::named;
 
 named! {
@@ -10,6 +13,62 @@ named! {
         Cosine = "cosine",
         Linear = "linear",
         Constant = "constant",
+        /// Cut by a factor when the clean validation loss stops falling.
+        Plateau = "plateau",
+    }
+}
+
+named! {
+    /// What counts as progress.
+    Progress {
+        Steps = "steps",
+        /// Visible tokens times layers (as in LayerToken, random-LTD 2211.11586): a step that hides or skips half of
+        /// its tokens moves the schedule half as far.
+        Visible = "visible",
+    }
+}
+
+/// Holds the gap between masked and clean loss at a target by moving the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GapControl {
+    /// Nats per token.
+    pub target: f64,
+    /// Relative change of the rate per nat of error, at each evaluation.
+    pub gain: f64,
+}
+
+/// How the learning rate is found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateSpec {
+    pub policy: LrPolicy,
+    pub peak: f64,
+    /// The end, as a share of the peak.
+    pub min_ratio: f64,
+    /// Steps over which the rate rises from 0.
+    pub warmup: usize,
+    pub progress: Progress,
+    /// Plateau: evaluations without improvement before a cut, and its factor.
+    pub patience: usize,
+    pub factor: f64,
+    pub gap: Option<GapControl>,
+}
+
+impl RateSpec {
+    /// # Errors
+    /// A rate that is no rate.
+    pub fn check(&self) -> Result<(), TrainError> {
+        if !(self.peak > 0.0 && self.peak.is_finite()) {
+            return Err(TrainError::setup(format!("the learning rate must be above 0: {}", self.peak)));
+        }
+        if self.policy == LrPolicy::Plateau && !(self.factor > 0.0 && self.factor < 1.0) {
+            return Err(TrainError::setup(format!(
+                "the factor of a plateau must lie between 0 and 1: {}",
+                self.factor
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -37,7 +96,7 @@ impl LrSchedule {
         let done = ((step - self.warmup) as f64 / span).min(1.0);
         let falling = |share: f64| self.min_ratio + (1.0 - self.min_ratio) * (1.0 - share);
         let factor = match self.policy {
-            LrPolicy::Constant => 1.0,
+            LrPolicy::Constant | LrPolicy::Plateau => 1.0,
             LrPolicy::Linear => falling(done),
             LrPolicy::Cosine => {
                 self.min_ratio + (1.0 - self.min_ratio) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
@@ -58,7 +117,8 @@ mod tests {
             let s = LrSchedule { policy, peak: 1e-3, min_ratio: 0.1, warmup: 10, steps: 1000 };
             assert!((s.at(0) - 1e-4).abs() < 1e-12);
             assert!((s.at(10) - 1e-3).abs() < 1e-12, "{policy}");
-            let end = if policy == LrPolicy::Constant { 1e-3 } else { 1e-4 };
+            let flat = matches!(policy, LrPolicy::Constant | LrPolicy::Plateau);
+            let end = if flat { 1e-3 } else { 1e-4 };
             assert!((s.at(1000) - end).abs() < 1e-12, "{policy}");
             for step in 10..1000 {
                 assert!(s.at(step + 1) <= s.at(step) + 1e-15, "{policy} rises after its warm-up");

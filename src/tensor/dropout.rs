@@ -1,0 +1,102 @@
+//! Dropout whose mask is a function of a key and the element's index: the same on every thread count, in the backward
+//! pass and on resume, without a mask in memory.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::host::{slice, with_slice};
+
+/// Elements one task handles.
+const CHUNK: usize = 1 << 14;
+
+/// What decides one dropout mask: a key per pass and a site within it.
+pub type Key = (u64, u32);
+
+/// 32 well-mixed bits per element (SplitMix64's finaliser over key and counter; two elements share one call).
+fn bits(key: u64, counter: u64) -> u64 {
+    let mut z = key.wrapping_add(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[derive(Clone, Copy)]
+struct Dropout {
+    rate: f64,
+    key: u64,
+}
+
+impl Dropout {
+    fn new(rate: f64, (key, site): Key) -> Self {
+        Dropout { rate, key: bits(key, u64::from(site) + 1) }
+    }
+
+    fn apply(self, x: &[f32]) -> Vec<f32> {
+        let keep = (1.0 / (1.0 - self.rate)) as f32;
+        let below = (self.rate * 4_294_967_296.0) as u64;
+        let mut out = vec![0f32; x.len()];
+        out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (out, x))| {
+            let start = (chunk * CHUNK) as u64;
+            for (pair, (out, x)) in out.chunks_mut(2).zip(x.chunks(2)).enumerate() {
+                let both = bits(self.key, start + pair as u64);
+                for (half, (out, &x)) in out.iter_mut().zip(x).enumerate() {
+                    let draw = (both >> (32 * half)) & 0xffff_ffff;
+                    *out = if draw < below { 0.0 } else { x * keep };
+                }
+            }
+        });
+        out
+    }
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let out = self.apply(slice(x, layout, self.name())?);
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let dx = with_slice(grad, |grad| self.apply(grad))?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
+}
+
+/// Sets a share `rate` in [0, 1) of the elements of `x` to zero and scales the others by `1/(1 − rate)`.
+pub fn dropout(x: &Tensor, rate: f64, key: Key) -> Result<Tensor> {
+    let op = Dropout::new(rate, key);
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op1(op);
+    }
+    let ones = vec![1f32; x.elem_count()];
+    let mask = Tensor::from_vec(op.apply(&ones), x.shape(), x.device())?.to_dtype(x.dtype())?;
+    x * mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn the_share_is_kept_and_forward_and_backward_agree() {
+        let n = 100_001;
+        let x = Var::from_tensor(&Tensor::ones(n, candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let y = dropout(x.as_tensor(), 0.3, (7, 2)).unwrap();
+        let values = y.to_vec1::<f32>().unwrap();
+        let zeros = values.iter().filter(|v| **v == 0.0).count() as f64 / n as f64;
+        // Three standard errors of a share of 0.3.
+        assert!((zeros - 0.3).abs() < 3.0 * (0.3f64 * 0.7 / n as f64).sqrt(), "{zeros}");
+        assert!(values.iter().all(|&v| v == 0.0 || (v - 1.0 / 0.7).abs() < 1e-6));
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        // The input is all ones and the operator linear, so its gradient is its output.
+        assert_eq!(grads.get(x.as_tensor()).unwrap().to_vec1::<f32>().unwrap(), values);
+        let other = dropout(x.as_tensor(), 0.3, (7, 3)).unwrap().to_vec1::<f32>().unwrap();
+        let same = values.iter().zip(&other).filter(|(a, b)| a == b).count() as f64 / n as f64;
+        // Independent masks agree with probability 0.3² + 0.7².
+        assert!((same - 0.58).abs() < 0.01, "{same}");
+    }
+}

@@ -1,0 +1,37 @@
+//! One micro-batch as the loop hands it to the masking arm: which sequence, which visit, which tokens.
+
+/// One visit to one sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Visit {
+    /// Number of the sequence; the same text every time where the run has fixed cuts.
+    pub sequence: u32,
+    /// How many times it was visited before: the epoch.
+    pub pass: u32,
+    /// `context` tokens.
+    pub inputs: Vec<u32>,
+    /// Their next tokens.
+    pub targets: Vec<u32>,
+}
+
+/// Sequences of equal length that run through the model together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    pub visits: Vec<Visit>,
+}
+
+impl Batch {
+    /// Tokens per sequence.
+    pub fn context(&self) -> usize {
+        self.visits.first().map_or(0, |v| v.inputs.len())
+    }
+
+    /// Input ids, `[B · T]`, row-major.
+    pub fn inputs(&self) -> Vec<u32> {
+        self.visits.iter().flat_map(|v| v.inputs.iter().copied()).collect()
+    }
+
+    /// Target ids, `[B · T]`, row-major.
+    pub fn targets(&self) -> Vec<u32> {
+        self.visits.iter().flat_map(|v| v.targets.iter().copied()).collect()
+    }
+}

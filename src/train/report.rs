@@ -1,0 +1,249 @@
+//! What is said between a run and whoever watches it: commands in, reports out. Pure data; every report can be
+//! written as one JSON line.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::mask::types::{Op, State};
+use crate::named::named;
+
+/// What a run in progress can be told. Each takes effect between two steps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Pause,
+    Resume,
+    /// Finishes the step, evaluates, saves, ends.
+    Stop,
+    /// Ends as soon as possible and saves nothing: the last checkpoint stays.
+    Kill,
+    /// From now on the learning rate is this, whatever the schedule says; `None` goes back to the schedule.
+    SetLearningRate(Option<f64>),
+    /// τ of the masking policy.
+    SetThreshold(f64),
+    /// p of the masking policy.
+    SetProbability(f64),
+    /// A sample of text now.
+    Sample,
+    SaveNow,
+    /// Evaluates on the validation documents now.
+    EvaluateNow,
+}
+
+named! {
+    /// The state of a run, as shown.
+    RunState {
+        /// Reading data, loading weights, measuring the probe step.
+        Preparing = "preparing",
+        /// The plan is there and waits for its start.
+        Planned = "planned",
+        Running = "running",
+        Paused = "paused",
+        /// Told to stop: finishes the step and saves.
+        Stopping = "stopping",
+        /// Told to stop, and saved.
+        Stopped = "stopped",
+        /// Every step done, and saved.
+        Finished = "finished",
+        /// Ended without saving, as told.
+        Killed = "killed",
+        Failed = "failed",
+    }
+}
+
+impl RunState {
+    /// Whether nothing will happen any more.
+    pub fn is_over(self) -> bool {
+        matches!(self, RunState::Stopped | RunState::Finished | RunState::Killed | RunState::Failed)
+    }
+}
+
+named! {
+    /// A setting that can move while a run goes on.
+    Live { LearningRate = "learning-rate", Threshold = "threshold", Probability = "probability" }
+}
+
+/// A change made by hand: logged, kept in checkpoints, and replayed on resume.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveChange {
+    /// The first step it counts for.
+    pub step: usize,
+    pub what: Live,
+    /// `None`: back to the schedule.
+    pub value: Option<f64>,
+}
+
+/// Seconds a step spent, by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepTime {
+    /// Batch, scores and mask decisions.
+    pub masking: f64,
+    pub forward: f64,
+    pub backward: f64,
+    pub optimizer: f64,
+    pub total: f64,
+}
+
+/// What one optimizer step did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// 1 after the first update.
+    pub step: usize,
+    /// Nats per token over all labels that count.
+    pub loss: f64,
+    /// The same where the token itself was replaced, and everywhere else; none without masks.
+    pub loss_own: Option<f64>,
+    pub loss_others: Option<f64>,
+    /// The mask rate that was asked for, and the one that came out, of eligible positions.
+    pub mask_rate: f64,
+    pub realised_rate: f64,
+    pub learning_rate: f64,
+    /// Global L2 norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Tokens read so far, and those of them that were visible (weighed by layers under `skip`).
+    pub tokens: u64,
+    pub visible_tokens: f64,
+    pub tokens_per_second: f64,
+    pub time: StepTime,
+    /// Resident memory of the process, bytes.
+    pub memory: u64,
+    /// Seconds left, the warm-up steps of the machine left out; none while too little was measured.
+    pub eta: Option<f64>,
+}
+
+/// One row of the mask raster: one pass over one sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RasterRow {
+    pub step: usize,
+    pub pass: u32,
+    pub sequence: u32,
+    /// Operation by position, where masked.
+    pub ops: Vec<Option<Op>>,
+    /// Scaled score by position, 0 to 255; 0 where there is none.
+    pub scores: Vec<u8>,
+}
+
+/// One token of the batch pane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchToken {
+    pub id: u32,
+    /// As displayed, safe in a terminal.
+    pub text: String,
+    pub state: State,
+    pub op: Option<Op>,
+    pub score: Option<f64>,
+    pub draw: f64,
+    /// The line of reasoning, where it is known.
+    pub why: String,
+    /// Nats lost on predicting the *next* token from here; none where the label does not count.
+    pub loss: Option<f64>,
+}
+
+/// Sequences of one step, token by token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchView {
+    pub step: usize,
+    pub sequences: Vec<Vec<BatchToken>>,
+}
+
+/// What a run expects before it starts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub parameters: u64,
+    /// Of them, those that move (LoRA's own included).
+    pub trainable: u64,
+    pub train_tokens: u64,
+    pub train_documents: usize,
+    pub validation_tokens: u64,
+    pub validation_documents: usize,
+    pub steps: usize,
+    pub tokens_per_step: u64,
+    /// Passes over the training text.
+    pub epochs: f64,
+    pub memory: MemoryPlan,
+    /// Seconds of one measured step, its optimizer update included.
+    pub step_seconds: f64,
+    /// Loss of that step, before any update.
+    pub probe_loss: f64,
+    /// Seconds for all steps and evaluations.
+    pub expected_seconds: f64,
+    /// What the masking costs or assumes, in words.
+    pub notes: Vec<String>,
+}
+
+/// Bytes a run is expected to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryPlan {
+    pub weights: u64,
+    pub gradients: u64,
+    pub optimizer: u64,
+    pub activations: u64,
+    pub data: u64,
+    pub total: u64,
+    /// What the machine has free.
+    pub available: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub state: RunState,
+    pub steps: usize,
+    pub tokens: u64,
+    /// Of computing, pauses left out, earlier parts of a resumed run included.
+    pub seconds: f64,
+    /// Of the last step, nats per token.
+    pub train_loss: f64,
+    /// Nats per token on the validation documents, after the last step.
+    pub validation_loss: Option<f64>,
+    pub bits_per_byte: Option<f64>,
+    /// Lowest validation loss and its step.
+    pub best: Option<(usize, f64)>,
+    pub stopped_early: bool,
+    /// Folder of the last checkpoint.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// What a run reports, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Report {
+    State {
+        state: RunState,
+    },
+    Planned(Plan),
+    /// `merged` steps are summed up in this one: losses, rates and times are means over them, counters are the last.
+    Step {
+        #[serde(flatten)]
+        report: StepReport,
+        merged: usize,
+    },
+    Evaluated {
+        step: usize,
+        loss: f64,
+        bits_per_byte: f64,
+        masked_loss: Option<f64>,
+    },
+    Saved {
+        step: usize,
+        path: PathBuf,
+        best: bool,
+    },
+    Sample {
+        step: usize,
+        prompt: String,
+        text: String,
+    },
+    Changed(LiveChange),
+    Warning {
+        step: usize,
+        message: String,
+    },
+    Raster(RasterRow),
+    Batch(BatchView),
+    Ended(Summary),
+    Failed {
+        message: String,
+        hint: Option<String>,
+    },
+}

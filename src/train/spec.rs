@@ -1,0 +1,263 @@
+//! What a run is told, whole and serialisable: written beside every checkpoint, so that a run can be resumed without
+//! its command line. Pure data with its checks; must never open a file or touch a tensor.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::checkpoint::SavedDtype;
+use super::schedule::RateSpec;
+use crate::attention::types::ScoreSettings;
+use crate::mask::types::{MaskSettings, Op, Replacement};
+use crate::named::named;
+use crate::tensor::adamw::AdamWSettings;
+
+/// Where the text comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSpec {
+    /// Files and folders; the word `novels` alone is the bundled text.
+    pub train: Vec<PathBuf>,
+    /// Empty: the last `held_share` of the training documents.
+    pub validation: Vec<PathBuf>,
+    /// Column that holds the text in JSONL, CSV, TSV and Parquet files.
+    pub column: Option<String>,
+    /// Share of the documents held out where `validation` is empty.
+    pub held_share: f64,
+}
+
+/// Low-rank adaptation (2106.09685): `W + alpha/rank · A B`, with `A` random and `B` zero at the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraSpec {
+    pub rank: usize,
+    pub alpha: f64,
+    /// Matrices that get an adapter, in every block.
+    pub targets: Vec<LoraTarget>,
+}
+
+named! {
+    /// A weight matrix that LoRA may adapt, named as PEFT's `target_modules` match it.
+    LoraTarget {
+        CAttn = "attn.c_attn",
+        AttnProj = "attn.c_proj",
+        Fc = "mlp.c_fc",
+        MlpProj = "mlp.c_proj",
+        /// The output matrix. Where it is tied to the embeddings, only the output gets the adapter, and a merged
+        /// checkpoint holds an output matrix of its own.
+        LmHead = "lm_head",
+    }
+}
+
+/// Which variables move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trained {
+    All,
+    /// The last k blocks and the final layer norm.
+    LastBlocks(usize),
+    /// Every layer norm's gain and bias.
+    LayerNorms,
+    Lora(LoraSpec),
+}
+
+impl Trained {
+    /// `all`, `last-blocks`, `layer-norms` or `lora`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Trained::All => "all",
+            Trained::LastBlocks(_) => "last-blocks",
+            Trained::LayerNorms => "layer-norms",
+            Trained::Lora(_) => "lora",
+        }
+    }
+}
+
+named! {
+    /// Who masks what, and when it is decided anew.
+    Arm {
+        None = "none",
+        /// Drawn once per sequence, at preprocessing.
+        Static1 = "static-1",
+        /// Ten patterns per sequence, in turn (BERT as shipped).
+        Static10 = "static-10",
+        /// From the attention of the model as it was at the start, once.
+        StaticAttn = "static-attn",
+        /// Drawn anew every pass (RoBERTa, MEAP).
+        DynRand = "dyn-rand",
+        /// What the current model reads most, every pass: the article.
+        DynAttnHigh = "dyn-attn-high",
+        /// What the current model reads least.
+        DynAttnLow = "dyn-attn-low",
+        /// Rare words, without attention.
+        DynSalient = "dyn-salient",
+        /// Single query-key pairs, at a rate drawn from U(0, 2·rate) (FCM).
+        DynPair = "dyn-pair",
+    }
+}
+
+named! {
+    /// Course of the mask rate over a run; all have the same time average.
+    MaskSchedule { Constant = "constant", RampUp = "ramp-up", Decay = "decay", Triangle = "triangle" }
+}
+
+named! {
+    /// The attention that scores are taken from.
+    ScoreFrom {
+        /// Of the sequence's last visit: 1 byte a token of memory, no extra pass.
+        LastVisit = "last-visit",
+        /// A fresh unmasked pass: one more forward pass a step.
+        Fresh = "fresh",
+    }
+}
+
+/// What an arm is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskingSpec {
+    pub arm: Arm,
+    pub op: Op,
+    pub replacement: Replacement,
+    /// Time-averaged share of the eligible positions that is masked, in [0, 1].
+    pub rate: f64,
+    pub schedule: MaskSchedule,
+    /// Share of the steps, at the end, that run without masks; 0 is none.
+    pub cool_down: f64,
+    pub score_from: ScoreFrom,
+    /// The explorer's exact policy ("one policy everywhere"): τ, p, protection, unit, scale, mix and polarity are
+    /// taken from here where it is set; `op`, `replacement` and `rate` above then repeat its own.
+    pub policy: Option<MaskSettings>,
+    pub score: ScoreSettings,
+    /// A policy that is learned with the model.
+    pub joint: Option<JointSpec>,
+}
+
+named! {
+    /// How the masking policy is learned together with the model.
+    Joint {
+        /// Soft thresholds per layer, then hard ones (LTP).
+        SoftThresholds = "soft-thresholds",
+        /// Masks what raises the loss most, at a fixed rate.
+        Adversarial = "adversarial",
+        /// Chooses (rate, polarity, op) cells by clean-validation improvement.
+        Bandit = "bandit",
+    }
+}
+
+/// Settings of a learned policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JointSpec {
+    pub kind: Joint,
+    /// λ of `CE + λ·mean(g)` for soft thresholds.
+    pub lambda: f64,
+    /// T of `σ((ℓ − θ)/T)`.
+    pub temperature: f64,
+    /// Learning rate of the policy's own parameters.
+    pub rate: f64,
+}
+
+impl Default for MaskingSpec {
+    fn default() -> Self {
+        MaskingSpec {
+            arm: Arm::None,
+            op: Op::Replace,
+            replacement: Replacement::Mask,
+            rate: 0.15,
+            schedule: MaskSchedule::Constant,
+            cool_down: 0.0,
+            score_from: ScoreFrom::LastVisit,
+            policy: None,
+            score: ScoreSettings::default(),
+            joint: None,
+        }
+    }
+}
+
+named! {
+    /// What a run does when a checkpoint does not fit on the disk.
+    OnDiskFull { Continue = "continue", Stop = "stop" }
+}
+
+/// Everything a run is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// Id or folder of the model it starts from; for the record.
+    pub model: String,
+    pub data: DataSpec,
+    pub trained: Trained,
+    pub masking: MaskingSpec,
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Seconds after which the run ends even if steps are left; the learning rate follows the clock then, so such
+    /// a run does not repeat to the last bit.
+    pub time_limit: Option<f64>,
+    /// Sequences per forward pass.
+    pub batch_size: usize,
+    /// Forward passes whose gradients are averaged into one update.
+    pub accumulate: usize,
+    /// Tokens per sequence.
+    pub context: usize,
+    /// Every epoch cuts the text at the same places, so that a sequence keeps its number: needed by static arms, by
+    /// scores of the last visit, and by twins. Otherwise each epoch shifts the cuts.
+    pub fixed_cuts: bool,
+    pub rate: RateSpec,
+    pub adamw: AdamWSettings,
+    /// Largest global gradient norm; 0 turns clipping off.
+    pub clip: f64,
+    /// Share of embeddings and of each residual branch's outputs that is dropped; attention weights are not.
+    pub dropout: f64,
+    /// Of initial weights, batches, masks and dropout.
+    pub seed: u64,
+    /// Steps between two evaluations on the validation documents; 0 evaluates only at the end.
+    pub eval_every: usize,
+    /// Steps between two checkpoints; 0 saves only at the end.
+    pub checkpoint_every: usize,
+    /// Steps between two samples of text; 0 takes none.
+    pub sample_every: usize,
+    pub sample_prompt: String,
+    /// Checkpoints kept besides the best one.
+    pub keep_last: usize,
+    pub on_disk_full: OnDiskFull,
+    /// Folder of the run.
+    pub out: PathBuf,
+    pub dtype: SavedDtype,
+}
+
+impl RunSpec {
+    /// Sequences a step visits.
+    pub fn sequences_per_step(&self) -> usize {
+        self.batch_size * self.accumulate
+    }
+
+    /// Checks what can be checked without model and data.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense, with its reason.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let refuse = |problem: String| Err(TrainError::setup(problem));
+        if self.batch_size == 0 || self.accumulate == 0 || self.steps == 0 {
+            return refuse("steps, batch_size and accumulate must be at least 1".to_owned());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return refuse(format!("dropout must be at least 0 and below 1: {}", self.dropout));
+        }
+        if let Trained::Lora(lora) = &self.trained {
+            if lora.rank == 0 || lora.targets.is_empty() {
+                return refuse("LoRA needs a rank of at least 1 and at least one target".to_owned());
+            }
+            if !(lora.alpha > 0.0 && lora.alpha.is_finite()) {
+                return refuse(format!("the alpha of LoRA must be above 0: {}", lora.alpha));
+            }
+        }
+        if self.trained == Trained::LastBlocks(0) {
+            return refuse("the last 0 blocks leave nothing to train".to_owned());
+        }
+        if self.masking.arm != Arm::None && !self.fixed_cuts {
+            return refuse("a masking arm needs fixed_cuts, so that a sequence keeps its number".to_owned());
+        }
+        self.rate.check()
+    }
+}
