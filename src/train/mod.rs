@@ -1,5 +1,6 @@
 //! Training: data, schedules, the loop, checkpoints, metrics. Runs on the trainer's own thread; knows nothing of screens.
 
+pub mod arm;
 pub mod batch;
 pub mod checkpoint;
 pub mod data;

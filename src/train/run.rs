@@ -139,7 +139,7 @@ pub struct Run<'a> {
 /// Sequences still to be visited in the current epoch.
 struct Visits {
     order: Order,
-    epoch: u64,
+    epoch: u32,
     offset: usize,
     queue: std::vec::IntoIter<u32>,
 }
@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
     ) -> Result<Summary, TrainError> {
         let s = self.settings.clone();
         let begun = Instant::now();
-        let order = Order { seed: s.seed, context: s.context };
+        let order = Order { seed: s.seed, context: s.context, fixed_cuts: false };
         let (offset, first) = order.epoch(self.train, 0);
         let mut visits = Visits { order, epoch: 0, offset, queue: first.into_iter() };
         let (mut tokens, mut last_loss, mut saved) = (0u64, f64::NAN, "none".to_owned());

@@ -312,7 +312,8 @@ pub(super) enum BatchError {
 
 /// Something must be left to run: where every token was to be dropped, the first stays.
 fn keep_one(decision: &mut Decision) {
-    let dropped = |p: &crate::mask::types::PositionDecision| p.state == State::Masked && p.op == Some(Op::Drop);
+    let dropped =
+        |p: &crate::mask::types::PositionDecision| p.state == State::Masked && p.op == Some(Op::Drop);
     if !decision.positions.is_empty() && decision.positions.iter().all(dropped) {
         let first = &mut decision.positions[0];
         (first.state, first.op) = (State::Draw, None);

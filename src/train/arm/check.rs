@@ -12,7 +12,9 @@ pub enum Refusal {
     Rate(f64),
     #[error("the cool-down must be at least 0 and below 1: {0}")]
     CoolDown(f64),
-    #[error("schedule {schedule} at an average rate of {rate} needs a rate of {peak:.2} at its peak, above {limit}")]
+    #[error(
+        "schedule {schedule} at an average rate of {rate} needs a rate of {peak:.2} at its peak, above {limit}"
+    )]
     Peak { schedule: &'static str, rate: f64, peak: f64, limit: f64 },
     #[error("evict empties a cache while text is generated; training has no cache")]
     Evict,
@@ -20,9 +22,13 @@ pub enum Refusal {
     PairOp(Arm, Op),
     #[error("{0} decides about pairs of a query and a key, so a mix of operations has no meaning")]
     PairMix(Arm),
-    #[error("scale {0} fixes no share of the tokens, so the rate that arms are compared at cannot be promised")]
+    #[error(
+        "scale {0} fixes no share of the tokens, so the rate that arms are compared at cannot be promised"
+    )]
     Scale(Scale),
-    #[error("{arm} with unit {unit} ranks units of different lengths, so the rate of tokens cannot be promised")]
+    #[error(
+        "{arm} with unit {unit} ranks units of different lengths, so the rate of tokens cannot be promised"
+    )]
     Unit { arm: Arm, unit: Unit },
     #[error("scope block decides from the past only, but a training mask is decided for the whole sequence")]
     Scope,
@@ -241,9 +247,10 @@ fn all_ops(settings: &MaskSettings) -> Vec<Op> {
 fn replacements(settings: &MaskSettings) -> Vec<Replacement> {
     let replacing = |p: &crate::mask::mix::MixPart| p.op == Op::Replace;
     match &settings.mix {
-        Some(mix) => {
-            parts(mix).filter(|p| replacing(p)).map(|p| p.replacement.unwrap_or(settings.replacement)).collect()
-        }
+        Some(mix) => parts(mix)
+            .filter(|p| replacing(p))
+            .map(|p| p.replacement.unwrap_or(settings.replacement))
+            .collect(),
         None if settings.op == Op::Replace => vec![settings.replacement],
         None => Vec::new(),
     }
@@ -306,7 +313,12 @@ mod tests {
             assert!((got.nominal_rate() - rate).abs() < 1e-12);
         }
         assert_eq!(spec(Arm::DynRand, Op::Hide).settings(40).protect.last, 10);
-        let mask = MaskSettings { threshold: 0.6, op: Op::Evict, polarity: Polarity::Low, ..MaskSettings::default() };
+        let mask = MaskSettings {
+            threshold: 0.6,
+            op: Op::Evict,
+            polarity: Polarity::Low,
+            ..MaskSettings::default()
+        };
         let handed = MaskingSpec::from_explorer(&mask, &crate::attention::types::ScoreSettings::default());
         assert_eq!((handed.arm, handed.op, handed.check()), (Arm::DynAttnLow, Op::Hide, Ok(())));
         let settings = handed.settings(256);

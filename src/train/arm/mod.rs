@@ -24,7 +24,7 @@ pub use check::Refusal;
 pub use decide::PATTERNS;
 pub use lexicon::{Lexicon, TokenClass};
 pub use pass::{MaskedLoss, mean_embedding};
-pub use rate::Progress;
+pub use rate::At;
 pub use scores::Memory;
 
 use super::TrainError;
@@ -34,7 +34,7 @@ use crate::attention::calibration::Calibration;
 use crate::mask::types::{MaskSettings, Op, Polarity};
 use crate::model::Gpt2;
 use batch::{BatchError, Parts};
-use scores::{Scoring, Seen, frozen, without_gradients};
+use scores::{Scoring, Seen, plain};
 
 /// Name of the `[MASK]` row among a run's variables and in the side file of a checkpoint.
 pub const MASK_ROW: &str = "mask_row";
@@ -51,6 +51,8 @@ pub struct Setup<'a> {
     pub seed: u64,
     /// For scores over the distance null; without it they are count-corrected.
     pub calibration: Option<Arc<Calibration>>,
+    /// The `[MASK]` row `[D]` of an earlier run or of the loop's own; none makes a new one where it is needed.
+    pub mask_row: Option<Var>,
 }
 
 /// One masking policy in force, with what it remembers.
@@ -87,14 +89,14 @@ impl Arms {
     /// # Errors
     /// A [`Refusal`], as a sentence with its hint.
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
-        let Setup { spec, model, context, lexicon, seed, calibration } = setup;
+        let Setup { spec, model, context, lexicon, seed, calibration, mask_row } = setup;
         spec.check_model(&model.config, lexicon.eot)?;
         let settings = MaskSettings { seed, ..spec.settings(context) };
-        let mask_row = match spec.needs_mask_row() {
-            true => Some(Var::from_tensor(&mean_embedding(&model.wte)?)?),
-            false => None,
+        let mask_row = match mask_row {
+            None if spec.needs_mask_row() => Some(Var::from_tensor(&mean_embedding(&model.wte)?)?),
+            given => given,
         };
-        let initial = if spec.arm == Arm::StaticAttn { Some(frozen(model)?) } else { None };
+        let initial = if spec.arm == Arm::StaticAttn { Some(plain(model, true)?) } else { None };
         Ok(Arms {
             scoring: Scoring { settings: spec.score.clone(), calibration },
             spec: spec.clone(),
@@ -106,7 +108,7 @@ impl Arms {
         })
     }
 
-    /// Variables of the policy's own, to be trained with the model: the `[MASK]` row `[1, D]`, where it is used.
+    /// Variables of the policy's own, to be trained with the model: the `[MASK]` row `[D]`, where it is used.
     pub fn vars(&self) -> Vec<(String, Var)> {
         self.mask_row.iter().map(|row| (MASK_ROW.to_owned(), row.clone())).collect()
     }
@@ -149,11 +151,8 @@ impl Arms {
             return Err(Refusal::NoMaskRow);
         }
         let fresh = spec.settings(usize::MAX);
-        self.settings = MaskSettings {
-            seed: self.settings.seed,
-            protect: self.settings.protect.clone(),
-            ..fresh
-        };
+        self.settings =
+            MaskSettings { seed: self.settings.seed, protect: self.settings.protect.clone(), ..fresh };
         self.spec = spec;
         Ok(())
     }
@@ -170,14 +169,14 @@ impl Arms {
     /// Where scores come from and what they cost, in a sentence; `None` for arms without scores.
     pub fn score_cost(&self) -> Option<&'static str> {
         match (self.spec.arm, self.spec.score_from) {
-            (Arm::StaticAttn, _) => {
-                Some("scores: the initial model, once per sequence: one forward pass at its first visit, \
-                      a second copy of the weights, 1 byte a token")
-            }
-            (Arm::DynAttnHigh | Arm::DynAttnLow, ScoreFrom::LastVisit) => {
-                Some("scores: the sequence's last visit, as it was masked then: no extra pass, 1 byte a token; \
-                      a first visit is masked at random")
-            }
+            (Arm::StaticAttn, _) => Some(
+                "scores: the initial model, once per sequence: one forward pass at its first visit, \
+                      a second copy of the weights, 1 byte a token",
+            ),
+            (Arm::DynAttnHigh | Arm::DynAttnLow, ScoreFrom::LastVisit) => Some(
+                "scores: the sequence's last visit, as it was masked then: no extra pass, 1 byte a token; \
+                      a first visit is masked at random",
+            ),
             (Arm::DynAttnHigh | Arm::DynAttnLow, ScoreFrom::Fresh) => {
                 Some("scores: a fresh unmasked pass: one more forward pass a step")
             }
@@ -189,12 +188,7 @@ impl Arms {
     ///
     /// # Errors
     /// A pass that fails.
-    pub fn prepare(
-        &mut self,
-        model: &Gpt2,
-        batch: &Batch,
-        at: Progress,
-    ) -> Result<MaskedBatch, TrainError> {
+    pub fn prepare(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<MaskedBatch, TrainError> {
         let factor = rate::factor(self.spec.schedule, self.spec.cool_down, at);
         let settings = rate::scaled(&self.settings, factor);
         self.score(model, batch)?;
@@ -226,9 +220,9 @@ impl Arms {
         let fresh = self.spec.needs_scores()
             && self.spec.arm != Arm::StaticAttn
             && self.spec.score_from == ScoreFrom::Fresh;
-        let plain = if fresh { Some(without_gradients(model)?) } else { None };
+        let now = if fresh { Some(plain(model, false)?) } else { None };
         for visit in &batch.visits {
-            let bytes = match (&plain, &self.initial) {
+            let bytes = match (&now, &self.initial) {
                 (Some(model), _) => self.scoring.fresh(model, &visit.inputs)?,
                 (None, Some(initial)) if !self.memory.bytes.contains_key(&visit.sequence) => {
                     self.scoring.fresh(initial, &visit.inputs)?
@@ -255,6 +249,31 @@ impl Arms {
         }
         Ok(out)
     }
+}
+
+/// The losses of single tokens, for looking at: one more forward pass, no gradient, nothing remembered.
+///
+/// One list per sequence, by original position; `None` where a token was dropped or has no label.
+///
+/// # Errors
+/// A pass that fails.
+pub fn token_losses(
+    arms: &Arms,
+    model: &Gpt2,
+    batch: &MaskedBatch,
+) -> Result<Vec<Vec<Option<f64>>>, TrainError> {
+    let model = Gpt2 { lm_head: model.lm_head.detach(), ..plain(model, false)? };
+    let row = arms.mask_row.as_ref().map(|row| row.as_tensor().detach());
+    let embedded = pass::embed(&model, batch, row.as_ref())?;
+    let states = pass::states(&model, &embedded, batch, None)?;
+    let of = |b: usize| {
+        let mut out = vec![None; batch.context];
+        for (&position, loss) in batch.kept[b].iter().zip(pass::row_losses(&model, &states, batch, b)?) {
+            out[position] = loss;
+        }
+        Ok(out)
+    };
+    (0..batch.batch()).map(of).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use candle_core::{Result, Tensor};
 use super::batch::{MaskedBatch, Special};
 use super::scores::{Seen, is_middle};
 use crate::model::Gpt2;
+use crate::model::gpt2::Noise;
 use crate::tensor::attention::Attention;
 use crate::tensor::cross_entropy::{IGNORE, cross_entropy};
 use crate::tensor::host;
@@ -24,7 +25,7 @@ pub struct MaskedLoss {
     pub other_tokens: usize,
 }
 
-/// Token and position embeddings of the rows, `[B, R, D]`, differentiable; `mask_row` is `[1, D]`.
+/// Token and position embeddings of the rows, `[B, R, D]`, differentiable; `mask_row` is `[D]`.
 pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>) -> Result<Tensor> {
     let (b, rows, width) = (batch.batch(), batch.rows, model.config.n_embd);
     if batch.specials.is_empty() && batch.positions.is_none() {
@@ -44,10 +45,10 @@ pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>
             Ok(n + source.len() as u32 - 2)
         };
         let mask = at(Special::MaskRow, &|| match mask_row {
-            Some(row) => Ok(row.clone()),
+            Some(row) => row.unsqueeze(0),
             None => candle_core::bail!("a [MASK] row is asked for, but there is none"),
         })?;
-        let mean = at(Special::Mean, &|| mean_embedding(&model.wte))?;
+        let mean = at(Special::Mean, &|| mean_embedding(&model.wte)?.unsqueeze(0))?;
         let mut index: Vec<u32> = (0..n).collect();
         for &(row, special) in &batch.specials {
             index[row] = if special == Special::MaskRow { mask } else { mean };
@@ -64,7 +65,7 @@ pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>
     }
 }
 
-/// Mean of all rows of `wte`, `[1, D]`, without a gradient.
+/// Mean of all rows of `wte`, `[D]`, without a gradient.
 pub fn mean_embedding(wte: &Tensor) -> Result<Tensor> {
     let (vocab, width) = wte.dims2()?;
     let mut sums = vec![0f64; width];
@@ -76,7 +77,7 @@ pub fn mean_embedding(wte: &Tensor) -> Result<Tensor> {
         }
     })?;
     let mean: Vec<f32> = sums.into_iter().map(|sum| (sum / vocab as f64) as f32).collect();
-    Tensor::from_vec(mean, (1, width), wte.device())?.to_dtype(wte.dtype())
+    Tensor::from_vec(mean, width, wte.device())?.to_dtype(wte.dtype())
 }
 
 /// The states after `ln_f`, `[B, R, D]`. `seen` takes every layer's packed projection.
@@ -92,7 +93,7 @@ pub(super) fn states(
     let n_layer = model.config.n_layer;
     let (b, width) = (batch.batch(), model.config.n_embd);
     let index = |list: &[u32]| Tensor::from_slice(list, list.len(), &model.device);
-    let mut x = embedded.clone();
+    let mut x = Noise::apply(model.noise, embedded.clone(), 0)?;
     let mut bypass: Option<Tensor> = None;
     for layer in 0..n_layer {
         let middle = batch.middle.as_ref();
@@ -173,3 +174,32 @@ pub(super) fn loss(
     let of = |part: &Option<(Tensor, f64)>| part.as_ref().map(|(_, v)| *v);
     Ok(MaskedLoss { loss, value, own: of(&own), others: of(&others), own_tokens, other_tokens })
 }
+
+/// Nats lost on each label of sequence `b`, row by row; `None` where the label does not count. No gradient.
+pub(super) fn row_losses(
+    model: &Gpt2,
+    states: &Tensor,
+    batch: &MaskedBatch,
+    b: usize,
+) -> Result<Vec<Option<f64>>> {
+    let states = states.detach().narrow(0, b, 1)?.squeeze(0)?;
+    let labels = &batch.labels[b * batch.rows..][..batch.kept[b].len()];
+    let head = model.lm_head.detach().t()?;
+    let mut out = Vec::with_capacity(labels.len());
+    for (tile, labels) in labels.chunks(ROW_TILE).enumerate() {
+        let logits = states.narrow(0, tile * ROW_TILE, labels.len())?.contiguous()?.matmul(&head)?;
+        let vocab = logits.dim(1)?;
+        host::with_slice(&logits, |values| {
+            out.extend(values.chunks_exact(vocab).zip(labels).map(|(row, &label)| {
+                let wanted = f64::from(*row.get(label as usize)?);
+                let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = row.iter().map(|&x| f64::from(x - top).exp()).sum();
+                Some(sum.ln() + f64::from(top) - wanted)
+            }));
+        })?;
+    }
+    Ok(out)
+}
+
+/// Rows whose logits exist at the same time.
+const ROW_TILE: usize = 64;

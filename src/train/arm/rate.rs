@@ -3,17 +3,17 @@
 use crate::mask::types::MaskSettings;
 use crate::train::spec::MaskSchedule;
 
-/// Where a run is. A run that follows the clock names the step that its clock stands at.
+/// Where a run stands. A run that follows the clock names the step that its clock stands at.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
+pub struct At {
     /// 0-based.
     pub step: usize,
     pub steps: usize,
 }
 
-impl Progress {
+impl At {
     /// For passes outside a run: the rate is the average rate.
-    pub const NONE: Progress = Progress { step: 0, steps: 0 };
+    pub const NONE: At = At { step: 0, steps: 0 };
 }
 
 impl MaskSchedule {
@@ -36,7 +36,7 @@ impl MaskSchedule {
 /// What the average rate is multiplied with at a step. The mean over all steps is 1 to rounding, whatever the schedule:
 /// steps are taken at their middles, and what a clean cool-down gives up is added to the steps before it. The
 /// triangle's mean is off by at most 1/steps² where the number of masked steps is odd.
-pub fn factor(schedule: MaskSchedule, cool_down: f64, at: Progress) -> f64 {
+pub fn factor(schedule: MaskSchedule, cool_down: f64, at: At) -> f64 {
     if at.steps == 0 {
         return 1.0;
     }
@@ -77,20 +77,21 @@ mod tests {
         for &schedule in MaskSchedule::ALL {
             for steps in [1, 2, 10, 97, 1000] {
                 for cool_down in [0.0, 0.1, 0.25] {
-                    let at = |step| factor(schedule, cool_down, Progress { step, steps });
+                    let at = |step| factor(schedule, cool_down, At { step, steps });
                     let mean = (0..steps).map(at).sum::<f64>() / steps as f64;
-                    let slack = if schedule == MaskSchedule::Triangle && masked_steps(cool_down, steps) % 2 == 1 {
-                        1.01 / (masked_steps(cool_down, steps) as f64).powi(2)
-                    } else {
-                        1e-9
-                    };
+                    let slack =
+                        if schedule == MaskSchedule::Triangle && masked_steps(cool_down, steps) % 2 == 1 {
+                            1.01 / (masked_steps(cool_down, steps) as f64).powi(2)
+                        } else {
+                            1e-9
+                        };
                     assert!((mean - 1.0).abs() <= slack, "{schedule} {steps} {cool_down}: {mean}");
                 }
             }
         }
-        let last = Progress { step: 95, steps: 100 };
+        let last = At { step: 95, steps: 100 };
         assert_eq!(factor(MaskSchedule::Constant, 0.1, last), 0.0, "the cool-down is clean");
-        assert!((factor(MaskSchedule::Constant, 0.1, Progress { step: 5, ..last }) - 1.0 / 0.9).abs() < 1e-12);
+        assert!((factor(MaskSchedule::Constant, 0.1, At { step: 5, ..last }) - 1.0 / 0.9).abs() < 1e-12);
     }
 
     #[test]

@@ -53,19 +53,34 @@ pub(super) struct Scoring {
     pub calibration: Option<Arc<Calibration>>,
 }
 
-/// A model that shares its weights with `model` and records no gradients.
-pub(super) fn without_gradients(model: &Gpt2) -> std::result::Result<Gpt2, ModelError> {
-    let tensors = model.tensors().into_iter().map(|(name, t)| (name, t.detach())).collect();
-    Gpt2::from_tensors(&model.config, &tensors, &model.device)
-}
-
-/// A model that keeps today's weights, whatever training does.
-pub(super) fn frozen(model: &Gpt2) -> std::result::Result<Gpt2, ModelError> {
-    let copies = model.tensors().into_iter().map(|(name, t)| Ok((name, t.detach().copy()?)));
-    let tensors = copies
-        .collect::<Result<_>>()
-        .map_err(|e| ModelError::input(format!("the model could not be copied: {e}")))?;
-    Gpt2::from_tensors(&model.config, &tensors, &model.device)
+/// The model without gradients and dropout; with `copy`, its weights as they are now, whatever training does later.
+/// Otherwise it shares them.
+pub(super) fn plain(model: &Gpt2, copy: bool) -> Result<Gpt2> {
+    let own = |t: &mut Tensor| -> Result<()> {
+        *t = if copy { t.detach().copy()? } else { t.detach() };
+        Ok(())
+    };
+    let mut out = Gpt2 { noise: None, ..model.clone() };
+    for t in [&mut out.wte, &mut out.wpe, &mut out.ln_f.gain, &mut out.ln_f.bias] {
+        own(t)?;
+    }
+    // Scores never read logits.
+    out.lm_head = out.wte.clone();
+    for block in &mut out.blocks {
+        for norm in [&mut block.ln_1, &mut block.ln_2] {
+            own(&mut norm.gain)?;
+            own(&mut norm.bias)?;
+        }
+        for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
+            own(&mut p.weight)?;
+            own(&mut p.bias)?;
+            if let Some(adapter) = &mut p.adapter {
+                own(&mut adapter.down)?;
+                own(&mut adapter.up)?;
+            }
+        }
+    }
+    Ok(out)
 }
 
 impl Scoring {
@@ -77,7 +92,13 @@ impl Scoring {
     }
 
     /// Scores what the training pass itself read. Rows that were dropped keep what `memory` knows of them.
-    pub fn remember(&self, model: &Gpt2, seen: &Seen, batch: &MaskedBatch, memory: &mut Memory) -> Result<()> {
+    pub fn remember(
+        &self,
+        model: &Gpt2,
+        seen: &Seen,
+        batch: &MaskedBatch,
+        memory: &mut Memory,
+    ) -> Result<()> {
         for (b, visit) in batch.visits.iter().enumerate() {
             let maps = Maps::new(model, seen, batch, b, self.settings.contribution)?;
             let scored = score_source(&maps, &self.settings, self.calibration.as_deref());
