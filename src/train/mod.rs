@@ -1,12 +1,14 @@
 //! Training: data, what moves, the loop, schedules, checkpoints, records. A [`session::Session`] runs it all on a thread
 //! and pool of its own; knows nothing of screens.
 
+pub mod arm;
 pub mod batch;
 pub mod checkpoint;
 pub mod data;
 pub mod evaluate;
 mod exact;
 pub mod init;
+mod look;
 pub mod plan;
 pub mod records;
 pub mod report;
