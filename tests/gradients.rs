@@ -31,7 +31,9 @@ fn check(name: &str, args: Vec<Tensor>, f: impl Fn(&[Tensor]) -> Tensor) {
     let out = f(&tensors);
     // The loss operator can be differentiated once, so its scalar is taken as it is.
     let weights = tensor(out.dims(), 77);
-    let scalar = |out: &Tensor| if out.rank() == 0 { out.clone() } else { (out * &weights).unwrap().sum_all().unwrap() };
+    let scalar = |out: &Tensor| {
+        if out.rank() == 0 { out.clone() } else { (out * &weights).unwrap().sum_all().unwrap() }
+    };
     let grads = scalar(&out).backward().unwrap();
     let value = |args: &[Tensor]| -> f64 {
         let out = f(args).detach();
@@ -42,7 +44,9 @@ fn check(name: &str, args: Vec<Tensor>, f: impl Fn(&[Tensor]) -> Tensor) {
         a.iter().zip(&b).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum()
     };
     for (at, arg) in args.iter().enumerate() {
-        let got = host::values(grads.get(&tensors[at]).unwrap_or_else(|| panic!("{name}: no gradient of {at}"))).unwrap();
+        let got =
+            host::values(grads.get(&tensors[at]).unwrap_or_else(|| panic!("{name}: no gradient of {at}")))
+                .unwrap();
         let base = host::values(arg).unwrap();
         let scale = got.iter().fold(1e-2f32, |m, g| m.max(g.abs()));
         for i in (0..base.len()).step_by((base.len() / 17).max(1)) {

@@ -24,7 +24,8 @@ struct Fixture(Vec<u8>);
 
 impl Fixture {
     fn open() -> Self {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torch_adamw.safetensors");
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torch_adamw.safetensors");
         Fixture(std::fs::read(path).unwrap())
     }
 
@@ -58,7 +59,8 @@ fn follows(trained: &Trained, prefix: &str) {
         for (site, _, _) in sites(lora, model.config.n_layer) {
             let down = trainee.var(&format!("{site}.lora_A")).unwrap();
             let (inner, rank) = down.as_tensor().dims2().unwrap();
-            let theirs = Tensor::from_vec(fixture.floats(&format!("lora_A.{site}")), (rank, inner), &Device::Cpu);
+            let theirs =
+                Tensor::from_vec(fixture.floats(&format!("lora_A.{site}")), (rank, inner), &Device::Cpu);
             down.set(&theirs.unwrap().t().unwrap().contiguous().unwrap()).unwrap();
         }
     }
@@ -81,7 +83,11 @@ fn follows(trained: &Trained, prefix: &str) {
         worst = worst.max(off);
         let applied = adamw.step(&loss.backward().unwrap(), RATE, CLIP).unwrap().unwrap();
         let norm = f64::from(norms[step]);
-        assert!((applied.grad_norm - norm).abs() < 5e-3 * norm, "{prefix} step {step}: norm {}", applied.grad_norm);
+        assert!(
+            (applied.grad_norm - norm).abs() < 5e-3 * norm,
+            "{prefix} step {step}: norm {}",
+            applied.grad_norm
+        );
     }
     println!("{prefix}: largest relative difference of a loss over 50 steps {worst:.1e}");
     assert!(losses[49] < losses[0] - 1.0, "the run learns something");

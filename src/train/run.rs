@@ -10,6 +10,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
+use super::TrainError;
 use super::arm::{self, Arms, At, Lexicon, MaskedBatch, Realised, rate::scaled};
 use super::batch::Batch;
 use super::checkpoint::disk::{self, Disk, RealDisk};
@@ -27,7 +28,6 @@ use super::schedule::Progress;
 use super::spec::{Arm, OnDiskFull, RunSpec};
 use super::trainee::Trainee;
 use super::visits::Visits;
-use super::TrainError;
 use crate::attention::calibration::Calibration;
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{MaskSettings, Op, State};
@@ -139,6 +139,8 @@ pub struct Run {
     saved: Option<(usize, PathBuf)>,
     /// Validation loss and the step it belongs to.
     evaluated: Option<(usize, f64)>,
+    /// The same under masks, where the loss-gap controller asks for it.
+    masked_loss: Option<f64>,
     /// Steps in a row without gradient, by variable; `None` once it was named.
     without_gradient: HashMap<String, Option<usize>>,
     pace: Pace,
@@ -179,7 +181,6 @@ pub(super) struct Passes {
     pub rate: f64,
     pub realised: Realised,
     pub visible: f64,
-    pub masking: f64,
     pub forward: f64,
     pub backward: f64,
     /// The first micro-batch, for looking at.
@@ -193,7 +194,6 @@ struct PassSums {
     rate: f64,
     realised: Realised,
     visible: f64,
-    masking: f64,
     forward: f64,
     backward: f64,
 }
@@ -245,8 +245,8 @@ impl Run {
             calibration,
             resumed,
         } = setup;
-        let spec = as_written(&spec)?;
         spec.check()?;
+        let spec = as_written(&spec)?;
         check_data(&spec, &config, &train, validation.as_deref())?;
         let fingerprint = fingerprint(&train);
         let mut trainee = Trainee::with(&config, &tensors, &device, (&spec.trained, spec.seed))?;
@@ -311,6 +311,7 @@ impl Run {
             state: RunState::Preparing,
             saved,
             evaluated: None,
+            masked_loss: None,
             without_gradient: HashMap::new(),
             pace: Pace::default(),
             memory: Memory::default(),
@@ -349,6 +350,7 @@ impl Run {
             let due = |every: usize| every > 0 && step.is_multiple_of(every);
             if due(self.spec.eval_every) {
                 self.evaluate(watch)?;
+                self.steer(watch);
             }
             if due(self.spec.sample_every) {
                 self.sample(watch)?;
@@ -498,7 +500,8 @@ impl Run {
             Progress::Steps => c.step as f64,
             Progress::Visible => {
                 let per_step = (self.spec.sequences_per_step() * self.spec.context) as f64;
-                let expected = self.spec.masking.visible_share(self.trainee.model.config.n_layer);
+                let expected =
+                    self.spec.masking.visible_share(self.trainee.model.config.n_layer, self.spec.context);
                 c.visible_tokens / (per_step * expected)
             }
         }
@@ -528,16 +531,16 @@ impl Run {
             if killed() {
                 return Err(TrainError::Killed);
             }
-            let started = Instant::now();
             let mut model = self.trainee.current()?;
             let masked = self.arms.prepare(&model, batch, at)?;
-            out.masking += started.elapsed().as_secs_f64();
             let started = Instant::now();
             model.noise = self.noise(step, n);
             let loss = self.arms.masked_loss(&model, &masked)?;
             own.add(loss.own, loss.own_tokens);
             others.add(loss.others, loss.other_tokens);
-            out.rate += masked.rate * share;
+            // An arm without masks asks for none, whatever its sliders say.
+            let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { masked.rate };
+            out.rate += asked * share;
             out.realised.add(masked.realised);
             out.visible += visible(&masked, n_layer);
             out.forward += started.elapsed().as_secs_f64();
@@ -564,7 +567,6 @@ impl Run {
             rate: out.rate,
             realised: out.realised,
             visible: out.visible,
-            masking: out.masking,
             forward: out.forward,
             backward: out.backward,
             first,
@@ -634,7 +636,12 @@ impl Run {
             && let Some(masked) = &passes.first
         {
             let model = without_gradients(&self.trainee.current()?);
-            self.look.show(step, (&self.arms, &model, self.tokenizer.as_ref()), (&batches[0], masked), watch)?;
+            self.look.show(
+                step,
+                (&self.arms, &model, self.tokenizer.as_ref()),
+                (&batches[0], masked),
+                watch,
+            )?;
         }
         Ok(StepReport {
             step,
@@ -695,13 +702,20 @@ impl Run {
         self.counters.validation_loss = Some(loss);
         let bits_per_byte = bits_per_byte(loss, &corpus);
         watch.report(Report::Evaluated { step, loss, bits_per_byte, masked_loss });
-        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, masked_loss) {
+        self.masked_loss = masked_loss;
+        self.counters.seconds += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Lets the policies that listen to losses take in a scheduled evaluation. One asked for by hand, or made because a
+    /// run was stopped, steers nothing: the run would not continue as it would have without it.
+    fn steer(&mut self, watch: &mut dyn Watch) {
+        let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
+        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, self.masked_loss) {
             let refused = self.control_rate().err();
             let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
             watch.report(Report::Note { step, message });
         }
-        self.counters.seconds += started.elapsed().as_secs_f64();
-        Ok(())
     }
 
     /// Loss on the validation documents under the arm's masks at its average rate; draws of their own, the same at every

@@ -88,12 +88,8 @@ impl Session {
             .map_err(|e| TrainError::setup(format!("the trainer's threads cannot be started: {e}")))?;
         let watched = shared.clone();
         let body = move || {
-            let mut watch = SessionWatch {
-                inbox,
-                shared: watched.clone(),
-                records: None,
-                pictures: options.pictures,
-            };
+            let mut watch =
+                SessionWatch { inbox, shared: watched.clone(), records: None, pictures: options.pictures };
             let ended = catch_unwind(AssertUnwindSafe(|| pool.install(|| run(prepare, options, &mut watch))));
             let report = match ended {
                 Ok(Ok(summary)) => Report::Ended(summary),

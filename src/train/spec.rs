@@ -135,11 +135,14 @@ pub struct MaskingSpec {
 
 impl MaskingSpec {
     /// Expected share of tokens·layers that stay visible, averaged over the run.
-    pub fn visible_share(&self, n_layer: usize) -> f64 {
+    pub fn visible_share(&self, n_layer: usize, context: usize) -> f64 {
         if self.arm == Arm::None {
             return 1.0;
         }
-        let masked = self.rate * (1.0 - self.cool_down);
+        let protect = self.settings(context).protect;
+        let never = (protect.last + usize::from(protect.first)).min(context);
+        let eligible = 1.0 - never as f64 / context.max(1) as f64;
+        let masked = self.rate * eligible;
         match self.op {
             Op::Keep => 1.0,
             // Skipped tokens still pass the first and the last layer.

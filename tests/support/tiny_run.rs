@@ -15,9 +15,7 @@ use maskscope::train::init;
 use maskscope::train::report::{Command, Report};
 use maskscope::train::run::{Run, Setup, Watch};
 use maskscope::train::schedule::{LrPolicy, Progress, RateSpec};
-use maskscope::train::spec::{
-    DataSpec, LoraSpec, LoraTarget, MaskingSpec, OnDiskFull, RunSpec, Trained,
-};
+use maskscope::train::spec::{DataSpec, LoraSpec, LoraTarget, MaskingSpec, OnDiskFull, RunSpec, Trained};
 
 pub const VOCAB: usize = 48;
 pub const CONTEXT: usize = 24;
