@@ -89,6 +89,7 @@ pub struct Mask {
     /// Tokens.
     pub recent: usize,
     pub sticky: bool,
+    pub initial: String,
     /// Empty: `op` alone.
     pub mix: String,
 }

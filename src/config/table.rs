@@ -137,6 +137,9 @@ pub(super) const TABLE: &[Parameter] = &[
         "Newest tokens that a threshold may not mask at a boundary").unit("tokens"),
     row("mask.sticky", "sticky", Kind::Bool, Forward,
         "Once masked at a boundary, masked for good"),
+    row("mask.initial", "initial pattern",
+        Kind::Choice(&["none", "random", "words", "spans", "rare", "marked", "choice"]), Forward,
+        "Pattern that masks before attention is known: the first window (block), or everything in place of the score"),
     row("mask.mix", "mix", Kind::Text, Decision,
         "Shares of operations, each selected unit drawing its own, e.g. replace:0.8,keep:0.2; empty uses mask.op alone"),
 
