@@ -5,11 +5,14 @@ pub mod batch;
 pub mod checkpoint;
 pub mod data;
 pub mod init;
+pub mod policy;
+pub mod raster;
 pub mod report;
 pub mod run;
 pub mod sample;
 pub mod schedule;
 pub mod spec;
+pub mod twins;
 
 /// What can go wrong in a run, in a sentence for a person.
 #[derive(Debug, thiserror::Error)]

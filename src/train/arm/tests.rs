@@ -76,6 +76,8 @@ pub(crate) fn arms(spec: &MaskingSpec, model: &Gpt2, context: usize) -> Arms {
     Arms::new(setup).unwrap()
 }
 
+use self::arms as tests_arms;
+
 fn loss_of(arms: &mut Arms, model: &Gpt2, batch: &Batch) -> (MaskedBatch, MaskedLoss) {
     let masked = arms.prepare(model, batch, At::NONE).unwrap();
     let loss = arms.masked_loss(model, &masked).unwrap();
@@ -427,7 +429,7 @@ fn sliders_move_from_the_next_batch_and_refuse_what_cannot_be() {
     assert!(matches!(arms.set_sliders(0.1, 0.9), Err(Refusal::Peak { .. })), "1.62 at the top of the ramp");
     assert_eq!(arms.settings().threshold, 0.5, "nothing has changed");
     let cell = MaskingSpec { schedule: MaskSchedule::Constant, ..spec };
-    let mut arms = super::tests::arms(&cell, &tiny.model, T);
+    let mut arms = tests_arms(&cell, &tiny.model, T);
     arms.set_cell(0.4, Polarity::Low, Op::Drop).unwrap();
     assert_eq!((arms.spec().arm, arms.settings().op), (Arm::DynAttnLow, Op::Drop));
     assert_eq!(arms.set_cell(0.4, Polarity::Low, Op::Replace), Err(Refusal::NoMaskRow));
