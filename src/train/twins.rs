@@ -65,8 +65,8 @@ pub fn half_width(n: usize, alpha: f64) -> f64 {
     (u * (n - 1) as f64 / n as f64).sqrt()
 }
 
-/// The confidence sequence of a mean difference. Where every difference is the same number, the spread is known to be
-/// none only if that number is 0: runs that agree to the last bit.
+/// The confidence sequence of a mean difference. Differences that are all exactly 0 (runs that agree to the last bit)
+/// need no statistics: the interval is 0, however few they are.
 pub fn sequence(differences: &[f64], alpha: f64) -> Interval {
     let of = summary(differences);
     if !differences.is_empty() && differences.iter().all(|d| *d == 0.0) {

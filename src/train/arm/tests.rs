@@ -434,3 +434,35 @@ fn sliders_move_from_the_next_batch_and_refuse_what_cannot_be() {
     assert_eq!((arms.spec().arm, arms.settings().op), (Arm::DynAttnLow, Op::Drop));
     assert_eq!(arms.set_cell(0.4, Polarity::Low, Op::Replace), Err(Refusal::NoMaskRow));
 }
+
+/// `cargo test --release --lib cut_the_time_of_a_step -- --ignored --nocapture`
+#[test]
+#[ignore = "measures time: wants a quiet machine"]
+fn drop_and_skip_cut_the_time_of_a_step() {
+    let json = r#"{"vocab_size": 4096, "n_positions": 256, "n_embd": 256, "n_head": 4, "n_layer": 8}"#;
+    let config = Config::parse(json.as_bytes(), "config.json").unwrap();
+    let tensors = init::weights(&config, 3, &Device::Cpu).unwrap();
+    let vars: HashMap<_, _> =
+        tensors.iter().map(|(n, t)| (n.clone(), Var::from_tensor(t).unwrap().as_tensor().clone())).collect();
+    let model = Gpt2::from_tensors(&config, &vars, &Device::Cpu).unwrap();
+    let data = batch(0..2, 1, 256);
+    let mut best =
+        [(Arm::None, Op::Keep), (Arm::DynRand, Op::Drop), (Arm::DynRand, Op::Skip), (Arm::DynRand, Op::Hide)]
+            .map(|(arm, op)| (arms(&spec(arm, op, 0.5), &model, 256), f64::INFINITY));
+    for _ in 0..9 {
+        for (arms, best) in &mut best {
+            let start = std::time::Instant::now();
+            let (_, loss) = loss_of(arms, &model, &data);
+            loss.loss.backward().unwrap();
+            *best = best.min(start.elapsed().as_secs_f64());
+        }
+    }
+    let [plain, drop, skip, hide] = best.map(|(_, seconds)| seconds * 1e3);
+    println!("plain {plain:.1} ms, drop {drop:.1}, skip {skip:.1}, hide {hide:.1}");
+    assert!(
+        plain / drop >= 1.6 && plain / skip >= 1.25,
+        "drop {:.2}, skip {:.2}",
+        plain / drop,
+        plain / skip
+    );
+}

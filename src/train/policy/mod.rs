@@ -63,7 +63,10 @@ impl JointPolicy {
         match spec.kind {
             Joint::SoftThresholds => Ok(JointPolicy::Soft(SoftThresholds::new(spec, model)?)),
             Joint::Adversarial if arms.settings().op != Op::Replace => Err(TrainError::Setup {
-                problem: format!("an adversary learns which tokens to replace, not to {}", arms.settings().op),
+                problem: format!(
+                    "an adversary learns which tokens to replace, not to {}",
+                    arms.settings().op
+                ),
                 hint: Some("choose the operation replace".to_owned()),
             }),
             Joint::Adversarial => {

@@ -25,6 +25,9 @@ use crate::train::spec::JointSpec;
 /// Share of the steps, at the end, that run with hard thresholds.
 pub const HARD_SHARE: f64 = 0.2;
 
+/// Share of the steps, at the start, in which θ leaves 0.
+const SETTLING: f64 = 0.2;
+
 /// Thresholds in training.
 pub struct SoftThresholds {
     /// θ of layers 1 and up, `[L − 1]`; 0 at the start, where every gate is nearly open.
@@ -70,11 +73,15 @@ impl SoftThresholds {
     pub(super) fn new(spec: &JointSpec, model: &Gpt2) -> std::result::Result<Self, TrainError> {
         let layers = model.config.n_layer;
         if layers < 2 {
-            return Err(TrainError::setup("soft thresholds need two layers: the first one has no scores below it"));
+            return Err(TrainError::setup(
+                "soft thresholds need two layers: the first one has no scores below it",
+            ));
         }
         for (what, value) in [("temperature", spec.temperature), ("lambda", spec.lambda)] {
             if !(value >= 0.0 && value.is_finite()) || (what == "temperature" && value == 0.0) {
-                return Err(TrainError::setup(format!("the {what} of soft thresholds must be above 0: {value}")));
+                return Err(TrainError::setup(format!(
+                    "the {what} of soft thresholds must be above 0: {value}"
+                )));
             }
         }
         Ok(SoftThresholds {
@@ -109,7 +116,10 @@ impl SoftThresholds {
         let rows = states.reshape(((), model.config.n_embd))?;
         let ce = cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?;
         let value = f64::from(ce.to_scalar::<f32>()?);
-        self.watch.note(gates.realised.rate());
+        // Every gate starts open, which is no degeneration yet.
+        if at.step as f64 >= SETTLING * at.steps as f64 {
+            self.watch.note(gates.realised.rate());
+        }
         let loss = match gates.open.filter(|_| !self.hard) {
             Some(open) => (ce + (open * (self.lambda / gates.realised.eligible.max(1) as f64))?)?,
             None => ce,
@@ -122,7 +132,8 @@ impl SoftThresholds {
         let (b, t) = (batch.visits.len(), batch.context());
         let device = &model.device;
         let plane = |cell: &dyn Fn(usize, usize) -> f32| {
-            let values: Vec<f32> = (0..t).flat_map(|q| (0..t).map(move |k| (q, k))).map(|(q, k)| cell(q, k)).collect();
+            let values: Vec<f32> =
+                (0..t).flat_map(|q| (0..t).map(move |k| (q, k))).map(|(q, k)| cell(q, k)).collect();
             Tensor::from_vec(values, (t, t), device)
         };
         let mut correction = vec![0f32; t];
@@ -198,7 +209,9 @@ impl SoftThresholds {
             return Ok(());
         }
         let Some(grad) = grads.get(self.theta.as_tensor()) else { return Ok(()) };
-        let wide = |t: &Tensor| Ok::<Vec<f64>, candle_core::Error>(t.to_vec1::<f32>()?.into_iter().map(f64::from).collect());
+        let wide = |t: &Tensor| {
+            Ok::<Vec<f64>, candle_core::Error>(t.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
+        };
         let mut values = wide(self.theta.as_tensor())?;
         self.adam.step(&mut values, &wide(grad)?, self.rate);
         self.set(&values.iter().map(|&v| v as f32).collect::<Vec<_>>())
@@ -252,7 +265,8 @@ fn attend(
     let top = scores.max_keepdim(D::Minus1)?.detach();
     let weights = scores.broadcast_sub(&top)?.exp()?;
     let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-    let received = weights.broadcast_mul(&planes.later)?.sum(2)?.mean(1)?.broadcast_mul(&planes.correction)?;
+    let received =
+        weights.broadcast_mul(&planes.later)?.sum(2)?.mean(1)?.broadcast_mul(&planes.correction)?;
     let out = weights.matmul(&v)?.transpose(1, 2)?.reshape((b, t, width))?;
     Ok((out, received))
 }
