@@ -1,4 +1,4 @@
-use super::super::arm::tests::{spec, tiny};
+use super::super::arm::tests::{plain_loss, spec, tiny};
 use super::super::arm::{Arms, At};
 use super::super::batch::Batch;
 use super::super::data::Order;
@@ -182,7 +182,7 @@ fn losses_of_documents_are_those_of_the_whole_and_must_be_paired() {
         .map(|part| {
             let n = part.len() as f64;
             let (x, y) = (&tokens[part.clone()], &tokens[part.start + 1..part.end + 1]);
-            let mean = super::super::run::batch_loss(&tiny.model, x, y, 1).unwrap();
+            let mean = plain_loss(&tiny.model, x, y, 1).unwrap();
             f64::from(mean.to_scalar::<f32>().unwrap()) * n
         })
         .sum();

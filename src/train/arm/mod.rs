@@ -310,7 +310,7 @@ impl Arms {
         let remembers = matches!(self.spec.arm, Arm::DynAttnHigh | Arm::DynAttnLow)
             && self.spec.score_from == ScoreFrom::LastVisit;
         let mut seen = remembers.then(Seen::default);
-        let row = self.mask_row.as_ref().map(|row| row.as_tensor());
+        let row = self.mask_row.as_ref().map(Var::as_tensor);
         let mut embedded = pass::embed(model, batch, row)?;
         if let Some(nudge) = nudge {
             embedded = (embedded + nudge)?;
