@@ -29,7 +29,9 @@ use maskscope::train::run::Run;
 use maskscope::train::runs;
 use maskscope::train::schedule::{GapControl, LrPolicy, Progress};
 use maskscope::train::session::{Session, SessionOptions};
-use maskscope::train::spec::{Arm, LoraTarget, MaskSchedule, OnDiskFull, RunSpec, ScoreFrom, Trained};
+use maskscope::train::spec::{
+    Arm, Joint, JointSpec, LoraTarget, MaskSchedule, OnDiskFull, RunSpec, ScoreFrom, Trained,
+};
 use maskscope::train::trainee::Trainee;
 use tiny_run::{CONTEXT, Log, VOCAB, config, data, drive, lora, resumed, setup, spec};
 
@@ -108,6 +110,18 @@ fn a_resumed_run_is_the_same_run_under_masks() {
         masked(Arm::DynRand, Op::Hide, ScoreFrom::LastVisit)(s);
         (s.rate.gap, s.eval_every) = (Some(GapControl { target: 0.3, gain: 1.0 }), 3);
     });
+}
+
+#[test]
+fn a_learned_policy_runs_and_resumes_exactly() {
+    for (kind, op) in
+        [(Joint::SoftThresholds, Op::Hide), (Joint::Adversarial, Op::Replace), (Joint::Bandit, Op::Replace)]
+    {
+        resumes_exactly(kind.name(), |s| {
+            (s.masking.arm, s.masking.op, s.fixed_cuts, s.eval_every) = (Arm::DynAttnHigh, op, true, 3);
+            s.masking.joint = Some(JointSpec { kind, lambda: 0.1, temperature: 0.1, rate: 1e-2 });
+        });
+    }
 }
 
 #[test]

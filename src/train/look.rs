@@ -7,11 +7,10 @@ use super::TrainError;
 use super::arm::{Arms, MaskedBatch, token_losses};
 use super::batch::Batch;
 use super::data::{Corpus, Order};
-use super::report::{BatchToken, BatchView, RasterRow, Report};
+use super::raster;
+use super::report::Report;
 use super::run::Watch;
 use super::visits::{Position, Visits};
-use crate::mask::reason::reason;
-use crate::mask::types::{Decision, State};
 use crate::model::{Gpt2, Tokenizer};
 
 /// Sequences of a batch that are shown.
@@ -43,9 +42,9 @@ impl Look {
         (batch, masked): (&Batch, &MaskedBatch),
         watch: &mut dyn Watch,
     ) -> Result<(), TrainError> {
-        for (visit, decision) in batch.visits.iter().zip(&masked.decisions) {
+        for (b, visit) in batch.visits.iter().enumerate() {
             if Some(visit.sequence) == self.tracked {
-                watch.report(Report::Raster(row(step, (visit.sequence, visit.pass), decision)));
+                watch.report(Report::Raster(raster::row(masked, b, step)));
             }
         }
         let due = self.shown.is_none_or(|(at, cost)| at.elapsed() >= EVERY.max(cost * SHARE));
@@ -54,38 +53,9 @@ impl Look {
         }
         let started = Instant::now();
         let losses = token_losses(arms, model, masked)?;
-        let sequence = |b: usize| {
-            let decision = &masked.decisions[b];
-            let token = |i: usize| {
-                let at = &decision.positions[i];
-                let id = batch.visits[b].inputs[i];
-                BatchToken {
-                    id,
-                    text: tokenizer.map_or_else(|| format!("#{id}"), |t| t.display(id)),
-                    state: at.state,
-                    op: at.op,
-                    score: at.score,
-                    draw: at.draw,
-                    why: reason(arms.settings(), decision, i),
-                    loss: losses[b].get(i).copied().flatten(),
-                }
-            };
-            (0..decision.positions.len()).map(token).collect()
-        };
-        let sequences = (0..batch.visits.len().min(SHOWN)).map(sequence).collect();
-        watch.report(Report::Batch(BatchView { step, sequences }));
+        let ids: Vec<Vec<u32>> = batch.visits.iter().take(SHOWN).map(|v| v.inputs.clone()).collect();
+        watch.report(Report::Batch(raster::batch_view(masked, step, &ids, &losses, tokenizer)));
         self.shown = Some((Instant::now(), started.elapsed()));
         Ok(())
-    }
-}
-
-fn row(step: usize, (sequence, pass): (u32, u32), decision: &Decision) -> RasterRow {
-    let positions = &decision.positions;
-    RasterRow {
-        step,
-        pass,
-        sequence,
-        ops: positions.iter().map(|p| p.op.filter(|_| p.state == State::Masked)).collect(),
-        scores: positions.iter().map(|p| (p.score.unwrap_or(0.0).clamp(0.0, 1.0) * 255.0) as u8).collect(),
     }
 }

@@ -10,6 +10,8 @@ mod exact;
 pub mod init;
 mod look;
 pub mod plan;
+pub mod policy;
+pub mod raster;
 pub mod records;
 pub mod report;
 pub mod run;
@@ -19,6 +21,7 @@ pub mod schedule;
 pub mod session;
 pub mod spec;
 pub mod trainee;
+pub mod twins;
 pub mod visits;
 
 /// What can go wrong in a run, in a sentence for a person.

@@ -80,6 +80,7 @@ impl Run {
     fn probe(&mut self) -> Result<(f64, f64), TrainError> {
         let before = self.visits.clone();
         let memory = self.arms.memory().clone();
+        let policy = self.joint.as_ref().map(|j| j.state()).transpose()?;
         let batches = self.next_batches();
         self.visits = before;
         let step = self.counters.step + 1;
@@ -91,6 +92,9 @@ impl Run {
             loss = passes.loss;
             best = best.min(started.elapsed().as_secs_f64());
             self.arms.restore(memory.clone());
+        }
+        if let (Some(joint), Some(policy)) = (&mut self.joint, policy) {
+            joint.restore(policy)?;
         }
         Ok((best + self.probe_update()?, loss))
     }

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::TrainError;
-use super::arm::{self, Arms, At, Lexicon, MaskedBatch, Realised, rate::scaled};
+use super::arm::{self, Arms, At, Lexicon, MaskedBatch, Realised, rate::scaled, without_gradients};
 use super::batch::Batch;
 use super::checkpoint::disk::{self, Disk, RealDisk};
 use super::checkpoint::files::{self, Contents, pretty};
@@ -19,8 +19,9 @@ use super::checkpoint::folder::Folders;
 use super::checkpoint::peft;
 use super::checkpoint::state::{self, Best, Counters, Resumed};
 use super::data::{Corpus, Order};
-use super::evaluate::{bits_per_byte, evaluate, without_gradients};
+use super::evaluate::{bits_per_byte, evaluate};
 use super::look::Look;
+use super::policy::JointPolicy;
 use super::records::Memory;
 use super::report::{Command, Live, LiveChange, Report, RunState, StepReport, StepTime, Summary};
 use super::sample::{Sampling, sample};
@@ -34,6 +35,7 @@ use crate::mask::types::{MaskSettings, Op, State};
 use crate::model::gpt2::Noise;
 use crate::model::{Config, Gpt2, Tokenizer};
 use crate::tensor::adamw::{AdamW, Applied};
+use crate::tensor::cross_entropy::cross_entropy;
 
 /// Steps at the start that are left out of the expected time left.
 const WARM_UP_STEPS: usize = 3;
@@ -126,6 +128,9 @@ pub struct Run {
     pub counters: Counters,
     pub(super) optimizer: AdamW,
     pub(super) arms: Arms,
+    /// A policy that is learned with the model, and whether its degeneration was reported.
+    pub(super) joint: Option<JointPolicy>,
+    alarmed: bool,
     /// τ and p without what the loss-gap controller does to them.
     policy: MaskSettings,
     pub(super) train: Arc<Corpus>,
@@ -185,6 +190,29 @@ pub(super) struct Passes {
     pub backward: f64,
     /// The first micro-batch, for looking at.
     pub first: Option<MaskedBatch>,
+}
+
+/// The loss of one micro-batch with what there is to say about it.
+struct BatchLoss {
+    loss: Tensor,
+    value: f64,
+    /// Mean and number of labels.
+    own: (Option<f64>, usize),
+    others: (Option<f64>, usize),
+    rate: f64,
+    realised: Realised,
+    visible: f64,
+    /// Of the forward pass.
+    seconds: f64,
+    masked: Option<MaskedBatch>,
+}
+
+/// Mean loss of a batch without masks, differentiable.
+pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
+    let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
+    let hidden = model.forward_batch(&embedded, None, true)?;
+    let rows = hidden.reshape(((), model.config.n_embd))?;
+    Ok(cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?)
 }
 
 /// What the micro-batches of a step add up to.
@@ -276,6 +304,10 @@ impl Run {
             mask_row: row,
         })?;
         drop(initial);
+        let mut joint = match &spec.masking.joint {
+            Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
+            None => None,
+        };
         let mut optimizer = AdamW::new(trainee.vars.clone(), spec.adamw);
         let mut counters = Counters::default();
         let mut saved = None;
@@ -288,6 +320,13 @@ impl Run {
             }
             resumed.restore(&mut optimizer)?;
             arms.restore(resumed.memory);
+            if let (Some(joint), Some(state)) = (&mut joint, resumed.policy) {
+                joint.restore(state)?;
+                if let JointPolicy::Bandit(bandit) = joint {
+                    let cell = bandit.cell();
+                    arms.set_cell(cell.rate, cell.polarity, cell.op)?;
+                }
+            }
             saved = Some((resumed.counters.step, resumed.folder));
             counters = resumed.counters;
         }
@@ -301,6 +340,8 @@ impl Run {
             counters,
             optimizer,
             arms,
+            joint,
+            alarmed: false,
             policy,
             train,
             validation,
@@ -321,7 +362,9 @@ impl Run {
         for change in run.counters.changes.clone() {
             run.apply(change)?;
         }
-        run.control_rate()?;
+        if run.counters.rate.mask_scale != 1.0 {
+            run.control_rate()?;
+        }
         Ok(run)
     }
 
@@ -523,7 +566,6 @@ impl Run {
     ) -> Result<Passes, TrainError> {
         let mut sum: Option<GradStore> = None;
         let share = 1.0 / batches.len() as f64;
-        let n_layer = self.trainee.model.config.n_layer;
         let at = self.at();
         let (mut own, mut others, mut out) = (Mean::default(), Mean::default(), PassSums::default());
         let mut first = None;
@@ -532,18 +574,16 @@ impl Run {
                 return Err(TrainError::Killed);
             }
             let mut model = self.trainee.current()?;
-            let masked = self.arms.prepare(&model, batch, at)?;
-            let started = Instant::now();
             model.noise = self.noise(step, n);
-            let loss = self.arms.masked_loss(&model, &masked)?;
-            own.add(loss.own, loss.own_tokens);
-            others.add(loss.others, loss.other_tokens);
+            let loss = self.loss(&model, batch, at)?;
+            own.add(loss.own.0, loss.own.1);
+            others.add(loss.others.0, loss.others.1);
             // An arm without masks asks for none, whatever its sliders say.
-            let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { masked.rate };
+            let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { loss.rate };
             out.rate += asked * share;
-            out.realised.add(masked.realised);
-            out.visible += visible(&masked, n_layer);
-            out.forward += started.elapsed().as_secs_f64();
+            out.realised.add(loss.realised);
+            out.visible += loss.visible;
+            out.forward += loss.seconds;
             if !loss.value.is_finite() {
                 return Err(self.diverged(step, "the loss"));
             }
@@ -556,7 +596,7 @@ impl Run {
                 None => grads,
             });
             out.backward += started.elapsed().as_secs_f64();
-            first = first.or(Some(masked));
+            first = first.or(loss.masked);
         }
         let grads = sum.ok_or_else(|| TrainError::setup("a step needs at least one batch"))?;
         Ok(Passes {
@@ -570,6 +610,45 @@ impl Run {
             forward: out.forward,
             backward: out.backward,
             first,
+        })
+    }
+
+    /// The loss of one micro-batch under the arm, or under the policy that is learned.
+    fn loss(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<BatchLoss, TrainError> {
+        let n_layer = model.config.n_layer;
+        if let Some(joint) = &mut self.joint {
+            let started = Instant::now();
+            let loss = joint.loss(&mut self.arms, model, batch, at)?;
+            let tokens = (batch.visits.len() * batch.context()) as f64;
+            let masked_tokens = loss.realised.selected;
+            return Ok(BatchLoss {
+                loss: loss.loss,
+                value: loss.value,
+                own: (loss.own, masked_tokens),
+                others: (loss.others, (tokens as usize).saturating_sub(masked_tokens)),
+                rate: loss.masked.as_ref().map_or(loss.realised.rate(), |m| m.rate),
+                realised: loss.realised,
+                visible: loss
+                    .masked
+                    .as_ref()
+                    .map_or(tokens * (1.0 - loss.realised.rate()), |m| visible(m, n_layer)),
+                seconds: started.elapsed().as_secs_f64(),
+                masked: loss.masked,
+            });
+        }
+        let masked = self.arms.prepare(model, batch, at)?;
+        let started = Instant::now();
+        let loss = self.arms.masked_loss(model, &masked)?;
+        Ok(BatchLoss {
+            loss: loss.loss,
+            value: loss.value,
+            own: (loss.own, loss.own_tokens),
+            others: (loss.others, loss.other_tokens),
+            rate: masked.rate,
+            realised: masked.realised,
+            visible: visible(&masked, n_layer),
+            seconds: started.elapsed().as_secs_f64(),
+            masked: Some(masked),
         })
     }
 
@@ -616,6 +695,9 @@ impl Run {
         let passes = self.passes(&batches, step, &|| watch.killed())?;
         let masking = started.elapsed().as_secs_f64() - passes.forward - passes.backward;
         let updating = Instant::now();
+        if let Some(joint) = &mut self.joint {
+            joint.learn(&passes.grads)?;
+        }
         let applied = self
             .optimizer
             .step(&passes.grads, rate, self.spec.clip)?
@@ -635,7 +717,7 @@ impl Run {
         if watch.wants_pictures()
             && let Some(masked) = &passes.first
         {
-            let model = without_gradients(&self.trainee.current()?);
+            let model = without_gradients(&self.trainee.current()?)?;
             self.look.show(
                 step,
                 (&self.arms, &model, self.tokenizer.as_ref()),
@@ -711,11 +793,30 @@ impl Run {
     /// run was stopped, steers nothing: the run would not continue as it would have without it.
     fn steer(&mut self, watch: &mut dyn Watch) {
         let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
+        if let Err(error) = self.steer_policy((step, loss), watch) {
+            let message = format!("the learned policy stays as it is: {error}");
+            watch.report(Report::Warning { step, message });
+        }
         if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, self.masked_loss) {
             let refused = self.control_rate().err();
             let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
             watch.report(Report::Note { step, message });
         }
+    }
+
+    fn steer_policy(&mut self, (step, loss): (usize, f64), watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let Some(joint) = &mut self.joint else { return Ok(()) };
+        if let Some(cell) = joint.evaluated(&mut self.arms, loss)? {
+            let message = format!("the bandit tries rate {:.3}, {}, {}", cell.rate, cell.polarity, cell.op);
+            watch.report(Report::Note { step, message });
+        }
+        let alarm = joint.alarm();
+        if let Some(alarm) = alarm.filter(|_| !self.alarmed) {
+            let hint = alarm.hint().map_or_else(String::new, |h| format!("; {h}"));
+            watch.report(Report::Warning { step, message: format!("{alarm}{hint}") });
+        }
+        self.alarmed = alarm.is_some();
+        Ok(())
     }
 
     /// Loss on the validation documents under the arm's masks at its average rate; draws of their own, the same at every
@@ -726,7 +827,7 @@ impl Run {
         corpus: &Corpus,
         killed: &dyn Fn() -> bool,
     ) -> Result<f64, TrainError> {
-        let model = without_gradients(model);
+        let model = without_gradients(model)?;
         let memory = self.arms.memory().clone();
         self.arms.restore(arm::Memory::default());
         let (context, size) = (self.spec.context, self.spec.batch_size);
@@ -753,7 +854,7 @@ impl Run {
 
     fn sample(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let Some(tokenizer) = &self.tokenizer else { return Ok(()) };
-        let model = without_gradients(&self.trainee.current()?);
+        let model = without_gradients(&self.trainee.current()?)?;
         let how = Sampling { seed: self.spec.seed, ..SAMPLING };
         let prompt = self.spec.sample_prompt.clone();
         let text = sample(&model, tokenizer, &prompt, how)?;
@@ -830,6 +931,7 @@ impl Run {
             folder,
             (&self.spec, &self.trainee, &self.optimizer),
             (&self.counters, &self.fingerprint, self.arms.memory()),
+            self.joint.as_ref().map(JointPolicy::state).transpose()?,
         )
     }
 

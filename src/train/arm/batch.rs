@@ -96,9 +96,8 @@ pub struct MaskedBatch {
     pub realised: Realised,
     /// `(1−τ)·p` that was asked for at this step.
     pub rate: f64,
-    /// τ and p in force at this step.
-    pub threshold: f64,
-    pub probability: f64,
+    /// The settings in force at this step, τ and p as the schedule has moved them.
+    pub settings: MaskSettings,
     pub(super) plans: Vec<Planned>,
     /// Position ids `[B · R]`; `None` means 0..R everywhere.
     pub(super) positions: Option<Vec<u32>>,
@@ -173,8 +172,7 @@ impl MaskedBatch {
             decisions,
             realised,
             rate: settings.nominal_rate(),
-            threshold: settings.threshold,
-            probability: settings.probability,
+            settings: settings.clone(),
             plans,
             positions: None,
             specials: Vec::new(),
@@ -196,6 +194,11 @@ impl MaskedBatch {
     /// What stands at each position of sequence `b`.
     pub fn shown(&self, b: usize) -> &[Shown] {
         &self.plans[b].0.shown
+    }
+
+    /// What rows of sequence `b` may read, where it is less than causality allows.
+    pub fn visibility(&self, b: usize) -> Option<&Visibility> {
+        self.plans[b].visible()
     }
 
     /// Tokens whose next token is predicted.

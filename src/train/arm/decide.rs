@@ -68,6 +68,21 @@ pub(super) fn sequence(arm: Arm, settings: &MaskSettings, lexicon: &Lexicon, at:
     }
 }
 
+/// Decides by given scores.
+pub(super) fn scored(
+    settings: &MaskSettings,
+    lexicon: &Lexicon,
+    ids: &[u32],
+    scores: &[Option<f64>],
+    draws: Draws,
+) -> Decision {
+    let word_starts = lexicon.word_starts(ids);
+    let eot = lexicon.eot;
+    let input =
+        DecisionInput { ids, scores, eot, word_starts: &word_starts, draws, ..DecisionInput::default() };
+    decide(settings, &input)
+}
+
 /// Pairs cut by `dyn-pair`.
 pub(super) struct Pairs {
     /// `[T, T]`, row-major: the edge from query t to key i is cut.

@@ -17,7 +17,7 @@ mod scores;
 
 use std::sync::Arc;
 
-use candle_core::Var;
+use candle_core::{Tensor, Var};
 
 pub use batch::{MaskedBatch, Realised, VisitKey};
 pub use check::Refusal;
@@ -28,10 +28,11 @@ pub use rate::At;
 pub use scores::Memory;
 
 use super::TrainError;
-use super::batch::Batch;
+use super::batch::{Batch, Visit};
 use super::spec::{Arm, MaskingSpec, ScoreFrom};
 use crate::attention::calibration::Calibration;
-use crate::mask::types::{MaskSettings, Op, Polarity};
+use crate::mask::draw::Draws;
+use crate::mask::types::{MaskSettings, Op, Polarity, State};
 use crate::model::Gpt2;
 use batch::{BatchError, Parts};
 use scores::{Scoring, Seen, plain};
@@ -215,6 +216,62 @@ impl Arms {
         Ok(MaskedBatch::new(Parts { batch, settings, lexicon, decisions, draws, pairs, n_layer, device })?)
     }
 
+    /// Decides a batch by given scores, highest first, exactly k of each sequence, at the rate of this step.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub(super) fn prepare_scored(
+        &self,
+        model: &Gpt2,
+        batch: &Batch,
+        scores: Vec<Vec<Option<f64>>>,
+        at: At,
+    ) -> Result<MaskedBatch, TrainError> {
+        let factor = rate::factor(self.spec.schedule, self.spec.cool_down, at);
+        let scaled = rate::scaled(&self.settings, factor);
+        let settings = MaskSettings {
+            threshold: 1.0 - scaled.nominal_rate(),
+            probability: 1.0,
+            polarity: Polarity::High,
+            exact_k: true,
+            ..scaled
+        };
+        let (mut decisions, mut draws) = (Vec::new(), Vec::new());
+        for (visit, scores) in batch.visits.iter().zip(&scores) {
+            let own = Draws { seed: settings.seed, pass: visit.pass, sequence: visit.sequence };
+            decisions.push(decide::scored(&settings, &self.lexicon, &visit.inputs, scores, own));
+            draws.push(own);
+        }
+        let (n_layer, lexicon, device) = (model.config.n_layer, &*self.lexicon, &model.device);
+        let (settings, pairs) = (&settings, Vec::new());
+        Ok(MaskedBatch::new(Parts { batch, settings, lexicon, decisions, draws, pairs, n_layer, device })?)
+    }
+
+    /// State of every position before any decision: protected, or not.
+    pub(super) fn protections(&self, visit: &Visit) -> Vec<State> {
+        let scores = vec![Some(0.0); visit.inputs.len()];
+        let decision =
+            decide::scored(&self.settings, &self.lexicon, &visit.inputs, &scores, Draws::default());
+        decision.positions.iter().map(|p| p.state).collect()
+    }
+
+    pub(super) fn lexicon(&self) -> &Lexicon {
+        &self.lexicon
+    }
+
+    /// What is remembered of a sequence: one byte a token.
+    pub(super) fn scores_of(&self, sequence: u32) -> Option<&[u8]> {
+        self.memory.bytes.get(&sequence).map(Vec::as_slice)
+    }
+
+    /// What a replaced token becomes where it becomes a vector, `[D]`, without a gradient.
+    pub(super) fn replacement_vector(&self, model: &Gpt2) -> Result<Tensor, TrainError> {
+        match &self.mask_row {
+            Some(row) => Ok(row.as_tensor().detach()),
+            None => Ok(mean_embedding(&model.wte)?),
+        }
+    }
+
     /// Makes the scores that this batch needs a pass for.
     fn score(&mut self, model: &Gpt2, batch: &Batch) -> Result<(), TrainError> {
         let fresh = self.spec.needs_scores()
@@ -236,19 +293,43 @@ impl Arms {
 
     /// Runs a prepared batch and gives its loss, ready for `backward`. Under scores of the last visit, this is the visit
     /// that is remembered.
+    ///
+    /// # Errors
+    /// A pass that fails.
     pub fn masked_loss(&mut self, model: &Gpt2, batch: &MaskedBatch) -> Result<MaskedLoss, TrainError> {
+        self.masked_loss_nudged(model, batch, None)
+    }
+
+    /// The same with `nudge` `[B, R, D]` added to the embeddings: zeros, whose gradient is that of the embeddings.
+    pub(super) fn masked_loss_nudged(
+        &mut self,
+        model: &Gpt2,
+        batch: &MaskedBatch,
+        nudge: Option<&Tensor>,
+    ) -> Result<MaskedLoss, TrainError> {
         let remembers = matches!(self.spec.arm, Arm::DynAttnHigh | Arm::DynAttnLow)
             && self.spec.score_from == ScoreFrom::LastVisit;
         let mut seen = remembers.then(Seen::default);
-        let row = self.mask_row.as_ref().map(|row| row.as_tensor());
-        let embedded = pass::embed(model, batch, row)?;
+        let row = self.mask_row.as_ref().map(Var::as_tensor);
+        let mut embedded = pass::embed(model, batch, row)?;
+        if let Some(nudge) = nudge {
+            embedded = (embedded + nudge)?;
+        }
         let states = pass::states(model, &embedded, batch, seen.as_mut())?;
-        let mut out = pass::loss(model, &states, batch, true)?;
+        let out = pass::loss(model, &states, batch, true)?;
         if let Some(seen) = &seen {
             self.scoring.remember(model, seen, batch, &mut self.memory)?;
         }
         Ok(out)
     }
+}
+
+/// The model as evaluations need it: no gradients, no dropout; its weights are shared.
+///
+/// # Errors
+/// None in practice.
+pub fn without_gradients(model: &Gpt2) -> Result<Gpt2, TrainError> {
+    Ok(Gpt2 { lm_head: model.lm_head.detach(), ..plain(model, false)? })
 }
 
 /// The losses of single tokens, for looking at: one more forward pass, no gradient, nothing remembered.
@@ -262,7 +343,7 @@ pub fn token_losses(
     model: &Gpt2,
     batch: &MaskedBatch,
 ) -> Result<Vec<Vec<Option<f64>>>, TrainError> {
-    let model = Gpt2 { lm_head: model.lm_head.detach(), ..plain(model, false)? };
+    let model = without_gradients(model)?;
     let row = arms.mask_row.as_ref().map(|row| row.as_tensor().detach());
     let embedded = pass::embed(&model, batch, row.as_ref())?;
     let states = pass::states(&model, &embedded, batch, None)?;
@@ -278,4 +359,4 @@ pub fn token_losses(
 
 #[cfg(test)]
 #[path = "tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -76,6 +76,20 @@ pub(crate) fn arms(spec: &MaskingSpec, model: &Gpt2, context: usize) -> Arms {
     Arms::new(setup).unwrap()
 }
 
+/// Mean loss of a batch without any mask, made in the plainest way; differentiable.
+pub(crate) fn plain_loss(
+    model: &Gpt2,
+    inputs: &[u32],
+    targets: &[u32],
+    batch: usize,
+) -> candle_core::Result<Tensor> {
+    let states = model.forward_batch(&model.embed_batch(inputs, batch)?, None, true)?;
+    let rows = states.reshape(((), model.config.n_embd))?;
+    crate::tensor::cross_entropy::cross_entropy(&rows, &model.lm_head, targets, true)
+}
+
+use self::arms as tests_arms;
+
 fn loss_of(arms: &mut Arms, model: &Gpt2, batch: &Batch) -> (MaskedBatch, MaskedLoss) {
     let masked = arms.prepare(model, batch, At::NONE).unwrap();
     let loss = arms.masked_loss(model, &masked).unwrap();
@@ -149,7 +163,7 @@ fn keep_is_no_mask_to_the_last_bit() {
             .collect();
         (masked.realised.selected, loss.value, all)
     };
-    let plain = crate::train::run::batch_loss(&tiny.model, &data.inputs(), &data.targets(), 3).unwrap();
+    let plain = plain_loss(&tiny.model, &data.inputs(), &data.targets(), 3).unwrap();
     let none = gradients(&spec(Arm::None, Op::Replace, 0.3));
     assert_eq!(none.1, f64::from(plain.to_scalar::<f32>().unwrap()));
     for arm in [Arm::DynRand, Arm::DynAttnHigh, Arm::DynPair] {
@@ -315,9 +329,9 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
         let at = |step: f32| {
             let mut moved = mean.clone();
             moved[k] += step;
-            row.set(&candle_core::Tensor::new(moved.as_slice(), &Device::Cpu).unwrap()).unwrap();
+            row.set(&Tensor::new(moved.as_slice(), &Device::Cpu).unwrap()).unwrap();
             let masked_loss = arms_loss(&spec, &tiny.model, &masked, &row);
-            row.set(&candle_core::Tensor::new(mean.as_slice(), &Device::Cpu).unwrap()).unwrap();
+            row.set(&Tensor::new(mean.as_slice(), &Device::Cpu).unwrap()).unwrap();
             masked_loss
         };
         let slope = (at(0.02) - at(-0.02)) / 0.04;
@@ -427,8 +441,40 @@ fn sliders_move_from_the_next_batch_and_refuse_what_cannot_be() {
     assert!(matches!(arms.set_sliders(0.1, 0.9), Err(Refusal::Peak { .. })), "1.62 at the top of the ramp");
     assert_eq!(arms.settings().threshold, 0.5, "nothing has changed");
     let cell = MaskingSpec { schedule: MaskSchedule::Constant, ..spec };
-    let mut arms = super::tests::arms(&cell, &tiny.model, T);
+    let mut arms = tests_arms(&cell, &tiny.model, T);
     arms.set_cell(0.4, Polarity::Low, Op::Drop).unwrap();
     assert_eq!((arms.spec().arm, arms.settings().op), (Arm::DynAttnLow, Op::Drop));
     assert_eq!(arms.set_cell(0.4, Polarity::Low, Op::Replace), Err(Refusal::NoMaskRow));
+}
+
+/// `cargo test --release --lib cut_the_time_of_a_step -- --ignored --nocapture`
+#[test]
+#[ignore = "measures time: wants a quiet machine"]
+fn drop_and_skip_cut_the_time_of_a_step() {
+    let json = r#"{"vocab_size": 4096, "n_positions": 256, "n_embd": 256, "n_head": 4, "n_layer": 8}"#;
+    let config = Config::parse(json.as_bytes(), "config.json").unwrap();
+    let tensors = init::weights(&config, 3, &Device::Cpu).unwrap();
+    let vars: HashMap<_, _> =
+        tensors.iter().map(|(n, t)| (n.clone(), Var::from_tensor(t).unwrap().as_tensor().clone())).collect();
+    let model = Gpt2::from_tensors(&config, &vars, &Device::Cpu).unwrap();
+    let data = batch(0..2, 1, 256);
+    let mut best =
+        [(Arm::None, Op::Keep), (Arm::DynRand, Op::Drop), (Arm::DynRand, Op::Skip), (Arm::DynRand, Op::Hide)]
+            .map(|(arm, op)| (arms(&spec(arm, op, 0.5), &model, 256), f64::INFINITY));
+    for _ in 0..9 {
+        for (arms, best) in &mut best {
+            let start = std::time::Instant::now();
+            let (_, loss) = loss_of(arms, &model, &data);
+            loss.loss.backward().unwrap();
+            *best = best.min(start.elapsed().as_secs_f64());
+        }
+    }
+    let [plain, drop, skip, hide] = best.map(|(_, seconds)| seconds * 1e3);
+    println!("plain {plain:.1} ms, drop {drop:.1}, skip {skip:.1}, hide {hide:.1}");
+    assert!(
+        plain / drop >= 1.6 && plain / skip >= 1.25,
+        "drop {:.2}, skip {:.2}",
+        plain / drop,
+        plain / skip
+    );
 }

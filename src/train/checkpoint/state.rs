@@ -67,6 +67,9 @@ struct TrainerJson {
     config: Config,
     /// Fingerprint of the training tokens: other data would not continue the same run.
     data: String,
+    /// Of a policy that is learned with the model; its numbers as text.
+    #[serde(default)]
+    policy: Option<serde_json::Value>,
 }
 
 /// A run read back from its folder.
@@ -83,6 +86,8 @@ pub struct Resumed {
     pub initial: HashMap<String, Tensor>,
     /// Scores of the last visits.
     pub memory: Memory,
+    /// What a learned policy knows.
+    pub policy: Option<serde_json::Value>,
     /// Values of variables that are no checkpoint tensors, and moments, by name.
     extra: HashMap<String, Vec<f32>>,
     /// What was wrong with newer checkpoints that were passed over.
@@ -106,6 +111,7 @@ pub fn write_state(
     folder: &Path,
     (spec, trainee, optimizer): (&RunSpec, &Trainee, &AdamW),
     (counters, data, memory): (&Counters, &str, &Memory),
+    policy: Option<serde_json::Value>,
 ) -> Result<(), TrainError> {
     let scores = memory.to_bytes();
     if !scores.is_empty() {
@@ -116,6 +122,7 @@ pub fn write_state(
         counters: counters.clone(),
         config: trainee.model.config.clone(),
         data: data.to_owned(),
+        policy: policy.map(exact::pack),
     };
     let path = folder.join("trainer.json");
     write(disk, &path, pretty(&json)?.as_bytes()).map_err(TrainError::io(&path))?;
@@ -217,6 +224,7 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
         tokenizer: checkpoint.tokenizer,
         counters: json.counters,
         data: json.data,
+        policy: json.policy.map(exact::unpack),
         folder: folder.to_owned(),
         initial,
         memory,

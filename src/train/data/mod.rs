@@ -8,12 +8,14 @@ mod cache;
 mod order;
 mod pack;
 mod read;
+mod remote;
 mod table;
 
 pub use cache::TokenCache;
 pub use order::Order;
 pub use pack::Corpus;
 pub use read::{BUNDLED, read, read_documents};
+pub use remote::{Located, locate};
 
 /// The last `share` of the documents for validation, at least one when there are two; whole documents only.
 pub fn split(documents: Vec<String>, share: f64) -> (Vec<String>, Vec<String>) {

@@ -118,7 +118,11 @@ fn parquet_files_give_their_text_column_whatever_their_compression() {
         Compression::ZSTD(ZstdLevel::default()),
     ] {
         parquet_file(&path, codec);
-        assert_eq!(read(&[path.clone()], Some("body")).unwrap(), ["first é", "second"], "{codec}");
+        assert_eq!(
+            read(std::slice::from_ref(&path), Some("body")).unwrap(),
+            ["first é", "second"],
+            "{codec}"
+        );
     }
     let paths = [path.clone()];
     assert!(problem(read(&paths, Some("text"))).contains("body, n, raw"));

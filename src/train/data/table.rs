@@ -121,11 +121,10 @@ fn holds_text(column: &SchemaType) -> bool {
         return false;
     }
     let info = column.get_basic_info();
-    match (info.logical_type_ref(), info.converted_type()) {
-        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8) => true,
-        (None, ConvertedType::NONE) => true,
-        _ => false,
-    }
+    matches!(
+        (info.logical_type_ref(), info.converted_type()),
+        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE)
+    )
 }
 
 /// Rows of a Parquet file; only the chosen column is read. Rows that are null are left out.
