@@ -1,6 +1,7 @@
 //! The model: weights by checkpoint names, and one transformer block that both the exploring and the training pass use.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Result, Tensor};
 
@@ -47,6 +48,15 @@ pub struct Gpt2 {
     /// `[V, D]`; the same tensor as `wte` where the checkpoint ties them.
     pub lm_head: Tensor,
     pub device: Device,
+    /// Set where the weights never change: what is derived from them is kept.
+    pub frozen: Option<Arc<Frozen>>,
+}
+
+/// Derived from weights that never change, made when first asked for.
+#[derive(Default)]
+pub struct Frozen {
+    /// `W_O W_Oᵀ` of every head, layer-major.
+    pub(super) grams: OnceLock<Arc<Vec<Vec<f32>>>>,
 }
 
 impl Gpt2 {
@@ -97,8 +107,15 @@ impl Gpt2 {
             ln_f: norm("ln_f")?,
             lm_head,
             device: device.clone(),
+            frozen: None,
             config: config.clone(),
         })
+    }
+
+    /// The same model with a promise that its weights never change.
+    #[must_use]
+    pub fn freeze(self) -> Self {
+        Gpt2 { frozen: Some(Arc::default()), ..self }
     }
 
     /// The weights by checkpoint names, as [`Gpt2::from_tensors`] takes them; memory is shared.

@@ -7,4 +7,6 @@ pub mod cross_entropy;
 pub mod device;
 pub mod host;
 pub mod kernels;
+pub mod linear;
 pub mod ops;
+pub mod rows;
