@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
-use super::config::Config;
+use super::config::{Config, WeightType};
 use super::error::ModelError;
 use crate::tensor::attention::Attention;
 use crate::tensor::kernels::activation::Activation;
@@ -118,6 +118,26 @@ impl Gpt2 {
         Gpt2 { frozen: Some(Arc::default()), ..self }
     }
 
+    /// The same model with its matrices kept as `kind`. For exploring only: what is trained starts from f32.
+    ///
+    /// # Errors
+    /// A device that does not convert.
+    pub fn with_weights(mut self, kind: WeightType) -> Result<Self> {
+        if kind == WeightType::F32 {
+            return Ok(self);
+        }
+        let tied = self.config.tie_word_embeddings;
+        self.wte = self.wte.to_dtype(DType::BF16)?;
+        self.lm_head = if tied { self.wte.clone() } else { self.lm_head.to_dtype(DType::BF16)? };
+        for block in &mut self.blocks {
+            for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
+                p.weight = p.weight.to_dtype(DType::BF16)?;
+            }
+        }
+        self.frozen = self.frozen.is_some().then(Arc::default);
+        Ok(self)
+    }
+
     /// The weights by checkpoint names, as [`Gpt2::from_tensors`] takes them; memory is shared.
     pub fn tensors(&self) -> HashMap<String, Tensor> {
         let mut all = HashMap::new();
@@ -168,7 +188,7 @@ impl Gpt2 {
     ) -> Result<Tensor> {
         let w = &self.blocks[layer];
         let eps = self.config.layer_norm_epsilon;
-        let project = |x: &Tensor, p: &Projection| linear(x, &p.weight, &p.bias);
+        let project = |x: &Tensor, p: &Projection| linear(x, &p.weight.to_dtype(x.dtype())?, &p.bias);
         let heads = attend(project(&layer_norm(x, &w.ln_1.gain, &w.ln_1.bias, eps)?, &w.c_attn)?)?;
         let x = (x + project(&heads, &w.attn_proj)?)?;
         let hidden = project(&layer_norm(&x, &w.ln_2.gain, &w.ln_2.bias, eps)?, &w.c_fc)?;

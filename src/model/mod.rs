@@ -14,7 +14,7 @@ pub mod tokenizer;
 pub mod trace;
 pub mod weights;
 
-pub use config::Config;
+pub use config::{Config, WeightType};
 pub use error::ModelError;
 pub use gpt2::Gpt2;
 pub use input::{HeadAblation, Input, Visibility};

@@ -8,5 +8,6 @@ pub mod device;
 pub mod host;
 pub mod kernels;
 pub mod linear;
+pub mod memory;
 pub mod ops;
 pub mod rows;

@@ -109,3 +109,40 @@ pub fn read(
     });
     Read { log_sum_exp: log_sum_exp.collect(), target, rows: whole }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::kernels::plain;
+    use crate::tensor::kernels::product::Numbers;
+
+    #[test]
+    fn one_sweep_reads_what_whole_logits_say() {
+        let (width, vocab) = (20, 333);
+        for rows in [1usize, 2, 7, 64] {
+            let value = |i: usize| ((i * 37 % 101) as f32 - 50.0) * 0.02;
+            let hidden: Vec<f32> = (0..rows * width).map(value).collect();
+            let weight: Vec<f32> = (0..vocab * width).map(|i| value(i * 3 + 1)).collect();
+            let targets: Vec<u32> =
+                (0..rows).map(|r| if r == 1 { u32::MAX } else { (r * 31 % vocab) as u32 }).collect();
+            let right = Numbers::F32(&weight).transposed(width);
+            let got = read(&hidden, right, (width, vocab), &targets, &[rows - 1]);
+            let logits: Vec<f32> = (0..rows * vocab)
+                .map(|at| {
+                    let (h, w) = (&hidden[at / vocab * width..], &weight[at % vocab * width..]);
+                    (0..width).map(|i| h[i] * w[i]).sum()
+                })
+                .collect();
+            for (r, row) in logits.chunks(vocab).enumerate() {
+                if targets[r] == u32::MAX {
+                    assert!(got.target[r].is_nan());
+                    continue;
+                }
+                let loss = plain::cross_entropy(row, vocab, &[Some(targets[r])]);
+                assert!((got.log_sum_exp[r] - f64::from(got.target[r]) - loss).abs() < 1e-5);
+            }
+            let last = &logits[(rows - 1) * vocab..];
+            assert!(got.rows[0].iter().zip(last).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+    }
+}

@@ -13,6 +13,12 @@ use super::lanes::{Four, Lanes};
 
 /// Inner length of a block: a packed panel and a stripe of rows stay in the first-level cache (32 KiB) together.
 const DEPTH: usize = 192;
+/// Inner length of the blocks of a product: short products are cut as well, since two short sums round less than a long
+/// one.
+fn depth_step(depth: usize) -> usize {
+    (depth / 2).next_multiple_of(8).clamp(8, DEPTH)
+}
+
 /// Columns of a block, a multiple of every panel width; the block (72 KiB) stays in the second-level cache.
 pub const BLOCK: usize = 96;
 /// Rows that share a packed block; more would push the packed rows out of the second-level cache.
@@ -260,9 +266,10 @@ unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
 /// Brings a stripe of `a` into the order in which tiles read it.
 fn pack_left<K: Kernel>(a: Left, first_row: usize, rows: usize, rules: &Rules, packed: &mut [f32]) {
     let padded = rows.next_multiple_of(K::ROWS);
+    let step = depth_step(rules.depth);
     let pack = |(kb, block): (usize, &mut [f32])| {
-        let from = kb * DEPTH;
-        let depth = DEPTH.min(rules.depth - from);
+        let from = kb * step;
+        let depth = step.min(rules.depth - from);
         for (p, panel) in block.chunks_mut(K::ROWS * depth).enumerate() {
             for r in 0..K::ROWS {
                 let row = p * K::ROWS + r;
@@ -279,9 +286,9 @@ fn pack_left<K: Kernel>(a: Left, first_row: usize, rows: usize, rules: &Rules, p
         }
     };
     if !rules.parallel || rows * rules.depth < 1 << 15 {
-        packed.chunks_mut(padded * DEPTH).enumerate().for_each(pack);
+        packed.chunks_mut(padded * step).enumerate().for_each(pack);
     } else {
-        packed.par_chunks_mut(padded * DEPTH).enumerate().for_each(pack);
+        packed.par_chunks_mut(padded * step).enumerate().for_each(pack);
     }
 }
 
@@ -294,10 +301,10 @@ unsafe fn block<V: Lanes, const R: usize, const C: usize>(task: &Task) {
     let width = V::N * C;
     let panels = task.cols.len().div_ceil(width);
     let stripes = task.rows.div_ceil(R);
-    let depth_blocks = task.depth.div_ceil(DEPTH);
-    for kb in 0..depth_blocks {
-        let from = kb * DEPTH;
-        let depth = DEPTH.min(task.depth - from);
+    let step = depth_step(task.depth);
+    for kb in 0..task.depth.div_ceil(step) {
+        let from = kb * step;
+        let depth = step.min(task.depth - from);
         // SAFETY: scratch holds a whole block, rows and columns stay inside `b`.
         unsafe { pack_right::<V, C>(task, from, depth) };
         let mut ahead = Ahead::new(task, kb, panels * stripes);
@@ -482,11 +489,12 @@ impl Ahead {
             Numbers::F32(b) => b.as_ptr().cast(),
             Numbers::Bf16(b) => b.as_ptr().cast(),
         };
-        let (from, first) = match (kb + 1) * DEPTH < task.depth {
-            true => ((kb + 1) * DEPTH, task.cols.start),
+        let step = depth_step(task.depth);
+        let (from, first) = match (kb + 1) * step < task.depth {
+            true => ((kb + 1) * step, task.cols.start),
             false => (0, task.cols.end),
         };
-        let depth = DEPTH.min(task.depth - from);
+        let depth = step.min(task.depth - from);
         let cols = BLOCK.min(task.all_cols - first);
         let at = from * task.b.row + first * task.b.col;
         let (stride, lines, rows) = match task.b.col {
