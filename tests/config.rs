@@ -75,6 +75,7 @@ mod table {
             Kind::Choice(choices) => assert_eq!(choices, names, "{key}"),
             kind => panic!("{key} is {kind:?}"),
         };
+        same("compute.weights", maskscope::model::WeightType::NAMES);
         same("mask.polarity", Polarity::NAMES);
         same("mask.scale", Scale::NAMES);
         same("mask.op", Op::NAMES);

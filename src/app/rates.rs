@@ -189,7 +189,7 @@ mod tests {
             units: positions.len(),
             positions,
             scale: Scale::Rank,
-            rule: crate::mask::types::Rule::Threshold,
+            rule: Rule::Threshold,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::config::Settings;
 use crate::hub::HubOptions;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
+use crate::model::WeightType;
 use crate::tensor::device::{Chosen, DeviceChoice, choose};
 
 /// A name that the parameter table let through must be known to the room that owns it; a test keeps both in step.
@@ -52,6 +53,11 @@ pub fn device(settings: &Settings) -> Result<Chosen, CliError> {
         CliError::unavailable(e.to_string())
             .with_hint("use --device auto or --device cpu; `maskscope doctor` shows what was tried")
     })
+}
+
+/// `compute.weights`
+pub fn weights(settings: &Settings) -> Result<WeightType, CliError> {
+    parse("compute.weights", &settings.compute.weights)
 }
 
 /// What to load: the id with its revision, where one is set.

@@ -16,6 +16,7 @@ use crate::engine::explorer::{Explorer, Reach};
 use crate::engine::loaded::{CALIBRATION_TEXT, Loaded};
 use crate::engine::loader::{LoadOptions, load};
 use crate::engine::types::LoadProgress;
+use crate::model::WeightType;
 
 /// Loads the model that the settings name.
 ///
@@ -24,8 +25,12 @@ use crate::engine::types::LoadProgress;
 pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
     let settings = &context.loaded.settings;
     let chosen = convert::device(settings)?;
-    let options =
-        LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
+    let options = LoadOptions {
+        hub: convert::hub_options(context),
+        device: chosen.device,
+        device_name: chosen.name,
+        weights: WeightType::F32,
+    };
     let bar = bar();
     let mut show = |p: LoadProgress| advance(bar.as_ref(), &p);
     let result = load(&convert::model_spec(settings), &options, &mut show, &AtomicBool::new(false));

@@ -71,8 +71,12 @@ pub fn run(context: &Context) -> Result<(), CliError> {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     let chosen = convert::device(settings)?;
-    let load =
-        LoadOptions { hub: convert::hub_options(context), device: chosen.device, device_name: chosen.name };
+    let load = LoadOptions {
+        hub: convert::hub_options(context),
+        device: chosen.device,
+        device_name: chosen.name,
+        weights: convert::weights(settings)?,
+    };
     let options = options(context)?;
     let (send, updates) = crossbeam_channel::unbounded();
     let engine =

@@ -148,6 +148,7 @@ pub struct Compute {
     /// `None` is auto.
     #[serde(with = "auto")]
     pub threads_trainer: Option<usize>,
+    pub weights: String,
 }
 
 /// `[train]`

@@ -58,7 +58,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "score", doc: "How attention becomes one number per token" },
     Section { name: "hub", doc: "Downloads; the access token is read from HF_TOKEN and never from a file" },
     Section { name: "ui", doc: "The look of the screen" },
-    Section { name: "compute", doc: "Threads" },
+    Section { name: "compute", doc: "Threads and number formats" },
     Section { name: "train", doc: "Defaults of a training run" },
     Section {
         name: KEYS_SECTION,
@@ -183,6 +183,8 @@ pub(super) const TABLE: &[Parameter] = &[
         "Threads for the explorer's forward passes; auto takes every core"),
     row("compute.threads_trainer", "trainer threads", THREADS, Restart,
         "Threads for training; auto leaves one core to the screen"),
+    row("compute.weights", "weights", Kind::Choice(&["f32", "bf16"]), Restart,
+        "How the explorer keeps matrices on the CPU; bf16 rounds them and is faster when one token changes"),
 
     row("train.steps", "steps", int_by(100, 1, MAX_STEPS), Restart,
         "Optimizer steps").unit("steps"),

@@ -10,7 +10,7 @@ use crate::attention::calibration::Calibration;
 use crate::hub::{Files, Snapshot};
 use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
-use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer};
+use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer, WeightType};
 use crate::tensor::host;
 
 /// The text that calibrations and token counts are taken from: training novels and speeches, all in the public domain.
@@ -80,6 +80,14 @@ impl Loaded {
         }
     }
 
+    /// The same with matrices kept as `kind`, where it runs on the CPU.
+    pub fn with_weights(mut self, kind: WeightType) -> Result<Self, ModelError> {
+        if self.model.device.is_cpu() {
+            self.model = self.model.with_weights(kind)?;
+        }
+        Ok(self)
+    }
+
     /// The distance null, where it is known.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.get().map(Arc::as_ref)
@@ -131,11 +139,18 @@ impl Loaded {
             n_positions: c.n_positions,
             vocab_size: c.vocab_size,
             parameters: c.parameters(),
-            dtype: "f32".to_owned(),
+            dtype: model_dtype(&self.model).to_owned(),
             device: self.device_name.to_owned(),
             has_mask_row: self.mask_row().is_some(),
             calibrated: self.calibration().is_some(),
         }
+    }
+}
+
+fn model_dtype(model: &Gpt2) -> &'static str {
+    match model.wte.dtype() {
+        candle_core::DType::BF16 => "bf16",
+        _ => "f32",
     }
 }
 

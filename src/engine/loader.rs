@@ -9,6 +9,7 @@ use crossbeam_channel::Sender;
 use super::loaded::Loaded;
 use super::types::{LoadProgress, Update};
 use crate::hub::{self, HubOptions, ModelSpec, Progress};
+use crate::model::WeightType;
 
 /// What a load needs to know.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub struct LoadOptions {
     pub hub: HubOptions,
     pub device: Device,
     pub device_name: &'static str,
+    /// How matrices are kept on the CPU.
+    pub weights: WeightType,
 }
 
 /// Why a model could not be loaded, in a sentence and a hint.
@@ -44,7 +47,8 @@ pub fn load(
         total: None,
         rate: None,
     });
-    let loaded = Loaded::read(&snapshot, &options.device, options.device_name).map_err(|e| LoadError {
+    let read = Loaded::read(&snapshot, &options.device, options.device_name);
+    let loaded = read.and_then(|loaded| loaded.with_weights(options.weights)).map_err(|e| LoadError {
         message: e.to_string(),
         hint: e.hint(),
         cancelled: false,

@@ -43,11 +43,9 @@ impl Run {
         let traces: Vec<&Trace> = request.earlier.iter().map(|r| &r.trace).collect();
         let trace = model.run(request.input.clone(), Reuse { traces: &traces, cancel: request.cancel })?;
         let labels = labels(request);
-        let next_log_p = next_log_probabilities(model, &trace, &labels, request)?;
-        let last = match same_rows(request, trace.len()) {
-            Some(run) => run.last.clone(),
-            None => Arc::new(model.log_probabilities(&trace, trace.len() - 1)?),
-        };
+        let known = same_rows(request, trace.len()).map(|run| run.last.clone());
+        let (next_log_p, last) = next_log_probabilities(model, &trace, &labels, request, known.is_none())?;
+        let last = known.or(last.map(Arc::new)).unwrap_or_default();
         Ok(Run {
             trace,
             kept: request.kept.clone(),
@@ -155,7 +153,8 @@ fn next_log_probabilities(
     trace: &Trace,
     labels: &[Option<u32>],
     request: &RunRequest,
-) -> Result<Vec<Option<f32>>, ModelError> {
+    last: bool,
+) -> Result<(Vec<Option<f32>>, Option<Vec<f32>>), ModelError> {
     let best = request
         .earlier
         .iter()
@@ -166,19 +165,23 @@ fn next_log_probabilities(
     for (r, label) in labels.iter().enumerate() {
         let Some(label) = *label else { continue };
         let known = best.and_then(|(shared, run)| {
-            let same = r < shared && run.labels.get(r) == Some(&Some(label));
-            same.then(|| run.next_log_p[r]).flatten()
+            match run.labels.get(r)? {
+                Some(same) if r < shared && *same == label => run.next_log_p[r],
+                // The text went on: what was the distribution after its last token now has a true next one.
+                None if r < shared && r + 1 == run.trace.len() => run.last.get(label as usize).copied(),
+                _ => None,
+            }
         });
         match known {
             Some(log_p) => out[r] = Some(log_p),
             None => wanted.push((r, label)),
         }
     }
-    let values = model.target_log_probabilities(trace, &wanted)?;
+    let (values, last) = model.read(trace, &wanted, last)?;
     for ((r, _), value) in wanted.into_iter().zip(values) {
         out[r] = Some(value);
     }
-    Ok(out)
+    Ok((out, last))
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
+use crate::named::named;
 use crate::tensor::kernels::activation::Activation;
 
 /// Upper bounds that no real checkpoint of this family comes near; past them a file is taken for damaged.
@@ -10,6 +11,15 @@ const MAX_LAYERS: usize = 512;
 const MAX_WIDTH: usize = 65_536;
 const MAX_POSITIONS: usize = 1 << 20;
 const MAX_VOCAB: usize = 1 << 22;
+
+named! {
+    /// How the matrices are kept for exploring on the CPU.
+    WeightType {
+        F32 = "f32",
+        /// Rounded to bf16, multiplied in f32: half the memory, and half the time where memory is what one waits for.
+        Bf16 = "bf16",
+    }
+}
 
 /// Sizes and options of a GPT-2 model. Fields that this program does not use are kept, so that a saved checkpoint
 /// says what the original said.

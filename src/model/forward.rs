@@ -8,7 +8,9 @@ use candle_core::{DType, Result, Tensor};
 
 use super::error::ModelError;
 use super::gpt2::Gpt2;
+use super::host_pass::{Flow, Step};
 use super::input::{HeadAblation, Input, Visibility};
+use super::stored::Stored;
 use super::trace::{LayerTrace, Trace};
 use crate::tensor::attention::Attention;
 use crate::tensor::host;
@@ -116,14 +118,16 @@ impl Gpt2 {
             .max_by_key(|(shared, _)| *shared);
         match best {
             Some((shared, trace)) if shared == input.len() && trace.len() == input.len() => {
-                let all = trace.layers.iter().map(|l| l.residual.dim(0).unwrap_or(0)).sum();
+                let all = trace.layers.iter().map(|l| l.residual.len()).sum();
                 Ok(Trace { computed: 0, reused: all, input, ..trace.clone() })
             }
             // At least the last row is computed, which also serves a text that became shorter.
             Some((shared, trace)) if shared > 0 => {
-                self.run_from(input.clone(), Some((trace, shared.min(input.len() - 1))), reuse.cancel)
+                let prefix = Some((trace, shared.min(input.len() - 1)));
+                // Inside the pool from here on: entering it for every operator would cost more than a small one.
+                rayon::scope(|_| self.run_from(input.clone(), prefix, reuse.cancel))
             }
-            _ => self.run_from(input, None, reuse.cancel),
+            _ => rayon::scope(|_| self.run_from(input, None, reuse.cancel)),
         }
     }
 
@@ -179,7 +183,7 @@ impl Gpt2 {
         let last = joined(prefix.map(|(p, _)| &p.last), x)?;
         let gram = match prefix {
             Some((trace, _)) => trace.gram.clone(),
-            None => Arc::new(self.output_grams()?),
+            None => self.grams()?,
         };
         Ok(Trace {
             config: Arc::new(self.config.clone()),
@@ -202,12 +206,24 @@ impl Gpt2 {
         from: usize,
         rule: LayerRule,
     ) -> std::result::Result<(LayerTrace, Tensor), ModelError> {
-        let residual = join(old.map(|o| &o.residual), x, from)?;
         let base = self.attention(layer);
+        // Adapters are composed: the fast block knows plain matrices only.
+        if rule.input.ablated.is_empty() && x.device().is_cpu() && !self.blocks[layer].is_adapted() {
+            let all = Attention { bias: rule.bias.clone(), ..base };
+            let (n, width) = x.dims2()?;
+            let mut flow = Flow::new(host::values(x)?);
+            let (residual, qkv) =
+                self.host_block(&mut flow, &Step { layer, from, old, rule: all.clone() })?;
+            let trace = LayerTrace { residual, qkv, heads: None, rule: all, rows: rule.rows };
+            return Ok((trace, Tensor::from_vec(flow.x, (n, width), x.device())?));
+        }
+        let stored = |pick: fn(&LayerTrace) -> &Stored| old.map(|o| pick(o).tensor()).transpose();
+        let (old_residual, old_qkv) = (stored(|o| &o.residual)?, stored(|o| &o.qkv)?);
+        let residual = Stored::Device(join(old_residual.as_ref(), x, from)?);
         let mut kept: Option<(Tensor, Option<Tensor>)> = None;
         let ablated = &rule.input.ablated;
         let out = self.block(layer, x, |new| {
-            let qkv = join(old.map(|o| &o.qkv), &new, from)?;
+            let qkv = join(old_qkv.as_ref(), &new, from)?;
             let sliced = match rule.bias {
                 Some(full) => Some(full.narrow(2, from, full.dim(2)? - from)?.contiguous()?),
                 None => None,
@@ -226,6 +242,7 @@ impl Gpt2 {
             return Err(ModelError::input("the block did not ask for attention"));
         };
         let rule_with_bias = Attention { bias: rule.bias.clone(), ..base };
+        let qkv = Stored::Device(qkv);
         Ok((LayerTrace { residual, qkv, heads, rule: rule_with_bias, rows: rule.rows }, out))
     }
 
@@ -233,14 +250,14 @@ impl Gpt2 {
     fn embed(&self, input: &Input, start: usize) -> Result<Tensor> {
         let n = input.len() - start;
         let ids = Tensor::from_slice(&input.ids[start..], n, &self.device)?;
-        let mut tokens = self.wte.index_select(&ids, 0)?;
+        let mut tokens = self.wte.index_select(&ids, 0)?.to_dtype(self.wpe.dtype())?;
         if input.replaced.range(start..).next().is_some() {
             let width = self.config.n_embd;
             let mut values = host::values(&tokens)?;
             for (&i, row) in input.replaced.range(start..) {
                 values[(i - start) * width..(i - start + 1) * width].copy_from_slice(row);
             }
-            tokens = Tensor::from_vec(values, (n, width), &self.device)?.to_dtype(self.wte.dtype())?;
+            tokens = Tensor::from_vec(values, (n, width), &self.device)?.to_dtype(self.wpe.dtype())?;
         }
         let positions: Vec<u32> = (start..input.len()).map(|t| input.position(t)).collect();
         let positions = Tensor::from_vec(positions, n, &self.device)?;
@@ -287,13 +304,24 @@ impl Gpt2 {
         Tensor::from_vec(values, (n, width), &self.device)
     }
 
+    /// The grams, kept where the weights never change.
+    fn grams(&self) -> Result<Arc<Vec<Vec<f32>>>> {
+        let Some(frozen) = &self.frozen else { return self.output_grams().map(Arc::new) };
+        if let Some(known) = frozen.grams.get() {
+            return Ok(known.clone());
+        }
+        let grams = Arc::new(self.output_grams()?);
+        Ok(frozen.grams.get_or_init(|| grams).clone())
+    }
+
     /// `W_O W_Oᵀ` of every head, layer-major.
     fn output_grams(&self) -> Result<Vec<Vec<f32>>> {
         let d = self.config.head_dim();
         let mut all = Vec::with_capacity(self.config.n_layer * self.config.n_head);
         for block in &self.blocks {
             for head in 0..self.config.n_head {
-                let rows = block.attn_proj.weight.narrow(0, head * d, d)?.contiguous()?;
+                let rows =
+                    block.attn_proj.weight.narrow(0, head * d, d)?.to_dtype(DType::F32)?.contiguous()?;
                 all.push(host::values(&rows.matmul(&rows.t()?)?)?);
             }
         }

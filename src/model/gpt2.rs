@@ -1,10 +1,11 @@
 //! The model: weights by checkpoint names, and one transformer block that both the exploring and the training pass use.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
-use super::config::Config;
+use super::config::{Config, WeightType};
 use super::error::ModelError;
 use crate::tensor::attention::Attention;
 use crate::tensor::dropout::dropout;
@@ -53,7 +54,7 @@ impl Adapter {
 impl Projection {
     /// `x W + b`, with the adapter's share.
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let out = linear(x, &self.weight, &self.bias)?;
+        let out = linear(x, &self.weight.to_dtype(x.dtype())?, &self.bias)?;
         match &self.adapter {
             Some(adapter) => out + adapter.apply(x)?,
             None => Ok(out),
@@ -92,6 +93,13 @@ pub struct Block {
     pub mlp_proj: Projection,
 }
 
+impl Block {
+    /// Whether any of its matrices carries an adapter.
+    pub fn is_adapted(&self) -> bool {
+        [&self.c_attn, &self.attn_proj, &self.c_fc, &self.mlp_proj].iter().any(|p| p.adapter.is_some())
+    }
+}
+
 /// A GPT-2 model on one device. Cloning shares the weights.
 #[derive(Clone)]
 pub struct Gpt2 {
@@ -106,6 +114,15 @@ pub struct Gpt2 {
     /// Dropout in force; `None` but in training passes.
     pub noise: Option<Noise>,
     pub device: Device,
+    /// Set where the weights never change: what is derived from them is kept.
+    pub frozen: Option<Arc<Frozen>>,
+}
+
+/// Derived from weights that never change, made when first asked for.
+#[derive(Default)]
+pub struct Frozen {
+    /// `W_O W_Oᵀ` of every head, layer-major.
+    pub(super) grams: OnceLock<Arc<Vec<Vec<f32>>>>,
 }
 
 impl Gpt2 {
@@ -158,8 +175,35 @@ impl Gpt2 {
             lm_head,
             noise: None,
             device: device.clone(),
+            frozen: None,
             config: config.clone(),
         })
+    }
+
+    /// The same model with a promise that its weights never change.
+    #[must_use]
+    pub fn freeze(self) -> Self {
+        Gpt2 { frozen: Some(Arc::default()), ..self }
+    }
+
+    /// The same model with its matrices kept as `kind`. For exploring only: what is trained starts from f32.
+    ///
+    /// # Errors
+    /// A device that does not convert.
+    pub fn with_weights(mut self, kind: WeightType) -> Result<Self> {
+        if kind == WeightType::F32 {
+            return Ok(self);
+        }
+        let tied = self.config.tie_word_embeddings;
+        self.wte = self.wte.to_dtype(DType::BF16)?;
+        self.lm_head = if tied { self.wte.clone() } else { self.lm_head.to_dtype(DType::BF16)? };
+        for block in &mut self.blocks {
+            for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
+                p.weight = p.weight.to_dtype(DType::BF16)?;
+            }
+        }
+        self.frozen = self.frozen.is_some().then(Arc::default);
+        Ok(self)
     }
 
     /// The weights by checkpoint names, as [`Gpt2::from_tensors`] takes them; memory is shared.

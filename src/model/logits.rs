@@ -8,6 +8,7 @@ use super::error::ModelError;
 use super::gpt2::Gpt2;
 use super::trace::Trace;
 use crate::tensor::host;
+use crate::tensor::linear::project;
 
 /// Rows whose logits are held at the same time.
 const TILE: usize = 128;
@@ -23,7 +24,14 @@ impl Gpt2 {
     /// Logits of `rows` of `hidden` (states after `ln_f`, `[T, D]`), `[n, V]` on the host.
     pub fn logits(&self, hidden: &Tensor, from: usize, count: usize) -> Result<Vec<f32>, ModelError> {
         let rows = hidden.narrow(0, from, count)?.contiguous()?;
-        Ok(host::values(&rows.matmul(&self.lm_head.t()?)?)?)
+        if !self.device.is_cpu() {
+            return Ok(host::values(&rows.matmul(&self.lm_head.t()?)?)?);
+        }
+        let (d, vocab) = (self.config.n_embd, self.config.vocab_size);
+        let mut out = vec![0f32; count * vocab];
+        let (states, weight) = (host::hold(&rows)?, host::hold(&self.lm_head)?);
+        project(states.floats()?, weight.numbers()?.transposed(d), (d, vocab), &mut out);
+        Ok(out)
     }
 
     /// `ln p` over the whole vocabulary after row `row`, `[V]`.
@@ -32,6 +40,39 @@ impl Gpt2 {
         let lse = log_sum_exp(&logits);
         logits.iter_mut().for_each(|x| *x = (f64::from(*x) - lse) as f32);
         Ok(logits)
+    }
+
+    /// `ln p(target)` for pairs `(row, target)`, sorted by row, and `ln p` over the whole vocabulary after the last row
+    /// where `last` asks for it: one sweep over the output matrix for both.
+    pub fn read(
+        &self,
+        trace: &Trace,
+        pairs: &[(usize, u32)],
+        last: bool,
+    ) -> Result<(Vec<f32>, Option<Vec<f32>>), ModelError> {
+        if !self.device.is_cpu() {
+            let last = if last { Some(self.log_probabilities(trace, trace.len() - 1)?) } else { None };
+            return Ok((self.target_log_probabilities(trace, pairs)?, last));
+        }
+        let end = trace.len() - 1;
+        let from = pairs.first().map_or(end, |p| p.0);
+        let to = if last { end } else { pairs.last().map_or(end, |p| p.0) };
+        if pairs.is_empty() && !last {
+            return Ok((Vec::new(), None));
+        }
+        // Rows between those asked for are nearly none; computing them is cheaper than gathering.
+        let mut targets = vec![u32::MAX; to - from + 1];
+        pairs.iter().for_each(|&(row, target)| targets[row - from] = target);
+        let wanted: Vec<usize> = last.then_some(end - from).into_iter().collect();
+        let mut read = rayon::scope(|_| self.host_read(&trace.hidden, from, &targets, &wanted))?;
+        let log_p = |row: usize, logit: f32| (f64::from(logit) - read.log_sum_exp[row]) as f32;
+        let known = pairs.iter().map(|&(row, _)| log_p(row - from, read.target[row - from])).collect();
+        let lse = read.log_sum_exp.last().copied().unwrap_or(0.0);
+        let whole = read.rows.pop().map(|mut row| {
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) - lse) as f32);
+            row
+        });
+        Ok((known, whole))
     }
 
     /// `ln p(target)` for pairs `(row, target)`, sorted by row.

@@ -4,15 +4,17 @@ pub mod config;
 pub mod error;
 pub mod forward;
 pub mod gpt2;
+mod host_pass;
 pub mod input;
 pub mod load;
 pub mod logits;
 pub mod pickle;
+pub mod stored;
 pub mod tokenizer;
 pub mod trace;
 pub mod weights;
 
-pub use config::Config;
+pub use config::{Config, WeightType};
 pub use error::ModelError;
 pub use gpt2::Gpt2;
 pub use input::{HeadAblation, Input, Visibility};

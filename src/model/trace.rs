@@ -6,16 +6,16 @@ use candle_core::{Result, Tensor};
 
 use super::config::Config;
 use super::input::Input;
+use super::stored::Stored;
 use crate::tensor::attention::Attention;
-use crate::tensor::host;
 
 /// One layer's part of a trace. Layers between the first and the last hold only the rows that were not skipped.
 #[derive(Clone)]
 pub struct LayerTrace {
     /// Residual stream going in, `[n, D]`.
-    pub residual: Tensor,
+    pub residual: Stored,
     /// Query, key and value side by side, `[n, 3D]`.
-    pub qkv: Tensor,
+    pub qkv: Stored,
     /// Output of the heads before the output projection, `[n, D]`; kept only where heads are ablated, whose mean over
     /// earlier positions needs it.
     pub heads: Option<Tensor>,
@@ -54,7 +54,7 @@ impl Trace {
     /// Hidden states in Hugging Face's convention, `[L + 1, T, D]`: the embeddings, the residual stream between
     /// blocks, and last the state after `ln_f`. Only for passes without skipped rows.
     pub fn hidden_states(&self) -> Result<Tensor> {
-        let mut all: Vec<Tensor> = self.layers.iter().map(|l| l.residual.clone()).collect();
+        let mut all: Vec<Tensor> = self.layers.iter().map(|l| l.residual.tensor()).collect::<Result<_>>()?;
         all.push(self.hidden.clone());
         Tensor::stack(&all, 0)
     }
@@ -66,11 +66,11 @@ impl Trace {
         let t = self.len();
         let width = self.config.n_embd;
         match &part.rows {
-            None => host::with_slice(&part.qkv, |qkv| part.rule.map(qkv, width, head, out))?,
+            None => part.qkv.with_slice(|qkv| part.rule.map(qkv, width, head, out))?,
             Some(rows) => {
                 let n = rows.len();
                 let mut small = vec![0f32; n * n];
-                host::with_slice(&part.qkv, |qkv| part.rule.map(qkv, width, head, &mut small))??;
+                part.qkv.with_slice(|qkv| part.rule.map(qkv, width, head, &mut small))??;
                 out[..t * t].fill(0.0);
                 for (r, &row) in rows.iter().enumerate() {
                     for (c, &col) in rows.iter().enumerate() {
@@ -88,7 +88,7 @@ impl Trace {
         let (width, d) = (self.config.n_embd, self.config.head_dim());
         let gram = &self.gram[layer * self.config.n_head + head];
         out[..self.len()].fill(0.0);
-        host::with_slice(&part.qkv, |qkv| {
+        part.qkv.with_slice(|qkv| {
             for (r, row) in qkv.chunks(3 * width).enumerate() {
                 let v = &row[2 * width + head * d..2 * width + (head + 1) * d];
                 let mut norm = 0f64;

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::Config;
 use super::error::ModelError;
+use crate::tensor::memory::room;
 
 /// `h.N.attn.bias` and `h.N.attn.masked_bias` are causal-mask buffers of old checkpoints, not parameters. A looser
 /// pattern would eat `attn.c_attn.bias`.
@@ -91,16 +93,30 @@ pub fn load(
     let main = files.first().map_or("weights", |(name, _)| name);
     let expected = config.expected_tensors();
     check_shapes(&expected, &where_is, &files, main)?;
-    let mut tensors = HashMap::new();
-    for (name, shape) in expected {
-        let Some(&(at, full)) = where_is.get(name.as_str()) else { continue };
+    // Reading is mostly waiting for pages, of the file and of new memory.
+    let read = expected.into_par_iter().filter_map(|(name, shape)| {
+        let &(at, full) = where_is.get(name.as_str())?;
         let (file, parsed) = &files[at];
-        let view = parsed.tensor(full).map_err(|e| ModelError::file(file, format!("tensor {full}: {e}")))?;
-        let values =
-            to_f32(view.dtype(), view.data()).ok_or_else(|| unsupported(file, full, view.dtype()))?;
-        tensors.insert(name, Tensor::from_vec(values, shape, device)?);
-    }
-    Ok(tensors)
+        Some(read_tensor((file, parsed), full, shape, device).map(|tensor| (name, tensor)))
+    });
+    read.collect()
+}
+
+fn read_tensor(
+    (file, parsed): (&str, &SafeTensors),
+    full: &str,
+    shape: Vec<usize>,
+    device: &Device,
+) -> Result<Tensor, ModelError> {
+    let view = parsed.tensor(full).map_err(|e| ModelError::file(file, format!("tensor {full}: {e}")))?;
+    let values = to_f32(view.dtype(), view.data()).ok_or_else(|| unsupported(file, full, view.dtype()))?;
+    Ok(Tensor::from_vec(values, shape, device)?)
+}
+
+fn widened(n: usize, values: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut out = room(n);
+    out.extend(values);
+    out
 }
 
 fn unsupported(file: &str, name: &str, dtype: Dtype) -> ModelError {
@@ -138,11 +154,15 @@ pub fn to_f32(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
     let pairs = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
     match dtype {
         Dtype::F32 => Some(match bytemuck::try_cast_slice::<u8, f32>(data) {
-            Ok(values) if cfg!(target_endian = "little") => values.to_vec(),
+            Ok(values) if cfg!(target_endian = "little") => {
+                let mut out = room(values.len());
+                out.extend_from_slice(values);
+                out
+            }
             _ => data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         }),
-        Dtype::F16 => Some(pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect()),
-        Dtype::BF16 => Some(pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect()),
+        Dtype::F16 => Some(widened(data.len() / 2, pairs().map(|b| f16::from_le_bytes(b).to_f32()))),
+        Dtype::BF16 => Some(widened(data.len() / 2, pairs().map(|b| bf16::from_le_bytes(b).to_f32()))),
         _ => None,
     }
 }

@@ -96,6 +96,25 @@ impl Attention {
         Tensor::from_vec(out, (sizes.queries, sizes.width), qkv.device())
     }
 
+    /// As [`Attention::cached`] on host values, with a bias over all rows, `[1, 1, T, T]`.
+    pub fn cached_rows(&self, qkv: &[f32], width: usize, start: usize) -> Result<Vec<f32>> {
+        let (packed, keys) = (3 * width, qkv.len() / (3 * width));
+        let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width };
+        self.with_bias(|bias| {
+            let bias = match (bias, &self.bias) {
+                (Some(data), Some(tensor)) if tensor.elem_count() == keys * keys => {
+                    Some(Bias { data: &data[start * keys..], batch_stride: 0, head_stride: 0 })
+                }
+                (None, None) => None,
+                _ => bail!("the attention bias does not fit {keys} rows"),
+            };
+            let shape =
+                kernel::Shape { bias, ..Attention { bias: None, ..self.clone() }.shape(&sizes, None)? };
+            let rows = |offset: usize| Rows { data: &qkv[offset..], batch_stride: 0, row_stride: packed };
+            Ok(kernel::forward(&shape, rows(start * packed), rows(width), rows(2 * width)))
+        })?
+    }
+
     /// The weights of one head for all rows of `qkv` `[T, 3D]` (host values), `[T, T]` row-major, into `out`.
     pub fn map(&self, qkv: &[f32], width: usize, head: usize, out: &mut [f32]) -> Result<()> {
         let keys = qkv.len() / (3 * width);

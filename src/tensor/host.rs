@@ -2,12 +2,53 @@
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 
+use super::kernels::product::Numbers;
+
 /// The contiguous f32 slice that a custom op's argument stands for.
 pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {
     let data = storage.as_slice::<f32>()?;
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&data[from..to]),
         None => bail!("{op} needs a contiguous argument"),
+    }
+}
+
+/// A CPU tensor's contiguous values, borrowed for as long as this lives.
+pub(crate) struct Held<'a> {
+    storage: Box<dyn std::ops::Deref<Target = Storage> + 'a>,
+    range: std::ops::Range<usize>,
+}
+
+/// Holds a tensor's values.
+///
+/// # Errors
+/// A tensor on another device, or one that is not contiguous.
+pub(crate) fn hold(tensor: &Tensor) -> Result<Held<'_>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(_), Some((from, to))) => Ok(Held { storage: Box::new(storage), range: from..to }),
+        _ => bail!("a CPU kernel needs a contiguous tensor in host memory"),
+    }
+}
+
+impl Held<'_> {
+    /// f32 values.
+    pub fn floats(&self) -> Result<&[f32]> {
+        match &**self.storage {
+            Storage::Cpu(CpuStorage::F32(data)) => Ok(&data[self.range.clone()]),
+            _ => bail!("a CPU kernel needs f32 values here"),
+        }
+    }
+
+    /// f32 or bf16 values.
+    pub fn numbers(&self) -> Result<Numbers<'_>> {
+        match &**self.storage {
+            Storage::Cpu(CpuStorage::F32(data)) => Ok(Numbers::F32(&data[self.range.clone()])),
+            Storage::Cpu(CpuStorage::BF16(data)) => {
+                Ok(Numbers::Bf16(bytemuck::cast_slice(&data[self.range.clone()])))
+            }
+            _ => bail!("a CPU kernel needs f32 or bf16 weights"),
+        }
     }
 }
 

@@ -8,4 +8,7 @@ pub mod device;
 pub mod dropout;
 pub mod host;
 pub mod kernels;
+pub mod linear;
+pub mod memory;
 pub mod ops;
+pub mod rows;

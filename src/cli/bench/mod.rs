@@ -17,6 +17,7 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert, open};
 use crate::engine::loaded::Loaded;
+use crate::model::WeightType;
 use measure::Meter;
 pub use report::{Case, ModelReport, Report};
 
@@ -30,6 +31,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("offline", "hub.offline"),
         ("threads", "compute.threads_explorer"),
+        ("weights", "compute.weights"),
     ];
 }
 
@@ -85,6 +87,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
 struct Subject {
     loaded: Arc<Loaded>,
     cases: Vec<Case>,
+    weights: WeightType,
 }
 
 type MakeSubject<'a> = Box<dyn FnOnce() -> Result<Subject, CliError> + 'a>;
@@ -95,13 +98,14 @@ fn subjects<'a>(
     context: &'a Context,
     meter: &'a Meter,
 ) -> Result<Vec<MakeSubject<'a>>, CliError> {
+    let weights = convert::weights(&context.loaded.settings)?;
     if args.shape.is_empty() {
         let make = move || {
             let cases = match meter.wants("load") {
                 true => vec![meter.case("load", 0, || open::open(context).map(drop))?],
                 false => Vec::new(),
             };
-            Ok(Subject { loaded: open::open(context)?, cases })
+            Ok(Subject { loaded: open::open(context)?, cases, weights })
         };
         return Ok(vec![Box::new(make)]);
     }
@@ -112,7 +116,7 @@ fn subjects<'a>(
         let make = move || {
             let model = shape.model(seed, &device.device)?;
             let loaded = Loaded::of_model(shape.name().to_owned(), model, device.name);
-            Ok(Subject { loaded: Arc::new(loaded), cases: Vec::new() })
+            Ok(Subject { loaded: Arc::new(loaded), cases: Vec::new(), weights })
         };
         Box::new(make) as MakeSubject<'a>
     });
@@ -120,10 +124,14 @@ fn subjects<'a>(
 }
 
 fn measure_model(subject: Subject, args: &BenchArgs, meter: &Meter) -> Result<ModelReport, CliError> {
-    let Subject { loaded, mut cases } = subject;
+    let Subject { loaded, mut cases, weights } = subject;
     let lengths: Vec<usize> = args.lengths.iter().map(|&n| n as usize).collect();
-    explore::measure(&loaded, &lengths, meter, &mut cases)?;
     train::measure(&loaded.model, meter, &mut cases)?;
+    let loaded = match Arc::try_unwrap(loaded) {
+        Ok(alone) => Arc::new(alone.with_weights(weights).map_err(|e| CliError::failed(e.to_string()))?),
+        Err(shared) => shared,
+    };
+    explore::measure(&loaded, &lengths, meter, &mut cases)?;
     let config = &loaded.model.config;
     Ok(ModelReport {
         id: loaded.id.clone(),

@@ -81,6 +81,29 @@ pub fn forward(kind: Activation, x: &[f32], out: &mut [f32]) {
     });
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn bias_gelu_new(bias: &[f32], values: &mut [f32]) {
+    values.iter_mut().zip(bias).for_each(|(x, &b)| *x = Activation::GeluNew.value(*x + b));
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn add_bias(bias: &[f32], values: &mut [f32]) {
+    values.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
+}
+
+/// `x ← f(x + b)` on one stretch of a row; `None` is no activation.
+pub fn with_bias(kind: Option<Activation>, bias: &[f32], values: &mut [f32]) {
+    match kind {
+        Some(Activation::GeluNew) => bias_gelu_new(bias, values),
+        other => {
+            add_bias(bias, values);
+            if let Some(kind) = other {
+                values.iter_mut().for_each(|x| *x = kind.value(*x));
+            }
+        }
+    }
+}
+
 /// `dx = dy · f'(x)`, elementwise.
 pub fn backward(kind: Activation, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let mut dx = vec![0f32; x.len()];

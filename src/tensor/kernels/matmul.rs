@@ -1,6 +1,10 @@
-//! Matrix products on slices through `gemm`, with strides, so that transposes and column blocks cost no copy.
+//! Matrix products on slices with strides, so that transposes and column blocks cost no copy: our own kernel where one was
+//! written for the processor, the `gemm` crate elsewhere.
 
 use gemm::{Parallelism, gemm};
+
+use super::isa::{Isa, OVERRIDE, isa};
+use super::product::{Left, Numbers, Out, Right, Rules, product};
 
 /// A read-only matrix view: `rows × cols`, element `(r, c)` at `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy)]
@@ -81,8 +85,17 @@ pub unsafe fn matmul_raw(
     let (m, n, k) = (a.rows, b.cols, a.cols);
     // Threads only pay above this many multiplications.
     const PARALLEL_FROM: usize = 1 << 17;
+    let parallel = threads == Threads::Pool && m * n * k >= PARALLEL_FROM;
+    let ours = isa() != Isa::Plain || std::env::var_os(OVERRIDE).is_some();
+    if ours && (keep == 0.0 || keep == 1.0) {
+        let rules = Rules { rows: m, depth: k, cols: n, scale, add: keep != 0.0, finish: None, parallel };
+        let left = Left { data: a.data, row: a.row_stride, col: a.col_stride };
+        let right = Right { data: Numbers::F32(b.data), row: b.row_stride, col: b.col_stride };
+        // SAFETY: inputs were checked against their slices, the output by the caller.
+        return unsafe { product(&rules, left, right, Out { data: out, row: out_stride }) };
+    }
     let parallelism = match threads {
-        Threads::Pool if m * n * k >= PARALLEL_FROM => Parallelism::Rayon(0),
+        Threads::Pool if parallel => Parallelism::Rayon(0),
         _ => Parallelism::None,
     };
     // SAFETY: inputs were checked against their slices, the output by the caller.

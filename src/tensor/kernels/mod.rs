@@ -4,9 +4,14 @@
 pub mod activation;
 pub mod attention;
 pub mod exp;
+mod gemv;
+pub mod head;
+pub mod isa;
+mod lanes;
 pub mod layer_norm;
 pub mod matmul;
 pub mod plain;
+pub mod product;
 
 /// Rows that one parallel task handles at least; below it, threads cost more than they bring.
 pub(crate) const ROWS_PER_TASK: usize = 8;

@@ -1,0 +1,108 @@
+//! One transformer block of the exploring pass on the CPU: products with bias, activation and residual folded in, on plain
+//! slices, with weights read where they lie. The composed path in `gpt2.rs` is its plain twin.
+
+use candle_core::{Result, Tensor};
+
+use super::gpt2::{Block, Gpt2, Norm, Projection};
+use super::stored::Stored;
+use super::trace::LayerTrace;
+use crate::tensor::attention::Attention;
+use crate::tensor::host::{Held, hold};
+use crate::tensor::kernels::activation::Activation;
+use crate::tensor::kernels::{head, layer_norm};
+use crate::tensor::linear::{Linear, apply};
+use crate::tensor::rows::Rows;
+
+/// A block's weights, held for one call.
+struct Weights<'a> {
+    ln_1: [Held<'a>; 2],
+    c_attn: [Held<'a>; 2],
+    attn_proj: [Held<'a>; 2],
+    ln_2: [Held<'a>; 2],
+    c_fc: [Held<'a>; 2],
+    mlp_proj: [Held<'a>; 2],
+}
+
+impl<'a> Weights<'a> {
+    fn hold(block: &'a Block) -> Result<Self> {
+        let norm = |n: &'a Norm| Ok::<_, candle_core::Error>([hold(&n.gain)?, hold(&n.bias)?]);
+        let projection = |p: &'a Projection| Ok::<_, candle_core::Error>([hold(&p.weight)?, hold(&p.bias)?]);
+        Ok(Weights {
+            ln_1: norm(&block.ln_1)?,
+            c_attn: projection(&block.c_attn)?,
+            attn_proj: projection(&block.attn_proj)?,
+            ln_2: norm(&block.ln_2)?,
+            c_fc: projection(&block.c_fc)?,
+            mlp_proj: projection(&block.mlp_proj)?,
+        })
+    }
+}
+
+fn linear<'a>(held: &'a [Held<'_>; 2], add: bool, activation: Option<Activation>) -> Result<Linear<'a>> {
+    Ok(Linear { weight: held[0].numbers()?, bias: held[1].floats()?, add, activation })
+}
+
+/// Rows that pass through the blocks, and room that is used again in each.
+pub(super) struct Flow {
+    /// Residual stream of the new rows, `[n, D]`.
+    pub x: Vec<f32>,
+    normed: Vec<f32>,
+    hidden: Vec<f32>,
+}
+
+impl Flow {
+    pub fn new(x: Vec<f32>) -> Self {
+        Flow { x, normed: Vec::new(), hidden: Vec::new() }
+    }
+}
+
+/// What one block is told besides its rows.
+pub(super) struct Step<'a> {
+    pub layer: usize,
+    /// Rows kept of `old`; the new rows follow them.
+    pub from: usize,
+    pub old: Option<&'a LayerTrace>,
+    /// The rule over all rows, with the visibility as its bias `[1, 1, n, n]`.
+    pub rule: Attention,
+}
+
+impl Gpt2 {
+    /// Passes the new rows through one block: residual and packed projection, joined to the kept rows; `flow.x` becomes
+    /// the next block's input.
+    pub(super) fn host_block(&self, flow: &mut Flow, step: &Step) -> Result<(Stored, Stored)> {
+        let w = Weights::hold(&self.blocks[step.layer])?;
+        let (d, inner) = (self.config.n_embd, self.config.inner());
+        let n = flow.x.len() / d;
+        let eps = self.config.layer_norm_epsilon as f32;
+        let old = |pick: fn(&LayerTrace) -> &Stored, width: usize| match step.old {
+            Some(old) if step.from > 0 => pick(old).rows(width),
+            _ => Ok(Rows::empty(width)),
+        };
+        let residual = old(|o| &o.residual, d)?.grow(step.from, n, |to| to.copy_from_slice(&flow.x));
+        flow.normed.resize(n * d, 0.0);
+        layer_norm::forward(&flow.x, w.ln_1[0].floats()?, w.ln_1[1].floats()?, eps, &mut flow.normed);
+        let c_attn = linear(&w.c_attn, false, None)?;
+        let qkv = old(|o| &o.qkv, 3 * d)?.grow(step.from, n, |to| apply(&c_attn, &flow.normed, to));
+        let heads = step.rule.cached_rows(qkv.values(), d, step.from)?;
+        apply(&linear(&w.attn_proj, true, None)?, &heads, &mut flow.x);
+        layer_norm::forward(&flow.x, w.ln_2[0].floats()?, w.ln_2[1].floats()?, eps, &mut flow.normed);
+        flow.hidden.resize(n * inner, 0.0);
+        apply(&linear(&w.c_fc, false, Some(self.activation))?, &flow.normed, &mut flow.hidden);
+        apply(&linear(&w.mlp_proj, true, None)?, &flow.hidden, &mut flow.x);
+        Ok((Stored::Host(residual, d), Stored::Host(qkv, 3 * d)))
+    }
+
+    /// Reads logits of rows `from..from + targets.len()` of `hidden` `[T, D]` without holding them.
+    pub(super) fn host_read(
+        &self,
+        hidden: &Tensor,
+        from: usize,
+        targets: &[u32],
+        wanted: &[usize],
+    ) -> Result<head::Read> {
+        let (vocab, d) = (self.config.vocab_size, self.config.n_embd);
+        let (states, weight) = (hold(hidden)?, hold(&self.lm_head)?);
+        let rows = &states.floats()?[from * d..(from + targets.len()) * d];
+        Ok(head::read(rows, weight.numbers()?.transposed(d), (d, vocab), targets, wanted))
+    }
+}

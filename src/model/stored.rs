@@ -1,0 +1,64 @@
+//! Where a trace keeps the rows of a layer: growing host memory on the CPU, tensors on other devices.
+
+use candle_core::{Device, Result, Tensor};
+
+use crate::tensor::host;
+use crate::tensor::rows::Rows;
+
+/// A `[n, width]` matrix of a trace.
+#[derive(Clone)]
+pub enum Stored {
+    Host(Rows, usize),
+    Device(Tensor),
+}
+
+impl Stored {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Stored::Host(rows, _) => rows.len(),
+            Stored::Device(tensor) => tensor.dim(0).unwrap_or(0),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of values.
+    pub fn elem_count(&self) -> usize {
+        match self {
+            Stored::Host(rows, _) => rows.values().len(),
+            Stored::Device(tensor) => tensor.elem_count(),
+        }
+    }
+
+    /// Calls `f` with the values, row-major.
+    pub fn with_slice<R>(&self, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+        match self {
+            Stored::Host(rows, _) => Ok(f(rows.values())),
+            Stored::Device(tensor) => host::with_slice(tensor, f),
+        }
+    }
+
+    /// As a tensor; a copy where the rows lie in host memory.
+    pub fn tensor(&self) -> Result<Tensor> {
+        match self {
+            Stored::Host(rows, width) => {
+                Tensor::from_slice(rows.values(), (rows.len(), *width), &Device::Cpu)
+            }
+            Stored::Device(tensor) => Ok(tensor.clone()),
+        }
+    }
+
+    /// The rows to grow from; a copy where they are a tensor.
+    pub(super) fn rows(&self, width: usize) -> Result<Rows> {
+        match self {
+            Stored::Host(rows, _) => Ok(rows.clone()),
+            Stored::Device(tensor) => {
+                let n = tensor.dim(0)?;
+                host::with_slice(tensor, |v| Rows::empty(width).grow(0, n, |to| to.copy_from_slice(v)))
+            }
+        }
+    }
+}

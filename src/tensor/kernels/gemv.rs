@@ -1,0 +1,192 @@
+//! One row times a matrix: bound by how fast the weights come from memory, so they are read once, in order, without
+//! packing. Sums run in a fixed order, whatever the number of threads.
+
+use rayon::prelude::*;
+
+use super::isa::{Isa, isa};
+use super::lanes::{Four, Lanes};
+use super::product::{Left, Numbers, Out, Right, Rules, prefetch};
+
+/// Most columns a task sums when rows of the matrix are contiguous; 3 KiB of each row.
+const CHUNK: usize = 768;
+/// Columns a task handles when each column is contiguous.
+const COLUMNS: usize = 256;
+/// Bytes ahead of the reader that are asked for.
+const AHEAD: usize = 4096;
+
+/// Computes `out ← scale·(a × b) [+ out]` for one row; `false` when the layout is not one it knows.
+///
+/// # Safety
+/// As [`super::product::product`].
+pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool {
+    if a.col != 1 || (b.col != 1 && b.row != 1) {
+        return false;
+    }
+    let x = &a.data[..rules.depth];
+    // A column's sum does not depend on its neighbours, so tasks may be cut to the number of threads.
+    let even = (rules.cols / (2 * rayon::current_num_threads())).next_multiple_of(64);
+    let size = if b.col == 1 { even.clamp(64, CHUNK) } else { COLUMNS };
+    let work = |at: usize| {
+        let (from, to) = (at * size, ((at + 1) * size).min(rules.cols));
+        let mut sums = [0f32; CHUNK];
+        let sums = &mut sums[..to - from];
+        // SAFETY: the views lie inside their data, as the caller promised; the instructions were found.
+        unsafe {
+            match isa() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => avx512(x, b, from, sums),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => avx2(x, b, from, sums),
+                _ => chunk::<Four>(x, b, from, sums),
+            }
+        }
+        sums.iter_mut().for_each(|s| *s *= rules.scale);
+        if out.is_nowhere() {
+            if let Some(finish) = rules.finish {
+                finish(0, from, sums);
+            }
+            return;
+        }
+        // SAFETY: these columns are this task's alone.
+        let target = unsafe { std::slice::from_raw_parts_mut(out.at(0, from), sums.len()) };
+        for (t, s) in target.iter_mut().zip(sums.iter()) {
+            *t = if rules.add { *t + s } else { *s };
+        }
+        if let Some(finish) = rules.finish {
+            finish(0, from, target);
+        }
+    };
+    let tasks = rules.cols.div_ceil(size);
+    if rules.parallel {
+        (0..tasks).into_par_iter().for_each(work);
+    } else {
+        (0..tasks).for_each(work);
+    }
+    true
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
+    // SAFETY: passed on.
+    unsafe { chunk::<std::arch::x86_64::__m256>(x, b, from, sums) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+unsafe fn avx512(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
+    // SAFETY: passed on.
+    unsafe { chunk::<std::arch::x86_64::__m512>(x, b, from, sums) }
+}
+
+#[inline(always)]
+unsafe fn chunk<V: Lanes>(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
+    // SAFETY: passed on.
+    unsafe {
+        match (b.data, b.col == 1) {
+            (Numbers::F32(w), true) => rows::<V, f32>(x, &w[from..], b.row, sums),
+            (Numbers::Bf16(w), true) => rows::<V, u16>(x, &w[from..], b.row, sums),
+            (Numbers::F32(w), false) => columns::<V, f32>(x, &w[from * b.col..], b.col, sums),
+            (Numbers::Bf16(w), false) => columns::<V, u16>(x, &w[from * b.col..], b.col, sums),
+        }
+    }
+}
+
+/// A weight as it lies in memory.
+trait Stored: Copy {
+    fn wide(self) -> f32;
+    unsafe fn load<V: Lanes>(p: *const Self) -> V;
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(p: *const f32) -> V {
+        // SAFETY: passed on.
+        unsafe { V::load(p) }
+    }
+}
+
+impl Stored for u16 {
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        f32::from_bits(u32::from(self) << 16)
+    }
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(p: *const u16) -> V {
+        // SAFETY: passed on.
+        unsafe { V::load_bf16(p) }
+    }
+}
+
+/// `sums[c] += Σ_i x[i] · w[i·stride + c]`, four rows at a time.
+#[inline(always)]
+unsafe fn rows<V: Lanes, W: Stored>(x: &[f32], w: &[W], stride: usize, sums: &mut [f32]) {
+    const TOGETHER: usize = 4;
+    let lines = sums.len() * size_of::<W>();
+    let lines = lines.div_ceil(64);
+    let whole = sums.len() / V::N * V::N;
+    for (block, x) in x.chunks(TOGETHER).enumerate() {
+        let first = block * TOGETHER;
+        let ahead = w.as_ptr().wrapping_add((first + 2 * TOGETHER) * stride).cast::<i8>();
+        for r in 0..TOGETHER {
+            let row = ahead.wrapping_add(r * stride * size_of::<W>());
+            (0..lines).for_each(|l| prefetch(row.wrapping_add(64 * l)));
+        }
+        // SAFETY: `first + x.len()` rows of `sums.len()` columns lie inside `w`.
+        unsafe {
+            if let [x0, x1, x2, x3] = *x {
+                let p: [*const W; 4] = std::array::from_fn(|r| w.as_ptr().add((first + r) * stride));
+                let (s0, s1, s2, s3) = (V::splat(x0), V::splat(x1), V::splat(x2), V::splat(x3));
+                for c in (0..whole).step_by(V::N) {
+                    let at = sums.as_mut_ptr().add(c);
+                    let sum = V::load(at).fma(s0, W::load(p[0].add(c))).fma(s1, W::load(p[1].add(c)));
+                    sum.fma(s2, W::load(p[2].add(c))).fma(s3, W::load(p[3].add(c))).store(at);
+                }
+            } else {
+                for (r, &xr) in x.iter().enumerate() {
+                    for (c, sum) in sums[..whole].iter_mut().enumerate() {
+                        *sum += xr * w[(first + r) * stride + c].wide();
+                    }
+                }
+            }
+        }
+        for (c, sum) in sums.iter_mut().enumerate().skip(whole) {
+            for (r, &xr) in x.iter().enumerate() {
+                *sum += xr * w[(first + r) * stride + c].wide();
+            }
+        }
+    }
+}
+
+/// `sums[c] = Σ_i x[i] · w[c·stride + i]`, two columns at a time.
+#[inline(always)]
+unsafe fn columns<V: Lanes, W: Stored>(x: &[f32], w: &[W], stride: usize, sums: &mut [f32]) {
+    const LANES: usize = 4;
+    let whole = x.len() / (LANES * V::N) * LANES * V::N;
+    for (c, sum) in sums.iter_mut().enumerate() {
+        let column = &w[c * stride..c * stride + x.len()];
+        // SAFETY: the column has as many numbers as `x`.
+        unsafe {
+            let mut acc = [V::zero(); LANES];
+            for i in (0..whole).step_by(LANES * V::N) {
+                prefetch(column.as_ptr().wrapping_add(i).cast::<i8>().wrapping_add(AHEAD));
+                prefetch(column.as_ptr().wrapping_add(i).cast::<i8>().wrapping_add(AHEAD + 64));
+                for (l, acc) in acc.iter_mut().enumerate() {
+                    let at = i + l * V::N;
+                    *acc = acc.fma(V::load(x.as_ptr().add(at)), W::load(column.as_ptr().add(at)));
+                }
+            }
+            let mut wide = [0f32; 16];
+            acc[0].add(acc[1]).add(acc[2].add(acc[3])).store(wide.as_mut_ptr());
+            let mut total = wide[..V::N].iter().sum::<f32>();
+            for i in whole..x.len() {
+                total += x[i] * column[i].wide();
+            }
+            *sum = total;
+        }
+    }
+}

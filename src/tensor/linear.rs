@@ -1,0 +1,171 @@
+//! `x W + b` with what follows it folded in, on plain slices: the exploring pass's form of a linear layer.
+
+use super::kernels::activation::{self, Activation};
+use super::kernels::product::{Left, Numbers, Out, Right, Rules, product};
+
+/// A linear layer in the Conv1D layout: `weight` `[in, out]`, `bias` `[out]`.
+#[derive(Clone, Copy)]
+pub struct Linear<'a> {
+    pub weight: Numbers<'a>,
+    pub bias: &'a [f32],
+    /// Adds to what the output holds (a residual) instead of writing over it.
+    pub add: bool,
+    pub activation: Option<Activation>,
+}
+
+/// `out ← x W` with `x` `[n, depth]`, `weight` `[depth, cols]` as the product sees it, `out` `[n, cols]`.
+///
+/// # Panics
+/// When sizes do not fit together.
+pub fn project(x: &[f32], weight: Right, (depth, cols): (usize, usize), out: &mut [f32]) {
+    let rows = x.len() / depth.max(1);
+    assert!(
+        out.len() == rows * cols && weight.data.len() >= depth * cols,
+        "sizes of a projection do not fit"
+    );
+    let rules = Rules { rows, depth, cols, scale: 1.0, add: false, finish: None, parallel: true };
+    // SAFETY: the sizes were checked, and `out` is borrowed for this call.
+    unsafe {
+        product(
+            &rules,
+            Left { data: x, row: depth, col: 1 },
+            weight,
+            Out { data: out.as_mut_ptr(), row: cols },
+        )
+    };
+}
+
+/// Applies the layer to rows `x` `[n, in]`; `out` is `[n, out]`.
+///
+/// # Panics
+/// When sizes do not fit together.
+pub fn apply(layer: &Linear, x: &[f32], out: &mut [f32]) {
+    let cols = layer.bias.len();
+    let depth = layer.weight.len() / cols.max(1);
+    let rows = x.len() / depth.max(1);
+    assert!(x.len() == rows * depth && out.len() == rows * cols, "sizes of a linear layer do not fit");
+    let target = Target(out.as_mut_ptr());
+    let finish = |row: usize, first: usize, values: &mut [f32]| {
+        activation::with_bias(layer.activation, &layer.bias[first..first + values.len()], values);
+        if layer.add {
+            // SAFETY: this stretch of `out`, whose size was checked, is this task's alone.
+            let residual = unsafe { target.stretch(row * cols + first, values.len()) };
+            residual.iter_mut().zip(values.iter()).for_each(|(x, v)| *x += v);
+        }
+    };
+    let rules = Rules { rows, depth, cols, scale: 1.0, add: false, finish: Some(&finish), parallel: true };
+    let right = Right { data: layer.weight, row: cols, col: 1 };
+    let place = if layer.add { Out::NOWHERE } else { Out { data: out.as_mut_ptr(), row: cols } };
+    // SAFETY: the sizes were checked, and `out` is borrowed for this call.
+    unsafe { product(&rules, Left { data: x, row: depth, col: 1 }, right, place) };
+}
+
+/// An output that tasks share out among themselves.
+#[derive(Clone, Copy)]
+struct Target(*mut f32);
+// SAFETY: tasks use stretches of their own.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    /// # Safety
+    /// The stretch lies inside, and no other task uses it meanwhile.
+    unsafe fn stretch<'a>(self, at: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the contract above.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tensor::kernels::plain;
+
+    fn numbers(n: usize, seed: u64) -> Vec<f32> {
+        let step =
+            |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40;
+        (0..n as u64).map(|i| step(i) as f32 / (1u32 << 23) as f32 - 1.0).collect()
+    }
+
+    /// `x W + b`, then the activation, then the residual, in f64.
+    fn plain_linear(layer: &Linear, weight: &[f32], x: &[f32], out: &[f32]) -> Vec<f64> {
+        let cols = layer.bias.len();
+        let depth = weight.len() / cols;
+        let value = |r: usize, c: usize| {
+            let dot: f64 =
+                (0..depth).map(|i| f64::from(x[r * depth + i]) * f64::from(weight[i * cols + c])).sum();
+            let sum = dot + f64::from(layer.bias[c]);
+            let sum = layer.activation.map_or(sum, |kind| plain::activation(kind, sum));
+            if layer.add { sum + f64::from(out[r * cols + c]) } else { sum }
+        };
+        (0..x.len() / depth).flat_map(|r| (0..cols).map(move |c| (r, c))).map(|(r, c)| value(r, c)).collect()
+    }
+
+    /// Rounding grows with the sizes of the `depth` products summed (each a quarter on average), not with their sum.
+    fn close(got: &[f32], wanted: &[f64], depth: usize) -> bool {
+        let tolerance = 1e-6 * (1.0 + depth as f64 / 4.0);
+        got.iter().zip(wanted).all(|(g, w)| (f64::from(*g) - w).abs() <= tolerance)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn every_size_follows_the_definition(
+            rows in 1usize..40, depth in 1usize..420, cols in 1usize..230, seed in any::<u64>(),
+            add in any::<bool>(), gelu in any::<bool>(),
+        ) {
+            let (x, weight, bias) = (numbers(rows * depth, seed), numbers(depth * cols, seed ^ 1), numbers(cols, 3));
+            let activation = gelu.then_some(Activation::GeluNew);
+            let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add, activation };
+            let mut out = numbers(rows * cols, seed ^ 2);
+            let wanted = plain_linear(&layer, &weight, &x, &out);
+            apply(&layer, &x, &mut out);
+            prop_assert!(close(&out, &wanted, depth));
+        }
+
+        #[test]
+        fn bf16_weights_are_the_rounded_ones(rows in 1usize..9, depth in 1usize..300, cols in 1usize..130) {
+            let (x, bias) = (numbers(rows * depth, 5), numbers(cols, 6));
+            let short: Vec<half::bf16> = numbers(depth * cols, 7).into_iter().map(half::bf16::from_f32).collect();
+            let weight: Vec<f32> = short.iter().map(|v| v.to_f32()).collect();
+            let stored = Numbers::Bf16(bytemuck::cast_slice(&short));
+            let layer = Linear { weight: stored, bias: &bias, add: false, activation: None };
+            let mut out = vec![0f32; rows * cols];
+            apply(&layer, &x, &mut out);
+            prop_assert!(close(&out, &plain_linear(&layer, &weight, &x, &out), depth));
+        }
+
+        #[test]
+        fn transposed_weights_give_the_same(rows in 1usize..30, depth in 1usize..300, cols in 1usize..200) {
+            let (x, weight) = (numbers(rows * depth, 8), numbers(depth * cols, 9));
+            let turned: Vec<f32> =
+                (0..cols).flat_map(|c| (0..depth).map(move |i| (i, c))).map(|(i, c)| weight[i * cols + c]).collect();
+            let mut out = vec![0f32; rows * cols];
+            project(&x, Numbers::F32(&turned).transposed(depth), (depth, cols), &mut out);
+            let bias = vec![0f32; cols];
+            let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add: false, activation: None };
+            prop_assert!(close(&out, &plain_linear(&layer, &weight, &x, &out), depth));
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let (rows, depth, cols) = (70, 400, 500);
+        let (x, weight, bias) = (numbers(rows * depth, 1), numbers(depth * cols, 2), numbers(cols, 3));
+        let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add: false, activation: None };
+        let run = |threads: usize, rows: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut out = vec![0f32; rows * cols];
+            pool.install(|| apply(&layer, &x[..rows * depth], &mut out));
+            out
+        };
+        for rows in [1, rows] {
+            let one = run(1, rows);
+            assert!([2, 5].iter().all(|&threads| run(threads, rows) == one));
+        }
+    }
+}
