@@ -12,7 +12,7 @@ use maskscope::model::forward::Reuse;
 use maskscope::model::{Checkpoint, Input, ModelFiles};
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
 use maskscope::tensor::host;
-use maskscope::train::run::Trainee;
+use maskscope::train::trainee::Trainee;
 use support::{Reference, largest_difference, tiny_folder};
 
 fn load() -> Checkpoint {

@@ -22,6 +22,8 @@ pub enum Context {
     Plane,
     /// A panel that only scrolls.
     Panel,
+    /// The mix editor.
+    Mix,
     /// A number or list being typed.
     Entry,
     /// A list on top of the screen: palette, models, choices.
@@ -42,7 +44,8 @@ impl Context {
             Context::Overview => "Overview of heads",
             Context::Mask => "Mask settings",
             Context::Plane => "τ × p plane",
-            Context::Panel => "Effect, why, cost",
+            Context::Panel => "Effect, why, window, cost",
+            Context::Mix => "Mix of operations",
             Context::Entry => "Typing a value",
             Context::List => "Lists",
             Context::Page => "Help and tour",
@@ -59,6 +62,7 @@ impl Context {
         Context::Mask,
         Context::Plane,
         Context::Panel,
+        Context::Mix,
         Context::Entry,
         Context::List,
         Context::Page,
@@ -132,6 +136,10 @@ actions! {
         Replacement "replacement" ["w"] [] "" "Next replacement: what a replaced token becomes";
         Protect "protect" ["g"] [] "" "Next protection: which tokens are never masked";
         Article "preset" ["a"] [] "" "Switch between the default settings and the article's";
+        Presets "presets" ["A"] [] "presets" "Choose among all presets: the article, BERT, cache policies, controls";
+        Mix "mix" ["O"] [] "" "Edit the mix: shares of operations, each masked token drawing its own";
+        Scope "scope" ["b"] [] "" "Decide with the whole text in view, or block by block from the past only";
+        Policy "policy" ["P"] [] "" "Choose who decides at a boundary: the threshold or a cache policy";
         MapKind "map-kind" ["m"] [] "masked/base/diff" "Show the masked run, the baseline, or their difference";
         NextLayer "next-layer" ["l"] [] "layer" "Next layer (after the last one: the mean over layers)";
         PreviousLayer "previous-layer" ["L"] [] "" "Previous layer";
@@ -142,6 +150,8 @@ actions! {
         Effects "effects" ["e"] [] "all operations" "Show the effect of every operation side by side, or of the chosen one";
         Rerolls "rerolls" ["R"] [] "" "Re-roll many seeds in the background: effect as mean ± spread";
         Cost "cost" ["f"] [] "true cost" "Measure in the background what hiding each token really costs";
+        Window "window" ["W"] [] "" "Show the rolling window: how every token stood at every boundary, and its history";
+        Leak "leak" ["k"] [] "" "Measure in the background what the mask tells about the next token, on held-out text";
         UseCalibration "use-calibration" ["C"] [] "" "Score against the distance null that was measured in the background";
         Models "models" ["M"] [] "models" "Choose or type a model";
         Enlarge "enlarge" ["z"] [] "enlarge" "Let the pane fill the screen, or put it back";
@@ -253,6 +263,18 @@ actions! {
         ScrollPageDown "scroll-page-down" ["pagedown"] [] "" "Scroll one page down";
         PanelTokenPrevious "panel-token-previous" ["left"] [] "token" "Select the token before";
         PanelTokenNext "panel-token-next" ["right"] [] "" "Select the token after";
+    }
+    Mix {
+        MixUp "mix-up" ["up" "shift-tab"] [] "operation" "Operation above";
+        MixDown "mix-down" ["down" "tab"] [] "" "Operation below";
+        MixLess "mix-less" ["left"] [] "share" "Give it five percent less; the others fill up in proportion";
+        MixMore "mix-more" ["right"] [] "" "Give it five percent more; the others make room in proportion";
+        MixFineLess "mix-fine-less" ["shift-left"] [] "" "One percent less";
+        MixFineMore "mix-fine-more" ["shift-right"] [] "" "One percent more";
+        MixNone "mix-none" ["home" "backspace" "delete"] [] "" "Take its whole share away";
+        MixAll "mix-all" ["end"] [] "all of it" "Give it everything: no mix any more";
+        MixBert "mix-bert" ["b"] [] "BERT" "BERT's mix: 80 % replaced, 10 % a random token, 10 % kept";
+        MixClose "mix-close" ["enter" "esc" "q" "O"] [] "close" "Close the editor; undo takes changes back";
     }
     Entry {
         EntryAccept "entry-accept" ["enter"] [] "accept" "Take the value";

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use crate::app::editor::Editor;
 use crate::app::options::Options;
-use crate::attention::types::{Reduction, ScoreSettings};
+use crate::attention::types::ScoreSettings;
+use crate::config::PRESETS;
 use crate::engine::types::{HeadChoice, MapKind};
-use crate::mask::types::{MaskSettings, Op, Polarity, Protect, Replacement, Scale};
-use crate::named::named;
+use crate::mask::rolling::RollingSettings;
+use crate::mask::types::{MaskSettings, Scope};
 
-named! {
-    /// A complete set of mask and score settings with a name.
-    Preset { Default = "default", Article = "article" }
-}
+/// The preset that is what the program started with.
+pub const DEFAULT: &str = "default";
+/// The preset that is the article as printed.
+pub const ARTICLE: &str = "article";
 
 /// Everything undo brings back.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Document {
     pub editor: Editor,
     pub mask: MaskSettings,
     pub score: ScoreSettings,
+    /// How decisions roll along the text under scope `block`.
+    pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
 }
@@ -31,6 +34,7 @@ pub struct Snapshot {
     pub caret: usize,
     pub mask: MaskSettings,
     pub score: ScoreSettings,
+    pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
 }
@@ -41,6 +45,7 @@ impl Snapshot {
         (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
             && self.mask == other.mask
             && self.score == other.score
+            && self.rolling == other.rolling
             && self.heads == other.heads
             && self.map == other.map
     }
@@ -52,6 +57,7 @@ impl Document {
             editor: Editor::new(&options.text),
             mask: options.mask.clone(),
             score: options.score.clone(),
+            rolling: options.rolling.clone(),
             heads: HeadChoice::default(),
             map: MapKind::Masked,
         }
@@ -63,6 +69,7 @@ impl Document {
             caret: self.editor.caret(),
             mask: self.mask.clone(),
             score: self.score.clone(),
+            rolling: self.rolling.clone(),
             heads: self.heads,
             map: self.map,
         }
@@ -72,38 +79,42 @@ impl Document {
         self.editor.restore(s.text, s.caret);
         self.mask = s.mask;
         self.score = s.score;
+        self.rolling = s.rolling;
         self.heads = s.heads;
         self.map = s.map;
     }
 
     /// The preset in force, if the settings are exactly one (seed and pins aside).
-    pub fn preset(&self, options: &Options) -> Option<Preset> {
-        Preset::ALL.iter().copied().find(|p| {
-            let (mut mask, score) = settings_of(*p, options);
+    pub fn preset(&self, options: &Options) -> Option<&'static str> {
+        names().find(|name| {
+            let (mut mask, score, rolling) = settings_of(name, options);
             mask.seed = self.mask.seed;
             mask.pinned.clone_from(&self.mask.pinned);
-            mask == self.mask && score == self.score
+            mask == self.mask
+                && score == self.score
+                && (mask.scope == Scope::Whole || rolling == self.rolling)
         })
     }
 
     /// The preset in force if τ and p are disregarded too.
-    pub fn nearest_preset(&self, options: &Options) -> Option<Preset> {
-        Preset::ALL.iter().copied().find(|p| {
-            let (mask, _) = settings_of(*p, options);
+    pub fn nearest_preset(&self, options: &Options) -> Option<&'static str> {
+        names().find(|name| {
+            let (mask, ..) = settings_of(name, options);
             let mut probe = self.clone();
             probe.mask.threshold = mask.threshold;
             probe.mask.probability = mask.probability;
-            probe.preset(options) == Some(*p)
+            probe.preset(options) == Some(*name)
         })
     }
 
     /// Takes over a preset; seed and pins stay.
-    pub fn take_preset(&mut self, preset: Preset, options: &Options) {
-        let (mut mask, score) = settings_of(preset, options);
+    pub fn take_preset(&mut self, name: &str, options: &Options) {
+        let (mut mask, score, rolling) = settings_of(name, options);
         mask.seed = self.mask.seed;
         mask.pinned = std::mem::take(&mut self.mask.pinned);
         self.mask = mask;
         self.score = score;
+        self.rolling = rolling;
     }
 
     /// Pins a position, or unpins the pinned region that holds it.
@@ -127,29 +138,16 @@ impl Document {
     }
 }
 
-fn settings_of(preset: Preset, options: &Options) -> (MaskSettings, ScoreSettings) {
-    match preset {
-        Preset::Default => (options.mask.clone(), options.score.clone()),
-        Preset::Article => (
-            MaskSettings {
-                threshold: 0.9,
-                probability: 0.5,
-                polarity: Polarity::High,
-                scale: Scale::Raw,
-                op: Op::Replace,
-                replacement: Replacement::Mean,
-                protect: Protect::NONE,
-                exact_k: false,
-                ..options.mask.clone()
-            },
-            ScoreSettings {
-                reduction: Reduction::Plain,
-                contribution: false,
-                layers: Vec::new(),
-                heads: Vec::new(),
-                ..options.score.clone()
-            },
-        ),
+/// Names of the presets, `default` first.
+fn names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|p| p.name)
+}
+
+/// `default` is what the program started with, since that is what a person calls their own settings.
+fn settings_of(name: &str, options: &Options) -> (MaskSettings, ScoreSettings, RollingSettings) {
+    match options.presets.iter().find(|p| p.name == name && name != DEFAULT) {
+        Some(p) => (p.mask.clone(), p.score.clone(), p.rolling.clone()),
+        None => (options.mask.clone(), options.score.clone(), options.rolling.clone()),
     }
 }
 
@@ -172,9 +170,9 @@ mod tests {
         let options = Options::default();
         let mut doc = Document::new(&options);
         doc.mask.seed = 99;
-        assert_eq!(doc.preset(&options), Some(Preset::Default));
-        doc.take_preset(Preset::Article, &options);
-        assert_eq!((doc.preset(&options), doc.mask.seed), (Some(Preset::Article), 99));
+        assert_eq!(doc.preset(&options), Some(DEFAULT));
+        doc.take_preset(ARTICLE, &options);
+        assert_eq!((doc.preset(&options), doc.mask.seed), (Some(ARTICLE), 99));
         doc.mask.threshold = 0.5;
         assert_eq!(doc.preset(&options), None);
     }

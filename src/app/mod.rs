@@ -3,6 +3,7 @@
 //! could be waited for. Its only way out is the `Effect`s it returns, which the screen hands to a `Port`.
 
 pub mod actions;
+pub mod configured;
 pub mod document;
 pub mod editor;
 pub mod fuzzy;
@@ -12,6 +13,7 @@ pub mod keymap;
 pub mod keys;
 pub mod lists;
 pub mod mapview;
+pub mod mixing;
 pub mod options;
 pub mod overview;
 pub mod params;

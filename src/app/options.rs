@@ -1,5 +1,6 @@
 //! What the program starts the screen with. Filled in by the command line from the settings; plain data.
 
+use crate::app::configured::{Preset, presets};
 use crate::app::keymap::KeyOverrides;
 use crate::attention::types::ScoreSettings;
 use crate::mask::rolling::{Policy, RollingSettings};
@@ -56,6 +57,8 @@ pub struct Options {
     pub score: ScoreSettings,
     /// How decisions roll along the text under scope `block`.
     pub rolling: RollingSettings,
+    /// What the list of presets offers beside the settings above.
+    pub presets: Vec<Preset>,
     pub look: Look,
     /// How many next-token candidates are asked for.
     pub top: usize,
@@ -77,6 +80,7 @@ impl Default for Options {
             mask: MaskSettings::default(),
             score: ScoreSettings::default(),
             rolling: RollingSettings { policy: Policy::Threshold, ..RollingSettings::default() },
+            presets: presets().unwrap_or_default(),
             look: Look::default(),
             top: 10,
             rerolls: 32,

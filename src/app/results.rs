@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::engine::types::{
-    Effect, HeadSummary, HonestyRow, MapFrame, Prediction, Spread, Token, Update, Work,
+    Effect, HeadSummary, HonestyRow, LeakReport, MapFrame, Prediction, RerollRow, Spread, Token, Update,
+    WindowReport, Work,
 };
 use crate::mask::types::Decision;
 
@@ -21,6 +22,8 @@ pub struct Decided {
     pub decision: Arc<Decision>,
     pub masked_text: String,
     pub note: Option<String>,
+    /// How the window rolled; `None` under scope `whole`.
+    pub window: Option<Arc<WindowReport>>,
 }
 
 /// Scores before scaling, one per position, and the formula in force.
@@ -38,13 +41,21 @@ pub struct ShownMap {
 }
 
 /// Mean ± spread over re-rolled seeds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RerollStats {
     pub done: usize,
     pub of: usize,
-    pub kl: Spread,
-    pub loss: Spread,
     pub rate: Spread,
+    /// The chosen operation first.
+    pub rows: Arc<[RerollRow]>,
+}
+
+/// What the mask tells about the next token, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Leak {
+    pub done: usize,
+    pub of: usize,
+    pub report: Option<LeakReport>,
 }
 
 /// True cost of hiding each token, as far as it is known.
@@ -78,6 +89,7 @@ pub struct Results {
     pub overview: Option<Slot<Arc<[HeadSummary]>>>,
     pub rerolls: Option<Slot<RerollStats>>,
     pub costs: Option<Slot<Costs>>,
+    pub leak: Option<Slot<Leak>>,
     pub failure: Option<Slot<Failure>>,
     /// Forwards and milliseconds of the last answered request.
     pub last: Option<(usize, f32)>,
@@ -124,8 +136,8 @@ impl Results {
             Update::Scored { scores, formula, .. } => {
                 self.scores = slot(generation, Scores { values: scores, formula });
             }
-            Update::Decided { decision, masked_text, note, .. } => {
-                self.decided = slot(generation, Decided { decision, masked_text, note });
+            Update::Decided { decision, masked_text, note, window, .. } => {
+                self.decided = slot(generation, Decided { decision, masked_text, note, window });
             }
             Update::Masked { effect, .. } => self.masked = slot(generation, effect),
             Update::Effects { effects, .. } => self.effects = slot(generation, effects),
@@ -134,9 +146,10 @@ impl Results {
                 self.map = slot(generation, ShownMap { frame, tokens });
             }
             Update::Overview { heads, .. } => self.overview = slot(generation, heads),
-            Update::Rerolls { done, of, kl, loss, rate, .. } => {
-                self.rerolls = slot(generation, RerollStats { done, of, kl, loss, rate });
+            Update::Rerolls { done, of, rate, rows, .. } => {
+                self.rerolls = slot(generation, RerollStats { done, of, rate, rows });
             }
+            Update::Leak { done, of, report, .. } => self.leak = slot(generation, Leak { done, of, report }),
             Update::Honesty { done, of, costs, rows, .. } => {
                 self.costs = slot(generation, Costs { done, of, costs, rows });
             }
@@ -192,6 +205,7 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::Done { generation, .. }
         | Update::Failed { generation, .. }
         | Update::Rerolls { generation, .. }
+        | Update::Leak { generation, .. }
         | Update::Honesty { generation, .. } => Some(*generation),
         Update::Crashed { .. }
         | Update::Calibrating { .. }

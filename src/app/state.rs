@@ -32,6 +32,7 @@ named! {
         Cost = "cost",
         Mask = "mask",
         Scores = "scores",
+        Window = "window",
         Plane = "plane",
     }
 }
@@ -124,6 +125,10 @@ pub enum Popup {
     },
     Palette(List),
     Models(List),
+    /// Shares of operations; the row that is being changed.
+    Mix {
+        row: usize,
+    },
     /// All values of one setting.
     Picker {
         param: ParamId,
@@ -190,9 +195,10 @@ pub struct App {
     pub notice: Option<Notice>,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
-    /// The engine is at work on re-rolls or on true costs.
+    /// The engine is at work on re-rolls, on true costs, on the leak meter.
     pub rerolling: bool,
     pub costing: bool,
+    pub leaking: bool,
     /// Since which generation the text, and since which everything that makes the mask, has been as it is: background
     /// results of these generations still hold when only the view has changed.
     pub text_since: u64,
@@ -231,6 +237,7 @@ impl App {
             loading: None,
             rerolling: false,
             costing: false,
+            leaking: false,
             text_since: 0,
             mask_since: 0,
             geometry: Geometry::default(),
@@ -251,6 +258,7 @@ impl App {
         use Context as C;
         match (&self.popup, &self.entry) {
             (Some(Popup::Help { .. } | Popup::Tour { .. }), _) => vec![C::Page, C::Anywhere],
+            (Some(Popup::Mix { .. }), _) => vec![C::Mix, C::Anywhere],
             (Some(_), _) => vec![C::List, C::Anywhere],
             (None, Some(_)) => vec![C::Entry, C::Anywhere],
             (None, None) => match self.view.focus {
@@ -260,7 +268,7 @@ impl App {
                 Pane::Map => vec![C::Map, C::Panes, C::Anywhere],
                 Pane::Mask | Pane::Scores => vec![C::Mask, C::Panes, C::Anywhere],
                 Pane::Plane => vec![C::Plane, C::Panes, C::Anywhere],
-                Pane::Effect | Pane::Why | Pane::Cost => vec![C::Panel, C::Panes, C::Anywhere],
+                Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => vec![C::Panel, C::Panes, C::Anywhere],
             },
         }
     }
@@ -283,7 +291,7 @@ impl App {
     /// When the screen has to be drawn again although nothing happens; `None` lets the program sleep.
     pub fn wake(&self) -> Option<Duration> {
         let notice = self.notice.as_ref().map(|n| n.until.saturating_sub(self.now));
-        let moving = self.busy() || self.loading.is_some() || self.rerolling || self.costing;
+        let moving = self.busy() || self.loading.is_some() || self.background();
         let spin = moving.then_some(Duration::from_millis(100));
         notice.into_iter().chain(spin).min()
     }
@@ -314,7 +322,12 @@ impl App {
 
     /// Something runs that `cancel` would stop.
     pub fn can_cancel(&self) -> bool {
-        self.loading.is_some() || self.rerolling || self.costing
+        self.loading.is_some() || self.background()
+    }
+
+    /// The engine is at work on something nobody waits for.
+    pub fn background(&self) -> bool {
+        self.rerolling || self.costing || self.leaking
     }
 
     /// The engine's results have all the pictures of the newest request.
@@ -345,6 +358,7 @@ impl Default for View {
                 Pane::Why,
                 Pane::Scores,
                 Pane::Plane,
+                Pane::Window,
                 Pane::Cost,
                 Pane::Tokens,
                 Pane::Text,

@@ -10,7 +10,7 @@ use crate::app::update::Event;
 use crate::app::{App, Effect, Port};
 use crate::engine::types::{
     self, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind, ModelInfo,
-    Prediction, Spread, Token, Update, Work,
+    Prediction, RerollRow, Spread, Token, Update, Work,
 };
 use crate::mask::types::{Decision, Op, Polarity, PositionDecision, Protection, State};
 
@@ -117,8 +117,21 @@ impl Stage {
         match command {
             Command::Rerolls { generation, count } => {
                 let s = |mean, sd| Spread { mean, sd, n: count };
-                let (kl, loss, rate) = (s(0.2131, 0.0872), s(3.71, 0.12), s(0.151, 0.032));
-                self.update(Update::Rerolls { generation, done: count, of: count, kl, loss, rate });
+                let row = |op| RerollRow {
+                    op,
+                    kl: s(0.2131, 0.0872),
+                    loss: s(3.71, 0.12),
+                    delta_own: s(-0.4, 0.2),
+                    delta_others: s(-0.1, 0.05),
+                    saved: s(0.0, 0.0),
+                };
+                let mut ops = vec![self.app.doc.mask.op];
+                if self.app.view.effects {
+                    ops.extend(Op::ALL.iter().filter(|op| **op != self.app.doc.mask.op));
+                }
+                let rows = ops.into_iter().map(row).collect();
+                let rate = s(0.151, 0.032);
+                self.update(Update::Rerolls { generation, done: count, of: count, rate, rows });
             }
             Command::Honesty { generation } => self.honesty(generation, n),
             _ => {}
@@ -384,13 +397,7 @@ pub fn answer(r: &ExploreRequest) -> Vec<Update> {
         out.push(Update::Baseline { generation, prediction: Arc::new(prediction(r, n, 0.0)), work });
         out.push(Update::Scored { generation, scores: raw.into(), formula });
         let decision = Arc::new(decision);
-        out.push(Update::Decided {
-            generation,
-            decision: decision.clone(),
-            masked_text,
-            note,
-            boundaries: Arc::new([]),
-        });
+        out.push(Update::Decided { generation, decision: decision.clone(), masked_text, note, window: None });
         out.push(Update::Map { generation, frame: map(r.map, r.heads, &decision) });
         let selected = decision.selected;
         out.push(Update::Masked { generation, effect: Arc::new(effect(r, n, selected, r.mask.op)) });

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::Context;
 use super::error::CliError;
+use crate::app::configured;
 use crate::attention::types::ScoreSettings;
 use crate::config::Settings;
 use crate::hub::HubOptions;
-use crate::mask::presets::{Budget, Preset};
-use crate::mask::rolling::{Policy as RollingPolicy, RollingSettings};
+use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
 use crate::tensor::device::{Chosen, DeviceChoice, choose};
 
@@ -19,59 +19,17 @@ fn parse<T: std::str::FromStr<Err = String>>(key: &str, name: &str) -> Result<T,
 
 /// `[mask]`
 pub fn mask_settings(settings: &Settings) -> Result<MaskSettings, CliError> {
-    let m = &settings.mask;
-    Ok(MaskSettings {
-        threshold: m.threshold,
-        probability: m.probability,
-        seed: m.seed,
-        polarity: parse("mask.polarity", &m.polarity)?,
-        scale: parse("mask.scale", &m.scale)?,
-        op: parse("mask.op", &m.op)?,
-        replacement: parse("mask.replacement", &m.replacement)?,
-        mix: match m.mix.trim() {
-            "" => None,
-            text => Some(text.parse().map_err(|e: String| CliError::usage(format!("mask.mix: {e}")))?),
-        },
-        drop_positions: parse("mask.drop_positions", &m.drop_positions)?,
-        protect: parse("mask.protect", &m.protect)?,
-        scope: parse("mask.scope", &m.scope)?,
-        unit: parse("mask.unit", &m.unit)?,
-        exact_k: m.exact_k,
-        pinned: Vec::new(),
-    })
+    configured::mask(settings).map_err(CliError::usage)
 }
 
 /// `[score]`
 pub fn score_settings(settings: &Settings) -> Result<ScoreSettings, CliError> {
-    let s = &settings.score;
-    Ok(ScoreSettings {
-        reduction: parse("score.reduction", &s.reduction)?,
-        contribution: s.contribution,
-        window: s.window,
-        layers: s.layers.clone(),
-        heads: s.heads.clone(),
-    })
+    configured::score(settings).map_err(CliError::usage)
 }
 
-/// The rolling window of `[mask]`; `policy` is `threshold` or the name of a cache policy.
+/// The rolling window of `[mask]`.
 pub fn rolling_settings(settings: &Settings) -> Result<RollingSettings, CliError> {
-    let m = &settings.mask;
-    let base = RollingSettings {
-        window: m.window,
-        stride: m.stride,
-        decay: m.decay,
-        lambda: m.history,
-        cool_down: u32::try_from(m.cool_down).unwrap_or(u32::MAX),
-        recent: m.recent,
-        sticky: m.sticky,
-        policy: RollingPolicy::Threshold,
-        ..RollingSettings::default()
-    };
-    if m.policy == "threshold" {
-        return Ok(base);
-    }
-    let preset: Preset = parse("mask.policy", &m.policy)?;
-    Ok(base.with_preset(preset, Budget::Share(m.budget)))
+    configured::rolling(settings).map_err(CliError::usage)
 }
 
 /// `[hub]`; the access token is looked up by the Hub room itself, in the environment or the file that Python uses.

@@ -46,6 +46,7 @@ impl FlagSet for Flags {
         ("budget", "mask.budget"),
         ("recent", "mask.recent"),
         ("sticky", "mask.sticky"),
+        ("initial", "mask.initial"),
         ("mix", "mask.mix"),
         ("score", "score.reduction"),
         ("contribution", "score.contribution"),
@@ -70,7 +71,7 @@ pub struct MaskArgs {
     pub parameters: ParameterFlags<Flags>,
 }
 
-fn preset_parser() -> impl TypedValueParser<Value = Preset> {
+pub(super) fn preset_parser() -> impl TypedValueParser<Value = Preset> {
     PossibleValuesParser::new(PRESETS.iter().map(|preset| PossibleValue::new(preset.name).help(preset.doc)))
         .try_map(|name| Preset::find(&name).ok_or("no such preset"))
 }
@@ -93,7 +94,7 @@ struct Position {
 
 /// What decided: names and numbers that make the report reproducible.
 #[derive(Debug, Serialize)]
-struct Applied {
+pub(super) struct Applied {
     polarity: &'static str,
     scale: &'static str,
     op: &'static str,
@@ -104,7 +105,7 @@ struct Applied {
     unit: &'static str,
     exact_k: bool,
     /// The score in force, in words and symbols.
-    score: String,
+    pub(super) score: String,
     /// Attention sinks found in this text.
     sinks: String,
 }
@@ -178,12 +179,12 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
         look_ahead: mask.scope == crate::mask::types::Scope::Whole,
         masked_ids: choice.plan.masked_ids(),
         masked_text: explorer.masked_text(&choice.plan),
-        boundaries: choice.boundaries.clone(),
+        boundaries: choice.window.as_ref().map_or_else(Vec::new, |w| w.rows.iter().map(|r| r.end).collect()),
     };
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
 
-fn applied(mask: &MaskSettings, decision: &Decision, score: String, sinks: String) -> Applied {
+pub(super) fn applied(mask: &MaskSettings, decision: &Decision, score: String, sinks: String) -> Applied {
     Applied {
         polarity: mask.polarity.name(),
         scale: decision.scale.name(),

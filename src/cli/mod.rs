@@ -2,23 +2,29 @@
 //! Runs on the main thread. Results go to stdout and are free of escapes; errors go to stderr as one sentence and a
 //! hint. Must never hold logic that the screen would need too.
 
+pub mod bench;
 pub mod calibrate;
 mod completions;
 mod config;
 mod convert;
 pub mod doctor;
+pub mod effect;
 mod error;
+pub mod eval;
 mod flags;
 pub mod mask;
 pub mod models;
 mod open;
 mod output;
 pub mod predict;
+mod progress;
+pub mod runs;
 pub mod screen;
 pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
+mod train_spec;
 
 #[cfg(test)]
 mod tests;
@@ -64,10 +70,14 @@ pub enum Command {
     Trace(trace::TraceArgs),
     Predict(predict::PredictArgs),
     Mask(mask::MaskArgs),
+    Effect(effect::EffectArgs),
+    Eval(eval::EvalArgs),
     Train(train::TrainArgs),
+    Runs(runs::RunsArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Bench(bench::BenchArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -121,9 +131,16 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
             let flags = args.parameters.values().to_vec();
             mask::run(&args, &context(common, env, out, args.preset, flags)?)
         }
+        Some(Command::Effect(args)) => {
+            let flags = args.parameters.values().to_vec();
+            effect::run(&args, &context(common, env, out, args.preset, flags)?)
+        }
+        Some(Command::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Command::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Runs(args)) => runs::run(&args, &plain(&[])?),
         Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
         Some(Command::Calibrate(args)) => calibrate::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Bench(args)) => bench::run(&args, &plain(args.parameters.values())?),
         Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),
         Some(Command::Config(args)) => config::run(&args, common, env, out),
         Some(Command::Completions(args)) => completions::run(&args, out),

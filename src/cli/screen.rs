@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::{Context, convert};
+use crate::app::configured;
 use crate::app::keymap::KeyOverrides;
 use crate::app::options::Depth;
 use crate::app::state::ColourScale;
@@ -127,6 +128,7 @@ fn options(context: &Context) -> Result<Options, CliError> {
         mask: convert::mask_settings(settings)?,
         score: convert::score_settings(settings)?,
         rolling: convert::rolling_settings(settings)?,
+        presets: configured::presets().map_err(CliError::failed)?,
         look: look(context),
         top: settings.explore.top,
         wanted,

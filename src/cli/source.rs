@@ -49,7 +49,7 @@ impl SourceArgs {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, CliError> {
+pub(super) fn read_file(path: &Path) -> Result<String, CliError> {
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let fail = |error: io::Error| CliError::failed(format!("cannot read {name}: {error}"));
     let mut bytes = Vec::new();

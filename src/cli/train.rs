@@ -1,27 +1,26 @@
-//! `maskscope train`: a training run without a screen.
+//! `maskscope train`: a run without a screen, in the same session the screen uses. Progress goes to stderr: a bar in a
+//! terminal, plain lines elsewhere.
 
-use std::collections::HashMap;
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use candle_core::Tensor;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::{JsonFlag, note};
+use super::output::JsonFlag;
+use super::progress::Reporter;
+use super::train_spec::run_spec;
 use super::{Context, convert, open};
-use crate::config::Settings;
-use crate::model::{Config, Tokenizer};
-use crate::tensor::adamw::AdamWSettings;
+use crate::model::Config;
 use crate::train::checkpoint::SavedDtype;
-use crate::train::data::{Corpus, read_documents, split};
-use crate::train::run::{Report, Run, RunSettings, Summary, Trainee};
+use crate::train::checkpoint::state;
+use crate::train::data::{Corpus, read, split};
+use crate::train::report::{Command, Plan, Report, RunState, Summary};
+use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
-use crate::train::schedule::LrSchedule;
+use crate::train::session::{Session, SessionOptions};
+use crate::train::spec::{DataSpec, RunSpec};
 use crate::train::{TrainError, init};
 
 /// Flags that mirror parameters.
@@ -42,40 +41,81 @@ impl FlagSet for Flags {
         ("learning-rate", "train.learning_rate"),
         ("min-lr-ratio", "train.min_lr_ratio"),
         ("lr-policy", "train.lr_policy"),
+        ("lr-progress", "train.lr_progress"),
+        ("patience", "train.patience"),
+        ("lr-factor", "train.lr_factor"),
+        ("gap-target", "train.gap_target"),
+        ("gap-gain", "train.gap_gain"),
         ("warmup-steps", "train.warmup_steps"),
         ("weight-decay", "train.weight_decay"),
         ("beta1", "train.beta1"),
         ("beta2", "train.beta2"),
         ("eps", "train.eps"),
         ("clip", "train.clip"),
+        ("dropout", "train.dropout"),
+        ("trained", "train.trained"),
+        ("blocks", "train.blocks"),
+        ("lora-rank", "train.lora_rank"),
+        ("lora-alpha", "train.lora_alpha"),
+        ("lora-targets", "train.lora_targets"),
+        ("arm", "train.arm"),
+        ("op", "train.op"),
+        ("replacement", "train.replacement"),
+        ("mask-rate", "train.mask_rate"),
+        ("mask-schedule", "train.mask_schedule"),
+        ("mask-cool-down", "train.mask_cool_down"),
+        ("score-from", "train.score_from"),
+        ("joint", "train.joint"),
+        ("joint-lambda", "train.joint_lambda"),
+        ("joint-temperature", "train.joint_temperature"),
+        ("joint-rate", "train.joint_rate"),
         ("seed", "train.seed"),
         ("eval-every", "train.eval_every"),
         ("checkpoint-every", "train.checkpoint_every"),
+        ("keep-last", "train.keep_last"),
+        ("on-disk-full", "train.on_disk_full"),
+        ("sample-every", "train.sample_every"),
+        ("sample-prompt", "train.sample_prompt"),
     ];
 }
 
 /// Train a model on text files
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
-    /// Text files to train on
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    /// Text, JSONL, CSV, TSV and Parquet files or folders to train on; novels is the bundled text
+    #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Start from random weights of this shape (a config.json) instead of a model
-    #[arg(long, value_name = "CONFIG.JSON", conflicts_with = "model.id")]
+    #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
     /// Text files to validate on; without them, the last tenth of the documents is held out
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
-    /// Folder for the checkpoint
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    /// Column that holds the text in tables
+    #[arg(long, value_name = "NAME", conflicts_with = "resume")]
+    pub column: Option<String>,
+    /// Folder of the run; at its top lies the newest checkpoint, a Hugging Face folder
+    #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in this folder, from its newest checkpoint and with its own settings
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    pub resume: Option<PathBuf>,
+    /// Stop after this many minutes even if steps are left
+    #[arg(long, value_name = "MINUTES")]
+    pub minutes: Option<f64>,
     /// Number format of the saved weights: f32 or f16
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub save_dtype: SavedDtype,
-    /// Stop after this many minutes; the learning rate then follows the clock
-    #[arg(long, value_name = "MINUTES")]
-    pub minutes: Option<f64>,
-    /// Text that the finished model continues, to see what it has learned
+    /// Mask exactly as the explorer would with these settings ([mask] and [score]), anew every pass
+    #[arg(long, conflicts_with = "resume")]
+    pub explorer_policy: bool,
+    /// Only say what the run would cost
+    #[arg(long)]
+    pub plan: bool,
+    /// Start at once, without a measured plan
+    #[arg(long, conflicts_with = "plan")]
+    pub no_plan: bool,
+    /// Print a continuation of this text at the end
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
     #[command(flatten)]
@@ -84,198 +124,230 @@ pub struct TrainArgs {
     pub parameters: ParameterFlags<Flags>,
 }
 
-/// What a run starts from.
-struct Start {
-    config: Config,
-    tensors: HashMap<String, Tensor>,
-    tokenizer: Tokenizer,
-}
-
 /// Runs the command.
 ///
 /// # Errors
-/// Data that cannot be read, a run that diverges, a folder that cannot be written.
+/// Data that cannot be read, a run that does not fit or diverges, a folder that cannot be written.
 pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     if args.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
         return Err(CliError::usage("--minutes must be a number above 0"));
     }
-    limit_threads(settings);
-    let documents = read_documents(&args.data).map_err(failed)?;
-    let (train, held) = match args.validation.as_slice() {
-        [] => split(documents, 0.1),
-        files => (documents, read_documents(files).map_err(failed)?),
+    let setup = match &args.resume {
+        Some(folder) => resumed(folder, args, context)?,
+        None => fresh(args, context)?,
     };
-    let start = start(args, context, &train)?;
-    let train = Corpus::new(&train, &start.tokenizer).map_err(failed)?;
-    let validation = match held.is_empty() {
-        true => None,
-        false => Some(Corpus::new(&held, &start.tokenizer).map_err(failed)?),
+    let (out, steps) = (setup.spec.out.clone(), setup.spec.steps);
+    let options = SessionOptions {
+        threads: settings.compute.threads_trainer.or_else(all_cores),
+        wait_after_plan: args.plan,
+        plan: !args.no_plan,
+        pictures: false,
     };
-    let device = convert::device(settings)?.device;
-    let trainee = Trainee::new(&start.config, &start.tensors, &device).map_err(failed)?;
-    let run_settings = run_settings(args, settings)?;
-    let reporter = Reporter::new(args.output.json, run_settings.schedule.steps, args.minutes);
-    let data = (&train, validation.as_ref());
-    let mut run = Run::new(trainee, Some(&start.tokenizer), data, run_settings).map_err(failed)?;
-    let stop = stop_on_interrupt()?;
-    let summary = run.train(&stop, &mut |report| reporter.show(report)).map_err(failed)?;
-    reporter.finish();
-    let text = match &args.prompt {
-        Some(prompt) => {
-            let how = Sampling { tokens: 80, temperature: 0.8, top_k: 40, seed: settings.train.seed };
-            Some(sample(&run.trainee.model, &start.tokenizer, prompt, how).map_err(failed)?)
+    let session = Session::start(move || Ok(setup), options).map_err(failed)?;
+    let reporter = Reporter::new(args.output.json, steps, args.minutes.is_some());
+    match watch(&session, &reporter, args.plan)? {
+        End::Planned(plan) => planned(args, context, &plan),
+        End::Run(summary) => {
+            session.join();
+            reporter.finish();
+            let text = args.prompt.as_ref().map(|prompt| continued(prompt, &out, context)).transpose()?;
+            report(args, context, (&out, &summary), text.as_deref())
         }
-        None => None,
-    };
-    report(args, context, &summary, text.as_deref())
+    }
+}
+
+/// Nothing else runs here, so no core is left to a screen.
+fn all_cores() -> Option<usize> {
+    std::thread::available_parallelism().ok().map(usize::from)
 }
 
 fn failed(error: TrainError) -> CliError {
     CliError::failed(error.to_string()).with_hint_if(error.hint())
 }
 
-/// The trainer is the only thing that runs here, so the pool is its own.
-fn limit_threads(settings: &Settings) {
-    if let Some(threads) = settings.compute.threads_trainer {
-        // Fails only when a pool exists already, which then stays.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
+    let settings = &context.loaded.settings;
+    let out = args.out.clone().unwrap_or_default();
+    if out.join("run.json").exists() {
+        return Err(CliError::failed(format!("{} holds a run already", out.display())).with_hint(
+            "go on with it with --resume, name another folder, or remove it with maskscope runs delete",
+        ));
     }
+    let data = DataSpec {
+        train: args.data.clone(),
+        validation: args.validation.clone(),
+        column: args.column.clone(),
+        held_share: 0.1,
+    };
+    let (documents, held) = documents(&data)?;
+    let device = convert::device(settings)?.device;
+    let (config, tensors, tokenizer, calibration) = match &args.init {
+        Some(path) => {
+            let name = path.display().to_string();
+            let bytes =
+                std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
+            let mut config = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
+            let tokenizer = init::tokenizer(&documents, config.vocab_size).map_err(failed)?;
+            (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
+            let tensors = init::weights(&config, settings.train.seed, &device).map_err(failed)?;
+            (config, tensors, tokenizer, None)
+        }
+        None => {
+            let loaded = open::open(context)?;
+            let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
+            let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
+            (loaded.model.config.clone(), loaded.model.tensors(), tokenizer, calibration)
+        }
+    };
+    let policy = if args.explorer_policy { Some(convert::mask_settings(settings)?) } else { None };
+    let mut spec = run_spec(settings, (data, out), policy)?;
+    spec.dtype = args.save_dtype;
+    spec.time_limit = args.minutes.map(|m| m * 60.0);
+    let corpora = corpora(&documents, &held, &tokenizer)?;
+    let mut setup = Setup::new(spec, (config, tensors), Some(tokenizer), corpora);
+    setup.device = device;
+    setup.calibration = calibration;
+    Ok(setup)
 }
 
-fn start(args: &TrainArgs, context: &Context, documents: &[String]) -> Result<Start, CliError> {
+fn resumed(folder: &Path, args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
     let settings = &context.loaded.settings;
     let device = convert::device(settings)?.device;
-    if let Some(path) = &args.init {
-        let name = path.display().to_string();
-        let bytes =
-            std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
-        let mut config = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
-        let tokenizer = init::tokenizer(documents, config.vocab_size).map_err(failed)?;
-        (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
-        let tensors = init::weights(&config, settings.train.seed, &device).map_err(failed)?;
-        return Ok(Start { config, tensors, tokenizer });
-    }
-    let loaded = open::open(context)?;
-    let loaded = Arc::into_inner(loaded).ok_or_else(|| CliError::failed("the model is in use"))?;
-    let tokenizer = loaded.tokenizer.ok_or_else(|| {
-        CliError::failed(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
-    })?;
-    Ok(Start { tensors: loaded.model.tensors(), config: loaded.model.config, tokenizer })
+    let mut resumed = state::resume(folder, &device).map_err(failed)?;
+    extend(&mut resumed.spec, args);
+    let tokenizer = resumed.tokenizer.clone().ok_or_else(|| no_tokenizer(&folder.display().to_string()))?;
+    let (documents, held) = documents(&resumed.spec.data)?;
+    let corpora = corpora(&documents, &held, &tokenizer)?;
+    Ok(Setup::resume(resumed, corpora, device))
 }
 
-fn run_settings(args: &TrainArgs, settings: &Settings) -> Result<RunSettings, CliError> {
-    let t = &settings.train;
-    Ok(RunSettings {
-        batch_size: t.batch_size,
-        accumulate: t.accumulate,
-        context: t.context,
-        schedule: LrSchedule {
-            policy: t
-                .lr_policy
-                .parse()
-                .map_err(|e: String| CliError::usage(format!("train.lr_policy: {e}")))?,
-            peak: t.learning_rate,
-            min_ratio: t.min_lr_ratio,
-            warmup: t.warmup_steps,
-            steps: t.steps,
-        },
-        adamw: AdamWSettings { beta1: t.beta1, beta2: t.beta2, eps: t.eps, weight_decay: t.weight_decay },
-        clip: t.clip,
-        seed: t.seed,
-        eval_every: t.eval_every,
-        checkpoint_every: t.checkpoint_every,
-        out: args.out.clone(),
-        dtype: args.save_dtype,
-        time_limit: args.minutes.map(|m| Duration::from_secs_f64(m * 60.0)),
-    })
-}
-
-/// The first Ctrl-C finishes the step and saves; the second ends the program.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let register = |signal| {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())
-    };
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        register(signal).map_err(|e| CliError::failed(format!("signals cannot be handled: {e}")))?;
-    }
-    Ok(stop)
-}
-
-/// Progress on stderr: a bar in a terminal, plain lines elsewhere; with `--json`, one JSON object a line.
-struct Reporter {
-    json: bool,
-    bar: Option<ProgressBar>,
-    every: usize,
-}
-
-impl Reporter {
-    fn new(json: bool, steps: usize, minutes: Option<f64>) -> Self {
-        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new(steps as u64);
-            let eta = if minutes.is_some() { "{elapsed}" } else { "{eta}" };
-            if let Ok(style) =
-                ProgressStyle::with_template(&format!("{{pos}}/{{len}} {{wide_bar}} {eta} {{msg}}"))
-            {
-                bar.set_style(style);
-            }
-            bar
-        });
-        Reporter { json, bar, every: (steps / 100).clamp(1, 50) }
-    }
-
-    fn line(&self, text: String) {
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => note(&text),
+/// What a resumed run may be told anew: how long it goes on.
+fn extend(spec: &mut RunSpec, args: &TrainArgs) {
+    for value in args.parameters.values() {
+        if value.key == "train.steps"
+            && let Ok(steps) = value.value.parse()
+        {
+            spec.steps = steps;
         }
     }
+    if let Some(minutes) = args.minutes {
+        spec.time_limit = Some(minutes * 60.0);
+    }
+}
 
-    fn show(&self, report: &Report) {
-        if self.json {
-            if let Ok(text) = serde_json::to_string(report) {
-                note(&text);
-            }
-            return;
+fn no_tokenizer(id: &str) -> CliError {
+    CliError::failed(format!("{id} has no tokenizer, so text cannot be trained on"))
+}
+
+fn documents(data: &DataSpec) -> Result<(Vec<String>, Vec<String>), CliError> {
+    let column = data.column.as_deref();
+    let documents = read(&data.train, column).map_err(failed)?;
+    if data.validation.is_empty() {
+        return Ok(split(documents, data.held_share));
+    }
+    Ok((documents, read(&data.validation, column).map_err(failed)?))
+}
+
+type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
+
+fn corpora(
+    train: &[String],
+    held: &[String],
+    tokenizer: &crate::model::Tokenizer,
+) -> Result<Corpora, CliError> {
+    let corpus = |documents: &[String]| Corpus::new(documents, tokenizer).map(Arc::new).map_err(failed);
+    let validation = if held.is_empty() { None } else { Some(corpus(held)?) };
+    Ok((corpus(train)?, validation))
+}
+
+/// What a watched session came to.
+enum End {
+    Planned(Plan),
+    Run(Summary),
+}
+
+/// Shows reports until the run is over; the first Ctrl-C stops it, the second kills it.
+fn watch(session: &Session, reporter: &Reporter, plan_only: bool) -> Result<End, CliError> {
+    let signals = Interrupts::catch()?;
+    let mut told = 0;
+    loop {
+        if signals.arrived.swap(false, Ordering::Relaxed) {
+            told += 1;
+            session.send(if told == 1 { Command::Stop } else { Command::Kill });
+            signals.enough.store(told > 1, Ordering::Relaxed);
         }
+        let Some(report) = session.next(Duration::from_millis(100)) else {
+            if session.is_over() {
+                return Err(CliError::failed("the trainer has gone"));
+            }
+            continue;
+        };
+        reporter.show(&report);
         match report {
-            Report::Step { step, loss, rate, tokens_per_second, .. } => match &self.bar {
-                Some(bar) => {
-                    bar.set_position(*step as u64 + 1);
-                    bar.set_message(format!("loss {loss:.3}  lr {rate:.1e}  {tokens_per_second:.0} tok/s"));
-                }
-                None if step % self.every == 0 => self.line(format!(
-                    "step {step}: loss {loss:.4}, learning rate {rate:.2e}, {tokens_per_second:.0} tokens/s"
-                )),
-                None => {}
-            },
-            Report::Evaluated { step, loss, bits_per_byte } => {
-                self.line(format!(
-                    "step {step}: validation loss {loss:.4} nats per token, {bits_per_byte:.4} bits per byte"
-                ));
+            Report::Planned(plan) if plan_only => return Ok(End::Planned(plan)),
+            Report::Ended(summary) => return Ok(End::Run(summary)),
+            Report::Failed { message, hint } => {
+                reporter.finish();
+                let killed = session.state() == RunState::Killed;
+                let hint = if killed {
+                    Some("the last checkpoint is kept; --resume goes on".to_owned())
+                } else {
+                    hint
+                };
+                return Err(CliError::failed(message).with_hint_if(hint));
             }
-            Report::Saved { step, path } => self.line(format!("step {step}: saved {}", path.display())),
-            Report::Warning { step, message } => self.line(format!("step {step}: warning: {message}")),
+            _ => {}
         }
     }
+}
 
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+/// Ctrl-C and SIGTERM: set when one arrived; once `enough` is set, the next ends the program at once.
+struct Interrupts {
+    arrived: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
+}
+
+impl Interrupts {
+    fn catch() -> Result<Self, CliError> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        let caught = Interrupts { arrived: Arc::default(), enough: Arc::default() };
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_conditional_shutdown(signal, 130, caught.enough.clone())
+                .and_then(|_| signal_hook::flag::register(signal, caught.arrived.clone()))
+                .map_err(|e| CliError::failed(format!("signals cannot be handled: {e}")))?;
         }
+        Ok(caught)
+    }
+}
+
+/// A continuation of `prompt` by the saved model.
+fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliError> {
+    let files = crate::model::ModelFiles::Folder(out.to_owned());
+    let device = convert::device(&context.loaded.settings)?.device;
+    let checkpoint = crate::model::Checkpoint::load(&files, &device).map_err(|e| failed(e.into()))?;
+    let tokenizer = checkpoint.tokenizer.ok_or_else(|| no_tokenizer(&out.display().to_string()))?;
+    let seed = context.loaded.settings.train.seed;
+    let how = Sampling { tokens: 80, temperature: 0.8, top_k: 40, seed };
+    sample(&checkpoint.model, &tokenizer, prompt, how).map_err(failed)
+}
+
+fn planned(args: &TrainArgs, context: &Context, plan: &Plan) -> Result<(), CliError> {
+    if args.output.json {
+        context.out.json(plan)
+    } else {
+        context.out.text(&super::progress::plan_text(plan))
     }
 }
 
 fn report(
     args: &TrainArgs,
     context: &Context,
-    summary: &Summary,
+    (out, summary): (&Path, &Summary),
     sample: Option<&str>,
 ) -> Result<(), CliError> {
     if args.output.json {
-        let out = args.out.display().to_string();
+        let out = out.display().to_string();
         return context.out.json(&serde_json::json!({ "out": out, "summary": summary, "sample": sample }));
     }
     let mut text = format!(
@@ -285,7 +357,13 @@ fn report(
     if let (Some(loss), Some(bits)) = (summary.validation_loss, summary.bits_per_byte) {
         text.push_str(&format!("validation loss {loss:.4} nats per token, {bits:.4} bits per byte\n"));
     }
-    text.push_str(&format!("saved: {}\n", args.out.display()));
+    if let Some((step, loss)) = summary.best {
+        text.push_str(&format!("best checkpoint: step {step}, {loss:.4}\n"));
+    }
+    match &summary.checkpoint {
+        Some(_) => text.push_str(&format!("saved: {}\n", out.display())),
+        None => text.push_str("saved: nothing\n"),
+    }
     if let Some(sample) = sample {
         text.push_str(&format!("\n{sample}\n"));
     }

@@ -89,6 +89,7 @@ pub struct Mask {
     /// Tokens.
     pub recent: usize,
     pub sticky: bool,
+    pub initial: String,
     /// Empty: `op` alone.
     pub mix: String,
 }
@@ -163,6 +164,13 @@ pub struct Train {
     pub learning_rate: f64,
     pub min_lr_ratio: f64,
     pub lr_policy: String,
+    pub lr_progress: String,
+    /// Evaluations.
+    pub patience: usize,
+    pub lr_factor: f64,
+    /// Nats per token; 0 is off.
+    pub gap_target: f64,
+    pub gap_gain: f64,
     pub warmup_steps: usize,
     pub weight_decay: f64,
     pub beta1: f64,
@@ -170,11 +178,34 @@ pub struct Train {
     pub eps: f64,
     /// 0 is no clipping.
     pub clip: f64,
+    pub dropout: f64,
+    pub trained: String,
+    pub blocks: usize,
+    pub lora_rank: usize,
+    pub lora_alpha: f64,
+    /// `attention`, `all`, or a list of matrices.
+    pub lora_targets: String,
+    pub arm: String,
+    pub op: String,
+    pub replacement: String,
+    pub mask_rate: f64,
+    pub mask_schedule: String,
+    pub mask_cool_down: f64,
+    pub score_from: String,
+    pub joint: String,
+    pub joint_lambda: f64,
+    pub joint_temperature: f64,
+    pub joint_rate: f64,
     pub seed: u64,
     /// Steps.
     pub eval_every: usize,
     /// Steps.
     pub checkpoint_every: usize,
+    pub keep_last: usize,
+    pub on_disk_full: String,
+    /// Steps; 0 takes none.
+    pub sample_every: usize,
+    pub sample_prompt: String,
 }
 
 /// A value that fits its parameter but not the field: a fault of this room, reported instead of panicking.

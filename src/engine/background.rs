@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::calibrate::Calibrator;
-use super::explorer::{ExploreError, Explorer, Policy};
-use super::types::{ExploreRequest, HonestyRow, Spread, Update};
+use super::explorer::{ExploreError, Explorer, Policy, SIDE_BY_SIDE};
+use super::leak::LeakMeter;
+use super::types::{Effect, ExploreRequest, HonestyRow, RerollRow, Spread, Update};
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::eval::stats::spearman;
-use crate::mask::types::{MaskSettings, Scale};
+use crate::mask::types::{MaskSettings, Op, Scale, Scope};
 use crate::model::{Input, Visibility};
 
 /// One background task.
 pub enum Task {
     Rerolls(Box<Rerolls>),
     Honesty(Box<Honesty>),
+    Leak(Box<LeakMeter>),
     Calibrate(Box<Calibrator>),
 }
 
@@ -47,22 +49,59 @@ pub struct Rerolls {
     pub of: usize,
     pub done: usize,
     request: ExploreRequest,
+    rate: Running,
+    rows: Vec<(Op, EffectSpread)>,
+}
+
+/// Running figures of one operation.
+#[derive(Clone, Copy, Debug, Default)]
+struct EffectSpread {
     kl: Running,
     loss: Running,
-    rate: Running,
+    own: Running,
+    others: Running,
+    saved: Running,
+}
+
+impl EffectSpread {
+    fn add(&mut self, effect: &Effect) {
+        self.kl.add(f64::from(effect.kl));
+        let parts = [
+            (&mut self.loss, effect.prediction.loss),
+            (&mut self.own, effect.delta_own),
+            (&mut self.others, effect.delta_others),
+        ];
+        for (running, value) in parts {
+            // A seed that masks nothing has no masked position to speak of.
+            if let Some(value) = value {
+                running.add(f64::from(value));
+            }
+        }
+        let w = effect.work;
+        self.saved.add(w.saved as f64 / (w.computed + w.reused + w.saved).max(1) as f64);
+    }
+
+    fn row(&self, op: Op) -> RerollRow {
+        RerollRow {
+            op,
+            kl: self.kl.spread(),
+            loss: self.loss.spread(),
+            delta_own: self.own.spread(),
+            delta_others: self.others.spread(),
+            saved: self.saved.spread(),
+        }
+    }
 }
 
 impl Rerolls {
+    /// The chosen operation alone, or with `request.effects` all that stand side by side.
     pub fn new(generation: u64, of: usize, request: ExploreRequest) -> Self {
-        Rerolls {
-            generation,
-            of,
-            done: 0,
-            request,
-            kl: Running::default(),
-            loss: Running::default(),
-            rate: Running::default(),
+        let mut ops = vec![request.mask.op];
+        if request.effects && request.mask.scope == Scope::Whole {
+            ops.extend(SIDE_BY_SIDE.iter().filter(|op| **op != request.mask.op));
         }
+        let rows = ops.into_iter().map(|op| (op, EffectSpread::default())).collect();
+        Rerolls { generation, of, done: 0, request, rate: Running::default(), rows }
     }
 
     /// One more seed: the seeds are the current one and those after it.
@@ -75,10 +114,13 @@ impl Rerolls {
         let mask = MaskSettings { seed, ..self.request.mask.clone() };
         let policy = Policy { mask: &mask, ..self.request.policy() };
         let choice = explorer.choose(policy, cancel)?;
-        let (effect, _) = explorer.effect(&choice, (mask.op, 1), cancel)?;
-        self.kl.add(f64::from(effect.kl));
-        if let Some(loss) = effect.prediction.loss {
-            self.loss.add(f64::from(loss));
+        let mut effects = vec![explorer.effect(&choice, (mask.op, 1), cancel)?.0];
+        for (op, _) in &self.rows[1..] {
+            effects.push(explorer.effect_of((&choice.decision, &mask), (*op, 1), cancel)?);
+        }
+        // Only now, so that a pass that was cancelled half-way is counted once.
+        for ((_, row), effect) in self.rows.iter_mut().zip(&effects) {
+            row.add(effect);
         }
         self.rate.add(choice.decision.rate());
         self.done += 1;
@@ -86,9 +128,8 @@ impl Rerolls {
             generation: self.generation,
             done: self.done,
             of: self.of,
-            kl: self.kl.spread(),
-            loss: self.loss.spread(),
             rate: self.rate.spread(),
+            rows: self.rows.iter().map(|(op, row)| row.row(*op)).collect(),
         })
     }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::loaded::Loaded;
 use super::run::{Run, RunRequest};
-use super::types::{Effect, Token, Work};
+use super::types::{Effect, Token, WindowReport, Work};
+use super::window;
 use crate::attention::heads::{HeadStats, HeadsRequest};
 use crate::attention::score::{Scored, score};
 use crate::attention::sweep::{Sweep, SweepRequest, sweep_while};
@@ -15,6 +16,7 @@ use crate::attention::types::ScoreSettings;
 use crate::mask::apply::{ApplyError, Plan, ReplacementSource, apply};
 use crate::mask::decide::{DecisionInput, decide, score_in_force};
 use crate::mask::draw::Draws;
+use crate::mask::initial::{Pattern, decide_initial};
 use crate::mask::reason::nothing_selected;
 use crate::mask::rolling::{Rolling, RollingError, RollingSettings, RollingText};
 use crate::mask::types::{Decision, MaskSettings, Op, Replacement, Scale, Scope};
@@ -25,6 +27,8 @@ use crate::model::{Input, ModelError, Trace, Visibility, logits};
 
 /// Masked runs of a small model are kept up to this many bytes, so that a slider moved back finds its run again.
 const KEPT_BYTES: usize = 64 << 20;
+/// The operations that stand side by side: kept, replaced, and the two ways to delete that act at once.
+pub const SIDE_BY_SIDE: [Op; 4] = [Op::Keep, Op::Replace, Op::Hide, Op::Drop];
 /// However large the model, the latest masked run and one more are kept.
 const KEPT_RUNS: usize = 2;
 
@@ -54,8 +58,8 @@ pub struct Choice {
     pub scored: Scored,
     pub decision: Decision,
     pub plan: Plan,
-    /// Where decisions fell under scope `block`; empty under `whole`.
-    pub boundaries: Vec<usize>,
+    /// How the window rolled under scope `block`; `None` under `whole`.
+    pub window: Option<Arc<WindowReport>>,
     /// Why nothing was selected, where that is so.
     pub note: Option<String>,
 }
@@ -231,10 +235,26 @@ impl Explorer {
         if policy.mask.scope == Scope::Block {
             return self.choose_by_block(policy, scored, cancel);
         }
-        let decision = self.decide(policy.mask, policy.score, &scored);
+        let decision = match policy.rolling.initial {
+            Some(pattern) => self.decide_by_pattern(policy.mask, pattern, &scored),
+            None => self.decide(policy.mask, policy.score, &scored),
+        };
         let plan = self.plan(&decision, policy.mask)?;
         let note = nothing_selected(policy.mask, &decision);
-        Ok(Choice { scored, decision, plan, boundaries: Vec::new(), note })
+        Ok(Choice { scored, decision, plan, window: None, note })
+    }
+
+    /// An initial pattern in place of the score, over the whole text.
+    fn decide_by_pattern(&self, mask: &MaskSettings, pattern: Pattern, scored: &Scored) -> Decision {
+        let input = DecisionInput {
+            ids: &self.ids,
+            sinks: scored.sinks.positions(),
+            eot: self.loaded.eot(),
+            word_starts: &self.word_starts,
+            draws: Draws::new(mask.seed),
+            ..DecisionInput::default()
+        };
+        decide_initial(mask, &input, pattern, None, self.loaded.tables())
     }
 
     /// Rolls along the text: at every boundary a pass over what was read so far, under the mask of earlier boundaries.
@@ -255,7 +275,7 @@ impl Explorer {
             word_starts: &self.word_starts,
             draws: Draws::new(mask.seed),
             calibration: loaded.calibration(),
-            tables: None,
+            tables: policy.rolling.initial.and_then(|_| loaded.tables()),
         };
         rolling.begin(&text);
         let keeps = mask.op == Op::Keep && mask.mix.is_none();
@@ -274,15 +294,15 @@ impl Explorer {
         if keeps {
             (plan.input.visibility, plan.hidden) = (Visibility::Causal, Vec::new());
         }
-        let boundaries: Vec<usize> = rolling.boundaries().iter().map(|b| b.end).collect();
-        let note = match boundaries.is_empty() {
+        let note = match rolling.boundaries().is_empty() {
             true => Some(format!(
                 "nothing selected, because the text of {len} tokens ends before the first boundary at {}",
                 policy.rolling.window
             )),
             false => nothing_selected(mask, &decision),
         };
-        Ok(Choice { scored, decision, plan, boundaries, note })
+        let window = Some(Arc::new(window::report(&rolling, len, loaded.calibration())));
+        Ok(Choice { scored, decision, plan, window, note })
     }
 
     /// The masked pass: an equal one from before is given back as it is, otherwise only what the mask touches is computed.

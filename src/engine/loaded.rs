@@ -9,12 +9,15 @@ use super::types::ModelInfo;
 use crate::attention::calibration::Calibration;
 use crate::hub::{Files, Snapshot};
 use crate::mask::apply::ReplacementSource;
-use crate::mask::initial::Unigram;
+use crate::mask::initial::{PatternTables, Unigram};
 use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer};
 use crate::tensor::host;
 
 /// The text that calibrations and token counts are taken from: training novels and speeches, all in the public domain.
 pub const CALIBRATION_TEXT: &str = include_str!("../../assets/calibration.txt");
+
+/// Passages of the held-out novels: never trained on, never calibrated on.
+pub const HELD_OUT_TEXT: &str = include_str!("../../assets/heldout.txt");
 
 /// The calibration of the bundled model.
 static BUNDLED_CALIBRATION: &[u8] = include_bytes!("../../assets/calibration.safetensors");
@@ -29,6 +32,7 @@ pub struct Loaded {
     pub device_name: &'static str,
     mean: OnceLock<Arc<[f32]>>,
     unigram: OnceLock<Option<Unigram>>,
+    tables: OnceLock<Option<PatternTables>>,
     calibration: OnceLock<Arc<Calibration>>,
 }
 
@@ -50,6 +54,7 @@ impl Loaded {
             device_name,
             mean: OnceLock::new(),
             unigram: OnceLock::new(),
+            tables: OnceLock::new(),
             calibration: OnceLock::new(),
         };
         if matches!(snapshot.files, Files::Embedded(_))
@@ -58,6 +63,21 @@ impl Loaded {
             loaded.set_calibration(calibration);
         }
         Ok(loaded)
+    }
+
+    /// A model that comes from no snapshot and has no tokenizer.
+    pub fn of_model(id: String, model: Gpt2, device_name: &'static str) -> Self {
+        Loaded {
+            id,
+            revision: None,
+            model,
+            tokenizer: None,
+            device_name,
+            mean: OnceLock::new(),
+            unigram: OnceLock::new(),
+            tables: OnceLock::new(),
+            calibration: OnceLock::new(),
+        }
     }
 
     /// The distance null, where it is known.
@@ -70,6 +90,12 @@ impl Loaded {
         if calibration.fits(self.model.config.n_layer, self.model.config.n_head) {
             let _ = self.calibration.set(Arc::new(calibration));
         }
+    }
+
+    /// What initial patterns know of running text; `None` without a tokenizer.
+    pub fn tables(&self) -> Option<&PatternTables> {
+        let build = || Some(PatternTables::new(self.unigram()?.clone(), |id| self.bytes(id)));
+        self.tables.get_or_init(build).as_ref()
     }
 
     /// SHA-256 over the weights, for the calibration cache.

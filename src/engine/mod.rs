@@ -4,9 +4,11 @@
 pub mod background;
 pub mod calibrate;
 pub mod explorer;
+pub mod leak;
 pub mod loaded;
 pub mod loader;
 pub mod mailbox;
 pub mod run;
 pub mod types;
+pub mod window;
 pub mod worker;

@@ -56,7 +56,11 @@ pub enum Command {
     Honesty {
         generation: u64,
     },
-    /// Stop a running `Rerolls` or `Honesty`.
+    /// How much the mask tells about the next token, on held-out text.
+    Leak {
+        generation: u64,
+    },
+    /// Stop a running `Rerolls`, `Honesty` or `Leak`.
     CancelBackground,
     /// Use the distance null that was calibrated in the background.
     UseCalibration,
@@ -129,6 +133,81 @@ pub struct Spread {
     pub mean: f64,
     pub sd: f64,
     pub n: usize,
+}
+
+/// One operation over re-rolled seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RerollRow {
+    pub op: Op,
+    /// KL(baseline ‖ masked) at the last position, nats.
+    pub kl: Spread,
+    /// Nats per token.
+    pub loss: Spread,
+    pub delta_own: Spread,
+    pub delta_others: Spread,
+    /// Share of the token·layers that the operation saved.
+    pub saved: Spread,
+}
+
+named! {
+    /// How a position stands at a window boundary.
+    Standing {
+        /// Among the newest tokens, which are not touched yet.
+        Recent = "recent",
+        /// Never masked, or resting after it was.
+        Protected = "protected",
+        /// Could have been masked and was not.
+        Kept = "kept",
+        /// Masked at this boundary.
+        Masked = "masked",
+        /// Masked at an earlier boundary and still.
+        Gone = "gone",
+    }
+}
+
+/// One boundary of a rolling window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoundaryRow {
+    /// Tokens read; the decision holds for the queries that follow.
+    pub end: usize,
+    /// `[end]`.
+    pub standing: Vec<Standing>,
+}
+
+/// What the rolling window remembers of one position.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PositionHistory {
+    /// The score from decayed C and E at the last boundary, before scaling.
+    pub score: Option<f64>,
+    /// h: boundaries at which it was masked.
+    pub times: u32,
+    /// The boundary at which it was last masked, counted from 1; 0 is the initial pattern.
+    pub last: Option<u32>,
+    /// First query that could not read it, and the query from which on it could again.
+    pub hidden: Option<(u32, Option<u32>)>,
+}
+
+/// A rolling window over one text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowReport {
+    pub rows: Vec<BoundaryRow>,
+    /// One per token of the text.
+    pub positions: Vec<PositionHistory>,
+    /// The score in force, in words and symbols.
+    pub formula: String,
+    /// Where kept tokens were encoded anew because the text outgrew the context.
+    pub reencoded: Vec<usize>,
+}
+
+/// The leak meter's answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LeakReport {
+    /// Bits per token that the mask tells about the next token, with its 95 % interval.
+    pub bits: f64,
+    pub low: f64,
+    pub high: f64,
+    /// Held-out tokens behind it.
+    pub tokens: usize,
 }
 
 /// One attention map in the coordinates of the full text.
@@ -226,8 +305,8 @@ pub enum Update {
         decision: Arc<Decision>,
         masked_text: String,
         note: Option<String>,
-        /// Where decisions fell under scope `block`, in tokens; empty under `whole`.
-        boundaries: Arc<[usize]>,
+        /// How the window rolled under scope `block`; `None` under `whole`.
+        window: Option<Arc<WindowReport>>,
     },
     Masked {
         generation: u64,
@@ -266,9 +345,17 @@ pub enum Update {
         generation: u64,
         done: usize,
         of: usize,
-        kl: Spread,
-        loss: Spread,
         rate: Spread,
+        /// The chosen operation first.
+        rows: Arc<[RerollRow]>,
+    },
+    /// Windows of held-out text seen by the leak meter; the answer comes with the last one, `None` where there was too
+    /// little text.
+    Leak {
+        generation: u64,
+        done: usize,
+        of: usize,
+        report: Option<LeakReport>,
     },
     Honesty {
         generation: u64,

@@ -11,13 +11,14 @@ use crossbeam_channel::Sender;
 
 use super::background::{Honesty, Rerolls, Task};
 use super::calibrate::{self, Calibrator};
-use super::explorer::{ExploreError, Explorer, Policy};
+use super::explorer::{ExploreError, Explorer, Policy, SIDE_BY_SIDE};
+use super::leak::LeakMeter;
 use super::loaded::{CALIBRATION_TEXT, Loaded};
 use super::loader::{LoadError, LoadOptions, Loading, load};
 use super::mailbox::{Mail, Mailbox};
 use super::run::Run;
 use super::types::{Command, ExploreRequest, HeadSummary, MapFrame, MapKind, Update, Work};
-use crate::mask::types::{Decision, Op, Scope};
+use crate::mask::types::{Decision, Scope};
 
 /// Side of an overview thumbnail, in cells.
 const THUMBNAIL: usize = 16;
@@ -151,6 +152,15 @@ impl Worker {
                     self.tasks.insert(0, Task::Honesty(Box::new(task)));
                 }
             }
+            Command::Leak { generation } => {
+                self.tasks.retain(|t| !matches!(t, Task::Leak(_)));
+                if let (Some(request), Some(explorer)) = (&self.latest, &self.explorer) {
+                    match LeakMeter::new(generation, request.clone(), explorer.loaded.clone()) {
+                        Ok(meter) => self.tasks.insert(0, Task::Leak(Box::new(meter))),
+                        Err(e) => self.fail(&e),
+                    }
+                }
+            }
             Command::CancelBackground => self.tasks.retain(|t| matches!(t, Task::Calibrate(_))),
             Command::Shutdown => {}
         }
@@ -271,7 +281,7 @@ impl Worker {
             decision: decision.clone(),
             masked_text: explorer.masked_text(&choice.plan),
             note: choice.note.clone(),
-            boundaries: choice.boundaries.clone().into(),
+            window: choice.window.clone(),
         });
         let (effect, run) = explorer.effect(&choice, (request.mask.op, request.top), cancel)?;
         self.send(Update::Masked { generation, effect: Arc::new(effect) });
@@ -281,7 +291,7 @@ impl Worker {
         }
         if request.effects && request.mask.scope == Scope::Whole {
             let mut effects = Vec::new();
-            for op in [Op::Keep, Op::Replace, Op::Hide, Op::Drop] {
+            for op in SIDE_BY_SIDE {
                 effects.push(explorer.effect_of((&decision, &request.mask), (op, request.top), cancel)?);
             }
             self.send(Update::Effects { generation, effects: effects.into() });
@@ -332,6 +342,8 @@ impl Worker {
         match (over, task) {
             (false, task) => self.tasks.insert(0, task),
             (true, Task::Calibrate(calibrator)) => self.calibrated(*calibrator),
+            // Fitting the probe takes a second, in which the engine has better things to do.
+            (true, Task::Leak(meter)) => meter.finish(self.updates.clone()),
             (true, _) => {}
         }
     }
@@ -342,6 +354,7 @@ impl Worker {
         let result = match task {
             Task::Rerolls(t) => t.step(explorer, cancel).map(|u| (u, t.done >= t.of)),
             Task::Honesty(t) => t.step(explorer, cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
+            Task::Leak(t) => t.step(cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
             Task::Calibrate(c) => {
                 return match c.step(cancel) {
                     Ok(over) => {
@@ -361,11 +374,15 @@ impl Worker {
             }
             Err(e) if e.is_cancelled() => false,
             Err(e) => {
-                let generation = self.latest.as_ref().map_or(0, |r| r.generation);
-                self.send(Update::Failed { generation, message: e.to_string(), hint: e.hint() });
+                self.fail(&e);
                 true
             }
         }
+    }
+
+    fn fail(&self, e: &ExploreError) {
+        let generation = self.latest.as_ref().map_or(0, |r| r.generation);
+        self.send(Update::Failed { generation, message: e.to_string(), hint: e.hint() });
     }
 
     fn calibrated(&mut self, calibrator: Calibrator) {

@@ -17,11 +17,21 @@ const MIN_STEPS: usize = 3000;
 const BATCH: usize = 64;
 const RATE: f64 = 0.05;
 
-/// One sequence: its mask and its original ids, equally long.
+/// One sequence: per position t the mask bits that a query at t meets among `t−15..=t` (the newest is bit 0), and the
+/// original ids, equally long.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskedSequence<'a> {
-    pub mask: &'a [bool],
+    pub bits: &'a [u16],
     pub ids: &'a [u32],
+}
+
+/// The bits of a mask that is the same for every query.
+pub fn bits_of(mask: &[bool]) -> Vec<u16> {
+    let next = |bits: &mut u16, masked: &bool| {
+        *bits = *bits << 1 | u16::from(*masked);
+        Some(*bits)
+    };
+    mask.iter().scan(0, next).collect()
 }
 
 /// What a mask gives away.
@@ -37,7 +47,7 @@ pub struct Leak {
 /// Measures the leak of a policy; `None` under four sequences of at least two tokens.
 pub fn leak(sequences: &[MaskedSequence], bootstrap: &Bootstrap) -> Option<Leak> {
     let usable: Vec<MaskedSequence> =
-        sequences.iter().copied().filter(|s| s.ids.len().min(s.mask.len()) > 1).collect();
+        sequences.iter().copied().filter(|s| s.ids.len().min(s.bits.len()) > 1).collect();
     if usable.len() < 4 {
         return None;
     }
@@ -47,7 +57,7 @@ pub fn leak(sequences: &[MaskedSequence], bootstrap: &Bootstrap) -> Option<Leak>
     };
     let honest = |part: &[(usize, &MaskedSequence<'_>)], pass: u32| -> Vec<Vec<Example>> {
         let order = shuffled(part.len(), Draws { seed: bootstrap.seed, pass, ..Draws::default() });
-        let swap = |n: usize| MaskedSequence { mask: part[order[n]].1.mask, ids: part[n].1.ids };
+        let swap = |n: usize| MaskedSequence { bits: part[order[n]].1.bits, ids: part[n].1.ids };
         (0..part.len()).map(|n| examples(&swap(n))).collect()
     };
     let (false_train, false_test) = (honest(&train, 0), honest(&test, 1));
@@ -85,7 +95,6 @@ fn shuffled(n: usize, draws: Draws) -> Vec<usize> {
     lender
 }
 
-/// The newest mask bit is bit 0.
 #[derive(Clone, Copy)]
 struct Example {
     bits: u16,
@@ -93,16 +102,8 @@ struct Example {
 }
 
 fn examples(sequence: &MaskedSequence) -> Vec<Example> {
-    let mut bits = 0u16;
-    sequence
-        .mask
-        .iter()
-        .zip(sequence.ids.iter().skip(1))
-        .map(|(&masked, &next)| {
-            bits = bits << 1 | u16::from(masked);
-            Example { bits, class: class_of(next) }
-        })
-        .collect()
+    let pairs = sequence.bits.iter().zip(sequence.ids.iter().skip(1));
+    pairs.map(|(&bits, &next)| Example { bits, class: class_of(next) }).collect()
 }
 
 /// Multiplicative hashing (Knuth): the top six bits.
@@ -208,10 +209,11 @@ mod tests {
 
     fn measure(mask: impl Fn(&[u32], usize, u32) -> bool) -> Leak {
         let texts = texts();
-        let masks: Vec<Vec<bool>> =
-            texts.iter().zip(0u32..).map(|(ids, s)| (0..LEN).map(|i| mask(ids, i, s)).collect()).collect();
+        let bits_of_one =
+            |(ids, s): (&Vec<u32>, u32)| bits_of(&(0..LEN).map(|i| mask(ids, i, s)).collect::<Vec<bool>>());
+        let bits: Vec<Vec<u16>> = texts.iter().zip(0u32..).map(bits_of_one).collect();
         let sequences: Vec<MaskedSequence> =
-            texts.iter().zip(&masks).map(|(ids, mask)| MaskedSequence { mask, ids }).collect();
+            texts.iter().zip(&bits).map(|(ids, bits)| MaskedSequence { bits, ids }).collect();
         leak(&sequences, &Bootstrap { resamples: 300, ..Bootstrap::default() }).unwrap()
     }
 
@@ -240,11 +242,17 @@ mod tests {
 
     #[test]
     fn too_little_text_gives_no_number() {
-        let one = MaskedSequence { mask: &[true, false], ids: &[1, 2] };
+        let one = MaskedSequence { bits: &[1, 2], ids: &[1, 2] };
         assert_eq!(leak(&[one; 3], &Bootstrap::default()), None);
         assert!(leak(&[one; 4], &Bootstrap::default()).is_some());
-        let short = MaskedSequence { mask: &[true], ids: &[1] };
+        let short = MaskedSequence { bits: &[1], ids: &[1] };
         assert_eq!(leak(&[short; 9], &Bootstrap::default()), None);
+    }
+
+    #[test]
+    fn the_newest_bit_is_the_lowest() {
+        assert_eq!(bits_of(&[true, false, true]), [0b1, 0b10, 0b101]);
+        assert_eq!(bits_of(&[true; 20])[19], u16::MAX);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Effects, perplexity, statistics and verdicts. Knows nothing of screens.
 
+pub mod hidden;
 pub mod leak;
 pub mod stats;

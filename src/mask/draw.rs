@@ -34,6 +34,8 @@ pub enum Stream {
     Sample = 12,
     /// What a learned policy tries.
     Policy = 13,
+    /// Keys of dropout masks.
+    Dropout = 14,
 }
 
 /// The source of all draws of one pass over one sequence.

@@ -142,6 +142,16 @@ impl Rolling {
         &self.boundaries[last].decision
     }
 
+    /// The scores at the last boundary before scaling and history, one per token read.
+    pub fn raw_scores(&self, calibration: Option<&Calibration>) -> Vec<Option<f64>> {
+        self.accumulated.as_ref().map_or_else(Vec::new, |state| state.scores(calibration))
+    }
+
+    /// Per key, the ranges of queries that may not read it.
+    pub fn hidden(&self) -> &[Vec<Range<u32>>] {
+        &self.hidden
+    }
+
     /// Which queries of a text of `len` tokens may read which keys.
     pub fn visibility(&self, len: usize) -> Visibility {
         let open = |h: &Vec<Range<u32>>| matches!(h.as_slice(), [] | [Range { end: u32::MAX, .. }]);

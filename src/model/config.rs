@@ -150,6 +150,12 @@ impl Config {
         self.expected_tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 
+    /// Multiply-adds of one row in one layer's four matrices; attention's own come on top and grow with the text.
+    pub fn multiply_adds_per_row(&self) -> u64 {
+        let (d, inner) = (self.n_embd as u64, self.inner() as u64);
+        4 * d * d + 2 * d * inner
+    }
+
     /// Names (without `transformer.`) and shapes of the checkpoint's tensors; matrices are `[in, out]` (Conv1D).
     pub fn expected_tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (d, inner) = (self.n_embd, self.inner());

@@ -131,13 +131,12 @@ impl AdamW {
     /// One update at learning rate `rate`; gradients are scaled so that their global norm is at most `clip`
     /// (0 turns clipping off).
     ///
-    /// # Errors
-    /// When the gradient is not finite: nothing has been changed then.
-    pub fn step(&mut self, grads: &GradStore, rate: f64, clip: f64) -> Result<Applied> {
+    /// `None` when the gradient is not finite: nothing has been changed then.
+    pub fn step(&mut self, grads: &GradStore, rate: f64, clip: f64) -> Result<Option<Applied>> {
         let norms = self.norms(grads)?;
         let grad_norm = norms.iter().flatten().sum::<f64>().sqrt();
         if !grad_norm.is_finite() {
-            bail!("the gradient is not finite");
+            return Ok(None);
         }
         let grad_scale = if clip > 0.0 && grad_norm > clip { clip / (grad_norm + 1e-6) } else { 1.0 };
         self.updates += 1;
@@ -164,7 +163,7 @@ impl AdamW {
             let step = Step { moments: Mutex::new((&mut slot.first, &mut slot.second)), factors };
             slot.var.as_tensor().inplace_op2(&grad.contiguous()?, &step)?;
         }
-        Ok(Applied { grad_norm, without_gradient })
+        Ok(Some(Applied { grad_norm, without_gradient }))
     }
 }
 

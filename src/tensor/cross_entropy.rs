@@ -54,14 +54,14 @@ fn sweep(
     weight: &[f32],
     targets: &[u32],
     width: usize,
-    gradients: bool,
+    (gradients, weight_too): (bool, bool),
 ) -> (f32, Vec<f32>, Vec<f32>) {
     let vocab = weight.len() / width;
     let count = targets.iter().filter(|&&t| t != IGNORE).count().max(1);
     let scale = 1.0 / count as f32;
     let mut total = 0f64;
     let mut d_hidden = vec![0f32; if gradients { hidden.len() } else { 0 }];
-    let mut d_weight = vec![0f32; if gradients { weight.len() } else { 0 }];
+    let mut d_weight = vec![0f32; if gradients && weight_too { weight.len() } else { 0 }];
     let mut logits = vec![0f32; TILE.min(targets.len()) * vocab];
     let weights = View::new(weight, vocab, width);
     for (tile, targets) in targets.chunks(TILE).enumerate() {
@@ -84,7 +84,9 @@ fn sweep(
         if gradients {
             let d_logits = View::new(logits, targets.len(), vocab);
             matmul(&mut d_hidden[at..], width, d_logits, weights, 1.0, 0.0, Threads::Pool);
-            matmul(&mut d_weight, width, d_logits.t(), rows, 1.0, 1.0, Threads::Pool);
+            if weight_too {
+                matmul(&mut d_weight, width, d_logits.t(), rows, 1.0, 1.0, Threads::Pool);
+            }
         }
     }
     ((total / count as f64) as f32, d_hidden, d_weight)
@@ -95,6 +97,8 @@ type Gradients = (Vec<f32>, Vec<f32>);
 
 struct Fused {
     targets: Vec<u32>,
+    /// Whether the weight leads to a variable; a frozen one gets no gradient.
+    weight_too: bool,
     /// Filled by the forward pass, taken by the backward pass.
     gradients: Option<Mutex<Option<Gradients>>>,
 }
@@ -119,7 +123,8 @@ impl CustomOp2 for Fused {
         if hidden.len() != self.targets.len() * width {
             bail!("{} targets for {} rows", self.targets.len(), hidden.len() / width);
         }
-        let (loss, dh, dw) = sweep(hidden, weight, &self.targets, width, self.gradients.is_some());
+        let wanted = (self.gradients.is_some(), self.weight_too);
+        let (loss, dh, dw) = sweep(hidden, weight, &self.targets, width, wanted);
         if let Some(slot) = &self.gradients {
             *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((dh, dw));
         }
@@ -142,11 +147,12 @@ impl CustomOp2 for Fused {
         };
         let upstream = f64::from(grad.to_scalar::<f32>()?);
         let dh = Tensor::from_vec(dh, hidden.shape(), hidden.device())?;
-        let dw = Tensor::from_vec(dw, weight.shape(), weight.device())?;
-        if upstream == 1.0 {
-            return Ok((Some(dh), Some(dw)));
-        }
-        Ok((Some((dh * upstream)?), Some((dw * upstream)?)))
+        let scaled = |g: Tensor| if upstream == 1.0 { Ok(g) } else { g * upstream };
+        let dw = match self.weight_too {
+            true => Some(scaled(Tensor::from_vec(dw, weight.shape(), weight.device())?)?),
+            false => None,
+        };
+        Ok((Some(scaled(dh)?), dw))
     }
 }
 
@@ -157,7 +163,8 @@ impl CustomOp2 for Fused {
 pub fn cross_entropy(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradients: bool) -> Result<Tensor> {
     if hidden.device().is_cpu() {
         let slot = gradients.then(|| Mutex::new(None));
-        return hidden.contiguous()?.apply_op2(weight, Fused { targets: targets.to_vec(), gradients: slot });
+        let op = Fused { targets: targets.to_vec(), weight_too: weight.track_op(), gradients: slot };
+        return hidden.contiguous()?.apply_op2(weight, op);
     }
     composed(hidden, weight, targets)
 }

@@ -104,37 +104,56 @@ impl CustomOp3 for Linear {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
+        bias: &Tensor,
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (k, n) = weight.dims2()?;
+        // A frozen weight costs nothing: its gradient is a third of all arithmetic.
+        let wanted = Wanted { x: x.track_op(), weight: weight.track_op(), bias: bias.track_op() };
         let (dx, dw, db) = with_slice(x, |x| {
-            with_slice(weight, |weight| with_slice(grad, |grad| linear_backward(x, weight, grad, (k, n))))
+            with_slice(weight, |weight| {
+                with_slice(grad, |grad| linear_backward(x, weight, grad, (k, n), wanted))
+            })
         })???;
         let device = x.device();
         Ok((
-            Some(Tensor::from_vec(dx, x.shape(), device)?),
-            Some(Tensor::from_vec(dw, (k, n), device)?),
-            Some(Tensor::from_vec(db, n, device)?),
+            dx.map(|dx| Tensor::from_vec(dx, x.shape(), device)).transpose()?,
+            dw.map(|dw| Tensor::from_vec(dw, (k, n), device)).transpose()?,
+            db.map(|db| Tensor::from_vec(db, n, device)).transpose()?,
         ))
     }
 }
 
-/// Gradients of `x W + b`: `(dx, dW, db)`.
+/// Which arguments of a linear operator lead to a variable.
+#[derive(Clone, Copy)]
+struct Wanted {
+    x: bool,
+    weight: bool,
+    bias: bool,
+}
+
+/// Gradients of `x W + b`: `(dx, dW, db)`, those that are wanted.
 fn linear_backward(
     x: &[f32],
     weight: &[f32],
     grad: &[f32],
     (k, n): (usize, usize),
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    wanted: Wanted,
+) -> (Option<Vec<f32>>, Option<Vec<f32>>, Option<Vec<f32>>) {
     let rows = x.len() / k;
     let (g, x) = (View::new(grad, rows, n), View::new(x, rows, k));
-    let mut dx = vec![0f32; rows * k];
-    matmul(&mut dx, k, g, View::new(weight, k, n).t(), 1.0, 0.0, Threads::Pool);
-    let mut dw = vec![0f32; k * n];
-    matmul(&mut dw, n, x.t(), g, 1.0, 0.0, Threads::Pool);
-    (dx, dw, layer_norm::column_sums(grad, n))
+    let dx = wanted.x.then(|| {
+        let mut dx = vec![0f32; rows * k];
+        matmul(&mut dx, k, g, View::new(weight, k, n).t(), 1.0, 0.0, Threads::Pool);
+        dx
+    });
+    let dw = wanted.weight.then(|| {
+        let mut dw = vec![0f32; k * n];
+        matmul(&mut dw, n, x.t(), g, 1.0, 0.0, Threads::Pool);
+        dw
+    });
+    (dx, dw, wanted.bias.then(|| layer_norm::column_sums(grad, n)))
 }
 
 /// `x W + b` with `x` `[…, in]`, `weight` `[in, out]` (the Conv1D layout of GPT-2 checkpoints), `bias` `[out]`.

@@ -22,6 +22,13 @@ fn normal_pair(draws: Draws, pair: usize) -> (f64, f64) {
     (r * angle.cos(), r * angle.sin())
 }
 
+/// `n` independent numbers, uniform in ±`bound`, for the adapter with number `at`.
+pub fn uniform(n: usize, bound: f64, seed: u64, at: u32) -> Vec<f32> {
+    // A pass of its own keeps adapters apart from initial weights under the same seed.
+    let draws = Draws { seed, pass: 1, sequence: at };
+    (0..n).map(|i| ((2.0 * draws.unit(Stream::Weights, i) - 1.0) * bound) as f32).collect()
+}
+
 /// Fresh weights: normal with `initializer_range`, the two residual projections divided by √(2·n_layer), biases 0,
 /// gains 1 (GPT-2, section 2.3; `_init_weights` of Hugging Face).
 pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<String, Tensor>, TrainError> {

@@ -1,18 +1,28 @@
-//! Training: data, schedules, the loop, checkpoints, metrics. Runs on the trainer's own thread; knows nothing of screens.
+//! Training: data, what moves, the loop, schedules, checkpoints, records. A [`session::Session`] runs it all on a thread
+//! and pool of its own; knows nothing of screens.
 
 pub mod arm;
 pub mod batch;
 pub mod checkpoint;
 pub mod data;
+pub mod evaluate;
+mod exact;
 pub mod init;
+mod look;
+pub mod plan;
 pub mod policy;
 pub mod raster;
+pub mod records;
 pub mod report;
 pub mod run;
+pub mod runs;
 pub mod sample;
 pub mod schedule;
+pub mod session;
 pub mod spec;
+pub mod trainee;
 pub mod twins;
+pub mod visits;
 
 /// What can go wrong in a run, in a sentence for a person.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +35,9 @@ pub enum TrainError {
     Model(#[from] crate::model::ModelError),
     #[error("computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+    /// Told to end without saving.
+    #[error("killed")]
+    Killed,
     /// Loss or gradient stopped being finite.
     #[error("step {step}: {what} is not finite; the last good checkpoint is {checkpoint}")]
     Diverged { step: usize, what: &'static str, checkpoint: String },
@@ -46,7 +59,10 @@ impl TrainError {
             TrainError::Setup { hint, .. } => hint.clone(),
             TrainError::Model(e) => e.hint(),
             TrainError::Diverged { .. } => Some("lower the learning rate or the clip norm".to_owned()),
-            TrainError::Io { .. } | TrainError::Tensor(_) => None,
+            TrainError::Io { source, .. } if checkpoint::disk::is_full(source) => {
+                Some("make room, or keep fewer checkpoints with --keep-last".to_owned())
+            }
+            TrainError::Io { .. } | TrainError::Tensor(_) | TrainError::Killed => None,
         }
     }
 }

@@ -1,336 +1,903 @@
-//! The training loop: evaluate → checkpoint → stop? → step → log.
+//! The training loop, on whatever thread calls it: evaluate → sample → checkpoint → stop? → step → log. Everything it
+//! does is a function of its spec, its data, its counters and the commands it gets; must never look at a screen.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor};
+use sha2::{Digest, Sha256};
 
 use super::TrainError;
-use super::checkpoint::{self, Contents, SavedDtype};
+use super::arm::{self, Arms, At, Lexicon, MaskedBatch, Realised, rate::scaled};
+use super::batch::Batch;
+use super::checkpoint::disk::{self, Disk, RealDisk};
+use super::checkpoint::files::{self, Contents, pretty};
+use super::checkpoint::folder::Folders;
+use super::checkpoint::peft;
+use super::checkpoint::state::{self, Best, Counters, Resumed};
 use super::data::{Corpus, Order};
-use super::schedule::LrSchedule;
+use super::evaluate::{bits_per_byte, evaluate, without_gradients};
+use super::look::Look;
+use super::records::Memory;
+use super::report::{Command, Live, LiveChange, Report, RunState, StepReport, StepTime, Summary};
+use super::sample::{Sampling, sample};
+use super::schedule::Progress;
+use super::spec::{Arm, OnDiskFull, RunSpec};
+use super::trainee::Trainee;
+use super::visits::Visits;
+use crate::attention::calibration::Calibration;
+use crate::mask::draw::{Draws, Stream};
+use crate::mask::types::{MaskSettings, Op, State};
+use crate::model::gpt2::Noise;
 use crate::model::{Config, Gpt2, Tokenizer};
-use crate::tensor::adamw::{AdamW, AdamWSettings};
-use crate::tensor::cross_entropy::cross_entropy;
+use crate::tensor::adamw::{AdamW, Applied};
 
-/// Everything a run is told.
-#[derive(Clone, Debug)]
-pub struct RunSettings {
-    pub batch_size: usize,
-    /// Micro-batches whose gradients are averaged into one update.
-    pub accumulate: usize,
-    pub context: usize,
-    pub schedule: LrSchedule,
-    pub adamw: AdamWSettings,
-    /// Largest global gradient norm; 0 turns clipping off.
-    pub clip: f64,
-    pub seed: u64,
-    /// Steps between two evaluations on the validation documents; 0 evaluates only at the end.
-    pub eval_every: usize,
-    /// Steps between two checkpoints; 0 saves only at the end.
-    pub checkpoint_every: usize,
-    pub out: PathBuf,
-    pub dtype: SavedDtype,
-    /// Stops after this time even if steps are left; the schedule follows the clock then.
-    pub time_limit: Option<Duration>,
+/// Steps at the start that are left out of the expected time left.
+const WARM_UP_STEPS: usize = 3;
+/// Steps for which a variable may be without gradient before it is named: `B = 0` gives LoRA's `A` none at first.
+const ZERO_STEPS: usize = 3;
+/// Length and taste of samples.
+const SAMPLING: Sampling = Sampling { tokens: 60, temperature: 0.8, top_k: 40, seed: 0 };
+
+/// Everything a run is built from.
+pub struct Setup {
+    pub spec: RunSpec,
+    pub config: Config,
+    /// Checkpoint tensors by bare name.
+    pub tensors: HashMap<String, Tensor>,
+    pub tokenizer: Option<Tokenizer>,
+    pub train: Arc<Corpus>,
+    pub validation: Option<Arc<Corpus>>,
+    pub device: Device,
+    pub disk: Arc<dyn Disk>,
+    /// A `[MASK]` row that the model already has.
+    pub mask_row: Option<Vec<f32>>,
+    /// For scores over the distance null.
+    pub calibration: Option<Arc<Calibration>>,
+    pub resumed: Option<Resumed>,
 }
 
-/// What a run reports, in order.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-pub enum Report {
-    Step { step: usize, loss: f64, rate: f64, grad_norm: f64, tokens: u64, tokens_per_second: f64 },
-    Evaluated { step: usize, loss: f64, bits_per_byte: f64 },
-    Saved { step: usize, path: PathBuf },
-    Warning { step: usize, message: String },
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Summary {
-    pub steps: usize,
-    pub tokens: u64,
-    pub seconds: f64,
-    pub train_loss: f64,
-    /// Nats per token on the validation documents.
-    pub validation_loss: Option<f64>,
-    pub bits_per_byte: Option<f64>,
-    pub stopped_early: bool,
-}
-
-/// A model in training: its variables, by checkpoint name, and the model that reads them.
-pub struct Trainee {
-    pub vars: Vec<(String, Var)>,
-    pub model: Gpt2,
-}
-
-impl Trainee {
-    /// Wraps tensors as trainable variables.
+impl Setup {
+    /// A fresh run on the real disk.
     pub fn new(
-        config: &Config,
-        tensors: &HashMap<String, Tensor>,
-        device: &Device,
-    ) -> Result<Self, TrainError> {
-        let mut vars = Vec::new();
-        let mut shared = HashMap::new();
-        for (name, _) in config.expected_tensors() {
-            let tensor =
-                tensors.get(&name).ok_or_else(|| TrainError::setup(format!("tensor {name} is missing")))?;
-            let var = Var::from_tensor(tensor)?;
-            shared.insert(name.clone(), var.as_tensor().clone());
-            vars.push((name, var));
+        spec: RunSpec,
+        (config, tensors): (Config, HashMap<String, Tensor>),
+        tokenizer: Option<Tokenizer>,
+        (train, validation): (Arc<Corpus>, Option<Arc<Corpus>>),
+    ) -> Self {
+        Setup {
+            spec,
+            config,
+            tensors,
+            tokenizer,
+            train,
+            validation,
+            device: Device::Cpu,
+            disk: Arc::new(RealDisk),
+            mask_row: None,
+            calibration: None,
+            resumed: None,
         }
-        let model = Gpt2::from_tensors(config, &shared, device)?;
-        Ok(Trainee { vars, model })
     }
 
-    /// Names and current values, sharing memory with the variables.
-    pub fn tensors(&self) -> HashMap<String, Tensor> {
-        self.vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect()
+    /// The continuation of a run that was read back.
+    pub fn resume(
+        mut resumed: Resumed,
+        (train, validation): (Arc<Corpus>, Option<Arc<Corpus>>),
+        device: Device,
+    ) -> Self {
+        Setup {
+            spec: resumed.spec.clone(),
+            config: resumed.config.clone(),
+            tensors: std::mem::take(&mut resumed.tensors),
+            tokenizer: resumed.tokenizer.clone(),
+            train,
+            validation,
+            device,
+            disk: Arc::new(RealDisk),
+            mask_row: None,
+            calibration: None,
+            resumed: Some(resumed),
+        }
     }
 }
 
-/// Mean loss of one batch, differentiable: inputs and targets `[B · T]`, row-major.
-pub fn batch_loss(model: &Gpt2, inputs: &[u32], targets: &[u32], batch: usize) -> Result<Tensor, TrainError> {
-    let hidden = model.forward_batch(&model.embed_batch(inputs, batch)?, None, true)?;
-    let rows = hidden.reshape(((), model.config.n_embd))?;
-    Ok(cross_entropy(&rows, &model.lm_head, targets, true)?)
-}
-
-/// Mean loss in nats per token over a corpus, without gradients.
-pub fn evaluate(model: &Gpt2, corpus: &Corpus, context: usize, batch: usize) -> Result<f64, TrainError> {
-    let count = corpus.sequences(context, 0);
-    if count == 0 {
-        return Err(TrainError::setup(format!(
-            "the validation text is shorter than one context of {context} tokens"
-        )));
-    }
-    let (mut total, mut rows) = (0f64, 0usize);
-    for from in (0..count).step_by(batch) {
-        let to = (from + batch).min(count);
-        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        for i in from..to {
-            let (x, y) = corpus.sequence(i, context, 0);
-            inputs.extend_from_slice(x);
-            targets.extend_from_slice(y);
-        }
-        let embedded = model.embed_batch(&inputs, to - from)?.detach();
-        let hidden = model.forward_batch(&embedded, None, true)?;
-        let states = hidden.reshape(((), model.config.n_embd))?.detach();
-        let loss = cross_entropy(&states, &model.lm_head.detach(), &targets, false)?;
-        total += f64::from(loss.to_scalar::<f32>()?) * targets.len() as f64;
-        rows += targets.len();
-    }
-    Ok(total / rows as f64)
+/// Who watches a run and tells it what to do.
+pub trait Watch {
+    fn report(&mut self, report: Report);
+    /// The next command; with `wait`, blocks until there is one, and `None` then means that nobody is left to ask.
+    fn command(&mut self, wait: bool) -> Option<Command>;
+    /// Whether the run is to end at once; asked often.
+    fn killed(&self) -> bool;
+    /// Whether somebody waits for a copy of the weights.
+    fn wants_snapshot(&self) -> bool;
+    fn snapshot(&mut self, step: usize, model: Gpt2);
+    /// Whether rasters and batches are looked at.
+    fn wants_pictures(&self) -> bool;
 }
 
 /// A run in progress.
-pub struct Run<'a> {
+pub struct Run {
+    pub spec: RunSpec,
     pub trainee: Trainee,
-    pub tokenizer: Option<&'a Tokenizer>,
-    pub train: &'a Corpus,
-    pub validation: Option<&'a Corpus>,
-    pub settings: RunSettings,
-    optimizer: AdamW,
+    pub counters: Counters,
+    pub(super) optimizer: AdamW,
+    pub(super) arms: Arms,
+    /// τ and p without what the loss-gap controller does to them.
+    policy: MaskSettings,
+    pub(super) train: Arc<Corpus>,
+    pub(super) validation: Option<Arc<Corpus>>,
+    pub(super) visits: Visits,
+    tokenizer: Option<Tokenizer>,
+    disk: Arc<dyn Disk>,
+    fingerprint: String,
+    state: RunState,
+    /// Last whole checkpoint.
+    saved: Option<(usize, PathBuf)>,
+    /// Validation loss and the step it belongs to.
+    evaluated: Option<(usize, f64)>,
+    /// The same under masks, where the loss-gap controller asks for it.
+    masked_loss: Option<f64>,
+    /// Steps in a row without gradient, by variable; `None` once it was named.
+    without_gradient: HashMap<String, Option<usize>>,
+    pace: Pace,
+    memory: Memory,
+    look: Look,
 }
 
-/// Sequences still to be visited in the current epoch.
-struct Visits {
-    order: Order,
-    epoch: u32,
-    offset: usize,
-    queue: std::vec::IntoIter<u32>,
+/// Times of steps, for the expected time left.
+#[derive(Default)]
+struct Pace {
+    steps: usize,
+    seconds: f64,
 }
 
-impl Visits {
-    fn next(&mut self, corpus: &Corpus) -> (usize, usize) {
-        loop {
-            if let Some(index) = self.queue.next() {
-                return (index as usize, self.offset);
+impl Pace {
+    fn add(&mut self, seconds: f64) {
+        self.steps += 1;
+        if self.steps > WARM_UP_STEPS {
+            self.seconds += seconds;
+        }
+    }
+
+    /// Seconds for `left` more steps; `None` while too little was measured.
+    fn eta(&self, left: usize) -> Option<f64> {
+        let measured = self.steps.checked_sub(WARM_UP_STEPS).filter(|n| *n > 0)?;
+        Some(self.seconds / measured as f64 * left as f64)
+    }
+}
+
+/// What the forward and backward passes of one step gave.
+pub(super) struct Passes {
+    pub loss: f64,
+    pub grads: GradStore,
+    /// Means over the labels of masked positions and of all others.
+    pub own: Option<f64>,
+    pub others: Option<f64>,
+    /// Mean rate that was asked for, and what came out.
+    pub rate: f64,
+    pub realised: Realised,
+    pub visible: f64,
+    pub forward: f64,
+    pub backward: f64,
+    /// The first micro-batch, for looking at.
+    pub first: Option<MaskedBatch>,
+}
+
+/// What the micro-batches of a step add up to.
+#[derive(Default)]
+struct PassSums {
+    loss: f64,
+    rate: f64,
+    realised: Realised,
+    visible: f64,
+    forward: f64,
+    backward: f64,
+}
+
+/// Tokens that count as seen, weighed by the layers they pass: what is computed, less what others cannot read.
+fn visible(batch: &MaskedBatch, n_layer: usize) -> f64 {
+    let unread = |d: &crate::mask::types::Decision| {
+        let gone = |op: Option<Op>| matches!(op, Some(Op::Replace | Op::Hide));
+        d.positions.iter().filter(|p| p.state == State::Masked && gone(p.op)).count()
+    };
+    let unread: usize = batch.decisions.iter().map(unread).sum();
+    batch.token_layers(n_layer) as f64 / n_layer as f64 - unread as f64
+}
+
+/// A mean that is added up label by label.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    fn add(&mut self, mean: Option<f64>, count: usize) {
+        self.sum += mean.unwrap_or(0.0) * count as f64;
+        self.count += count;
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+impl Run {
+    /// Checks that model, data and settings fit, and puts a resumed run back where it was. Writes nothing yet.
+    ///
+    /// # Errors
+    /// A setting that makes no sense for this model or data; other data than the run began with.
+    pub fn new(setup: Setup) -> Result<Self, TrainError> {
+        let Setup {
+            spec,
+            config,
+            tensors,
+            tokenizer,
+            train,
+            validation,
+            device,
+            disk,
+            mask_row,
+            calibration,
+            resumed,
+        } = setup;
+        spec.check()?;
+        let spec = as_written(&spec)?;
+        check_data(&spec, &config, &train, validation.as_deref())?;
+        let fingerprint = fingerprint(&train);
+        let mut trainee = Trainee::with(&config, &tensors, &device, (&spec.trained, spec.seed))?;
+        let row = match spec.masking.needs_mask_row() {
+            true => Some(trainee.add_mask_row(mask_row)?),
+            false => None,
+        };
+        let lexicon = Arc::new(match &tokenizer {
+            Some(tokenizer) => Lexicon::new(tokenizer, config.vocab_size, &train.tokens),
+            None => Lexicon::from_bytes(config.vocab_size, train.eot, &train.tokens, |id| {
+                format!(" #{id}").into_bytes()
+            }),
+        });
+        let initial = match &resumed {
+            Some(r) if !r.initial.is_empty() && spec.masking.arm == Arm::StaticAttn => {
+                Gpt2::from_tensors(&config, &r.initial, &device)?
             }
-            self.epoch += 1;
-            let (offset, order) = self.order.epoch(corpus, self.epoch);
-            (self.offset, self.queue) = (offset, order.into_iter());
+            _ => trainee.model.clone(),
+        };
+        let mut arms = Arms::new(arm::Setup {
+            spec: &spec.masking,
+            model: &initial,
+            context: spec.context,
+            lexicon,
+            seed: spec.seed,
+            calibration,
+            mask_row: row,
+        })?;
+        drop(initial);
+        let mut optimizer = AdamW::new(trainee.vars.clone(), spec.adamw);
+        let mut counters = Counters::default();
+        let mut saved = None;
+        if let Some(resumed) = resumed {
+            if resumed.data != fingerprint {
+                return Err(TrainError::Setup {
+                    problem: "the training data is not what this run began with".to_owned(),
+                    hint: Some("give the same files, or start a new run from its checkpoint".to_owned()),
+                });
+            }
+            resumed.restore(&mut optimizer)?;
+            arms.restore(resumed.memory);
+            saved = Some((resumed.counters.step, resumed.folder));
+            counters = resumed.counters;
         }
+        let order = Order { seed: spec.seed, context: spec.context, fixed_cuts: spec.fixed_cuts };
+        let visits = Visits::new(&train, order, counters.position);
+        let look = Look::new(&train, order);
+        let policy = arms.settings().clone();
+        let mut run = Run {
+            spec,
+            trainee,
+            counters,
+            optimizer,
+            arms,
+            policy,
+            train,
+            validation,
+            visits,
+            tokenizer,
+            disk,
+            fingerprint,
+            state: RunState::Preparing,
+            saved,
+            evaluated: None,
+            masked_loss: None,
+            without_gradient: HashMap::new(),
+            pace: Pace::default(),
+            memory: Memory::default(),
+            look,
+        };
+        // What was changed by hand before is in force again.
+        for change in run.counters.changes.clone() {
+            run.apply(change)?;
+        }
+        run.control_rate()?;
+        Ok(run)
     }
-}
 
-impl<'a> Run<'a> {
-    /// Checks that data and settings fit.
-    pub fn new(
-        trainee: Trainee,
-        tokenizer: Option<&'a Tokenizer>,
-        (train, validation): (&'a Corpus, Option<&'a Corpus>),
-        settings: RunSettings,
-    ) -> Result<Self, TrainError> {
-        let limit = trainee.model.config.n_positions;
-        if settings.context == 0 || settings.context > limit {
-            return Err(TrainError::setup(format!("context {} is outside 1 to {limit}", settings.context)));
-        }
-        if train.sequences(settings.context, 0) == 0 {
-            return Err(TrainError::setup(format!(
-                "the data has {} tokens, fewer than one context of {}",
-                train.tokens.len(),
-                settings.context
-            )));
-        }
-        let optimizer = AdamW::new(trainee.vars.clone(), settings.adamw);
-        Ok(Run { trainee, tokenizer, train, validation, settings, optimizer })
-    }
-
-    /// Trains until the steps are done, the time is up or `stop` is set, reporting as it goes.
-    pub fn train(
-        &mut self,
-        stop: &AtomicBool,
-        report: &mut dyn FnMut(&Report),
-    ) -> Result<Summary, TrainError> {
-        let s = self.settings.clone();
-        let begun = Instant::now();
-        let order = Order { seed: s.seed, context: s.context, fixed_cuts: false };
-        let (offset, first) = order.epoch(self.train, 0);
-        let mut visits = Visits { order, epoch: 0, offset, queue: first.into_iter() };
-        let (mut tokens, mut last_loss, mut saved) = (0u64, f64::NAN, "none".to_owned());
-        let mut done = 0;
+    /// Trains until the steps are done, the time is up or a command ends it.
+    ///
+    /// # Errors
+    /// A loss that is not finite, a disk that is full and must not be; [`TrainError::Killed`].
+    pub fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+        self.begin()?;
+        self.enter(RunState::Running, watch);
         let mut stopped_early = false;
-        for step in 0..s.schedule.steps {
-            if stop.load(Ordering::Relaxed) {
+        while self.counters.step < self.spec.steps && !self.time_is_up() {
+            self.obey(watch)?;
+            if self.state == RunState::Stopping {
                 stopped_early = true;
                 break;
             }
-            let clock = match s.time_limit {
-                Some(limit) => {
-                    let share = begun.elapsed().as_secs_f64() / limit.as_secs_f64();
-                    if share >= 1.0 {
-                        break;
-                    }
-                    step.max((share * s.schedule.steps as f64) as usize)
-                }
-                None => step,
-            };
-            let rate = s.schedule.at(clock);
-            let started = Instant::now();
-            let (loss, grad_norm) = self.step(&mut visits, rate, (step, &saved), report)?;
-            last_loss = loss;
-            let step_tokens = (s.batch_size * s.accumulate * s.context) as u64;
-            tokens += step_tokens;
-            let tokens_per_second = step_tokens as f64 / started.elapsed().as_secs_f64();
-            done = step + 1;
-            report(&Report::Step { step, loss, rate, grad_norm, tokens, tokens_per_second });
-            if s.eval_every > 0 && done % s.eval_every == 0 {
-                self.evaluate(done, report)?;
+            if watch.wants_snapshot() {
+                watch.snapshot(self.counters.step, self.trainee.snapshot()?);
             }
-            if s.checkpoint_every > 0 && done % s.checkpoint_every == 0 {
-                self.save(done, tokens, begun, None)?;
-                saved = s.out.display().to_string();
-                report(&Report::Saved { step: done, path: s.out.clone() });
+            let started = Instant::now();
+            let report = self.step(watch)?;
+            let step = report.step;
+            self.counters.seconds += started.elapsed().as_secs_f64();
+            watch.report(Report::Step { report, merged: 1 });
+            let due = |every: usize| every > 0 && step.is_multiple_of(every);
+            if due(self.spec.eval_every) {
+                self.evaluate(watch)?;
+                self.steer(watch);
+            }
+            if due(self.spec.sample_every) {
+                self.sample(watch)?;
+            }
+            if due(self.spec.checkpoint_every) {
+                self.save(watch)?;
             }
         }
-        let evaluated = self.evaluate(done, report)?;
+        self.finish(stopped_early, watch)
+    }
+
+    fn finish(&mut self, stopped_early: bool, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+        self.evaluate(watch)?;
+        self.save(watch)?;
+        if watch.wants_snapshot() {
+            watch.snapshot(self.counters.step, self.trainee.snapshot()?);
+        }
+        let state = if stopped_early { RunState::Stopped } else { RunState::Finished };
+        let loss = self.counters.validation_loss;
+        let bits = loss.zip(self.validation.as_deref()).map(|(loss, corpus)| bits_per_byte(loss, corpus));
         let summary = Summary {
-            steps: done,
-            tokens,
-            seconds: begun.elapsed().as_secs_f64(),
-            train_loss: last_loss,
-            validation_loss: evaluated.map(|(loss, _)| loss),
-            bits_per_byte: evaluated.map(|(_, bits)| bits),
+            state,
+            steps: self.counters.step,
+            tokens: self.counters.tokens,
+            seconds: self.counters.seconds,
+            train_loss: self.counters.train_loss,
+            validation_loss: loss,
+            bits_per_byte: bits,
+            best: self.counters.best.map(|b| (b.step, b.loss)),
             stopped_early,
+            checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
         };
-        self.save(done, tokens, begun, Some(&summary))?;
-        report(&Report::Saved { step: done, path: s.out.clone() });
+        self.enter(state, watch);
         Ok(summary)
     }
 
-    /// One update; returns loss and gradient norm.
-    fn step(
+    fn enter(&mut self, state: RunState, watch: &mut dyn Watch) {
+        self.state = state;
+        watch.report(Report::State { state });
+    }
+
+    /// Writes what a resume needs before the first checkpoint.
+    fn begin(&mut self) -> Result<(), TrainError> {
+        let out = self.spec.out.clone();
+        std::fs::create_dir_all(&out).map_err(TrainError::io(&out))?;
+        if self.saved.is_some() {
+            return Ok(());
+        }
+        let path = out.join("run.json");
+        disk::replace(&*self.disk, &path, pretty(&self.spec)?.as_bytes()).map_err(TrainError::io(&path))?;
+        state::write_base(&*self.disk, &self.spec, &self.trainee)
+    }
+
+    fn time_is_up(&self) -> bool {
+        self.spec.time_limit.is_some_and(|limit| self.counters.seconds >= limit)
+    }
+
+    /// Carries out every command that waits; while paused, waits for the next one.
+    fn obey(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        loop {
+            if watch.killed() {
+                return Err(TrainError::Killed);
+            }
+            let paused = self.state == RunState::Paused;
+            let Some(command) = watch.command(paused) else {
+                if paused {
+                    // Nobody can resume it any more.
+                    self.enter(RunState::Stopping, watch);
+                }
+                return Ok(());
+            };
+            match command {
+                Command::Pause if self.state == RunState::Running => self.enter(RunState::Paused, watch),
+                Command::Resume if paused => self.enter(RunState::Running, watch),
+                Command::Pause | Command::Resume => {}
+                Command::Stop => {
+                    self.enter(RunState::Stopping, watch);
+                    return Ok(());
+                }
+                Command::Kill => return Err(TrainError::Killed),
+                Command::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
+                Command::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
+                Command::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
+                Command::Sample => self.sample(watch)?,
+                Command::SaveNow => self.save(watch)?,
+                Command::EvaluateNow => self.evaluate(watch)?,
+            }
+            if paused && watch.wants_snapshot() {
+                watch.snapshot(self.counters.step, self.trainee.snapshot()?);
+            }
+        }
+    }
+
+    /// Puts a change made by hand in force from the next step on, and logs it; one that makes no sense is refused with
+    /// its reason.
+    fn change(&mut self, what: Live, value: Option<f64>, watch: &mut dyn Watch) {
+        // Nine digits survive JSON exactly.
+        let value = value.map(|v| format!("{v:.8e}").parse().unwrap_or(v));
+        let change = LiveChange { step: self.counters.step + 1, what, value };
+        if let Err(error) = self.apply(change).and_then(|()| self.control_rate()) {
+            let message = format!("{what} stays as it is: {error}");
+            watch.report(Report::Warning { step: self.counters.step, message });
+            return;
+        }
+        self.counters.changes.push(change);
+        watch.report(Report::Changed(change));
+    }
+
+    fn apply(&mut self, change: LiveChange) -> Result<(), TrainError> {
+        let mut policy = self.policy.clone();
+        match (change.what, change.value) {
+            (Live::LearningRate, value) => {
+                if value.is_some_and(|v| !(v >= 0.0 && v.is_finite())) {
+                    return Err(TrainError::setup("a learning rate must be a number from 0 on"));
+                }
+                self.counters.rate.by_hand = value;
+                return Ok(());
+            }
+            (Live::Threshold, Some(value)) => policy.threshold = value,
+            (Live::Probability, Some(value)) => policy.probability = value,
+            (_, None) => return Ok(()),
+        }
+        self.arms.set_sliders(policy.threshold, policy.probability)?;
+        self.policy = policy;
+        Ok(())
+    }
+
+    /// Moves τ and p by what the loss-gap controller found.
+    fn control_rate(&mut self) -> Result<(), TrainError> {
+        let settings = scaled(&self.policy, self.counters.rate.mask_scale);
+        Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
+    }
+
+    /// The value in force of a setting that was changed by hand.
+    pub fn live(&self, what: Live) -> Option<f64> {
+        self.counters.changes.iter().rev().find(|c| c.what == what).and_then(|c| c.value)
+    }
+
+    /// Progress in steps' worth, as the learning-rate schedule counts it.
+    fn progress(&self) -> f64 {
+        let c = &self.counters;
+        if let Some(limit) = self.spec.time_limit {
+            let share = c.seconds / limit;
+            return (c.step as f64).max(share * self.spec.steps as f64);
+        }
+        match self.spec.rate.progress {
+            Progress::Steps => c.step as f64,
+            Progress::Visible => {
+                let per_step = (self.spec.sequences_per_step() * self.spec.context) as f64;
+                let expected =
+                    self.spec.masking.visible_share(self.trainee.model.config.n_layer, self.spec.context);
+                c.visible_tokens / (per_step * expected)
+            }
+        }
+    }
+
+    /// Where the mask schedule stands; a run that follows the clock names the step its clock stands at.
+    fn at(&self) -> At {
+        let steps = self.spec.steps;
+        let clock = self.spec.time_limit.map_or(0.0, |limit| self.counters.seconds / limit * steps as f64);
+        At { step: self.counters.step.max(clock as usize), steps }
+    }
+
+    /// Forward and backward over the micro-batches of one step; averages their gradients.
+    pub(super) fn passes(
         &mut self,
-        visits: &mut Visits,
-        rate: f64,
-        (step, saved): (usize, &str),
-        report: &mut dyn FnMut(&Report),
-    ) -> Result<(f64, f64), TrainError> {
-        let s = &self.settings;
-        let mut total = 0f64;
-        let mut grads: Option<candle_core::backprop::GradStore> = None;
-        for _ in 0..s.accumulate.max(1) {
-            let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-            for _ in 0..s.batch_size {
-                let (index, offset) = visits.next(self.train);
-                let (x, y) = self.train.sequence(index, s.context, offset);
-                inputs.extend_from_slice(x);
-                targets.extend_from_slice(y);
+        batches: &[Batch],
+        step: usize,
+        killed: &dyn Fn() -> bool,
+    ) -> Result<Passes, TrainError> {
+        let mut sum: Option<GradStore> = None;
+        let share = 1.0 / batches.len() as f64;
+        let n_layer = self.trainee.model.config.n_layer;
+        let at = self.at();
+        let (mut own, mut others, mut out) = (Mean::default(), Mean::default(), PassSums::default());
+        let mut first = None;
+        for (n, batch) in batches.iter().enumerate() {
+            if killed() {
+                return Err(TrainError::Killed);
             }
-            let loss = batch_loss(&self.trainee.model, &inputs, &targets, s.batch_size)?;
-            let value = f64::from(loss.to_scalar::<f32>()?);
-            if !value.is_finite() {
-                return Err(TrainError::Diverged { step, what: "the loss", checkpoint: saved.to_owned() });
+            let mut model = self.trainee.current()?;
+            let masked = self.arms.prepare(&model, batch, at)?;
+            let started = Instant::now();
+            model.noise = self.noise(step, n);
+            let loss = self.arms.masked_loss(&model, &masked)?;
+            own.add(loss.own, loss.own_tokens);
+            others.add(loss.others, loss.other_tokens);
+            // An arm without masks asks for none, whatever its sliders say.
+            let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { masked.rate };
+            out.rate += asked * share;
+            out.realised.add(masked.realised);
+            out.visible += visible(&masked, n_layer);
+            out.forward += started.elapsed().as_secs_f64();
+            if !loss.value.is_finite() {
+                return Err(self.diverged(step, "the loss"));
             }
-            total += value / s.accumulate.max(1) as f64;
-            let scaled = if s.accumulate > 1 { (loss / s.accumulate as f64)? } else { loss };
-            let mut new = scaled.backward()?;
-            if let Some(old) = grads.take() {
-                for (_, var) in &self.trainee.vars {
-                    if let (Some(a), Some(b)) = (old.get(var.as_tensor()), new.get(var.as_tensor())) {
-                        let sum = (a + b)?;
-                        new.insert(var.as_tensor(), sum);
-                    }
+            out.loss += loss.value * share;
+            let started = Instant::now();
+            let scaled = if batches.len() > 1 { (loss.loss * share)? } else { loss.loss };
+            let grads = scaled.backward()?;
+            sum = Some(match sum {
+                Some(old) => self.added(old, grads)?,
+                None => grads,
+            });
+            out.backward += started.elapsed().as_secs_f64();
+            first = first.or(Some(masked));
+        }
+        let grads = sum.ok_or_else(|| TrainError::setup("a step needs at least one batch"))?;
+        Ok(Passes {
+            loss: out.loss,
+            grads,
+            own: own.value(),
+            others: others.value(),
+            rate: out.rate,
+            realised: out.realised,
+            visible: out.visible,
+            forward: out.forward,
+            backward: out.backward,
+            first,
+        })
+    }
+
+    /// Dropout of micro-batch `n` of a step.
+    fn noise(&self, step: usize, n: usize) -> Option<Noise> {
+        let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
+        (self.spec.dropout > 0.0)
+            .then(|| Noise { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+    }
+
+    /// Gradients of two micro-batches together.
+    fn added(&self, mut old: GradStore, mut new: GradStore) -> Result<GradStore, TrainError> {
+        for (_, var) in &self.trainee.vars {
+            let key = var.as_tensor();
+            let together = match (old.remove(key), new.remove(key)) {
+                (Some(a), Some(b)) => Some((a + b)?),
+                (a, b) => a.or(b),
+            };
+            if let Some(together) = together {
+                new.insert(key, together);
+            }
+        }
+        Ok(new)
+    }
+
+    fn diverged(&self, step: usize, what: &'static str) -> TrainError {
+        let checkpoint =
+            self.saved.as_ref().map_or_else(|| "none".to_owned(), |(_, path)| path.display().to_string());
+        TrainError::Diverged { step, what, checkpoint }
+    }
+
+    /// The micro-batches of the next step.
+    pub(super) fn next_batches(&mut self) -> Vec<Batch> {
+        let (n, size) = (self.spec.accumulate, self.spec.batch_size);
+        (0..n).map(|_| self.visits.next(&self.train, size)).collect()
+    }
+
+    /// One update.
+    fn step(&mut self, watch: &mut dyn Watch) -> Result<StepReport, TrainError> {
+        let started = Instant::now();
+        let step = self.counters.step + 1;
+        let rate = self.counters.rate.rate(&self.spec.rate, self.spec.steps, self.progress());
+        let batches = self.next_batches();
+        let passes = self.passes(&batches, step, &|| watch.killed())?;
+        let masking = started.elapsed().as_secs_f64() - passes.forward - passes.backward;
+        let updating = Instant::now();
+        let applied = self
+            .optimizer
+            .step(&passes.grads, rate, self.spec.clip)?
+            .ok_or_else(|| self.diverged(step, "the gradient"))?;
+        let optimizer = updating.elapsed().as_secs_f64();
+        self.name_dead_variables(step, &applied, watch);
+        let tokens = (self.spec.sequences_per_step() * self.spec.context) as u64;
+        let c = &mut self.counters;
+        c.step = step;
+        c.updates = self.optimizer.updates;
+        c.tokens += tokens;
+        c.visible_tokens += passes.visible;
+        c.train_loss = passes.loss;
+        c.position = self.visits.position();
+        let total = started.elapsed().as_secs_f64();
+        self.pace.add(total);
+        if watch.wants_pictures()
+            && let Some(masked) = &passes.first
+        {
+            let model = without_gradients(&self.trainee.current()?);
+            self.look.show(
+                step,
+                (&self.arms, &model, self.tokenizer.as_ref()),
+                (&batches[0], masked),
+                watch,
+            )?;
+        }
+        Ok(StepReport {
+            step,
+            loss: passes.loss,
+            loss_own: passes.own,
+            loss_others: passes.own.and(passes.others),
+            mask_rate: passes.rate,
+            realised_rate: passes.realised.rate(),
+            learning_rate: rate,
+            grad_norm: applied.grad_norm,
+            tokens: self.counters.tokens,
+            visible_tokens: self.counters.visible_tokens,
+            tokens_per_second: tokens as f64 / total,
+            time: StepTime { masking, forward: passes.forward, backward: passes.backward, optimizer, total },
+            memory: self.memory.resident(),
+            eta: self.pace.eta(self.spec.steps - step),
+        })
+    }
+
+    /// Warns, once, of variables that no gradient has reached in several steps.
+    fn name_dead_variables(&mut self, step: usize, applied: &Applied, watch: &mut dyn Watch) {
+        let mut dead = Vec::new();
+        self.without_gradient
+            .retain(|name, count| count.is_none() || applied.without_gradient.contains(name));
+        for name in &applied.without_gradient {
+            if let Some(count) = self.without_gradient.entry(name.clone()).or_insert(Some(0)) {
+                *count += 1;
+                if *count == ZERO_STEPS {
+                    dead.push(name.as_str());
+                    self.without_gradient.insert(name.clone(), None);
                 }
             }
-            grads = Some(new);
         }
-        let Some(grads) = grads else { return Ok((total, 0.0)) };
-        let applied = self.optimizer.step(&grads, rate, s.clip)?;
-        if step == 0 && !applied.without_gradient.is_empty() {
-            let message = format!("no gradient reaches {}", applied.without_gradient.join(", "));
-            report(&Report::Warning { step, message });
+        if !dead.is_empty() {
+            let message = format!("no gradient reaches {}", dead.join(", "));
+            watch.report(Report::Warning { step, message });
         }
-        Ok((total, applied.grad_norm))
     }
 
-    fn evaluate(
-        &self,
-        step: usize,
-        report: &mut dyn FnMut(&Report),
-    ) -> Result<Option<(f64, f64)>, TrainError> {
-        let Some(corpus) = self.validation else { return Ok(None) };
-        let loss = evaluate(&self.trainee.model, corpus, self.settings.context, self.settings.batch_size)?;
-        let bits = loss * corpus.tokens.len() as f64 / corpus.bytes as f64 / std::f64::consts::LN_2;
-        report(&Report::Evaluated { step, loss, bits_per_byte: bits });
-        Ok(Some((loss, bits)))
+    /// Evaluates on the validation documents, unless this step was evaluated already.
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let step = self.counters.step;
+        let Some(corpus) = self.validation.clone() else { return Ok(()) };
+        if self.evaluated.is_some_and(|(at, _)| at == step) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let model = self.trainee.current()?;
+        let sizes = (self.spec.context, self.spec.batch_size);
+        let loss = evaluate(&model, &corpus, sizes, &|| watch.killed())?;
+        let masked_loss = match self.spec.rate.gap {
+            Some(_) if self.spec.masking.arm != Arm::None => {
+                Some(self.masked_validation(&model, &corpus, &|| watch.killed())?)
+            }
+            _ => None,
+        };
+        self.evaluated = Some((step, loss));
+        self.counters.validation_loss = Some(loss);
+        let bits_per_byte = bits_per_byte(loss, &corpus);
+        watch.report(Report::Evaluated { step, loss, bits_per_byte, masked_loss });
+        self.masked_loss = masked_loss;
+        self.counters.seconds += started.elapsed().as_secs_f64();
+        Ok(())
     }
 
-    fn save(
-        &self,
-        step: usize,
-        tokens: u64,
-        begun: Instant,
-        summary: Option<&Summary>,
-    ) -> Result<(), TrainError> {
-        let s = &self.settings;
-        let facts = serde_json::json!({
-            "steps": step,
-            "tokens": tokens,
-            "seconds": begun.elapsed().as_secs_f64(),
+    /// Lets the policies that listen to losses take in a scheduled evaluation. One asked for by hand, or made because a
+    /// run was stopped, steers nothing: the run would not continue as it would have without it.
+    fn steer(&mut self, watch: &mut dyn Watch) {
+        let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
+        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, self.masked_loss) {
+            let refused = self.control_rate().err();
+            let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
+            watch.report(Report::Note { step, message });
+        }
+    }
+
+    /// Loss on the validation documents under the arm's masks at its average rate; draws of their own, the same at every
+    /// evaluation.
+    fn masked_validation(
+        &mut self,
+        model: &Gpt2,
+        corpus: &Corpus,
+        killed: &dyn Fn() -> bool,
+    ) -> Result<f64, TrainError> {
+        let model = without_gradients(model);
+        let memory = self.arms.memory().clone();
+        self.arms.restore(arm::Memory::default());
+        let (context, size) = (self.spec.context, self.spec.batch_size);
+        let count = corpus.sequences(context, 0);
+        let mut mean = Mean::default();
+        for from in (0..count).step_by(size) {
+            if killed() {
+                return Err(TrainError::Killed);
+            }
+            let visits = (from..(from + size).min(count))
+                // Numbers that no training sequence has.
+                .map(|i| super::batch::Visit {
+                    sequence: u32::MAX - i as u32,
+                    ..corpus.visit(i, 0, context, 0)
+                })
+                .collect();
+            let masked = self.arms.prepare(&model, &Batch { visits }, At::NONE)?;
+            let loss = self.arms.masked_loss(&model, &masked)?;
+            mean.add(Some(loss.value), loss.own_tokens + loss.other_tokens);
+        }
+        self.arms.restore(memory);
+        mean.value().ok_or_else(|| TrainError::setup("the validation text has no label"))
+    }
+
+    fn sample(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let Some(tokenizer) = &self.tokenizer else { return Ok(()) };
+        let model = without_gradients(&self.trainee.current()?);
+        let how = Sampling { seed: self.spec.seed, ..SAMPLING };
+        let prompt = self.spec.sample_prompt.clone();
+        let text = sample(&model, tokenizer, &prompt, how)?;
+        watch.report(Report::Sample { step: self.counters.step, prompt, text });
+        Ok(())
+    }
+
+    /// Saves a checkpoint of this step, unless there is one. A full disk is reported and ends the run only where the
+    /// spec says so; older checkpoints stay whole either way.
+    fn save(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let step = self.counters.step;
+        if self.saved.as_ref().is_some_and(|(at, _)| *at == step) {
+            return Ok(());
+        }
+        let loss = self.evaluated.filter(|(at, _)| *at == step).map(|(_, loss)| loss);
+        let before = self.counters.best;
+        if let Some(loss) = loss.filter(|loss| before.is_none_or(|best| *loss < best.loss)) {
+            self.counters.best = Some(Best { step, loss });
+        }
+        match self.write_checkpoint() {
+            Ok(path) => {
+                let best = self.counters.best != before;
+                self.saved = Some((step, path.clone()));
+                watch.report(Report::Saved { step, path, best });
+                Ok(())
+            }
+            Err(error) => {
+                self.counters.best = before;
+                let full = matches!(&error, TrainError::Io { source, .. } if disk::is_full(source));
+                if full && self.spec.on_disk_full == OnDiskFull::Continue {
+                    let kept = self.saved.as_ref().map_or("none".to_owned(), |(at, _)| format!("step {at}"));
+                    let message = format!("checkpoint not saved, the last whole one is {kept}: {error}");
+                    watch.report(Report::Warning { step, message });
+                    return Ok(());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn write_checkpoint(&self) -> Result<PathBuf, TrainError> {
+        let folders = Folders::new(&self.spec.out);
+        let step = self.counters.step;
+        let io = |path: &std::path::Path, e: std::io::Error| TrainError::io(path)(e);
+        let path = folders.put(step, io, |folder| self.fill(folder))?;
+        let out = &self.spec.out;
+        folders.show(step).map_err(TrainError::io(out))?;
+        folders
+            .retain(self.spec.keep_last, self.counters.best.map(|b| b.step))
+            .map_err(TrainError::io(out))?;
+        Ok(path)
+    }
+
+    fn fill(&self, folder: &std::path::Path) -> Result<(), TrainError> {
+        let disk = &*self.disk;
+        let (config, tensors) = self.trainee.merged()?;
+        let mask_row = self.trainee.mask_row()?;
+        let contents = Contents {
+            config: &config,
+            tensors: &tensors,
+            tokenizer: self.tokenizer.as_ref(),
+            dtype: self.spec.dtype,
+            mask_row: mask_row.as_deref(),
+            facts: self.facts(),
+        };
+        files::write_model(disk, folder, &contents)?;
+        if let Some(lora) = self.trainee.lora() {
+            let adapter = folder.join(peft::FOLDER);
+            std::fs::create_dir(&adapter).map_err(TrainError::io(&adapter))?;
+            peft::write_adapter(disk, &adapter, &self.trainee, (lora, &self.spec.model))?;
+        }
+        state::write_state(
+            disk,
+            folder,
+            (&self.spec, &self.trainee, &self.optimizer),
+            (&self.counters, &self.fingerprint, self.arms.memory()),
+        )
+    }
+
+    fn facts(&self) -> serde_json::Value {
+        let (s, c) = (&self.spec, &self.counters);
+        serde_json::json!({
+            "model": s.model,
+            "steps": c.step,
+            "tokens": c.tokens,
+            "seconds": c.seconds,
             "seed": s.seed,
+            "trained": s.trained.name(),
+            "arm": s.masking.arm,
             "batch_size": s.batch_size,
             "accumulate": s.accumulate,
             "context": s.context,
-            "learning_rate": s.schedule.peak,
-            "lr_policy": s.schedule.policy.name(),
+            "learning_rate": s.rate.peak,
+            "lr_policy": s.rate.policy,
             "weight_decay": s.adamw.weight_decay,
             "train_documents": self.train.documents,
             "train_tokens": self.train.tokens.len(),
-            "summary": summary,
-        });
-        let tensors = self.trainee.tensors();
-        let contents = Contents {
-            config: &self.trainee.model.config,
-            tensors: &tensors,
-            tokenizer: self.tokenizer,
-            dtype: s.dtype,
-            facts,
-        };
-        checkpoint::save(&s.out, &contents)
+            "train_loss": c.train_loss,
+            "validation_loss": c.validation_loss,
+        })
     }
+}
+
+/// The spec as `run.json` gives it back: what a resumed run will read, to the last bit.
+fn as_written(spec: &RunSpec) -> Result<RunSpec, TrainError> {
+    serde_json::from_str(&pretty(spec)?)
+        .map_err(|e| TrainError::setup(format!("the settings of the run cannot be written down: {e}")))
+}
+
+fn check_data(
+    spec: &RunSpec,
+    config: &Config,
+    train: &Corpus,
+    validation: Option<&Corpus>,
+) -> Result<(), TrainError> {
+    let limit = config.n_positions;
+    if spec.context == 0 || spec.context > limit {
+        return Err(TrainError::setup(format!("context {} is outside 1 to {limit}", spec.context)));
+    }
+    for (what, corpus) in [("training", Some(train)), ("validation", validation)] {
+        let Some(corpus) = corpus else { continue };
+        if corpus.sequences(spec.context, 0) == 0 {
+            return Err(TrainError::Setup {
+                problem: format!(
+                    "the {what} text has {} tokens, too few for one context of {}",
+                    corpus.tokens.len(),
+                    spec.context
+                ),
+                hint: Some("use more text or a shorter context".to_owned()),
+            });
+        }
+        if let Some(id) = corpus.tokens.iter().find(|id| **id as usize >= config.vocab_size) {
+            return Err(TrainError::setup(format!(
+                "the {what} text has id {id}, outside the vocabulary of {}",
+                config.vocab_size
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// SHA-256 over the tokens, in hexadecimal.
+fn fingerprint(corpus: &Corpus) -> String {
+    let mut hash = Sha256::new();
+    hash.update(bytemuck::cast_slice::<u32, u8>(&corpus.tokens));
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

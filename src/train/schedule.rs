@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use super::{TrainError, exact};
 use crate::named::named;
 
 named! {
     /// How the learning rate moves after the warm-up.
     LrPolicy {
-        /// Warm-up, stable, decay (2404.06395): constant, then linear to the minimum over the last tenth.
+        /// Warm-up, stable, decay (2404.06395): constant, then linear to the minimum over the last fifth.
         Wsd = "wsd",
         Cosine = "cosine",
         Linear = "linear",
@@ -89,11 +89,17 @@ pub struct LrSchedule {
 impl LrSchedule {
     /// Rate for the update with index `step` (0-based).
     pub fn at(&self, step: usize) -> f64 {
-        if step < self.warmup {
-            return self.peak * (step + 1) as f64 / self.warmup as f64;
+        self.at_progress(step as f64)
+    }
+
+    /// Rate after `done` steps' worth of progress.
+    pub fn at_progress(&self, done: f64) -> f64 {
+        let warmup = self.warmup as f64;
+        if done < warmup {
+            return self.peak * ((done + 1.0) / warmup).min(1.0);
         }
         let span = self.steps.saturating_sub(self.warmup).max(1) as f64;
-        let done = ((step - self.warmup) as f64 / span).min(1.0);
+        let done = ((done - warmup) / span).min(1.0);
         let falling = |share: f64| self.min_ratio + (1.0 - self.min_ratio) * (1.0 - share);
         let factor = match self.policy {
             LrPolicy::Constant | LrPolicy::Plateau => 1.0,
@@ -107,9 +113,142 @@ impl LrSchedule {
     }
 }
 
+/// What a policy learned from losses, and what was set by hand; part of every checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateState {
+    /// Cuts of the plateau policy, multiplied up.
+    #[serde(with = "exact")]
+    pub scale: f64,
+    /// What the loss-gap controller multiplies the mask rate with.
+    #[serde(with = "exact")]
+    pub mask_scale: f64,
+    /// Lowest clean validation loss so far, and evaluations since.
+    #[serde(with = "exact::option")]
+    pub lowest: Option<f64>,
+    pub waited: usize,
+    /// A rate set by hand, which rules until it is taken back.
+    #[serde(with = "exact::option")]
+    pub by_hand: Option<f64>,
+}
+
+impl Default for RateState {
+    fn default() -> Self {
+        RateState { scale: 1.0, mask_scale: 1.0, lowest: None, waited: 0, by_hand: None }
+    }
+}
+
+/// Improvements below this, in nats per token, do not count for the plateau policy.
+const PLATEAU_MARGIN: f64 = 1e-3;
+/// Bounds of what the loss-gap controller may multiply the mask rate with.
+const MASK_SCALE: (f64, f64) = (0.05, 4.0);
+
+impl RateState {
+    /// The learning rate after `progress` steps' worth.
+    pub fn rate(&self, spec: &RateSpec, steps: usize, progress: f64) -> f64 {
+        if let Some(rate) = self.by_hand {
+            return rate;
+        }
+        let schedule = LrSchedule {
+            policy: spec.policy,
+            peak: spec.peak,
+            min_ratio: spec.min_ratio,
+            warmup: spec.warmup,
+            steps,
+        };
+        let rate = schedule.at_progress(progress);
+        if spec.policy == LrPolicy::Plateau {
+            return (rate * self.scale).max(spec.peak * spec.min_ratio).min(rate);
+        }
+        rate
+    }
+
+    /// Takes in an evaluation: clean and masked validation loss in nats per token. Says what changed, if anything.
+    pub fn observe(&mut self, spec: &RateSpec, clean: f64, masked: Option<f64>) -> Option<String> {
+        if let (Some(gap), Some(masked)) = (spec.gap, masked) {
+            // An integral controller in the logarithm: the gap grows with the mask rate, so its sign is known.
+            let factor = (gap.gain * (gap.target - (masked - clean))).clamp(-1.0, 1.0).exp();
+            let before = self.mask_scale;
+            self.mask_scale = (before * factor).clamp(MASK_SCALE.0, MASK_SCALE.1);
+            return (self.mask_scale != before).then(|| {
+                format!(
+                    "loss gap {:.4} against {:.4}: mask rate × {:.3}",
+                    masked - clean,
+                    gap.target,
+                    self.mask_scale
+                )
+            });
+        }
+        if spec.policy != LrPolicy::Plateau {
+            return None;
+        }
+        if self.lowest.is_none_or(|lowest| clean < lowest - PLATEAU_MARGIN) {
+            self.lowest = Some(clean);
+            self.waited = 0;
+            return None;
+        }
+        self.waited += 1;
+        if self.waited < spec.patience.max(1) {
+            return None;
+        }
+        self.waited = 0;
+        self.scale *= spec.factor;
+        Some(format!(
+            "validation loss has not fallen for {} evaluations: rate × {:.3}",
+            spec.patience, self.scale
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn spec(policy: LrPolicy) -> RateSpec {
+        RateSpec {
+            policy,
+            peak: 1e-3,
+            min_ratio: 0.1,
+            warmup: 0,
+            progress: Progress::Steps,
+            patience: 2,
+            factor: 0.5,
+            gap: None,
+        }
+    }
+
+    #[test]
+    fn a_plateau_cuts_after_its_patience_and_not_below_the_minimum() {
+        let spec = spec(LrPolicy::Plateau);
+        let mut state = RateState::default();
+        let rate = |state: &RateState| state.rate(&spec, 100, 50.0);
+        for loss in [3.0, 2.9, 2.8] {
+            assert_eq!(state.observe(&spec, loss, None), None);
+        }
+        assert_eq!(rate(&state), 1e-3);
+        assert_eq!(state.observe(&spec, 2.8, None), None);
+        assert!(state.observe(&spec, 2.8, None).is_some_and(|m| m.contains("0.5")));
+        assert_eq!(rate(&state), 5e-4);
+        for _ in 0..40 {
+            state.observe(&spec, 2.8, None);
+        }
+        assert!((rate(&state) - 1e-4).abs() < 1e-18);
+        state.by_hand = Some(0.25);
+        assert_eq!(rate(&state), 0.25);
+    }
+
+    #[test]
+    fn the_gap_controller_settles_at_its_target() {
+        let spec = RateSpec { gap: Some(GapControl { target: 0.4, gain: 1.0 }), ..spec(LrPolicy::Constant) };
+        let mut state = RateState::default();
+        // A model whose loss rises by 2 nats times its mask rate of 0.15 · scale.
+        let gap = |state: &RateState| 2.0 * 0.15 * state.mask_scale;
+        for _ in 0..60 {
+            let masked = 3.0 + gap(&state);
+            state.observe(&spec, 3.0, Some(masked));
+        }
+        assert!((gap(&state) - 0.4).abs() < 1e-3, "{}", gap(&state));
+        assert_eq!(state.scale, 1.0);
+    }
 
     #[test]
     fn every_policy_starts_low_peaks_and_ends_at_its_minimum() {

@@ -133,6 +133,25 @@ pub struct MaskingSpec {
     pub joint: Option<JointSpec>,
 }
 
+impl MaskingSpec {
+    /// Expected share of tokens·layers that stay visible, averaged over the run.
+    pub fn visible_share(&self, n_layer: usize, context: usize) -> f64 {
+        if self.arm == Arm::None {
+            return 1.0;
+        }
+        let protect = self.settings(context).protect;
+        let never = (protect.last + usize::from(protect.first)).min(context);
+        let eligible = 1.0 - never as f64 / context.max(1) as f64;
+        let masked = self.rate * eligible;
+        match self.op {
+            Op::Keep => 1.0,
+            // Skipped tokens still pass the first and the last layer.
+            Op::Skip => 1.0 - masked * n_layer.saturating_sub(2) as f64 / n_layer.max(1) as f64,
+            Op::Replace | Op::Hide | Op::Drop | Op::Evict => 1.0 - masked,
+        }
+    }
+}
+
 named! {
     /// How the masking policy is learned together with the model.
     Joint {
@@ -255,9 +274,10 @@ impl RunSpec {
         if self.trained == Trained::LastBlocks(0) {
             return refuse("the last 0 blocks leave nothing to train".to_owned());
         }
-        if self.masking.arm != Arm::None && !self.fixed_cuts {
+        if self.masking.needs_fixed_cuts() && !self.fixed_cuts {
             return refuse("a masking arm needs fixed_cuts, so that a sequence keeps its number".to_owned());
         }
+        self.masking.check()?;
         self.rate.check()
     }
 }

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::app::lists;
 use crate::app::state::{App, Geometry, Pane, Popup};
 use crate::app::visible::width;
-use crate::tui::panes;
+use crate::tui::{panes, popups};
 
 /// How much screen there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,9 +188,9 @@ impl Builder<'_> {
         let middle = Rect { x: rest.x + map, width: middle, ..rest };
         let right = Rect { x: middle.right(), width: right, ..rest };
         if rest.height >= 30 {
-            self.column(middle, &[(&[Pane::Effect], 20), (&[Pane::Why, Pane::Cost], 0)]);
+            self.column(middle, &[(&[Pane::Effect], 20), (&[Pane::Why, Pane::Window, Pane::Cost], 0)]);
         } else {
-            self.add(&[Pane::Effect, Pane::Why, Pane::Cost], middle);
+            self.add(&[Pane::Effect, Pane::Why, Pane::Window, Pane::Cost], middle);
         }
         if rest.height >= 34 {
             let scores = 7 + (rest.height - 34) / 4;
@@ -206,7 +206,8 @@ impl Builder<'_> {
         let side = 44;
         self.add(&[Pane::Map], Rect { width: rest.width - side, ..rest });
         let right = Rect { x: rest.right() - side, width: side, ..rest };
-        const OTHERS: &[Pane] = &[Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Cost];
+        const OTHERS: &[Pane] =
+            &[Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Window, Pane::Cost];
         if rest.height >= 23 {
             let mask = (rest.height - 14).min(20);
             self.column(right, &[(&[Pane::Mask], mask), (OTHERS, 0)]);
@@ -225,20 +226,31 @@ impl Builder<'_> {
             self.add(ALL_SIDE, Rect { x: rest.right() - side, width: side, ..rest });
         } else {
             self.add(
-                &[Pane::Map, Pane::Mask, Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Cost],
+                &[
+                    Pane::Map,
+                    Pane::Mask,
+                    Pane::Effect,
+                    Pane::Why,
+                    Pane::Scores,
+                    Pane::Plane,
+                    Pane::Window,
+                    Pane::Cost,
+                ],
                 rest,
             );
         }
     }
 }
 
-const ALL_SIDE: &[Pane] = &[Pane::Mask, Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Cost];
+const ALL_SIDE: &[Pane] =
+    &[Pane::Mask, Pane::Effect, Pane::Why, Pane::Scores, Pane::Plane, Pane::Window, Pane::Cost];
 
 fn popup(area: Rect, app: &App, layout: &Layout) -> Option<Rect> {
     let size = match app.popup.as_ref()? {
         Popup::Help { .. } => (84, area.height.saturating_sub(4)),
         Popup::Palette(_) => (86, 20),
         Popup::Models(_) => (76, (app.options.known.len() as u16 + 9).clamp(10, 22)),
+        Popup::Mix { .. } => popups::mix::SIZE,
         Popup::Picker { .. } => (84, lists::entries(app).len().clamp(3, 14) as u16 + 6),
         Popup::Tour { step } => return Some(tour(area, layout, *step)),
     };
@@ -309,7 +321,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn panes_never_overlap_and_stay_inside(w in 0u16..220, h in 0u16..80, focus in 0usize..9, big: bool) {
+        fn panes_never_overlap_and_stay_inside(w in 0u16..220, h in 0u16..80, focus in 0usize..Pane::ALL.len(), big: bool) {
             let mut app = App::new(Options::default()).unwrap();
             app.view.focus = Pane::ALL[focus];
             app.raise(Pane::ALL[focus]);

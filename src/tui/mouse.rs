@@ -132,7 +132,7 @@ impl Mouse {
                 self.grip = Some(Grip::Line);
                 vec![Action::Hold, Action::SetLine(panes::scores::place_at(inner, x))]
             }
-            Pane::Effect | Pane::Why | Pane::Cost => Vec::new(),
+            Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => Vec::new(),
         }
     }
 
@@ -231,6 +231,8 @@ fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyM
             (Popup::Help { .. }, true) => Verb::PageUp,
             (Popup::Help { .. }, false) => Verb::PageDown,
             (Popup::Tour { .. }, _) => return Vec::new(),
+            (Popup::Mix { .. }, true) => Verb::MixUp,
+            (Popup::Mix { .. }, false) => Verb::MixDown,
             (_, true) => Verb::ListUp,
             (_, false) => Verb::ListDown,
         };
@@ -281,6 +283,14 @@ fn popup(app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
         (Some(Popup::Tour { .. }), true) => vec![Action::Do(Verb::PageNext)],
         (Some(Popup::Help { .. } | Popup::Tour { .. }), false) => vec![Action::Do(Verb::PageClose)],
         (Some(Popup::Help { .. }) | None, _) => Vec::new(),
+        (Some(Popup::Mix { .. }), false) => vec![Action::Do(Verb::MixClose)],
+        (Some(Popup::Mix { row }), true) => match popups::mix::at(area, *row, x, y) {
+            Some((row, percent)) => {
+                let percent = percent.unwrap_or(crate::app::mixing::shares(&app.doc.mask)[row]);
+                vec![Action::Share { row, percent }]
+            }
+            None => Vec::new(),
+        },
         (Some(_), false) => vec![Action::Do(Verb::ListClose)],
         (Some(_), true) => {
             let (top, room, first) = popups::list_window(app, area);

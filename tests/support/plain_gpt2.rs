@@ -31,62 +31,62 @@ impl Plain<'_> {
         (0..n).map(|j| b[j] + (0..x.len()).map(|i| x[i] * w[i * n + j]).sum::<f64>()).collect()
     }
 
-    /// Logits of every position.
-    pub fn logits(&self, ids: &[u32]) -> Vec<f64> {
+    /// Token by token with a cache of keys and values, from which an entry is gone for good as soon as `stays` (query,
+    /// key) says so; logits of every position, `[T, V]`.
+    pub fn decode(&self, ids: &[u32], stays: &dyn Fn(usize, usize) -> bool) -> Vec<f64> {
+        let mut cache: Vec<Vec<(usize, Vec<f64>)>> = vec![Vec::new(); self.config.n_layer];
+        let mut out = Vec::new();
+        for (t, &id) in ids.iter().enumerate() {
+            for layer in &mut cache {
+                layer.retain(|(i, _)| stays(t, *i));
+            }
+            out.extend(self.step(&mut cache, t, id));
+        }
+        out
+    }
+
+    /// One more token at position `t`: its logits, with its keys and values added to the cache.
+    fn step(&self, cache: &mut [Vec<(usize, Vec<f64>)>], t: usize, id: u32) -> Vec<f64> {
         let c = self.config;
         let (d, hd) = (c.n_embd, c.n_embd / c.n_head);
         let (wte, wpe) = (self.get("wte.weight"), self.get("wpe.weight"));
-        let mut x: Vec<Vec<f64>> = ids
-            .iter()
-            .enumerate()
-            .map(|(t, &id)| (0..d).map(|j| wte[id as usize * d + j] + wpe[t * d + j]).collect())
-            .collect();
+        let mut x: Vec<f64> = (0..d).map(|j| wte[id as usize * d + j] + wpe[t * d + j]).collect();
         let kind = c.activation("config.json").expect("known activation");
-        for l in 0..c.n_layer {
-            let qkv: Vec<Vec<f64>> = x
-                .iter()
-                .map(|r| self.linear(&self.norm(r, &format!("h.{l}.ln_1")), &format!("h.{l}.attn.c_attn")))
-                .collect();
-            for t in 0..ids.len() {
-                let mut heads = vec![0f64; d];
-                for h in 0..c.n_head {
-                    let mut w: Vec<f64> = (0..=t)
-                        .map(|i| {
-                            let dot: f64 = (0..hd).map(|j| qkv[t][h * hd + j] * qkv[i][d + h * hd + j]).sum();
-                            let mut s = dot;
-                            if c.scale_attn_weights {
-                                s /= (hd as f64).sqrt();
-                            }
-                            if c.scale_attn_by_inverse_layer_idx {
-                                s /= (l + 1) as f64;
-                            }
-                            s.exp()
-                        })
-                        .collect();
-                    let total: f64 = w.iter().sum();
-                    w.iter_mut().for_each(|v| *v /= total);
-                    for j in 0..hd {
-                        heads[h * hd + j] = (0..=t).map(|i| w[i] * qkv[i][2 * d + h * hd + j]).sum();
-                    }
+        for (l, kept) in cache.iter_mut().enumerate() {
+            let qkv = self.linear(&self.norm(&x, &format!("h.{l}.ln_1")), &format!("h.{l}.attn.c_attn"));
+            let query = qkv[..d].to_vec();
+            kept.push((t, qkv));
+            let mut heads = vec![0f64; d];
+            for h in 0..c.n_head {
+                let mut w: Vec<f64> = kept
+                    .iter()
+                    .map(|(_, row)| {
+                        let mut s: f64 = (0..hd).map(|j| query[h * hd + j] * row[d + h * hd + j]).sum();
+                        if c.scale_attn_weights {
+                            s /= (hd as f64).sqrt();
+                        }
+                        if c.scale_attn_by_inverse_layer_idx {
+                            s /= (l + 1) as f64;
+                        }
+                        s.exp()
+                    })
+                    .collect();
+                let total: f64 = w.iter().sum();
+                w.iter_mut().for_each(|v| *v /= total);
+                for j in 0..hd {
+                    heads[h * hd + j] =
+                        kept.iter().zip(&w).map(|((_, row), w)| w * row[2 * d + h * hd + j]).sum();
                 }
-                let out = self.linear(&heads, &format!("h.{l}.attn.c_proj"));
-                (0..d).for_each(|j| x[t][j] += out[j]);
             }
-            for row in &mut x {
-                let hidden = self.linear(&self.norm(row, &format!("h.{l}.ln_2")), &format!("h.{l}.mlp.c_fc"));
-                let hidden: Vec<f64> = hidden.into_iter().map(|v| activation(kind, v)).collect();
-                let out = self.linear(&hidden, &format!("h.{l}.mlp.c_proj"));
-                (0..d).for_each(|j| row[j] += out[j]);
-            }
+            let out = self.linear(&heads, &format!("h.{l}.attn.c_proj"));
+            (0..d).for_each(|j| x[j] += out[j]);
+            let hidden = self.linear(&self.norm(&x, &format!("h.{l}.ln_2")), &format!("h.{l}.mlp.c_fc"));
+            let hidden: Vec<f64> = hidden.into_iter().map(|v| activation(kind, v)).collect();
+            let out = self.linear(&hidden, &format!("h.{l}.mlp.c_proj"));
+            (0..d).for_each(|j| x[j] += out[j]);
         }
         let head = if c.tie_word_embeddings { wte } else { self.get("lm_head.weight") };
-        x.iter()
-            .flat_map(|row| {
-                let y = self.norm(row, "ln_f");
-                (0..c.vocab_size)
-                    .map(move |v| (0..d).map(|j| y[j] * head[v * d + j]).sum::<f64>())
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+        let y = self.norm(&x, "ln_f");
+        (0..c.vocab_size).map(|v| (0..d).map(|j| y[j] * head[v * d + j]).sum::<f64>()).collect()
     }
 }

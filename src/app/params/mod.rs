@@ -1,16 +1,20 @@
-//! The settings as the mask pane shows them: name, doc, range, step, how to read and change each one. The one place
-//! where sliders get their bounds and words from. Pure.
+//! The settings as the mask pane shows them: name, doc, how to read and change each one. Bounds and steps come from the
+//! parameter table; the words on screen, which are about the text in view, from the table beside this file. Pure.
 
 mod table;
+mod value;
 
-use std::str::FromStr;
+use std::sync::LazyLock;
 
-use table::{PARAMS, PRESETS};
+use table::PARAMS;
+pub use value::{parse, text};
 
-use crate::app::document::{Document, Preset};
+use crate::app::document::{DEFAULT, Document};
 use crate::app::options::Options;
 use crate::attention::types::Reduction;
-use crate::mask::types::{DropPositions, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
+use crate::config::{self, PRESETS, parameters};
+use crate::mask::rolling::Policy;
+use crate::mask::types::{Op, Scale, Scope};
 
 /// One setting of the mask pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +25,7 @@ pub enum ParamId {
     Seed,
     Polarity,
     Op,
+    Mix,
     Replacement,
     Positions,
     Score,
@@ -33,6 +38,16 @@ pub enum ParamId {
     Unit,
     ExactK,
     Scope,
+    Policy,
+    Budget,
+    RollWindow,
+    Stride,
+    Recent,
+    Decay,
+    History,
+    Sticky,
+    CoolDown,
+    Initial,
 }
 
 /// How a setting is changed.
@@ -49,6 +64,8 @@ pub enum Kind {
     Toggle,
     /// Typed only.
     Typed,
+    /// Shares of operations, which have an editor of their own.
+    Mix,
 }
 
 /// What has to be computed again when a setting changes.
@@ -64,6 +81,8 @@ pub enum Invalidates {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Param {
     pub id: ParamId,
+    /// Its row in the parameter table; empty for the preset, which sets many.
+    pub key: &'static str,
     pub name: &'static str,
     pub symbol: &'static str,
     pub doc: &'static str,
@@ -71,25 +90,41 @@ pub struct Param {
     pub invalidates: Invalidates,
 }
 
-/// A line on a preset.
-pub fn preset_doc(preset: Preset) -> &'static str {
-    PRESETS.iter().find(|(name, _)| *name == preset.name()).map_or("", |(_, doc)| doc)
-}
+static PRESET_CHOICES: LazyLock<Vec<(&'static str, &'static str)>> = LazyLock::new(|| {
+    let doc = |p: &config::Preset| if p.name == DEFAULT { "what the program started with" } else { p.doc };
+    PRESETS.iter().map(|p| (p.name, doc(p))).collect()
+});
 
-/// Lowest threshold of the logarithmic slider that raw attention gets.
-const RAW_MIN: f64 = 1e-4;
+/// A line on a preset.
+pub fn preset_doc(name: &str) -> &'static str {
+    PRESET_CHOICES.iter().find(|(n, _)| *n == name).map_or("", |(_, doc)| doc)
+}
 
 /// The row of one setting, as it is under the current settings (raw scores get a logarithmic track).
 pub fn param(doc: &Document, id: ParamId) -> Param {
     let mut p = PARAMS.iter().find(|p| p.id == id).copied().unwrap_or(PARAMS[0]);
-    if id == ParamId::Threshold && doc.mask.scale == Scale::Raw {
-        p.kind = Kind::Slider { min: RAW_MIN, max: 1.0, log: true };
+    match p.kind {
+        Kind::Slider { .. } => p.kind = slider(doc, &p),
+        Kind::Choice(_) if id == ParamId::Preset => p.kind = Kind::Choice(&PRESET_CHOICES),
+        _ => {}
     }
     p
 }
 
+fn slider(doc: &Document, p: &Param) -> Kind {
+    let raw = p.id == ParamId::Threshold && doc.mask.scale == Scale::Raw;
+    let kind = if raw { Some(parameters::RAW_THRESHOLD) } else { parameters::find(p.key).map(|p| p.kind) };
+    match kind {
+        Some(config::Kind::Float { min, max, log, .. }) => Kind::Slider { min, max, log },
+        _ => p.kind,
+    }
+}
+
 /// The settings that mean something right now, in the order of the pane.
 pub fn shown(doc: &Document) -> Vec<ParamId> {
+    let block = doc.mask.scope == Scope::Block;
+    let by_threshold = matches!(doc.rolling.policy, Policy::Threshold);
+    let by_budget = matches!(doc.rolling.policy, Policy::Preset(p, _) if p.has_budget());
     PARAMS
         .iter()
         .map(|p| p.id)
@@ -97,140 +132,42 @@ pub fn shown(doc: &Document) -> Vec<ParamId> {
             ParamId::Replacement => doc.mask.op == Op::Replace,
             ParamId::Positions => doc.mask.op == Op::Drop,
             ParamId::Window => doc.score.reduction == Reduction::Window,
+            ParamId::Policy | ParamId::RollWindow | ParamId::Stride => block,
+            ParamId::Budget => block && by_budget,
+            ParamId::Recent | ParamId::Decay | ParamId::History | ParamId::Sticky => block && by_threshold,
+            ParamId::CoolDown => block && by_threshold && !doc.rolling.sticky,
             _ => true,
         })
         .collect()
 }
 
-/// The value as text, the way `parse` reads it.
-pub fn text(doc: &Document, options: &Options, id: ParamId) -> String {
-    let (m, s) = (&doc.mask, &doc.score);
+/// The number behind a slider, and behind a whole number that is typed.
+fn number_of(doc: &Document, id: ParamId) -> Option<f64> {
+    Some(match id {
+        ParamId::Threshold => doc.mask.threshold,
+        ParamId::Probability => doc.mask.probability,
+        ParamId::Budget => value::budget(doc),
+        ParamId::Decay => doc.rolling.decay,
+        ParamId::History => doc.rolling.lambda,
+        _ => return None,
+    })
+}
+
+fn set_number(doc: &mut Document, id: ParamId, value: f64) {
     match id {
-        ParamId::Preset => doc.preset(options).map_or("custom", Preset::name).to_owned(),
-        ParamId::Threshold if m.scale == Scale::Raw => format!("{:.4}", m.threshold),
-        ParamId::Threshold => format!("{:.3}", m.threshold),
-        ParamId::Probability => format!("{:.3}", m.probability),
-        ParamId::Seed => m.seed.to_string(),
-        ParamId::Polarity => m.polarity.to_string(),
-        ParamId::Op => m.op.to_string(),
-        ParamId::Replacement => m.replacement.to_string(),
-        ParamId::Positions => m.drop_positions.to_string(),
-        ParamId::Score => s.reduction.to_string(),
-        ParamId::Contribution => on_off(s.contribution).to_owned(),
-        ParamId::Window => s.window.to_string(),
-        ParamId::Layers => list_text(&s.layers),
-        ParamId::Heads => list_text(&s.heads),
-        ParamId::Scale => m.scale.to_string(),
-        ParamId::Protect => m.protect.to_string(),
-        ParamId::Unit => m.unit.to_string(),
-        ParamId::ExactK => on_off(m.exact_k).to_owned(),
-        ParamId::Scope => m.scope.to_string(),
+        ParamId::Threshold => doc.mask.threshold = value,
+        ParamId::Probability => doc.mask.probability = value,
+        ParamId::Budget => value::set_budget(doc, value),
+        ParamId::Decay => doc.rolling.decay = value,
+        ParamId::History => doc.rolling.lambda = value,
+        _ => {}
     }
-}
-
-fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
-}
-
-/// Takes a typed value, or says in a sentence why not. Nothing changes on an error.
-pub fn parse(doc: &mut Document, options: &Options, id: ParamId, typed: &str) -> Result<(), String> {
-    let typed = typed.trim();
-    match id {
-        ParamId::Threshold => doc.mask.threshold = number(doc, id, typed)?,
-        ParamId::Probability => doc.mask.probability = number(doc, id, typed)?,
-        ParamId::Seed => {
-            let wrong = |_| format!("a seed is a whole number from 0 to {}: {typed}", u64::MAX);
-            doc.mask.seed = typed.parse().map_err(wrong)?;
-        }
-        ParamId::Preset => doc.take_preset(Preset::from_str(typed)?, options),
-        ParamId::Polarity => doc.mask.polarity = Polarity::from_str(typed)?,
-        ParamId::Op => doc.mask.op = Op::from_str(typed)?,
-        ParamId::Replacement => doc.mask.replacement = Replacement::from_str(typed)?,
-        ParamId::Positions => doc.mask.drop_positions = DropPositions::from_str(typed)?,
-        ParamId::Score => doc.score.reduction = Reduction::from_str(typed)?,
-        ParamId::Contribution => doc.score.contribution = switch(typed)?,
-        ParamId::Window => {
-            let n: usize =
-                typed.parse().map_err(|_| format!("W is a whole number from 1 to 1024: {typed}"))?;
-            if !(1..=1024).contains(&n) {
-                return Err(format!("W is a whole number from 1 to 1024: {typed}"));
-            }
-            doc.score.window = n;
-        }
-        ParamId::Layers => doc.score.layers = list(typed)?,
-        ParamId::Heads => doc.score.heads = list(typed)?,
-        ParamId::Scale => doc.mask.scale = Scale::from_str(typed)?,
-        ParamId::Protect => doc.mask.protect = Protect::from_str(typed)?,
-        ParamId::Unit => doc.mask.unit = Unit::from_str(typed)?,
-        ParamId::ExactK => doc.mask.exact_k = switch(typed)?,
-        ParamId::Scope => doc.mask.scope = Scope::from_str(typed)?,
-    }
-    Ok(())
-}
-
-fn switch(typed: &str) -> Result<bool, String> {
-    match typed {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err(format!("on or off, not: {typed}")),
-    }
-}
-
-fn number(doc: &Document, id: ParamId, typed: &str) -> Result<f64, String> {
-    let p = param(doc, id);
-    let Kind::Slider { min, max, .. } = p.kind else {
-        return Err(format!("{} is not a number", p.name));
-    };
-    let (digits, percent) = typed.strip_suffix('%').map_or((typed, 1.0), |d| (d.trim_end(), 100.0));
-    let value: f64 =
-        digits.replace(',', ".").parse().map_err(|_| format!("{} is not a number: {typed}", p.symbol))?;
-    let value = value / percent;
-    if !(min..=max).contains(&value) {
-        return Err(format!("{} goes from {min} to {max}: {typed}", p.symbol));
-    }
-    Ok(value)
-}
-
-/// `all`, or numbers and ranges: `0,3-5`.
-fn list(typed: &str) -> Result<Vec<usize>, String> {
-    if typed.is_empty() || typed == "all" {
-        return Ok(Vec::new());
-    }
-    let wrong = || format!("all, or a list such as 0,3-5: {typed}");
-    let mut out = Vec::new();
-    for part in typed.split(',').map(str::trim) {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (from, to): (usize, usize) =
-            (from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?);
-        if from > to || to > 1023 {
-            return Err(wrong());
-        }
-        out.extend(from..=to);
-    }
-    out.sort_unstable();
-    out.dedup();
-    Ok(out)
-}
-
-fn list_text(list: &[usize]) -> String {
-    if list.is_empty() {
-        return "all".to_owned();
-    }
-    let mut parts: Vec<(usize, usize)> = Vec::new();
-    for &i in list {
-        match parts.last_mut() {
-            Some((_, to)) if *to + 1 == i => *to = i,
-            _ => parts.push((i, i)),
-        }
-    }
-    let part = |(a, b): (usize, usize)| if a == b { a.to_string() } else { format!("{a}-{b}") };
-    parts.into_iter().map(part).collect::<Vec<_>>().join(",")
 }
 
 /// Where a slider stands on its track, 0..1; `None` for anything that is no slider.
 pub fn fraction(doc: &Document, id: ParamId) -> Option<f64> {
     let Kind::Slider { min, max, log } = param(doc, id).kind else { return None };
-    let value = if id == ParamId::Threshold { doc.mask.threshold } else { doc.mask.probability };
+    let value = number_of(doc, id)?;
     let at = |v: f64| if log { v.max(min).ln() } else { v };
     Some(((at(value) - at(min)) / (at(max) - at(min))).clamp(0.0, 1.0))
 }
@@ -255,73 +192,75 @@ pub fn set_value(doc: &mut Document, options: &Options, id: ParamId, exact: f64)
     let grid = if log {
         // Three significant digits are as fine as a logarithmic track of this length can be pointed at.
         10f64.powf(exact.log10().floor() - 2.0)
-    } else if options.steps.fine > 0.0 {
-        options.steps.fine
     } else {
-        1e-3
+        steps(options, id).1
     };
     let value = ((exact / grid).round() * grid).clamp(min, max);
     // The grid is decimal and binary fractions are not: 0.7000000000000001 is not what was meant.
-    let value = (value * 1e9).round() / 1e9;
-    match id {
-        ParamId::Threshold => doc.mask.threshold = value,
-        ParamId::Probability => doc.mask.probability = value,
-        _ => {}
+    set_number(doc, id, (value * 1e9).round() / 1e9);
+}
+
+/// Step and fine step of a slider, in units of its value.
+fn steps(options: &Options, id: ParamId) -> (f64, f64) {
+    let own = PARAMS.iter().find(|p| p.id == id).and_then(|p| parameters::find(p.key)).map(|p| p.kind);
+    match own {
+        // τ and p share the steps that the settings may change.
+        _ if matches!(id, ParamId::Threshold | ParamId::Probability) && options.steps.fine > 0.0 => {
+            (options.steps.step, options.steps.fine)
+        }
+        Some(config::Kind::Float { step, fine_step, .. }) if fine_step > 0.0 => (step, fine_step),
+        _ => (0.02, 1e-3),
     }
 }
 
 /// Changes a value by `steps` steps (choices: places in the list, wrapping round).
-pub fn nudge(doc: &mut Document, options: &Options, id: ParamId, steps: i32, fine: bool) {
+pub fn nudge(doc: &mut Document, options: &Options, id: ParamId, by: i32, fine: bool) {
     match param(doc, id).kind {
-        Kind::Slider { .. } => {
-            let step = if fine { options.steps.fine } else { options.steps.step };
+        Kind::Slider { min, max, .. } => {
+            let (step, fine_step) = steps(options, id);
+            let logarithmic = id == ParamId::Threshold && doc.mask.scale == Scale::Raw;
+            let width = if logarithmic { 1.0 } else { max - min };
+            let step = if fine { fine_step } else { step } / width;
             let at = fraction(doc, id).unwrap_or(0.0);
-            set_fraction(doc, options, id, at + f64::from(steps) * step);
+            set_fraction(doc, options, id, at + f64::from(by) * step);
         }
         Kind::Choice(list) => {
             let now = text(doc, options, id);
             let here = list.iter().position(|(name, _)| *name == now).map(|i| i as i32);
-            let next = here.map_or(0, |i| (i + steps).rem_euclid(list.len() as i32)) as usize;
+            let next = here.map_or(0, |i| (i + by).rem_euclid(list.len() as i32)) as usize;
             let _ = parse(doc, options, id, list[next].0);
         }
         Kind::Toggle => {
             let next = if text(doc, options, id) == "on" { "off" } else { "on" };
             let _ = parse(doc, options, id, next);
         }
-        Kind::Typed => nudge_typed(doc, id, steps),
+        Kind::Typed => value::nudge_typed(doc, id, by),
+        Kind::Mix => {}
     }
-}
-
-fn nudge_typed(doc: &mut Document, id: ParamId, steps: i32) {
-    match id {
-        ParamId::Seed => doc.mask.seed = doc.mask.seed.wrapping_add_signed(i64::from(steps)),
-        ParamId::Window => {
-            doc.score.window = doc.score.window.saturating_add_signed(steps as isize).clamp(1, 1024);
-        }
-        ParamId::Layers => step_list(&mut doc.score.layers, steps),
-        ParamId::Heads => step_list(&mut doc.score.heads, steps),
-        _ => {}
-    }
-}
-
-/// all → 0 → 1 → …, and back.
-fn step_list(list: &mut Vec<usize>, steps: i32) {
-    let next = list.first().map_or(-1, |i| *i as i64) + i64::from(steps);
-    *list = usize::try_from(next).map_or(Vec::new(), |i| vec![i.min(1023)]);
 }
 
 /// Back to the value the program started with.
 pub fn reset(doc: &mut Document, options: &Options, id: ParamId) {
-    let fresh = Document { mask: options.mask.clone(), score: options.score.clone(), ..doc.clone() };
-    let value =
-        if id == ParamId::Preset { Preset::Default.name().to_owned() } else { text(&fresh, options, id) };
+    let fresh = Document {
+        mask: options.mask.clone(),
+        score: options.score.clone(),
+        rolling: options.rolling.clone(),
+        ..doc.clone()
+    };
+    let value = if id == ParamId::Preset { DEFAULT.to_owned() } else { text(&fresh, options, id) };
     let _ = parse(doc, options, id, &value);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::table::*;
     use super::*;
+    use crate::attention::types::Reduction;
+    use crate::mask::initial::Pattern;
+    use crate::mask::presets::Preset as CachePolicy;
+    use crate::mask::types::{DropPositions, Polarity, Replacement, Unit};
 
     fn doc() -> (Document, Options) {
         let options = Options::default();
@@ -335,7 +274,7 @@ mod tests {
             let before = text(&d, &o, p.id);
             parse(&mut d, &o, p.id, &before).unwrap_or_else(|e| panic!("{}: {e}", p.name));
             assert_eq!(text(&d, &o, p.id), before);
-            if let Kind::Choice(list) = p.kind {
+            if let Kind::Choice(list) = param(&d, p.id).kind {
                 for (name, _) in list {
                     parse(&mut d, &o, p.id, name).unwrap_or_else(|e| panic!("{}: {e}", p.name));
                     assert_eq!(text(&d, &o, p.id), *name);
@@ -356,7 +295,47 @@ mod tests {
         assert_eq!(names(SCALES), Scale::NAMES);
         assert_eq!(names(UNITS), Unit::NAMES);
         assert_eq!(names(SCOPES), Scope::NAMES);
-        assert_eq!(names(PRESETS), Preset::NAMES);
+        assert_eq!(names(POLICIES)[0], "threshold");
+        assert_eq!(names(POLICIES)[1..], *CachePolicy::NAMES);
+        assert_eq!(names(INITIAL)[0], "none");
+        assert_eq!(names(INITIAL)[1..], *Pattern::NAMES);
+    }
+
+    #[test]
+    fn every_row_stands_in_the_parameter_table() {
+        let mut keys = BTreeSet::new();
+        for p in PARAMS.iter().filter(|p| p.id != ParamId::Preset) {
+            let row = parameters::find(p.key).unwrap_or_else(|| panic!("{} is no parameter", p.key));
+            assert!(keys.insert(p.key), "{} twice", p.key);
+            if let (Kind::Choice(list), config::Kind::Choice(names)) = (p.kind, row.kind) {
+                assert_eq!(list.iter().map(|(n, _)| *n).collect::<Vec<_>>(), names, "{}", p.key);
+            }
+            assert_eq!(matches!(p.kind, Kind::Slider { .. }), matches!(row.kind, config::Kind::Float { .. }));
+        }
+        let section =
+            |key: &str| parameters::find(key).is_some_and(|p| matches!(p.section(), "mask" | "score"));
+        let all: BTreeSet<&str> =
+            parameters::all().iter().map(|p| p.key).filter(|key| section(key)).collect();
+        assert_eq!(keys, all, "every parameter of [mask] and [score] can be changed on screen");
+    }
+
+    #[test]
+    fn sliders_of_other_ranges_move_by_their_own_steps() {
+        let (mut d, o) = doc();
+        d.mask.scope = Scope::Block;
+        assert!(shown(&d).contains(&ParamId::History) && !shown(&d).contains(&ParamId::Budget));
+        nudge(&mut d, &o, ParamId::History, 1, false);
+        assert_eq!(d.rolling.lambda, 1.5);
+        nudge(&mut d, &o, ParamId::History, -1, true);
+        assert_eq!(d.rolling.lambda, 1.4);
+        parse(&mut d, &o, ParamId::Policy, "h2o").unwrap();
+        assert!(shown(&d).contains(&ParamId::Budget) && !shown(&d).contains(&ParamId::History));
+        nudge(&mut d, &o, ParamId::Budget, -2, false);
+        assert_eq!(text(&d, &o, ParamId::Budget), "0.400");
+        parse(&mut d, &o, ParamId::Policy, "tova").unwrap();
+        assert_eq!(text(&d, &o, ParamId::Budget), "0.400", "the budget stays with the next policy");
+        parse(&mut d, &o, ParamId::Policy, "threshold").unwrap();
+        assert_eq!(d.rolling.decay, o.rolling.decay, "what H2O implied is gone with it");
     }
 
     #[test]
@@ -384,7 +363,7 @@ mod tests {
             (ParamId::Threshold, "1.5", "τ goes from 0 to 1: 1.5"),
             (ParamId::Threshold, "abc", "τ is not a number: abc"),
             (ParamId::Probability, "NaN", "p goes from 0 to 1"),
-            (ParamId::Seed, "-1", "a seed is a whole number"),
+            (ParamId::Seed, "-1", "seed is a whole number"),
             (ParamId::Layers, "3-1", "all, or a list"),
             (ParamId::Protect, "lust", "unknown protection"),
         ] {

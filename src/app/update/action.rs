@@ -41,6 +41,11 @@ pub enum Action {
     },
     /// The line of τ in the histogram: a place on its axis, 0..1.
     SetLine(f64),
+    /// A row of the mix editor gets so much.
+    Share {
+        row: usize,
+        percent: u32,
+    },
     /// One step of a setting.
     Nudge {
         param: ParamId,

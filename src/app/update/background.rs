@@ -19,9 +19,8 @@ pub fn retry(app: &mut App) -> Vec<Effect> {
 
 pub fn cancel(app: &mut App) -> Vec<Effect> {
     let mut effects = Vec::new();
-    if app.rerolling || app.costing {
-        app.rerolling = false;
-        app.costing = false;
+    if app.background() {
+        (app.rerolling, app.costing, app.leaking) = (false, false, false);
         app.say("Background work cancelled");
         effects.push(Effect::Command(Command::CancelBackground));
     } else if let Some(loading) = app.loading.take() {
@@ -56,11 +55,23 @@ pub fn start_cost(app: &mut App) -> Vec<Effect> {
     vec![Effect::Command(Command::Honesty { generation: app.generation })]
 }
 
+pub fn start_leak(app: &mut App) -> Vec<Effect> {
+    if app.results.is_empty() {
+        app.say("Type a text first");
+        return Vec::new();
+    }
+    focus(app, Pane::Window);
+    app.leaking = true;
+    app.results.leak = None;
+    vec![Effect::Command(Command::Leak { generation: app.generation })]
+}
+
 /// Stops background work that a change of text or mask has made worthless.
 pub fn overtaken(app: &mut App) -> Option<Command> {
-    let stop_rerolls = app.rerolling && app.mask_since == app.generation;
+    let stop_rerolls = (app.rerolling || app.leaking) && app.mask_since == app.generation;
     let stop_costs = app.costing && app.text_since == app.generation;
     app.rerolling &= !stop_rerolls;
+    app.leaking &= !stop_rerolls;
     app.costing &= !stop_costs;
     // One command stops both: while the other is still wanted, the worthless one may run out.
     (stop_costs || (stop_rerolls && !app.costing)).then_some(Command::CancelBackground)

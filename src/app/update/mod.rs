@@ -116,7 +116,7 @@ impl App {
         if last.is_none_or(|l| l.text != wanted.text) {
             self.text_since = self.generation;
         }
-        if last.is_none_or(|l| l.text != wanted.text || l.mask != wanted.mask || l.score != wanted.score) {
+        if last.is_none_or(|l| !same_mask(l, &wanted)) {
             self.mask_since = self.generation;
         }
         self.request = Some(wanted.clone());
@@ -129,7 +129,7 @@ impl App {
             text: self.doc.editor.text().clone(),
             mask: self.doc.mask.clone(),
             score: self.doc.score.clone(),
-            rolling: self.options.rolling.clone(),
+            rolling: self.doc.rolling.clone(),
             map: self.doc.map,
             heads: self.doc.heads,
             top: self.options.top,
@@ -139,12 +139,18 @@ impl App {
     }
 }
 
+/// Whether both requests come to the same mask.
+fn same_mask(a: &ExploreRequest, b: &ExploreRequest) -> bool {
+    a.text == b.text && a.mask == b.mask && a.score == b.score && a.rolling == b.rolling
+}
+
 /// Whether the answer to `last` already holds everything `wanted` asks for.
 fn answers(last: &ExploreRequest, wanted: &ExploreRequest) -> bool {
     let same_text = Arc::ptr_eq(&last.text, &wanted.text) || last.text == wanted.text;
     same_text
         && last.mask == wanted.mask
         && last.score == wanted.score
+        && last.rolling == wanted.rolling
         && last.map == wanted.map
         && last.heads == wanted.heads
         && last.top == wanted.top
@@ -179,6 +185,7 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Item(id) => settings::select(app, id),
         Action::SetFraction(id, at) => settings::set_fraction(app, id, at),
         Action::SetLine(at) => settings::set_line(app, at),
+        Action::Share { row, percent } => settings::set_share(app, row, percent),
         Action::SetPoint { tau, p } => settings::set_point(app, tau, p),
         Action::Nudge { param, steps, fine } => settings::nudge(app, param, steps, fine),
         Action::Open(id) => settings::open(app, id),
@@ -208,6 +215,7 @@ fn kind_of(app: &App, action: &Action) -> Kind {
         Action::SetFraction(id, _) | Action::Nudge { param: id, .. } => Kind::Slider(*id),
         Action::SetPoint { .. } => Kind::Plane,
         Action::SetLine(_) => Kind::Slider(ParamId::Threshold),
+        Action::Share { .. } => Kind::Slider(ParamId::Mix),
         Action::Do(verb) => kind_of_verb(app, *verb),
         _ => Kind::Single,
     }
@@ -224,6 +232,7 @@ fn kind_of_verb(app: &App, verb: Verb) -> Kind {
             Kind::Slider(ParamId::Probability)
         }
         V::ValueDown | V::ValueUp | V::ValueFineDown | V::ValueFineUp => Kind::Slider(app.view.item),
+        V::MixLess | V::MixMore | V::MixFineLess | V::MixFineMore => Kind::Slider(ParamId::Mix),
         V::PlaneLeft | V::PlaneRight | V::PlaneUp | V::PlaneDown => Kind::Plane,
         V::PlaneFineLeft | V::PlaneFineRight | V::PlaneFineUp | V::PlaneFineDown => Kind::Plane,
         V::AlongLess | V::AlongMore => Kind::Plane,
@@ -254,6 +263,8 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
         V::EditText => focus(app, Pane::Text),
         V::Rerolls => return background::start_rerolls(app),
         V::Cost => return background::start_cost(app),
+        V::Leak => return background::start_leak(app),
+        V::Window => focus(app, Pane::Window),
         V::UseCalibration => return vec![Effect::Command(crate::engine::types::Command::UseCalibration)],
         V::Effects => {
             app.view.effects = !app.view.effects;
@@ -292,6 +303,7 @@ fn cycle_focus(app: &mut App, step: isize) {
         Pane::Map,
         Pane::Effect,
         Pane::Why,
+        Pane::Window,
         Pane::Cost,
     ];
     let here = ORDER.iter().position(|p| *p == app.view.focus).unwrap_or(0) as isize;

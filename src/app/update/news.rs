@@ -31,6 +31,8 @@ pub fn take(app: &mut App, news: Update) -> bool {
         Update::Crashed { message } => {
             app.rerolling = false;
             app.costing = false;
+            app.leaking = false;
+            app.leaking = false;
             show_card(
                 app,
                 Card {
@@ -55,6 +57,10 @@ fn take_result(app: &mut App, news: Update) {
         Update::Rerolls { generation, done, of, .. } if *generation >= app.mask_since => {
             oldest = app.mask_since;
             app.rerolling = done < of;
+        }
+        Update::Leak { generation, done, of, .. } if *generation >= app.mask_since => {
+            oldest = app.mask_since;
+            app.leaking = done < of;
         }
         Update::Honesty { generation, done, of, .. } if *generation >= app.text_since => {
             oldest = app.text_since;

@@ -1,7 +1,8 @@
 //! Actions on the mask settings: sliders, choices, the plane.
 
 use crate::app::actions::Verb;
-use crate::app::document::Preset;
+use crate::app::document::{ARTICLE, DEFAULT};
+use crate::app::mixing;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::rates;
 use crate::app::state::{App, Entry, List, Pane, Popup};
@@ -33,6 +34,10 @@ pub fn perform(app: &mut App, verb: Verb) -> bool {
         V::Contribution => cycle(app, ParamId::Contribution),
         V::Article => switch_preset(app),
         V::Score => open(app, ParamId::Score),
+        V::Presets => open(app, ParamId::Preset),
+        V::Policy => open(app, ParamId::Policy),
+        V::Mix => open(app, ParamId::Mix),
+        V::Scope => cycle(app, ParamId::Scope),
         V::ItemUp => step_item(app, -1),
         V::ItemDown => step_item(app, 1),
         V::ItemFirst => step_item(app, isize::MIN),
@@ -45,9 +50,49 @@ pub fn perform(app: &mut App, verb: Verb) -> bool {
         V::ValueMax => set_fraction(app, item, 1.0),
         V::ValueOpen => open(app, item),
         V::ValueReset => params::reset(&mut app.doc, &app.options, item),
-        _ => return plane(app, verb),
+        _ => return mix(app, verb) || plane(app, verb),
     }
     true
+}
+
+fn mix(app: &mut App, verb: Verb) -> bool {
+    use Verb as V;
+    let Some(Popup::Mix { row }) = app.popup else { return false };
+    let last = mixing::ROWS.len() - 1;
+    match verb {
+        V::MixUp => app.popup = Some(Popup::Mix { row: row.checked_sub(1).unwrap_or(last) }),
+        V::MixDown => app.popup = Some(Popup::Mix { row: if row == last { 0 } else { row + 1 } }),
+        V::MixLess => give(app, row, -5),
+        V::MixMore => give(app, row, 5),
+        V::MixFineLess => give(app, row, -1),
+        V::MixFineMore => give(app, row, 1),
+        V::MixNone => give(app, row, -100),
+        V::MixAll => give(app, row, 100),
+        V::MixBert => {
+            let mask_row = app.model.as_ref().is_some_and(|m| m.has_mask_row);
+            let mut shares = mixing::Shares::default();
+            // Without a trained [MASK] row, what the setting `with` says takes its place.
+            shares[if mask_row { 2 } else { 0 }] = 80;
+            (shares[3], shares[last]) = (10, 10);
+            mixing::apply(&mut app.doc.mask, shares);
+        }
+        V::MixClose => app.popup = None,
+        _ => return false,
+    }
+    true
+}
+
+fn give(app: &mut App, row: usize, percent: i32) {
+    let shares = mixing::shares(&app.doc.mask);
+    let share = shares[row].saturating_add_signed(percent);
+    mixing::apply(&mut app.doc.mask, mixing::with_share(shares, row, share));
+}
+
+/// Gives an operation its share of the mix, in percent.
+pub fn set_share(app: &mut App, row: usize, percent: u32) {
+    app.popup = Some(Popup::Mix { row });
+    let shares = mixing::shares(&app.doc.mask);
+    mixing::apply(&mut app.doc.mask, mixing::with_share(shares, row, percent));
 }
 
 fn plane(app: &mut App, verb: Verb) -> bool {
@@ -111,8 +156,8 @@ fn cycle(app: &mut App, id: ParamId) {
 /// To the article's settings, or back from them (moved or not) to the default ones.
 fn switch_preset(app: &mut App) {
     let next = match app.doc.nearest_preset(&app.options) {
-        Some(Preset::Default) => Preset::Article,
-        _ => Preset::Default,
+        Some(DEFAULT) => ARTICLE,
+        _ => DEFAULT,
     };
     app.doc.take_preset(next, &app.options);
     app.say(format!("Preset {next}: {}", params::preset_doc(next)));
@@ -155,6 +200,11 @@ fn step_item(app: &mut App, step: isize) {
 pub fn open(app: &mut App, id: ParamId) {
     app.view.item = id;
     match params::param(&app.doc, id).kind {
+        Kind::Mix => {
+            let shares = mixing::shares(&app.doc.mask);
+            let row = (0..shares.len()).max_by_key(|i| (shares[*i], usize::MAX - i)).unwrap_or(0);
+            app.popup = Some(Popup::Mix { row });
+        }
         Kind::Choice(list) => {
             let now = params::text(&app.doc, &app.options, id);
             let selected = list.iter().position(|(n, _)| *n == now).unwrap_or(0);

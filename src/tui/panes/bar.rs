@@ -44,7 +44,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         }
         None => c.text(x, area.y, "no model yet", dim, stop.saturating_sub(x)),
     };
-    if app.waiting() || app.rerolling || app.costing || app.loading.is_some() {
+    if app.waiting() || app.background() || app.loading.is_some() {
         c.text(x + 1, area.y, spinner(app), accent, stop.saturating_sub(x + 1).min(1));
     }
 }

@@ -3,10 +3,10 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::data::{Candidate, Effect, Work};
+use crate::app::data::{Candidate, Effect, RerollRow, Work};
 use crate::app::state::App;
 use crate::app::visible::fit;
-use crate::mask::types::Scope;
+use crate::mask::types::{Op, Scope};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::{Piece, empty_text, percent, signed};
 use crate::tui::theme::Role;
@@ -181,7 +181,7 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
             format!("{} re-rolls{old}", v.of)
         };
         line(c, &[(&count, dim)]);
-        let kl = format!("{:.4} ± {:.4}", v.kl.mean, v.kl.sd);
+        let kl = v.rows.first().map_or("–".to_owned(), |r| format!("{:.4} ± {:.4}", r.kl.mean, r.kl.sd));
         let rate = format!("{:.1} ± {:.1} %", v.rate.mean * 100.0, v.rate.sd * 100.0);
         line(c, &[("KL ", dim), (&kl, strong), ("  rate ", dim), (&rate, text)]);
     } else {
@@ -265,7 +265,10 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
         Listing { list, against: Some(&base.next), top, role: Role::Masked }.draw(c, body);
         let text = c.style(Role::Text);
         let numbers = [
-            format!("{:.4}", effect.kl),
+            match spread(app, effect.op) {
+                Some(r) => format!("{:.4} ({:.4} ± {:.4})", effect.kl, r.kl.mean, r.kl.sd),
+                None => format!("{:.4}", effect.kl),
+            },
             signed(effect.delta_own),
             signed(effect.delta_others),
             saved(effect.work),
@@ -274,6 +277,12 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
             c.label(x, y + 1 + line as u16, number, text, part.width);
         }
     }
+}
+
+/// What re-rolls say of one operation, where they have been made for the mask on screen.
+fn spread(app: &App, op: Op) -> Option<&RerollRow> {
+    let stats = app.results.rerolls.as_ref().filter(|r| r.generation >= app.mask_since)?;
+    stats.value.rows.iter().find(|r| r.op == op)
 }
 
 fn saved(work: Work) -> String {
@@ -306,12 +315,13 @@ fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
         );
         c.spans(area.x + 9, y, &[(&row, text)], area.right());
         if lines > 1 && y + 1 < area.bottom() {
+            let rerolled = spread(app, e.op).map(|r| format!("± {:.4} n={}", r.kl.sd, r.kl.n));
             let next = e
                 .prediction
                 .next
                 .first()
                 .map_or(String::new(), |n| format!("→ {} {}", fit(&n.display, 9, "…"), percent(n.p)));
-            c.label(area.x, y + 1, &next, dim, 18);
+            c.label(area.x, y + 1, rerolled.as_ref().unwrap_or(&next), dim, 18);
             let style = c.style(Role::Masked);
             c.bar(area.x + 19, y + 1, area.width.saturating_sub(20), f64::from(e.kl / most), style);
         }

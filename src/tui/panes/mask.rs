@@ -124,6 +124,13 @@ fn row(c: &mut Canvas, app: &App, id: ParamId, area: Rect) {
             let mark_style = over(c.style(if on { Role::Accent } else { Role::Dim }));
             c.spans(value_x, area.y, &[(mark, mark_style), (&value, style)], area.right());
         }
+        Kind::Mix => {
+            let style = over(c.style(if app.doc.mask.mix.is_some() { Role::Strong } else { Role::Dim }));
+            let end = c.label(value_x, area.y, &value, style, area.right().saturating_sub(value_x));
+            let hint = format!("  {} edits", app.key_label(crate::app::actions::Verb::Mix));
+            let faint = over(c.style(Role::Faint));
+            c.text(end, area.y, &hint, faint, area.right().saturating_sub(end));
+        }
         Kind::Typed => {
             let style = over(c.style(Role::Strong));
             let end = c.label(value_x, area.y, &value, style, area.right().saturating_sub(value_x));

@@ -14,6 +14,7 @@ pub mod status;
 pub mod text;
 pub mod tokens;
 pub mod why;
+pub mod window;
 
 use ratatui::layout::Rect;
 
@@ -43,6 +44,7 @@ pub fn title(pane: Pane) -> &'static str {
         Pane::Effect => "Effect",
         Pane::Why => "Why",
         Pane::Cost => "Cost",
+        Pane::Window => "Window",
         Pane::Mask => "Mask",
         Pane::Scores => "Scores",
         Pane::Plane => "τ×p",
@@ -59,6 +61,7 @@ pub fn subtitle(app: &App, pane: Pane) -> Vec<Piece> {
         Pane::Effect => effect::subtitle(app),
         Pane::Why => why::subtitle(app),
         Pane::Cost => cost::subtitle(app),
+        Pane::Window => window::subtitle(app),
         Pane::Mask => mask::subtitle(app),
         Pane::Scores => scores::subtitle(app),
         Pane::Plane => plane::subtitle(app),
@@ -77,6 +80,7 @@ pub fn draw(c: &mut Canvas, app: &App, pane: Pane, area: Rect) {
         Pane::Effect => effect::draw(c, app, area),
         Pane::Why => why::draw(c, app, area),
         Pane::Cost => cost::draw(c, app, area),
+        Pane::Window => window::draw(c, app, area),
         Pane::Mask => mask::draw(c, app, area),
         Pane::Scores => scores::draw(c, app, area),
         Pane::Plane => plane::draw(c, app, area),

@@ -1,5 +1,7 @@
 //! What lies over the panes: help, tour, lists, error cards. Pure.
 
+pub mod mix;
+
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -24,6 +26,7 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
         Popup::Tour { step } => tour(c, app, layout, area, *step),
         Popup::Palette(l) => list(c, app, area, l, "Commands", "type to find an action"),
         Popup::Models(l) => models(c, app, area, l),
+        Popup::Mix { row } => mix::draw(c, app, area, *row),
         Popup::Picker { param, list: l } => {
             let p = params::param(&app.doc, *param);
             list(c, app, area, l, p.name, p.doc);

@@ -1,0 +1,138 @@
+//! `maskscope bench`: how long the things a person waits for take on this machine, as JSON for scripts, as lines for
+//! people and as a plot. Runs on the main thread and on the pool that the explorer uses. Must never report a figure that
+//! was not measured in this run.
+
+mod explore;
+mod measure;
+mod plot;
+mod report;
+mod shape;
+mod train;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::CliError;
+use super::flags::{FlagSet, ParameterFlags};
+use super::output::JsonFlag;
+use super::{Context, convert, open};
+use crate::engine::loaded::Loaded;
+use measure::Meter;
+pub use report::{Case, ModelReport, Report};
+
+/// Flags that mirror parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags;
+
+impl FlagSet for Flags {
+    const FLAGS: &'static [(&'static str, &'static str)] = &[
+        ("model", "model.id"),
+        ("revision", "model.revision"),
+        ("offline", "hub.offline"),
+        ("threads", "compute.threads_explorer"),
+    ];
+}
+
+/// Measure how fast this machine explores and trains
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Random weights of these shapes, made in memory, instead of a model: tiny, distilgpt2, gpt2, gpt2-medium, gpt2-large, gpt2-xl
+    #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', conflicts_with = "model.id")]
+    pub shape: Vec<shape::Shape>,
+    /// Text lengths of the full forward, in tokens
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "64,256,1024",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub lengths: Vec<u32>,
+    /// Measurements per case at least; the best and the spread are reported
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Only cases whose name starts with one of these, e.g. forward,append
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Draw cost against length and model size into this file (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: JsonFlag,
+    #[command(flatten)]
+    pub parameters: ParameterFlags<Flags>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model that cannot be loaded or run, a plot that cannot be written.
+pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
+    let settings = &context.loaded.settings;
+    if let Some(threads) = settings.compute.threads_explorer {
+        // Fails only when a pool exists already, which then stays.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+    let meter = Meter::new(args.rounds as usize, args.only.clone());
+    let mut models = Vec::new();
+    for subject in subjects(args, context, &meter)? {
+        models.push(measure_model(subject()?, args, &meter)?);
+    }
+    let report = Report::new(models);
+    if let Some(path) = &args.plot {
+        std::fs::write(path, plot::svg(&report))
+            .map_err(|e| CliError::failed(format!("{} cannot be written: {e}", path.display())))?;
+    }
+    if args.output.json { context.out.json(&report) } else { context.out.text(&report.text()) }
+}
+
+/// A model and what was measured while it was made ready.
+struct Subject {
+    loaded: Arc<Loaded>,
+    cases: Vec<Case>,
+}
+
+type MakeSubject<'a> = Box<dyn FnOnce() -> Result<Subject, CliError> + 'a>;
+
+/// The models to measure, each made only when its turn comes: several large ones would not fit side by side.
+fn subjects<'a>(
+    args: &'a BenchArgs,
+    context: &'a Context,
+    meter: &'a Meter,
+) -> Result<Vec<MakeSubject<'a>>, CliError> {
+    if args.shape.is_empty() {
+        let make = move || {
+            let cases = match meter.wants("load") {
+                true => vec![meter.case("load", 0, || open::open(context).map(drop))?],
+                false => Vec::new(),
+            };
+            Ok(Subject { loaded: open::open(context)?, cases })
+        };
+        return Ok(vec![Box::new(make)]);
+    }
+    let seed = context.loaded.settings.train.seed;
+    let device = convert::device(&context.loaded.settings)?;
+    let makers = args.shape.iter().map(move |&shape| {
+        let device = device.clone();
+        let make = move || {
+            let model = shape.model(seed, &device.device)?;
+            let loaded = Loaded::of_model(shape.name().to_owned(), model, device.name);
+            Ok(Subject { loaded: Arc::new(loaded), cases: Vec::new() })
+        };
+        Box::new(make) as MakeSubject<'a>
+    });
+    Ok(makers.collect())
+}
+
+fn measure_model(subject: Subject, args: &BenchArgs, meter: &Meter) -> Result<ModelReport, CliError> {
+    let Subject { loaded, mut cases } = subject;
+    let lengths: Vec<usize> = args.lengths.iter().map(|&n| n as usize).collect();
+    explore::measure(&loaded, &lengths, meter, &mut cases)?;
+    train::measure(&loaded.model, meter, &mut cases)?;
+    let config = &loaded.model.config;
+    Ok(ModelReport {
+        id: loaded.id.clone(),
+        parameters: config.parameters(),
+        layers: config.n_layer,
+        heads: config.n_head,
+        width: config.n_embd,
+        context: config.n_positions,
+        vocabulary: config.vocab_size,
+        cases,
+    })
+}

@@ -1,0 +1,299 @@
+//! `maskscope effect`: what a mask does under every operation, beside the baseline, with re-rolled seeds; the numbers of the
+//! screen's effect panel.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::flags::ParameterFlags;
+use super::mask::{Applied, Flags, applied, preset_parser};
+use super::output::JsonFlag;
+use super::source::SourceArgs;
+use super::tokens::{Next, next_tokens};
+use super::{Context, convert, open};
+use crate::config::Preset;
+use crate::engine::background::Rerolls;
+use crate::engine::explorer::{ExploreError, Explorer, SIDE_BY_SIDE};
+use crate::engine::types::{Effect, ExploreRequest, HeadChoice, MapKind, RerollRow, Spread, Update};
+use crate::mask::types::{Op, Scope};
+
+/// Most seeds that one command tries.
+const MOST_REROLLS: u64 = 100_000;
+
+/// Compare what every operation does to the next token: KL, change of log-probability, work saved
+#[derive(Clone, Debug, clap::Args)]
+pub struct EffectArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Start from a named set of mask and score settings; other flags go over it
+    #[arg(long, value_name = "NAME", value_parser = preset_parser(), help_heading = "Mask")]
+    pub preset: Option<Preset>,
+    /// Repeat with this many seeds, from the given one on, and print mean and spread
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=MOST_REROLLS))]
+    pub rerolls: Option<u64>,
+    #[command(flatten)]
+    pub output: JsonFlag,
+    #[command(flatten)]
+    pub parameters: ParameterFlags<Flags>,
+}
+
+#[derive(Debug, Serialize)]
+struct Baseline {
+    next: Vec<Next>,
+    /// Nats per token.
+    loss: Option<f32>,
+    surprisal: Vec<Option<f32>>,
+}
+
+/// One operation on the same selection.
+#[derive(Debug, Serialize)]
+struct OpReport {
+    op: &'static str,
+    next: Vec<Next>,
+    /// KL(baseline ‖ masked) at the last position.
+    kl_nats: f32,
+    /// Mean change of log-probability at masked positions and at all other surviving ones.
+    delta_own: Option<f32>,
+    delta_others: Option<f32>,
+    loss: Option<f32>,
+    /// Position in the full text of every row that was run: what the deleted text aligns with.
+    alignment: Vec<usize>,
+    tokens_saved: usize,
+    /// Rows, summed over layers.
+    computed: usize,
+    reused: usize,
+    saved: usize,
+    /// Multiply-adds in matrix products that those saved rows would have cost.
+    saved_multiply_adds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rerolls: Option<RerollReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct MeanSpread {
+    mean: f64,
+    sd: f64,
+    n: usize,
+}
+
+impl From<Spread> for MeanSpread {
+    fn from(s: Spread) -> Self {
+        MeanSpread { mean: s.mean, sd: s.sd, n: s.n }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct RerollReport {
+    kl_nats: MeanSpread,
+    loss: MeanSpread,
+    delta_own: MeanSpread,
+    delta_others: MeanSpread,
+    saved_share: MeanSpread,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    settings: Applied,
+    seed: u64,
+    tau: f64,
+    p: f64,
+    eligible: usize,
+    selected: usize,
+    rate: f64,
+    note: Option<String>,
+    /// Losses under scope `whole` come from a mask that has looked ahead.
+    look_ahead: bool,
+    baseline: Baseline,
+    effects: Vec<OpReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rerolled_rate: Option<MeanSpread>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model or text that cannot be run, a mask that leaves nothing.
+pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
+    let request = request(context)?;
+    let loaded = open::open(context)?;
+    if request.score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
+        open::calibrate(&loaded)?;
+    }
+    let mut explorer = open::explorer(loaded, &args.source.read()?)?;
+    let report = measure(&mut explorer, &request, args.rerolls).map_err(failed)?;
+    if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
+}
+
+fn failed(e: ExploreError) -> CliError {
+    CliError::failed(e.to_string()).with_hint_if(e.hint())
+}
+
+/// What the screen would ask its engine.
+fn request(context: &Context) -> Result<ExploreRequest, CliError> {
+    let settings = &context.loaded.settings;
+    Ok(ExploreRequest {
+        generation: 0,
+        text: Arc::from(""),
+        mask: convert::mask_settings(settings)?,
+        score: convert::score_settings(settings)?,
+        rolling: convert::rolling_settings(settings)?,
+        map: MapKind::Masked,
+        heads: HeadChoice::default(),
+        top: settings.explore.top,
+        overview: false,
+        effects: true,
+    })
+}
+
+fn measure(
+    explorer: &mut Explorer,
+    request: &ExploreRequest,
+    rerolls: Option<u64>,
+) -> Result<Report, ExploreError> {
+    let mask = &request.mask;
+    let choice = explorer.choose(request.policy(), None)?;
+    let baseline = explorer.baseline(None)?;
+    let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), request.top);
+    let rows = rerolls.map(|k| reroll(explorer, request, k as usize)).transpose()?;
+    let find = |op: Op| rows.as_ref().and_then(|(_, rows)| rows.iter().find(|r| r.op == op));
+    let (effect, run) = explorer.effect(&choice, (mask.op, request.top), None)?;
+    let kept = run.kept.as_ref().map_or_else(|| (0..run.full_len).collect(), |k| k.to_vec());
+    let mut effects = vec![op_report(explorer, &effect, kept, find(mask.op))];
+    if mask.scope == Scope::Whole {
+        for op in SIDE_BY_SIDE.into_iter().filter(|op| *op != mask.op) {
+            let effect = explorer.effect_of((&choice.decision, mask), (op, request.top), None)?;
+            let gone = choice.decision.masked();
+            let dropped = |i: &usize| op == Op::Drop && gone.binary_search(i).is_ok();
+            let kept = (0..explorer.ids.len()).filter(|i| !dropped(i)).collect();
+            effects.push(op_report(explorer, &effect, kept, find(op)));
+        }
+    }
+    let (formula, sinks) = (choice.scored.formula.clone(), choice.scored.sinks.to_string());
+    Ok(Report {
+        settings: applied(mask, &choice.decision, formula, sinks),
+        seed: mask.seed,
+        tau: mask.threshold,
+        p: mask.probability,
+        eligible: choice.decision.eligible,
+        selected: choice.decision.selected,
+        rate: choice.decision.rate(),
+        note: choice.note.clone(),
+        look_ahead: mask.scope == Scope::Whole,
+        baseline: Baseline {
+            next: next_tokens(&before.next, &explorer.loaded),
+            loss: before.loss,
+            surprisal: before.surprisal,
+        },
+        effects,
+        rerolled_rate: rows.map(|(rate, _)| rate.into()),
+        model: explorer.loaded.id.clone(),
+    })
+}
+
+/// The task that the screen runs in the background, run to its end.
+fn reroll(
+    explorer: &mut Explorer,
+    request: &ExploreRequest,
+    count: usize,
+) -> Result<(Spread, Arc<[RerollRow]>), ExploreError> {
+    let mut task = Rerolls::new(0, count, request.clone());
+    loop {
+        if let Update::Rerolls { done, of, rate, rows, .. } = task.step(explorer, None)?
+            && done >= of
+        {
+            return Ok((rate, rows));
+        }
+    }
+}
+
+fn op_report(
+    explorer: &Explorer,
+    effect: &Effect,
+    alignment: Vec<usize>,
+    rerolled: Option<&RerollRow>,
+) -> OpReport {
+    let w = effect.work;
+    OpReport {
+        op: effect.op.name(),
+        next: next_tokens(&effect.prediction.next, &explorer.loaded),
+        kl_nats: effect.kl,
+        delta_own: effect.delta_own,
+        delta_others: effect.delta_others,
+        loss: effect.prediction.loss,
+        tokens_saved: explorer.ids.len() - alignment.len(),
+        alignment,
+        computed: w.computed,
+        reused: w.reused,
+        saved: w.saved,
+        saved_multiply_adds: w.saved as u64 * explorer.loaded.model.config.multiply_adds_per_row(),
+        rerolls: rerolled.map(|r| RerollReport {
+            kl_nats: r.kl.into(),
+            loss: r.loss.into(),
+            delta_own: r.delta_own.into(),
+            delta_others: r.delta_others.into(),
+            saved_share: r.saved.into(),
+        }),
+    }
+}
+
+fn plain(report: &Report, explorer: &Explorer) -> String {
+    let mut out = format!("{}\n", report.settings.score);
+    out.push_str(&format!(
+        "{} of {} eligible positions selected (rate {:.3}, seed {})\n",
+        report.selected, report.eligible, report.rate, report.seed
+    ));
+    if let Some(note) = &report.note {
+        out.push_str(&format!("{note}\n"));
+    }
+    let width = 20;
+    let cell = |text: String| format!("{:<width$}", crate::app::visible::fit(&text, width - 2, "…"));
+    let mut line = |name: &str, cells: Vec<String>| {
+        let cells: String = cells.into_iter().map(cell).collect();
+        out.push_str(format!("{name:<12}{cells}").trim_end());
+        out.push('\n');
+    };
+    let heads = std::iter::once("baseline".to_owned()).chain(report.effects.iter().map(|e| e.op.to_owned()));
+    line("", heads.collect());
+    let shown = |n: Option<&Next>| {
+        n.map_or(String::new(), |n| {
+            let token =
+                explorer.loaded.tokenizer.as_ref().map_or_else(|| format!("#{}", n.id), |t| t.display(n.id));
+            format!("{:5.2} % {token}", 100.0 * n.p)
+        })
+    };
+    for i in 0..report.baseline.next.len() {
+        let lists = std::iter::once(&report.baseline.next).chain(report.effects.iter().map(|e| &e.next));
+        line(if i == 0 { "next" } else { "" }, lists.map(|l| shown(l.get(i))).collect());
+    }
+    let signed = |x: Option<f32>| x.map_or("–".to_owned(), |x| format!("{x:+.4}"));
+    let mut row = |name: &str, first: String, of: &dyn Fn(&OpReport) -> String| {
+        line(name, std::iter::once(first).chain(report.effects.iter().map(of)).collect());
+    };
+    row("KL, nats", String::new(), &|e| format!("{:.4}", e.kl_nats));
+    row("Δ own", String::new(), &|e| signed(e.delta_own));
+    row("Δ others", String::new(), &|e| signed(e.delta_others));
+    let loss = |x: Option<f32>| x.map_or("–".to_owned(), |x| format!("{x:.4}"));
+    row("loss", loss(report.baseline.loss), &|e| loss(e.loss));
+    row("tokens saved", String::new(), &|e| e.tokens_saved.to_string());
+    row("rows saved", String::new(), &|e| e.saved.to_string());
+    if report.effects.iter().any(|e| e.rerolls.is_some()) {
+        let spread = |s: &MeanSpread| {
+            if s.n == 0 { "–".to_owned() } else { format!("{:.4} ± {:.4}", s.mean, s.sd) }
+        };
+        row("re-rolled KL", String::new(), &|e| {
+            e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.kl_nats))
+        });
+        row("Δ others", String::new(), &|e| {
+            e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.delta_others))
+        });
+    }
+    if report.look_ahead {
+        out.push_str("Losses are look-ahead: the mask was decided with the whole text in view\n");
+    }
+    if let Some(rate) = &report.rerolled_rate {
+        out.push_str(&format!("rate over {} seeds: {:.3} ± {:.3}\n", rate.n, rate.mean, rate.sd));
+    }
+    out
+}

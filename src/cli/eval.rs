@@ -1,0 +1,304 @@
+//! `maskscope eval`: what hiding a share of the tokens costs over held-out text, by polarity and scope, with intervals, and
+//! what the mask itself gives away.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::error::CliError;
+use super::flags::{FlagSet, ParameterFlags};
+use super::output::JsonFlag;
+use super::{Context, convert, open, source};
+use crate::engine::explorer::{ExploreError, Explorer, Policy};
+use crate::engine::leak::{held_out, mask_bits, measure};
+use crate::engine::loaded::HELD_OUT_TEXT;
+use crate::engine::types::LeakReport;
+use crate::eval::hidden::{WindowCost, arm_cost, paired, rise};
+use crate::eval::stats::{Bootstrap, Interval};
+use crate::mask::rolling::{Policy as Decider, RollingSettings};
+use crate::mask::types::{MaskSettings, Op, Polarity, Scope};
+
+/// Flags that mirror parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags;
+
+impl FlagSet for Flags {
+    const FLAGS: &'static [(&'static str, &'static str)] = &[
+        ("model", "model.id"),
+        ("revision", "model.revision"),
+        ("device", "model.device"),
+        ("offline", "hub.offline"),
+        ("op", "mask.op"),
+        ("replacement", "mask.replacement"),
+        ("seed", "mask.seed"),
+        ("protect", "mask.protect"),
+        ("unit", "mask.unit"),
+        ("score", "score.reduction"),
+        ("contribution", "score.contribution"),
+        ("layers", "score.layers"),
+        ("heads", "score.heads"),
+    ];
+}
+
+/// Measure over held-out text what masking a share of the tokens costs: high, random and low polarity, with intervals
+#[derive(Clone, Debug, clap::Args)]
+pub struct EvalArgs {
+    /// Text file to measure on, documents separated by blank lines; without it, held-out passages that travel along
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Share of the eligible positions to mask
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.15)]
+    pub rate: f64,
+    /// How sure the draws are: with p = 1 the score alone decides; τ follows from rate and p
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub probability: f64,
+    /// Windows of text, spread evenly over it
+    #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub windows: u32,
+    /// Tokens of a window; the context by default
+    #[arg(long, value_name = "N")]
+    pub length: Option<usize>,
+    #[command(flatten)]
+    pub output: JsonFlag,
+    #[command(flatten)]
+    pub parameters: ParameterFlags<Flags>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Range {
+    value: f64,
+    low: f64,
+    high: f64,
+}
+
+impl From<Interval> for Range {
+    fn from(i: Interval) -> Self {
+        Range { value: i.value, low: i.low, high: i.high }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ArmReport {
+    scope: &'static str,
+    /// Under `whole` the mask has looked ahead, and its loss is no perplexity.
+    look_ahead: bool,
+    polarity: &'static str,
+    rate: f64,
+    /// Nats per token.
+    loss_rise: Range,
+    /// Against random polarity on the same windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against_random: Option<Range>,
+    /// Clean loss and rise together, exponentiated; only where the past alone decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perplexity: Option<f64>,
+    /// Bits per token that the mask tells about the next token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leak_bits: Option<Range>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    windows: usize,
+    tokens_per_window: usize,
+    op: &'static str,
+    tau: f64,
+    p: f64,
+    /// Tokens before the first boundary, and between boundaries, under scope `block`.
+    first_window: usize,
+    stride: usize,
+    /// The score in force, in words and symbols.
+    score: String,
+    clean_loss: f64,
+    clean_perplexity: f64,
+    arms: Vec<ArmReport>,
+}
+
+/// What is asked, checked.
+struct Question {
+    mask: MaskSettings,
+    rolling: RollingSettings,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model or text that cannot be run, or numbers that make no rate.
+pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
+    let failed = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
+    if !(args.rate > 0.0 && args.rate < 1.0 && args.probability >= args.rate && args.probability <= 1.0) {
+        let problem = format!("--rate {} with --probability {} makes no mask", args.rate, args.probability);
+        return Err(CliError::usage(problem).with_hint("0 < rate < 1, and rate ≤ probability ≤ 1"));
+    }
+    let text = match &args.data {
+        Some(path) => source::read_file(path)?,
+        None => HELD_OUT_TEXT.to_owned(),
+    };
+    let loaded = open::open(context)?;
+    if loaded.tokenizer.is_some() {
+        open::calibrate(&loaded)?;
+    }
+    let length = args.length.unwrap_or(loaded.model.config.n_positions);
+    let windows = held_out(&loaded, &text, length, args.windows as usize).map_err(failed)?;
+    let tokens = windows[0].len();
+    let question = question(args, context, tokens)?;
+    let score = convert::score_settings(&context.loaded.settings)?;
+    let mut explorer = Explorer::new(loaded);
+    let bar = bar(windows.len());
+    let scopes = [Scope::Block, Scope::Whole];
+    let polarities = [Polarity::High, Polarity::Random, Polarity::Low];
+    let mut arms: Vec<Arm> = Vec::new();
+    for scope in scopes.into_iter().filter(|s| possible(*s, question.mask.op)) {
+        arms.extend(polarities.map(|polarity| Arm { scope, polarity, costs: Vec::new(), bits: Vec::new() }));
+    }
+    let (mut clean, mut formula) = (Vec::new(), String::new());
+    for (n, ids) in windows.iter().enumerate() {
+        explorer.set_ids(ids).map_err(|e| failed(e.into()))?;
+        let baseline = explorer.baseline(None).map_err(failed)?.by_position();
+        let known: Vec<f64> = baseline.iter().flatten().map(|p| -f64::from(*p)).collect();
+        clean.push(known.iter().sum::<f64>() / known.len().max(1) as f64);
+        for arm in &mut arms {
+            let mask = MaskSettings {
+                scope: arm.scope,
+                polarity: arm.polarity,
+                seed: question.mask.seed.wrapping_add(n as u64),
+                ..question.mask.clone()
+            };
+            let policy = Policy { mask: &mask, score: &score, rolling: &question.rolling };
+            let choice = explorer.choose(policy, None).map_err(failed)?;
+            let run = explorer.masked(&choice.plan, None).map_err(failed)?;
+            let cost = rise(&baseline, &run.by_position()).unwrap_or(0.0);
+            arm.costs.push(WindowCost { rise: cost, rate: choice.decision.rate() });
+            arm.bits.push(mask_bits(&choice, arm.scope));
+            formula.clone_from(&choice.scored.formula);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let clean_loss = clean.iter().sum::<f64>() / clean.len() as f64;
+    let report = Report {
+        model: &explorer.loaded.id,
+        windows: windows.len(),
+        tokens_per_window: tokens,
+        op: question.mask.op.name(),
+        tau: question.mask.threshold,
+        p: question.mask.probability,
+        first_window: question.rolling.window,
+        stride: question.rolling.stride,
+        score: formula,
+        clean_loss,
+        clean_perplexity: clean_loss.exp(),
+        arms: arm_reports(&arms, &windows, clean_loss),
+    };
+    if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report)) }
+}
+
+/// One polarity under one scope.
+struct Arm {
+    scope: Scope,
+    polarity: Polarity,
+    costs: Vec<WindowCost>,
+    bits: Vec<Vec<u16>>,
+}
+
+/// A token that was read already cannot be replaced or dropped after the fact.
+fn possible(scope: Scope, op: Op) -> bool {
+    scope == Scope::Whole || matches!(op, Op::Hide | Op::Evict | Op::Keep)
+}
+
+fn question(args: &EvalArgs, context: &Context, tokens: usize) -> Result<Question, CliError> {
+    let given = |key: &str| args.parameters.values().iter().any(|v| v.key == key);
+    let mut mask = convert::mask_settings(&context.loaded.settings)?;
+    if !given("mask.op") {
+        mask.op = Op::Hide;
+    }
+    mask.mix = None;
+    mask.probability = args.probability;
+    mask.threshold = 1.0 - args.rate / args.probability;
+    // Every boundary decides afresh at the same rate: what is hidden never adds up to more than was asked for.
+    let rolling = RollingSettings {
+        window: (tokens / 4).max(1),
+        stride: (tokens / 8).max(1),
+        recent: (tokens / 32).max(1),
+        lambda: 0.0,
+        cool_down: 0,
+        sticky: false,
+        initial: None,
+        policy: Decider::Threshold,
+        ..convert::rolling_settings(&context.loaded.settings)?
+    };
+    Ok(Question { mask, rolling })
+}
+
+fn bar(windows: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(windows as u64);
+    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} windows {wide_bar} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn arm_reports(arms: &[Arm], windows: &[Vec<u32>], clean_loss: f64) -> Vec<ArmReport> {
+    let bootstrap = Bootstrap::default();
+    let one = |arm: &Arm| {
+        let cost = arm_cost(&arm.costs, &bootstrap)?;
+        let random = arms.iter().find(|a| a.scope == arm.scope && a.polarity == Polarity::Random);
+        let against = random.filter(|_| arm.polarity != Polarity::Random);
+        let leak: Option<LeakReport> = measure(windows, &arm.bits);
+        Some(ArmReport {
+            scope: arm.scope.name(),
+            look_ahead: arm.scope == Scope::Whole,
+            polarity: arm.polarity.name(),
+            rate: cost.rate,
+            loss_rise: cost.rise.into(),
+            against_random: against.and_then(|r| paired(&arm.costs, &r.costs, &bootstrap)).map(Range::from),
+            perplexity: (arm.scope == Scope::Block).then(|| (clean_loss + cost.rise.value).exp()),
+            leak_bits: leak.map(|l| Range { value: l.bits, low: l.low, high: l.high }),
+        })
+    };
+    arms.iter().filter_map(one).collect()
+}
+
+fn plain(r: &Report) -> String {
+    let mut out = format!(
+        "{}: {} windows of {} held-out tokens, {} at τ {:.3}, p {:.3}\nscore: {}\n",
+        r.model, r.windows, r.tokens_per_window, r.op, r.tau, r.p, r.score
+    );
+    out.push_str(&format!(
+        "clean loss {:.4} nats per token, perplexity {:.2}; block: first boundary at {}, then every {} tokens\n\n",
+        r.clean_loss, r.clean_perplexity, r.first_window, r.stride
+    ));
+    out.push_str(&format!(
+        "{:<20}{:<10}{:>6}   {:<30}{:<28}{:<12}{}\n",
+        "scope",
+        "polarity",
+        "rate",
+        "rise of the loss, nats/token",
+        "against random",
+        "perplexity",
+        "leak, bits/token"
+    ));
+    let range = |x: Option<Range>| {
+        x.map_or("–".to_owned(), |x| format!("{:+.4} [{:+.4}, {:+.4}]", x.value, x.low, x.high))
+    };
+    for a in &r.arms {
+        let scope = if a.look_ahead { "whole (look-ahead)" } else { "block" };
+        out.push_str(&format!(
+            "{scope:<20}{:<10}{:>6.3}   {:<30}{:<28}{:<12}{}\n",
+            a.polarity,
+            a.rate,
+            range(Some(a.loss_rise)),
+            range(a.against_random),
+            a.perplexity.map_or("–".to_owned(), |p| format!("{p:.2}")),
+            range(a.leak_bits)
+        ));
+    }
+    out.push_str("\n95 % intervals by resampling windows\n");
+    out
+}

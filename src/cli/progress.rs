@@ -1,0 +1,160 @@
+//! How a run looks in a terminal or a log: a bar where stderr is a terminal, plain lines elsewhere, and with `--json`
+//! one JSON object a line.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::note;
+use crate::train::report::{Live, Plan, Report};
+
+/// Shows reports as they come.
+pub struct Reporter {
+    json: bool,
+    bar: Option<ProgressBar>,
+    every: usize,
+}
+
+impl Reporter {
+    /// `timed`: a run that ends by the clock has no honest bar of steps left.
+    pub fn new(json: bool, steps: usize, timed: bool) -> Self {
+        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(steps as u64);
+            let template =
+                if timed { "{pos} steps {spinner} {elapsed} {msg}" } else { "{pos}/{len} {wide_bar} {msg}" };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Reporter { json, bar, every: (steps / 100).clamp(1, 50) }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(super::visible(text)),
+            None => note(text),
+        }
+    }
+
+    /// One report.
+    pub fn show(&self, report: &Report) {
+        if self.json {
+            if !matches!(report, Report::Raster(_) | Report::Batch(_))
+                && let Ok(text) = serde_json::to_string(report)
+            {
+                note(&text);
+            }
+            return;
+        }
+        if let (Report::Step { report: r, .. }, Some(bar)) = (report, &self.bar) {
+            bar.set_position(r.step as u64);
+            let eta = r.eta.map_or_else(String::new, |s| format!("  {} left", duration(s)));
+            bar.set_message(format!(
+                "loss {:.3}  lr {:.1e}  {:.0} tok/s{eta}",
+                r.loss, r.learning_rate, r.tokens_per_second
+            ));
+            return;
+        }
+        if let Some(text) = self.text(report) {
+            self.line(&text);
+        }
+    }
+
+    /// The line for a report, where it deserves one.
+    fn text(&self, report: &Report) -> Option<String> {
+        Some(match report {
+            Report::Planned(plan) => plan_text(plan).trim_end().to_owned(),
+            Report::Step { report: r, merged } => {
+                if r.step != 1 && r.step % self.every >= *merged {
+                    return None;
+                }
+                let mut text = format!(
+                    "step {}: loss {:.4}, learning rate {:.2e}, {:.0} tokens/s",
+                    r.step, r.loss, r.learning_rate, r.tokens_per_second
+                );
+                if r.mask_rate > 0.0 {
+                    text.push_str(&format!(", masked {:.1} %", 100.0 * r.realised_rate));
+                }
+                if let Some(eta) = r.eta {
+                    text.push_str(&format!(", {} left", duration(eta)));
+                }
+                text
+            }
+            Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {
+                let masked = masked_loss.map_or_else(String::new, |m| format!(", masked {m:.4}"));
+                format!(
+                    "step {step}: validation loss {loss:.4} nats per token, {bits_per_byte:.4} bits per byte{masked}"
+                )
+            }
+            Report::Saved { step, path, best } => {
+                format!("step {step}: saved {}{}", path.display(), if *best { " (best so far)" } else { "" })
+            }
+            Report::Sample { step, text, .. } => format!("step {step}: sample: {text}"),
+            Report::Changed(change) => {
+                let value = change.value.map_or_else(|| "the schedule".to_owned(), |v| v.to_string());
+                let what = match change.what {
+                    Live::LearningRate => "learning rate",
+                    Live::Threshold => "threshold τ",
+                    Live::Probability => "probability p",
+                };
+                format!("from step {} on: {what} {value}", change.step)
+            }
+            Report::Note { step, message } => format!("step {step}: {message}"),
+            Report::Warning { step, message } => format!("step {step}: warning: {message}"),
+            Report::State { .. }
+            | Report::Raster(_)
+            | Report::Batch(_)
+            | Report::Ended(_)
+            | Report::Failed { .. } => return None,
+        })
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Seconds as a person says them.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.round().max(0.0) as u64;
+    match s {
+        0..=99 => format!("{s} s"),
+        100..=5999 => format!("{} min", (s + 30) / 60),
+        _ => format!("{:.1} h", s as f64 / 3600.0),
+    }
+}
+
+/// The plan in a few lines.
+pub fn plan_text(plan: &Plan) -> String {
+    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+    let m = &plan.memory;
+    let mut text = format!(
+        "plan: {} of {} parameters, {} training tokens in {} documents, {:.2} epochs\n",
+        plan.trainable, plan.parameters, plan.train_tokens, plan.train_documents, plan.epochs
+    );
+    if plan.validation_tokens > 0 {
+        text.push_str(&format!(
+            "plan: {} validation tokens in {} documents\n",
+            plan.validation_tokens, plan.validation_documents
+        ));
+    }
+    text.push_str(&format!(
+        "plan: about {} MiB more memory ({} gradients, {} activations; {} optimizer and {} weights are loaded), {} MiB free\n",
+        mb(m.total), mb(m.gradients), mb(m.activations), mb(m.optimizer), mb(m.weights), mb(m.available)
+    ));
+    text.push_str(&format!(
+        "plan: {:.3} s a step of {} tokens, {} steps, about {}\n",
+        plan.step_seconds,
+        plan.tokens_per_step,
+        plan.steps,
+        duration(plan.expected_seconds)
+    ));
+    for note in &plan.notes {
+        text.push_str(&format!("plan: {note}\n"));
+    }
+    text
+}

@@ -1,0 +1,155 @@
+//! `maskscope runs`: run folders listed, compared, deleted.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use super::Context;
+use super::error::CliError;
+use super::output::{JsonFlag, note};
+use crate::train::runs::{self, Curve, RunInfo};
+
+/// List, compare and delete training runs
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunsArgs {
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What to do with them.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Action {
+    /// List the runs in a folder
+    List {
+        /// Folder that holds run folders, or one run
+        #[arg(default_value = ".", value_name = "DIR")]
+        folder: PathBuf,
+        #[command(flatten)]
+        output: JsonFlag,
+    },
+    /// Show losses of several runs side by side, at the steps they share
+    Compare {
+        #[arg(required = true, num_args = 2.., value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// Rows of the table
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        rows: usize,
+        #[command(flatten)]
+        output: JsonFlag,
+    },
+    /// Delete run folders
+    Delete {
+        #[arg(required = true, num_args = 1.., value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A folder that holds no run.
+pub fn run(args: &RunsArgs, context: &Context) -> Result<(), CliError> {
+    match &args.action {
+        Action::List { folder, output } => list(folder, output.json, context),
+        Action::Compare { runs, rows, output } => compare(runs, *rows, output.json, context),
+        Action::Delete { runs, yes } => delete(runs, *yes),
+    }
+}
+
+fn read(path: &std::path::Path) -> Result<RunInfo, CliError> {
+    RunInfo::read(path).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))
+}
+
+fn list(folder: &std::path::Path, json: bool, context: &Context) -> Result<(), CliError> {
+    let runs = runs::list(folder);
+    if json {
+        return context.out.json(&serde_json::json!({ "runs": runs }));
+    }
+    if runs.is_empty() {
+        return context.out.text(&format!("no runs in {}\n", folder.display()));
+    }
+    let mut text = String::new();
+    for r in &runs {
+        let loss = |l: Option<f64>| l.map_or_else(|| "-".to_owned(), |l| format!("{l:.4}"));
+        text.push_str(&format!(
+            "{}  {}  step {} of {}  train {}  validation {}  {} {}  {} MiB  from {}\n",
+            r.path.display(),
+            r.state(),
+            r.steps,
+            r.spec.steps,
+            loss(r.train_loss),
+            loss(r.validation_loss),
+            r.spec.trained.name(),
+            r.spec.masking.arm,
+            r.bytes.div_ceil(1 << 20),
+            r.spec.model,
+        ));
+    }
+    context.out.text(&text)
+}
+
+/// Mean of the values in `from..=to`.
+fn mean(curve: &Curve, from: usize, to: usize) -> Option<f64> {
+    let inside: Vec<f64> = curve.iter().filter(|(s, _)| (from..=to).contains(s)).map(|(_, v)| *v).collect();
+    (!inside.is_empty()).then(|| inside.iter().sum::<f64>() / inside.len() as f64)
+}
+
+fn compare(paths: &[PathBuf], rows: usize, json: bool, context: &Context) -> Result<(), CliError> {
+    let infos = paths.iter().map(|p| read(p)).collect::<Result<Vec<_>, _>>()?;
+    let curves: Vec<(Curve, Curve)> = paths.iter().map(|p| runs::curves(p)).collect();
+    if json {
+        let runs: Vec<serde_json::Value> = infos
+            .iter()
+            .zip(&curves)
+            .map(|(info, (train, validation))| {
+                serde_json::json!({ "run": info, "train": train, "validation": validation })
+            })
+            .collect();
+        return context.out.json(&serde_json::json!({ "runs": runs }));
+    }
+    let last = curves.iter().filter_map(|(t, _)| t.last().map(|(s, _)| *s)).max().unwrap_or(0);
+    let width = last.div_ceil(rows.max(1)).max(1);
+    let mut text = String::from("steps");
+    for info in &infos {
+        text.push_str(&format!("\t{}", info.path.display()));
+    }
+    text.push_str("\t(training loss, validation loss after /)\n");
+    for from in (1..=last).step_by(width) {
+        let to = (from + width - 1).min(last);
+        text.push_str(&format!("{from}-{to}"));
+        for (train, validation) in &curves {
+            let cell = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
+            text.push_str(&format!(
+                "\t{} / {}",
+                cell(mean(train, from, to)),
+                cell(mean(validation, from, to))
+            ));
+        }
+        text.push('\n');
+    }
+    context.out.text(&text)
+}
+
+fn delete(paths: &[PathBuf], yes: bool) -> Result<(), CliError> {
+    for path in paths {
+        read(path)?;
+    }
+    if !yes {
+        if !std::io::stdin().is_terminal() {
+            return Err(CliError::usage("deleting runs needs --yes where nobody can be asked"));
+        }
+        let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        note(&format!("delete {} with all checkpoints? y/N", names.join(", ")));
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        if read.is_err() || !answer.trim().eq_ignore_ascii_case("y") {
+            return Err(CliError::failed("nothing was deleted"));
+        }
+    }
+    for path in paths {
+        runs::delete(path).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    }
+    Ok(())
+}

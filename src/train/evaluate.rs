@@ -1,0 +1,71 @@
+//! Losses without gradients, on text the run does not train on.
+
+use super::TrainError;
+use super::data::Corpus;
+use crate::model::Gpt2;
+use crate::tensor::cross_entropy::cross_entropy;
+
+/// Mean loss in nats per token over every whole context of a corpus.
+///
+/// # Errors
+/// A corpus shorter than one context; [`TrainError::Killed`] when `killed` says so between two batches.
+pub fn evaluate(
+    model: &Gpt2,
+    corpus: &Corpus,
+    (context, batch): (usize, usize),
+    killed: &dyn Fn() -> bool,
+) -> Result<f64, TrainError> {
+    let count = corpus.sequences(context, 0);
+    if count == 0 {
+        return Err(TrainError::setup(format!(
+            "the validation text is shorter than one context of {context} tokens"
+        )));
+    }
+    let model = without_gradients(model);
+    let (mut total, mut rows) = (0f64, 0usize);
+    for from in (0..count).step_by(batch) {
+        if killed() {
+            return Err(TrainError::Killed);
+        }
+        let to = (from + batch).min(count);
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        for i in from..to {
+            let (x, y) = corpus.sequence(i, context, 0);
+            inputs.extend_from_slice(x);
+            targets.extend_from_slice(y);
+        }
+        let hidden = model.forward_batch(&model.embed_batch(&inputs, to - from)?, None, true)?;
+        let states = hidden.reshape(((), model.config.n_embd))?;
+        let loss = cross_entropy(&states, &model.lm_head, &targets, false)?;
+        total += f64::from(loss.to_scalar::<f32>()?) * targets.len() as f64;
+        rows += targets.len();
+    }
+    Ok(total / rows as f64)
+}
+
+/// The same model cut off from its variables, so that a pass keeps nothing for a backward; dropout off.
+pub fn without_gradients(model: &Gpt2) -> Gpt2 {
+    let mut model = model.clone();
+    model.noise = None;
+    for tensor in [&mut model.wte, &mut model.wpe, &mut model.lm_head] {
+        *tensor = tensor.detach();
+    }
+    for block in &mut model.blocks {
+        for norm in [&mut block.ln_1, &mut block.ln_2] {
+            (norm.gain, norm.bias) = (norm.gain.detach(), norm.bias.detach());
+        }
+        for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
+            (p.weight, p.bias) = (p.weight.detach(), p.bias.detach());
+            if let Some(adapter) = &mut p.adapter {
+                (adapter.down, adapter.up) = (adapter.down.detach(), adapter.up.detach());
+            }
+        }
+    }
+    (model.ln_f.gain, model.ln_f.bias) = (model.ln_f.gain.detach(), model.ln_f.bias.detach());
+    model
+}
+
+/// Bits per byte from nats per token.
+pub fn bits_per_byte(loss: f64, corpus: &Corpus) -> f64 {
+    loss * corpus.tokens.len() as f64 / corpus.bytes as f64 / std::f64::consts::LN_2
+}

@@ -1,0 +1,140 @@
+//! What a run will cost, said before it starts: counts, memory, and one measured step on a copy of what it would
+//! change. Neither the weights nor the draws move.
+
+use std::time::Instant;
+
+use candle_core::Var;
+
+use super::TrainError;
+use super::records::Memory;
+use super::report::{MemoryPlan, Plan};
+use super::run::Run;
+use crate::model::Config;
+use crate::tensor::adamw::AdamW;
+
+/// Share of the free memory a run may take.
+const USABLE: f64 = 0.9;
+
+impl Run {
+    /// Measures and estimates.
+    ///
+    /// # Errors
+    /// A run that does not fit into memory, with the numbers; a probe step that fails or diverges.
+    pub fn plan(&mut self) -> Result<Plan, TrainError> {
+        let available = Memory::available();
+        let memory = self.memory_plan(available);
+        if memory.total as f64 > available as f64 * USABLE {
+            return Err(too_large(&memory));
+        }
+        let (step_seconds, probe_loss) = self.probe()?;
+        let spec = &self.spec;
+        let tokens_per_step = (spec.sequences_per_step() * spec.context) as u64;
+        let left = spec.steps - self.counters.step.min(spec.steps);
+        let train_tokens = self.train.tokens.len() as u64;
+        let validation = self.validation.as_deref();
+        let validation_tokens = validation.map_or(0, |v| v.tokens.len() as u64);
+        let evaluations = if spec.eval_every > 0 { left / spec.eval_every + 1 } else { 1 };
+        // A pass without gradients is a third of a step's arithmetic.
+        let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
+        let expected = step_seconds * left as f64 + evaluation * evaluations as f64;
+        Ok(Plan {
+            parameters: self.trainee.model.config.parameters() as u64,
+            trainable: self.trainee.trainable() as u64,
+            train_tokens,
+            train_documents: self.train.documents,
+            validation_tokens,
+            validation_documents: validation.map_or(0, |v| v.documents),
+            steps: spec.steps,
+            tokens_per_step,
+            epochs: tokens_per_step as f64 * spec.steps as f64 / train_tokens as f64,
+            memory,
+            step_seconds,
+            probe_loss,
+            expected_seconds: spec.time_limit.map_or(expected, |limit| expected.min(limit)),
+            notes: self.arms.score_cost().map(str::to_owned).into_iter().collect(),
+        })
+    }
+
+    fn memory_plan(&self, available: u64) -> MemoryPlan {
+        let config = &self.trainee.model.config;
+        let trainable = 4 * self.trainee.trainable() as u64;
+        let data = self.train.tokens.len() + self.validation.as_ref().map_or(0, |v| v.tokens.len());
+        let rows = self.spec.batch_size * self.spec.context;
+        // With accumulation the sum so far and the new gradients are held together.
+        let held = if self.spec.accumulate > 1 { 2 } else { 1 };
+        let mut plan = MemoryPlan {
+            weights: 4 * config.parameters() as u64,
+            gradients: held * trainable,
+            optimizer: 2 * trainable,
+            activations: activations(config, rows, self.spec.dropout > 0.0),
+            data: 4 * data as u64,
+            total: 0,
+            available,
+        };
+        // Weights, moments and data are in memory already; what is still to come has to fit.
+        plan.total = plan.gradients + plan.activations;
+        plan
+    }
+
+    /// Seconds of one step and its loss; runs twice, since the first time pays for cold caches.
+    fn probe(&mut self) -> Result<(f64, f64), TrainError> {
+        let before = self.visits.clone();
+        let memory = self.arms.memory().clone();
+        let batches = self.next_batches();
+        self.visits = before;
+        let step = self.counters.step + 1;
+        let mut best = f64::INFINITY;
+        let mut loss = f64::NAN;
+        for _ in 0..2 {
+            let started = Instant::now();
+            let passes = self.passes(&batches, step, &|| false)?;
+            loss = passes.loss;
+            best = best.min(started.elapsed().as_secs_f64());
+            self.arms.restore(memory.clone());
+        }
+        Ok((best + self.probe_update()?, loss))
+    }
+
+    /// Seconds of an update of all variables, measured on a copy of the largest one.
+    fn probe_update(&self) -> Result<f64, TrainError> {
+        let largest = self.trainee.vars.iter().max_by_key(|(_, v)| v.as_tensor().elem_count());
+        let Some((name, var)) = largest else { return Ok(0.0) };
+        let copy = Var::from_tensor(&var.as_tensor().copy()?)?;
+        let grads = copy.as_tensor().affine(1.0, 0.0)?.sum_all()?.backward()?;
+        let mut optimizer = AdamW::new(vec![(name.clone(), copy.clone())], self.spec.adamw);
+        optimizer.step(&grads, 1e-9, 0.0)?;
+        let started = Instant::now();
+        optimizer.step(&grads, 1e-9, 0.0)?;
+        let share = self.trainee.trainable() as f64 / copy.as_tensor().elem_count() as f64;
+        Ok(started.elapsed().as_secs_f64() * share)
+    }
+}
+
+/// Bytes of what a forward pass keeps for its backward over `rows` tokens, and of what the backward makes on its way.
+fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
+    let (d, inner) = (config.n_embd, config.inner());
+    // Per layer and row: two norms, qkv, heads, two branch outputs, two residuals (D each but qkv), and the MLP's two
+    // inner rows; dropout keeps two more.
+    let per_layer = d * (2 + 3 + 1 + 2 + 2 + if dropout { 2 } else { 0 }) + 2 * inner;
+    // Gradients of one layer's rows live beside it, and the output keeps its rows' gradients.
+    let kept = rows * (config.n_layer * per_layer + per_layer + 4 * d);
+    // A tile of logits, and the output matrix's gradient, which is made in the forward pass.
+    let logits = 128 * config.vocab_size + d * config.vocab_size;
+    4 * (kept + logits) as u64
+}
+
+fn too_large(memory: &MemoryPlan) -> TrainError {
+    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+    TrainError::Setup {
+        problem: format!(
+            "the run needs {} MiB more than it has loaded ({} of gradients, {} of activations), the machine has {} MiB free",
+            mb(memory.total),
+            mb(memory.gradients),
+            mb(memory.activations),
+            mb(memory.available)
+        ),
+        hint: Some(
+            "use a smaller batch with accumulation, a shorter context, or train less of the model".to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,126 @@
+//! What a run leaves to read: `metrics.jsonl` (every report as one line) and a TensorBoard event file. Written on the
+//! trainer's thread; a record that cannot be written is reported once and never ends a run.
+
+mod tensorboard;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use super::checkpoint::disk::aside;
+use super::report::Report;
+use tensorboard::EventFile;
+
+/// Name of the metrics in a run folder.
+pub const METRICS: &str = "metrics.jsonl";
+
+/// The records of one run.
+pub struct Records {
+    metrics: BufWriter<File>,
+    events: EventFile,
+    flushed: Instant,
+}
+
+/// Records reach the disk at least this often.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+impl Records {
+    /// Opens the records of `run`. A resumed run drops what was recorded after its checkpoint of step `from`: those
+    /// steps are done again.
+    pub fn open(run: &Path, from: Option<usize>) -> io::Result<Self> {
+        fs::create_dir_all(run)?;
+        let path = run.join(METRICS);
+        if let Some(step) = from
+            && path.is_file()
+        {
+            keep_until(&path, step)?;
+        }
+        let metrics = OpenOptions::new()
+            .create(true)
+            .append(from.is_some())
+            .write(true)
+            .truncate(from.is_none())
+            .open(&path)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let events = EventFile::create(run, now.as_secs_f64(), from.map(|s| s as i64))?;
+        Ok(Records { metrics: BufWriter::new(metrics), events, flushed: Instant::now() })
+    }
+
+    /// Writes one report.
+    pub fn put(&mut self, report: &Report) -> io::Result<()> {
+        // A raster and a batch are pictures of the moment, larger than all the rest together.
+        if matches!(report, Report::Raster(_) | Report::Batch(_)) {
+            return Ok(());
+        }
+        serde_json::to_writer(&mut self.metrics, report)?;
+        self.metrics.write_all(b"\n")?;
+        self.events.put(report)?;
+        let rare = !matches!(report, Report::Step { .. });
+        if rare || self.flushed.elapsed() >= FLUSH_EVERY {
+            self.flushed = Instant::now();
+            self.metrics.flush()?;
+            self.events.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// The step a line of the metrics belongs to, where it has one.
+pub fn step_of(line: &serde_json::Value) -> Option<usize> {
+    line.get("step").and_then(serde_json::Value::as_u64).map(|s| s as usize)
+}
+
+/// Drops lines of later steps, of an end that was not one, and a last line that a crash cut off.
+fn keep_until(path: &Path, step: usize) -> io::Result<()> {
+    let aside = aside(path, "writing");
+    let mut out = BufWriter::new(File::create(&aside)?);
+    for line in BufReader::new(File::open(path)?).split(b'\n') {
+        let line = line?;
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(&line) else { continue };
+        let over = value.get("event").is_some_and(|e| e == "ended" || e == "failed");
+        if !over && step_of(&value).is_none_or(|at| at <= step) {
+            out.write_all(&line)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    out.flush()?;
+    fs::rename(&aside, path)
+}
+
+/// Memory of this process and of the machine.
+pub struct Memory {
+    system: System,
+    asked: Option<Instant>,
+    resident: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory { system: System::new(), asked: None, resident: 0 }
+    }
+}
+
+impl Memory {
+    /// Resident bytes of this process, measured at most once a second.
+    pub fn resident(&mut self) -> u64 {
+        if self.asked.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+            self.asked = Some(Instant::now());
+            if let Ok(pid) = sysinfo::get_current_pid() {
+                let what = ProcessRefreshKind::nothing().with_memory();
+                self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
+                self.resident = self.system.process(pid).map_or(self.resident, sysinfo::Process::memory);
+            }
+        }
+        self.resident
+    }
+
+    /// Bytes that the machine can still give.
+    pub fn available() -> u64 {
+        let mut system = System::new();
+        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        system.available_memory()
+    }
+}

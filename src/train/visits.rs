@@ -1,0 +1,106 @@
+//! The order in which sequences are visited: a function of the seed and a position, so that a resumed run continues
+//! exactly where it was.
+
+use serde::{Deserialize, Serialize};
+
+use super::batch::{Batch, Visit};
+use super::data::{Corpus, Order};
+
+/// How far a run has come through its data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    pub epoch: u32,
+    /// Sequences of this epoch that were visited.
+    pub at: usize,
+}
+
+/// Visits over one corpus.
+#[derive(Clone, Debug)]
+pub struct Visits {
+    rule: Order,
+    position: Position,
+    offset: usize,
+    order: Vec<u32>,
+}
+
+impl Visits {
+    /// Starts, or continues, at `position`.
+    pub fn new(corpus: &Corpus, rule: Order, position: Position) -> Self {
+        let (offset, order) = rule.epoch(corpus, position.epoch);
+        Visits { rule, position, offset, order }
+    }
+
+    /// Where the next visit is.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next `n` visits as one batch.
+    pub fn next(&mut self, corpus: &Corpus, n: usize) -> Batch {
+        let visits = (0..n).map(|_| self.visit(corpus)).collect();
+        Batch { visits }
+    }
+
+    fn visit(&mut self, corpus: &Corpus) -> Visit {
+        if self.position.at >= self.order.len() {
+            *self = Self::new(corpus, self.rule, Position { epoch: self.position.epoch + 1, at: 0 });
+        }
+        let sequence = self.order[self.position.at];
+        self.position.at += 1;
+        corpus.visit(sequence as usize, self.position.epoch, self.rule.context, self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(seed: u64, fixed_cuts: bool) -> Order {
+        Order { seed, context: 10, fixed_cuts }
+    }
+
+    fn corpus() -> Corpus {
+        Corpus::from_tokens((0..101).collect(), vec![0], 101, Some(0))
+    }
+
+    #[test]
+    fn every_epoch_visits_every_sequence_once() {
+        let corpus = corpus();
+        let mut visits = Visits::new(&corpus, rule(3, true), Position::default());
+        for pass in 0..3 {
+            let batch = visits.next(&corpus, 10);
+            let mut seen: Vec<u32> = batch.visits.iter().map(|v| v.sequence).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..10).collect::<Vec<u32>>());
+            for v in &batch.visits {
+                assert_eq!(v.pass, pass);
+                assert_eq!(v.inputs[0], v.sequence * 10);
+                assert_eq!(v.targets[0], v.inputs[1]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_position_continues_the_same_order() {
+        let corpus = corpus();
+        for fixed in [true, false] {
+            let mut whole = Visits::new(&corpus, rule(5, fixed), Position::default());
+            for n in 1..40 {
+                whole.next(&corpus, 1);
+                let mut resumed = Visits::new(&corpus, rule(5, fixed), whole.position());
+                assert_eq!(resumed.next(&corpus, 3), whole.clone().next(&corpus, 3), "after {n} visits");
+            }
+        }
+    }
+
+    #[test]
+    fn cuts_shift_only_when_they_may() {
+        let corpus = corpus();
+        let starts = |fixed| -> std::collections::HashSet<u32> {
+            let mut visits = Visits::new(&corpus, rule(1, fixed), Position::default());
+            (0..60).map(|_| visits.next(&corpus, 1).visits[0].inputs[0] % 10).collect()
+        };
+        assert_eq!(starts(true).len(), 1);
+        assert!(starts(false).len() > 1);
+    }
+}

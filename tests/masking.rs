@@ -1,0 +1,272 @@
+//! Masks on real forward passes, through the engine that screen and commands share: eviction against a cache that really
+//! forgets, causality bit for bit, operations that must change nothing, weights that must be nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/plain_gpt2.rs"]
+mod plain_gpt2;
+mod support;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use maskscope::attention::types::ScoreSettings;
+use maskscope::engine::explorer::{Choice, Explorer, Policy};
+use maskscope::engine::loaded::{HELD_OUT_TEXT, Loaded};
+use maskscope::engine::loader::{LoadOptions, load};
+use maskscope::engine::types::{ExploreRequest, HeadChoice, MapKind, Update};
+use maskscope::hub::HubOptions;
+use maskscope::mask::presets::{Budget, Preset};
+use maskscope::mask::rolling::{Policy as Decider, RollingSettings};
+use maskscope::mask::types::{MaskSettings, Op, Polarity, Protect, Scope};
+use maskscope::model::forward::Reuse;
+use maskscope::model::{Input, Visibility};
+use proptest::prelude::*;
+use support::tiny_folder;
+
+fn open(spec: &str) -> Explorer {
+    let options =
+        LoadOptions { hub: HubOptions::default(), device: candle_core::Device::Cpu, device_name: "cpu" };
+    let (loaded, _) = load(spec, &options, &mut |_| {}, &AtomicBool::new(false)).unwrap();
+    Explorer::new(Arc::new(loaded))
+}
+
+fn demo(tokens: usize) -> Explorer {
+    let mut explorer = open("demo");
+    explorer.set_text(HELD_OUT_TEXT).unwrap();
+    let ids = explorer.ids[..tokens].to_vec();
+    explorer.set_ids(&ids).unwrap();
+    explorer
+}
+
+fn choose(explorer: &mut Explorer, mask: &MaskSettings, rolling: &RollingSettings) -> Choice {
+    let score = ScoreSettings::default();
+    explorer.choose(Policy { mask, score: &score, rolling }, None).unwrap()
+}
+
+fn block(op: Op) -> MaskSettings {
+    MaskSettings { scope: Scope::Block, op, threshold: 0.5, probability: 0.9, ..MaskSettings::default() }
+}
+
+fn rolling() -> RollingSettings {
+    RollingSettings {
+        window: 16,
+        stride: 8,
+        recent: 4,
+        policy: Decider::Threshold,
+        ..RollingSettings::default()
+    }
+}
+
+/// Logits of every row of a pass.
+fn all_logits(loaded: &Loaded, input: Input) -> Vec<f32> {
+    let n = input.len();
+    let trace = loaded.model.run(Arc::new(input), Reuse::default()).unwrap();
+    loaded.model.logits(&trace.hidden, 0, n).unwrap()
+}
+
+#[test]
+fn eviction_leaves_what_a_cache_that_forgot_would_predict() {
+    let mut explorer = open(tiny_folder().to_str().unwrap());
+    let config = explorer.loaded.model.config.clone();
+    let n = config.n_positions.min(48);
+    let ids: Vec<u32> = (0..n as u32).map(|i| (i * 7919 + 13) % config.vocab_size as u32).collect();
+    explorer.set_ids(&ids).unwrap();
+    let tensors: HashMap<String, Vec<f64>> = explorer
+        .loaded
+        .model
+        .tensors()
+        .into_iter()
+        .map(|(name, t)| {
+            let values: Vec<f32> = t.flatten_all().unwrap().to_vec1().unwrap();
+            (name, values.into_iter().map(f64::from).collect())
+        })
+        .collect();
+    let twin = plain_gpt2::Plain { config: &config, tensors };
+    for policy in [
+        Decider::Threshold,
+        Decider::Preset(Preset::H2o, Budget::Share(0.4)),
+        Decider::Preset(Preset::SnapKvHalf, Budget::Share(0.5)),
+    ] {
+        let rolling = RollingSettings { policy, ..rolling() };
+        let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
+        let visibility = choice.plan.input.visibility.clone();
+        assert_ne!(visibility, Visibility::Causal, "{policy:?} evicts something");
+        let got = all_logits(&explorer.loaded, choice.plan.input.clone());
+        let wanted = twin.decode(&ids, &|t, i| visibility.visible(n, t, i));
+        let worst = got.iter().zip(&wanted).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-5, "{policy:?}: {worst}");
+        // Hiding for good from the same boundaries on is the same thing.
+        let hidden = choose(&mut explorer, &block(Op::Hide), &rolling);
+        assert_eq!(hidden.plan.input.visibility, visibility, "{policy:?}");
+    }
+}
+
+#[test]
+fn a_later_token_changes_no_earlier_block_decision_and_no_earlier_logit() {
+    let (n, changed) = (96, 70);
+    let mut before = demo(n);
+    let mut ids = before.ids.clone();
+    ids[changed] = (ids[changed] + 1) % before.loaded.model.config.vocab_size as u32;
+    let mut after = demo(n);
+    after.set_ids(&ids).unwrap();
+    for policy in [Decider::Threshold, Decider::Preset(Preset::H2o, Budget::Share(0.5))] {
+        let rolling = RollingSettings { policy, ..rolling() };
+        let (a, b) = (
+            choose(&mut before, &block(Op::Evict), &rolling),
+            choose(&mut after, &block(Op::Evict), &rolling),
+        );
+        let (wa, wb) = (a.window.unwrap(), b.window.unwrap());
+        let early = wa.rows.iter().zip(&wb.rows).filter(|(x, _)| x.end <= changed);
+        assert!(early.clone().count() >= 5);
+        for (x, y) in early {
+            assert_eq!(x, y);
+        }
+        let vocab = before.loaded.model.config.vocab_size;
+        let (la, lb) = (all_logits(&before.loaded, a.plan.input), all_logits(&after.loaded, b.plan.input));
+        let same = |t: usize| {
+            let row = t * vocab..(t + 1) * vocab;
+            la[row.clone()].iter().zip(&lb[row]).all(|(x, y)| x.to_bits() == y.to_bits())
+        };
+        assert!((0..changed).all(same), "an earlier logit moved");
+        assert!(!same(changed), "the changed token itself is seen");
+    }
+}
+
+#[test]
+fn skipping_nobody_and_keeping_everybody_are_the_baseline_bit_for_bit() {
+    let mut explorer = demo(64);
+    let baseline = all_logits(&explorer.loaded, Input::plain(explorer.ids.clone()));
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let nobody = MaskSettings { op: Op::Skip, probability: 0.0, ..MaskSettings::default() };
+    let keep = "keep:1".parse().unwrap();
+    let all = MaskSettings {
+        threshold: 0.0,
+        probability: 1.0,
+        protect: Protect::NONE,
+        mix: Some(keep),
+        op: Op::Drop,
+        ..MaskSettings::default()
+    };
+    let mixed = MaskSettings {
+        mix: Some("keep:0.5,keep:0.5".parse().unwrap()),
+        probability: 1.0,
+        op: Op::Replace,
+        ..MaskSettings::default()
+    };
+    for (mask, least) in [(nobody, 0), (all, 32), (mixed, 5)] {
+        let choice = choose(&mut explorer, &mask, &rolling());
+        assert!(choice.decision.selected >= least, "{}", choice.decision.selected);
+        let got = all_logits(&explorer.loaded, choice.plan.input.clone());
+        assert_eq!(bits(&got), bits(&baseline));
+        let (effect, _) = explorer.effect(&choice, (mask.op, 5), None).unwrap();
+        assert_eq!((effect.kl, effect.delta_others.unwrap_or(0.0)), (0.0, 0.0));
+    }
+}
+
+#[test]
+fn a_full_slider_costs_less_for_operations_that_save() {
+    let mut explorer = demo(128);
+    let layers = explorer.loaded.model.config.n_layer;
+    for (op, least) in [(Op::Drop, layers), (Op::Skip, layers - 2)] {
+        let mask = MaskSettings { op, threshold: 0.5, probability: 1.0, ..MaskSettings::default() };
+        let choice = choose(&mut explorer, &mask, &rolling());
+        let (effect, _) = explorer.effect(&choice, (op, 1), None).unwrap();
+        let expected = choice.decision.selected * least;
+        assert_eq!(effect.work.saved, expected, "{op}");
+        assert_eq!(effect.work.computed + effect.work.reused + effect.work.saved, 128 * layers, "{op}");
+        assert!(choice.decision.selected > 50);
+    }
+}
+
+#[test]
+fn the_effect_of_rerolls_is_the_mean_over_seeds() {
+    let mut explorer = demo(48);
+    let mask = MaskSettings { op: Op::Hide, ..MaskSettings::default() };
+    let request = ExploreRequest {
+        generation: 7,
+        text: Arc::from(""),
+        mask: mask.clone(),
+        score: ScoreSettings::default(),
+        rolling: rolling(),
+        map: MapKind::Masked,
+        heads: HeadChoice::default(),
+        top: 1,
+        overview: false,
+        effects: true,
+    };
+    let mut task = maskscope::engine::background::Rerolls::new(7, 5, request);
+    let mut last = None;
+    for _ in 0..5 {
+        last = Some(task.step(&mut explorer, None).unwrap());
+    }
+    let Some(Update::Rerolls { generation: 7, done: 5, of: 5, rows, rate }) = last else {
+        panic!("{last:?}")
+    };
+    assert_eq!(rows.iter().map(|r| r.op).collect::<Vec<_>>(), [Op::Hide, Op::Keep, Op::Replace, Op::Drop]);
+    let (mut kl, mut rates) = (Vec::new(), Vec::new());
+    for seed in mask.seed..mask.seed + 5 {
+        let choice = choose(&mut explorer, &MaskSettings { seed, ..mask.clone() }, &rolling());
+        kl.push(f64::from(explorer.effect(&choice, (Op::Hide, 1), None).unwrap().0.kl));
+        rates.push(choice.decision.rate());
+    }
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    assert!((rows[0].kl.mean - mean(&kl)).abs() < 1e-9 && (rate.mean - mean(&rates)).abs() < 1e-12);
+    assert_eq!((rows[1].kl.mean, rows[1].kl.sd), (0.0, 0.0), "keep changes nothing under any seed");
+}
+
+#[test]
+fn initial_patterns_take_the_scores_place() {
+    let mut explorer = demo(128);
+    let mask = MaskSettings { probability: 1.0, threshold: 0.8, ..MaskSettings::default() };
+    for &pattern in maskscope::mask::initial::Pattern::ALL {
+        let rolling = RollingSettings { initial: Some(pattern), ..rolling() };
+        let rates: Vec<f64> = (0..40)
+            .map(|seed| {
+                choose(&mut explorer, &MaskSettings { seed, ..mask.clone() }, &rolling).decision.rate()
+            })
+            .collect();
+        let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+        // Rare and marked tokens are as rare as in running text, not exactly as in this passage.
+        assert!((0.05..0.45).contains(&mean), "{pattern}: {mean}");
+        let one = choose(&mut explorer, &mask, &rolling).decision;
+        assert!(one.positions.iter().all(|p| p.score.is_none()), "{pattern} knows no score");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hidden_weights_are_nothing_and_rows_are_whole(seed: u64, threshold in 0.0f64..0.9, which in 0usize..3) {
+        let mut explorer = demo(40);
+        let mask = MaskSettings {
+            seed: seed >> 11,
+            threshold,
+            probability: 1.0,
+            polarity: Polarity::ALL[which],
+            op: Op::Hide,
+            protect: Protect::NONE,
+            ..MaskSettings::default()
+        };
+        let choice = choose(&mut explorer, &mask, &rolling());
+        let run = explorer.masked(&choice.plan, None).unwrap();
+        let n = explorer.ids.len();
+        let config = &explorer.loaded.model.config;
+        for (layer, head) in (0..config.n_layer).flat_map(|l| (0..config.n_head).map(move |h| (l, h))) {
+            let map = run.map(HeadChoice { layer: Some(layer), head: Some(head) });
+            for t in 0..n {
+                let row = &map[t * n..(t + 1) * n];
+                let sum: f64 = row.iter().map(|w| f64::from(*w)).sum();
+                prop_assert!((sum - 1.0).abs() < 1e-6, "row {t} sums to {sum}");
+                prop_assert!(row[t] > 0.0, "a row always keeps itself");
+                for i in 0..t {
+                    if !choice.plan.input.visibility.visible(n, t, i) {
+                        prop_assert_eq!(row[i], 0.0);
+                    }
+                }
+            }
+        }
+    }
+}
