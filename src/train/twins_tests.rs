@@ -1,6 +1,6 @@
-use super::super::arm::tests::{plain_loss, spec, tiny};
-use super::super::arm::{Arms, At};
-use super::super::batch::Batch;
+use super::super::arm::tests::{spec, tiny};
+use super::super::arm::{Arms, At, plain_loss};
+use super::super::batch::{Batch, Visit};
 use super::super::data::Order;
 use super::super::spec::{Arm, MaskingSpec};
 use super::*;
@@ -182,7 +182,8 @@ fn losses_of_documents_are_those_of_the_whole_and_must_be_paired() {
         .map(|part| {
             let n = part.len() as f64;
             let (x, y) = (&tokens[part.clone()], &tokens[part.start + 1..part.end + 1]);
-            let mean = plain_loss(&tiny.model, x, y, 1).unwrap();
+            let visit = Visit { sequence: 0, pass: 0, inputs: x.to_vec(), targets: y.to_vec() };
+            let mean = plain_loss(&tiny.model, &Batch { visits: vec![visit] }).unwrap();
             f64::from(mean.to_scalar::<f32>().unwrap()) * n
         })
         .sum();

@@ -5,8 +5,8 @@ use super::report::Case;
 use crate::cli::error::CliError;
 use crate::model::Gpt2;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
+use crate::train::arm::plain_loss;
 use crate::train::batch::{Batch, Visit};
-use crate::train::run::batch_loss;
 use crate::train::trainee::Trainee;
 
 const BATCH: usize = 2;
@@ -30,7 +30,7 @@ pub fn measure(model: &Gpt2, meter: &Meter, cases: &mut Vec<Case>) -> Result<(),
     };
     let batch = Batch { visits: (0..BATCH as u32).map(visit).collect() };
     let mut case = meter.case("train step", BATCH * CONTEXT, || {
-        let loss = batch_loss(&trainee.model, &batch).map_err(|e| failed(&e))?;
+        let loss = plain_loss(&trainee.model, &batch).map_err(|e| failed(&e))?;
         let grads = loss.backward().map_err(|e| failed(&e))?;
         optimizer.step(&grads, 1e-5, 0.0).map_err(|e| failed(&e)).map(drop)
     })?;

@@ -34,6 +34,7 @@ use crate::attention::calibration::Calibration;
 use crate::mask::draw::Draws;
 use crate::mask::types::{MaskSettings, Op, Polarity, State};
 use crate::model::Gpt2;
+use crate::tensor::cross_entropy::cross_entropy;
 use batch::{BatchError, Parts};
 use scores::{Scoring, Seen, plain};
 
@@ -322,6 +323,16 @@ impl Arms {
         }
         Ok(out)
     }
+}
+
+/// Mean loss of a batch without masks, in nats, differentiable once: what a step costs that no arm touches.
+///
+/// # Errors
+/// A pass that fails.
+pub fn plain_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
+    let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
+    let rows = model.forward_batch(&embedded, None, true)?.reshape(((), model.config.n_embd))?;
+    Ok(cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?)
 }
 
 /// The model as evaluations need it: no gradients, no dropout; its weights are shared.

@@ -76,18 +76,6 @@ pub(crate) fn arms(spec: &MaskingSpec, model: &Gpt2, context: usize) -> Arms {
     Arms::new(setup).unwrap()
 }
 
-/// Mean loss of a batch without any mask, made in the plainest way; differentiable.
-pub(crate) fn plain_loss(
-    model: &Gpt2,
-    inputs: &[u32],
-    targets: &[u32],
-    batch: usize,
-) -> candle_core::Result<Tensor> {
-    let states = model.forward_batch(&model.embed_batch(inputs, batch)?, None, true)?;
-    let rows = states.reshape(((), model.config.n_embd))?;
-    crate::tensor::cross_entropy::cross_entropy(&rows, &model.lm_head, targets, true)
-}
-
 use self::arms as tests_arms;
 
 fn loss_of(arms: &mut Arms, model: &Gpt2, batch: &Batch) -> (MaskedBatch, MaskedLoss) {
@@ -163,7 +151,7 @@ fn keep_is_no_mask_to_the_last_bit() {
             .collect();
         (masked.realised.selected, loss.value, all)
     };
-    let plain = plain_loss(&tiny.model, &data.inputs(), &data.targets(), 3).unwrap();
+    let plain = plain_loss(&tiny.model, &data).unwrap();
     let none = gradients(&spec(Arm::None, Op::Replace, 0.3));
     assert_eq!(none.1, f64::from(plain.to_scalar::<f32>().unwrap()));
     for arm in [Arm::DynRand, Arm::DynAttnHigh, Arm::DynPair] {

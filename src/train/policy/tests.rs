@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::super::arm::tests::{arms, batch, plain_loss, spec, tiny};
-use super::super::arm::{Lexicon, Setup};
+use super::super::arm::tests::{arms, batch, spec, tiny};
+use super::super::arm::{Lexicon, Setup, plain_loss};
 use super::super::batch::Visit;
 use super::super::spec::{Arm, MaskingSpec};
 use super::*;
@@ -42,7 +42,7 @@ fn open_gates_are_no_mask_and_hard_ones_hide_what_is_below_its_threshold() {
     let data = batch(0..2, 0, T);
     set(&policy, &[-100.0]);
     let open = policy.loss(&mut arms, &tiny.model, &data, At::NONE).unwrap();
-    let plain = plain_loss(&tiny.model, &data.inputs(), &data.targets(), 2).unwrap();
+    let plain = plain_loss(&tiny.model, &data).unwrap();
     assert!((open.value - f64::from(plain.to_scalar::<f32>().unwrap())).abs() < 1e-5);
     assert_eq!(open.realised.selected, 0);
     // The last fifth of a run is hard: with θ above everything, layer 1 hides all keys that may be hidden.
@@ -175,7 +175,7 @@ fn the_adversary_learns_to_raise_the_loss_at_the_same_rate() {
     let of = |from: u32, pass: u32| Batch { visits: (from..from + 4).map(|s| visit(s, pass)).collect() };
     for step in 0..120 {
         let data = of(step * 4 % 200, 0);
-        let loss = plain_loss(&tiny.model, &data.inputs(), &data.targets(), 4).unwrap();
+        let loss = plain_loss(&tiny.model, &data).unwrap();
         optimizer.step(&loss.backward().unwrap(), 1e-2, 1.0).unwrap();
     }
     let mut policy = JointPolicy::new(&joint(Joint::Adversarial, 0.0), &arms, &tiny.model, 7).unwrap();
@@ -253,7 +253,7 @@ fn a_bandit_trains_a_model_keeps_its_state_and_avoids_masking_nearly_everything(
     let mut optimizer = AdamW::new(vars, AdamWSettings::default());
     let held = Batch { visits: (400..410).map(|s| visit(s, 0)).collect() };
     let clean = || {
-        let loss = plain_loss(&tiny.model, &held.inputs(), &held.targets(), 10).unwrap();
+        let loss = plain_loss(&tiny.model, &held).unwrap();
         f64::from(loss.to_scalar::<f32>().unwrap())
     };
     policy.evaluated(&mut arms, clean()).unwrap();
