@@ -85,6 +85,12 @@ mod table {
         same("mask.unit", Unit::NAMES);
         same("score.reduction", Reduction::NAMES);
         same("explore.map", MapKind::NAMES);
+        same("train.lr_policy", maskscope::train::schedule::LrPolicy::NAMES);
+        same("train.lr_progress", maskscope::train::schedule::Progress::NAMES);
+        same("train.arm", maskscope::train::spec::Arm::NAMES);
+        same("train.mask_schedule", maskscope::train::spec::MaskSchedule::NAMES);
+        same("train.score_from", maskscope::train::spec::ScoreFrom::NAMES);
+        same("train.on_disk_full", maskscope::train::spec::OnDiskFull::NAMES);
     }
 
     #[test]

@@ -493,7 +493,7 @@ impl Run {
         // Nine digits survive JSON exactly.
         let value = value.map(|v| format!("{v:.8e}").parse().unwrap_or(v));
         let change = LiveChange { step: self.counters.step + 1, what, value };
-        if let Err(error) = self.apply(change).and_then(|()| self.control_rate()) {
+        if let Err(error) = self.apply(change) {
             let message = format!("{what} stays as it is: {error}");
             watch.report(Report::Warning { step: self.counters.step, message });
             return;
@@ -512,13 +512,16 @@ impl Run {
                 self.counters.rate.by_hand = value;
                 return Ok(());
             }
+            (_, Some(_)) if matches!(self.joint, Some(JointPolicy::Bandit(_))) => {
+                return Err(TrainError::setup("the bandit chooses the rate"));
+            }
             (Live::Threshold, Some(value)) => policy.threshold = value,
             (Live::Probability, Some(value)) => policy.probability = value,
             (_, None) => return Ok(()),
         }
         self.arms.set_sliders(policy.threshold, policy.probability)?;
         self.policy = policy;
-        Ok(())
+        self.control_rate()
     }
 
     /// Moves τ and p by what the loss-gap controller found.
