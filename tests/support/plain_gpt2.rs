@@ -33,6 +33,13 @@ impl Plain<'_> {
 
     /// Logits of every position.
     pub fn logits(&self, ids: &[u32]) -> Vec<f64> {
+        self.pass(ids).0
+    }
+
+    /// Logits `[T, V]` and attentions `[L, H, T, T]`.
+    pub fn pass(&self, ids: &[u32]) -> (Vec<f64>, Vec<f64>) {
+        let t_all = ids.len();
+        let mut maps = vec![0f64; self.config.n_layer * self.config.n_head * t_all * t_all];
         let c = self.config;
         let (d, hd) = (c.n_embd, c.n_embd / c.n_head);
         let (wte, wpe) = (self.get("wte.weight"), self.get("wpe.weight"));
@@ -65,6 +72,8 @@ impl Plain<'_> {
                         .collect();
                     let total: f64 = w.iter().sum();
                     w.iter_mut().for_each(|v| *v /= total);
+                    let at = ((l * c.n_head + h) * t_all + t) * t_all;
+                    maps[at..=at + t].copy_from_slice(&w);
                     for j in 0..hd {
                         heads[h * hd + j] = (0..=t).map(|i| w[i] * qkv[i][2 * d + h * hd + j]).sum();
                     }
@@ -80,13 +89,15 @@ impl Plain<'_> {
             }
         }
         let head = if c.tie_word_embeddings { wte } else { self.get("lm_head.weight") };
-        x.iter()
+        let logits = x
+            .iter()
             .flat_map(|row| {
                 let y = self.norm(row, "ln_f");
                 (0..c.vocab_size)
                     .map(move |v| (0..d).map(|j| y[j] * head[v * d + j]).sum::<f64>())
                     .collect::<Vec<_>>()
             })
-            .collect()
+            .collect();
+        (logits, maps)
     }
 }
