@@ -34,19 +34,32 @@ impl Plain<'_> {
     /// Token by token with a cache of keys and values, from which an entry is gone for good as soon as `stays` (query,
     /// key) says so; logits of every position, `[T, V]`.
     pub fn decode(&self, ids: &[u32], stays: &dyn Fn(usize, usize) -> bool) -> Vec<f64> {
-        let mut cache: Vec<Vec<(usize, Vec<f64>)>> = vec![Vec::new(); self.config.n_layer];
-        let mut out = Vec::new();
+        self.pass(ids, stays).0
+    }
+
+    /// The same with the attentions, `[L, H, T, T]`.
+    pub fn pass(&self, ids: &[u32], stays: &dyn Fn(usize, usize) -> bool) -> (Vec<f64>, Vec<f64>) {
+        let (n_layer, n_head, n) = (self.config.n_layer, self.config.n_head, ids.len());
+        let mut cache: Vec<Vec<(usize, Vec<f64>)>> = vec![Vec::new(); n_layer];
+        let (mut logits, mut maps) = (Vec::new(), vec![0f64; n_layer * n_head * n * n]);
         for (t, &id) in ids.iter().enumerate() {
             for layer in &mut cache {
                 layer.retain(|(i, _)| stays(t, *i));
             }
-            out.extend(self.step(&mut cache, t, id));
+            let mut note =
+                |l: usize, h: usize, i: usize, w: f64| maps[((l * n_head + h) * n + t) * n + i] = w;
+            logits.extend(self.step(&mut cache, (t, id), &mut note));
         }
-        out
+        (logits, maps)
     }
 
     /// One more token at position `t`: its logits, with its keys and values added to the cache.
-    fn step(&self, cache: &mut [Vec<(usize, Vec<f64>)>], t: usize, id: u32) -> Vec<f64> {
+    fn step(
+        &self,
+        cache: &mut [Vec<(usize, Vec<f64>)>],
+        (t, id): (usize, u32),
+        note: &mut dyn FnMut(usize, usize, usize, f64),
+    ) -> Vec<f64> {
         let c = self.config;
         let (d, hd) = (c.n_embd, c.n_embd / c.n_head);
         let (wte, wpe) = (self.get("wte.weight"), self.get("wpe.weight"));
@@ -73,6 +86,7 @@ impl Plain<'_> {
                     .collect();
                 let total: f64 = w.iter().sum();
                 w.iter_mut().for_each(|v| *v /= total);
+                kept.iter().zip(&w).for_each(|((i, _), w)| note(l, h, *i, *w));
                 for j in 0..hd {
                     heads[h * hd + j] =
                         kept.iter().zip(&w).map(|((_, row), w)| w * row[2 * d + h * hd + j]).sum();
