@@ -137,6 +137,97 @@ fn keep_and_zero_probability_change_nothing_and_drop_is_the_shorter_text() {
 }
 
 #[test]
+fn the_rule_holds_for_every_scale_and_scope_that_goes_by_threshold() {
+    let long = TEXT.repeat(3);
+    for extra in [
+        &["--scale", "raw", "--score", "plain", "--threshold", "0.03", "--protect", "none"][..],
+        &["--scale", "calibrated", "--threshold", "0.5"],
+        &["--unit", "token", "--exact-k=false", "--score", "window", "--threshold", "0.4"],
+    ] {
+        let m = json(&[&["mask", "--text", &long, "--op", "hide", "--json"][..], extra].concat());
+        let (tau, p) = (m["tau"].as_f64().unwrap(), m["p"].as_f64().unwrap());
+        assert!(m["selected"].as_u64().unwrap() > 0, "{extra:?}");
+        for position in m["positions"].as_array().unwrap() {
+            assert!(!position["reason"].as_str().unwrap().is_empty());
+            if position["state"] != "protected" {
+                let (score, draw) = (position["score"].as_f64().unwrap(), position["draw"].as_f64().unwrap());
+                let state = rule(Polarity::High, tau, p, score, draw).name();
+                assert_eq!(state, position["state"].as_str().unwrap(), "{extra:?}: {position}");
+            }
+        }
+    }
+    let block = ["--scope", "block", "--op", "evict", "--window", "16", "--stride", "8", "--recent", "4"];
+    let m = json(&[&["mask", "--text", &long, "--threshold", "0.4", "--json"][..], &block].concat());
+    assert!(m["boundaries"].as_array().unwrap().len() > 3 && m["look_ahead"] == false);
+    assert!(m["positions"].as_array().unwrap().iter().all(|p| !p["reason"].as_str().unwrap().is_empty()));
+}
+
+#[test]
+fn effect_says_what_the_screen_says_and_rerolls_repeat() {
+    let text = ["--text", TEXT, "--threshold", "0.6", "--seed", "5", "--op", "hide", "--json"];
+    let one = json(&[&["effect"][..], &text].concat());
+    let mask = json(&[&["mask"][..], &text].concat());
+    assert_eq!((&one["selected"], &one["rate"]), (&mask["selected"], &mask["rate"]));
+    let effects = one["effects"].as_array().unwrap();
+    let ops: Vec<&str> = effects.iter().map(|e| e["op"].as_str().unwrap()).collect();
+    assert_eq!(ops, ["hide", "keep", "replace", "drop"]);
+    assert_eq!(effects[0]["kl_nats"], mask["kl_nats"]);
+    assert_eq!(effects[0]["next"], mask["masked"]);
+    assert_eq!((effects[1]["kl_nats"].as_f64(), &effects[1]["loss"]), (Some(0.0), &one["baseline"]["loss"]));
+    let n = mask["positions"].as_array().unwrap().len() as u64;
+    let selected = one["selected"].as_u64().unwrap();
+    assert!(selected > 0);
+    let drop = &effects[3];
+    assert_eq!(drop["alignment"].as_array().unwrap().len() as u64, n - selected);
+    assert_eq!(drop["tokens_saved"].as_u64(), Some(selected));
+    assert!(drop["saved_multiply_adds"].as_u64().unwrap() > 0);
+    assert!(one["rerolled_rate"].is_null() && drop["rerolls"].is_null());
+    let rerolled = |k: &str| json(&[&["effect", "--rerolls", k][..], &text].concat());
+    let (a, b) = (rerolled("8"), rerolled("8"));
+    assert_eq!(a, b, "the same seeds give the same numbers");
+    for e in a["effects"].as_array().unwrap() {
+        assert_eq!(e["rerolls"]["kl_nats"]["n"], 8);
+        assert!(e["rerolls"]["kl_nats"]["sd"].as_f64().unwrap() >= 0.0);
+    }
+    let first = rerolled("1");
+    let kl = |e: &Value| (e["rerolls"]["kl_nats"]["mean"].as_f64().unwrap(), e["kl_nats"].as_f64().unwrap());
+    for e in first["effects"].as_array().unwrap() {
+        let (mean, own) = kl(e);
+        assert!((mean - own).abs() < 1e-6, "one re-roll is the seed itself");
+    }
+    for bad in [&["effect", "--text", "x", "--rerolls", "0"][..], &["effect", "--rerolls", "3"]] {
+        assert_eq!(maskscope(bad).status.code(), Some(2), "{bad:?}");
+    }
+}
+
+#[test]
+fn eval_compares_polarities_under_both_scopes() {
+    let e = json(&["eval", "--windows", "6", "--length", "96", "--json"]);
+    let arms = e["arms"].as_array().unwrap();
+    let names: Vec<(&str, &str)> =
+        arms.iter().map(|a| (a["scope"].as_str().unwrap(), a["polarity"].as_str().unwrap())).collect();
+    let polarities = ["high", "random", "low"];
+    let wanted: Vec<(&str, &str)> =
+        ["block", "whole"].iter().flat_map(|s| polarities.iter().map(move |p| (*s, *p))).collect();
+    assert_eq!(names, wanted);
+    for a in arms {
+        let rise = &a["loss_rise"];
+        let at = |k: &str| rise[k].as_f64().unwrap();
+        assert!(at("low") <= at("value") && at("value") <= at("high"));
+        let rate = a["rate"].as_f64().unwrap();
+        assert!((rate - 0.15).abs() < 0.06, "{a}");
+        assert_eq!(a["look_ahead"], a["scope"] == "whole");
+        assert_eq!(a["perplexity"].is_null(), a["scope"] == "whole", "a look-ahead loss is no perplexity");
+    }
+    let rise = |i: usize| arms[i]["loss_rise"]["value"].as_f64().unwrap();
+    assert!(rise(3) > rise(5), "hiding what is read most costs more than hiding what is read least");
+    let replaced = json(&["eval", "--windows", "2", "--length", "32", "--op", "replace", "--json"]);
+    assert_eq!(replaced["arms"].as_array().unwrap().len(), 3, "only whole texts can be replaced in");
+    let refused = maskscope(&["eval", "--rate", "0.5", "--probability", "0.2"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
 fn the_first_screen_masks_at_least_two_tokens_of_at_least_twenty() {
     let settings = maskscope::config::defaults().unwrap();
     let m = json(&["mask", "--text", &settings.explore.text, "--json"]);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use hub_server::{COMMIT, Fault, GPT2_CONFIG, HubServer, Repo, noise};
 use maskscope::hub::{
     Files, FolderFiles, HubError, HubOptions, ModelSpec, Phase, Progress, Snapshot, TokenizerFiles,
-    WeightFiles, cached_models, embedded, fetch, find_local,
+    WeightFiles, cached_models, embedded, fetch, fetch_dataset, find_local,
 };
 use tempfile::TempDir;
 
@@ -781,4 +781,39 @@ fn the_bundled_model_is_embedded_or_clearly_absent() {
         }
         None => assert!(matches!(result, Err(HubError::NoBundledModel))),
     }
+}
+
+#[test]
+fn a_data_set_is_fetched_by_its_splits_and_found_again_without_the_network() {
+    let repo = Repo::empty("datasets/owner/texts")
+        .with("README.md", b"# texts")
+        .with("data/extra.csv", b"text\nunwanted\n")
+        .with_lfs("data/train-00000-of-00002.parquet", &noise(40_000, 1))
+        .with_lfs("data/train-00001-of-00002.parquet", &noise(20_000, 2))
+        .with_lfs("data/test-00000-of-00001.parquet", &noise(5_000, 3))
+        .with_lfs("data/validation-00000-of-00001.parquet", &noise(6_000, 4));
+    let bench = Bench::new(repo);
+    let get =
+        |name: &str, options: &HubOptions| fetch_dataset(name, options, &mut |_| {}, &AtomicBool::new(false));
+    let got = get("datasets/owner/texts", &bench.options).unwrap();
+    assert_eq!(got.revision, COMMIT);
+    assert_eq!((got.train.len(), got.held.len()), (2, 1));
+    assert_eq!(fs::read(&got.train[1]).unwrap(), noise(20_000, 2));
+    assert_eq!(fs::read(&got.held[0]).unwrap(), noise(6_000, 4), "validation before test");
+    let folder = bench.cache.path().join("datasets--owner--texts/snapshots").join(COMMIT);
+    assert!(got.train[0].starts_with(&folder) && !folder.join("data/extra.csv").exists());
+    let asked = bench.server.downloads("data/train-00000-of-00002.parquet").len();
+    let offline = HubOptions { offline: true, ..bench.options.clone() };
+    assert_eq!(get("datasets/owner/texts", &offline).unwrap(), got);
+    assert_eq!(get("datasets/owner/texts", &bench.options).unwrap(), got);
+    assert_eq!(bench.server.downloads("data/train-00000-of-00002.parquet").len(), asked);
+    assert!(matches!(get("datasets/owner/other", &offline), Err(HubError::Offline { .. })));
+    assert!(matches!(get("datasets/owner/other", &bench.options), Err(HubError::NotFound { .. })));
+    for bad in ["datasets/../x", "datasets/", "owner/name", "datasets/a/b@../c"] {
+        assert!(matches!(get(bad, &bench.options), Err(HubError::BadSpec { .. })), "{bad}");
+    }
+    let bare = Bench::new(Repo::empty("datasets/owner/bare").with("image.png", b"x"));
+    let wrong = get("datasets/owner/bare", &bare.options).unwrap_err();
+    assert!(wrong.to_string().contains(".parquet"), "{wrong}");
+    assert!(cached_models(&bench.options).unwrap().is_empty(), "a data set is no model");
 }

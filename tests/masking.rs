@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use maskscope::attention::types::ScoreSettings;
-use maskscope::engine::explorer::{Choice, Explorer, Policy};
+use maskscope::engine::explorer::{Choice, Explorer, Policy, Reach};
 use maskscope::engine::loaded::{HELD_OUT_TEXT, Loaded};
 use maskscope::engine::loader::{LoadOptions, load};
 use maskscope::engine::types::{ExploreRequest, HeadChoice, MapKind, Update};
@@ -34,7 +34,7 @@ fn open(spec: &str) -> Explorer {
 
 fn demo(tokens: usize) -> Explorer {
     let mut explorer = open("demo");
-    explorer.set_text(HELD_OUT_TEXT).unwrap();
+    explorer.set_text(HELD_OUT_TEXT, Reach::Context).unwrap();
     let ids = explorer.ids[..tokens].to_vec();
     explorer.set_ids(&ids).unwrap();
     explorer
@@ -132,6 +132,62 @@ fn a_later_token_changes_no_earlier_block_decision_and_no_earlier_logit() {
         assert!((0..changed).all(same), "an earlier logit moved");
         assert!(!same(changed), "the changed token itself is seen");
     }
+}
+
+#[test]
+fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
+    let mut explorer = open("demo");
+    let context = explorer.loaded.model.config.n_positions;
+    let ids: Vec<u32> = {
+        explorer.set_text(HELD_OUT_TEXT, Reach::Beyond).unwrap();
+        assert!(explorer.ids.len() > 2 * context && explorer.truncated.is_some());
+        explorer.ids[..2 * context + 37].to_vec()
+    };
+    let n = ids.len();
+    explorer.set_ids_within(&ids, Reach::Beyond).unwrap();
+    let rolling = RollingSettings {
+        window: 128,
+        stride: 32,
+        policy: Decider::Preset(Preset::SnapKvHalf, Budget::Tokens(64)),
+        ..rolling()
+    };
+    let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
+    let window = choice.window.clone().unwrap();
+    assert!(window.reencoded.len() >= 2, "{:?}", window.reencoded);
+    assert_eq!(
+        window.rows.iter().map(|r| r.end).collect::<Vec<_>>(),
+        (128..n).step_by(32).collect::<Vec<_>>()
+    );
+    assert_eq!((choice.decision.positions.len(), window.positions.len()), (n, n));
+    // Rows are the kept tokens and the newest ones, and they fit.
+    let (kept, input) = (&choice.plan.kept, &choice.plan.input);
+    assert!(kept.len() <= context && kept.windows(2).all(|w| w[0] < w[1]));
+    assert_eq!(input.ids, kept.iter().map(|&i| ids[i]).collect::<Vec<_>>());
+    // The effect's last prediction is that of the kept tokens, read as a text of their own.
+    let (effect, run) = explorer.effect(&choice, (Op::Evict, 5), None).unwrap();
+    assert_eq!(run.kept.as_deref(), Some(kept));
+    let alone = explorer.loaded.model.run(Arc::new(input.clone()), Reuse::default()).unwrap();
+    let wanted = explorer.loaded.model.log_probabilities(&alone, input.len() - 1).unwrap();
+    assert!(run.last.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-4));
+    // Every token but the first was predicted once, when it was new; the first window exactly as without a mask.
+    let told = choice.told.as_ref().unwrap();
+    assert!(told[..n - 1].iter().all(Option::is_some) && told[n - 1].is_none());
+    assert!(effect.prediction.surprisal[1..].iter().all(Option::is_some));
+    let first = all_logits(&explorer.loaded, Input::plain(ids[..128].to_vec()));
+    let vocab = explorer.loaded.model.config.vocab_size;
+    for t in 0..127 {
+        let row: Vec<f64> = first[t * vocab..(t + 1) * vocab].iter().map(|x| f64::from(*x)).collect();
+        let lse = row.iter().map(|x| x.exp()).sum::<f64>().ln();
+        let log_p = row[ids[t + 1] as usize] - lse;
+        assert!((f64::from(told[t].unwrap()) - log_p).abs() < 1e-4, "{t}");
+    }
+    // A cache that cannot make room says so.
+    let greedy = RollingSettings { policy: Decider::Preset(Preset::H2o, Budget::Share(1.0)), ..rolling };
+    let score = ScoreSettings::default();
+    let mask = block(Op::Evict);
+    let refused = explorer.choose(Policy { mask: &mask, score: &score, rolling: &greedy }, None);
+    let error = refused.err().unwrap();
+    assert!(error.to_string().contains("do not fit the context of 256") && error.hint().is_some(), "{error}");
 }
 
 #[test]

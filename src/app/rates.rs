@@ -1,7 +1,7 @@
 //! Expected and realised rates, and where τ lies among the unscaled scores. Pure arithmetic on a decision.
 
 use crate::app::document::Document;
-use crate::mask::types::{Decision, MaskSettings, Polarity, Scale, State};
+use crate::mask::types::{Decision, MaskSettings, Polarity, Rule, Scale, State};
 
 /// Expected share of the eligible positions that is masked.
 ///
@@ -93,7 +93,9 @@ pub fn histogram(
     for bin in &mut out {
         bin.positions.sort_by_key(|(i, s)| (stack(*s), *i));
     }
-    let line = boundary(mask, &points).map(place);
+    // A budget draws no line through the scores.
+    let judged = !matches!(decision.rule, Rule::Budget { .. });
+    let line = if judged { boundary(mask, &points).map(place) } else { None };
     Some(Histogram { bins: out, low, high, log, line })
 }
 

@@ -51,7 +51,15 @@ pub const STOPS: &[Stop] = &[
     Stop {
         pane: Pane::Why,
         title: "Why this token",
-        text: "Score against τ, draw against p: the rule for the token under the cursor, with its numbers.",
+        text: "Score against τ, draw against p: the rule for the token under the cursor, with its numbers. Try it: \
+               type Hello World alone and press a: the article's 0.9 is above every attention there is, so nothing is \
+               selected, and the line below says why.",
+    },
+    Stop {
+        pane: Pane::Window,
+        title: "Only the past",
+        text: "b decides block by block, from the past only: each line is a boundary, each mark a token kept, masked or \
+               gone. A lists cache policies (H2O, SnapKV, …), k measures what a mask gives away.",
     },
     Stop {
         pane: Pane::Cost,

@@ -14,7 +14,7 @@ use super::tokens::{Next, next_tokens};
 use super::{Context, convert, open};
 use crate::config::Preset;
 use crate::engine::background::Rerolls;
-use crate::engine::explorer::{ExploreError, Explorer, SIDE_BY_SIDE};
+use crate::engine::explorer::{ExploreError, Explorer, Reach, SIDE_BY_SIDE};
 use crate::engine::types::{Effect, ExploreRequest, HeadChoice, MapKind, RerollRow, Spread, Update};
 use crate::mask::types::{Op, Scope};
 
@@ -121,7 +121,7 @@ pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
     if request.score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
-    let mut explorer = open::explorer(loaded, &args.source.read()?)?;
+    let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&request.mask))?;
     let report = measure(&mut explorer, &request, args.rerolls).map_err(failed)?;
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }

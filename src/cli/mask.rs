@@ -11,7 +11,7 @@ use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{Context, convert, open};
 use crate::config::{PRESETS, Preset};
-use crate::engine::explorer::{ExploreError, Explorer, Policy};
+use crate::engine::explorer::{ExploreError, Explorer, Policy, Reach};
 use crate::mask::reason::reason;
 use crate::mask::types::{Decision, MaskSettings, State};
 
@@ -150,7 +150,7 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
     if score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
-    let mut explorer = open::explorer(loaded, &args.source.read()?)?;
+    let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;
     let fail = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
     let rolling = convert::rolling_settings(settings)?;
     let policy = Policy { mask: &mask, score: &score, rolling: &rolling };

@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::output::note as remark;
 use super::source::Source;
 use crate::engine::calibrate::{self, Calibrator};
-use crate::engine::explorer::Explorer;
+use crate::engine::explorer::{Explorer, Reach};
 use crate::engine::loaded::{CALIBRATION_TEXT, Loaded};
 use crate::engine::loader::{LoadOptions, load};
 use crate::engine::types::LoadProgress;
@@ -90,18 +90,19 @@ pub fn calibrate(loaded: &Arc<Loaded>) -> Result<(), CliError> {
 }
 
 /// A model with a text on it, whole: commands never cut a text silently.
-pub fn explorer(loaded: Arc<Loaded>, source: &Source) -> Result<Explorer, CliError> {
-    let limit = loaded.model.config.n_positions;
+pub fn explorer(loaded: Arc<Loaded>, source: &Source, reach: Reach) -> Result<Explorer, CliError> {
+    let limit = reach.limit(loaded.model.config.n_positions);
     let mut explorer = Explorer::new(loaded);
     let set = match source {
-        Source::Text(text) => explorer.set_text(text),
-        Source::Ids(ids) => explorer.set_ids(ids),
+        Source::Text(text) => explorer.set_text(text, reach),
+        Source::Ids(ids) => explorer.set_ids_within(ids, reach),
     };
     set.map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
     if let Some(left_out) = explorer.truncated {
         let tokens = limit + left_out;
         return Err(CliError::failed(format!(
-            "{tokens} tokens are more than the model's context of {limit}"
+            "{tokens} tokens are more than {} of {limit}",
+            if reach == Reach::Context { "the model's context" } else { "the longest text" }
         ))
         .with_hint("shorten the text or choose a model with a longer context"));
     }

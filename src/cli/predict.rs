@@ -8,6 +8,7 @@ use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{Context, open};
+use crate::engine::explorer::Reach;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ struct Report<'a> {
 /// A model or text that cannot be run.
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     let top = context.loaded.settings.explore.top;
-    let mut explorer = open::explorer(open::open(context)?, &args.source.read()?)?;
+    let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
     let baseline =
         explorer.baseline(None).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
     let prediction = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);

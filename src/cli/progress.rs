@@ -100,6 +100,7 @@ impl Reporter {
                 };
                 format!("from step {} on: {what} {value}", change.step)
             }
+            Report::Note { step, message } => format!("step {step}: {message}"),
             Report::Warning { step, message } => format!("step {step}: warning: {message}"),
             Report::State { .. }
             | Report::Raster(_)

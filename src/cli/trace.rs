@@ -11,6 +11,7 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::{Context, open};
+use crate::engine::explorer::Reach;
 use crate::tensor::host;
 
 /// Flags that mirror parameters.
@@ -54,7 +55,7 @@ struct Summary<'a> {
 /// # Errors
 /// A model or text that cannot be run, a file that cannot be written.
 pub fn run(args: &TraceArgs, context: &Context) -> Result<(), CliError> {
-    let mut explorer = open::explorer(open::open(context)?, &args.source.read()?)?;
+    let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
     let fail = |e: &dyn std::fmt::Display| CliError::failed(e.to_string());
     let baseline = explorer.baseline(None).map_err(|e| fail(&e))?;
     let trace = &baseline.trace;

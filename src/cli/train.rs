@@ -15,7 +15,7 @@ use super::{Context, convert, open};
 use crate::model::Config;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::state;
-use crate::train::data::{Corpus, read_documents, split};
+use crate::train::data::{Corpus, read, split};
 use crate::train::report::{Command, Plan, Report, RunState, Summary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
@@ -82,7 +82,7 @@ impl FlagSet for Flags {
 /// Train a model on text files
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
-    /// Text files or folders to train on
+    /// Text, JSONL, CSV, TSV and Parquet files or folders to train on; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Start from random weights of this shape (a config.json) instead of a model
@@ -91,6 +91,9 @@ pub struct TrainArgs {
     /// Text files to validate on; without them, the last tenth of the documents is held out
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
+    /// Column that holds the text in tables
+    #[arg(long, value_name = "NAME", conflicts_with = "resume")]
+    pub column: Option<String>,
     /// Folder of the run; at its top lies the newest checkpoint, a Hugging Face folder
     #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
@@ -139,6 +142,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
         threads: settings.compute.threads_trainer.or_else(all_cores),
         wait_after_plan: args.plan,
         plan: !args.no_plan,
+        pictures: false,
     };
     let session = Session::start(move || Ok(setup), options).map_err(failed)?;
     let reporter = Reporter::new(args.output.json, steps, args.minutes.is_some());
@@ -173,12 +177,12 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
     let data = DataSpec {
         train: args.data.clone(),
         validation: args.validation.clone(),
-        column: None,
+        column: args.column.clone(),
         held_share: 0.1,
     };
     let (documents, held) = documents(&data)?;
     let device = convert::device(settings)?.device;
-    let (config, tensors, tokenizer) = match &args.init {
+    let (config, tensors, tokenizer, calibration) = match &args.init {
         Some(path) => {
             let name = path.display().to_string();
             let bytes =
@@ -187,12 +191,13 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
             let tokenizer = init::tokenizer(&documents, config.vocab_size).map_err(failed)?;
             (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
             let tensors = init::weights(&config, settings.train.seed, &device).map_err(failed)?;
-            (config, tensors, tokenizer)
+            (config, tensors, tokenizer, None)
         }
         None => {
             let loaded = open::open(context)?;
             let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
-            (loaded.model.config.clone(), loaded.model.tensors(), tokenizer)
+            let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
+            (loaded.model.config.clone(), loaded.model.tensors(), tokenizer, calibration)
         }
     };
     let policy = if args.explorer_policy { Some(convert::mask_settings(settings)?) } else { None };
@@ -202,6 +207,7 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
     let corpora = corpora(&documents, &held, &tokenizer)?;
     let mut setup = Setup::new(spec, (config, tensors), Some(tokenizer), corpora);
     setup.device = device;
+    setup.calibration = calibration;
     Ok(setup)
 }
 
@@ -235,11 +241,12 @@ fn no_tokenizer(id: &str) -> CliError {
 }
 
 fn documents(data: &DataSpec) -> Result<(Vec<String>, Vec<String>), CliError> {
-    let documents = read_documents(&data.train).map_err(failed)?;
+    let column = data.column.as_deref();
+    let documents = read(&data.train, column).map_err(failed)?;
     if data.validation.is_empty() {
         return Ok(split(documents, data.held_share));
     }
-    Ok((documents, read_documents(&data.validation).map_err(failed)?))
+    Ok((documents, read(&data.validation, column).map_err(failed)?))
 }
 
 type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);

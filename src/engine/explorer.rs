@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::loaded::Loaded;
 use super::run::{Run, RunRequest};
 use super::types::{Effect, Token, WindowReport, Work};
-use super::window;
 use crate::attention::heads::{HeadStats, HeadsRequest};
 use crate::attention::score::{Scored, score};
 use crate::attention::sweep::{Sweep, SweepRequest, sweep_while};
@@ -18,12 +17,11 @@ use crate::mask::decide::{DecisionInput, decide, score_in_force};
 use crate::mask::draw::Draws;
 use crate::mask::initial::{Pattern, decide_initial};
 use crate::mask::reason::nothing_selected;
-use crate::mask::rolling::{Rolling, RollingError, RollingSettings, RollingText};
+use crate::mask::rolling::{RollingError, RollingSettings};
 use crate::mask::types::{Decision, MaskSettings, Op, Replacement, Scale, Scope};
 use crate::mask::units::word_starts;
-use crate::model::forward::Reuse;
 use crate::model::tokenizer::{Piece, visible};
-use crate::model::{Input, ModelError, Trace, Visibility, logits};
+use crate::model::{Input, ModelError, logits};
 
 /// Masked runs of a small model are kept up to this many bytes, so that a slider moved back finds its run again.
 const KEPT_BYTES: usize = 64 << 20;
@@ -43,6 +41,8 @@ pub enum ExploreError {
     Score(#[from] crate::attention::types::SubsetError),
     #[error(transparent)]
     Rolling(#[from] RollingError),
+    #[error("{kept} kept tokens and a stride of {stride} do not fit the context of {context}")]
+    Crowded { kept: usize, stride: usize, context: usize },
 }
 
 /// Everything that decides a mask.
@@ -62,6 +62,9 @@ pub struct Choice {
     pub window: Option<Arc<WindowReport>>,
     /// Why nothing was selected, where that is so.
     pub note: Option<String>,
+    /// `ln p` of the true next token after each position of the full text, as predicted when that position was new;
+    /// only where later passes encoded kept tokens anew.
+    pub told: Option<Vec<Option<f32>>>,
 }
 
 impl ExploreError {
@@ -71,11 +74,43 @@ impl ExploreError {
             ExploreError::Apply(e) => e.hint(),
             ExploreError::Score(e) => e.hint(),
             ExploreError::Rolling(e) => e.hint(),
+            ExploreError::Crowded { .. } => {
+                Some("the text is longer than the context: keep less (a smaller budget, more hidden), or a smaller stride".to_owned())
+            }
         }
     }
 
     pub fn is_cancelled(&self) -> bool {
         matches!(self, ExploreError::Model(ModelError::Cancelled))
+    }
+}
+
+/// How long a text may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The model's context.
+    Context,
+    /// A rolling window forgets as it goes, so that a text may be longer.
+    Beyond,
+}
+
+/// Longest text that a rolling window reads, in tokens: its map is kept whole.
+const LONGEST: usize = 2048;
+
+impl Reach {
+    /// What a mask allows: only one that deletes at boundaries makes room for more.
+    pub fn of(mask: &MaskSettings) -> Self {
+        let parts = mask.mix.as_ref().map_or(&[][..], |m| m.parts());
+        let deletes = |op: Op| matches!(op, Op::Hide | Op::Evict);
+        let all = if parts.is_empty() { deletes(mask.op) } else { parts.iter().all(|p| deletes(p.op)) };
+        if mask.scope == Scope::Block && all { Reach::Beyond } else { Reach::Context }
+    }
+
+    pub fn limit(self, context: usize) -> usize {
+        match self {
+            Reach::Context => context,
+            Reach::Beyond => context.max(LONGEST),
+        }
     }
 }
 
@@ -86,7 +121,7 @@ pub struct Explorer {
     pub tokens: Arc<[Token]>,
     /// Tokens left out at the end, where the text is longer than the context.
     pub truncated: Option<usize>,
-    word_starts: Vec<bool>,
+    pub(super) word_starts: Vec<bool>,
     baseline: Option<Arc<Run>>,
     sweep: Option<Arc<Sweep>>,
     runs: VecDeque<Arc<Run>>,
@@ -109,14 +144,15 @@ impl Explorer {
         }
     }
 
-    /// Takes a new text; longer ones are cut to the context and say so in `truncated`.
-    pub fn set_text(&mut self, text: &str) -> Result<(), ModelError> {
+    /// Takes a new text; longer ones are cut to the context, or to what can be read beyond it, and say so in
+    /// `truncated`.
+    pub fn set_text(&mut self, text: &str, reach: Reach) -> Result<(), ModelError> {
         let Some(tokenizer) = &self.loaded.tokenizer else {
             return Err(ModelError::input("this checkpoint has no tokenizer, so text cannot be run")
                 .with_hint("put tokenizer.json, or vocab.json and merges.txt, beside the weights"));
         };
         let mut pieces = tokenizer.encode(text)?;
-        let limit = self.loaded.model.config.n_positions;
+        let limit = reach.limit(self.loaded.model.config.n_positions);
         self.truncated = pieces.len().checked_sub(limit).filter(|&left_out| left_out > 0);
         pieces.truncate(limit);
         self.set_pieces(&pieces);
@@ -126,10 +162,35 @@ impl Explorer {
     /// Takes token ids instead of a text.
     pub fn set_ids(&mut self, ids: &[u32]) -> Result<(), ModelError> {
         self.loaded.model.check(&Input::plain(ids.to_vec()))?;
+        self.take_ids(ids);
+        Ok(())
+    }
+
+    /// Token ids of any length up to what `reach` allows; what is longer is refused.
+    pub fn set_ids_within(&mut self, ids: &[u32], reach: Reach) -> Result<(), ModelError> {
+        let context = self.loaded.model.config.n_positions;
+        if reach == Reach::Context || ids.len() <= context {
+            return self.set_ids(ids);
+        }
+        if ids.len() > reach.limit(context) {
+            let problem = format!(
+                "{} tokens are more than the {} that a rolling window reads",
+                ids.len(),
+                reach.limit(context)
+            );
+            return Err(ModelError::input(problem).with_hint("shorten the text"));
+        }
+        for part in ids.chunks(context) {
+            self.loaded.model.check(&Input::plain(part.to_vec()))?;
+        }
+        self.take_ids(ids);
+        Ok(())
+    }
+
+    fn take_ids(&mut self, ids: &[u32]) {
         self.truncated = None;
         let pieces: Vec<Piece> = ids.iter().map(|&id| Piece { id, span: (0, 0) }).collect();
         self.set_pieces(&pieces);
-        Ok(())
     }
 
     fn set_pieces(&mut self, pieces: &[Piece]) {
@@ -148,17 +209,19 @@ impl Explorer {
         }
     }
 
-    /// The pass without a mask.
+    /// The pass without a mask. Of a text beyond the context it reads the newest tokens that fit.
     pub fn baseline(&mut self, cancel: Option<&AtomicBool>) -> Result<Arc<Run>, ExploreError> {
+        let first = self.ids.len().saturating_sub(self.loaded.model.config.n_positions);
         if let Some(run) = &self.baseline
-            && run.trace.input.ids == self.ids
+            && run.trace.input.ids == self.ids[first..]
+            && run.full_len == self.ids.len()
         {
             return Ok(run.clone());
         }
         let old = self.baseline.clone();
         let request = RunRequest {
-            input: Arc::new(Input::plain(self.ids.clone())),
-            kept: None,
+            input: Arc::new(Input::plain(self.ids[first..].to_vec())),
+            kept: (first > 0).then(|| Arc::new((first..self.ids.len()).collect())),
             full_ids: &self.ids,
             earlier: &old.iter().map(Arc::as_ref).collect::<Vec<_>>(),
             cancel,
@@ -231,17 +294,17 @@ impl Explorer {
         policy: Policy<'_>,
         cancel: Option<&AtomicBool>,
     ) -> Result<Choice, ExploreError> {
-        let scored = self.scores(policy.score, policy.mask.scale, cancel)?;
         if policy.mask.scope == Scope::Block {
-            return self.choose_by_block(policy, scored, cancel);
+            return self.choose_by_block(policy, cancel);
         }
+        let scored = self.scores(policy.score, policy.mask.scale, cancel)?;
         let decision = match policy.rolling.initial {
             Some(pattern) => self.decide_by_pattern(policy.mask, pattern, &scored),
             None => self.decide(policy.mask, policy.score, &scored),
         };
         let plan = self.plan(&decision, policy.mask)?;
         let note = nothing_selected(policy.mask, &decision);
-        Ok(Choice { scored, decision, plan, window: None, note })
+        Ok(Choice { scored, decision, plan, window: None, note, told: None })
     }
 
     /// An initial pattern in place of the score, over the whole text.
@@ -257,59 +320,11 @@ impl Explorer {
         decide_initial(mask, &input, pattern, None, self.loaded.tables())
     }
 
-    /// Rolls along the text: at every boundary a pass over what was read so far, under the mask of earlier boundaries.
-    fn choose_by_block(
-        &mut self,
-        policy: Policy<'_>,
-        scored: Scored,
-        cancel: Option<&AtomicBool>,
-    ) -> Result<Choice, ExploreError> {
-        let (mask, len) = (policy.mask, self.ids.len());
-        policy.rolling.check(mask, self.loaded.model.config.n_positions)?;
-        let baseline = self.baseline(cancel)?;
-        let mut rolling = Rolling::new(mask, policy.rolling, policy.score);
-        let loaded = self.loaded.clone();
-        let text = RollingText {
-            ids: &self.ids,
-            eot: loaded.eot(),
-            word_starts: &self.word_starts,
-            draws: Draws::new(mask.seed),
-            calibration: loaded.calibration(),
-            tables: policy.rolling.initial.and_then(|_| loaded.tables()),
-        };
-        rolling.begin(&text);
-        let keeps = mask.op == Op::Keep && mask.mix.is_none();
-        let mut last: Option<Trace> = None;
-        for end in policy.rolling.boundaries(len) {
-            let visibility = if keeps { Visibility::Causal } else { rolling.visibility(end) };
-            let input = Input { visibility, ..Input::plain(self.ids[..end].to_vec()) };
-            let traces: Vec<&Trace> = std::iter::once(&baseline.trace).chain(&last).collect();
-            let trace = loaded.model.run(Arc::new(input), Reuse { traces: &traces, cancel })?;
-            self.forwards += usize::from(trace.computed > 0);
-            rolling.step(&trace, &text);
-            last = Some(trace);
-        }
-        let decision = rolling.decision(len);
-        let mut plan = rolling.plan(&self.ids);
-        if keeps {
-            (plan.input.visibility, plan.hidden) = (Visibility::Causal, Vec::new());
-        }
-        let note = match rolling.boundaries().is_empty() {
-            true => Some(format!(
-                "nothing selected, because the text of {len} tokens ends before the first boundary at {}",
-                policy.rolling.window
-            )),
-            false => nothing_selected(mask, &decision),
-        };
-        let window = Some(Arc::new(window::report(&rolling, len, loaded.calibration())));
-        Ok(Choice { scored, decision, plan, window, note })
-    }
-
     /// The masked pass: an equal one from before is given back as it is, otherwise only what the mask touches is computed.
     pub fn masked(&mut self, plan: &Plan, cancel: Option<&AtomicBool>) -> Result<Arc<Run>, ExploreError> {
         let baseline = self.baseline(cancel)?;
         let whole = plan.kept.len() == self.ids.len();
-        if plan.input == *baseline.trace.input {
+        if plan.input == *baseline.trace.input && whole {
             return Ok(baseline);
         }
         let same = |run: &&Arc<Run>| {
@@ -366,7 +381,8 @@ impl Explorer {
     ) -> Result<(Effect, Arc<Run>), ExploreError> {
         let baseline = self.baseline(cancel)?;
         let run = self.masked(&choice.plan, cancel)?;
-        Ok((self.compare(&baseline, &run, &choice.decision, (op, top)), run))
+        let told = choice.told.as_deref();
+        Ok((self.compare((&baseline, &run, told), &choice.decision, (op, top)), run))
     }
 
     /// The same selection (scope `whole`) with another operation for every selected position.
@@ -381,11 +397,21 @@ impl Explorer {
         let baseline = self.baseline(cancel)?;
         let plan = self.plan(&decision, mask)?;
         let run = self.masked(&plan, cancel)?;
-        Ok(self.compare(&baseline, &run, &decision, (op, top)))
+        Ok(self.compare((&baseline, &run, None), &decision, (op, top)))
     }
 
-    fn compare(&self, baseline: &Run, run: &Run, decision: &Decision, (op, top): (Op, usize)) -> Effect {
-        let (before, after) = (baseline.by_position(), run.by_position());
+    fn compare(
+        &self,
+        (baseline, run, told): (&Run, &Run, Option<&[Option<f32>]>),
+        decision: &Decision,
+        (op, top): (Op, usize),
+    ) -> Effect {
+        let before = baseline.by_position();
+        let after = told.map_or_else(|| run.by_position(), <[_]>::to_vec);
+        let mut prediction = run.prediction(self.loaded.tokenizer.as_ref(), top);
+        if told.is_some() {
+            prediction.surprise(&after);
+        }
         let masked = decision.masked();
         let (mut own, mut others) = ((0f64, 0usize), (0f64, 0usize));
         for (i, (a, b)) in before.iter().zip(&after).enumerate() {
@@ -399,7 +425,7 @@ impl Explorer {
         let (computed, reused) = (run.trace.computed, run.trace.reused);
         Effect {
             op,
-            prediction: run.prediction(self.loaded.tokenizer.as_ref(), top),
+            prediction,
             kl: logits::kl(&baseline.last, &run.last) as f32,
             delta_own: mean(own),
             delta_others: mean(others),

@@ -2,6 +2,7 @@
 //! Runs on its own thread; knows nothing of the terminal.
 
 pub mod background;
+mod block;
 pub mod calibrate;
 pub mod explorer;
 pub mod leak;

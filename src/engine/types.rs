@@ -107,6 +107,19 @@ pub struct Prediction {
     pub loss: Option<f32>,
 }
 
+impl Prediction {
+    /// Takes surprisals and loss from `ln p` of the true next token after each position.
+    pub fn surprise(&mut self, next_log_p: &[Option<f32>]) {
+        for (i, log_p) in next_log_p.iter().enumerate() {
+            if let Some(surprisal) = self.surprisal.get_mut(i + 1) {
+                *surprisal = log_p.map(|p| -p);
+            }
+        }
+        let known: Vec<f64> = self.surprisal.iter().flatten().map(|s| f64::from(*s)).collect();
+        self.loss = (!known.is_empty()).then(|| (known.iter().sum::<f64>() / known.len() as f64) as f32);
+    }
+}
+
 /// What a run cost, in token·layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {

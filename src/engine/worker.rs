@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 
 use super::background::{Honesty, Rerolls, Task};
 use super::calibrate::{self, Calibrator};
-use super::explorer::{ExploreError, Explorer, Policy, SIDE_BY_SIDE};
+use super::explorer::{ExploreError, Explorer, Policy, Reach, SIDE_BY_SIDE};
 use super::leak::LeakMeter;
 use super::loaded::{CALIBRATION_TEXT, Loaded};
 use super::loader::{LoadError, LoadOptions, Loading, load};
@@ -295,7 +295,7 @@ impl Worker {
         };
         let cancel = Some(self.mailbox.cancel_flag());
         assert!(!(self.test_panic && &*request.text == "panic"), "a panic that a test asked for");
-        explorer.set_text(&request.text)?;
+        explorer.set_text(&request.text, Reach::of(&request.mask))?;
         self.send(Update::Tokens {
             generation,
             tokens: explorer.tokens.clone(),

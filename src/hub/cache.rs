@@ -14,6 +14,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::dataset::PREFIX;
 use super::error::{HubError, io};
 
 /// Tells backup programs that a folder can be fetched again (<https://bford.info/cachedir/>).
@@ -24,7 +25,7 @@ const CACHE_TAG: (&str, &str) = (
 
 pub(super) struct RepoCache {
     root: PathBuf,
-    /// `models--owner--name`.
+    /// `models--owner--name`, or `datasets--owner--name`.
     name: String,
 }
 
@@ -34,9 +35,10 @@ pub(super) struct BlobLock {
 }
 
 impl RepoCache {
-    /// `id` must have passed `valid_id`.
+    /// `id` must have passed `valid_id`; that of a data set begins with `datasets/`.
     pub fn new(cache: &Path, id: &str) -> Self {
-        RepoCache { root: cache.to_path_buf(), name: format!("models--{}", id.replace('/', "--")) }
+        let kind = if id.starts_with(PREFIX) { "" } else { "models--" };
+        RepoCache { root: cache.to_path_buf(), name: format!("{kind}{}", id.replace('/', "--")) }
     }
 
     pub fn folder(&self) -> PathBuf {

@@ -19,9 +19,9 @@ const DEFAULT_REVISION: &str = "main";
 
 /// What is asked for, with its names checked.
 pub(super) struct Wanted<'a> {
-    id: &'a str,
-    revision: &'a str,
-    settings: Settings,
+    pub id: &'a str,
+    pub revision: &'a str,
+    pub settings: Settings,
 }
 
 impl<'a> Wanted<'a> {
@@ -30,7 +30,13 @@ impl<'a> Wanted<'a> {
         if !valid_id(id) || !valid_revision(revision) {
             return Err(HubError::BadSpec { text: super::error::visible(&format!("{id}@{revision}")) });
         }
-        Ok(Wanted { id, revision, settings: Settings::from_environment(options) })
+        Ok(Self::checked(id, Some(revision), options))
+    }
+
+    /// The same for names that were checked already.
+    pub fn checked(id: &'a str, revision: Option<&'a str>, options: &HubOptions) -> Self {
+        let revision = revision.unwrap_or(DEFAULT_REVISION);
+        Wanted { id, revision, settings: Settings::from_environment(options) }
     }
 
     /// The snapshot that the cache holds, if it is whole. Python may have cached it under the id's old name.
@@ -129,11 +135,11 @@ impl Plan {
 }
 
 /// One download's tools.
-struct Job<'j, 'r> {
-    remote: &'j Remote<'j>,
-    cache: &'j RepoCache,
-    listing: &'j Listing,
-    reporter: &'j mut Reporter<'r>,
+pub(super) struct Job<'j, 'r> {
+    pub remote: &'j Remote<'j>,
+    pub cache: &'j RepoCache,
+    pub listing: &'j Listing,
+    pub reporter: &'j mut Reporter<'r>,
 }
 
 impl Job<'_, '_> {
@@ -168,7 +174,7 @@ impl Job<'_, '_> {
         Ok(names)
     }
 
-    async fn fetch_all(&mut self, names: &[String]) -> Result<(), HubError> {
+    pub async fn fetch_all(&mut self, names: &[String]) -> Result<(), HubError> {
         let mut items = Vec::with_capacity(names.len());
         for name in names {
             items.push(self.item(name).await?);
@@ -185,7 +191,7 @@ impl Job<'_, '_> {
 }
 
 /// Runs a future to its end on this thread. Xet, where the Hub uses it, brings threads of its own.
-fn block_on<F: Future>(future: F) -> Result<F::Output, HubError> {
+pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, HubError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::Runtime)?;
     Ok(runtime.block_on(future))

@@ -12,6 +12,7 @@
 mod bundled;
 mod cache;
 mod catalog;
+mod dataset;
 mod download;
 mod error;
 mod fetch;
@@ -27,6 +28,7 @@ use std::sync::atomic::AtomicBool;
 
 pub use bundled::{EmbeddedFiles, embedded};
 pub use catalog::{CachedModel, CachedRevision, KNOWN_MODELS, KnownModel, Shape, cached_models};
+pub use dataset::{Dataset, PREFIX as DATASET_PREFIX, fetch_dataset};
 pub use error::HubError;
 pub use files::{FolderFiles, TokenizerFiles, WeightFiles};
 pub use options::HubOptions;

@@ -11,13 +11,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use hf_hub::{HFClient, HFError, HFRepository, RepoTypeModel, split_id};
+use hf_hub::{HFClient, HFError, HFRepository, RepoTypeDataset, RepoTypeModel, split_id};
 use reqwest::header::{self, HeaderMap};
 use reqwest::redirect;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::cache::is_name;
+use super::dataset::PREFIX;
 use super::error::{HubError, visible};
 use super::options::Settings;
 use super::wait::Wait;
@@ -65,7 +66,13 @@ pub(super) struct Remote<'a> {
     http: Client,
     /// Stops at redirects: their own headers are what is wanted.
     head: Client,
-    repo: HFRepository<RepoTypeModel>,
+    repo: Repository,
+}
+
+/// hf-hub keeps the kind of a repository in its type.
+enum Repository {
+    Model(HFRepository<RepoTypeModel>),
+    Dataset(HFRepository<RepoTypeDataset>),
 }
 
 impl<'a> Remote<'a> {
@@ -97,15 +104,24 @@ impl<'a> Remote<'a> {
             what: format!("the endpoint {}", visible(&settings.endpoint)),
             detail: visible(&e.to_string()),
         })?;
-        let (owner, name) = split_id(id);
-        let repo = client.model(owner, name);
+        let repo = match id.strip_prefix(PREFIX) {
+            None => {
+                let (owner, name) = split_id(id);
+                Repository::Model(client.model(owner, name))
+            }
+            Some(id) => {
+                let (owner, name) = split_id(id);
+                Repository::Dataset(client.dataset(owner, name))
+            }
+        };
         Ok(Remote { settings, id, revision, wait, http, head: build(redirect::Policy::none())?, repo })
     }
 
     /// Asks what the revision holds: one request for the commit, every file name, size and ETag.
     pub async fn listing(&self) -> Result<Listing, HubError> {
         let what = format!("the listing of {}", self.id);
-        let mut url = self.url(&["api", "models"])?;
+        let kind: &[&str] = if self.id.starts_with(PREFIX) { &["api"] } else { &["api", "models"] };
+        let mut url = self.url(kind)?;
         extend(&mut url, self.id.split('/').chain(["revision", self.revision]));
         url.set_query(Some("blobs=true"));
         let request = self.authorised(self.http.get(url)).send();
@@ -178,9 +194,17 @@ impl<'a> Remote<'a> {
         name: &str,
         range: Option<Range<u64>>,
     ) -> Result<(Option<u64>, impl Stream<Item = Result<impl AsRef<[u8]>, HubError>> + Unpin), HubError> {
-        let request =
-            self.repo.download_file_stream().filename(name).revision(commit).maybe_range(range).send();
-        let (length, stream) = self.wait.guard(name, request).await?.map_err(|e| self.failed(name, e))?;
+        let answer = match &self.repo {
+            Repository::Model(repo) => {
+                let request = repo.download_file_stream().filename(name).revision(commit).maybe_range(range);
+                self.wait.guard(name, request.send()).await?
+            }
+            Repository::Dataset(repo) => {
+                let request = repo.download_file_stream().filename(name).revision(commit).maybe_range(range);
+                self.wait.guard(name, request.send()).await?
+            }
+        };
+        let (length, stream) = answer.map_err(|e| self.failed(name, e))?;
         Ok((length, stream.map(move |chunk| chunk.map_err(|e| self.failed(name, e)))))
     }
 

@@ -22,6 +22,20 @@ pub enum Stream {
     Bootstrap = 6,
     /// Shuffles in statistics.
     Shuffle = 7,
+    /// Whether a query may read a key (`dyn-pair`).
+    Pair = 8,
+    /// The rate of one sequence in one pass (`dyn-pair`).
+    PairRate = 9,
+    /// The order in which training visits sequences, and where an epoch cuts the text.
+    Order = 10,
+    /// Initial weights.
+    Weights = 11,
+    /// The next token of a sample.
+    Sample = 12,
+    /// What a learned policy tries.
+    Policy = 13,
+    /// Keys of dropout masks.
+    Dropout = 14,
 }
 
 /// The source of all draws of one pass over one sequence.

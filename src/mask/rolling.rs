@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::attention::calibration::Calibration;
 use crate::attention::decayed::DecayedScore;
+use crate::attention::sinks::Sinks;
 use crate::attention::source::AttentionSource;
 use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
@@ -145,6 +146,11 @@ impl Rolling {
     /// The scores at the last boundary before scaling and history, one per token read.
     pub fn raw_scores(&self, calibration: Option<&Calibration>) -> Vec<Option<f64>> {
         self.accumulated.as_ref().map_or_else(Vec::new, |state| state.scores(calibration))
+    }
+
+    /// Sinks among what was read.
+    pub fn sinks(&self) -> Sinks {
+        self.accumulated.as_ref().map_or(Sinks::TooShort, DecayedScore::sinks)
     }
 
     /// Per key, the ranges of queries that may not read it.

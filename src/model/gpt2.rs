@@ -73,7 +73,7 @@ pub struct Noise {
 
 impl Noise {
     /// `site` 0 is the embeddings; 1 + 2·layer attention, 2 + 2·layer the MLP.
-    fn apply(noise: Option<Noise>, x: Tensor, site: usize) -> Result<Tensor> {
+    pub(crate) fn apply(noise: Option<Noise>, x: Tensor, site: usize) -> Result<Tensor> {
         match noise {
             Some(noise) if noise.rate > 0.0 => dropout(&x, noise.rate, (noise.key, site as u32)),
             _ => Ok(x),

@@ -1,6 +1,7 @@
 //! Losses without gradients, on text the run does not train on.
 
 use super::TrainError;
+use super::arm::without_gradients;
 use super::data::Corpus;
 use crate::model::Gpt2;
 use crate::tensor::cross_entropy::cross_entropy;
@@ -21,7 +22,7 @@ pub fn evaluate(
             "the validation text is shorter than one context of {context} tokens"
         )));
     }
-    let model = without_gradients(model);
+    let model = without_gradients(model)?;
     let (mut total, mut rows) = (0f64, 0usize);
     for from in (0..count).step_by(batch) {
         if killed() {
@@ -41,28 +42,6 @@ pub fn evaluate(
         rows += targets.len();
     }
     Ok(total / rows as f64)
-}
-
-/// The same model cut off from its variables, so that a pass keeps nothing for a backward; dropout off.
-pub fn without_gradients(model: &Gpt2) -> Gpt2 {
-    let mut model = model.clone();
-    model.noise = None;
-    for tensor in [&mut model.wte, &mut model.wpe, &mut model.lm_head] {
-        *tensor = tensor.detach();
-    }
-    for block in &mut model.blocks {
-        for norm in [&mut block.ln_1, &mut block.ln_2] {
-            (norm.gain, norm.bias) = (norm.gain.detach(), norm.bias.detach());
-        }
-        for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
-            (p.weight, p.bias) = (p.weight.detach(), p.bias.detach());
-            if let Some(adapter) = &mut p.adapter {
-                (adapter.down, adapter.up) = (adapter.down.detach(), adapter.up.detach());
-            }
-        }
-    }
-    (model.ln_f.gain, model.ln_f.bias) = (model.ln_f.gain.detach(), model.ln_f.bias.detach());
-    model
 }
 
 /// Bits per byte from nats per token.

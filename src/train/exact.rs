@@ -23,3 +23,28 @@ pub mod option {
         Option::<String>::deserialize(d)?.map(|x| x.parse().map_err(serde::de::Error::custom)).transpose()
     }
 }
+
+/// A JSON value with its broken numbers as text, so that they come back exactly; see [`unpack`].
+pub fn pack(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Number(n) if n.is_f64() => Value::String(format!("f64:{:?}", n.as_f64().unwrap_or(0.0))),
+        Value::Array(list) => list.into_iter().map(pack).collect(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k, pack(v))).collect(),
+        other => other,
+    }
+}
+
+/// The reverse of [`pack`].
+pub fn unpack(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => match text.strip_prefix("f64:").and_then(|n| n.parse::<f64>().ok()) {
+            Some(number) => Value::from(number),
+            None => Value::String(text),
+        },
+        Value::Array(list) => list.into_iter().map(unpack).collect(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k, unpack(v))).collect(),
+        other => other,
+    }
+}

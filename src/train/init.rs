@@ -9,23 +9,24 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::TrainError;
-use super::data::mix;
+use crate::mask::draw::{Draws, Stream};
 use crate::model::{Config, Tokenizer, tokenizer::END_OF_TEXT};
 
-/// Two independent standard normal numbers (Box and Muller) for one counter.
-fn normal_pair(seed: u64, counter: u64) -> (f64, f64) {
-    let unit = |bits: u64| ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    let (u, v) = (unit(mix(seed, 2 * counter)), unit(mix(seed, 2 * counter + 1)));
+/// Two independent standard normal numbers (Box and Muller) for one address.
+fn normal_pair(draws: Draws, pair: usize) -> (f64, f64) {
+    // Half a step away from 0, whose logarithm is infinite.
+    let (u, v) =
+        (draws.unit(Stream::Weights, 2 * pair) + (-54f64).exp2(), draws.unit(Stream::Weights, 2 * pair + 1));
     let r = (-2.0 * u.ln()).sqrt();
     let angle = std::f64::consts::TAU * v;
     (r * angle.cos(), r * angle.sin())
 }
 
-/// `n` independent numbers, uniform in ±`bound`; `stream` keeps several lists under one seed apart.
-pub fn uniform(n: usize, bound: f64, seed: u64, stream: u64) -> Vec<f32> {
-    let key = mix(seed ^ 0x4c6f_5241, stream);
-    let unit = |i: u64| (mix(key, i) >> 11) as f64 / (1u64 << 53) as f64;
-    (0..n as u64).map(|i| ((2.0 * unit(i) - 1.0) * bound) as f32).collect()
+/// `n` independent numbers, uniform in ±`bound`, for the adapter with number `at`.
+pub fn uniform(n: usize, bound: f64, seed: u64, at: u32) -> Vec<f32> {
+    // A pass of its own keeps adapters apart from initial weights under the same seed.
+    let draws = Draws { seed, pass: 1, sequence: at };
+    (0..n).map(|i| ((2.0 * draws.unit(Stream::Weights, i) - 1.0) * bound) as f32).collect()
 }
 
 /// Fresh weights: normal with `initializer_range`, the two residual projections divided by √(2·n_layer), biases 0,
@@ -42,10 +43,10 @@ pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<St
             let residual = name.ends_with("c_proj.weight");
             let scale = if residual { 1.0 / (2.0 * config.n_layer as f64).sqrt() } else { 1.0 };
             let sd = config.initializer_range * scale;
-            let stream = mix(seed, at as u64);
+            let draws = Draws { seed, pass: 0, sequence: at as u32 };
             (0..n.div_ceil(2))
                 .flat_map(|i| {
-                    let (a, b) = normal_pair(stream, i as u64);
+                    let (a, b) = normal_pair(draws, i);
                     [(a * sd) as f32, (b * sd) as f32]
                 })
                 .take(n)

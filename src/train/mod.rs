@@ -1,13 +1,17 @@
 //! Training: data, what moves, the loop, schedules, checkpoints, records. A [`session::Session`] runs it all on a thread
 //! and pool of its own; knows nothing of screens.
 
+pub mod arm;
 pub mod batch;
 pub mod checkpoint;
 pub mod data;
 pub mod evaluate;
 mod exact;
 pub mod init;
+mod look;
 pub mod plan;
+pub mod policy;
+pub mod raster;
 pub mod records;
 pub mod report;
 pub mod run;
@@ -17,6 +21,7 @@ pub mod schedule;
 pub mod session;
 pub mod spec;
 pub mod trainee;
+pub mod twins;
 pub mod visits;
 
 /// What can go wrong in a run, in a sentence for a person.

@@ -51,7 +51,7 @@ impl Run {
             step_seconds,
             probe_loss,
             expected_seconds: spec.time_limit.map_or(expected, |limit| expected.min(limit)),
-            notes: Vec::new(),
+            notes: self.arms.score_cost().map(str::to_owned).into_iter().collect(),
         })
     }
 
@@ -79,6 +79,8 @@ impl Run {
     /// Seconds of one step and its loss; runs twice, since the first time pays for cold caches.
     fn probe(&mut self) -> Result<(f64, f64), TrainError> {
         let before = self.visits.clone();
+        let memory = self.arms.memory().clone();
+        let policy = self.joint.as_ref().map(|j| j.state()).transpose()?;
         let batches = self.next_batches();
         self.visits = before;
         let step = self.counters.step + 1;
@@ -89,6 +91,10 @@ impl Run {
             let passes = self.passes(&batches, step, &|| false)?;
             loss = passes.loss;
             best = best.min(started.elapsed().as_secs_f64());
+            self.arms.restore(memory.clone());
+        }
+        if let (Some(joint), Some(policy)) = (&mut self.joint, policy) {
+            joint.restore(policy)?;
         }
         Ok((best + self.probe_update()?, loss))
     }

@@ -235,6 +235,11 @@ pub enum Report {
         text: String,
     },
     Changed(LiveChange),
+    /// What a policy did by itself.
+    Note {
+        step: usize,
+        message: String,
+    },
     Warning {
         step: usize,
         message: String,

@@ -11,21 +11,27 @@ use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::TrainError;
+use super::arm::{self, Arms, At, Lexicon, MaskedBatch, Realised, rate::scaled, without_gradients};
 use super::batch::Batch;
 use super::checkpoint::disk::{self, Disk, RealDisk};
 use super::checkpoint::files::{self, Contents, pretty};
 use super::checkpoint::folder::Folders;
 use super::checkpoint::peft;
 use super::checkpoint::state::{self, Best, Counters, Resumed};
-use super::data::{Corpus, mix};
+use super::data::{Corpus, Order};
 use super::evaluate::{bits_per_byte, evaluate};
+use super::look::Look;
+use super::policy::JointPolicy;
 use super::records::Memory;
 use super::report::{Command, Live, LiveChange, Report, RunState, StepReport, StepTime, Summary};
 use super::sample::{Sampling, sample};
 use super::schedule::Progress;
-use super::spec::{OnDiskFull, RunSpec};
+use super::spec::{Arm, OnDiskFull, RunSpec};
 use super::trainee::Trainee;
 use super::visits::Visits;
+use crate::attention::calibration::Calibration;
+use crate::mask::draw::{Draws, Stream};
+use crate::mask::types::{MaskSettings, Op, State};
 use crate::model::gpt2::Noise;
 use crate::model::{Config, Gpt2, Tokenizer};
 use crate::tensor::adamw::{AdamW, Applied};
@@ -51,6 +57,8 @@ pub struct Setup {
     pub disk: Arc<dyn Disk>,
     /// A `[MASK]` row that the model already has.
     pub mask_row: Option<Vec<f32>>,
+    /// For scores over the distance null.
+    pub calibration: Option<Arc<Calibration>>,
     pub resumed: Option<Resumed>,
 }
 
@@ -72,6 +80,7 @@ impl Setup {
             device: Device::Cpu,
             disk: Arc::new(RealDisk),
             mask_row: None,
+            calibration: None,
             resumed: None,
         }
     }
@@ -92,6 +101,7 @@ impl Setup {
             device,
             disk: Arc::new(RealDisk),
             mask_row: None,
+            calibration: None,
             resumed: Some(resumed),
         }
     }
@@ -107,6 +117,8 @@ pub trait Watch {
     /// Whether somebody waits for a copy of the weights.
     fn wants_snapshot(&self) -> bool;
     fn snapshot(&mut self, step: usize, model: Gpt2);
+    /// Whether rasters and batches are looked at.
+    fn wants_pictures(&self) -> bool;
 }
 
 /// A run in progress.
@@ -115,6 +127,12 @@ pub struct Run {
     pub trainee: Trainee,
     pub counters: Counters,
     pub(super) optimizer: AdamW,
+    pub(super) arms: Arms,
+    /// A policy that is learned with the model, and whether its degeneration was reported.
+    pub(super) joint: Option<JointPolicy>,
+    alarmed: bool,
+    /// τ and p without what the loss-gap controller does to them.
+    policy: MaskSettings,
     pub(super) train: Arc<Corpus>,
     pub(super) validation: Option<Arc<Corpus>>,
     pub(super) visits: Visits,
@@ -126,10 +144,13 @@ pub struct Run {
     saved: Option<(usize, PathBuf)>,
     /// Validation loss and the step it belongs to.
     evaluated: Option<(usize, f64)>,
+    /// The same under masks, where the loss-gap controller asks for it.
+    masked_loss: Option<f64>,
     /// Steps in a row without gradient, by variable; `None` once it was named.
     without_gradient: HashMap<String, Option<usize>>,
     pace: Pace,
     memory: Memory,
+    look: Look,
 }
 
 /// Times of steps, for the expected time left.
@@ -154,7 +175,39 @@ impl Pace {
     }
 }
 
-/// Mean loss of one batch, differentiable.
+/// What the forward and backward passes of one step gave.
+pub(super) struct Passes {
+    pub loss: f64,
+    pub grads: GradStore,
+    /// Means over the labels of masked positions and of all others.
+    pub own: Option<f64>,
+    pub others: Option<f64>,
+    /// Mean rate that was asked for, and what came out.
+    pub rate: f64,
+    pub realised: Realised,
+    pub visible: f64,
+    pub forward: f64,
+    pub backward: f64,
+    /// The first micro-batch, for looking at.
+    pub first: Option<MaskedBatch>,
+}
+
+/// The loss of one micro-batch with what there is to say about it.
+struct BatchLoss {
+    loss: Tensor,
+    value: f64,
+    /// Mean and number of labels.
+    own: (Option<f64>, usize),
+    others: (Option<f64>, usize),
+    rate: f64,
+    realised: Realised,
+    visible: f64,
+    /// Of the forward pass.
+    seconds: f64,
+    masked: Option<MaskedBatch>,
+}
+
+/// Mean loss of a batch without masks, differentiable.
 pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
     let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
     let hidden = model.forward_batch(&embedded, None, true)?;
@@ -162,13 +215,43 @@ pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
     Ok(cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?)
 }
 
-/// What the forward and backward passes of one step gave.
-pub(super) struct Passes {
-    pub loss: f64,
-    pub grads: GradStore,
-    pub visible: f64,
-    pub forward: f64,
-    pub backward: f64,
+/// What the micro-batches of a step add up to.
+#[derive(Default)]
+struct PassSums {
+    loss: f64,
+    rate: f64,
+    realised: Realised,
+    visible: f64,
+    forward: f64,
+    backward: f64,
+}
+
+/// Tokens that count as seen, weighed by the layers they pass: what is computed, less what others cannot read.
+fn visible(batch: &MaskedBatch, n_layer: usize) -> f64 {
+    let unread = |d: &crate::mask::types::Decision| {
+        let gone = |op: Option<Op>| matches!(op, Some(Op::Replace | Op::Hide));
+        d.positions.iter().filter(|p| p.state == State::Masked && gone(p.op)).count()
+    };
+    let unread: usize = batch.decisions.iter().map(unread).sum();
+    batch.token_layers(n_layer) as f64 / n_layer as f64 - unread as f64
+}
+
+/// A mean that is added up label by label.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    fn add(&mut self, mean: Option<f64>, count: usize) {
+        self.sum += mean.unwrap_or(0.0) * count as f64;
+        self.count += count;
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
 }
 
 impl Run {
@@ -177,16 +260,54 @@ impl Run {
     /// # Errors
     /// A setting that makes no sense for this model or data; other data than the run began with.
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
-        let Setup { spec, config, tensors, tokenizer, train, validation, device, disk, mask_row, resumed } =
-            setup;
-        let spec = as_written(&spec)?;
+        let Setup {
+            spec,
+            config,
+            tensors,
+            tokenizer,
+            train,
+            validation,
+            device,
+            disk,
+            mask_row,
+            calibration,
+            resumed,
+        } = setup;
         spec.check()?;
+        let spec = as_written(&spec)?;
         check_data(&spec, &config, &train, validation.as_deref())?;
         let fingerprint = fingerprint(&train);
         let mut trainee = Trainee::with(&config, &tensors, &device, (&spec.trained, spec.seed))?;
-        if spec.masking.needs_mask_row() {
-            trainee.add_mask_row(mask_row)?;
-        }
+        let row = match spec.masking.needs_mask_row() {
+            true => Some(trainee.add_mask_row(mask_row)?),
+            false => None,
+        };
+        let lexicon = Arc::new(match &tokenizer {
+            Some(tokenizer) => Lexicon::new(tokenizer, config.vocab_size, &train.tokens),
+            None => Lexicon::from_bytes(config.vocab_size, train.eot, &train.tokens, |id| {
+                format!(" #{id}").into_bytes()
+            }),
+        });
+        let initial = match &resumed {
+            Some(r) if !r.initial.is_empty() && spec.masking.arm == Arm::StaticAttn => {
+                Gpt2::from_tensors(&config, &r.initial, &device)?
+            }
+            _ => trainee.model.clone(),
+        };
+        let mut arms = Arms::new(arm::Setup {
+            spec: &spec.masking,
+            model: &initial,
+            context: spec.context,
+            lexicon,
+            seed: spec.seed,
+            calibration,
+            mask_row: row,
+        })?;
+        drop(initial);
+        let mut joint = match &spec.masking.joint {
+            Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
+            None => None,
+        };
         let mut optimizer = AdamW::new(trainee.vars.clone(), spec.adamw);
         let mut counters = Counters::default();
         let mut saved = None;
@@ -198,15 +319,30 @@ impl Run {
                 });
             }
             resumed.restore(&mut optimizer)?;
+            arms.restore(resumed.memory);
+            if let (Some(joint), Some(state)) = (&mut joint, resumed.policy) {
+                joint.restore(state)?;
+                if let JointPolicy::Bandit(bandit) = joint {
+                    let cell = bandit.cell();
+                    arms.set_cell(cell.rate, cell.polarity, cell.op)?;
+                }
+            }
             saved = Some((resumed.counters.step, resumed.folder));
             counters = resumed.counters;
         }
-        let visits = Visits::new(&train, spec.seed, (spec.context, spec.fixed_cuts), counters.position);
-        Ok(Run {
+        let order = Order { seed: spec.seed, context: spec.context, fixed_cuts: spec.fixed_cuts };
+        let visits = Visits::new(&train, order, counters.position);
+        let look = Look::new(&train, order);
+        let policy = arms.settings().clone();
+        let mut run = Run {
             spec,
             trainee,
             counters,
             optimizer,
+            arms,
+            joint,
+            alarmed: false,
+            policy,
             train,
             validation,
             visits,
@@ -216,10 +352,20 @@ impl Run {
             state: RunState::Preparing,
             saved,
             evaluated: None,
+            masked_loss: None,
             without_gradient: HashMap::new(),
             pace: Pace::default(),
             memory: Memory::default(),
-        })
+            look,
+        };
+        // What was changed by hand before is in force again.
+        for change in run.counters.changes.clone() {
+            run.apply(change)?;
+        }
+        if run.counters.rate.mask_scale != 1.0 {
+            run.control_rate()?;
+        }
+        Ok(run)
     }
 
     /// Trains until the steps are done, the time is up or a command ends it.
@@ -247,6 +393,7 @@ impl Run {
             let due = |every: usize| every > 0 && step.is_multiple_of(every);
             if due(self.spec.eval_every) {
                 self.evaluate(watch)?;
+                self.steer(watch);
             }
             if due(self.spec.sample_every) {
                 self.sample(watch)?;
@@ -340,16 +487,44 @@ impl Run {
         }
     }
 
-    /// Logs a change made by hand and puts it in force from the next step on.
+    /// Puts a change made by hand in force from the next step on, and logs it; one that makes no sense is refused with
+    /// its reason.
     fn change(&mut self, what: Live, value: Option<f64>, watch: &mut dyn Watch) {
         // Nine digits survive JSON exactly.
         let value = value.map(|v| format!("{v:.8e}").parse().unwrap_or(v));
         let change = LiveChange { step: self.counters.step + 1, what, value };
-        if what == Live::LearningRate {
-            self.counters.rate.by_hand = value;
+        if let Err(error) = self.apply(change).and_then(|()| self.control_rate()) {
+            let message = format!("{what} stays as it is: {error}");
+            watch.report(Report::Warning { step: self.counters.step, message });
+            return;
         }
         self.counters.changes.push(change);
         watch.report(Report::Changed(change));
+    }
+
+    fn apply(&mut self, change: LiveChange) -> Result<(), TrainError> {
+        let mut policy = self.policy.clone();
+        match (change.what, change.value) {
+            (Live::LearningRate, value) => {
+                if value.is_some_and(|v| !(v >= 0.0 && v.is_finite())) {
+                    return Err(TrainError::setup("a learning rate must be a number from 0 on"));
+                }
+                self.counters.rate.by_hand = value;
+                return Ok(());
+            }
+            (Live::Threshold, Some(value)) => policy.threshold = value,
+            (Live::Probability, Some(value)) => policy.probability = value,
+            (_, None) => return Ok(()),
+        }
+        self.arms.set_sliders(policy.threshold, policy.probability)?;
+        self.policy = policy;
+        Ok(())
+    }
+
+    /// Moves τ and p by what the loss-gap controller found.
+    fn control_rate(&mut self) -> Result<(), TrainError> {
+        let settings = scaled(&self.policy, self.counters.rate.mask_scale);
+        Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
     }
 
     /// The value in force of a setting that was changed by hand.
@@ -368,60 +543,135 @@ impl Run {
             Progress::Steps => c.step as f64,
             Progress::Visible => {
                 let per_step = (self.spec.sequences_per_step() * self.spec.context) as f64;
-                let expected = self.spec.masking.visible_share(self.trainee.model.config.n_layer);
+                let expected =
+                    self.spec.masking.visible_share(self.trainee.model.config.n_layer, self.spec.context);
                 c.visible_tokens / (per_step * expected)
             }
         }
     }
 
+    /// Where the mask schedule stands; a run that follows the clock names the step its clock stands at.
+    fn at(&self) -> At {
+        let steps = self.spec.steps;
+        let clock = self.spec.time_limit.map_or(0.0, |limit| self.counters.seconds / limit * steps as f64);
+        At { step: self.counters.step.max(clock as usize), steps }
+    }
+
     /// Forward and backward over the micro-batches of one step; averages their gradients.
     pub(super) fn passes(
-        &self,
+        &mut self,
         batches: &[Batch],
         step: usize,
         killed: &dyn Fn() -> bool,
     ) -> Result<Passes, TrainError> {
         let mut sum: Option<GradStore> = None;
         let share = 1.0 / batches.len() as f64;
-        let (mut total, mut visible, mut forward, mut backward) = (0.0, 0.0, 0.0, 0.0);
-        for (at, batch) in batches.iter().enumerate() {
+        let at = self.at();
+        let (mut own, mut others, mut out) = (Mean::default(), Mean::default(), PassSums::default());
+        let mut first = None;
+        for (n, batch) in batches.iter().enumerate() {
             if killed() {
                 return Err(TrainError::Killed);
             }
-            let started = Instant::now();
             let mut model = self.trainee.current()?;
-            if self.spec.dropout > 0.0 {
-                let key = mix(self.spec.seed ^ 0x6472_6f70, (step as u64) << 20 | at as u64);
-                model.noise = Some(Noise { rate: self.spec.dropout, key });
-            }
-            let loss = batch_loss(&model, batch)?;
-            let value = f64::from(loss.to_scalar::<f32>()?);
-            visible += batch.inputs().len() as f64;
-            forward += started.elapsed().as_secs_f64();
-            if !value.is_finite() {
+            model.noise = self.noise(step, n);
+            let loss = self.loss(&model, batch, at)?;
+            own.add(loss.own.0, loss.own.1);
+            others.add(loss.others.0, loss.others.1);
+            // An arm without masks asks for none, whatever its sliders say.
+            let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { loss.rate };
+            out.rate += asked * share;
+            out.realised.add(loss.realised);
+            out.visible += loss.visible;
+            out.forward += loss.seconds;
+            if !loss.value.is_finite() {
                 return Err(self.diverged(step, "the loss"));
             }
-            total += value * share;
+            out.loss += loss.value * share;
             let started = Instant::now();
-            let scaled = if batches.len() > 1 { (loss * share)? } else { loss };
-            let mut grads = scaled.backward()?;
-            if let Some(mut old) = sum.take() {
-                for (_, var) in &self.trainee.vars {
-                    let key = var.as_tensor();
-                    let together = match (old.remove(key), grads.remove(key)) {
-                        (Some(a), Some(b)) => Some((a + b)?),
-                        (a, b) => a.or(b),
-                    };
-                    if let Some(together) = together {
-                        grads.insert(key, together);
-                    }
-                }
-            }
-            sum = Some(grads);
-            backward += started.elapsed().as_secs_f64();
+            let scaled = if batches.len() > 1 { (loss.loss * share)? } else { loss.loss };
+            let grads = scaled.backward()?;
+            sum = Some(match sum {
+                Some(old) => self.added(old, grads)?,
+                None => grads,
+            });
+            out.backward += started.elapsed().as_secs_f64();
+            first = first.or(loss.masked);
         }
         let grads = sum.ok_or_else(|| TrainError::setup("a step needs at least one batch"))?;
-        Ok(Passes { loss: total, grads, visible, forward, backward })
+        Ok(Passes {
+            loss: out.loss,
+            grads,
+            own: own.value(),
+            others: others.value(),
+            rate: out.rate,
+            realised: out.realised,
+            visible: out.visible,
+            forward: out.forward,
+            backward: out.backward,
+            first,
+        })
+    }
+
+    /// The loss of one micro-batch under the arm, or under the policy that is learned.
+    fn loss(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<BatchLoss, TrainError> {
+        let n_layer = model.config.n_layer;
+        if let Some(joint) = &mut self.joint {
+            let started = Instant::now();
+            let loss = joint.loss(&mut self.arms, model, batch, at)?;
+            let tokens = (batch.visits.len() * batch.context()) as f64;
+            let masked_tokens = loss.realised.selected;
+            return Ok(BatchLoss {
+                loss: loss.loss,
+                value: loss.value,
+                own: (loss.own, masked_tokens),
+                others: (loss.others, (tokens as usize).saturating_sub(masked_tokens)),
+                rate: loss.masked.as_ref().map_or(loss.realised.rate(), |m| m.rate),
+                realised: loss.realised,
+                visible: loss
+                    .masked
+                    .as_ref()
+                    .map_or(tokens * (1.0 - loss.realised.rate()), |m| visible(m, n_layer)),
+                seconds: started.elapsed().as_secs_f64(),
+                masked: loss.masked,
+            });
+        }
+        let masked = self.arms.prepare(model, batch, at)?;
+        let started = Instant::now();
+        let loss = self.arms.masked_loss(model, &masked)?;
+        Ok(BatchLoss {
+            loss: loss.loss,
+            value: loss.value,
+            own: (loss.own, loss.own_tokens),
+            others: (loss.others, loss.other_tokens),
+            rate: masked.rate,
+            realised: masked.realised,
+            visible: visible(&masked, n_layer),
+            seconds: started.elapsed().as_secs_f64(),
+            masked: Some(masked),
+        })
+    }
+
+    /// Dropout of micro-batch `n` of a step.
+    fn noise(&self, step: usize, n: usize) -> Option<Noise> {
+        let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
+        (self.spec.dropout > 0.0)
+            .then(|| Noise { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+    }
+
+    /// Gradients of two micro-batches together.
+    fn added(&self, mut old: GradStore, mut new: GradStore) -> Result<GradStore, TrainError> {
+        for (_, var) in &self.trainee.vars {
+            let key = var.as_tensor();
+            let together = match (old.remove(key), new.remove(key)) {
+                (Some(a), Some(b)) => Some((a + b)?),
+                (a, b) => a.or(b),
+            };
+            if let Some(together) = together {
+                new.insert(key, together);
+            }
+        }
+        Ok(new)
     }
 
     fn diverged(&self, step: usize, what: &'static str) -> TrainError {
@@ -442,9 +692,12 @@ impl Run {
         let step = self.counters.step + 1;
         let rate = self.counters.rate.rate(&self.spec.rate, self.spec.steps, self.progress());
         let batches = self.next_batches();
-        let masking = started.elapsed().as_secs_f64();
         let passes = self.passes(&batches, step, &|| watch.killed())?;
+        let masking = started.elapsed().as_secs_f64() - passes.forward - passes.backward;
         let updating = Instant::now();
+        if let Some(joint) = &mut self.joint {
+            joint.learn(&passes.grads)?;
+        }
         let applied = self
             .optimizer
             .step(&passes.grads, rate, self.spec.clip)?
@@ -461,13 +714,24 @@ impl Run {
         c.position = self.visits.position();
         let total = started.elapsed().as_secs_f64();
         self.pace.add(total);
+        if watch.wants_pictures()
+            && let Some(masked) = &passes.first
+        {
+            let model = without_gradients(&self.trainee.current()?)?;
+            self.look.show(
+                step,
+                (&self.arms, &model, self.tokenizer.as_ref()),
+                (&batches[0], masked),
+                watch,
+            )?;
+        }
         Ok(StepReport {
             step,
             loss: passes.loss,
-            loss_own: None,
-            loss_others: None,
-            mask_rate: 0.0,
-            realised_rate: 0.0,
+            loss_own: passes.own,
+            loss_others: passes.own.and(passes.others),
+            mask_rate: passes.rate,
+            realised_rate: passes.realised.rate(),
             learning_rate: rate,
             grad_norm: applied.grad_norm,
             tokens: self.counters.tokens,
@@ -510,24 +774,87 @@ impl Run {
         let model = self.trainee.current()?;
         let sizes = (self.spec.context, self.spec.batch_size);
         let loss = evaluate(&model, &corpus, sizes, &|| watch.killed())?;
+        let masked_loss = match self.spec.rate.gap {
+            Some(_) if self.spec.masking.arm != Arm::None => {
+                Some(self.masked_validation(&model, &corpus, &|| watch.killed())?)
+            }
+            _ => None,
+        };
         self.evaluated = Some((step, loss));
         self.counters.validation_loss = Some(loss);
-        watch.report(Report::Evaluated {
-            step,
-            loss,
-            bits_per_byte: bits_per_byte(loss, &corpus),
-            masked_loss: None,
-        });
-        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, None) {
-            watch.report(Report::Warning { step, message });
-        }
+        let bits_per_byte = bits_per_byte(loss, &corpus);
+        watch.report(Report::Evaluated { step, loss, bits_per_byte, masked_loss });
+        self.masked_loss = masked_loss;
         self.counters.seconds += started.elapsed().as_secs_f64();
         Ok(())
     }
 
+    /// Lets the policies that listen to losses take in a scheduled evaluation. One asked for by hand, or made because a
+    /// run was stopped, steers nothing: the run would not continue as it would have without it.
+    fn steer(&mut self, watch: &mut dyn Watch) {
+        let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
+        if let Err(error) = self.steer_policy((step, loss), watch) {
+            let message = format!("the learned policy stays as it is: {error}");
+            watch.report(Report::Warning { step, message });
+        }
+        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, self.masked_loss) {
+            let refused = self.control_rate().err();
+            let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
+            watch.report(Report::Note { step, message });
+        }
+    }
+
+    fn steer_policy(&mut self, (step, loss): (usize, f64), watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let Some(joint) = &mut self.joint else { return Ok(()) };
+        if let Some(cell) = joint.evaluated(&mut self.arms, loss)? {
+            let message = format!("the bandit tries rate {:.3}, {}, {}", cell.rate, cell.polarity, cell.op);
+            watch.report(Report::Note { step, message });
+        }
+        let alarm = joint.alarm();
+        if let Some(alarm) = alarm.filter(|_| !self.alarmed) {
+            let hint = alarm.hint().map_or_else(String::new, |h| format!("; {h}"));
+            watch.report(Report::Warning { step, message: format!("{alarm}{hint}") });
+        }
+        self.alarmed = alarm.is_some();
+        Ok(())
+    }
+
+    /// Loss on the validation documents under the arm's masks at its average rate; draws of their own, the same at every
+    /// evaluation.
+    fn masked_validation(
+        &mut self,
+        model: &Gpt2,
+        corpus: &Corpus,
+        killed: &dyn Fn() -> bool,
+    ) -> Result<f64, TrainError> {
+        let model = without_gradients(model)?;
+        let memory = self.arms.memory().clone();
+        self.arms.restore(arm::Memory::default());
+        let (context, size) = (self.spec.context, self.spec.batch_size);
+        let count = corpus.sequences(context, 0);
+        let mut mean = Mean::default();
+        for from in (0..count).step_by(size) {
+            if killed() {
+                return Err(TrainError::Killed);
+            }
+            let visits = (from..(from + size).min(count))
+                // Numbers that no training sequence has.
+                .map(|i| super::batch::Visit {
+                    sequence: u32::MAX - i as u32,
+                    ..corpus.visit(i, 0, context, 0)
+                })
+                .collect();
+            let masked = self.arms.prepare(&model, &Batch { visits }, At::NONE)?;
+            let loss = self.arms.masked_loss(&model, &masked)?;
+            mean.add(Some(loss.value), loss.own_tokens + loss.other_tokens);
+        }
+        self.arms.restore(memory);
+        mean.value().ok_or_else(|| TrainError::setup("the validation text has no label"))
+    }
+
     fn sample(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let Some(tokenizer) = &self.tokenizer else { return Ok(()) };
-        let model = super::evaluate::without_gradients(&self.trainee.current()?);
+        let model = without_gradients(&self.trainee.current()?)?;
         let how = Sampling { seed: self.spec.seed, ..SAMPLING };
         let prompt = self.spec.sample_prompt.clone();
         let text = sample(&model, tokenizer, &prompt, how)?;
@@ -603,7 +930,8 @@ impl Run {
             disk,
             folder,
             (&self.spec, &self.trainee, &self.optimizer),
-            (&self.counters, &self.fingerprint),
+            (&self.counters, &self.fingerprint, self.arms.memory()),
+            self.joint.as_ref().map(JointPolicy::state).transpose()?,
         )
     }
 

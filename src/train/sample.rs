@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TrainError;
-use super::data::mix;
+use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
 use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
 
@@ -38,7 +38,7 @@ pub fn sample(
         let traces: Vec<&Trace> = trace.iter().collect();
         let next = model.run(Arc::new(Input::plain(ids.clone())), Reuse { traces: &traces, cancel: None })?;
         let log_p = model.log_probabilities(&next, ids.len() - 1)?;
-        let id = draw(&log_p, how, n as u64);
+        let id = draw(&log_p, how, n);
         if Some(id) == tokenizer.eot {
             break;
         }
@@ -48,14 +48,14 @@ pub fn sample(
     Ok(tokenizer.decode(&ids))
 }
 
-fn draw(log_p: &[f32], how: Sampling, n: u64) -> u32 {
+fn draw(log_p: &[f32], how: Sampling, n: usize) -> u32 {
     let candidates = logits::top(log_p, how.top_k.max(1));
     if how.temperature <= 0.0 {
         return candidates[0].0;
     }
     let weights: Vec<f64> =
         candidates.iter().map(|&(_, p)| f64::from(p).powf(1.0 / how.temperature)).collect();
-    let mut left = (mix(how.seed, n) >> 11) as f64 / (1u64 << 53) as f64 * weights.iter().sum::<f64>();
+    let mut left = Draws::new(how.seed).unit(Stream::Sample, n) * weights.iter().sum::<f64>();
     for (&(id, _), w) in candidates.iter().zip(&weights) {
         left -= w;
         if left < 0.0 {

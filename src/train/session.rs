@@ -30,6 +30,8 @@ pub struct SessionOptions {
     pub wait_after_plan: bool,
     /// Reports the plan (and measures its probe step) before starting.
     pub plan: bool,
+    /// Reports rasters and batches.
+    pub pictures: bool,
 }
 
 impl SessionOptions {
@@ -86,7 +88,8 @@ impl Session {
             .map_err(|e| TrainError::setup(format!("the trainer's threads cannot be started: {e}")))?;
         let watched = shared.clone();
         let body = move || {
-            let mut watch = SessionWatch { inbox, shared: watched.clone(), records: None };
+            let mut watch =
+                SessionWatch { inbox, shared: watched.clone(), records: None, pictures: options.pictures };
             let ended = catch_unwind(AssertUnwindSafe(|| pool.install(|| run(prepare, options, &mut watch))));
             let report = match ended {
                 Ok(Ok(summary)) => Report::Ended(summary),
@@ -227,6 +230,7 @@ struct SessionWatch {
     inbox: Receiver<Command>,
     shared: Arc<Shared>,
     records: Option<Records>,
+    pictures: bool,
 }
 
 impl SessionWatch {
@@ -283,6 +287,10 @@ impl Watch for SessionWatch {
 
     fn wants_snapshot(&self) -> bool {
         self.shared.snapshot_wanted.load(Ordering::Relaxed)
+    }
+
+    fn wants_pictures(&self) -> bool {
+        self.pictures
     }
 
     fn snapshot(&mut self, step: usize, model: Gpt2) {

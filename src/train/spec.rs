@@ -134,28 +134,15 @@ pub struct MaskingSpec {
 }
 
 impl MaskingSpec {
-    /// Whether a run trains a `[MASK]` row.
-    pub fn needs_mask_row(&self) -> bool {
-        if self.arm == Arm::None {
-            return false;
-        }
-        let mask = |r: Replacement| r == Replacement::Mask;
-        let mix = self.policy.as_ref().and_then(|p| p.mix.as_ref());
-        match mix {
-            Some(mix) => mix
-                .parts()
-                .iter()
-                .any(|p| p.op == Op::Replace && mask(p.replacement.unwrap_or(self.replacement))),
-            None => self.op == Op::Replace && mask(self.replacement),
-        }
-    }
-
     /// Expected share of tokens·layers that stay visible, averaged over the run.
-    pub fn visible_share(&self, n_layer: usize) -> f64 {
+    pub fn visible_share(&self, n_layer: usize, context: usize) -> f64 {
         if self.arm == Arm::None {
             return 1.0;
         }
-        let masked = self.rate * (1.0 - self.cool_down);
+        let protect = self.settings(context).protect;
+        let never = (protect.last + usize::from(protect.first)).min(context);
+        let eligible = 1.0 - never as f64 / context.max(1) as f64;
+        let masked = self.rate * eligible;
         match self.op {
             Op::Keep => 1.0,
             // Skipped tokens still pass the first and the last layer.
@@ -287,9 +274,10 @@ impl RunSpec {
         if self.trained == Trained::LastBlocks(0) {
             return refuse("the last 0 blocks leave nothing to train".to_owned());
         }
-        if self.masking.arm != Arm::None && !self.fixed_cuts {
+        if self.masking.needs_fixed_cuts() && !self.fixed_cuts {
             return refuse("a masking arm needs fixed_cuts, so that a sequence keeps its number".to_owned());
         }
+        self.masking.check()?;
         self.rate.check()
     }
 }

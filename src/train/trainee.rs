@@ -6,14 +6,12 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor, Var};
 
 use super::TrainError;
+use super::arm::{MASK_ROW, mean_embedding};
 use super::init::uniform;
 use super::spec::{LoraSpec, LoraTarget, Trained};
 use crate::model::gpt2::Adapter;
 use crate::model::{Config, Gpt2};
 use crate::tensor::host;
-
-/// Name of the `[MASK]` row among the variables.
-pub const MASK_ROW: &str = "mask_row";
 
 /// A model in training.
 pub struct Trainee {
@@ -88,7 +86,7 @@ impl Trainee {
             // As PEFT starts: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that nothing changes at first.
             let bound = 1.0 / (inner as f64).sqrt();
             let down = Tensor::from_vec(
-                uniform(inner * lora.rank, bound, seed, at as u64),
+                uniform(inner * lora.rank, bound, seed, at as u32),
                 (inner, lora.rank),
                 device,
             )?;
@@ -119,7 +117,7 @@ impl Trainee {
         let width = self.model.config.n_embd;
         let row = match row {
             Some(row) => Tensor::from_vec(row, width, &self.model.device)?,
-            None => self.model.wte.detach().mean(0)?,
+            None => mean_embedding(&self.model.wte)?,
         };
         let var = Var::from_tensor(&row)?;
         self.vars.push((MASK_ROW.to_owned(), var.clone()));

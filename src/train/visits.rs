@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Visit};
-use super::data::{Corpus, mix};
+use super::data::{Corpus, Order};
 
 /// How far a run has come through its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    pub epoch: u64,
+    pub epoch: u32,
     /// Sequences of this epoch that were visited.
     pub at: usize,
 }
@@ -17,33 +17,17 @@ pub struct Position {
 /// Visits over one corpus.
 #[derive(Clone, Debug)]
 pub struct Visits {
-    seed: u64,
-    context: usize,
-    fixed_cuts: bool,
+    rule: Order,
     position: Position,
     offset: usize,
     order: Vec<u32>,
 }
 
 impl Visits {
-    /// Starts, or continues, at `position`. With `fixed_cuts` every epoch cuts the corpus at the same places.
-    pub fn new(corpus: &Corpus, seed: u64, (context, fixed_cuts): (usize, bool), position: Position) -> Self {
-        let mut visits = Visits { seed, context, fixed_cuts, position, offset: 0, order: Vec::new() };
-        visits.shuffle(corpus);
-        visits
-    }
-
-    fn shuffle(&mut self, corpus: &Corpus) {
-        let epoch = self.position.epoch;
-        let shift = (mix(self.seed, epoch << 32) % self.context as u64) as usize;
-        // A corpus of barely one context has no room for a shift.
-        let usable = !self.fixed_cuts && corpus.sequences(self.context, shift) > 0;
-        self.offset = if usable { shift } else { 0 };
-        self.order = (0..corpus.sequences(self.context, self.offset) as u32).collect();
-        for i in (1..self.order.len()).rev() {
-            let j = mix(self.seed, (epoch << 32) + i as u64) % (i as u64 + 1);
-            self.order.swap(i, j as usize);
-        }
+    /// Starts, or continues, at `position`.
+    pub fn new(corpus: &Corpus, rule: Order, position: Position) -> Self {
+        let (offset, order) = rule.epoch(corpus, position.epoch);
+        Visits { rule, position, offset, order }
     }
 
     /// Where the next visit is.
@@ -59,18 +43,11 @@ impl Visits {
 
     fn visit(&mut self, corpus: &Corpus) -> Visit {
         if self.position.at >= self.order.len() {
-            self.position = Position { epoch: self.position.epoch + 1, at: 0 };
-            self.shuffle(corpus);
+            *self = Self::new(corpus, self.rule, Position { epoch: self.position.epoch + 1, at: 0 });
         }
         let sequence = self.order[self.position.at];
         self.position.at += 1;
-        let (inputs, targets) = corpus.sequence(sequence as usize, self.context, self.offset);
-        Visit {
-            sequence,
-            pass: self.position.epoch as u32,
-            inputs: inputs.to_vec(),
-            targets: targets.to_vec(),
-        }
+        corpus.visit(sequence as usize, self.position.epoch, self.rule.context, self.offset)
     }
 }
 
@@ -78,14 +55,18 @@ impl Visits {
 mod tests {
     use super::*;
 
+    fn rule(seed: u64, fixed_cuts: bool) -> Order {
+        Order { seed, context: 10, fixed_cuts }
+    }
+
     fn corpus() -> Corpus {
-        Corpus { tokens: (0..101).collect(), documents: 1, bytes: 101 }
+        Corpus::from_tokens((0..101).collect(), vec![0], 101, Some(0))
     }
 
     #[test]
     fn every_epoch_visits_every_sequence_once() {
         let corpus = corpus();
-        let mut visits = Visits::new(&corpus, 3, (10, true), Position::default());
+        let mut visits = Visits::new(&corpus, rule(3, true), Position::default());
         for pass in 0..3 {
             let batch = visits.next(&corpus, 10);
             let mut seen: Vec<u32> = batch.visits.iter().map(|v| v.sequence).collect();
@@ -103,10 +84,10 @@ mod tests {
     fn a_position_continues_the_same_order() {
         let corpus = corpus();
         for fixed in [true, false] {
-            let mut whole = Visits::new(&corpus, 5, (10, fixed), Position::default());
+            let mut whole = Visits::new(&corpus, rule(5, fixed), Position::default());
             for n in 1..40 {
                 whole.next(&corpus, 1);
-                let mut resumed = Visits::new(&corpus, 5, (10, fixed), whole.position());
+                let mut resumed = Visits::new(&corpus, rule(5, fixed), whole.position());
                 assert_eq!(resumed.next(&corpus, 3), whole.clone().next(&corpus, 3), "after {n} visits");
             }
         }
@@ -116,7 +97,7 @@ mod tests {
     fn cuts_shift_only_when_they_may() {
         let corpus = corpus();
         let starts = |fixed| -> std::collections::HashSet<u32> {
-            let mut visits = Visits::new(&corpus, 1, (10, fixed), Position::default());
+            let mut visits = Visits::new(&corpus, rule(1, fixed), Position::default());
             (0..60).map(|_| visits.next(&corpus, 1).visits[0].inputs[0] % 10).collect()
         };
         assert_eq!(starts(true).len(), 1);

@@ -352,7 +352,8 @@ fn route(request: &Request, answer: &mut Answer<'_>) -> std::io::Result<()> {
         {
             return answer.plain(307, &[("Location".into(), request.path.replace(old, &repo.id))], b"");
         }
-        if let Some(rest) = path.strip_prefix(&format!("/api/models/{}", repo.id)) {
+        let kind = if repo.id.starts_with("datasets/") { "" } else { "models/" };
+        if let Some(rest) = path.strip_prefix(&format!("/api/{kind}{}", repo.id)) {
             let revision = rest.strip_prefix("/revision/").or_else(|| rest.strip_prefix("/tree/"));
             return match (rest.starts_with("/tree/"), revision.unwrap_or("main")) {
                 (_, revision) if !repo.has(revision) => answer.missing("RevisionNotFound"),

@@ -124,7 +124,7 @@ fn slider(doc: &Document, p: &Param) -> Kind {
 pub fn shown(doc: &Document) -> Vec<ParamId> {
     let block = doc.mask.scope == Scope::Block;
     let by_threshold = matches!(doc.rolling.policy, Policy::Threshold);
-    let by_budget = matches!(doc.rolling.policy, Policy::Preset(p, _) if p.has_budget());
+    let by_budget = by_budget(doc);
     PARAMS
         .iter()
         .map(|p| p.id)
@@ -132,13 +132,25 @@ pub fn shown(doc: &Document) -> Vec<ParamId> {
             ParamId::Replacement => doc.mask.op == Op::Replace,
             ParamId::Positions => doc.mask.op == Op::Drop,
             ParamId::Window => doc.score.reduction == Reduction::Window,
+            // A budget asks neither τ nor p.
+            ParamId::Threshold
+            | ParamId::Probability
+            | ParamId::Polarity
+            | ParamId::Scale
+            | ParamId::ExactK
+            | ParamId::Initial => !by_budget,
             ParamId::Policy | ParamId::RollWindow | ParamId::Stride => block,
-            ParamId::Budget => block && by_budget,
+            ParamId::Budget => by_budget,
             ParamId::Recent | ParamId::Decay | ParamId::History | ParamId::Sticky => block && by_threshold,
             ParamId::CoolDown => block && by_threshold && !doc.rolling.sticky,
             _ => true,
         })
         .collect()
+}
+
+/// Whether a cache policy with a budget decides, rather than τ and p.
+pub fn by_budget(doc: &Document) -> bool {
+    doc.mask.scope == Scope::Block && matches!(doc.rolling.policy, Policy::Preset(p, _) if p.has_budget())
 }
 
 /// The number behind a slider, and behind a whole number that is typed.

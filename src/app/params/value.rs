@@ -101,7 +101,7 @@ pub fn parse(doc: &mut Document, options: &Options, id: ParamId, typed: &str) ->
         ParamId::Protect => doc.mask.protect = Protect::from_str(typed)?,
         ParamId::Unit => doc.mask.unit = Unit::from_str(typed)?,
         ParamId::ExactK => doc.mask.exact_k = switch(typed)?,
-        ParamId::Scope => doc.mask.scope = Scope::from_str(typed)?,
+        ParamId::Scope => set_scope(doc, Scope::from_str(typed)?),
         ParamId::Policy => set_policy(doc, options, typed)?,
         ParamId::RollWindow => doc.rolling.window = whole(id, typed)? as usize,
         ParamId::Stride => doc.rolling.stride = whole(id, typed)? as usize,
@@ -115,7 +115,22 @@ pub fn parse(doc: &mut Document, options: &Options, id: ParamId, typed: &str) ->
     Ok(())
 }
 
-/// A policy brings what it implies; going back to the threshold brings back what the program started with.
+/// What was read already cannot be replaced, dropped or skipped: block by block such operations become `hide`.
+fn set_scope(doc: &mut Document, scope: Scope) {
+    doc.mask.scope = scope;
+    let possible = |op: Op| matches!(op, Op::Hide | Op::Evict | Op::Keep);
+    let mix = doc.mask.mix.as_ref();
+    let fits =
+        mix.map_or(possible(doc.mask.op), |m| m.parts().iter().all(|p| p.share == 0.0 || possible(p.op)));
+    if scope == Scope::Block && !fits {
+        doc.mask.mix = None;
+        if !possible(doc.mask.op) {
+            doc.mask.op = Op::Hide;
+        }
+    }
+}
+
+/// A policy decides at boundaries, so it brings the scope `block` and, besides, what it implies; going back to the threshold brings back what the program started with.
 fn set_policy(doc: &mut Document, options: &Options, typed: &str) -> Result<(), String> {
     let share = Budget::Share(budget(doc));
     let start = &options.rolling;
@@ -126,10 +141,14 @@ fn set_policy(doc: &mut Document, options: &Options, typed: &str) -> Result<(), 
         policy: Policy::Threshold,
         ..doc.rolling.clone()
     };
-    doc.rolling = match typed {
-        "threshold" => base,
-        _ => base.with_preset(CachePolicy::from_str(typed)?, share),
-    };
+    if typed == "threshold" {
+        doc.rolling = base;
+        return Ok(());
+    }
+    doc.rolling = base.with_preset(CachePolicy::from_str(typed)?, share);
+    if doc.mask.scope == Scope::Whole {
+        set_scope(doc, Scope::Block);
+    }
     Ok(())
 }
 

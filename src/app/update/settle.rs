@@ -18,7 +18,7 @@ impl App {
         self.settle_map();
         let shown = params::shown(&self.doc);
         if !shown.contains(&self.view.item) {
-            self.view.item = ParamId::Threshold;
+            self.view.item = shown.first().copied().unwrap_or(ParamId::Preset);
         }
         let item = shown.iter().position(|p| *p == self.view.item).unwrap_or(0);
         self.view.item_top = scrolled(self.view.item_top, item, shown.len(), g.mask_rows);

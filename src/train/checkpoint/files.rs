@@ -49,7 +49,7 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
     }
     write_tensors(disk, &folder.join("model.safetensors"), &named, contents.dtype)?;
     if let Some(row) = contents.mask_row {
-        let named = [(crate::train::trainee::MASK_ROW.to_owned(), Data::Values(row))];
+        let named = [(crate::train::arm::MASK_ROW.to_owned(), Data::Values(row))];
         write_tensors(disk, &folder.join(SIDE_FILE), &named, SavedDtype::F32)?;
     }
     Ok(())

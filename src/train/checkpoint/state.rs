@@ -17,11 +17,15 @@ use crate::model::weights::to_f32;
 use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
 use crate::tensor::adamw::AdamW;
 use crate::train::TrainError;
+use crate::train::arm::Memory;
 use crate::train::report::LiveChange;
 use crate::train::schedule::RateState;
-use crate::train::spec::{RunSpec, Trained};
+use crate::train::spec::{Arm, RunSpec};
 use crate::train::trainee::Trainee;
 use crate::train::{exact, visits::Position};
+
+/// Scores that arms remember, in a checkpoint folder.
+const SCORES: &str = "scores.bin";
 
 /// Counters of a run; with the weights and moments, all that a bit-exact continuation depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +67,9 @@ struct TrainerJson {
     config: Config,
     /// Fingerprint of the training tokens: other data would not continue the same run.
     data: String,
+    /// Of a policy that is learned with the model; its numbers as text.
+    #[serde(default)]
+    policy: Option<serde_json::Value>,
 }
 
 /// A run read back from its folder.
@@ -75,6 +82,12 @@ pub struct Resumed {
     pub counters: Counters,
     pub data: String,
     pub folder: PathBuf,
+    /// The model as the run found it, where the run kept it.
+    pub initial: HashMap<String, Tensor>,
+    /// Scores of the last visits.
+    pub memory: Memory,
+    /// What a learned policy knows.
+    pub policy: Option<serde_json::Value>,
     /// Values of variables that are no checkpoint tensors, and moments, by name.
     extra: HashMap<String, Vec<f32>>,
     /// What was wrong with newer checkpoints that were passed over.
@@ -97,12 +110,19 @@ pub fn write_state(
     disk: &dyn Disk,
     folder: &Path,
     (spec, trainee, optimizer): (&RunSpec, &Trainee, &AdamW),
-    (counters, data): (&Counters, &str),
+    (counters, data, memory): (&Counters, &str, &Memory),
+    policy: Option<serde_json::Value>,
 ) -> Result<(), TrainError> {
+    let scores = memory.to_bytes();
+    if !scores.is_empty() {
+        let path = folder.join(SCORES);
+        write(disk, &path, &scores).map_err(TrainError::io(&path))?;
+    }
     let json = TrainerJson {
         counters: counters.clone(),
         config: trainee.model.config.clone(),
         data: data.to_owned(),
+        policy: policy.map(exact::pack),
     };
     let path = folder.join("trainer.json");
     write(disk, &path, pretty(&json)?.as_bytes()).map_err(TrainError::io(&path))?;
@@ -118,16 +138,12 @@ pub fn write_state(
     write_tensors(disk, &folder.join("trainer.safetensors"), &tensors, SavedDtype::F32)
 }
 
-/// Writes, once per run, the frozen tensors that no checkpoint holds exactly.
+/// Writes, once per run, the frozen tensors that no checkpoint holds exactly, and the initial model where masks are
+/// decided by its attention.
 pub fn write_base(disk: &dyn Disk, spec: &RunSpec, trainee: &Trainee) -> Result<(), TrainError> {
-    if spec.trained == Trained::All {
-        return Ok(());
-    }
-    let mut names: Vec<&String> = trainee
-        .tensors()
-        .keys()
-        .filter(|name| trainee.var(name).is_none() && !exact_in_model(name, spec, trainee))
-        .collect();
+    let initial = spec.masking.arm == Arm::StaticAttn;
+    let kept = |name: &str| trainee.var(name).is_none() && !exact_in_model(name, spec, trainee);
+    let mut names: Vec<&String> = trainee.tensors().keys().filter(|n| initial || kept(n)).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -181,12 +197,26 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
     let extra = read_tensors(&folder.join("trainer.safetensors"))?;
     let base = spec.out.join("base.safetensors");
     let base = if base.is_file() { read_tensors(&base)? } else { HashMap::new() };
+    let mut initial = HashMap::new();
     for (name, shape) in json.config.expected_tensors() {
-        let exact = extra.get(&format!("value.{name}")).or_else(|| base.get(&name));
-        if let Some(values) = exact {
+        let first = base.get(&name).map(|v| Tensor::from_slice(v, shape.clone(), device)).transpose()?;
+        if let Some(first) = &first {
+            initial.insert(name.clone(), first.clone());
+        }
+        // A variable has moments; what has none is as it was at the start.
+        let frozen = !extra.contains_key(&format!("first.{name}"));
+        if let Some(values) = extra.get(&format!("value.{name}")) {
             tensors.insert(name, Tensor::from_slice(values, shape, device)?);
+        } else if let Some(first) = first.filter(|_| frozen) {
+            tensors.insert(name, first);
         }
     }
+    let scores = folder.join(SCORES);
+    let memory = match std::fs::read(&scores) {
+        Ok(bytes) => Memory::from_bytes(&bytes)
+            .ok_or_else(|| TrainError::setup(format!("{} is damaged", scores.display())))?,
+        Err(_) => Memory::default(),
+    };
     Ok(Resumed {
         spec: spec.clone(),
         config: json.config,
@@ -194,7 +224,10 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
         tokenizer: checkpoint.tokenizer,
         counters: json.counters,
         data: json.data,
+        policy: json.policy.map(exact::unpack),
         folder: folder.to_owned(),
+        initial,
+        memory,
         extra,
         passed_over: Vec::new(),
     })

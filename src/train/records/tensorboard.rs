@@ -14,7 +14,10 @@ pub struct EventFile(BufWriter<File>);
 impl EventFile {
     /// Starts a file in `folder`; after a resume, readers drop what earlier files hold past `purge` steps.
     pub fn create(folder: &Path, now: f64, purge: Option<i64>) -> io::Result<Self> {
-        let name = format!("events.out.tfevents.{:010}.{}.maskscope", now as u64, std::process::id());
+        // Readers sort by the seconds; the rest keeps a resumed run's file apart.
+        let micros = (now.fract() * 1e6) as u32;
+        let name =
+            format!("events.out.tfevents.{:010}.{micros:06}.{}.maskscope", now as u64, std::process::id());
         let mut file = EventFile(BufWriter::new(File::create(folder.join(name))?));
         file.event(now, 0, Field::Version("brain.Event:2"))?;
         if let Some(step) = purge {

@@ -5,6 +5,8 @@ use ratatui::layout::Rect;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::rates;
 use crate::app::state::{App, Pane};
+use crate::mask::presets::Budget;
+use crate::mask::rolling::Policy;
 use crate::mask::types::Scope;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::{Piece, share};
@@ -186,19 +188,24 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
     let short = |x: f64| share(x).replace(' ', "");
     let (e, r) = (short(expected), realised.map_or("–".to_owned(), short));
     let count = decision.map_or_else(String::new, |d| format!(" {}/{}", d.selected, d.eligible));
+    let (what, e) = match app.doc.rolling.policy {
+        Policy::Preset(_, Budget::Share(kept)) if params::by_budget(&app.doc) => ("keeps ", short(kept)),
+        _ => ("expected ", e),
+    };
     c.spans(
         area.x,
         y,
-        &[("expected ", dim), (&e, strong), ("  realised ", dim), (&r, masked), (&count, dim)],
+        &[(what, dim), (&e, strong), ("  realised ", dim), (&r, masked), (&count, dim)],
         area.right(),
     );
     if lines > 1 {
+        let expected = if params::by_budget(&app.doc) { None } else { Some(expected) };
         gauge(c, area, y - 1, expected, realised.unwrap_or(0.0));
     }
 }
 
 /// Realised rate as a bar, the expected one as a mark on it.
-fn gauge(c: &mut Canvas, area: Rect, y: u16, expected: f64, realised: f64) {
+fn gauge(c: &mut Canvas, area: Rect, y: u16, expected: Option<f64>, realised: f64) {
     let width = area.width.saturating_sub(1);
     if width < 4 {
         return;
@@ -207,6 +214,7 @@ fn gauge(c: &mut Canvas, area: Rect, y: u16, expected: f64, realised: f64) {
     c.line(area.x, y, if c.ascii() { "." } else { "▁" }, width, faint);
     let filled = (realised.clamp(0.0, 1.0) * f64::from(width)).round() as u16;
     c.line(area.x, y, if c.ascii() { "#" } else { "▄" }, filled, masked);
+    let Some(expected) = expected else { return };
     let mark = (expected.clamp(0.0, 1.0) * f64::from(width - 1)).round() as u16;
     c.put(area.x + mark, y, if c.ascii() { "|" } else { "┃" }, accent);
 }

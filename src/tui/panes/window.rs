@@ -16,6 +16,10 @@ const LABEL: u16 = 5;
 
 pub fn subtitle(app: &App) -> Vec<Piece> {
     match report(app) {
+        Some(w) if !w.reencoded.is_empty() => {
+            let at: Vec<String> = w.reencoded.iter().map(usize::to_string).collect();
+            vec![Piece::new(format!("re-encoded at {}", at.join(", ")), Role::Warn)]
+        }
         Some(w) => {
             let what = if w.rows.len() == 1 { "boundary" } else { "boundaries" };
             vec![Piece::new(format!("{} {what}", w.rows.len()), Role::Dim)]

@@ -1,0 +1,329 @@
+//! Which combinations of arm, operation, replacement and schedule make sense, and why the others do not. Pure.
+
+use crate::mask::mix::Mix;
+use crate::mask::types::{MaskSettings, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
+use crate::model::Config;
+use crate::train::spec::{Arm, MaskingSpec};
+
+/// Why a masking policy is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the mask rate must be between 0 and 1: {0}")]
+    Rate(f64),
+    #[error("the cool-down must be at least 0 and below 1: {0}")]
+    CoolDown(f64),
+    #[error(
+        "schedule {schedule} at an average rate of {rate} needs a rate of {peak:.2} at its peak, above {limit}"
+    )]
+    Peak { schedule: &'static str, rate: f64, peak: f64, limit: f64 },
+    #[error("evict empties a cache while text is generated; training has no cache")]
+    Evict,
+    #[error("{0} decides about pairs of a query and a key, which can only be hidden or kept, not {1}")]
+    PairOp(Arm, Op),
+    #[error("{0} decides about pairs of a query and a key, so a mix of operations has no meaning")]
+    PairMix(Arm),
+    #[error(
+        "scale {0} fixes no share of the tokens, so the rate that arms are compared at cannot be promised"
+    )]
+    Scale(Scale),
+    #[error(
+        "{arm} with unit {unit} ranks units of different lengths, so the rate of tokens cannot be promised"
+    )]
+    Unit { arm: Arm, unit: Unit },
+    #[error("scope block decides from the past only, but a training mask is decided for the whole sequence")]
+    Scope,
+    #[error("pinned regions belong to one text, not to a corpus")]
+    Pinned,
+    #[error("at rate 1 and with nothing protected, every token would be dropped")]
+    NothingLeft,
+    #[error("skip bypasses the layers between the first and the last, and this model has {0}")]
+    TooShallow(usize),
+    #[error("replacing by <|endoftext|> needs a tokenizer that has it")]
+    NoEndOfText,
+    #[error("this run has no [MASK] row, which must be there from its start")]
+    NoMaskRow,
+    #[error("τ and p must be between 0 and 1: {0}")]
+    Slider(f64),
+}
+
+impl Refusal {
+    /// What to choose instead.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Refusal::Peak { .. } => "lower the rate or choose the schedule constant",
+            Refusal::Evict => "choose hide, which is what evicting means to later queries",
+            Refusal::PairOp(..) | Refusal::PairMix(_) => "choose hide",
+            Refusal::Scale(_) => "choose scale rank",
+            Refusal::Unit { .. } => "choose unit token, or a random arm",
+            Refusal::Scope => "choose scope whole; losses under it are labelled look-ahead",
+            Refusal::Pinned => "clear the pinned regions",
+            Refusal::NothingLeft => "protect a token or lower the rate",
+            Refusal::TooShallow(_) => "choose hide or drop",
+            Refusal::NoEndOfText => "choose replacement mask or mean",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// Last tokens that training never masks; a quarter of short sequences, so that something is left to mask.
+const LAST: usize = 16;
+
+impl MaskingSpec {
+    /// The settings that decisions are made with, at the average rate: the policy where there is one, else τ and p
+    /// from the rate (p at least a half, so that attention decides more than chance does). Drop and skip then take
+    /// exactly k units, so that the sequences of a batch have one length.
+    pub fn settings(&self, context: usize) -> MaskSettings {
+        let mut settings = match &self.policy {
+            Some(policy) => policy.clone(),
+            None => {
+                let p = self.rate.clamp(0.5, 1.0);
+                MaskSettings {
+                    threshold: 1.0 - (self.rate / p).clamp(0.0, 1.0),
+                    probability: p,
+                    op: self.op,
+                    replacement: self.replacement,
+                    exact_k: matches!(self.op, Op::Drop | Op::Skip),
+                    protect: Protect { last: LAST.min(context / 4), ..Protect::default() },
+                    polarity: Polarity::High,
+                    ..MaskSettings::default()
+                }
+            }
+        };
+        settings.polarity = match self.arm {
+            Arm::None | Arm::Static1 | Arm::Static10 | Arm::DynRand | Arm::DynPair => Polarity::Random,
+            Arm::DynAttnLow => Polarity::Low,
+            Arm::DynAttnHigh | Arm::DynSalient => Polarity::High,
+            Arm::StaticAttn => match settings.polarity {
+                Polarity::Low => Polarity::Low,
+                _ => Polarity::High,
+            },
+        };
+        settings
+    }
+
+    /// The explorer's policy as a training policy: same τ, p, polarity, operation and score; what belongs to one text
+    /// (pinned regions, scope `block`) is left behind, and training's protection of the last tokens is taken.
+    pub fn from_explorer(mask: &MaskSettings, score: &crate::attention::types::ScoreSettings) -> Self {
+        let arm = match mask.polarity {
+            Polarity::High => Arm::DynAttnHigh,
+            Polarity::Low => Arm::DynAttnLow,
+            Polarity::Random => Arm::DynRand,
+        };
+        let op = if mask.op == Op::Evict { Op::Hide } else { mask.op };
+        let mut policy = MaskSettings { op, scope: Scope::Whole, pinned: Vec::new(), ..mask.clone() };
+        if policy.protect == Protect::default() {
+            policy.protect.last = LAST;
+        }
+        MaskingSpec {
+            arm,
+            op,
+            replacement: mask.replacement,
+            rate: mask.nominal_rate(),
+            policy: Some(policy),
+            score: score.clone(),
+            ..MaskingSpec::default()
+        }
+    }
+
+    /// Whether the arm ranks tokens by a score.
+    pub fn needs_scores(&self) -> bool {
+        matches!(self.arm, Arm::StaticAttn | Arm::DynAttnHigh | Arm::DynAttnLow)
+    }
+
+    /// Whether sequences must keep their number from epoch to epoch.
+    pub fn needs_fixed_cuts(&self) -> bool {
+        self.arm != Arm::None
+    }
+
+    /// Whether the `[MASK]` row is used, and so trained.
+    pub fn needs_mask_row(&self) -> bool {
+        let settings = self.settings(usize::MAX);
+        let replaces = |op: Op, r: Option<Replacement>| {
+            op == Op::Replace && r.unwrap_or(settings.replacement) == Replacement::Mask
+        };
+        self.arm != Arm::None
+            && match &settings.mix {
+                Some(mix) => mix.parts().iter().any(|p| p.share > 0.0 && replaces(p.op, p.replacement)),
+                None => replaces(settings.op, None),
+            }
+    }
+
+    /// Checks the policy by itself.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense, with its reason.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if self.arm == Arm::None {
+            return Ok(());
+        }
+        let settings = self.settings(usize::MAX);
+        for slider in [settings.threshold, settings.probability] {
+            if !(0.0..=1.0).contains(&slider) {
+                return Err(Refusal::Slider(slider));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.rate) {
+            return Err(Refusal::Rate(self.rate));
+        }
+        if !(0.0..1.0).contains(&self.cool_down) {
+            return Err(Refusal::CoolDown(self.cool_down));
+        }
+        self.check_ops(&settings)?;
+        if settings.scope == Scope::Block {
+            return Err(Refusal::Scope);
+        }
+        if !settings.pinned.is_empty() {
+            return Err(Refusal::Pinned);
+        }
+        let ranks = self.needs_scores() || self.arm == Arm::DynSalient;
+        if ranks && settings.scale != Scale::Rank {
+            return Err(Refusal::Scale(settings.scale));
+        }
+        if (ranks || settings.exact_k || self.arm == Arm::DynPair) && settings.unit != Unit::Token {
+            return Err(Refusal::Unit { arm: self.arm, unit: settings.unit });
+        }
+        let rate = settings.nominal_rate();
+        let peak = rate * self.schedule.peak() / (1.0 - self.cool_down);
+        // Pairs draw their rate from U(0, 2·rate).
+        let limit = if self.arm == Arm::DynPair { 0.5 } else { 1.0 };
+        if peak > limit + 1e-9 {
+            return Err(Refusal::Peak { schedule: self.schedule.name(), rate, peak, limit });
+        }
+        let drops = all_ops(&settings).iter().all(|op| *op == Op::Drop);
+        if drops && peak > 1.0 - 1e-9 && settings.protect == Protect::NONE {
+            return Err(Refusal::NothingLeft);
+        }
+        Ok(())
+    }
+
+    fn check_ops(&self, settings: &MaskSettings) -> Result<(), Refusal> {
+        let ops = all_ops(settings);
+        if ops.contains(&Op::Evict) {
+            return Err(Refusal::Evict);
+        }
+        if self.arm == Arm::DynPair {
+            if settings.mix.is_some() {
+                return Err(Refusal::PairMix(self.arm));
+            }
+            if let Some(&op) = ops.iter().find(|op| !matches!(op, Op::Hide | Op::Keep)) {
+                return Err(Refusal::PairOp(self.arm, op));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the policy against a model: [`check`](Self::check), and what depends on its shape and tokenizer.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_model(&self, config: &Config, eot: Option<u32>) -> Result<(), Refusal> {
+        self.check()?;
+        if self.arm == Arm::None {
+            return Ok(());
+        }
+        let settings = self.settings(usize::MAX);
+        if config.n_layer <= 2 && all_ops(&settings).contains(&Op::Skip) {
+            return Err(Refusal::TooShallow(config.n_layer));
+        }
+        if eot.is_none() && replacements(&settings).contains(&Replacement::EndOfText) {
+            return Err(Refusal::NoEndOfText);
+        }
+        Ok(())
+    }
+}
+
+fn parts(mix: &Mix) -> impl Iterator<Item = &crate::mask::mix::MixPart> {
+    mix.parts().iter().filter(|p| p.share > 0.0)
+}
+
+fn all_ops(settings: &MaskSettings) -> Vec<Op> {
+    match &settings.mix {
+        Some(mix) => parts(mix).map(|p| p.op).collect(),
+        None => vec![settings.op],
+    }
+}
+
+fn replacements(settings: &MaskSettings) -> Vec<Replacement> {
+    let replacing = |p: &crate::mask::mix::MixPart| p.op == Op::Replace;
+    match &settings.mix {
+        Some(mix) => parts(mix)
+            .filter(|p| replacing(p))
+            .map(|p| p.replacement.unwrap_or(settings.replacement))
+            .collect(),
+        None if settings.op == Op::Replace => vec![settings.replacement],
+        None => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::spec::MaskSchedule;
+
+    fn spec(arm: Arm, op: Op) -> MaskingSpec {
+        MaskingSpec { arm, op, rate: 0.2, ..MaskingSpec::default() }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_reason() {
+        assert_eq!(spec(Arm::DynRand, Op::Evict).check(), Err(Refusal::Evict));
+        assert_eq!(spec(Arm::DynPair, Op::Drop).check(), Err(Refusal::PairOp(Arm::DynPair, Op::Drop)));
+        assert_eq!(spec(Arm::DynPair, Op::Hide).check(), Ok(()));
+        let policy = |change: fn(&mut MaskSettings)| {
+            let mut policy = MaskSettings::default();
+            change(&mut policy);
+            MaskingSpec { policy: Some(policy), ..spec(Arm::DynAttnHigh, Op::Replace) }.check()
+        };
+        assert_eq!(policy(|_| ()), Ok(()));
+        assert_eq!(policy(|p| p.scale = Scale::Raw), Err(Refusal::Scale(Scale::Raw)));
+        assert_eq!(policy(|p| p.scope = Scope::Block), Err(Refusal::Scope));
+        assert_eq!(policy(|p| p.pinned.push(0..3)), Err(Refusal::Pinned));
+        assert_eq!(policy(|p| p.threshold = 1.5), Err(Refusal::Slider(1.5)));
+        assert!(matches!(policy(|p| p.unit = Unit::Word), Err(Refusal::Unit { .. })));
+        let steep = MaskingSpec { rate: 0.6, schedule: MaskSchedule::RampUp, ..spec(Arm::DynRand, Op::Hide) };
+        let refusal = steep.check().unwrap_err();
+        assert!(refusal.to_string().contains("1.20") && refusal.hint().is_some(), "{refusal}");
+        assert!(MaskingSpec { rate: 0.3, ..steep.clone() }.check().is_ok());
+        let pairs = MaskingSpec { rate: 0.3, ..spec(Arm::DynPair, Op::Hide) };
+        assert!(pairs.check().is_ok());
+        assert!(matches!(MaskingSpec { rate: 0.6, ..pairs }.check(), Err(Refusal::Peak { .. })));
+    }
+
+    #[test]
+    fn what_depends_on_the_model_is_refused_too() {
+        let config = |layers| {
+            let json = format!(
+                r#"{{"vocab_size": 20, "n_positions": 8, "n_embd": 4, "n_head": 1, "n_layer": {layers}}}"#
+            );
+            Config::parse(json.as_bytes(), "config.json").unwrap()
+        };
+        let skip = spec(Arm::DynRand, Op::Skip);
+        assert_eq!(skip.check_model(&config(2), None), Err(Refusal::TooShallow(2)));
+        assert_eq!(skip.check_model(&config(3), None), Ok(()));
+        let eot = MaskingSpec { replacement: Replacement::EndOfText, ..spec(Arm::Static1, Op::Replace) };
+        assert_eq!(eot.check_model(&config(3), None), Err(Refusal::NoEndOfText));
+        assert_eq!(eot.check_model(&config(3), Some(1)), Ok(()));
+    }
+
+    #[test]
+    fn the_rate_alone_becomes_tau_and_p_and_the_explorers_policy_is_kept() {
+        for rate in [0.0, 0.05, 0.15, 0.5, 0.8, 1.0] {
+            let got = MaskingSpec { rate, ..spec(Arm::DynAttnHigh, Op::Replace) }.settings(256);
+            assert!((got.nominal_rate() - rate).abs() < 1e-12);
+        }
+        assert_eq!(spec(Arm::DynRand, Op::Hide).settings(40).protect.last, 10);
+        let mask = MaskSettings {
+            threshold: 0.6,
+            op: Op::Evict,
+            polarity: Polarity::Low,
+            ..MaskSettings::default()
+        };
+        let handed = MaskingSpec::from_explorer(&mask, &crate::attention::types::ScoreSettings::default());
+        assert_eq!((handed.arm, handed.op, handed.check()), (Arm::DynAttnLow, Op::Hide, Ok(())));
+        let settings = handed.settings(256);
+        assert_eq!((settings.threshold, settings.probability, settings.protect.last), (0.6, 0.5, 16));
+        assert!(handed.needs_scores() && !handed.needs_mask_row());
+        assert!(spec(Arm::DynRand, Op::Replace).needs_mask_row());
+    }
+}

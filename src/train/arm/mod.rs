@@ -1,0 +1,362 @@
+//! Masking arms: from a batch of sequences to what the model runs, and the loss of it.
+//!
+//! Runs on the trainer's thread. A mask depends on (seed, pass, sequence, position), the sequence's tokens and its
+//! scores, never on which other sequences share the batch or how many threads there are. Must never change a
+//! variable, and never let a mask see a label.
+//!
+//! The loop calls [`Arms::new`] once, [`Arms::vars`] for its optimiser, and per micro-batch [`Arms::prepare`], then
+//! [`Arms::masked_loss`]. [`Arms::memory`] and [`Arms::restore`] make a resume exact.
+
+mod batch;
+pub mod check;
+mod decide;
+pub mod lexicon;
+mod pass;
+pub mod rate;
+mod scores;
+
+use std::sync::Arc;
+
+use candle_core::{Tensor, Var};
+
+pub use batch::{MaskedBatch, Realised, VisitKey};
+pub use check::Refusal;
+pub use decide::PATTERNS;
+pub use lexicon::{Lexicon, TokenClass};
+pub use pass::{MaskedLoss, mean_embedding};
+pub use rate::At;
+pub use scores::Memory;
+
+use super::TrainError;
+use super::batch::{Batch, Visit};
+use super::spec::{Arm, MaskingSpec, ScoreFrom};
+use crate::attention::calibration::Calibration;
+use crate::mask::draw::Draws;
+use crate::mask::types::{MaskSettings, Op, Polarity, State};
+use crate::model::Gpt2;
+use batch::{BatchError, Parts};
+use scores::{Scoring, Seen, plain};
+
+/// Name of the `[MASK]` row among a run's variables and in the side file of a checkpoint.
+pub const MASK_ROW: &str = "mask_row";
+
+/// What arms are made from.
+pub struct Setup<'a> {
+    pub spec: &'a MaskingSpec,
+    /// The model as the run found it: `static-attn` keeps a copy of its weights.
+    pub model: &'a Gpt2,
+    /// Tokens per sequence.
+    pub context: usize,
+    pub lexicon: Arc<Lexicon>,
+    /// Of all draws.
+    pub seed: u64,
+    /// For scores over the distance null; without it they are count-corrected.
+    pub calibration: Option<Arc<Calibration>>,
+    /// The `[MASK]` row `[D]` of an earlier run or of the loop's own; none makes a new one where it is needed.
+    pub mask_row: Option<Var>,
+}
+
+/// One masking policy in force, with what it remembers.
+pub struct Arms {
+    spec: MaskingSpec,
+    /// At the average rate; live changes move τ and p here.
+    settings: MaskSettings,
+    lexicon: Arc<Lexicon>,
+    scoring: Scoring,
+    /// The initial model, for `static-attn`.
+    initial: Option<Gpt2>,
+    mask_row: Option<Var>,
+    memory: Memory,
+}
+
+impl From<Refusal> for TrainError {
+    fn from(refusal: Refusal) -> Self {
+        TrainError::Setup { hint: refusal.hint(), problem: refusal.to_string() }
+    }
+}
+
+impl From<BatchError> for TrainError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Apply(e) => TrainError::Setup { hint: e.hint(), problem: e.to_string() },
+            BatchError::Tensor(e) => TrainError::Tensor(e),
+        }
+    }
+}
+
+impl Arms {
+    /// Checks the policy and makes what it needs: a new `[MASK]` row (the mean of `wte`), a copy of the initial model.
+    ///
+    /// # Errors
+    /// A [`Refusal`], as a sentence with its hint.
+    pub fn new(setup: Setup) -> Result<Self, TrainError> {
+        let Setup { spec, model, context, lexicon, seed, calibration, mask_row } = setup;
+        spec.check_model(&model.config, lexicon.eot)?;
+        let settings = MaskSettings { seed, ..spec.settings(context) };
+        let mask_row = match mask_row {
+            None if spec.needs_mask_row() => Some(Var::from_tensor(&mean_embedding(&model.wte)?)?),
+            given => given,
+        };
+        let initial = if spec.arm == Arm::StaticAttn { Some(plain(model, true)?) } else { None };
+        Ok(Arms {
+            scoring: Scoring { settings: spec.score.clone(), calibration },
+            spec: spec.clone(),
+            settings,
+            lexicon,
+            initial,
+            mask_row,
+            memory: Memory::default(),
+        })
+    }
+
+    /// Variables of the policy's own, to be trained with the model: the `[MASK]` row `[D]`, where it is used.
+    pub fn vars(&self) -> Vec<(String, Var)> {
+        self.mask_row.iter().map(|row| (MASK_ROW.to_owned(), row.clone())).collect()
+    }
+
+    pub fn spec(&self) -> &MaskingSpec {
+        &self.spec
+    }
+
+    /// The settings in force at the average rate.
+    pub fn settings(&self) -> &MaskSettings {
+        &self.settings
+    }
+
+    /// Moves τ and p, from the next batch on.
+    ///
+    /// # Errors
+    /// Where the schedule would need a rate above 1, or a value lies outside 0 to 1; nothing has changed then.
+    pub fn set_sliders(&mut self, threshold: f64, probability: f64) -> Result<(), Refusal> {
+        let settings = MaskSettings { threshold, probability, ..self.settings.clone() };
+        let rate = settings.nominal_rate();
+        let spec = MaskingSpec { policy: Some(settings.clone()), rate, ..self.spec.clone() };
+        spec.check()?;
+        (self.settings, self.spec) = (settings, spec);
+        Ok(())
+    }
+
+    /// Sets rate, polarity and operation, from the next batch on: a cell of a learned policy.
+    ///
+    /// # Errors
+    /// As [`set_sliders`](Self::set_sliders); nothing has changed then.
+    pub fn set_cell(&mut self, rate: f64, polarity: Polarity, op: Op) -> Result<(), Refusal> {
+        let arm = match polarity {
+            Polarity::High => Arm::DynAttnHigh,
+            Polarity::Low => Arm::DynAttnLow,
+            Polarity::Random => Arm::DynRand,
+        };
+        let spec = MaskingSpec { arm, op, rate, policy: None, ..self.spec.clone() };
+        spec.check()?;
+        if spec.needs_mask_row() && self.mask_row.is_none() {
+            return Err(Refusal::NoMaskRow);
+        }
+        let fresh = spec.settings(usize::MAX);
+        self.settings =
+            MaskSettings { seed: self.settings.seed, protect: self.settings.protect.clone(), ..fresh };
+        self.spec = spec;
+        Ok(())
+    }
+
+    /// What the run must keep to resume exactly, besides its variables.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub fn restore(&mut self, memory: Memory) {
+        self.memory = memory;
+    }
+
+    /// Where scores come from and what they cost, in a sentence; `None` for arms without scores.
+    pub fn score_cost(&self) -> Option<&'static str> {
+        match (self.spec.arm, self.spec.score_from) {
+            (Arm::StaticAttn, _) => Some(
+                "scores: the initial model, once per sequence: one forward pass at its first visit, \
+                      a second copy of the weights, 1 byte a token",
+            ),
+            (Arm::DynAttnHigh | Arm::DynAttnLow, ScoreFrom::LastVisit) => Some(
+                "scores: the sequence's last visit, as it was masked then: no extra pass, 1 byte a token; \
+                      a first visit is masked at random",
+            ),
+            (Arm::DynAttnHigh | Arm::DynAttnLow, ScoreFrom::Fresh) => {
+                Some("scores: a fresh unmasked pass: one more forward pass a step")
+            }
+            _ => None,
+        }
+    }
+
+    /// Decides a batch and lays out what the model runs. Reads the model only where scores need a pass.
+    ///
+    /// # Errors
+    /// A pass that fails.
+    pub fn prepare(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<MaskedBatch, TrainError> {
+        let factor = rate::factor(self.spec.schedule, self.spec.cool_down, at);
+        let settings = rate::scaled(&self.settings, factor);
+        self.score(model, batch)?;
+        let arm = if settings.nominal_rate() > 0.0 { self.spec.arm } else { Arm::None };
+        let (mut decisions, mut draws, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        for visit in &batch.visits {
+            let sequence = decide::Sequence {
+                ids: &visit.inputs,
+                number: visit.sequence,
+                visit: visit.pass,
+                bytes: self.memory.bytes.get(&visit.sequence).map(Vec::as_slice),
+            };
+            let own = decide::draws(arm, settings.seed, &sequence);
+            let decision = decide::sequence(arm, &settings, &self.lexicon, &sequence);
+            if arm == Arm::DynPair {
+                pairs.push(decide::pairs(settings.nominal_rate(), &decision, own));
+            }
+            decisions.push(decision);
+            draws.push(own);
+        }
+        let n_layer = model.config.n_layer;
+        let (lexicon, device) = (&*self.lexicon, &model.device);
+        let settings = &settings;
+        Ok(MaskedBatch::new(Parts { batch, settings, lexicon, decisions, draws, pairs, n_layer, device })?)
+    }
+
+    /// Decides a batch by given scores, highest first, exactly k of each sequence, at the rate of this step.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub(super) fn prepare_scored(
+        &self,
+        model: &Gpt2,
+        batch: &Batch,
+        scores: Vec<Vec<Option<f64>>>,
+        at: At,
+    ) -> Result<MaskedBatch, TrainError> {
+        let factor = rate::factor(self.spec.schedule, self.spec.cool_down, at);
+        let scaled = rate::scaled(&self.settings, factor);
+        let settings = MaskSettings {
+            threshold: 1.0 - scaled.nominal_rate(),
+            probability: 1.0,
+            polarity: Polarity::High,
+            exact_k: true,
+            ..scaled
+        };
+        let (mut decisions, mut draws) = (Vec::new(), Vec::new());
+        for (visit, scores) in batch.visits.iter().zip(&scores) {
+            let own = Draws { seed: settings.seed, pass: visit.pass, sequence: visit.sequence };
+            decisions.push(decide::scored(&settings, &self.lexicon, &visit.inputs, scores, own));
+            draws.push(own);
+        }
+        let (n_layer, lexicon, device) = (model.config.n_layer, &*self.lexicon, &model.device);
+        let (settings, pairs) = (&settings, Vec::new());
+        Ok(MaskedBatch::new(Parts { batch, settings, lexicon, decisions, draws, pairs, n_layer, device })?)
+    }
+
+    /// State of every position before any decision: protected, or not.
+    pub(super) fn protections(&self, visit: &Visit) -> Vec<State> {
+        let scores = vec![Some(0.0); visit.inputs.len()];
+        let decision =
+            decide::scored(&self.settings, &self.lexicon, &visit.inputs, &scores, Draws::default());
+        decision.positions.iter().map(|p| p.state).collect()
+    }
+
+    pub(super) fn lexicon(&self) -> &Lexicon {
+        &self.lexicon
+    }
+
+    /// What is remembered of a sequence: one byte a token.
+    pub(super) fn scores_of(&self, sequence: u32) -> Option<&[u8]> {
+        self.memory.bytes.get(&sequence).map(Vec::as_slice)
+    }
+
+    /// What a replaced token becomes where it becomes a vector, `[D]`, without a gradient.
+    pub(super) fn replacement_vector(&self, model: &Gpt2) -> Result<Tensor, TrainError> {
+        match &self.mask_row {
+            Some(row) => Ok(row.as_tensor().detach()),
+            None => Ok(mean_embedding(&model.wte)?),
+        }
+    }
+
+    /// Makes the scores that this batch needs a pass for.
+    fn score(&mut self, model: &Gpt2, batch: &Batch) -> Result<(), TrainError> {
+        let fresh = self.spec.needs_scores()
+            && self.spec.arm != Arm::StaticAttn
+            && self.spec.score_from == ScoreFrom::Fresh;
+        let now = if fresh { Some(plain(model, false)?) } else { None };
+        for visit in &batch.visits {
+            let bytes = match (&now, &self.initial) {
+                (Some(model), _) => self.scoring.fresh(model, &visit.inputs)?,
+                (None, Some(initial)) if !self.memory.bytes.contains_key(&visit.sequence) => {
+                    self.scoring.fresh(initial, &visit.inputs)?
+                }
+                _ => continue,
+            };
+            self.memory.bytes.insert(visit.sequence, bytes);
+        }
+        Ok(())
+    }
+
+    /// Runs a prepared batch and gives its loss, ready for `backward`. Under scores of the last visit, this is the visit
+    /// that is remembered.
+    ///
+    /// # Errors
+    /// A pass that fails.
+    pub fn masked_loss(&mut self, model: &Gpt2, batch: &MaskedBatch) -> Result<MaskedLoss, TrainError> {
+        self.masked_loss_nudged(model, batch, None)
+    }
+
+    /// The same with `nudge` `[B, R, D]` added to the embeddings: zeros, whose gradient is that of the embeddings.
+    pub(super) fn masked_loss_nudged(
+        &mut self,
+        model: &Gpt2,
+        batch: &MaskedBatch,
+        nudge: Option<&Tensor>,
+    ) -> Result<MaskedLoss, TrainError> {
+        let remembers = matches!(self.spec.arm, Arm::DynAttnHigh | Arm::DynAttnLow)
+            && self.spec.score_from == ScoreFrom::LastVisit;
+        let mut seen = remembers.then(Seen::default);
+        let row = self.mask_row.as_ref().map(Var::as_tensor);
+        let mut embedded = pass::embed(model, batch, row)?;
+        if let Some(nudge) = nudge {
+            embedded = (embedded + nudge)?;
+        }
+        let states = pass::states(model, &embedded, batch, seen.as_mut())?;
+        let out = pass::loss(model, &states, batch, true)?;
+        if let Some(seen) = &seen {
+            self.scoring.remember(model, seen, batch, &mut self.memory)?;
+        }
+        Ok(out)
+    }
+}
+
+/// The model as evaluations need it: no gradients, no dropout; its weights are shared.
+///
+/// # Errors
+/// None in practice.
+pub fn without_gradients(model: &Gpt2) -> Result<Gpt2, TrainError> {
+    Ok(Gpt2 { lm_head: model.lm_head.detach(), ..plain(model, false)? })
+}
+
+/// The losses of single tokens, for looking at: one more forward pass, no gradient, nothing remembered.
+///
+/// One list per sequence, by original position; `None` where a token was dropped or has no label.
+///
+/// # Errors
+/// A pass that fails.
+pub fn token_losses(
+    arms: &Arms,
+    model: &Gpt2,
+    batch: &MaskedBatch,
+) -> Result<Vec<Vec<Option<f64>>>, TrainError> {
+    let model = without_gradients(model)?;
+    let row = arms.mask_row.as_ref().map(|row| row.as_tensor().detach());
+    let embedded = pass::embed(&model, batch, row.as_ref())?;
+    let states = pass::states(&model, &embedded, batch, None)?;
+    let of = |b: usize| {
+        let mut out = vec![None; batch.context];
+        for (&position, loss) in batch.kept[b].iter().zip(pass::row_losses(&model, &states, batch, b)?) {
+            out[position] = loss;
+        }
+        Ok(out)
+    };
+    (0..batch.batch()).map(of).collect()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,205 @@
+//! The forward pass of a masked batch and its loss, differentiable. Where nothing is masked, or only `keep`, it is the
+//! plain pass to the last bit.
+
+use candle_core::{Result, Tensor};
+
+use super::batch::{MaskedBatch, Special};
+use super::scores::{Seen, is_middle};
+use crate::model::Gpt2;
+use crate::model::gpt2::Noise;
+use crate::tensor::attention::Attention;
+use crate::tensor::cross_entropy::{IGNORE, cross_entropy};
+use crate::tensor::host;
+
+/// The loss of a masked batch.
+pub struct MaskedLoss {
+    /// Mean over all labels, in nats, scalar; differentiable once.
+    pub loss: Tensor,
+    pub value: f64,
+    /// Mean over rows whose own token was masked (by anything but `keep`), predicting the token after it.
+    pub own: Option<f64>,
+    /// Mean over all other rows.
+    pub others: Option<f64>,
+    /// Labels behind `own` and `others`.
+    pub own_tokens: usize,
+    pub other_tokens: usize,
+}
+
+/// Token and position embeddings of the rows, `[B, R, D]`, differentiable; `mask_row` is `[D]`.
+pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>) -> Result<Tensor> {
+    let (b, rows, width) = (batch.batch(), batch.rows, model.config.n_embd);
+    if batch.specials.is_empty() && batch.positions.is_none() {
+        return model.embed_batch(&batch.ids, b);
+    }
+    let device = &model.device;
+    let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), device)?;
+    let mut tokens = model.wte.index_select(&ids, 0)?;
+    if !batch.specials.is_empty() {
+        let n = batch.ids.len() as u32;
+        let mut source = vec![tokens.clone()];
+        let mut at = |wanted: Special, row: &dyn Fn() -> Result<Tensor>| -> Result<u32> {
+            if batch.specials.iter().all(|(_, special)| *special != wanted) {
+                return Ok(0);
+            }
+            source.push(row()?);
+            Ok(n + source.len() as u32 - 2)
+        };
+        let mask = at(Special::MaskRow, &|| match mask_row {
+            Some(row) => row.unsqueeze(0),
+            None => candle_core::bail!("a [MASK] row is asked for, but there is none"),
+        })?;
+        let mean = at(Special::Mean, &|| mean_embedding(&model.wte)?.unsqueeze(0))?;
+        let mut index: Vec<u32> = (0..n).collect();
+        for &(row, special) in &batch.specials {
+            index[row] = if special == Special::MaskRow { mask } else { mean };
+        }
+        tokens = Tensor::cat(&source, 0)?.index_select(&Tensor::from_vec(index, n as usize, device)?, 0)?;
+    }
+    let tokens = tokens.reshape((b, rows, width))?;
+    match &batch.positions {
+        None => tokens.broadcast_add(&model.wpe.narrow(0, 0, rows)?),
+        Some(positions) => {
+            let positions = Tensor::from_slice(positions, positions.len(), device)?;
+            tokens + model.wpe.index_select(&positions, 0)?.reshape((b, rows, width))?
+        }
+    }
+}
+
+/// Mean of all rows of `wte`, `[D]`, without a gradient.
+pub fn mean_embedding(wte: &Tensor) -> Result<Tensor> {
+    let (vocab, width) = wte.dims2()?;
+    let mut sums = vec![0f64; width];
+    host::with_slice(&wte.detach(), |values| {
+        for row in values.chunks_exact(width) {
+            for (sum, &v) in sums.iter_mut().zip(row) {
+                *sum += f64::from(v);
+            }
+        }
+    })?;
+    let mean: Vec<f32> = sums.into_iter().map(|sum| (sum / vocab as f64) as f32).collect();
+    Tensor::from_vec(mean, width, wte.device())?.to_dtype(wte.dtype())
+}
+
+/// The states after `ln_f`, `[B, R, D]`. `seen` takes every layer's packed projection.
+pub(super) fn states(
+    model: &Gpt2,
+    embedded: &Tensor,
+    batch: &MaskedBatch,
+    mut seen: Option<&mut Seen>,
+) -> Result<Tensor> {
+    if batch.middle.is_none() && seen.is_none() {
+        return model.forward_batch(embedded, batch.bias.as_ref(), true);
+    }
+    let n_layer = model.config.n_layer;
+    let (b, width) = (batch.batch(), model.config.n_embd);
+    let index = |list: &[u32]| Tensor::from_slice(list, list.len(), &model.device);
+    let mut x = Noise::apply(model.noise, embedded.clone(), 0)?;
+    let mut bypass: Option<Tensor> = None;
+    for layer in 0..n_layer {
+        let middle = batch.middle.as_ref();
+        if let Some(middle) = middle {
+            if layer == 1 {
+                let flat = x.reshape(((), width))?;
+                x = flat.index_select(&index(&middle.gather)?, 0)?.reshape((b, middle.rows, width))?;
+                bypass = Some(flat);
+            } else if layer + 1 == n_layer
+                && let Some(all) = bypass.take()
+            {
+                let both = Tensor::cat(&[&all, &x.reshape(((), width))?], 0)?;
+                x = both.index_select(&index(&middle.scatter)?, 0)?.reshape((b, batch.rows, width))?;
+            }
+        }
+        let bias = match middle.filter(|_| is_middle(layer, n_layer)) {
+            Some(middle) => &middle.bias,
+            None => &batch.bias,
+        };
+        let rule = Attention { bias: bias.clone(), ..model.attention(layer) };
+        x = model.block(layer, &x, |qkv| {
+            if let Some(seen) = seen.as_deref_mut() {
+                seen.layers.push(qkv.detach());
+            }
+            rule.packed(&qkv)
+        })?;
+    }
+    model.final_norm(&x)
+}
+
+/// The loss over the rows' states `[B, R, D]`.
+///
+/// Own and other rows go through the output matrix apart, so that both losses come without a second product; the
+/// mean is over all labels. Where no row is masked there is one part.
+pub(super) fn loss(
+    model: &Gpt2,
+    states: &Tensor,
+    batch: &MaskedBatch,
+    gradients: bool,
+) -> Result<MaskedLoss> {
+    let rows = states.reshape(((), model.config.n_embd))?;
+    let head = if gradients { model.lm_head.clone() } else { model.lm_head.detach() };
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    for (row, &label) in batch.labels.iter().enumerate() {
+        if label != IGNORE {
+            if batch.own[row] { own.push(row as u32) } else { others.push(row as u32) }
+        }
+    }
+    let (own_tokens, other_tokens) = (own.len(), others.len());
+    if own.is_empty() {
+        let loss = cross_entropy(&rows, &head, &batch.labels, gradients)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let others = (other_tokens > 0).then_some(value);
+        return Ok(MaskedLoss { loss, value, own: None, others, own_tokens, other_tokens });
+    }
+    let part = |list: Vec<u32>| -> Result<Option<(Tensor, f64)>> {
+        if list.is_empty() {
+            return Ok(None);
+        }
+        let labels: Vec<u32> = list.iter().map(|&row| batch.labels[row as usize]).collect();
+        let n = list.len();
+        let rows = rows.index_select(&Tensor::from_vec(list, n, &model.device)?, 0)?;
+        let loss = cross_entropy(&rows, &head, &labels, gradients)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        Ok(Some((loss, value)))
+    };
+    let all = (own_tokens + other_tokens) as f64;
+    let (own, others) = (part(own)?, part(others)?);
+    let weighted = |part: &Option<(Tensor, f64)>, n: usize| -> Result<Option<Tensor>> {
+        part.as_ref().map(|(loss, _)| loss * (n as f64 / all)).transpose()
+    };
+    let loss = match (weighted(&own, own_tokens)?, weighted(&others, other_tokens)?) {
+        (Some(a), Some(b)) => (a + b)?,
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => candle_core::bail!("no label in the batch"),
+    };
+    let value = f64::from(loss.to_scalar::<f32>()?);
+    let of = |part: &Option<(Tensor, f64)>| part.as_ref().map(|(_, v)| *v);
+    Ok(MaskedLoss { loss, value, own: of(&own), others: of(&others), own_tokens, other_tokens })
+}
+
+/// Nats lost on each label of sequence `b`, row by row; `None` where the label does not count. No gradient.
+pub(super) fn row_losses(
+    model: &Gpt2,
+    states: &Tensor,
+    batch: &MaskedBatch,
+    b: usize,
+) -> Result<Vec<Option<f64>>> {
+    let states = states.detach().narrow(0, b, 1)?.squeeze(0)?;
+    let labels = &batch.labels[b * batch.rows..][..batch.kept[b].len()];
+    let head = model.lm_head.detach().t()?;
+    let mut out = Vec::with_capacity(labels.len());
+    for (tile, labels) in labels.chunks(ROW_TILE).enumerate() {
+        let logits = states.narrow(0, tile * ROW_TILE, labels.len())?.contiguous()?.matmul(&head)?;
+        let vocab = logits.dim(1)?;
+        host::with_slice(&logits, |values| {
+            out.extend(values.chunks_exact(vocab).zip(labels).map(|(row, &label)| {
+                let wanted = f64::from(*row.get(label as usize)?);
+                let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = row.iter().map(|&x| f64::from(x - top).exp()).sum();
+                Some(sum.ln() + f64::from(top) - wanted)
+            }));
+        })?;
+    }
+    Ok(out)
+}
+
+/// Rows whose logits exist at the same time.
+const ROW_TILE: usize = 64;

@@ -1,0 +1,109 @@
+//! The mask rate over a run: schedules with one and the same time average, and how a rate becomes τ and p. Pure.
+
+use crate::mask::types::MaskSettings;
+use crate::train::spec::MaskSchedule;
+
+/// Where a run stands. A run that follows the clock names the step that its clock stands at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct At {
+    /// 0-based.
+    pub step: usize,
+    pub steps: usize,
+}
+
+impl At {
+    /// For passes outside a run: the rate is the average rate.
+    pub const NONE: At = At { step: 0, steps: 0 };
+}
+
+impl MaskSchedule {
+    /// What the average rate is multiplied with at `at` in [0, 1]; its mean over [0, 1] is 1.
+    fn shape(self, at: f64) -> f64 {
+        match self {
+            MaskSchedule::Constant => 1.0,
+            MaskSchedule::RampUp => 2.0 * at,
+            MaskSchedule::Decay => 2.0 * (1.0 - at),
+            MaskSchedule::Triangle => 2.0 * (1.0 - (2.0 * at - 1.0).abs()),
+        }
+    }
+
+    /// The largest value of [`shape`](Self::shape).
+    pub fn peak(self) -> f64 {
+        if self == MaskSchedule::Constant { 1.0 } else { 2.0 }
+    }
+}
+
+/// What the average rate is multiplied with at a step. The mean over all steps is 1 to rounding, whatever the schedule:
+/// steps are taken at their middles, and what a clean cool-down gives up is added to the steps before it. The
+/// triangle's mean is off by at most 1/steps² where the number of masked steps is odd.
+pub fn factor(schedule: MaskSchedule, cool_down: f64, at: At) -> f64 {
+    if at.steps == 0 {
+        return 1.0;
+    }
+    let masked = masked_steps(cool_down, at.steps);
+    if at.step >= masked {
+        return 0.0;
+    }
+    schedule.shape((at.step as f64 + 0.5) / masked as f64) * at.steps as f64 / masked as f64
+}
+
+/// Steps before the cool-down; at least one.
+fn masked_steps(cool_down: f64, steps: usize) -> usize {
+    (steps - ((cool_down * steps as f64).round() as usize).min(steps)).max(1)
+}
+
+/// τ and p of `base`, moved so that `(1−τ)·p` is `factor` times as large: each side by √factor, so a conservative start
+/// means low p *and* high τ. What one side cannot take, because neither p nor 1−τ passes 1, the other one takes.
+pub fn scaled(base: &MaskSettings, factor: f64) -> MaskSettings {
+    let rate = (base.nominal_rate() * factor).min(1.0);
+    let root = factor.max(0.0).sqrt();
+    let (mut past, mut p) = ((1.0 - base.threshold) * root, base.probability * root);
+    if past > 1.0 {
+        (past, p) = (1.0, rate);
+    } else if p > 1.0 {
+        (past, p) = (rate, 1.0);
+    }
+    // 1 − (1 − τ) is not τ to the last bit.
+    let threshold = if factor == 1.0 { base.threshold } else { 1.0 - past };
+    MaskSettings { threshold, probability: p, ..base.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schedule_has_the_same_average() {
+        for &schedule in MaskSchedule::ALL {
+            for steps in [1, 2, 10, 97, 1000] {
+                for cool_down in [0.0, 0.1, 0.25] {
+                    let at = |step| factor(schedule, cool_down, At { step, steps });
+                    let mean = (0..steps).map(at).sum::<f64>() / steps as f64;
+                    let slack =
+                        if schedule == MaskSchedule::Triangle && masked_steps(cool_down, steps) % 2 == 1 {
+                            1.01 / (masked_steps(cool_down, steps) as f64).powi(2)
+                        } else {
+                            1e-9
+                        };
+                    assert!((mean - 1.0).abs() <= slack, "{schedule} {steps} {cool_down}: {mean}");
+                }
+            }
+        }
+        let last = At { step: 95, steps: 100 };
+        assert_eq!(factor(MaskSchedule::Constant, 0.1, last), 0.0, "the cool-down is clean");
+        assert!((factor(MaskSchedule::Constant, 0.1, At { step: 5, ..last }) - 1.0 / 0.9).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_ramp_starts_with_low_p_and_high_tau_and_the_product_is_exact() {
+        let base = MaskSettings { threshold: 0.7, probability: 0.5, ..MaskSettings::default() };
+        for f in [0.0, 0.1, 0.5, 1.0, 1.9, 3.0, 5.0, 6.6] {
+            let got = scaled(&base, f);
+            assert!((got.nominal_rate() - 0.15 * f).abs() < 1e-12, "{f}: {}", got.nominal_rate());
+            assert!((0.0..=1.0).contains(&got.threshold) && (0.0..=1.0).contains(&got.probability));
+        }
+        let low = scaled(&base, 0.25);
+        assert!(low.threshold > base.threshold && low.probability < base.probability);
+        assert_eq!(scaled(&base, 1.0), base);
+    }
+}

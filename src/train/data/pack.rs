@@ -1,0 +1,108 @@
+//! Documents as one run of tokens, cut to the context. Every document ends with `<|endoftext|>` where the tokenizer has
+//! it; where it has none, the token before a boundary has no label, because what follows is another text.
+
+use rayon::prelude::*;
+
+use crate::model::{ModelError, Tokenizer};
+use crate::tensor::cross_entropy::IGNORE;
+use crate::train::TrainError;
+use crate::train::batch::Visit;
+
+/// Tokens of a corpus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Corpus {
+    pub tokens: Vec<u32>,
+    /// Where each document begins in `tokens`, ascending, the first at 0.
+    pub starts: Vec<u64>,
+    pub documents: usize,
+    /// UTF-8 bytes of the text, for bits per byte.
+    pub bytes: usize,
+    /// Ends every document, where the tokenizer has it.
+    pub eot: Option<u32>,
+}
+
+impl Corpus {
+    /// Tokenises documents in parallel, line by line, so that one long document is spread over the cores.
+    ///
+    /// # Errors
+    /// Text that the tokenizer refuses.
+    pub fn new(documents: &[String], tokenizer: &Tokenizer) -> Result<Self, TrainError> {
+        let parts: Vec<Vec<u32>> = documents
+            .par_iter()
+            .map(|document| {
+                let mut ids = Vec::new();
+                // Cutting before a newline never cuts a GPT-2 pre-token that holds text on both sides.
+                let mut at = 0;
+                for (i, _) in document.match_indices('\n').chain([(document.len(), "")]) {
+                    let piece = tokenizer.encode(&document[at..i])?;
+                    ids.extend(piece.into_iter().map(|p| p.id));
+                    at = i;
+                }
+                ids.extend(tokenizer.eot);
+                Ok(ids)
+            })
+            .collect::<Result<_, ModelError>>()?;
+        let mut starts = Vec::with_capacity(parts.len());
+        let mut at = 0u64;
+        for part in &parts {
+            starts.push(at);
+            at += part.len() as u64;
+        }
+        let bytes = documents.iter().map(String::len).sum();
+        Ok(Self::from_tokens(parts.concat(), starts, bytes, tokenizer.eot))
+    }
+
+    /// From tokens that are there already, such as those of a model without a tokenizer.
+    pub fn from_tokens(tokens: Vec<u32>, starts: Vec<u64>, bytes: usize, eot: Option<u32>) -> Self {
+        Corpus { documents: starts.len(), tokens, starts, bytes, eot }
+    }
+
+    /// Number of sequences of `context` tokens (each with its next tokens as targets) that start at `offset`.
+    pub fn sequences(&self, context: usize, offset: usize) -> usize {
+        (self.tokens.len().saturating_sub(offset + 1)) / context
+    }
+
+    /// Sequence `index`: `(inputs, next tokens)`, `context` tokens each.
+    pub fn sequence(&self, index: usize, context: usize, offset: usize) -> (&[u32], &[u32]) {
+        let at = offset + index * context;
+        (&self.tokens[at..at + context], &self.tokens[at + 1..at + context + 1])
+    }
+
+    /// One visit to sequence `index`, its labels cut at document boundaries that no token marks.
+    pub fn visit(&self, index: usize, pass: u32, context: usize, offset: usize) -> Visit {
+        let (inputs, next) = self.sequence(index, context, offset);
+        let mut targets = next.to_vec();
+        if self.eot.is_none() {
+            let first = (offset + index * context + 1) as u64;
+            let from = self.starts.partition_point(|&s| s < first);
+            for &start in self.starts[from..].iter().take_while(|s| **s < first + context as u64) {
+                targets[(start - first) as usize] = IGNORE;
+            }
+        }
+        Visit { sequence: index as u32, pass, inputs: inputs.to_vec(), targets }
+    }
+
+    /// The tokens of document `index`, its end mark included.
+    pub fn document(&self, index: usize) -> &[u32] {
+        let end = self.starts.get(index + 1).map_or(self.tokens.len(), |&s| s as usize);
+        &self.tokens[self.starts[index] as usize..end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_stop_at_boundaries_that_nothing_marks() {
+        let tokens: Vec<u32> = (0..20).collect();
+        let marked = Corpus::from_tokens(tokens.clone(), vec![0, 6, 9], 20, Some(8));
+        assert_eq!(marked.visit(0, 3, 9, 1).targets, (2..11).collect::<Vec<u32>>());
+        let bare = Corpus { eot: None, ..marked.clone() };
+        let visit = bare.visit(0, 3, 9, 1);
+        assert_eq!((visit.inputs[0], visit.pass), (1, 3));
+        assert_eq!(visit.targets, [2, 3, 4, 5, IGNORE, 7, 8, IGNORE, 10]);
+        assert_eq!(bare.visit(1, 0, 9, 1).targets, (11..20).collect::<Vec<u32>>());
+        assert_eq!((bare.document(1), bare.document(2).len()), (&[6, 7, 8][..], 11));
+    }
+}

@@ -1,0 +1,61 @@
+//! Pictures of a run for whoever watches: the raster row of one tracked sequence at each of its visits, and now and
+//! then the tokens of a batch with their masks, reasons and losses. They cost at most a small share of the time.
+
+use std::time::{Duration, Instant};
+
+use super::TrainError;
+use super::arm::{Arms, MaskedBatch, token_losses};
+use super::batch::Batch;
+use super::data::{Corpus, Order};
+use super::raster;
+use super::report::Report;
+use super::run::Watch;
+use super::visits::{Position, Visits};
+use crate::model::{Gpt2, Tokenizer};
+
+/// Sequences of a batch that are shown.
+const SHOWN: usize = 4;
+/// A batch is shown at most this often.
+const EVERY: Duration = Duration::from_millis(500);
+/// And only after this many times what the last one cost.
+const SHARE: u32 = 30;
+
+/// What was shown when.
+pub struct Look {
+    /// The first sequence that the run visits.
+    tracked: Option<u32>,
+    shown: Option<(Instant, Duration)>,
+}
+
+impl Look {
+    pub fn new(corpus: &Corpus, order: Order) -> Self {
+        let mut visits = Visits::new(corpus, order, Position::default());
+        let tracked = visits.next(corpus, 1).visits.first().map(|v| v.sequence);
+        Look { tracked, shown: None }
+    }
+
+    /// Reports what the step's first micro-batch has to show; `model` records no gradients.
+    pub fn show(
+        &mut self,
+        step: usize,
+        (arms, model, tokenizer): (&Arms, &Gpt2, Option<&Tokenizer>),
+        (batch, masked): (&Batch, &MaskedBatch),
+        watch: &mut dyn Watch,
+    ) -> Result<(), TrainError> {
+        for (b, visit) in batch.visits.iter().enumerate() {
+            if Some(visit.sequence) == self.tracked {
+                watch.report(Report::Raster(raster::row(masked, b, step)));
+            }
+        }
+        let due = self.shown.is_none_or(|(at, cost)| at.elapsed() >= EVERY.max(cost * SHARE));
+        if !due {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let losses = token_losses(arms, model, masked)?;
+        let ids: Vec<Vec<u32>> = batch.visits.iter().take(SHOWN).map(|v| v.inputs.clone()).collect();
+        watch.report(Report::Batch(raster::batch_view(masked, step, &ids, &losses, tokenizer)));
+        self.shown = Some((Instant::now(), started.elapsed()));
+        Ok(())
+    }
+}

@@ -1,0 +1,275 @@
+//! Twins: two to four arms side by side under common random numbers, and what may be said of them while they run.
+//!
+//! Arms of a pair see the same batches and the same draws, so that most of the noise cancels in their difference.
+//! Losses of successive steps do not: they depend on each other through the weights, and a raw interval over steps
+//! would be far too narrow. So nothing here is ever computed over steps. There are two units that are independent:
+//!
+//! * **Documents**, for two models that exist: clean losses on held-out documents, paired document by document
+//!   ([`Running`]). It answers "which of these two models is better", and moves with every evaluation. An evaluation
+//!   replaces the one before it, it does not add to it: the same documents seen again are no new evidence.
+//! * **Seeds**, for the arms: a pair of runs gives *one* difference, that of its last evaluation. Two runs of the same
+//!   arm under different seeds end in different models, which enough documents will always tell apart; only the
+//!   spread over seeds says how much of a difference is luck. The verdict on arms rests on these alone
+//!   ([`Twins::verdicts`]), and with too few seeds it is *undecided*.
+//!
+//! Both intervals are confidence *sequences*: they may be looked at after every document and every seed, and stopped
+//! at will. They invert the right-Haar Bayes factor of the t-test with a normal prior on the effect size (Gönen et al.
+//! 2005), which is a test martingale for normal differences of unknown spread (Lai 1976; Grünwald, de Heide and Koolen
+//! 2024; Wang and Ramdas 2310.03722). The normal mixture is that of Howard et al. 2021 (1810.08240), with the spread
+//! treated as unknown instead of as a bound, because a difference of losses has no bound worth the name. Documents are
+//! not normal; with tens of them the mean nearly is, and the screen calls this one approximate.
+//!
+//! Pure but for [`document_losses`], which runs a model without gradients on the caller's thread.
+
+use super::TrainError;
+use super::data::Corpus;
+use crate::eval::stats::{EPSILON, Interval, Judged, Verdict, summary};
+use crate::model::Gpt2;
+use crate::tensor::cross_entropy::cross_entropy;
+
+/// Arms side by side.
+pub const ARMS: std::ops::RangeInclusive<usize> = 2..=4;
+/// Variance of the normal prior on the effect size (difference over its spread): effects of about one spread.
+const PRIOR: f64 = 1.0;
+
+/// How twins are judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TwinSettings {
+    /// Nats per token below which a difference does not matter.
+    pub epsilon: f64,
+    /// Chance that any of the verdicts is ever wrong, in (0, 1).
+    pub alpha: f64,
+}
+
+impl Default for TwinSettings {
+    fn default() -> Self {
+        TwinSettings { epsilon: EPSILON, alpha: 0.05 }
+    }
+}
+
+/// Half of the confidence sequence's width after `n` differences, in units of their sample spread; infinite while it
+/// is too early (under five values at α = 0.05).
+///
+/// From `√(1/k) · ((1+u)/(1+u/k))^{n/2} = 1/α` with `k = 1 + n·g` and `u = t²/(n−1)`.
+pub fn half_width(n: usize, alpha: f64) -> f64 {
+    if n < 2 {
+        return f64::INFINITY;
+    }
+    let k = 1.0 + n as f64 * PRIOR;
+    // ln first: k^(1/n) of small α would overflow nothing, but loses digits.
+    let r = ((0.5 * k.ln() - alpha.ln()) * 2.0 / n as f64).exp();
+    if r >= k {
+        return f64::INFINITY;
+    }
+    let u = (r - 1.0) / (1.0 - r / k);
+    (u * (n - 1) as f64 / n as f64).sqrt()
+}
+
+/// The confidence sequence of a mean difference. Differences that are all exactly 0 (runs that agree to the last bit)
+/// need no statistics: the interval is 0, however few they are.
+pub fn sequence(differences: &[f64], alpha: f64) -> Interval {
+    let of = summary(differences);
+    if !differences.is_empty() && differences.iter().all(|d| *d == 0.0) {
+        return Interval { value: 0.0, low: 0.0, high: 0.0 };
+    }
+    let half = half_width(of.n, alpha);
+    let half = if half.is_finite() { half * of.sd } else { f64::INFINITY };
+    Interval { value: of.mean, low: of.mean - half, high: of.mean + half }
+}
+
+/// The verdict on losses, where lower is better.
+fn verdict(differences: &[f64], interval: Interval, epsilon: f64, alpha: f64) -> Verdict {
+    if interval.low >= -epsilon && interval.high <= epsilon {
+        Verdict::Equivalent
+    } else if interval.high < 0.0 {
+        Verdict::Better
+    } else if interval.low > 0.0 {
+        Verdict::Worse
+    } else {
+        Verdict::Undecided { more: more(differences, epsilon, alpha) }
+    }
+}
+
+/// How many more differences until the sequence leaves 0 outside or fits into ±ε, if mean and spread stay.
+fn more(differences: &[f64], epsilon: f64, alpha: f64) -> Option<usize> {
+    let of = summary(differences);
+    if of.n < 2 || !of.sd.is_finite() {
+        return None;
+    }
+    let room = of.mean.abs().max(epsilon - of.mean.abs());
+    let fits = |n: usize| half_width(n, alpha) * of.sd <= room;
+    // Widths fall with n: double until one fits, then halve the gap.
+    let mut high = of.n.max(2);
+    while !fits(high) {
+        high = high.checked_mul(2).filter(|&n| n < 1 << 30)?;
+    }
+    let mut low = of.n;
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if fits(middle) { high = middle } else { low = middle }
+    }
+    Some(high.saturating_sub(of.n).max(1))
+}
+
+/// What one held-out document cost one model.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DocumentLoss {
+    /// Sum of nats over the document's labels.
+    pub nats: f64,
+    pub labels: usize,
+}
+
+impl DocumentLoss {
+    fn per_token(self) -> f64 {
+        self.nats / self.labels.max(1) as f64
+    }
+}
+
+/// One arm against the first, for the models as they are now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    pub step: usize,
+    /// Nats per token over all documents, arm minus first: every token counts the same.
+    pub difference: f64,
+    /// Of the mean over documents (every document counts the same); approximate, see the module.
+    pub documents: Interval,
+    /// The documents that the two models disagree on at all.
+    pub differing: usize,
+}
+
+/// Arms side by side, seed after seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Twins {
+    pub arms: Vec<String>,
+    pub settings: TwinSettings,
+    /// Per arm after the first, per finished seed: nats per token, arm minus first.
+    seeds: Vec<Vec<f64>>,
+    /// Per arm after the first: evaluations of the seed that runs now.
+    pub running: Vec<Vec<Running>>,
+}
+
+impl Twins {
+    /// # Errors
+    /// Fewer than two arms or more than four.
+    pub fn new(arms: Vec<String>, settings: TwinSettings) -> Result<Self, TrainError> {
+        if !ARMS.contains(&arms.len()) {
+            let problem = format!("twins need {} to {} arms: {}", ARMS.start(), ARMS.end(), arms.len());
+            return Err(TrainError::setup(problem));
+        }
+        let others = arms.len() - 1;
+        Ok(Twins { arms, settings, seeds: vec![Vec::new(); others], running: vec![Vec::new(); others] })
+    }
+
+    /// α for one arm against the first: all of them together keep the settings' α (Bonferroni).
+    fn alpha(&self) -> f64 {
+        self.settings.alpha / self.seeds.len() as f64
+    }
+
+    /// Notes an evaluation at `step`: per arm the losses of the same documents in the same order.
+    ///
+    /// # Errors
+    /// Lists that do not belong together.
+    pub fn evaluated(&mut self, step: usize, losses: &[Vec<DocumentLoss>]) -> Result<(), TrainError> {
+        let count = losses.first().map_or(0, Vec::len);
+        let paired = |of: &Vec<DocumentLoss>| {
+            of.len() == count && of.iter().zip(&losses[0]).all(|(a, b)| a.labels == b.labels)
+        };
+        if losses.len() != self.arms.len() || count == 0 || !losses.iter().all(paired) {
+            return Err(TrainError::setup("twins were evaluated on different documents"));
+        }
+        let alpha = self.alpha();
+        let total = |of: &[DocumentLoss]| {
+            let labels: usize = of.iter().map(|d| d.labels).sum();
+            of.iter().map(|d| d.nats).sum::<f64>() / labels.max(1) as f64
+        };
+        for (arm, running) in self.running.iter_mut().enumerate() {
+            let (own, first) = (&losses[arm + 1], &losses[0]);
+            let differences: Vec<f64> =
+                own.iter().zip(first).map(|(a, b)| a.per_token() - b.per_token()).collect();
+            running.push(Running {
+                step,
+                difference: total(own) - total(first),
+                documents: sequence(&differences, alpha),
+                differing: differences.iter().filter(|d| **d != 0.0).count(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The runs of this seed are over: their last evaluation is the seed's result. The next evaluation belongs to the
+    /// next seed. Without an evaluation nothing is noted.
+    pub fn finish_seed(&mut self) {
+        for (seeds, running) in self.seeds.iter_mut().zip(&mut self.running) {
+            if let Some(last) = running.last() {
+                // Documents that agree to the last bit make a difference of exactly 0.
+                seeds.push(if last.differing == 0 { 0.0 } else { last.difference });
+            }
+            running.clear();
+        }
+    }
+
+    /// Seeds that are finished.
+    pub fn seeds(&self) -> usize {
+        self.seeds.first().map_or(0, Vec::len)
+    }
+
+    /// Differences per finished seed of an arm (1 and up) against the first.
+    pub fn differences(&self, arm: usize) -> &[f64] {
+        arm.checked_sub(1).and_then(|i| self.seeds.get(i)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Verdicts on the arms after the first, over finished seeds; valid however often they are asked for.
+    ///
+    /// Undecided without a number while fewer than two seeds say how much is luck. The interval's ends are infinite while
+    /// it is too early.
+    pub fn verdicts(&self) -> Vec<Judged> {
+        let alpha = self.alpha();
+        let judge = |differences: &Vec<f64>| {
+            let interval = sequence(differences, alpha);
+            Judged { interval, verdict: verdict(differences, interval, self.settings.epsilon, alpha) }
+        };
+        self.seeds.iter().map(judge).collect()
+    }
+}
+
+/// Clean losses of held-out documents, in the corpus' order, at most `limit` of them; no gradient. Documents longer
+/// than the context are read in pieces of it, each without the ones before.
+///
+/// # Errors
+/// A pass that fails, or no document of two tokens.
+pub fn document_losses(
+    model: &Gpt2,
+    corpus: &Corpus,
+    context: usize,
+    limit: usize,
+) -> Result<Vec<DocumentLoss>, TrainError> {
+    let model = super::arm::without_gradients(model)?;
+    let mut out = Vec::new();
+    for index in 0..corpus.documents {
+        if out.len() == limit {
+            break;
+        }
+        let tokens = corpus.document(index);
+        let mut loss = DocumentLoss::default();
+        for at in (0..tokens.len().saturating_sub(1)).step_by(context.max(1)) {
+            let end = (at + context).min(tokens.len() - 1);
+            let (inputs, labels) = (&tokens[at..end], &tokens[at + 1..end + 1]);
+            let states = model.forward_batch(&model.embed_batch(inputs, 1)?, None, true)?;
+            let rows = states.reshape(((), model.config.n_embd))?;
+            let mean = cross_entropy(&rows, &model.lm_head, labels, false)?.to_scalar::<f32>()?;
+            loss.nats += f64::from(mean) * labels.len() as f64;
+            loss.labels += labels.len();
+        }
+        if loss.labels > 0 {
+            out.push(loss);
+        }
+    }
+    if out.is_empty() {
+        return Err(TrainError::setup("there is no held-out document of two tokens or more"));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+#[path = "twins_tests.rs"]
+mod tests;

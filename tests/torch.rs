@@ -1,0 +1,105 @@
+//! Fifty steps against PyTorch and its AdamW (and PEFT for LoRA), from the same weights and batches. The fixture is
+//! written by `tests/bench/peers/torch_reference.py`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use candle_core::{Device, Tensor};
+use maskscope::model::weights::to_f32;
+use maskscope::model::{Checkpoint, ModelFiles};
+use maskscope::tensor::adamw::{AdamW, AdamWSettings};
+use maskscope::tensor::cross_entropy::cross_entropy;
+use maskscope::train::spec::{LoraSpec, LoraTarget, Trained};
+use maskscope::train::trainee::{Trainee, sites};
+use safetensors::SafeTensors;
+
+/// As in the script.
+const RATE: f64 = 1e-3;
+const CLIP: f64 = 1.0;
+const BATCH: usize = 4;
+const CONTEXT: usize = 32;
+
+struct Fixture(Vec<u8>);
+
+impl Fixture {
+    fn open() -> Self {
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torch_adamw.safetensors");
+        Fixture(std::fs::read(path).unwrap())
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let view = file.tensor(name).unwrap();
+        to_f32(view.dtype(), view.data()).unwrap()
+    }
+
+    /// `(inputs, targets)` of every step, `[BATCH · CONTEXT]` each.
+    fn batches(&self) -> Vec<(Vec<u32>, Vec<u32>)> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let data = file.tensor("ids").unwrap();
+        let ids: Vec<u32> =
+            data.data().chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
+        let step = |ids: &[u32]| {
+            let rows = || ids.chunks_exact(CONTEXT + 1);
+            let inputs = rows().flat_map(|r| r[..CONTEXT].to_vec()).collect();
+            (inputs, rows().flat_map(|r| r[1..].to_vec()).collect())
+        };
+        ids.chunks_exact(BATCH * (CONTEXT + 1)).map(step).collect()
+    }
+}
+
+/// Trains on the fixture's batches and compares loss and gradient norm at every step.
+fn follows(trained: &Trained, prefix: &str) {
+    let fixture = Fixture::open();
+    let model = Checkpoint::load(&ModelFiles::Folder(support::tiny_folder()), &Device::Cpu).unwrap().model;
+    let trainee = Trainee::with(&model.config, &model.tensors(), &Device::Cpu, (trained, 0)).unwrap();
+    if let Some(lora) = trainee.lora() {
+        for (site, _, _) in sites(lora, model.config.n_layer) {
+            let down = trainee.var(&format!("{site}.lora_A")).unwrap();
+            let (inner, rank) = down.as_tensor().dims2().unwrap();
+            let theirs =
+                Tensor::from_vec(fixture.floats(&format!("lora_A.{site}")), (rank, inner), &Device::Cpu);
+            down.set(&theirs.unwrap().t().unwrap().contiguous().unwrap()).unwrap();
+        }
+    }
+    let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
+    let mut adamw = AdamW::new(trainee.vars.clone(), settings);
+    let (losses, norms) =
+        (fixture.floats(&format!("{prefix}.losses")), fixture.floats(&format!("{prefix}.norms")));
+    let batches = fixture.batches();
+    assert_eq!((batches.len(), losses.len()), (50, 50));
+    let mut worst = 0f64;
+    for (step, (inputs, targets)) in batches.iter().enumerate() {
+        let model = trainee.current().unwrap();
+        let hidden = model.forward_batch(&model.embed_batch(inputs, BATCH).unwrap(), None, true).unwrap();
+        let rows = hidden.reshape((BATCH * CONTEXT, model.config.n_embd)).unwrap();
+        let loss = cross_entropy(&rows, &model.lm_head, targets, true).unwrap();
+        let ours = f64::from(loss.to_scalar::<f32>().unwrap());
+        let theirs = f64::from(losses[step]);
+        let off = (ours - theirs).abs() / theirs;
+        assert!(off < 1e-3, "{prefix} step {step}: {ours} against {theirs}");
+        worst = worst.max(off);
+        let applied = adamw.step(&loss.backward().unwrap(), RATE, CLIP).unwrap().unwrap();
+        let norm = f64::from(norms[step]);
+        assert!(
+            (applied.grad_norm - norm).abs() < 5e-3 * norm,
+            "{prefix} step {step}: norm {}",
+            applied.grad_norm
+        );
+    }
+    println!("{prefix}: largest relative difference of a loss over 50 steps {worst:.1e}");
+    assert!(losses[49] < losses[0] - 1.0, "the run learns something");
+}
+
+#[test]
+fn fifty_full_steps_follow_torch() {
+    follows(&Trained::All, "full");
+}
+
+#[test]
+fn fifty_lora_steps_follow_peft() {
+    let targets = vec![LoraTarget::CAttn, LoraTarget::AttnProj, LoraTarget::Fc, LoraTarget::MlpProj];
+    follows(&Trained::Lora(LoraSpec { rank: 4, alpha: 16.0, targets }), "lora");
+}
