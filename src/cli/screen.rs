@@ -18,15 +18,13 @@ use crate::app::options::Depth;
 use crate::app::state::ColourScale;
 use crate::app::train::RunRequest;
 use crate::app::{App, KnownModel, Look, Options, Port, SliderSteps};
-use crate::attention::types::ScoreSettings;
 use crate::config::{Kind, Settings, parameters};
 use crate::engine::loader::LoadOptions;
 use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
 use crate::engine::worker::Engine;
 use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
-use crate::mask::types::{MaskSettings, Polarity};
-use crate::train::spec::{Arm, DataSpec, MaskingSpec, RunSpec};
+use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 use crate::tui::{self, TerminalOptions, TuiError};
 
 /// Flags that mirror parameters.
@@ -85,7 +83,7 @@ impl EnginePort {
         spec.time_limit = request.minutes.map(|m| m * 60.0);
         spec.masking.score.clone_from(&request.score);
         if let Some(policy) = &request.policy {
-            let explorer = explorers(policy, &request.score);
+            let explorer = MaskingSpec::from_explorer(policy, &request.score);
             spec.masking = MaskingSpec {
                 schedule: spec.masking.schedule,
                 cool_down: spec.masking.cool_down,
@@ -96,24 +94,6 @@ impl EnginePort {
             spec.fixed_cuts = true;
         }
         Ok(spec)
-    }
-}
-
-/// The explorer's policy for a run.
-fn explorers(mask: &MaskSettings, score: &ScoreSettings) -> MaskingSpec {
-    let arm = match mask.polarity {
-        Polarity::High => Arm::DynAttnHigh,
-        Polarity::Low => Arm::DynAttnLow,
-        Polarity::Random => Arm::DynRand,
-    };
-    MaskingSpec {
-        arm,
-        op: mask.op,
-        replacement: mask.replacement,
-        rate: mask.nominal_rate(),
-        policy: Some(mask.clone()),
-        score: score.clone(),
-        ..MaskingSpec::default()
     }
 }
 

@@ -12,7 +12,7 @@ use super::loader::{LoadError, LoadOptions, load};
 use super::types::{TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
 use crate::train::TrainError;
-use crate::train::data::{Corpus, read_documents, split};
+use crate::train::data::{BUNDLED, Corpus, read, split};
 use crate::train::report::{Command, Report};
 use crate::train::run::Setup;
 use crate::train::runs;
@@ -134,7 +134,7 @@ impl Trainer {
             threads: self.options.threads,
             wait_after_plan: true,
             plan: true,
-            ..SessionOptions::default()
+            pictures: true,
         };
         let session = Arc::new(Session::start(move || prepare(spec, &load), options)?);
         let forward = Forward {
@@ -180,29 +180,21 @@ fn prepare(spec: RunSpec, options: &LoadOptions) -> Result<Setup, TrainError> {
     let tokenizer = loaded.tokenizer.clone().ok_or_else(|| {
         TrainError::setup(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
     })?;
-    let documents = documents(&spec.data.train)?;
+    let column = spec.data.column.as_deref();
+    let documents = read(&spec.data.train, column)?;
     let (train, held) = if spec.data.validation.is_empty() {
         split(documents, spec.data.held_share)
     } else {
-        (documents, self::documents(&spec.data.validation)?)
+        (documents, read(&spec.data.validation, column)?)
     };
     let train = Arc::new(Corpus::new(&train, &tokenizer)?);
     let held = if held.is_empty() { None } else { Some(Arc::new(Corpus::new(&held, &tokenizer)?)) };
     let weights = (loaded.model.config.clone(), loaded.model.tensors());
+    let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
     let mut setup = Setup::new(spec, weights, Some(tokenizer), (train, held));
     setup.device = options.device.clone();
+    setup.calibration = calibration;
     Ok(setup)
-}
-
-fn documents(paths: &[PathBuf]) -> Result<Vec<String>, TrainError> {
-    if let [only] = paths
-        && only.as_os_str() == super::types::BUNDLED_DATA
-        && !only.exists()
-    {
-        let text = super::loaded::CALIBRATION_TEXT;
-        return Ok(text.split("\n\n").map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned).collect());
-    }
-    read_documents(paths)
 }
 
 /// Carries reports, and weights when asked for, from a session to the screen.
@@ -282,7 +274,7 @@ fn complete(typed: String) -> TrainUpdate {
         (Some(rest), Some(home)) => home.join(rest),
         _ => PathBuf::from(&typed),
     };
-    if typed.is_empty() || typed == super::types::BUNDLED_DATA {
+    if typed.is_empty() || typed == BUNDLED {
         return TrainUpdate::Completed { typed, offers: Vec::new(), problem: None };
     }
     let (folder, start) = if typed.ends_with('/') {

@@ -405,9 +405,6 @@ pub enum Update {
 /// Between a model's id and the step of the run whose weights are shown.
 pub const FOLLOWED: &str = " · training, step ";
 
-/// The name of the bundled text as training data: `assets/calibration.txt`.
-pub const BUNDLED_DATA: &str = "novels";
-
 /// What the trainer is told, besides the start of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TrainCommand {

@@ -7,8 +7,8 @@ pub use super::table::Field;
 use super::table::{EXPLORER, Entered};
 use crate::attention::types::ScoreSettings;
 use crate::config::{self, Settings, Value};
-use crate::engine::types::BUNDLED_DATA;
 use crate::mask::types::MaskSettings;
+use crate::train::data::BUNDLED;
 
 /// Values of all fields, by their place in [`Field::ALL`]; cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ impl Form {
         let value = |field: &Field| match field.key() {
             Some(key) => settings.and_then(|s| s.get(&key)).map(plain).unwrap_or_default(),
             None => match field {
-                Field::Data => BUNDLED_DATA.to_owned(),
+                Field::Data => BUNDLED.to_owned(),
                 Field::Masking => {
                     let arm = settings.map_or("none", |s| s.train.arm.as_str());
                     if arm == "none" { EXPLORER.to_owned() } else { arm.to_owned() }
@@ -86,7 +86,7 @@ impl Form {
                 _ => return Err(format!("minutes must be a number above 0: {typed}")),
             },
             Entered::Path if field == Field::Data && typed.is_empty() => {
-                return Err(format!("a run needs data; {BUNDLED_DATA} is the bundled text"));
+                return Err(format!("a run needs data; {BUNDLED} is the bundled text"));
             }
             Entered::Path | Entered::Text => typed.to_owned(),
         };

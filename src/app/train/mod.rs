@@ -11,3 +11,6 @@ pub mod update;
 
 pub use form::{Field, Form, RunRequest};
 pub use state::{RunView, TrainState};
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -182,6 +182,7 @@ impl RunView {
                 self.series.changes.push(change);
                 self.note(change.step, Grade::Said, format!("{name} by hand: {value}"));
             }
+            Report::Note { step, message } => self.note(step, Grade::Said, message),
             Report::Warning { step, message } => self.note(step, Grade::Warning, message),
             Report::Raster(row) => {
                 self.raster.push_back(row);

@@ -76,7 +76,7 @@ const LABELS: &[(Field, &str)] = &[
     (Field::Column, "column"),
     (Field::Validation, "validation"),
     (Field::Masking, "masking"),
-    (Field::Minutes, "minutes at most"),
+    (Field::Minutes, "minutes"),
     (Field::Out, "output folder"),
     (Field::Trained, "trained"),
     (Field::Op, "operation"),

@@ -35,7 +35,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let x = c.spans(area.x, area.y, &[(" maskscope ", badge), (" ", dim)], stop);
     let x = match &app.model {
         Some(m) => {
-            let x = c.label(x, area.y, &m.id, strong, stop.saturating_sub(x).min(40));
+            let x = c.label(x, area.y, &name(&m.id), strong, stop.saturating_sub(x).min(40));
             let shape = format!(
                 "  {} layers × {} heads · {} · {} · {}",
                 m.n_layer,
@@ -65,6 +65,14 @@ fn indicator(c: &mut Canvas, run: &RunView, area: Rect) -> u16 {
         format!("{sign}{far}{loss}")
     };
     c.right(area.x, area.right().saturating_sub(1), area.y, &text, state).saturating_sub(1)
+}
+
+/// A model's id; of a folder its last part, which tells folders apart.
+fn name(id: &str) -> String {
+    match id.strip_prefix('/').and_then(|rest| rest.trim_end_matches('/').rsplit('/').next()) {
+        Some(last) => format!("…/{last}"),
+        None => id.to_owned(),
+    }
 }
 
 /// Tokens, forwards and time of the last answer.

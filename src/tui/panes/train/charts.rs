@@ -139,13 +139,21 @@ fn loss_numbers(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
     let evaluated = run.series.evaluation_at(p.step).map_or("–".to_owned(), |e| format!("{:.4}", e.1));
     let (raw, smooth) = (format!("{:.4}", p.loss), format!("{:.4}", p.smooth));
     let step = format!("step {}  ", p.step);
+    // A narrow chart has room for the numbers, not for all of their names.
+    let wide = area.width >= 52;
+    let valid = match (wide, c.ascii()) {
+        (true, false) => "  ◆ valid ",
+        (true, true) => "  o valid ",
+        (false, false) => "  ◆ ",
+        (false, true) => "  o ",
+    };
     let pieces = [
         (step.as_str(), strong),
-        ("loss ", dim),
+        (if wide { "loss " } else { "" }, dim),
         (&raw, strong),
-        ("  average ", dim),
+        (if wide { "  average " } else { "  avg " }, dim),
         (&smooth, accent),
-        (if c.ascii() { "  o valid " } else { "  ◆ valid " }, dim),
+        (valid, dim),
         (&evaluated, good),
     ];
     let end = c.spans(area.x, area.y, &pieces, area.right());

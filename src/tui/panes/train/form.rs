@@ -5,14 +5,13 @@ use ratatui::style::Style;
 
 use crate::app::state::{App, Pane};
 use crate::app::train::Field;
-use crate::app::train::table::EXPLORER;
 use crate::app::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;
 
 /// Columns of the name.
-const NAME: u16 = 16;
+const NAME: u16 = 17;
 /// Columns a track needs to be of use.
 const TRACK: u16 = 8;
 /// Columns of a number before its track.
@@ -96,9 +95,8 @@ fn row(c: &mut Canvas, app: &App, field: Field, area: Rect) {
     let strong = bare(c.style(Role::Strong));
     let faint = bare(c.style(if current && focused { Role::Accent } else { Role::Faint }));
     if !field.choices().is_empty() {
-        let text = if value == EXPLORER { policy(app) } else { value.to_owned() };
         let x = c.text(x, area.y, "‹ ", faint, room);
-        let x = c.label(x, area.y, &text, strong, area.right().saturating_sub(x + 3));
+        let x = c.label(x, area.y, value, strong, area.right().saturating_sub(x + 3));
         c.text(x, area.y, " ›", faint, area.right().saturating_sub(x));
         return;
     }
@@ -132,8 +130,12 @@ fn row(c: &mut Canvas, app: &App, field: Field, area: Rect) {
 
 /// The explorer's policy in a few words.
 fn policy(app: &App) -> String {
-    let m = &app.doc.mask;
-    format!("explorer τ{:.2} p{:.2} {} {}", m.threshold, m.probability, m.polarity, m.op)
+    let (m, s) = (&app.doc.mask, &app.doc.score);
+    let (tau, p) = (m.threshold, m.probability);
+    format!(
+        "exactly what the explorer does: τ {tau:.3}, p {p:.3}, {}, {}, score {}",
+        m.polarity, m.op, s.reduction
+    )
 }
 
 /// The doc of the current setting, or what is wrong with what is typed, or what a path may go on to.
@@ -155,6 +157,9 @@ fn explain(c: &mut Canvas, app: &App, area: Rect) {
         let names: Vec<&str> = typing.offers.iter().map(|o| o.get(start..).unwrap_or(o)).collect();
         let style = c.style(Role::Accent);
         c.paragraph(area, &format!("tab: {}", names.join("  ")), style);
+    } else if app.train.field == Field::Masking && app.doc.form.explorers_policy() {
+        let style = c.style(Role::Dim);
+        c.paragraph(area, &policy(app), style);
     } else {
         let style = c.style(Role::Dim);
         c.paragraph(area, app.train.field.doc(), style);

@@ -20,9 +20,7 @@ use crate::tui::theme::Role;
 pub fn empty(c: &mut Canvas, app: &App, area: Rect, what: &str) {
     let key = app.key_label(Verb::RunGo);
     let text = match app.train.state() {
-        None => {
-            format!("{what}\n{key} plans a run of what Setup says, and says beforehand what it will cost")
-        }
+        None => format!("{what}\n{key} plans a run"),
         Some(state) if state.is_over() => format!("{what}\nThis run has not reported any"),
         Some(_) => format!("{what}\nNothing has come yet"),
     };

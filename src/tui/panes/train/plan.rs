@@ -182,14 +182,13 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
         &format!("{:.0} ms, loss {:.3}", 1e3 * plan.step_seconds, plan.probe_loss),
     );
     let free = bytes(plan.memory.available as f64);
-    line(c, area, y, "memory", &format!("{} more of {free} free", bytes(plan.memory.total as f64)));
+    line(c, area, y, "memory needed", &format!("{} of {free}", bytes(plan.memory.total as f64)));
     line(c, area, y, "trained", &trainable);
-    let data = format!("{} tokens, {} documents", count(plan.train_tokens as usize), plan.train_documents);
+    let data = format!("{} tok, {} docs", count(plan.train_tokens as usize), plan.train_documents);
     line(c, area, y, "data", &data);
-    let held =
-        format!("{} tokens, {} documents", count(plan.validation_tokens as usize), plan.validation_documents);
+    let held = format!("{} tok, {} docs", count(plan.validation_tokens as usize), plan.validation_documents);
     line(c, area, y, "validation", &held);
-    let steps = format!("{} × {} tokens, {:.1} epochs", plan.steps, plan.tokens_per_step, plan.epochs);
+    let steps = format!("{} × {} tok, {:.1} ep", plan.steps, plan.tokens_per_step, plan.epochs);
     line(c, area, y, "steps", &steps);
     let m = &run.spec.masking;
     let masking =
@@ -201,7 +200,7 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
         bytes(plan.memory.optimizer as f64),
         bytes(plan.memory.activations as f64)
     );
-    line(c, area, y, "memory by part", &detail);
+    line(c, area, y, "by part", &detail);
     line(c, area, y, "folder", &run.spec.out.display().to_string());
     let warn = c.style(Role::Warn);
     for note in &plan.notes {
@@ -227,12 +226,11 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
     let eta = run.eta.map_or("measuring".to_owned(), duration);
     line(c, area, &mut y, "time left", if run.state == RunState::Paused { "paused" } else { &eta });
     if let Some(p) = run.series.last() {
-        line(c, area, &mut y, "loss", &format!("{:.4}, average {:.4}", p.loss, p.smooth));
-        let speed = format!("{:.0} tokens/s, {:.0} ms a step", p.tokens_per_second, 1e3 * p.total);
+        line(c, area, &mut y, "loss", &format!("{:.3}, average {:.3}", p.loss, p.smooth));
+        let speed = format!("{:.0} tok/s, {:.0} ms/step", p.tokens_per_second, 1e3 * p.total);
         line(c, area, &mut y, "speed", &speed);
         if run.masks() {
-            let rate =
-                format!("{:.1} % asked, {:.1} % realised", 100.0 * p.mask_rate, 100.0 * p.realised_rate);
+            let rate = format!("{:.1} %, realised {:.1} %", 100.0 * p.mask_rate, 100.0 * p.realised_rate);
             line(c, area, &mut y, "mask rate", &rate);
         }
     }

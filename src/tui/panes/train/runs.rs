@@ -45,11 +45,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
     let wide = area.width >= 60;
     // Name, state, steps, training loss, validation loss, size.
-    let numbers: u16 = if wide { 45 } else { 26 };
+    let numbers: u16 = if wide { 45 } else { 19 };
     let name_w = area.width.saturating_sub(numbers + 3);
     let at = area.x + 3 + name_w;
-    let heading =
-        if wide { "state        steps    loss   valid      size" } else { "state       steps  valid" };
+    let heading = if wide { "state        steps    loss   valid      size" } else { "state      valid" };
     c.label(area.x + 3, area.y, "run", dim, name_w);
     c.label(at + 1, area.y, heading, dim, numbers);
     for (i, run) in runs.list.iter().enumerate().skip(top(app, area)).take(room(area)) {
@@ -76,8 +75,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
             c.right(at + 27, at + 35, y, &number(run.validation_loss), text);
             c.right(at + 35, at + 45, y, &bytes(run.bytes as f64), dim);
         } else {
-            c.right(at + 11, at + 18, y, &run.steps.to_string(), dim);
-            c.right(at + 18, at + 25, y, &number(run.validation_loss), text);
+            c.right(at + 11, at + 18, y, &number(run.validation_loss), text);
         }
     }
     if let Some(run) = runs.current() {
