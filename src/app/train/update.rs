@@ -559,7 +559,7 @@ fn edit(app: &mut App, change: impl Fn(&mut String)) {
 /// Keys while a value of the form is typed.
 fn typing(app: &mut App, verb: Verb) -> Option<Vec<Effect>> {
     use Verb as V;
-    app.train.typing.as_ref()?;
+    let path = app.train.typing.as_ref()?.field.is_some_and(|f| f.entered() == Entered::Path);
     match verb {
         V::EntryAccept => accept(app),
         V::EntryCancel => app.train.typing = None,
@@ -567,7 +567,7 @@ fn typing(app: &mut App, verb: Verb) -> Option<Vec<Effect>> {
             t.pop();
         }),
         V::EntryClear => edit(app, String::clear),
-        V::EntryComplete => take_completion(app),
+        V::EntryComplete if path => take_completion(app),
         _ => return None,
     }
     Some(complete(app))

@@ -277,7 +277,7 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
         V::Suspend => return vec![Effect::Suspend],
         V::Redraw => return vec![Effect::Redraw],
         V::Theme => app.look.dark = !app.look.dark,
-        V::NextPane => cycle_focus(app, 1),
+        V::NextPane | V::EntryComplete => cycle_focus(app, 1),
         V::PreviousPane => cycle_focus(app, -1),
         V::Undo | V::Redo => undo(app, verb == V::Undo),
         V::Retry => return background::retry(app),
