@@ -35,6 +35,7 @@ pub use update::{Action, Event, update};
 /// The plain data that comes from the engine, for the screen, which knows no engine.
 pub mod data {
     pub use crate::engine::types::*;
+    pub use crate::train::report::Command as RunCommand;
     pub use crate::train::report::{BatchView, Live, MemoryPlan, Plan, RasterRow, RunState};
     pub use crate::train::runs::RunInfo;
     pub use crate::train::spec::{Arm, Trained};

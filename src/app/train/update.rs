@@ -529,7 +529,7 @@ fn open_field(app: &mut App, field: Field) -> Vec<Effect> {
 }
 
 /// Asks what a typed path may go on to.
-fn complete(app: &App) -> Vec<Effect> {
+pub fn complete(app: &App) -> Vec<Effect> {
     let typing = app.train.typing.as_ref();
     let path = typing.filter(|t| t.field.is_some_and(|f| f.entered() == Entered::Path));
     path.map(|t| Effect::Train(TrainCommand::Complete(t.typed.clone()))).into_iter().collect()

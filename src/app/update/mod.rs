@@ -192,9 +192,15 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
 fn apply(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Do(verb) => return perform(app, verb),
-        Action::Type(c) => popups::type_char(app, c),
+        Action::Type(c) => {
+            popups::type_char(app, c);
+            return train::complete(app);
+        }
         Action::TypeRun(s) => app.doc.editor.insert(&s),
-        Action::Paste(s) => popups::paste(app, &s),
+        Action::Paste(s) => {
+            popups::paste(app, &s);
+            return train::complete(app);
+        }
         Action::Focus(pane) => focus(app, pane),
         Action::Item(id) => settings::select(app, id),
         Action::SetFraction(id, at) => settings::set_fraction(app, id, at),

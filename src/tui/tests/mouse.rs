@@ -180,9 +180,8 @@ fn the_wheel_turns_what_is_under_it() {
 
 #[test]
 fn the_train_screen_is_clickable() {
+    use crate::app::data::{RunCommand, TrainCommand};
     use crate::app::train::Field;
-    use crate::engine::types::TrainCommand;
-    use crate::train::report::Command;
     let mut desk = Desk { stage: crate::app::train::tests::running(60), mouse: Mouse::default() };
     fit(&mut desk.stage, AREA.width, AREA.height);
     // A setting, its track, a choice.
@@ -199,7 +198,7 @@ fn the_train_screen_is_clickable() {
     let (_, y) = desk.find("τ threshold");
     desk.drag((inner.right() - 6, y), (inner.right() - 1, y + 20));
     let told = desk.stage.port.trains.borrow().last().cloned();
-    assert_eq!(told, Some(TrainCommand::Tell(Command::SetThreshold(1.0))));
+    assert_eq!(told, Some(TrainCommand::Tell(RunCommand::SetThreshold(1.0))));
     // The cursor of the charts.
     let inner = desk.inner(Pane::Loss);
     desk.click(inner.x + 8, inner.y + 4);

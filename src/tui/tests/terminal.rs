@@ -26,7 +26,7 @@ struct Answering {
 impl Port for Answering {
     fn plan(&self, _: crate::app::train::RunRequest) {}
 
-    fn train(&self, _: crate::engine::types::TrainCommand) {}
+    fn train(&self, _: crate::app::data::TrainCommand) {}
 
     fn explore(&self, request: ExploreRequest) {
         if self.role == "silent" && request.generation > 2 {

@@ -148,10 +148,11 @@ fn axes(c: &mut Canvas, area: Rect, inner: Rect, frame: &Frame, range: (f64, f64
         let y = inner.bottom();
         let middle = (frame.span.0 + frame.span.1) / 2.0;
         c.text(inner.x, y, &format!("{:.0}", frame.span.0), dim, inner.width);
-        let text = format!("{middle:.0}");
-        let x = inner.x + inner.width / 2 - (text.len() as u16 / 2).min(inner.width / 2);
-        c.text(x, y, &text, dim, 12);
-        c.right(inner.x + inner.width / 2 + 6, inner.right(), y, &format!("step {:.0}", frame.span.1), dim);
+        if inner.width >= 36 {
+            let text = format!("{middle:.0}");
+            c.text(inner.x + inner.width / 2 - text.len() as u16 / 2, y, &text, dim, 12);
+        }
+        c.right(inner.x + inner.width / 3, inner.right(), y, &format!("step {:.0}", frame.span.1), dim);
     }
 }
 
