@@ -24,6 +24,18 @@ pub enum Context {
     Panel,
     /// The mix editor.
     Mix,
+    /// The Train screen, whatever pane.
+    Train,
+    /// The form of a run.
+    Setup,
+    /// Curves over steps.
+    Chart,
+    /// The list of runs.
+    Runs,
+    /// Raster, batch, samples, log.
+    Feed,
+    /// A question on top of the screen.
+    Ask,
     /// A number or list being typed.
     Entry,
     /// A list on top of the screen: palette, models, choices.
@@ -46,6 +58,12 @@ impl Context {
             Context::Plane => "τ × p plane",
             Context::Panel => "Effect, why, window, cost",
             Context::Mix => "Mix of operations",
+            Context::Train => "Train",
+            Context::Setup => "Settings of a run",
+            Context::Chart => "Charts",
+            Context::Runs => "Runs",
+            Context::Feed => "Raster, batch, samples, log",
+            Context::Ask => "Questions",
             Context::Entry => "Typing a value",
             Context::List => "Lists",
             Context::Page => "Help and tour",
@@ -63,6 +81,12 @@ impl Context {
         Context::Plane,
         Context::Panel,
         Context::Mix,
+        Context::Train,
+        Context::Setup,
+        Context::Chart,
+        Context::Runs,
+        Context::Feed,
+        Context::Ask,
         Context::Entry,
         Context::List,
         Context::Page,
@@ -153,6 +177,7 @@ actions! {
         Window "window" ["W"] [] "" "Show the rolling window: how every token stood at every boundary, and its history";
         Leak "leak" ["k"] [] "" "Measure in the background what the mask tells about the next token, on held-out text";
         UseCalibration "use-calibration" ["C"] [] "" "Score against the distance null that was measured in the background";
+        Train "train" ["T"] [] "train" "Open the Train screen with exactly this policy; a run goes on while you explore";
         Models "models" ["M"] [] "models" "Choose or type a model";
         Enlarge "enlarge" ["z"] [] "enlarge" "Let the pane fill the screen, or put it back";
     }
@@ -276,11 +301,69 @@ actions! {
         MixBert "mix-bert" ["b"] [] "BERT" "BERT's mix: 80 % replaced, 10 % a random token, 10 % kept";
         MixClose "mix-close" ["enter" "esc" "q" "O"] [] "close" "Close the editor; undo takes changes back";
     }
+    Train {
+        RunGo "run" ["space"] [] "start/pause" "Plan a run, start it, pause it, or let it go on";
+        RunStop "run-stop" ["s"] [] "stop" "Stop the run: the step is finished and everything saved";
+        RunKill "run-kill" ["K"] [] "kill" "End the run at once; only its last checkpoint stays";
+        RateDown "rate-down" ["("] [] "learning rate" "Lower the learning rate from the next step on, or of the next run";
+        RateUp "rate-up" [")"] [] "" "Raise the learning rate from the next step on, or of the next run";
+        RateSchedule "rate-schedule" ["="] [] "" "Give the learning rate back to its schedule";
+        RunSave "run-save" ["w"] [] "save" "Save a checkpoint now";
+        RunSample "run-sample" ["g"] [] "sample" "Let the model write a sample now";
+        RunEvaluate "run-evaluate" ["v"] [] "" "Measure the validation loss now";
+        Follow "follow" ["f"] [] "follow" "Let the explorer follow the training weights: every step, every 10, every 100, or not";
+        RunOpen "run-open" ["o"] [] "open result" "Open the newest checkpoint of this run in the explorer";
+        ChartLog "chart-log" ["y"] [] "log" "Logarithmic or linear axis of the losses";
+        ChartTail "chart-tail" ["t"] [] "tail/all" "Show the newest steps only, or all";
+        RunsShow "runs" ["R"] [] "runs" "Show the runs on disk";
+        Explore "explore" ["E"] [] "explore" "Go back to the explorer; the run goes on";
+    }
+    Setup {
+        FieldUp "field-up" ["up"] [] "setting" "Go to the setting above";
+        FieldDown "field-down" ["down"] [] "" "Go to the setting below";
+        FieldFirst "field-first" ["pageup"] [] "" "Go to the first setting";
+        FieldLast "field-last" ["pagedown"] [] "" "Go to the last setting";
+        FieldLess "field-less" ["left"] [] "change" "Lower the value by one step, or take the choice before";
+        FieldMore "field-more" ["right"] [] "" "Raise the value by one step, or take the next choice";
+        FieldFineLess "field-fine-less" ["shift-left"] [] "" "Lower the value by a fine step";
+        FieldFineMore "field-fine-more" ["shift-right"] [] "" "Raise the value by a fine step";
+        FieldOpen "field-open" ["enter"] [] "type / choose" "Type the value, or choose from all of them";
+        FieldReset "field-reset" ["backspace" "delete"] [] "" "Back to the configured value";
+    }
+    Chart {
+        CursorLeft "cursor-left" ["left"] [] "cursor" "Move the cursor one column to earlier steps";
+        CursorRight "cursor-right" ["right"] [] "" "Move the cursor one column to later steps";
+        CursorFarLeft "cursor-far-left" ["shift-left" "pageup"] [] "" "Move the cursor ten columns to earlier steps";
+        CursorFarRight "cursor-far-right" ["shift-right" "pagedown"] [] "" "Move the cursor ten columns to later steps";
+        CursorFirst "cursor-first" ["home"] [] "" "Put the cursor on the first step";
+        CursorLast "cursor-last" ["end"] [] "newest" "Take the cursor away: the newest step counts";
+    }
+    Runs {
+        RunsUp "runs-up" ["up"] [] "run" "Go to the run above";
+        RunsDown "runs-down" ["down"] [] "" "Go to the run below";
+        RunsMark "runs-mark" ["m"] [] "compare" "Lay the losses of this run over the chart, or take them off";
+        RunsOpen "runs-open" ["enter"] [] "open" "Open the newest checkpoint of this run in the explorer";
+        RunsDelete "runs-delete" ["delete" "D"] [] "delete" "Delete the run and its checkpoints, after a question";
+        RunsRead "runs-read" ["r"] [] "read anew" "Read the runs folder anew";
+    }
+    Feed {
+        FeedUp "feed-up" ["up"] [] "scroll" "Scroll up";
+        FeedDown "feed-down" ["down"] [] "" "Scroll down";
+        FeedPageUp "feed-page-up" ["pageup"] [] "" "Scroll one page up";
+        FeedPageDown "feed-page-down" ["pagedown"] [] "" "Scroll one page down";
+        FeedPrevious "feed-previous" ["left"] [] "sequence" "Show the sequence before";
+        FeedNext "feed-next" ["right"] [] "" "Show the next sequence";
+    }
+    Ask {
+        AskYes "ask-yes" ["enter" "y"] [] "yes" "Do it";
+        AskNo "ask-no" ["esc" "n" "q"] [] "no" "Leave everything as it is";
+    }
     Entry {
         EntryAccept "entry-accept" ["enter"] [] "accept" "Take the value";
         EntryCancel "entry-cancel" ["esc"] [] "leave as it was" "Leave the value as it was";
         EntryBackspace "entry-backspace" ["backspace" "ctrl-h"] [] "" "Delete the last character";
         EntryClear "entry-clear" ["ctrl-u"] [] "" "Delete everything typed";
+        EntryComplete "entry-complete" ["tab"] [] "" "Complete the path; in other fields, go to the next pane";
     }
     List {
         ListUp "list-up" ["up" "shift-tab"] [] "" "Entry above";

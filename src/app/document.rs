@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::app::editor::Editor;
 use crate::app::options::Options;
+use crate::app::train::Form;
 use crate::attention::types::ScoreSettings;
 use crate::config::PRESETS;
 use crate::engine::types::{HeadChoice, MapKind};
@@ -25,6 +26,8 @@ pub struct Document {
     pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
+    /// The next run.
+    pub form: Form,
 }
 
 /// A document as it was: one step of the history.
@@ -37,6 +40,7 @@ pub struct Snapshot {
     pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
+    pub form: Form,
 }
 
 impl Snapshot {
@@ -48,6 +52,7 @@ impl Snapshot {
             && self.rolling == other.rolling
             && self.heads == other.heads
             && self.map == other.map
+            && self.form == other.form
     }
 }
 
@@ -60,6 +65,7 @@ impl Document {
             rolling: options.rolling.clone(),
             heads: HeadChoice::default(),
             map: MapKind::Masked,
+            form: Form::new(options.settings.as_deref()),
         }
     }
 
@@ -72,6 +78,7 @@ impl Document {
             rolling: self.rolling.clone(),
             heads: self.heads,
             map: self.map,
+            form: self.form.clone(),
         }
     }
 
@@ -82,6 +89,7 @@ impl Document {
         self.rolling = s.rolling;
         self.heads = s.heads;
         self.map = s.map;
+        self.form = s.form;
     }
 
     /// The preset in force, if the settings are exactly one (seed and pins aside).

@@ -2,6 +2,7 @@
 
 use crate::app::actions::{ACTIONS, Context, Verb};
 use crate::app::state::{App, Pane};
+use crate::app::train::update as train;
 use crate::engine::types::MapKind;
 use crate::mask::types::Op;
 
@@ -19,7 +20,7 @@ pub fn hints(app: &App) -> Vec<Hint> {
     let mut out: Vec<Hint> = Vec::new();
     for context in &contexts {
         for spec in ACTIONS.iter().filter(|s| s.context == *context && !s.hint.is_empty()) {
-            if !possible(app, spec.verb) {
+            if !possible(app, spec.verb) || !train::belongs(app, spec.verb) {
                 continue;
             }
             if let Some(keys) = keys(app, spec.verb, &contexts) {
@@ -51,7 +52,7 @@ pub fn possible(app: &App, verb: Verb) -> bool {
         Verb::PageNext | Verb::PageBack => matches!(app.popup, Some(crate::app::state::Popup::Tour { .. })),
         Verb::MapPeak => app.results.map.is_some() && app.doc.map != MapKind::Difference,
         Verb::EditText => app.view.focus != Pane::Text,
-        _ => true,
+        _ => train::possible(app, verb),
     }
 }
 
@@ -69,6 +70,13 @@ fn keys(app: &App, verb: Verb, contexts: &[Context]) -> Option<String> {
         Verb::ValueFineDown => Some(Verb::ValueFineUp),
         Verb::ScrollUp => Some(Verb::ScrollDown),
         Verb::ZoomIn => Some(Verb::ZoomOut),
+        Verb::RateDown => Some(Verb::RateUp),
+        Verb::FieldUp => Some(Verb::FieldDown),
+        Verb::FieldLess => Some(Verb::FieldMore),
+        Verb::CursorLeft => Some(Verb::CursorRight),
+        Verb::RunsUp => Some(Verb::RunsDown),
+        Verb::FeedUp => Some(Verb::FeedDown),
+        Verb::FeedPrevious => Some(Verb::FeedNext),
         Verb::AlongLess => Some(Verb::AlongMore),
         _ => None,
     };

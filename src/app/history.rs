@@ -20,6 +20,8 @@ pub enum Kind {
     Deleting,
     /// One slider nudged or dragged.
     Slider(ParamId),
+    /// A setting of a run.
+    Field(crate::app::train::Field),
     /// The point of the τ × p plane.
     Plane,
     /// Layer, head, which run.

@@ -5,6 +5,7 @@ use crate::app::actions::{ACTIONS, Context, Spec};
 use crate::app::fuzzy;
 use crate::app::params::{self, Kind};
 use crate::app::state::{App, Popup};
+use crate::app::train::table;
 
 /// Upper bound for the lines of help, headings included.
 pub const HELP_LINES: usize = ACTIONS.len() + 2 * Context::ALL.len();
@@ -35,13 +36,23 @@ pub fn entries(app: &App) -> Vec<Entry> {
             };
             fitting.into_iter().map(entry).collect()
         }
+        Some(Popup::Choices { field, list }) => {
+            let values = field.choices();
+            let now = app.doc.form.get(*field);
+            let entry = |i: usize| {
+                let note = if values[i] == now { "in use" } else { "" };
+                let doc = table::choice_doc(*field, values[i]).to_owned();
+                Entry { value: values[i].to_owned(), doc, note: note.to_owned() }
+            };
+            fuzzy::rank(&list.typed, values.iter().copied()).into_iter().map(entry).collect()
+        }
         _ => Vec::new(),
     }
 }
 
 /// Actions that make sense from the palette: not the movements inside lists and pages.
 fn offered(spec: &Spec) -> bool {
-    !matches!(spec.context, Context::Entry | Context::List | Context::Page)
+    !matches!(spec.context, Context::Entry | Context::List | Context::Page | Context::Ask)
 }
 
 fn palette(app: &App, typed: &str) -> Vec<Entry> {

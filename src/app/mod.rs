@@ -22,6 +22,7 @@ pub mod results;
 pub mod state;
 pub mod strip;
 pub mod tour;
+pub mod train;
 pub mod update;
 pub mod visible;
 pub mod why;
@@ -34,15 +35,23 @@ pub use update::{Action, Event, update};
 /// The plain data that comes from the engine, for the screen, which knows no engine.
 pub mod data {
     pub use crate::engine::types::*;
+    pub use crate::train::report::Command as RunCommand;
+    pub use crate::train::report::{BatchView, Live, MemoryPlan, Plan, RasterRow, RunState};
+    pub use crate::train::runs::RunInfo;
+    pub use crate::train::spec::{Arm, Trained};
 }
 
-use crate::engine::types::{Command, ExploreRequest};
+use crate::app::train::RunRequest;
+use crate::engine::types::{Command, ExploreRequest, TrainCommand};
 
 /// The engine as the screen sees it. Calls return at once; answers come as `Update`s.
 pub trait Port {
     /// Replaces any older request that has not started.
     fn explore(&self, request: ExploreRequest);
     fn command(&self, command: Command);
+    /// Prepares a run and its plan; whatever is wrong with it comes as an update.
+    fn plan(&self, request: RunRequest);
+    fn train(&self, command: TrainCommand);
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! What the program starts the screen with. Filled in by the command line from the settings; plain data.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use crate::app::configured::{Preset, presets};
 use crate::app::keymap::KeyOverrides;
 use crate::attention::types::ScoreSettings;
+use crate::config::Settings;
 use crate::mask::rolling::{Policy, RollingSettings};
 use crate::mask::types::MaskSettings;
 use crate::named::named;
@@ -71,6 +75,10 @@ pub struct Options {
     pub steps: SliderSteps,
     /// Whether the tour opens by itself.
     pub tour: bool,
+    /// The configured settings: defaults of the next run.
+    pub settings: Option<Arc<Settings>>,
+    /// Folder whose runs are listed, and where new ones go.
+    pub runs: PathBuf,
 }
 
 impl Default for Options {
@@ -89,6 +97,8 @@ impl Default for Options {
             keys: KeyOverrides::new(),
             steps: SliderSteps { step: 0.02, fine: 0.002 },
             tour: false,
+            settings: crate::config::defaults().ok().map(Arc::new),
+            runs: PathBuf::from("runs"),
         }
     }
 }

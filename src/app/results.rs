@@ -212,6 +212,7 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::CalibrationReady
         | Update::ModelLoading(_)
         | Update::ModelReady(_)
-        | Update::ModelFailed { .. } => None,
+        | Update::ModelFailed { .. }
+        | Update::Train(_) => None,
     }
 }

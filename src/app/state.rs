@@ -12,7 +12,9 @@ use crate::app::options::{Look, Options};
 use crate::app::overview::Sort;
 use crate::app::params::ParamId;
 use crate::app::results::{Results, Slot};
-use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo};
+use crate::app::train::state::Question;
+use crate::app::train::{Field, RunRequest, TrainState};
+use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
 use crate::named::named;
 
 /// Answers that take longer than this are announced: the old picture is dimmed and a spinner turns. Shorter waits
@@ -34,6 +36,49 @@ named! {
         Scores = "scores",
         Window = "window",
         Plane = "plane",
+        Setup = "setup",
+        Run = "run",
+        Runs = "runs",
+        Loss = "loss",
+        Rates = "rates",
+        Speed = "speed",
+        Raster = "raster",
+        Batch = "batch",
+        Samples = "samples",
+        Log = "log",
+    }
+}
+
+named! {
+    /// What fills the terminal.
+    Screen { Explore = "explore", Train = "train" }
+}
+
+impl Pane {
+    /// The screen a pane belongs to; the focused pane decides which screen is shown.
+    pub fn screen(self) -> Screen {
+        match self {
+            Pane::Text
+            | Pane::Tokens
+            | Pane::Map
+            | Pane::Effect
+            | Pane::Why
+            | Pane::Cost
+            | Pane::Mask
+            | Pane::Scores
+            | Pane::Window
+            | Pane::Plane => Screen::Explore,
+            Pane::Setup
+            | Pane::Run
+            | Pane::Runs
+            | Pane::Loss
+            | Pane::Rates
+            | Pane::Speed
+            | Pane::Raster
+            | Pane::Batch
+            | Pane::Samples
+            | Pane::Log => Screen::Train,
+        }
     }
 }
 
@@ -88,6 +133,9 @@ pub struct Geometry {
     pub overview: (usize, usize),
     /// Lines for the list of settings.
     pub mask_rows: usize,
+    /// Lines for the form of a run, columns of its charts.
+    pub form_rows: usize,
+    pub chart_columns: usize,
     /// The whole screen is large enough for the explorer.
     pub usable: bool,
 }
@@ -102,6 +150,8 @@ impl Default for Geometry {
             map: Room { width: 40, height: 20, per_line: 2 },
             overview: (48, 12),
             mask_rows: 16,
+            form_rows: 16,
+            chart_columns: 40,
             usable: true,
         }
     }
@@ -134,6 +184,13 @@ pub enum Popup {
         param: ParamId,
         list: List,
     },
+    /// All values of one setting of a run.
+    Choices {
+        field: Field,
+        list: List,
+    },
+    /// Something to confirm.
+    Ask(Question),
 }
 
 /// A value being typed into a setting.
@@ -149,6 +206,8 @@ pub struct Entry {
 pub enum Remedy {
     Load(String),
     Ask,
+    /// Plan the run anew.
+    Plan,
 }
 
 /// An error that stays on screen until it is dismissed, retried or overtaken by success.
@@ -172,6 +231,9 @@ pub struct Notice {
 pub enum Effect {
     Explore(Box<ExploreRequest>),
     Command(crate::engine::types::Command),
+    /// Prepare a run.
+    Plan(Box<RunRequest>),
+    Train(TrainCommand),
     /// Put on the clipboard of the terminal.
     Copy(String),
     Suspend,
@@ -188,6 +250,7 @@ pub struct App {
     pub look: Look,
     pub doc: Document,
     pub view: View,
+    pub train: TrainState,
     pub results: Results,
     pub popup: Option<Popup>,
     pub entry: Option<Entry>,
@@ -228,6 +291,7 @@ impl App {
             look: options.look,
             doc: Document::new(&options),
             view: View::default(),
+            train: TrainState::default(),
             results: Results::default(),
             popup,
             entry: None,
@@ -259,8 +323,10 @@ impl App {
         match (&self.popup, &self.entry) {
             (Some(Popup::Help { .. } | Popup::Tour { .. }), _) => vec![C::Page, C::Anywhere],
             (Some(Popup::Mix { .. }), _) => vec![C::Mix, C::Anywhere],
+            (Some(Popup::Ask(_)), _) => vec![C::Ask, C::Anywhere],
             (Some(_), _) => vec![C::List, C::Anywhere],
             (None, Some(_)) => vec![C::Entry, C::Anywhere],
+            (None, None) if self.train.typing.is_some() => vec![C::Entry, C::Anywhere],
             (None, None) => match self.view.focus {
                 Pane::Text => vec![C::Text, C::Anywhere],
                 Pane::Tokens => vec![C::Tokens, C::Panes, C::Anywhere],
@@ -269,8 +335,20 @@ impl App {
                 Pane::Mask | Pane::Scores => vec![C::Mask, C::Panes, C::Anywhere],
                 Pane::Plane => vec![C::Plane, C::Panes, C::Anywhere],
                 Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => vec![C::Panel, C::Panes, C::Anywhere],
+                Pane::Setup => vec![C::Setup, C::Train, C::Panes, C::Anywhere],
+                Pane::Loss | Pane::Rates | Pane::Speed => vec![C::Chart, C::Train, C::Panes, C::Anywhere],
+                Pane::Runs => vec![C::Runs, C::Train, C::Panes, C::Anywhere],
+                Pane::Run => vec![C::Train, C::Panes, C::Anywhere],
+                Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => {
+                    vec![C::Feed, C::Train, C::Panes, C::Anywhere]
+                }
             },
         }
+    }
+
+    /// Which screen is shown.
+    pub fn screen(&self) -> Screen {
+        self.view.focus.screen()
     }
 
     /// The engine has not yet answered the newest request.
@@ -291,7 +369,7 @@ impl App {
     /// When the screen has to be drawn again although nothing happens; `None` lets the program sleep.
     pub fn wake(&self) -> Option<Duration> {
         let notice = self.notice.as_ref().map(|n| n.until.saturating_sub(self.now));
-        let moving = self.busy() || self.loading.is_some() || self.background();
+        let moving = self.train.busy() || self.busy() || self.loading.is_some() || self.background();
         let spin = moving.then_some(Duration::from_millis(100));
         notice.into_iter().chain(spin).min()
     }
@@ -362,6 +440,16 @@ impl Default for View {
                 Pane::Cost,
                 Pane::Tokens,
                 Pane::Text,
+                Pane::Setup,
+                Pane::Loss,
+                Pane::Run,
+                Pane::Raster,
+                Pane::Rates,
+                Pane::Log,
+                Pane::Speed,
+                Pane::Samples,
+                Pane::Batch,
+                Pane::Runs,
             ],
             enlarged: false,
             item: ParamId::Threshold,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::app::keys::Key;
 use crate::app::options::{KnownModel, Options};
+use crate::app::train::RunRequest;
 use crate::app::update::Event;
 use crate::app::{App, Effect, Port};
 use crate::engine::types::{
     self, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind, ModelInfo,
-    Prediction, RerollRow, Spread, Token, Update, Work,
+    Prediction, RerollRow, Spread, Token, TrainCommand, Update, Work,
 };
 use crate::mask::types::{Decision, Op, Polarity, PositionDecision, Protection, State};
 
@@ -24,6 +25,8 @@ pub struct Recorder {
     pub requests: RefCell<Vec<ExploreRequest>>,
     pub commands: RefCell<Vec<Command>>,
     pub effects: RefCell<Vec<Effect>>,
+    pub plans: RefCell<Vec<RunRequest>>,
+    pub trains: RefCell<Vec<TrainCommand>>,
 }
 
 impl Port for Recorder {
@@ -32,6 +35,12 @@ impl Port for Recorder {
     }
     fn command(&self, command: Command) {
         self.commands.borrow_mut().push(command);
+    }
+    fn plan(&self, request: RunRequest) {
+        self.plans.borrow_mut().push(request);
+    }
+    fn train(&self, command: TrainCommand) {
+        self.trains.borrow_mut().push(command);
     }
 }
 
@@ -106,6 +115,8 @@ impl Stage {
                         self.obey(command);
                     }
                 }
+                Effect::Plan(request) => self.port.plan(*request),
+                Effect::Train(command) => self.port.train(command),
                 _ => {}
             }
             self.port.effects.borrow_mut().push(effect);

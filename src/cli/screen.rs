@@ -1,6 +1,7 @@
 //! No subcommand: the screen.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -9,17 +10,21 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
+use super::train_spec::run_spec;
 use super::{Context, convert};
 use crate::app::configured;
 use crate::app::keymap::KeyOverrides;
 use crate::app::options::Depth;
 use crate::app::state::ColourScale;
+use crate::app::train::RunRequest;
 use crate::app::{App, KnownModel, Look, Options, Port, SliderSteps};
 use crate::config::{Kind, Settings, parameters};
 use crate::engine::loader::LoadOptions;
-use crate::engine::types::{Command, ExploreRequest, HeadChoice};
+use crate::engine::trainer::{Trainer, TrainerOptions};
+use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
 use crate::engine::worker::Engine;
 use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
+use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 use crate::tui::{self, TerminalOptions, TuiError};
 
 /// Flags that mirror parameters.
@@ -46,16 +51,88 @@ pub struct ScreenArgs {
 /// How much goes to the log: error, warn (default), info, debug.
 const LOG_LEVEL: &str = "MASKSCOPE_LOG";
 
-/// The engine, as the screen sees it.
-struct EnginePort(Engine);
+/// The engine and the trainer, as the screen sees them.
+struct EnginePort {
+    engine: Engine,
+    trainer: Trainer,
+    settings: Settings,
+    runs: PathBuf,
+}
+
+impl EnginePort {
+    /// The spec of a run: configured settings, over them the form, over them the explorer's policy.
+    fn spec(&self, request: &RunRequest) -> Result<RunSpec, CliError> {
+        let mut settings = self.settings.clone();
+        for (key, value) in &request.settings {
+            settings.set(key, value)?;
+        }
+        let paths = |text: &str| match text {
+            "" => Vec::new(),
+            text => vec![expanded(text)],
+        };
+        let data = DataSpec {
+            train: paths(&request.data),
+            validation: paths(&request.validation),
+            column: (!request.column.is_empty()).then(|| request.column.clone()),
+            held_share: 0.1,
+        };
+        let out =
+            if request.out.is_empty() { self.runs.join(run_name(request)) } else { expanded(&request.out) };
+        let mut spec = run_spec(&settings, (data, out), None)?;
+        spec.model.clone_from(&request.model);
+        spec.time_limit = request.minutes.map(|m| m * 60.0);
+        spec.masking.score.clone_from(&request.score);
+        if let Some(policy) = &request.policy {
+            let explorer = MaskingSpec::from_explorer(policy, &request.score);
+            spec.masking = MaskingSpec {
+                schedule: spec.masking.schedule,
+                cool_down: spec.masking.cool_down,
+                score_from: spec.masking.score_from,
+                joint: spec.masking.joint,
+                ..explorer
+            };
+            spec.fixed_cuts = true;
+        }
+        Ok(spec)
+    }
+}
+
+/// A leading `~/` means the home folder.
+fn expanded(path: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// What a run's folder is called: its data and who masks; the trainer adds a number where that is taken.
+fn run_name(request: &RunRequest) -> String {
+    let data = std::path::Path::new(&request.data).file_stem();
+    let data = data.map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned());
+    let arm = request.settings.iter().rev().find(|(key, _)| key == "train.arm").map(|(_, v)| v.as_str());
+    let arm = if request.policy.is_some() { "explorer" } else { arm.unwrap_or("none") };
+    format!("{data}-{arm}")
+}
 
 impl Port for EnginePort {
     fn explore(&self, request: ExploreRequest) {
-        self.0.explore(request);
+        self.engine.explore(request);
     }
 
     fn command(&self, command: Command) {
-        self.0.command(command);
+        self.engine.command(command);
+    }
+
+    fn plan(&self, request: RunRequest) {
+        match self.spec(&request) {
+            Ok(spec) => self.trainer.plan(spec),
+            Err(e) => self.trainer.refuse(e.message, e.hint),
+        }
+    }
+
+    fn train(&self, command: TrainCommand) {
+        self.trainer.command(command);
     }
 }
 
@@ -79,9 +156,12 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     };
     let options = options(context)?;
     let (send, updates) = crossbeam_channel::unbounded();
-    let engine =
-        Engine::start(load, send).map_err(|e| CliError::failed(format!("the engine cannot start: {e}")))?;
-    let port = EnginePort(engine);
+    let engine = Engine::start(load.clone(), send.clone())
+        .map_err(|e| CliError::failed(format!("the engine cannot start: {e}")))?;
+    let trainer = TrainerOptions { load, threads: settings.compute.threads_trainer };
+    let trainer = Trainer::start(trainer, engine.follower(), send)
+        .map_err(|e| CliError::failed(format!("the trainer cannot start: {e}")))?;
+    let port = EnginePort { engine, trainer, settings: settings.clone(), runs: options.runs.clone() };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
     let spec = convert::model_spec(settings);
@@ -141,7 +221,16 @@ fn options(context: &Context) -> Result<Options, CliError> {
         steps: steps(),
         rerolls: settings.explore.rerolls,
         tour: settings.ui.tour,
+        settings: Some(Arc::new(settings.clone())),
+        runs: runs_folder(),
     })
+}
+
+/// Where runs of the screen go unless told otherwise.
+fn runs_folder() -> PathBuf {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().ok().map(|b| b.data_dir().join("maskscope"));
+    base.unwrap_or_default().join("runs")
 }
 
 fn look(context: &Context) -> Look {

@@ -88,6 +88,17 @@ impl Loaded {
         Ok(self)
     }
 
+    /// The same model with other weights: tokenizer and distance null are taken over, so that what is looked at stays
+    /// comparable while a run goes on.
+    pub fn following(&self, id: String, model: Gpt2) -> Self {
+        let mut loaded = Loaded::of_model(id, model, self.device_name);
+        loaded.tokenizer.clone_from(&self.tokenizer);
+        if let Some(calibration) = self.calibration() {
+            loaded.set_calibration(calibration.clone());
+        }
+        loaded
+    }
+
     /// The distance null, where it is known.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.get().map(Arc::as_ref)

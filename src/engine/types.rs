@@ -1,11 +1,15 @@
 //! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::attention::types::ScoreSettings;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::named::named;
+use crate::train::report;
+use crate::train::runs::{Curve, RunInfo};
+use crate::train::spec::RunSpec;
 
 named! {
     /// Which run the heatmap shows.
@@ -66,6 +70,8 @@ pub enum Command {
     UseCalibration,
     /// A load has ended; the loader tells the worker so.
     Loaded,
+    /// Weights of a run in progress wait to be shown.
+    Followed,
     Shutdown,
 }
 
@@ -389,6 +395,59 @@ pub enum Update {
     /// The model in use stays.
     ModelFailed {
         id: String,
+        message: String,
+        hint: Option<String>,
+    },
+    /// From the trainer.
+    Train(Box<TrainUpdate>),
+}
+
+/// Between a model's id and the step of the run whose weights are shown.
+pub const FOLLOWED: &str = " · training, step ";
+
+/// What the trainer is told, besides the start of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrainCommand {
+    /// To the run that goes on.
+    Tell(report::Command),
+    /// Show the weights of the run in the explorer every so many steps; 0 stops that.
+    Follow(usize),
+    /// The runs in a folder.
+    List(PathBuf),
+    /// Losses of one run, from its records.
+    Curves(PathBuf),
+    /// Deletes a run and lists the folder anew.
+    Delete { run: PathBuf, folder: PathBuf },
+    /// What a typed path may go on to.
+    Complete(String),
+}
+
+/// What the trainer says.
+#[derive(Clone, Debug)]
+pub enum TrainUpdate {
+    /// A run is being prepared under this spec, its folder now definite.
+    Accepted {
+        run: u64,
+        spec: Box<RunSpec>,
+    },
+    /// Of the run with this number: what an older one still says is told apart by it.
+    Report {
+        run: u64,
+        report: report::Report,
+    },
+    Runs(Vec<RunInfo>),
+    Curves {
+        run: PathBuf,
+        train: Curve,
+        validation: Curve,
+    },
+    Completed {
+        typed: String,
+        offers: Vec<String>,
+        problem: Option<String>,
+    },
+    /// Something besides a run went wrong.
+    Problem {
         message: String,
         hint: Option<String>,
     },

@@ -2,8 +2,8 @@
 //! carries the generation of its request; a panic becomes a message and the thread goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -17,8 +17,9 @@ use super::loaded::{CALIBRATION_TEXT, Loaded};
 use super::loader::{LoadError, LoadOptions, Loading, load};
 use super::mailbox::{Mail, Mailbox};
 use super::run::Run;
-use super::types::{Command, ExploreRequest, HeadSummary, MapFrame, MapKind, Update, Work};
+use super::types::{Command, ExploreRequest, FOLLOWED, HeadSummary, MapFrame, MapKind, Update, Work};
 use crate::mask::types::{Decision, Scope};
+use crate::model::{Config, Gpt2};
 
 /// Side of an overview thumbnail, in cells.
 const THUMBNAIL: usize = 16;
@@ -26,8 +27,27 @@ const THUMBNAIL: usize = 16;
 /// Set to `worker` to make the text `panic` panic: the tests' way to see that the screen survives it.
 const TEST_PANIC: &str = "MASKSCOPE_TEST_PANIC";
 
+/// Weights of a run on their way to the explorer; the newest replaces one that was not shown yet.
+type Weights = Arc<Mutex<Option<(usize, Gpt2)>>>;
+
+/// Hands copies of a run's weights to the engine, which then answers with them.
+#[derive(Clone)]
+pub struct Follower {
+    mailbox: Arc<Mailbox>,
+    weights: Weights,
+}
+
+impl Follower {
+    /// Shows the weights as they were after `step`; must be copies that nobody changes any more.
+    pub fn show(&self, step: usize, model: Gpt2) {
+        *self.weights.lock().unwrap_or_else(PoisonError::into_inner) = Some((step, model));
+        self.mailbox.command(Command::Followed);
+    }
+}
+
 /// The screen's end of the engine.
 pub struct Engine {
+    weights: Weights,
     mailbox: Arc<Mailbox>,
     thread: Option<JoinHandle<()>>,
 }
@@ -47,6 +67,7 @@ struct Worker {
     /// Computed but not yet accepted by the person.
     calibration: Option<crate::attention::calibration::Calibration>,
     test_panic: bool,
+    weights: Weights,
 }
 
 impl Engine {
@@ -54,7 +75,9 @@ impl Engine {
     pub fn start(options: LoadOptions, updates: Sender<Update>) -> std::io::Result<Self> {
         let mailbox = Arc::new(Mailbox::default());
         let (finish, finished) = crossbeam_channel::unbounded();
+        let weights = Weights::default();
         let mut worker = Worker {
+            weights: weights.clone(),
             mailbox: mailbox.clone(),
             updates,
             options,
@@ -68,11 +91,16 @@ impl Engine {
             test_panic: std::env::var(TEST_PANIC).is_ok_and(|v| v == "worker"),
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || worker.serve())?;
-        Ok(Engine { mailbox, thread: Some(thread) })
+        Ok(Engine { weights, mailbox, thread: Some(thread) })
     }
 
     pub fn explore(&self, request: ExploreRequest) {
         self.mailbox.explore(request);
+    }
+
+    /// What shows the weights of a run in the explorer.
+    pub fn follower(&self) -> Follower {
+        Follower { mailbox: self.mailbox.clone(), weights: self.weights.clone() }
     }
 
     pub fn command(&self, command: Command) {
@@ -137,6 +165,7 @@ impl Worker {
                 }
             }
             Command::Loaded => self.take_loaded(),
+            Command::Followed => self.take_weights(),
             Command::UseCalibration => self.use_calibration(),
             Command::Rerolls { generation, count } => {
                 self.tasks.retain(|t| !matches!(t, Task::Rerolls(_)));
@@ -196,6 +225,21 @@ impl Worker {
                 Err(e) => self.send(Update::ModelFailed { id, message: e.message, hint: e.hint }),
             }
         }
+    }
+
+    fn take_weights(&mut self) {
+        let weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some((step, model)), Some(explorer)) = (weights, &self.explorer) else { return };
+        let old = &explorer.loaded;
+        let base = old.id.split(FOLLOWED).next().unwrap_or_default();
+        let same = |a: &Config, b: &Config| (a.n_layer, a.n_embd) == (b.n_layer, b.n_embd);
+        if !same(&model.config, &old.model.config) {
+            return;
+        }
+        let loaded = Arc::new(old.following(format!("{base}{FOLLOWED}{step}"), model));
+        self.tasks.clear();
+        self.explorer = Some(Explorer::new(loaded.clone()));
+        self.send(Update::ModelReady(loaded.info()));
     }
 
     fn install(&mut self, loaded: &Arc<Loaded>) {

@@ -4,7 +4,7 @@
 use ratatui::layout::Rect;
 
 use crate::app::lists;
-use crate::app::state::{App, Geometry, Pane, Popup};
+use crate::app::state::{App, Geometry, Pane, Popup, Screen};
 use crate::app::visible::width;
 use crate::tui::{panes, popups};
 
@@ -121,6 +121,8 @@ pub fn compute(area: Rect, app: &App) -> Layout {
     let mut build = Builder { app, groups: Vec::new() };
     if app.view.enlarged {
         build.add(&[app.view.focus], body);
+    } else if app.screen() == Screen::Train {
+        build.train(class, body);
     } else {
         match class {
             Class::Wide => build.wide(body),
@@ -178,6 +180,34 @@ impl Builder<'_> {
         self.add(&[Pane::Tokens], Rect { y: body.y + text, height: tokens, ..body });
         let used = text + tokens;
         Rect { y: body.y + used, height: body.height - used, ..body }
+    }
+
+    /// The Train screen: what is told to a run at the left, what it reports beside it.
+    fn train(&mut self, class: Class, body: Rect) {
+        use Pane::{Batch, Log, Loss, Raster, Rates, Run, Runs, Samples, Setup, Speed};
+        if class == Class::Small {
+            let side = 36.min(body.width / 2);
+            let left = Rect { width: body.width - side - 2, ..body };
+            self.add(&[Loss, Rates, Speed, Raster, Batch, Samples, Log], left);
+            self.add(&[Setup, Run, Runs], Rect { x: body.right() - side, width: side, ..body });
+            return;
+        }
+        let side = if class == Class::Wide { 46 } else { 42 };
+        let left = Rect { width: side, ..body };
+        let setup = (body.height / 2).max(14);
+        self.column(left, &[(&[Setup, Runs], setup), (&[Run], 0)]);
+        let rest = Rect { x: left.right(), width: body.width - side, ..body };
+        if class == Class::Medium {
+            self.column(
+                rest,
+                &[(&[Loss, Rates, Speed], rest.height / 2), (&[Raster, Batch, Samples, Log], 0)],
+            );
+            return;
+        }
+        let charts = Rect { width: rest.width * 11 / 20, ..rest };
+        let feeds = Rect { x: charts.right(), width: rest.width - charts.width, ..rest };
+        self.column(charts, &[(&[Loss], charts.height * 9 / 20), (&[Rates, Speed], 0)]);
+        self.column(feeds, &[(&[Raster, Batch], feeds.height * 11 / 20), (&[Samples, Log], 0)]);
     }
 
     fn wide(&mut self, body: Rect) {
@@ -251,7 +281,10 @@ fn popup(area: Rect, app: &App, layout: &Layout) -> Option<Rect> {
         Popup::Palette(_) => (86, 20),
         Popup::Models(_) => (76, (app.options.known.len() as u16 + 9).clamp(10, 22)),
         Popup::Mix { .. } => popups::mix::SIZE,
-        Popup::Picker { .. } => (84, lists::entries(app).len().clamp(3, 14) as u16 + 6),
+        Popup::Ask(_) => (58, 7),
+        Popup::Picker { .. } | Popup::Choices { .. } => {
+            (84, lists::entries(app).len().clamp(3, 14) as u16 + 6)
+        }
         Popup::Tour { step } => return Some(tour(area, layout, *step)),
     };
     let w = size.0.min(area.width.saturating_sub(4));
@@ -296,6 +329,10 @@ pub fn geometry(layout: &Layout, app: &App) -> Geometry {
             Pane::Map => {
                 g.map = panes::map::frame(app, panel.inner).room();
                 g.overview = panes::overview::room(panel.inner);
+            }
+            Pane::Setup => g.form_rows = panes::train::form::rows(panel.inner) as usize,
+            Pane::Loss | Pane::Rates | Pane::Speed => {
+                g.chart_columns = panes::train::charts::columns(panel.inner);
             }
             Pane::Mask => g.mask_rows = panes::mask::rows(panel.inner) as usize,
             _ => {}

@@ -4,8 +4,10 @@ use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
 use crate::app::actions::Verb;
+use crate::app::data::Live;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::state::{App, Pane, Popup};
+use crate::app::train::Field;
 use crate::app::update::Action;
 use crate::tui::layout::{self, Class, Layout};
 use crate::tui::{panes, popups};
@@ -19,6 +21,9 @@ enum Grip {
     Text,
     Map { x: u16, y: u16 },
     Crosshair,
+    Field(Field),
+    Live(Live),
+    Cursor(Pane),
 }
 
 /// The mouse between two events.
@@ -132,7 +137,38 @@ impl Mouse {
                 self.grip = Some(Grip::Line);
                 vec![Action::Hold, Action::SetLine(panes::scores::place_at(inner, x))]
             }
+            Pane::Setup => self.press_form(app, inner, press),
+            Pane::Run => match panes::train::plan::slider_at(app, inner, x, y) {
+                Some((what, at)) => {
+                    self.grip = Some(Grip::Live(what));
+                    vec![Action::Live(what, at)]
+                }
+                None => Vec::new(),
+            },
+            Pane::Loss | Pane::Rates | Pane::Speed => {
+                self.grip = Some(Grip::Cursor(pane));
+                vec![Action::ChartCursor(panes::train::charts::place_at(inner, x))]
+            }
+            Pane::Runs => {
+                let row = panes::train::runs::row_at(app, inner, y);
+                row.map(|index| Action::RunRow { index, open: double }).into_iter().collect()
+            }
             Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => Vec::new(),
+            Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => Vec::new(),
+        }
+    }
+
+    fn press_form(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Action> {
+        let Some(field) = panes::train::form::field_at(app, inner, press.y) else { return Vec::new() };
+        match panes::train::form::fraction_at(app, inner, field, press.x) {
+            Some(at) => {
+                self.grip = Some(Grip::Field(field));
+                vec![Action::Field { field, open: false }, Action::Hold, Action::FieldFraction(field, at)]
+            }
+            None => {
+                let again = app.train.field == field && !field.choices().is_empty();
+                vec![Action::Field { field, open: press.double || again }]
+            }
         }
     }
 
@@ -179,6 +215,19 @@ impl Mouse {
                 self.grip = Some(Grip::Map { x, y });
                 vec![Action::Pan { queries, keys }]
             }
+            Some(Grip::Field(field)) => inner(Pane::Setup)
+                .and_then(|r| panes::train::form::fraction_at(app, r, field, x))
+                .map(|at| Action::FieldFraction(field, at))
+                .into_iter()
+                .collect(),
+            Some(Grip::Live(what)) => inner(Pane::Run)
+                .map(|r| Action::Live(what, panes::train::plan::fraction_at(r, x)))
+                .into_iter()
+                .collect(),
+            Some(Grip::Cursor(pane)) => inner(pane)
+                .map(|r| Action::ChartCursor(panes::train::charts::place_at(r, x)))
+                .into_iter()
+                .collect(),
             None => Vec::new(),
         }
     }
@@ -230,7 +279,7 @@ fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyM
         let verb = match (popup, lines < 0) {
             (Popup::Help { .. }, true) => Verb::PageUp,
             (Popup::Help { .. }, false) => Verb::PageDown,
-            (Popup::Tour { .. }, _) => return Vec::new(),
+            (Popup::Tour { .. } | Popup::Ask(_), _) => return Vec::new(),
             (Popup::Mix { .. }, true) => Verb::MixUp,
             (Popup::Mix { .. }, false) => Verb::MixDown,
             (_, true) => Verb::ListUp,
@@ -253,6 +302,8 @@ fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyM
             let param = if shift { ParamId::Threshold } else { ParamId::Probability };
             vec![Action::Nudge { param, steps: -lines as i32, fine: false }]
         }
+        Pane::Setup => vec![Action::Do(if lines < 0 { Verb::FieldUp } else { Verb::FieldDown })],
+        Pane::Runs => vec![Action::Do(if lines < 0 { Verb::RunsUp } else { Verb::RunsDown })],
         Pane::Scores => vec![Action::Nudge { param: ParamId::Threshold, steps: -lines as i32, fine: shift }],
         Pane::Map if app.view.overview => {
             vec![Action::Do(if lines < 0 { Verb::HeadUp } else { Verb::HeadDown })]
@@ -282,6 +333,8 @@ fn popup(app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
     match (&app.popup, inside) {
         (Some(Popup::Tour { .. }), true) => vec![Action::Do(Verb::PageNext)],
         (Some(Popup::Help { .. } | Popup::Tour { .. }), false) => vec![Action::Do(Verb::PageClose)],
+        (Some(Popup::Ask(_)), true) => vec![Action::Do(Verb::AskYes)],
+        (Some(Popup::Ask(_)), false) => vec![Action::Do(Verb::AskNo)],
         (Some(Popup::Help { .. }) | None, _) => Vec::new(),
         (Some(Popup::Mix { .. }), false) => vec![Action::Do(Verb::MixClose)],
         (Some(Popup::Mix { row }), true) => match popups::mix::at(area, *row, x, y) {

@@ -263,6 +263,8 @@ impl Ui<'_> {
                     self.send();
                     self.port.command(command);
                 }
+                Effect::Plan(request) => self.port.plan(*request),
+                Effect::Train(command) => self.port.train(command),
                 Effect::Copy(text) => self.screen.raw(&clipboard(&text))?,
                 Effect::Suspend => self.suspend()?,
                 Effect::Redraw => self.screen.forget()?,

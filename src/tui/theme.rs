@@ -166,6 +166,18 @@ impl Theme {
         if self.rich() { Style::new().bg(terminal(self.look.depth, rgb)) } else { Style::new() }
     }
 
+    /// The colour of an operation, the brighter the stronger.
+    pub fn op(&self, op: Op, strength: f64) -> Rgb {
+        let role = match op {
+            Op::Replace => Role::Masked,
+            Op::Hide => Role::Protected,
+            Op::Drop => Role::Bad,
+            Op::Evict | Op::Skip => Role::Draw,
+            Op::Keep => Role::Good,
+        };
+        mix(self.background(), self.rgb(role), strength.clamp(0.0, 1.0))
+    }
+
     pub fn colour(&self, rgb: Rgb) -> Color {
         terminal(self.look.depth, rgb)
     }

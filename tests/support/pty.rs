@@ -194,6 +194,33 @@ impl Session {
         }
     }
 
+    /// Whole frames that were read so far.
+    #[allow(dead_code)]
+    pub fn frames(&self) -> usize {
+        self.raw.windows(8).filter(|w| w == b"\x1b[?2026l").count()
+    }
+
+    /// Reads on until another frame than the first `known` is whole.
+    #[allow(dead_code)]
+    pub fn wait_frame(&mut self, known: usize) {
+        let from = self.raw.len().saturating_sub(7);
+        let deadline = Instant::now() + LIMIT;
+        while !self.raw[from..].windows(8).any(|w| w == b"\x1b[?2026l") {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(self.take(left).is_ok(), "no frame after {known}");
+        }
+    }
+
+    /// Takes in whatever comes until a moment.
+    #[allow(dead_code)]
+    pub fn read_until(&mut self, moment: Instant) {
+        while let Some(left) = moment.checked_duration_since(Instant::now()).filter(|l| !l.is_zero()) {
+            if self.take(left).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Every private mode that was switched, and how it was left.
     pub fn modes(&self) -> BTreeMap<String, bool> {
         let mut modes = BTreeMap::new();

@@ -4,7 +4,9 @@ use crate::app::actions::Verb;
 use crate::app::keys::Key;
 use crate::app::params::ParamId;
 use crate::app::state::Pane;
+use crate::app::train::Field;
 use crate::engine::types::Update;
+use crate::train::report::Live;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -79,6 +81,22 @@ pub enum Action {
     /// A thumbnail, by its place in the current order.
     Head {
         place: usize,
+        open: bool,
+    },
+    /// A setting of a run.
+    Field {
+        field: Field,
+        open: bool,
+    },
+    /// A number of the form: a place on its track, 0..1.
+    FieldFraction(Field, f64),
+    /// A slider of the run that goes on: a place on its track, 0..1.
+    Live(Live, f64),
+    /// The cursor of the charts: a place on their axis, 0..1.
+    ChartCursor(f64),
+    /// A run of the list.
+    RunRow {
+        index: usize,
         open: bool,
     },
     /// An entry of the open list.

@@ -8,6 +8,7 @@ pub fn retry(app: &mut App) -> Vec<Effect> {
     let remedy = app.cards.pop().map(|c| c.remedy);
     match remedy {
         Some(Remedy::Load(spec)) => popups::load(app, spec),
+        Some(Remedy::Plan) => crate::app::train::update::plan(app),
         Some(Remedy::Ask) => vec![Effect::Explore(Box::new(app.ask_anew()))],
         None if app.results.failure.is_some() => vec![Effect::Explore(Box::new(app.ask_anew()))],
         None => {

@@ -4,9 +4,9 @@ mod action;
 mod background;
 mod map;
 mod news;
-mod popups;
+pub(super) mod popups;
 mod settings;
-mod settle;
+pub(super) mod settle;
 mod text;
 
 pub use action::{Action, Event};
@@ -18,8 +18,9 @@ use crate::app::editor::Motion;
 use crate::app::history::Kind;
 use crate::app::keys::Key;
 use crate::app::params::ParamId;
-use crate::app::state::{App, Card, Effect, Pane, Popup};
+use crate::app::state::{App, Card, Effect, Pane, Popup, Screen};
 use crate::app::strip;
+use crate::app::train::update as train;
 use crate::engine::types::{ExploreRequest, Update};
 
 impl App {
@@ -38,6 +39,7 @@ impl App {
             },
             Event::Paste(text) => update(self, Action::Paste(text)),
             Event::Act(action) => update(self, action),
+            Event::Update(Update::Train(news)) => train::take(self, *news),
             Event::Update(news) => self.take_news(news),
             Event::Tick => {
                 if self.notice.as_ref().is_some_and(|n| n.until <= self.now) {
@@ -45,7 +47,10 @@ impl App {
                 }
                 Vec::new()
             }
-            Event::Terminate => update(self, Action::Do(Verb::Quit)),
+            Event::Terminate => {
+                self.quit = true;
+                vec![Effect::Quit]
+            }
         }
     }
 
@@ -57,7 +62,11 @@ impl App {
         if let Some(c) = key.typed().filter(|c| self.types(*c)) {
             return Some(Action::Type(c));
         }
-        let bound = self.keymap.lookup(key, &self.contexts()).map(Action::Do);
+        let verb = self.keymap.lookup(key, &self.contexts());
+        if verb.is_some_and(|v| !train::belongs(self, v)) {
+            return None;
+        }
+        let bound = verb.map(Action::Do);
         bound.or_else(|| key.typed().map(Action::Type))
     }
 
@@ -69,11 +78,16 @@ impl App {
     /// Whether a character is typed rather than looked up.
     fn types(&self, c: char) -> bool {
         match (&self.popup, &self.entry) {
-            (Some(Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. }), _) => true,
+            (
+                Some(Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. } | Popup::Choices { .. }),
+                _,
+            ) => true,
             (Some(_), _) => false,
             (None, Some(_)) => true,
+            (None, None) if self.train.typing.is_some() => true,
             (None, None) => match self.view.focus {
                 Pane::Text => true,
+                Pane::Setup => c.is_ascii_digit(),
                 Pane::Mask | Pane::Scores => c.is_ascii_digit(),
                 _ => false,
             },
@@ -178,9 +192,15 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
 fn apply(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Do(verb) => return perform(app, verb),
-        Action::Type(c) => popups::type_char(app, c),
+        Action::Type(c) => {
+            popups::type_char(app, c);
+            return train::complete(app);
+        }
         Action::TypeRun(s) => app.doc.editor.insert(&s),
-        Action::Paste(s) => popups::paste(app, &s),
+        Action::Paste(s) => {
+            popups::paste(app, &s);
+            return train::complete(app);
+        }
         Action::Focus(pane) => focus(app, pane),
         Action::Item(id) => settings::select(app, id),
         Action::SetFraction(id, at) => settings::set_fraction(app, id, at),
@@ -201,6 +221,11 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Scroll { pane, lines } => scroll(app, pane, lines),
         Action::Head { place, open } => map::choose_head(app, place, open),
         Action::ListEntry { index, take } => return popups::list_entry(app, index, take),
+        Action::Field { field, open } => return train::choose_field(app, field, open),
+        Action::FieldFraction(field, at) => app.doc.form.set_fraction(field, at),
+        Action::Live(what, at) => return train::live_fraction(app, what, at),
+        Action::ChartCursor(at) => train::cursor_at(app, at),
+        Action::RunRow { index, open } => return train::run_row(app, index, open),
         Action::Hold => app.history.hold(),
         Action::Release => app.history.close(),
     }
@@ -213,6 +238,7 @@ fn kind_of(app: &App, action: &Action) -> Kind {
         Action::TypeRun(_) => Kind::Typing,
         Action::Type(_) if app.popup.is_none() && app.entry.is_none() => Kind::Typing,
         Action::SetFraction(id, _) | Action::Nudge { param: id, .. } => Kind::Slider(*id),
+        Action::FieldFraction(field, _) => Kind::Field(*field),
         Action::SetPoint { .. } => Kind::Plane,
         Action::SetLine(_) => Kind::Slider(ParamId::Threshold),
         Action::Share { .. } => Kind::Slider(ParamId::Mix),
@@ -233,6 +259,7 @@ fn kind_of_verb(app: &App, verb: Verb) -> Kind {
         }
         V::ValueDown | V::ValueUp | V::ValueFineDown | V::ValueFineUp => Kind::Slider(app.view.item),
         V::MixLess | V::MixMore | V::MixFineLess | V::MixFineMore => Kind::Slider(ParamId::Mix),
+        V::FieldLess | V::FieldMore | V::FieldFineLess | V::FieldFineMore => Kind::Field(app.train.field),
         V::PlaneLeft | V::PlaneRight | V::PlaneUp | V::PlaneDown => Kind::Plane,
         V::PlaneFineLeft | V::PlaneFineRight | V::PlaneFineUp | V::PlaneFineDown => Kind::Plane,
         V::AlongLess | V::AlongMore => Kind::Plane,
@@ -245,6 +272,9 @@ fn kind_of_verb(app: &App, verb: Verb) -> Kind {
 
 fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
     use Verb as V;
+    if let Some(effects) = train::perform(app, verb) {
+        return effects;
+    }
     match verb {
         V::Quit => {
             app.quit = true;
@@ -253,7 +283,7 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
         V::Suspend => return vec![Effect::Suspend],
         V::Redraw => return vec![Effect::Redraw],
         V::Theme => app.look.dark = !app.look.dark,
-        V::NextPane => cycle_focus(app, 1),
+        V::NextPane | V::EntryComplete => cycle_focus(app, 1),
         V::PreviousPane => cycle_focus(app, -1),
         V::Undo | V::Redo => undo(app, verb == V::Undo),
         V::Retry => return background::retry(app),
@@ -284,8 +314,9 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
 }
 
 /// Gives a pane the focus and puts it in front of its tab group.
-pub(super) fn focus(app: &mut App, pane: Pane) {
+pub(in crate::app) fn focus(app: &mut App, pane: Pane) {
     app.entry = None;
+    app.train.typing = None;
     if app.view.focus != pane {
         app.history.close();
     }
@@ -306,9 +337,22 @@ fn cycle_focus(app: &mut App, step: isize) {
         Pane::Window,
         Pane::Cost,
     ];
-    let here = ORDER.iter().position(|p| *p == app.view.focus).unwrap_or(0) as isize;
-    let next = (here + step).rem_euclid(ORDER.len() as isize) as usize;
-    focus(app, ORDER[next]);
+    const TRAIN: &[Pane] = &[
+        Pane::Setup,
+        Pane::Run,
+        Pane::Loss,
+        Pane::Rates,
+        Pane::Speed,
+        Pane::Raster,
+        Pane::Batch,
+        Pane::Samples,
+        Pane::Log,
+        Pane::Runs,
+    ];
+    let order = if app.screen() == Screen::Train { TRAIN } else { ORDER };
+    let here = order.iter().position(|p| *p == app.view.focus).unwrap_or(0) as isize;
+    let next = (here + step).rem_euclid(order.len() as isize) as usize;
+    focus(app, order[next]);
 }
 
 fn undo(app: &mut App, back: bool) {
@@ -326,8 +370,10 @@ fn dismiss(app: &mut App) {
     }
     if app.view.enlarged {
         app.view.enlarged = false;
-    } else if app.view.overview {
+    } else if app.view.overview && app.screen() == Screen::Explore {
         app.view.overview = false;
+    } else if app.screen() == Screen::Train {
+        train::leave(app);
     } else {
         app.notice = None;
     }
@@ -357,7 +403,7 @@ fn scroll(app: &mut App, pane: Pane, lines: i64) {
 }
 
 /// A card on top of the screen; a second one about the same thing takes the first one's place.
-pub(super) fn show_card(app: &mut App, card: Card) {
+pub(in crate::app) fn show_card(app: &mut App, card: Card) {
     app.cards.retain(|c| c.title != card.title);
     app.cards.push(card);
 }

@@ -2,7 +2,7 @@
 
 use crate::app::state::{App, Card, Pane, Remedy};
 use crate::app::update::show_card;
-use crate::engine::types::{ModelInfo, Update};
+use crate::engine::types::{FOLLOWED, ModelInfo, Update};
 use crate::mask::types::State;
 
 /// Takes in one update; says whether everything must be asked anew (another model answers now).
@@ -104,7 +104,11 @@ pub(super) fn follow_caret(app: &mut App) {
 }
 
 fn model_ready(app: &mut App, info: ModelInfo) {
-    if app.model.as_ref().is_some_and(|m| m.id != info.id) {
+    let followed = info.id.contains(FOLLOWED);
+    if !followed {
+        app.train.followed = None;
+    }
+    if !followed && app.model.as_ref().is_some_and(|m| m.id != info.id) {
         app.say(format!("Now using {}: text and settings kept", info.id));
     }
     // A message about a failed load of this very model is overtaken.
@@ -116,7 +120,10 @@ fn model_ready(app: &mut App, info: ModelInfo) {
     app.rerolling = false;
     app.costing = false;
     // Another model's numbers must not stand beside this one's.
-    let done = app.results.done;
-    app.results = crate::app::results::Results { done, ..Default::default() };
+    // Weights that are followed replace the picture only when theirs is there: it would flicker otherwise.
+    if !followed {
+        let done = app.results.done;
+        app.results = crate::app::results::Results { done, ..Default::default() };
+    }
     app.model = Some(info);
 }

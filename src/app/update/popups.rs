@@ -2,8 +2,9 @@
 
 use crate::app::actions::Verb;
 use crate::app::lists;
-use crate::app::state::{App, Effect, List, Pane, Popup};
+use crate::app::state::{App, Effect, List, Pane, Popup, Screen};
 use crate::app::tour::STOPS;
+use crate::app::train::update as train;
 use crate::app::update::{self, settings, text};
 use crate::engine::types::Command;
 
@@ -77,7 +78,12 @@ fn end_tour(app: &mut App) {
 
 fn list_mut(app: &mut App) -> Option<&mut List> {
     match &mut app.popup {
-        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => Some(l),
+        Some(
+            Popup::Palette(l)
+            | Popup::Models(l)
+            | Popup::Picker { list: l, .. }
+            | Popup::Choices { list: l, .. },
+        ) => Some(l),
         _ => None,
     }
 }
@@ -109,6 +115,8 @@ pub fn type_char(app: &mut App, c: char) {
         edit_list(app, |s| s.push(c));
     } else if app.entry.is_some() {
         edit_entry(app, |s| s.push(c));
+    } else if app.train.typing.is_some() || app.view.focus == Pane::Setup {
+        train::type_char(app, c);
     } else if app.view.focus == Pane::Text {
         text::type_char(app, c);
     } else if matches!(app.view.focus, Pane::Mask | Pane::Scores) && c.is_ascii_digit() {
@@ -129,6 +137,10 @@ pub fn paste(app: &mut App, s: &str) {
         edit_list(app, |t| t.push_str(&first_line()));
     } else if app.entry.is_some() {
         edit_entry(app, |t| t.push_str(&first_line()));
+    } else if app.train.typing.is_some() || app.view.focus == Pane::Setup {
+        first_line().chars().for_each(|c| train::type_char(app, c));
+    } else if app.screen() == Screen::Train {
+        app.say("Nothing is typed here; E goes back to the text");
     } else {
         update::focus(app, Pane::Text);
         app.history.close();
@@ -162,6 +174,13 @@ fn accept(app: &mut App) -> Vec<Effect> {
             if let Some(entry) = entries.get(list.selected) {
                 // The list holds only values that parse.
                 let _ = crate::app::params::parse(&mut app.doc, &app.options, param, &entry.value);
+            }
+            Vec::new()
+        }
+        Popup::Choices { field, list } => {
+            if let Some(entry) = entries.get(list.selected) {
+                // The list holds only values that parse.
+                let _ = app.doc.form.set(field, &entry.value);
             }
             Vec::new()
         }

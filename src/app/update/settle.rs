@@ -22,6 +22,13 @@ impl App {
         }
         let item = shown.iter().position(|p| *p == self.view.item).unwrap_or(0);
         self.view.item_top = scrolled(self.view.item_top, item, shown.len(), g.mask_rows);
+        let shown = self.doc.form.shown();
+        let here = shown.iter().position(|f| *f >= self.train.field).unwrap_or(shown.len().saturating_sub(1));
+        self.train.field = shown.get(here).copied().unwrap_or(self.train.field);
+        self.train.field_top = scrolled(self.train.field_top, here, shown.len(), g.form_rows);
+        let sequences =
+            self.train.run.as_ref().and_then(|r| r.batch.as_ref()).map_or(0, |b| b.sequences.len());
+        self.train.sequence = self.train.sequence.min(sequences.saturating_sub(1));
     }
 
     fn settle_map(&mut self) {

@@ -2,7 +2,8 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::state::App;
+use crate::app::state::{App, Screen};
+use crate::app::train::RunView;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -18,9 +19,12 @@ pub fn spinner(app: &App) -> &'static str {
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let (dim, strong, accent) = (c.style(Role::Dim), c.theme.bold(Role::Strong), c.theme.bold(Role::Accent));
     let badge = c.theme.badge();
-    let right = area.right();
+    let mut right = area.right();
+    if let Some(run) = &app.train.run {
+        right = indicator(c, run, area);
+    }
     let mut right_text = state(app);
-    if area.width < 96 {
+    if area.width < 96 && app.screen() == Screen::Explore {
         // The sliders may be behind another tab here.
         let last = right_text.split("  ").last().unwrap_or("").to_owned();
         right_text = format!("τ {:.3}  p {:.3}  {last}", app.doc.mask.threshold, app.doc.mask.probability);
@@ -31,7 +35,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let x = c.spans(area.x, area.y, &[(" maskscope ", badge), (" ", dim)], stop);
     let x = match &app.model {
         Some(m) => {
-            let x = c.label(x, area.y, &m.id, strong, stop.saturating_sub(x).min(40));
+            let x = c.label(x, area.y, &name(&m.id), strong, stop.saturating_sub(x).min(40));
             let shape = format!(
                 "  {} layers × {} heads · {} · {} · {}",
                 m.n_layer,
@@ -49,9 +53,34 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
+/// The run, wherever one looks: its state, how far it is, its loss. Returns its first column.
+fn indicator(c: &mut Canvas, run: &RunView, area: Rect) -> u16 {
+    let state = c.theme.bold(super::train::plan::role(run.state));
+    let sign = super::train::plan::sign(c, run.state);
+    let loss = run.series.last().map_or(String::new(), |p| format!(" {:.3}", p.smooth));
+    let far = if run.goes_on() { format!(" {:.0} %", 100.0 * run.progress()) } else { String::new() };
+    let text = if area.width >= 96 {
+        format!("{sign} {}{far}{loss}", run.state)
+    } else {
+        format!("{sign}{far}{loss}")
+    };
+    c.right(area.x, area.right().saturating_sub(1), area.y, &text, state).saturating_sub(1)
+}
+
+/// A model's id; of a folder its last part, which tells folders apart.
+fn name(id: &str) -> String {
+    match id.strip_prefix('/').and_then(|rest| rest.trim_end_matches('/').rsplit('/').next()) {
+        Some(last) => format!("…/{last}"),
+        None => id.to_owned(),
+    }
+}
+
 /// Tokens, forwards and time of the last answer.
 fn state(app: &App) -> String {
     let mut parts = Vec::new();
+    if app.screen() == Screen::Train {
+        return String::new();
+    }
     if let Some(m) = &app.model {
         parts.push(format!("{}/{} tokens", app.results.len(), m.n_positions));
     }

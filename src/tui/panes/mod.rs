@@ -13,6 +13,7 @@ pub mod scores;
 pub mod status;
 pub mod text;
 pub mod tokens;
+pub mod train;
 pub mod why;
 pub mod window;
 
@@ -48,6 +49,16 @@ pub fn title(pane: Pane) -> &'static str {
         Pane::Mask => "Mask",
         Pane::Scores => "Scores",
         Pane::Plane => "τ×p",
+        Pane::Setup => "Setup",
+        Pane::Run => "Run",
+        Pane::Runs => "Runs",
+        Pane::Loss => "Loss",
+        Pane::Rates => "Rates",
+        Pane::Speed => "Speed",
+        Pane::Raster => "Raster",
+        Pane::Batch => "Batch",
+        Pane::Samples => "Samples",
+        Pane::Log => "Log",
     }
 }
 
@@ -65,6 +76,15 @@ pub fn subtitle(app: &App, pane: Pane) -> Vec<Piece> {
         Pane::Mask => mask::subtitle(app),
         Pane::Scores => scores::subtitle(app),
         Pane::Plane => plane::subtitle(app),
+        Pane::Setup => train::form::subtitle(app),
+        Pane::Run => train::plan::subtitle(app),
+        Pane::Runs => train::runs::subtitle(app),
+        Pane::Loss => train::charts::loss_subtitle(app),
+        Pane::Rates | Pane::Speed => Vec::new(),
+        Pane::Raster => train::raster::subtitle(app),
+        Pane::Batch => train::batch::subtitle(app),
+        Pane::Samples => train::log::samples_subtitle(app),
+        Pane::Log => train::log::log_subtitle(app),
     }
 }
 
@@ -84,6 +104,16 @@ pub fn draw(c: &mut Canvas, app: &App, pane: Pane, area: Rect) {
         Pane::Mask => mask::draw(c, app, area),
         Pane::Scores => scores::draw(c, app, area),
         Pane::Plane => plane::draw(c, app, area),
+        Pane::Setup => train::form::draw(c, app, area),
+        Pane::Run => train::plan::draw(c, app, area),
+        Pane::Runs => train::runs::draw(c, app, area),
+        Pane::Loss => train::charts::loss(c, app, area),
+        Pane::Rates => train::charts::rates(c, app, area),
+        Pane::Speed => train::charts::speed(c, app, area),
+        Pane::Raster => train::raster::draw(c, app, area),
+        Pane::Batch => train::batch::draw(c, app, area),
+        Pane::Samples => train::log::samples(c, app, area),
+        Pane::Log => train::log::log(c, app, area),
     }
 }
 

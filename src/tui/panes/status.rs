@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::app::actions::Verb;
 use crate::app::data::LoadProgress;
-use crate::app::state::App;
+use crate::app::state::{App, Screen};
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -22,7 +22,9 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     } else if let Some(notice) = &app.notice {
         let style = c.style(Role::Accent);
         c.label(x, area.y, &notice.text, style, width);
-    } else if let Some(note) = app.results.decided.as_ref().and_then(|d| d.value.note.as_ref()) {
+    } else if let Some(note) = app.results.decided.as_ref().and_then(|d| d.value.note.as_ref())
+        && app.screen() == Screen::Explore
+    {
         let style = c.style(Role::Warn);
         c.label(x, area.y, note, style, width);
     } else {
@@ -32,6 +34,14 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
 
 /// With nothing to report: the text as the model reads it, and the model on offer. A narrow line has room for one.
 fn quiet(c: &mut Canvas, app: &App, area: Rect) {
+    if app.screen() == Screen::Train {
+        // The last thing the run had to say.
+        if let Some(line) = app.train.run.as_ref().and_then(|r| r.log.last()) {
+            let dim = c.style(Role::Dim);
+            c.label(area.x, area.y, &format!("step {}: {}", line.step, line.text), dim, area.width);
+        }
+        return;
+    }
     let (accent, faint, dim) = (c.theme.bold(Role::Accent), c.style(Role::Faint), c.style(Role::Dim));
     let mut right = area.right();
     if let Some((key, offer)) = offer(app) {

@@ -10,6 +10,7 @@ use crate::app::lists;
 use crate::app::params;
 use crate::app::state::{App, Card, List, Popup};
 use crate::app::tour::STOPS;
+use crate::app::train::state::Question;
 use crate::app::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::frames;
@@ -27,11 +28,48 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
         Popup::Palette(l) => list(c, app, area, l, "Commands", "type to find an action"),
         Popup::Models(l) => models(c, app, area, l),
         Popup::Mix { row } => mix::draw(c, app, area, *row),
+        Popup::Ask(question) => ask(c, app, area, question),
+        Popup::Choices { field, list: l } => list(c, app, area, l, field.label(), field.doc()),
         Popup::Picker { param, list: l } => {
             let p = params::param(&app.doc, *param);
             list(c, app, area, l, p.name, p.doc);
         }
     }
+}
+
+/// A question, what either answer does, and the keys.
+fn ask(c: &mut Canvas, app: &App, area: Rect, question: &Question) {
+    let (title, text, yes, no) = match question {
+        Question::Kill => (
+            "Kill the run",
+            "Nothing more is saved: what was learned since the last checkpoint is lost".to_owned(),
+            "kill it",
+            "let it go on",
+        ),
+        Question::Quit => (
+            "Leave",
+            "A run goes on. It finishes its step, saves, and then the program ends".to_owned(),
+            "stop, save, leave",
+            "stay",
+        ),
+        Question::Delete(run) => (
+            "Delete a run",
+            format!("All checkpoints and records in {} go", run.display()),
+            "delete",
+            "keep it",
+        ),
+    };
+    let inner = open(c, area, title, "");
+    let base = c.theme.popup();
+    let (key, dim, strong) = (
+        over(base, c.theme.bold(Role::Accent)),
+        over(base, c.style(Role::Dim)),
+        over(base, c.style(Role::Strong)),
+    );
+    c.paragraph(Rect { height: inner.height.saturating_sub(2), ..inner }, &text, strong);
+    let (y, n) = (app.key_label(Verb::AskYes), app.key_label(Verb::AskNo));
+    let pieces = [(y.as_str(), key), (" ", dim), (yes, dim), ("   ", dim), (&n, key), (" ", dim), (no, dim)];
+    c.spans(inner.x, inner.bottom().saturating_sub(1), &pieces, inner.right());
 }
 
 /// Empties the area, frames it, and returns what is inside.
@@ -66,7 +104,12 @@ pub fn list_window(app: &App, area: Rect) -> (u16, usize, usize) {
     let bottom = area.bottom().saturating_sub(1 + if loading { 2 } else { 0 });
     let room = bottom.saturating_sub(top) as usize;
     let selected = match &app.popup {
-        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => l.selected,
+        Some(
+            Popup::Palette(l)
+            | Popup::Models(l)
+            | Popup::Picker { list: l, .. }
+            | Popup::Choices { list: l, .. },
+        ) => l.selected,
         _ => 0,
     };
     (top, room, (selected + 1).saturating_sub(room))

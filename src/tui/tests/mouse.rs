@@ -177,3 +177,32 @@ fn the_wheel_turns_what_is_under_it() {
     desk.send(MouseEventKind::ScrollDown, map.x + 2, map.y + 2);
     assert_eq!(desk.stage.app.view.head, 4);
 }
+
+#[test]
+fn the_train_screen_is_clickable() {
+    use crate::app::data::{RunCommand, TrainCommand};
+    use crate::app::train::Field;
+    let mut desk = Desk { stage: crate::app::train::tests::running(60), mouse: Mouse::default() };
+    fit(&mut desk.stage, AREA.width, AREA.height);
+    // A setting, its track, a choice.
+    let (x, y) = desk.find("steps ");
+    desk.click(x, y);
+    assert_eq!((desk.stage.app.view.focus, desk.stage.app.train.field), (Pane::Setup, Field::Steps));
+    let (x, y) = desk.find("trained ");
+    desk.click(x, y);
+    desk.click(x, y);
+    assert!(matches!(desk.stage.app.popup, Some(Popup::Choices { field: Field::Trained, .. })));
+    desk.stage.press("esc");
+    // A live slider keeps the mouse until the button comes up.
+    let inner = desk.inner(Pane::Run);
+    let (_, y) = desk.find("τ threshold");
+    desk.drag((inner.right() - 6, y), (inner.right() - 1, y + 20));
+    let told = desk.stage.port.trains.borrow().last().cloned();
+    assert_eq!(told, Some(TrainCommand::Tell(RunCommand::SetThreshold(1.0))));
+    // The cursor of the charts.
+    let inner = desk.inner(Pane::Loss);
+    desk.click(inner.x + 8, inner.y + 4);
+    assert_eq!(desk.stage.app.train.chart.cursor, Some(1));
+    desk.drag((inner.x + 8, inner.y + 4), (inner.right() + 9, inner.y + 4));
+    assert_eq!(desk.stage.app.train.chart.cursor, Some(60));
+}

@@ -126,3 +126,35 @@ fn empty_states() {
     stage.press("]").wait(400);
     check("stale", &mut stage, 80, 24);
 }
+
+#[test]
+fn train_screen() {
+    use crate::app::train::tests::{planned, running};
+    let mut empty = Stage::new();
+    empty.press("T");
+    check("train_empty", &mut empty, 80, 24);
+    check("train_planned", &mut planned(), 160, 50);
+    let mut stage = planned();
+    check("train_planned", &mut stage, 80, 24);
+    for (w, h) in [(160, 50), (120, 40), (80, 24)] {
+        check("train_running", &mut running(120), w, h);
+    }
+    let mut stage = running(120);
+    stage.event(Event::Act(Action::Focus(Pane::Raster)));
+    check("train_raster", &mut stage, 80, 24);
+    stage.press("K");
+    check("train_kill", &mut stage, 80, 24);
+}
+
+#[test]
+fn train_screen_without_colour() {
+    use crate::app::train::tests::running;
+    for (name, depth, ascii) in [("train_colourless", Depth::None, false), ("train_ascii", Depth::None, true)]
+    {
+        let mut stage = running(120);
+        stage.app.look = Look { dark: true, depth, ascii };
+        check(name, &mut stage, 80, 24);
+        stage.event(Event::Act(Action::Focus(Pane::Raster)));
+        check(&format!("{name}_raster"), &mut stage, 80, 24);
+    }
+}

@@ -24,6 +24,10 @@ struct Answering {
 }
 
 impl Port for Answering {
+    fn plan(&self, _: crate::app::train::RunRequest) {}
+
+    fn train(&self, _: crate::app::data::TrainCommand) {}
+
     fn explore(&self, request: ExploreRequest) {
         if self.role == "silent" && request.generation > 2 {
             return;

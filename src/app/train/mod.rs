@@ -1,0 +1,16 @@
+//! The Train screen without a terminal: the form of a run, what a run has reported, run folders, and what keys do to
+//! them. Pure and on the UI thread; must never wait for a run: everything asked of it goes out as an effect.
+
+pub mod form;
+pub mod raster;
+pub mod runs;
+pub mod series;
+pub mod state;
+pub mod table;
+pub mod update;
+
+pub use form::{Field, Form, RunRequest};
+pub use state::{RunView, TrainState};
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,346 @@
+//! The trainer as the screen holds it: one session at a time, its reports forwarded as updates, its weights shown in the
+//! explorer on request, and a thread for what reads run folders. Calls return at once; must never touch a screen.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::loader::{LoadError, LoadOptions, load};
+use super::types::{TrainCommand, TrainUpdate, Update};
+use super::worker::Follower;
+use crate::train::TrainError;
+use crate::train::data::{BUNDLED, Corpus, read, split};
+use crate::train::report::{Command, Report};
+use crate::train::run::Setup;
+use crate::train::runs;
+use crate::train::session::{Session, SessionOptions};
+use crate::train::spec::RunSpec;
+
+/// Updates that wait on the screen before reports are left with the session, which sums them up.
+const WAITING: usize = 64;
+/// How long the forwarder waits for a report before it looks for weights.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Entries that completing a path offers.
+const COMPLETIONS: usize = 200;
+
+/// What a session is started with besides its spec.
+#[derive(Clone)]
+pub struct TrainerOptions {
+    pub load: LoadOptions,
+    /// Threads of the run's own pool; `None` leaves one core to the screen.
+    pub threads: Option<usize>,
+}
+
+/// The screen's end of the trainer.
+pub struct Trainer {
+    options: TrainerOptions,
+    updates: Sender<Update>,
+    follower: Follower,
+    session: Mutex<Option<Arc<Session>>>,
+    /// Steps between two copies of the weights; 0 takes none.
+    follow: Arc<AtomicUsize>,
+    /// Set when the screen is gone.
+    closing: Arc<AtomicBool>,
+    chores: Sender<Chore>,
+    /// Number of the newest run.
+    runs: AtomicU64,
+}
+
+enum Chore {
+    List(PathBuf),
+    Curves(PathBuf),
+    Delete { run: PathBuf, folder: PathBuf },
+    Complete(String),
+}
+
+impl Trainer {
+    /// Starts the thread that reads folders; a run starts with [`Trainer::plan`].
+    pub fn start(
+        options: TrainerOptions,
+        follower: Follower,
+        updates: Sender<Update>,
+    ) -> std::io::Result<Self> {
+        let (chores, inbox) = unbounded();
+        let out = updates.clone();
+        std::thread::Builder::new().name("runs".to_owned()).spawn(move || serve(&inbox, &out))?;
+        Ok(Trainer {
+            options,
+            updates,
+            follower,
+            session: Mutex::new(None),
+            follow: Arc::default(),
+            closing: Arc::default(),
+            chores,
+            runs: AtomicU64::new(0),
+        })
+    }
+
+    fn session(&self) -> Option<Arc<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn chore(&self, chore: Chore) {
+        // The thread ends only when the program does.
+        let _ = self.chores.send(chore);
+    }
+
+    /// Carries out one command.
+    pub fn command(&self, command: TrainCommand) {
+        match command {
+            TrainCommand::Tell(command) => {
+                if let Some(session) = self.session() {
+                    session.send(command);
+                }
+            }
+            TrainCommand::Follow(every) => self.follow.store(every, Ordering::Relaxed),
+            TrainCommand::List(folder) => self.chore(Chore::List(folder)),
+            TrainCommand::Curves(run) => self.chore(Chore::Curves(run)),
+            TrainCommand::Delete { run, folder } => self.chore(Chore::Delete { run, folder }),
+            TrainCommand::Complete(typed) => self.chore(Chore::Complete(typed)),
+        }
+    }
+
+    fn send(&self, update: TrainUpdate) {
+        let _ = self.updates.send(Update::Train(Box::new(update)));
+    }
+
+    /// Prepares a run; it starts when told [`Command::Resume`]. Whatever goes wrong comes as a report.
+    pub fn plan(&self, spec: RunSpec) {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Err(e) = self.prepare(run, spec) {
+            let report = Report::Failed { message: e.to_string(), hint: e.hint() };
+            self.send(TrainUpdate::Report { run, report });
+        }
+    }
+
+    /// Says what went wrong before there was a run.
+    pub fn refuse(&self, message: String, hint: Option<String>) {
+        self.send(TrainUpdate::Problem { message, hint });
+    }
+
+    fn prepare(&self, run: u64, mut spec: RunSpec) -> Result<(), TrainError> {
+        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = slot.take() {
+            // The screen asks only when nothing goes on any more; a plan that was not taken up still waits.
+            old.send(Command::Kill);
+        }
+        spec.out = free(&spec.out);
+        self.send(TrainUpdate::Accepted { run, spec: Box::new(spec.clone()) });
+        let load = self.options.load.clone();
+        let options = SessionOptions {
+            threads: self.options.threads,
+            wait_after_plan: true,
+            plan: true,
+            pictures: true,
+        };
+        let session = Arc::new(Session::start(move || prepare(spec, &load), options)?);
+        let forward = Forward {
+            run,
+            session: session.clone(),
+            updates: self.updates.clone(),
+            follower: self.follower.clone(),
+            follow: self.follow.clone(),
+            closing: self.closing.clone(),
+        };
+        *slot = Some(session);
+        std::thread::Builder::new()
+            .name("reports".to_owned())
+            .spawn(move || forward.carry())
+            .map_err(|e| TrainError::setup(format!("a thread cannot be started: {e}")))?;
+        Ok(())
+    }
+}
+
+impl Drop for Trainer {
+    /// A run that goes on ends without saving; the screen asks before it comes to that.
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        if let Some(session) = self.session() {
+            session.send(Command::Kill);
+        }
+    }
+}
+
+/// The folder itself, or with the first number that is free.
+fn free(out: &Path) -> PathBuf {
+    if !out.exists() {
+        return out.to_owned();
+    }
+    let name = out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    (2..).map(|n| out.with_file_name(format!("{name}-{n}"))).find(|p| !p.exists()).unwrap_or_default()
+}
+
+/// Loads the model and the data, on the trainer's thread.
+fn prepare(spec: RunSpec, options: &LoadOptions) -> Result<Setup, TrainError> {
+    let failed = |e: LoadError| TrainError::Setup { problem: e.message, hint: e.hint };
+    let (loaded, _) = load(&spec.model, options, &mut |_| {}, &AtomicBool::new(false)).map_err(failed)?;
+    let tokenizer = loaded.tokenizer.clone().ok_or_else(|| {
+        TrainError::setup(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
+    })?;
+    let column = spec.data.column.as_deref();
+    let documents = read(&spec.data.train, column)?;
+    let (train, held) = if spec.data.validation.is_empty() {
+        split(documents, spec.data.held_share)
+    } else {
+        (documents, read(&spec.data.validation, column)?)
+    };
+    let train = Arc::new(Corpus::new(&train, &tokenizer)?);
+    let held = if held.is_empty() { None } else { Some(Arc::new(Corpus::new(&held, &tokenizer)?)) };
+    let weights = (loaded.model.config.clone(), loaded.model.tensors());
+    let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
+    let mut setup = Setup::new(spec, weights, Some(tokenizer), (train, held));
+    setup.device = options.device.clone();
+    setup.calibration = calibration;
+    Ok(setup)
+}
+
+/// Carries reports, and weights when asked for, from a session to the screen.
+struct Forward {
+    run: u64,
+    session: Arc<Session>,
+    updates: Sender<Update>,
+    follower: Follower,
+    follow: Arc<AtomicUsize>,
+    closing: Arc<AtomicBool>,
+}
+
+impl Forward {
+    fn carry(self) {
+        let mut last = 0;
+        while !self.closing.load(Ordering::Relaxed) {
+            if self.updates.len() >= WAITING {
+                // The screen is behind: what comes now is summed up by the session, not here.
+                std::thread::sleep(PATIENCE);
+                continue;
+            }
+            let report = self.session.next(PATIENCE);
+            let every = self.follow.load(Ordering::Relaxed);
+            if let Some(Report::Step { report, .. }) = &report
+                && every > 0
+                && (report.step >= last + every || last == 0)
+            {
+                last = report.step;
+                self.session.request_snapshot();
+            }
+            if let Some((step, model)) = self.session.take_snapshot()
+                && every > 0
+            {
+                self.follower.show(step, model);
+            }
+            match report {
+                Some(report) => {
+                    let update = TrainUpdate::Report { run: self.run, report };
+                    if self.updates.send(Update::Train(Box::new(update))).is_err() {
+                        return;
+                    }
+                }
+                None if self.session.is_over() => return,
+                None => {}
+            }
+        }
+    }
+}
+
+fn serve(chores: &Receiver<Chore>, updates: &Sender<Update>) {
+    while let Ok(chore) = chores.recv() {
+        let update = match chore {
+            Chore::List(folder) => TrainUpdate::Runs(runs::list(&folder)),
+            Chore::Curves(run) => {
+                let (train, validation) = runs::curves(&run);
+                TrainUpdate::Curves { run, train, validation }
+            }
+            Chore::Delete { run, folder } => {
+                if let Err(e) = runs::delete(&run) {
+                    let problem = TrainUpdate::Problem { message: e.to_string(), hint: e.hint() };
+                    let _ = updates.send(Update::Train(Box::new(problem)));
+                }
+                TrainUpdate::Runs(runs::list(&folder))
+            }
+            Chore::Complete(typed) => complete(typed),
+        };
+        if updates.send(Update::Train(Box::new(update))).is_err() {
+            return;
+        }
+    }
+}
+
+/// Files and folders that a typed path may go on to; a path that leads nowhere is said in a sentence.
+fn complete(typed: String) -> TrainUpdate {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let expanded = match (typed.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(&typed),
+    };
+    if typed.is_empty() || typed == BUNDLED {
+        return TrainUpdate::Completed { typed, offers: Vec::new(), problem: None };
+    }
+    let (folder, start) = if typed.ends_with('/') {
+        (expanded.clone(), String::new())
+    } else {
+        let start = expanded.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        (expanded.parent().map(Path::to_owned).unwrap_or_default(), start)
+    };
+    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+    let prefix = &typed[..typed.len().saturating_sub(start.len())];
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) => {
+            let problem = Some(format!("{} cannot be read: {e}", folder.display()));
+            return TrainUpdate::Completed { typed, offers: Vec::new(), problem };
+        }
+    };
+    let mut offers: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter_map(|e| {
+            let name = e.file_name().to_string_lossy().into_owned();
+            let hidden = name.starts_with('.') && !start.starts_with('.');
+            let tail = if e.path().is_dir() { "/" } else { "" };
+            (name.starts_with(&start) && !hidden).then(|| format!("{prefix}{name}{tail}"))
+        })
+        .take(COMPLETIONS)
+        .collect();
+    offers.sort();
+    let problem = (offers.is_empty() && !expanded.exists())
+        .then(|| format!("no file or folder begins like this: {}", expanded.display()));
+    TrainUpdate::Completed { typed, offers, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(typed: &str) -> (Vec<String>, Option<String>) {
+        match complete(typed.to_owned()) {
+            TrainUpdate::Completed { offers, problem, .. } => (offers, problem),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn paths_are_completed_and_dead_ends_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display().to_string();
+        std::fs::write(folder.path().join("speeches.txt"), "a").unwrap();
+        std::fs::create_dir(folder.path().join("sprint")).unwrap();
+        let (offers, problem) = completed(&format!("{root}/sp"));
+        assert_eq!(offers, [format!("{root}/speeches.txt"), format!("{root}/sprint/")]);
+        assert_eq!(problem, None);
+        let (offers, problem) = completed(&format!("{root}/spq"));
+        assert!(offers.is_empty() && problem.unwrap().starts_with("no file or folder begins like this"));
+        assert!(completed(&format!("{root}/none/x")).1.unwrap().contains("cannot be read"));
+        assert_eq!(completed("novels"), (vec![], None));
+    }
+
+    #[test]
+    fn a_run_never_writes_into_a_folder_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        assert_eq!(free(&out), out);
+        std::fs::create_dir(&out).unwrap();
+        std::fs::create_dir(folder.path().join("run-2")).unwrap();
+        assert_eq!(free(&out), folder.path().join("run-3"));
+    }
+}
