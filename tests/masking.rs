@@ -21,13 +21,17 @@ use maskscope::mask::presets::{Budget, Preset};
 use maskscope::mask::rolling::{Policy as Decider, RollingSettings};
 use maskscope::mask::types::{MaskSettings, Op, Polarity, Protect, Scope};
 use maskscope::model::forward::Reuse;
-use maskscope::model::{Input, Visibility};
+use maskscope::model::{Input, Visibility, WeightType};
 use proptest::prelude::*;
 use support::tiny_folder;
 
 fn open(spec: &str) -> Explorer {
-    let options =
-        LoadOptions { hub: HubOptions::default(), device: candle_core::Device::Cpu, device_name: "cpu" };
+    let options = LoadOptions {
+        hub: HubOptions::default(),
+        device: candle_core::Device::Cpu,
+        device_name: "cpu",
+        weights: WeightType::F32,
+    };
     let (loaded, _) = load(spec, &options, &mut |_| {}, &AtomicBool::new(false)).unwrap();
     Explorer::new(Arc::new(loaded))
 }

@@ -133,10 +133,15 @@ mod tests {
     use crate::engine::loader::{LoadOptions, load};
     use crate::hub::HubOptions;
     use crate::mask::rolling::RollingSettings;
+    use crate::model::WeightType;
 
     fn demo() -> Arc<Loaded> {
-        let options =
-            LoadOptions { hub: HubOptions::default(), device: candle_core::Device::Cpu, device_name: "cpu" };
+        let options = LoadOptions {
+            hub: HubOptions::default(),
+            device: candle_core::Device::Cpu,
+            device_name: "cpu",
+            weights: WeightType::F32,
+        };
         Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap().0)
     }
 
