@@ -321,9 +321,9 @@ proptest! {
                 let sum: f64 = row.iter().map(|w| f64::from(*w)).sum();
                 prop_assert!((sum - 1.0).abs() < 1e-6, "row {t} sums to {sum}");
                 prop_assert!(row[t] > 0.0, "a row always keeps itself");
-                for i in 0..t {
+                for (i, weight) in row.iter().enumerate().take(t) {
                     if !choice.plan.input.visibility.visible(n, t, i) {
-                        prop_assert_eq!(row[i], 0.0);
+                        prop_assert_eq!(*weight, 0.0);
                     }
                 }
             }

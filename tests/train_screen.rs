@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)] // Shared with other tests, which use more of it.
 #[path = "support/pty.rs"]
 mod pty;
 
@@ -50,11 +51,11 @@ fn wait_steps(session: &mut Session, more: usize) -> usize {
 /// A run in progress on the Train screen.
 fn running(size: (u16, u16)) -> Session {
     let mut session = Session::start(&Start { args: SMALL, env: &[], size });
-    session.wait_text("Δ log p");
+    session.wait_text("realised ");
     session.send("T");
     session.wait_text("novels");
     session.send(" ");
-    session.wait_text("measured step");
+    session.wait_text("space starts");
     session.send(" ");
     session.wait_for("the first steps", |s| step(s).is_some_and(|n| n >= 3));
     session
@@ -138,6 +139,8 @@ fn a_file_that_is_not_there_is_one_sentence() {
     session.send("\r ");
     session.wait_for("the refusal", |s| s.contains("/nowhere/x") && s.contains("✗ The run"));
     session.send("\u{1b}");
+    // Escape and a letter in one read would be the letter with Alt.
+    session.wait_for("the card gone", |s| !s.contains("✗ The run"));
     session.send("q");
     assert!(session.wait_end().success());
     session.assert_restored();

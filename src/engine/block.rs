@@ -190,7 +190,7 @@ impl Explorer {
         let loaded = self.loaded.clone();
         if policy.rolling.initial.is_some() {
             walk.extend(full, policy.rolling.window.min(len), room)?;
-            walk.decide(&loaded, mask, |rolling, text| rolling.begin(text));
+            walk.decide(&loaded, mask, Rolling::begin);
         }
         for end in policy.rolling.boundaries(len) {
             walk.extend(full, end, room)?;

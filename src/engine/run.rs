@@ -148,13 +148,16 @@ fn same_rows<'a>(request: &RunRequest<'a>, len: usize) -> Option<&'a Run> {
         .copied()
 }
 
+/// `ln p` of the true next token after every row, and over the vocabulary after the last row where asked for.
+type Known = (Vec<Option<f32>>, Option<Vec<f32>>);
+
 fn next_log_probabilities(
     model: &Gpt2,
     trace: &Trace,
     labels: &[Option<u32>],
     request: &RunRequest,
     last: bool,
-) -> Result<(Vec<Option<f32>>, Option<Vec<f32>>), ModelError> {
+) -> Result<Known, ModelError> {
     let best = request
         .earlier
         .iter()

@@ -31,7 +31,7 @@ pub fn project(x: &[f32], weight: Right, (depth, cols): (usize, usize), out: &mu
             Left { data: x, row: depth, col: 1 },
             weight,
             Out { data: out.as_mut_ptr(), row: cols },
-        )
+        );
     };
 }
 

@@ -133,14 +133,17 @@ struct Wanted {
     bias: bool,
 }
 
-/// Gradients of `x W + b`: `(dx, dW, db)`, those that are wanted.
+/// `(dx, dW, db)`, those that were wanted.
+type Gradients = (Option<Vec<f32>>, Option<Vec<f32>>, Option<Vec<f32>>);
+
+/// Gradients of `x W + b`.
 fn linear_backward(
     x: &[f32],
     weight: &[f32],
     grad: &[f32],
     (k, n): (usize, usize),
     wanted: Wanted,
-) -> (Option<Vec<f32>>, Option<Vec<f32>>, Option<Vec<f32>>) {
+) -> Gradients {
     let rows = x.len() / k;
     let (g, x) = (View::new(grad, rows, n), View::new(x, rows, k));
     let dx = wanted.x.then(|| {

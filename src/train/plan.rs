@@ -33,7 +33,7 @@ impl Run {
         let train_tokens = self.train.tokens.len() as u64;
         let validation = self.validation.as_deref();
         let validation_tokens = validation.map_or(0, |v| v.tokens.len() as u64);
-        let evaluations = if spec.eval_every > 0 { left / spec.eval_every + 1 } else { 1 };
+        let evaluations = left.checked_div(spec.eval_every).unwrap_or(0) + 1;
         // A pass without gradients is a third of a step's arithmetic.
         let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
         let expected = step_seconds * left as f64 + evaluation * evaluations as f64;
@@ -80,7 +80,7 @@ impl Run {
     fn probe(&mut self) -> Result<(f64, f64), TrainError> {
         let before = self.visits.clone();
         let memory = self.arms.memory().clone();
-        let policy = self.joint.as_ref().map(|j| j.state()).transpose()?;
+        let policy = self.joint.as_ref().map(super::policy::JointPolicy::state).transpose()?;
         let batches = self.next_batches();
         self.visits = before;
         let step = self.counters.step + 1;

@@ -251,7 +251,7 @@ impl Grid {
             let y = self.area.y + (i / self.area.width as usize) as u16;
             match (curve.pen, dot.mark) {
                 (Pen::Marks(rich, plain), true) => {
-                    c.put(x, y, if self.ascii { plain } else { rich }, curve.style)
+                    c.put(x, y, if self.ascii { plain } else { rich }, curve.style);
                 }
                 _ if self.ascii => c.put(x, y, curve.ascii, curve.style),
                 _ => {
