@@ -1,7 +1,7 @@
 //! Fifty steps against PyTorch and its AdamW (and PEFT for LoRA), from the same weights and batches. The fixture is
 //! written by `tests/bench/peers/torch_reference.py`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //! open the result; and how fast the explorer answers keys meanwhile.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[allow(dead_code)] // Shared with other tests, which use more of it.
 #[path = "support/pty.rs"]
@@ -51,7 +51,7 @@ fn wait_steps(session: &mut Session, more: usize) -> usize {
 /// A run in progress on the Train screen.
 fn running(size: (u16, u16)) -> Session {
     let mut session = Session::start(&Start { args: SMALL, env: &[], size });
-    session.wait_text("realised ");
+    session.wait_text("realised 1");
     session.send("T");
     session.wait_text("novels");
     session.send(" ");
@@ -108,7 +108,7 @@ fn a_run_from_the_panel_to_the_explorer() {
     }
     assert!(rate["step"].as_u64().unwrap() <= tau["step"].as_u64().unwrap());
     session.send("o");
-    session.wait_for("the checkpoint in the explorer", |s| first_line(s).contains("novels-explorer"));
+    session.wait_for("the checkpoint in the explorer", |s| first_line(s).contains("step-0"));
     session.wait_text("Δ log p");
     session.send("q");
     assert!(session.wait_end().success());

@@ -291,6 +291,8 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
     }
     if report.look_ahead {
         out.push_str("Losses are look-ahead: the mask was decided with the whole text in view\n");
+    } else {
+        out.push_str("Scope block: the mask was decided from the past only\n");
     }
     if let Some(rate) = &report.rerolled_rate {
         out.push_str(&format!("rate over {} seeds: {:.3} ± {:.3}\n", rate.n, rate.mean, rate.sd));

@@ -247,7 +247,7 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
     }
     out.push_str(&format!("\nKL(baseline ‖ masked) {:.4} nats", report.kl_nats));
     if let (Some(a), Some(b)) = (report.loss_baseline, report.loss_masked) {
-        let look = if report.look_ahead { " (look-ahead)" } else { "" };
+        let look = if report.look_ahead { " (look-ahead)" } else { " (block: decided from the past only)" };
         out.push_str(&format!(", loss {a:.4} → {b:.4} nats per token{look}"));
     }
     out.push('\n');

@@ -146,7 +146,7 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
         let base = loss(app.results.prediction().and_then(|p| p.loss));
         let masked = loss(effect.prediction.loss);
-        let scope = if app.doc.mask.scope == Scope::Whole { "  (look-ahead)" } else { "" };
+        let scope = if app.doc.mask.scope == Scope::Whole { "  (look-ahead)" } else { "  (block)" };
         line(c, &[("loss  ", dim), (&base, text), (" → ", dim), (&masked, text), (scope, dim)]);
         let w = effect.work;
         let work = [w.computed, w.reused, w.saved].map(|n| n.to_string());
