@@ -535,6 +535,16 @@ impl Run {
         self.counters.changes.iter().rev().find(|c| c.what == what).and_then(|c| c.value)
     }
 
+    /// Seconds left: of the steps, or of the clock where that ends first.
+    fn eta(&self, step: usize) -> Option<f64> {
+        let steps = self.pace.eta(self.spec.steps - step);
+        let clock = self.spec.time_limit.map(|limit| (limit - self.counters.seconds).max(0.0));
+        match (steps, clock) {
+            (Some(steps), Some(clock)) => Some(steps.min(clock)),
+            (steps, clock) => steps.or(clock),
+        }
+    }
+
     /// Progress in steps' worth, as the learning-rate schedule counts it.
     fn progress(&self) -> f64 {
         let c = &self.counters;
@@ -742,7 +752,7 @@ impl Run {
             tokens_per_second: tokens as f64 / total,
             time: StepTime { masking, forward: passes.forward, backward: passes.backward, optimizer, total },
             memory: self.memory.resident(),
-            eta: self.pace.eta(self.spec.steps - step),
+            eta: self.eta(step),
         })
     }
 
