@@ -108,7 +108,8 @@ fn tiny() -> Gpt2 {
 /// Losses of a few steps and the variables after them.
 fn trained(precision: Precision, steps: usize) -> (Vec<f64>, Vec<(String, Var)>) {
     let model = tiny();
-    let mut trainee = Trainee::with(&model.config, &model.tensors(), &Device::Cpu, (&Trained::All, 0)).unwrap();
+    let mut trainee =
+        Trainee::with(&model.config, &model.tensors(), &Device::Cpu, (&Trained::All, 0)).unwrap();
     trainee.set_precision(precision).unwrap();
     let mut adamw = AdamW::new(trainee.vars.clone(), AdamWSettings::default()).unwrap();
     let ids: Vec<u32> = (0..4 * 33).map(|i| (i * 13 % 97) as u32).collect();

@@ -106,9 +106,9 @@ fn device() -> Check {
 fn gpu() -> Option<Check> {
     let gpu = describe(&choose(DeviceChoice::Auto).ok()?.device)?;
     let (major, minor) = gpu.capability;
-    let memory = gpu.memory.map_or_else(String::new, |m| {
-        format!(", {} free of {}", human_bytes(m.free), human_bytes(m.total))
-    });
+    let memory = gpu
+        .memory
+        .map_or_else(String::new, |m| format!(", {} free of {}", human_bytes(m.free), human_bytes(m.total)));
     let driver = format!("its driver serves CUDA {}.{}", gpu.driver / 1000, gpu.driver % 1000 / 10);
     let finding = format!("{}, compute capability {major}.{minor}{memory}; {driver}", gpu.name);
     Some(Check::new("gpu", "ok", finding))

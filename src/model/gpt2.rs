@@ -63,7 +63,9 @@ impl Projection {
             linear(&x.to_dtype(self.weight.dtype())?, &self.weight, &bias)?
         };
         match &self.adapter {
-            Some(adapter) => &out + adapter.apply(&x.to_dtype(adapter.down.dtype())?)?.to_dtype(out.dtype())?,
+            Some(adapter) => {
+                &out + adapter.apply(&x.to_dtype(adapter.down.dtype())?)?.to_dtype(out.dtype())?
+            }
             None => Ok(out),
         }
     }

@@ -69,7 +69,11 @@ impl Run {
             gradients: held * trainable,
             optimizer: 2 * trainable,
             activations: activations(config, rows, self.spec.dropout > 0.0)
-                + if device::on_host(&self.trainee.model.device) { 0 } else { composed(config, rows, self.spec.context) },
+                + if device::on_host(&self.trainee.model.device) {
+                    0
+                } else {
+                    composed(config, rows, self.spec.context)
+                },
             data: 4 * data as u64,
             total: 0,
             available,

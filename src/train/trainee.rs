@@ -69,7 +69,14 @@ impl Trainee {
             }
         }
         let model = Gpt2::from_tensors(config, &shared, device)?;
-        let mut trainee = Trainee { vars, model, tensors: shared, lora: None, head_adapter: None, precision: Precision::F32 };
+        let mut trainee = Trainee {
+            vars,
+            model,
+            tensors: shared,
+            lora: None,
+            head_adapter: None,
+            precision: Precision::F32,
+        };
         if let Trained::Lora(lora) = trained {
             trainee.adapt(lora, seed, device)?;
         }
