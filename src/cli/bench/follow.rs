@@ -136,9 +136,8 @@ fn write_gradients(
     trainee: &Trainee,
     grads: &candle_core::backprop::GradStore,
 ) -> Result<(), CliError> {
-    let fail = |e: &dyn std::fmt::Display| {
-        CliError::failed(format!("{} cannot be written: {e}", path.display()))
-    };
+    let fail =
+        |e: &dyn std::fmt::Display| CliError::failed(format!("{} cannot be written: {e}", path.display()));
     let mut values = HashMap::new();
     for (name, var) in &trainee.vars {
         if let Some(grad) = grads.get(var.as_tensor()) {
