@@ -227,7 +227,7 @@ fn options(context: &Context) -> Result<Options, CliError> {
 }
 
 /// Where runs of the screen go unless told otherwise.
-fn runs_folder() -> PathBuf {
+pub(super) fn runs_folder() -> PathBuf {
     use etcetera::BaseStrategy;
     let base = etcetera::choose_base_strategy().ok().map(|b| b.data_dir().join("maskscope"));
     base.unwrap_or_default().join("runs")
