@@ -148,6 +148,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     let chosen = convert::device(settings)?;
+    let tried = chosen.tried.clone().filter(|_| cfg!(feature = "cuda"));
     let load = LoadOptions {
         hub: convert::hub_options(context),
         device: chosen.device,
@@ -169,6 +170,9 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
     if let Ok(map) = settings.explore.map.parse() {
         app.doc.map = map;
+    }
+    if let Some(reason) = &tried {
+        app.say(convert::on_cpu(reason));
     }
     if spec != "demo" {
         port.command(Command::LoadModel { spec });

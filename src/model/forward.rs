@@ -13,6 +13,7 @@ use super::input::{HeadAblation, Input, Visibility};
 use super::stored::Stored;
 use super::trace::{LayerTrace, Trace};
 use crate::tensor::attention::Attention;
+use crate::tensor::device::on_host;
 use crate::tensor::host;
 
 impl Input {
@@ -213,7 +214,7 @@ impl Gpt2 {
     ) -> std::result::Result<(LayerTrace, Tensor), ModelError> {
         let base = self.attention(layer);
         // Adapters are composed: the fast block knows plain matrices only.
-        if rule.input.ablated.is_empty() && x.device().is_cpu() && !self.blocks[layer].is_adapted() {
+        if rule.input.ablated.is_empty() && on_host(x.device()) && !self.blocks[layer].is_adapted() {
             let all = Attention { bias: rule.bias.clone(), ..base };
             let (n, width) = x.dims2()?;
             let mut flow = Flow::new(host::values(x)?);
@@ -226,7 +227,7 @@ impl Gpt2 {
         }
         let stored = |pick: fn(&LayerTrace) -> &Stored| old.map(|o| pick(o).tensor()).transpose();
         let (old_residual, old_qkv) = (stored(|o| &o.residual)?, stored(|o| &o.qkv)?);
-        let residual = Stored::Device(join(old_residual.as_ref(), x, from)?);
+        let residual = Stored::device(join(old_residual.as_ref(), x, from)?);
         let mut kept: Option<(Tensor, Option<Tensor>)> = None;
         let ablated = &rule.input.ablated;
         let out = self.block(layer, x, |new| {
@@ -249,7 +250,7 @@ impl Gpt2 {
             return Err(ModelError::input("the block did not ask for attention"));
         };
         let rule_with_bias = Attention { bias: rule.bias.clone(), ..base };
-        let qkv = Stored::Device(qkv);
+        let qkv = Stored::device(qkv);
         Ok((
             LayerTrace { residual, qkv, heads, rule: rule_with_bias, rows: rule.rows, sums: Vec::new() },
             out,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
+use super::device::on_host;
 use super::host::{slice, with_slice};
 use super::kernels::attention::{self as kernel, Bias, Rows, TileSums};
 
@@ -79,7 +80,7 @@ impl Attention {
 
     /// Self-attention over a packed projection `qkv` `[B, T, 3D]`; the result is `[B, T, D]`, differentiable.
     pub fn packed(&self, qkv: &Tensor) -> Result<Tensor> {
-        if qkv.device().is_cpu() {
+        if on_host(qkv.device()) {
             return qkv.contiguous()?.apply_op1(Packed(self.clone()));
         }
         let width = qkv.dim(D::Minus1)? / 3;
@@ -91,7 +92,7 @@ impl Attention {
     pub fn cached(&self, qkv: &Tensor, start: usize) -> Result<Tensor> {
         let (keys, packed) = qkv.dims2()?;
         let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width: packed / 3 };
-        if !qkv.device().is_cpu() {
+        if !on_host(qkv.device()) {
             let part = |i: usize| qkv.narrow(1, i * sizes.width, sizes.width)?.unsqueeze(0);
             let q = part(0)?.narrow(1, start, sizes.queries)?;
             return self.composed(&q, &part(1)?, &part(2)?, start)?.squeeze(0);

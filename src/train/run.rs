@@ -278,6 +278,7 @@ impl Run {
         check_data(&spec, &config, &train, validation.as_deref())?;
         let fingerprint = fingerprint(&train);
         let mut trainee = Trainee::with(&config, &tensors, &device, (&spec.trained, spec.seed))?;
+        trainee.set_precision(spec.precision)?;
         let row = match spec.masking.needs_mask_row() {
             true => Some(trainee.add_mask_row(mask_row)?),
             false => None,
@@ -308,7 +309,7 @@ impl Run {
             Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
             None => None,
         };
-        let mut optimizer = AdamW::new(trainee.vars.clone(), spec.adamw);
+        let mut optimizer = AdamW::new(trainee.vars.clone(), spec.adamw)?;
         let mut counters = Counters::default();
         let mut saved = None;
         if let Some(resumed) = resumed {
@@ -752,6 +753,7 @@ impl Run {
             tokens_per_second: tokens as f64 / total,
             time: StepTime { masking, forward: passes.forward, backward: passes.backward, optimizer, total },
             memory: self.memory.resident(),
+            gpu: self.memory.gpu(&self.trainee.model.device),
             eta: self.eta(step),
         })
     }
