@@ -573,13 +573,13 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     (spec.steps, spec.checkpoint_every) = (1_000_000, 0);
     (spec.masking.arm, spec.fixed_cuts) = (Arm::DynAttnHigh, true);
     let options = SessionOptions { threads: Some(1), wait_after_plan: true, plan: true, pictures: true };
-    let session = Session::start(move || Ok(setup(spec)), options).unwrap();
+    let session = Session::start(move |_| Ok(setup(spec)), options).unwrap();
     wait_for(&session, "plan", |r| matches!(r, Report::Planned(_)));
     wait_for(&session, "planned", state_is(RunState::Planned));
     assert_eq!(session.state(), RunState::Planned);
     session.send(Command::Resume);
     wait_for(&session, "start", state_is(RunState::Running));
-    wait_for(&session, "raster", |r| matches!(r, Report::Raster(_)));
+    wait_for(&session, "raster", |r| matches!(r, Report::Raster { .. }));
     wait_for(&session, "batch", |r| matches!(r, Report::Batch(b) if !b.sequences[0][3].why.is_empty()));
     session.send(Command::Pause);
     wait_for(&session, "pause", state_is(RunState::Paused));
@@ -637,7 +637,7 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
     let mut spec = spec(dir.path());
     spec.steps = 1_000_000;
     spec.checkpoint_every = 0;
-    let session = Session::start(move || Ok(setup(spec)), SessionOptions::default()).unwrap();
+    let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
     wait_for(&session, "step", |r| matches!(r, Report::Step { .. }));
     session.send(Command::Kill);
     wait_for(&session, "killed", state_is(RunState::Killed));
@@ -645,7 +645,7 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
     session.join();
     assert_eq!(Folders::new(dir.path()).steps(), Vec::<usize>::new());
 
-    let session = Session::start(|| panic!("a fault"), SessionOptions::default()).unwrap();
+    let session = Session::start(|_| panic!("a fault"), SessionOptions::default()).unwrap();
     let failed = wait_for(&session, "failure", |r| matches!(r, Report::Failed { .. }));
     let Report::Failed { message, .. } = failed else { unreachable!() };
     assert!(message.contains("a fault"), "{message}");
@@ -657,7 +657,7 @@ fn records_of_a_resumed_run_have_every_step_once() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().to_owned();
     let run = |setup: maskscope::train::run::Setup, until: Option<usize>| {
-        let session = Session::start(move || Ok(setup), SessionOptions::default()).unwrap();
+        let session = Session::start(move |_| Ok(setup), SessionOptions::default()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         while !session.state().is_over() || !session.is_over() {
             assert!(Instant::now() < deadline);

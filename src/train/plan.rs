@@ -12,6 +12,8 @@ use super::run::Run;
 use crate::model::Config;
 use crate::tensor::adamw::AdamW;
 
+/// Passes over the text from which a plan warns.
+const MANY_PASSES: f64 = 10.0;
 /// Share of the free memory a run may take.
 const USABLE: f64 = 0.9;
 
@@ -22,7 +24,7 @@ impl Run {
     /// A run that does not fit into memory, with the numbers; a probe step that fails or diverges.
     pub fn plan(&mut self) -> Result<Plan, TrainError> {
         let available = Memory::available();
-        let memory = self.memory_plan(available);
+        let memory = MemoryPlan { resident: Memory::default().resident(), ..self.memory_plan(available) };
         if memory.total as f64 > available as f64 * USABLE {
             return Err(too_large(&memory));
         }
@@ -30,12 +32,25 @@ impl Run {
         let spec = &self.spec;
         let tokens_per_step = (spec.sequences_per_step() * spec.context) as u64;
         let left = spec.steps - self.counters.step.min(spec.steps);
+        // By the clock, no more steps than fit into it.
+        let fit = spec.time_limit.map_or(f64::INFINITY, |limit| (limit / step_seconds.max(1e-9)).ceil());
+        let left = left.min(fit.min(1e15) as usize);
         let train_tokens = self.train.tokens.len() as u64;
         let validation = self.validation.as_deref();
         let validation_tokens = validation.map_or(0, |v| v.tokens.len() as u64);
         let evaluations = left.checked_div(spec.eval_every).unwrap_or(0) + 1;
         // A pass without gradients is a third of a step's arithmetic.
         let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
+        let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;
+        let mut notes: Vec<String> = self.arms.score_cost().map(str::to_owned).into_iter().collect();
+        if epochs > MANY_PASSES {
+            notes.insert(
+                0,
+                format!(
+                    "{epochs:.0} passes over the text mostly learn it by heart: take fewer steps or more text"
+                ),
+            );
+        }
         let expected = step_seconds * left as f64 + evaluation * evaluations as f64;
         Ok(Plan {
             parameters: self.trainee.model.config.parameters() as u64,
@@ -44,14 +59,14 @@ impl Run {
             train_documents: self.train.documents,
             validation_tokens,
             validation_documents: validation.map_or(0, |v| v.documents),
-            steps: spec.steps,
+            steps: self.counters.step + left,
             tokens_per_step,
-            epochs: tokens_per_step as f64 * spec.steps as f64 / train_tokens as f64,
+            epochs,
             memory,
             step_seconds,
             probe_loss,
             expected_seconds: spec.time_limit.map_or(expected, |limit| expected.min(limit)),
-            notes: self.arms.score_cost().map(str::to_owned).into_iter().collect(),
+            notes,
         })
     }
 
@@ -70,9 +85,12 @@ impl Run {
             data: 4 * data as u64,
             total: 0,
             available,
+            resident: 0,
         };
-        // Weights, moments and data are in memory already; what is still to come has to fit.
-        plan.total = plan.gradients + plan.activations;
+        // Weights and data are in memory already; what is still to come has to fit. Fresh moments are zeros that the
+        // system has promised and not yet given.
+        plan.total =
+            plan.gradients + plan.activations + if self.counters.step == 0 { plan.optimizer } else { 0 };
         plan
     }
 

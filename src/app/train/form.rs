@@ -155,17 +155,25 @@ impl Form {
         let is = |field, value: &str| self.get(field) == value;
         let (explorer, none) = (self.explorers_policy(), is(Field::Masking, "none"));
         let joint = !is(Field::Joint, "none");
+        // Twins bring arms of their own; what they share stands below.
+        let twins = !self.get(Field::Twins).is_empty();
+        let (explorer, none) = (explorer && !twins, none && !twins);
         let keep = |field: &Field| match field {
             Field::Column => {
                 let data = self.get(Field::Data);
                 ["jsonl", "ndjson", "csv", "tsv", "tab", "parquet"].iter().any(|e| data.ends_with(e))
+                    || data.starts_with("datasets/")
             }
+            Field::TwinSeeds => twins,
+            Field::Masking | Field::Joint if twins => false,
             Field::Blocks => is(Field::Trained, "last-blocks"),
             Field::LoraRank | Field::LoraAlpha | Field::LoraTargets => is(Field::Trained, "lora"),
             Field::Op | Field::MaskRate => !explorer && !none,
             Field::Replacement => !explorer && !none && is(Field::Op, "replace"),
             Field::MaskSchedule | Field::CoolDown | Field::Joint => !none,
-            Field::ScoreFrom => explorer || self.get(Field::Masking).contains("attn"),
+            Field::ScoreFrom => {
+                explorer || [Field::Masking, Field::Twins].iter().any(|f| self.get(*f).contains("attn"))
+            }
             Field::JointLambda | Field::JointTemperature => !none && is(Field::Joint, "soft-thresholds"),
             Field::JointRate => !none && joint,
             Field::Patience | Field::LrFactor => is(Field::LrPolicy, "plateau"),
@@ -260,6 +268,6 @@ mod tests {
         form.nudge(Field::LearningRate, 1, false);
         assert!(form.get(Field::LearningRate).parse::<f64>().unwrap() > 1e-3);
         form.nudge(Field::Steps, -1, false);
-        assert_eq!(form.get(Field::Steps), "900");
+        assert_eq!(form.get(Field::Steps), "90");
     }
 }

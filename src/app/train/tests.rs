@@ -7,6 +7,8 @@ use crate::app::testing::Stage;
 use crate::app::train::{Field, state::Question};
 use crate::engine::types::{TrainCommand, TrainUpdate, Update};
 use crate::mask::types::Op;
+use crate::train::arm::TokenClass;
+use crate::train::raster::{ClassShare, RasterStats};
 use crate::train::report::{
     Command, Live, LiveChange, Plan, RasterRow, Report, RunState, StepReport, Summary,
 };
@@ -86,6 +88,23 @@ pub fn planned() -> Stage {
     stage
 }
 
+fn stats(passes: usize) -> RasterStats {
+    let masked = [3, 7, 5, 9, 30];
+    let classes = TokenClass::ALL.iter().zip(masked).map(|(&class, masked)| ClassShare {
+        class,
+        positions: 60,
+        masked,
+    });
+    RasterStats {
+        passes,
+        coverage: 0.8,
+        overlap: Some(0.11),
+        distinct: passes,
+        rate: 0.19,
+        classes: classes.collect(),
+    }
+}
+
 /// A run that has done `steps` steps.
 pub fn running(steps: usize) -> Stage {
     let mut stage = planned();
@@ -102,10 +121,8 @@ pub fn running(steps: usize) -> Stage {
             let at = |k: usize, salt| crate::app::testing::unit((i * 100 + k) as u64, salt);
             let ops = (0..64).map(|k| (at(k, 5) < 0.2).then_some(Op::Replace)).collect();
             let scores = (0..64).map(|k| (at(k, 6) * 255.0) as u8).collect();
-            report(
-                &mut stage,
-                Report::Raster(RasterRow { step: i, pass: i as u32 / 16, sequence: 0, ops, scores }),
-            );
+            let row = RasterRow { step: i, pass: i as u32 / 16, sequence: 0, ops, scores };
+            report(&mut stage, Report::Raster { row, stats: stats(i / 16) });
         }
     }
     stage
@@ -164,7 +181,7 @@ fn settings_are_typed_chosen_refused_and_undone() {
     let typing = stage.app.train.typing.clone().unwrap();
     assert!(typing.error.unwrap().contains("must be at least 1"));
     stage.press("esc u");
-    assert_eq!(stage.app.doc.form.get(Field::Steps), "1000");
+    assert_eq!(stage.app.doc.form.get(Field::Steps), "100");
     stage.press("pageup down down enter");
     assert!(matches!(stage.app.popup, Some(Popup::Choices { field: Field::Trained, .. })));
     stage.types("lora").press("enter");
@@ -264,6 +281,8 @@ fn kill_and_leaving_ask_first() {
         best: None,
         stopped_early: true,
         checkpoint: None,
+        peak_memory: None,
+        twins: None,
     };
     report(&mut stage, Report::Ended(summary));
     assert!(stage.app.quit);

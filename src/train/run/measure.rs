@@ -65,10 +65,7 @@ impl Run {
             }
             let visits = (from..(from + size).min(count))
                 // Numbers that no training sequence has.
-                .map(|i| Visit {
-                    sequence: u32::MAX - i as u32,
-                    ..corpus.visit(i, 0, context, 0)
-                })
+                .map(|i| Visit { sequence: u32::MAX - i as u32, ..corpus.visit(i, 0, context, 0) })
                 .collect();
             let masked = self.arms.prepare(&model, &Batch { visits }, At::NONE)?;
             let loss = self.arms.masked_loss(&model, &masked)?;

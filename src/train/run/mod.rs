@@ -213,6 +213,8 @@ impl Run {
             best: self.counters.best.map(|b| (b.step, b.loss)),
             stopped_early,
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
+            peak_memory: Memory::peak(),
+            twins: None,
         };
         self.enter(state, watch);
         Ok(summary)

@@ -63,6 +63,17 @@ impl Run {
         }
     }
 
+    /// Learning rate of the next update. By the clock, the warm-up still takes its number of steps: a clock would be
+    /// through with it before the first one is done.
+    pub(super) fn learning_rate(&self) -> f64 {
+        let spec = &self.spec.rate;
+        let rate = self.counters.rate.rate(spec, self.spec.steps, self.progress());
+        if self.spec.time_limit.is_none() || self.counters.rate.by_hand.is_some() || spec.warmup == 0 {
+            return rate;
+        }
+        rate.min(spec.peak * (self.counters.step + 1) as f64 / spec.warmup as f64)
+    }
+
     /// Where the mask schedule stands; a run that follows the clock names the step its clock stands at.
     pub(super) fn at(&self) -> At {
         let steps = self.spec.steps;

@@ -57,6 +57,23 @@ impl Setup {
         }
     }
 
+    /// The same model and data under another spec; memory is shared.
+    pub fn again(&self, spec: RunSpec) -> Self {
+        Setup {
+            spec,
+            config: self.config.clone(),
+            tensors: self.tensors.clone(),
+            tokenizer: self.tokenizer.clone(),
+            train: self.train.clone(),
+            validation: self.validation.clone(),
+            device: self.device.clone(),
+            disk: self.disk.clone(),
+            mask_row: self.mask_row.clone(),
+            calibration: self.calibration.clone(),
+            resumed: None,
+        }
+    }
+
     /// The continuation of a run that was read back.
     pub fn resume(
         mut resumed: Resumed,

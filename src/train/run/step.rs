@@ -16,7 +16,7 @@ impl Run {
     pub(in crate::train) fn step(&mut self, watch: &mut dyn Watch) -> Result<StepReport, TrainError> {
         let started = Instant::now();
         let step = self.counters.step + 1;
-        let rate = self.counters.rate.rate(&self.spec.rate, self.spec.steps, self.progress());
+        let rate = self.learning_rate();
         let batches = self.next_batches();
         let passes = self.passes(&batches, step, &|| watch.killed())?;
         let masking = started.elapsed().as_secs_f64() - passes.forward - passes.backward;

@@ -70,7 +70,8 @@ pub(super) fn go(app: &mut App) -> Vec<Effect> {
         Some(RunState::Planned) if !plan_holds(app) => plan(app),
         Some(RunState::Planned) => {
             if app.view.focus == Pane::Run || app.view.focus == Pane::Setup {
-                focus(app, Pane::Loss);
+                let twins = app.train.run.as_ref().is_some_and(|r| r.twins.is_some());
+                focus(app, if twins { Pane::Twins } else { Pane::Loss });
             }
             vec![Effect::Train(TrainCommand::Tell(Command::Resume))]
         }

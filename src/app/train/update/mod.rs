@@ -48,9 +48,12 @@ pub fn possible(app: &App, verb: Verb) -> bool {
     use Verb as V;
     let run = app.train.run.as_ref();
     let goes_on = run.is_some_and(RunView::goes_on);
+    let twins = run.is_some_and(|r| r.twins.is_some());
     match verb {
         V::RunStop | V::RunKill => app.train.busy(),
-        V::RunSave | V::RunSample | V::RunEvaluate => goes_on,
+        V::RunEvaluate => goes_on,
+        V::RunSave | V::RunSample => goes_on && !twins,
+        V::RateDown | V::RateUp if goes_on => !twins,
         V::Follow => goes_on || app.train.followed.is_some(),
         V::RunOpen => run.is_some_and(|r| r.saved.is_some()),
         V::RateSchedule => goes_on && run.is_some_and(|r| r.learning_rate.is_some()),
@@ -87,7 +90,9 @@ pub fn perform(app: &mut App, verb: Verb) -> Option<Vec<Effect>> {
         V::RunKill => course::kill(app),
         V::RunSave => course::tell(app, Command::SaveNow, "Saving after this step"),
         V::RunSample => course::tell(app, Command::Sample, "A sample comes after this step"),
-        V::RunEvaluate => course::tell(app, Command::EvaluateNow, "Measuring the validation loss after this step"),
+        V::RunEvaluate => {
+            course::tell(app, Command::EvaluateNow, "Measuring the validation loss after this step")
+        }
         V::RateDown => live::rate(app, -1),
         V::RateUp => live::rate(app, 1),
         V::RateSchedule => live::rate_schedule(app),
