@@ -402,7 +402,7 @@ fn report(
 fn twins_text(summary: &Summary, twins: &TwinSummary, out: &Path) -> String {
     let plural = if twins.seeds == 1 { "" } else { "s" };
     let mut text = format!(
-        "{} of {} seed{plural}, {} tokens in {:.0} s\n",
+        "{}: {} finished seed{plural}, {} tokens in {:.0} s\n",
         twins.arms.join(", "),
         twins.seeds,
         summary.tokens,

@@ -14,6 +14,8 @@ use crate::tensor::adamw::AdamW;
 
 /// Passes over the text from which a plan warns.
 const MANY_PASSES: f64 = 10.0;
+/// Share of the time from which a plan warns of evaluations.
+const MUCH_MEASURING: f64 = 0.4;
 /// Share of the free memory a run may take.
 const USABLE: f64 = 0.9;
 
@@ -52,6 +54,13 @@ impl Run {
             );
         }
         let expected = step_seconds * left as f64 + evaluation * evaluations as f64;
+        let measuring = evaluation * evaluations as f64;
+        if measuring > MUCH_MEASURING * expected {
+            notes.push(format!(
+                "evaluations take about {:.0} % of the time: make them rarer, or validate on less text",
+                100.0 * measuring / expected
+            ));
+        }
         Ok(Plan {
             parameters: self.trainee.model.config.parameters() as u64,
             trainable: self.trainee.trainable() as u64,

@@ -9,6 +9,7 @@ use crate::attention::types::ScoreSettings;
 use crate::config::{self, Settings, Value};
 use crate::mask::types::MaskSettings;
 use crate::train::data::BUNDLED;
+use crate::train::twins::TwinSpec;
 
 /// Values of all fields, by their place in [`Field::ALL`]; cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,10 @@ impl Form {
     pub fn set(&mut self, field: Field, typed: &str) -> Result<(), String> {
         let typed = typed.trim();
         let value = match field.entered() {
+            Entered::Parameter(_) if field == Field::Twins && !typed.is_empty() => {
+                typed.parse::<TwinSpec>()?;
+                typed.to_owned()
+            }
             Entered::Parameter(p) => {
                 // Words of the table are typed as they are; bare text would need quotes in TOML.
                 plain(p.parse(typed).map_err(|e| format!("{} {e}", field.label()))?)
@@ -245,6 +250,8 @@ mod tests {
             (Field::Minutes, "-1"),
             (Field::Data, ""),
             (Field::Trained, "some"),
+            (Field::Twins, "dyn-rand"),
+            (Field::Twins, "dyn-rand,n-rand"),
         ] {
             let problem = form.set(field, typed).unwrap_err();
             assert!(!problem.is_empty() && !problem.ends_with('.'), "{problem}");

@@ -129,7 +129,7 @@ fn empty_states() {
 
 #[test]
 fn train_screen() {
-    use crate::app::train::tests::{planned, running};
+    use crate::app::train::tests::{comparing, planned, running};
     let mut empty = Stage::new();
     empty.press("T");
     check("train_empty", &mut empty, 80, 24);
@@ -138,6 +138,9 @@ fn train_screen() {
     check("train_planned", &mut stage, 80, 24);
     for (w, h) in [(160, 50), (120, 40), (80, 24)] {
         check("train_running", &mut running(120), w, h);
+    }
+    for (w, h) in [(160, 50), (80, 24)] {
+        check("train_twins", &mut comparing(100), w, h);
     }
     let mut stage = running(120);
     stage.event(Event::Act(Action::Focus(Pane::Raster)));

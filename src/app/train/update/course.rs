@@ -112,6 +112,15 @@ pub(super) fn kill(app: &mut App) -> Vec<Effect> {
     }
 }
 
+/// Tells a run something that twins have no use for; they keep no weights.
+pub(super) fn tell_run(app: &mut App, command: Command, said: &str) -> Vec<Effect> {
+    if app.train.run.as_ref().is_some_and(|r| r.twins.is_some()) {
+        app.say("Twins keep no weights to save or to sample from");
+        return Vec::new();
+    }
+    tell(app, command, said)
+}
+
 /// Tells a run something and says so; without a run, says that instead.
 pub(super) fn tell(app: &mut App, command: Command, said: &str) -> Vec<Effect> {
     if app.train.run.as_ref().is_some_and(RunView::goes_on) {

@@ -7,12 +7,19 @@ use crate::config::parameters;
 use crate::engine::types::TrainCommand;
 use crate::train::report::{Command, Live};
 
+/// What twins say to whoever would move them.
+const PLANNED: &str = "Twins keep to their plan: moved by hand they would no longer be compared";
+
 /// τ or p of the run that goes on; without one, the explorer's own, which the next run takes over.
 pub(super) fn live(app: &mut App, what: Live, by: i32, fine: bool) -> Option<Vec<Effect>> {
     if app.screen() != Screen::Train {
         return None;
     }
     let run = app.train.run.as_ref().filter(|r| r.goes_on())?;
+    if run.twins.is_some() {
+        app.say(PLANNED);
+        return Some(Vec::new());
+    }
     if !run.masks() {
         app.say("This run masks nothing");
         return Some(Vec::new());
@@ -70,6 +77,10 @@ pub(super) fn rate(app: &mut App, by: i32) -> Vec<Effect> {
         app.say(format!("Learning rate of the next run: {value}"));
         return Vec::new();
     };
+    if run.twins.is_some() {
+        app.say(PLANNED);
+        return Vec::new();
+    }
     let kind = parameters::find(key_of(Live::LearningRate)).map(|p| p.kind);
     match kind.and_then(|k| k.nudge(run.rate(), by, false)) {
         Some(next) => set_live(app, Live::LearningRate, next),

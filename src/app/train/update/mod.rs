@@ -54,7 +54,7 @@ pub fn possible(app: &App, verb: Verb) -> bool {
         V::RunEvaluate => goes_on,
         V::RunSave | V::RunSample => goes_on && !twins,
         V::RateDown | V::RateUp if goes_on => !twins,
-        V::Follow => goes_on || app.train.followed.is_some(),
+        V::Follow => (goes_on && !twins) || app.train.followed.is_some(),
         V::RunOpen => run.is_some_and(|r| r.saved.is_some()),
         V::RateSchedule => goes_on && run.is_some_and(|r| r.learning_rate.is_some()),
         V::RunsMark | V::RunsOpen | V::RunsDelete => app.train.runs.current().is_some(),
@@ -88,8 +88,8 @@ pub fn perform(app: &mut App, verb: Verb) -> Option<Vec<Effect>> {
         V::RunGo => course::go(app),
         V::RunStop => course::stop(app),
         V::RunKill => course::kill(app),
-        V::RunSave => course::tell(app, Command::SaveNow, "Saving after this step"),
-        V::RunSample => course::tell(app, Command::Sample, "A sample comes after this step"),
+        V::RunSave => course::tell_run(app, Command::SaveNow, "Saving after this step"),
+        V::RunSample => course::tell_run(app, Command::Sample, "A sample comes after this step"),
         V::RunEvaluate => {
             course::tell(app, Command::EvaluateNow, "Measuring the validation loss after this step")
         }

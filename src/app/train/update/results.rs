@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::leave;
 use crate::app::state::{App, Effect, Popup};
-use crate::app::train::state::{Question, RunView};
+use crate::app::train::state::Question;
 use crate::app::update::popups;
 use crate::engine::types::{FOLLOWED, TrainCommand};
 
 pub(super) fn follow(app: &mut App) -> Vec<Effect> {
-    let goes_on = app.train.run.as_ref().is_some_and(RunView::goes_on);
+    let goes_on = app.train.run.as_ref().is_some_and(|r| r.goes_on() && r.twins.is_none());
     if !goes_on && app.train.followed.is_none() {
         app.say("No run goes on whose weights could be followed");
         return Vec::new();

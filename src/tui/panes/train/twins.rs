@@ -68,7 +68,7 @@ fn legend(c: &mut Canvas, t: &TwinView, (i, arm): (usize, &str), area: Rect) {
     let held = curve.evaluated.last().map_or("–".to_owned(), |p| format!("{:.4}", p.1));
     let name = format!("{sign} {arm}");
     let spans =
-        [(name.as_str(), own), ("  average ", dim), (&loss, strong), ("  held out ", dim), (&held, strong)];
+        [(name.as_str(), own), ("  avg ", dim), (&loss, strong), ("  held out ", dim), (&held, strong)];
     c.spans(area.x, area.y, &spans, area.right());
 }
 
@@ -91,21 +91,15 @@ fn loss_chart(c: &mut Canvas, t: &TwinView, area: Rect) {
 
 fn difference_title(c: &mut Canvas, t: &TwinView, area: Rect) {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
-    let text = format!("held-out loss minus that of {}", t.arms[0]);
+    let text = format!("held out minus {}", t.arms[0]);
     let mut x = c.spans(area.x, area.y, &[(&text, dim)], area.right());
-    if let Some((step, of)) = t.differences.last() {
-        for d in of {
-            let band = match (d.low, d.high) {
-                (Some(low), Some(high)) => format!(" [{}, {}]", short(low), short(high)),
-                _ => " (too few documents for a band)".to_owned(),
-            };
-            let (role, sign) = ARMS[d.arm % ARMS.len()];
-            let own = c.theme.bold(role);
-            let value = format!("{:+.4}", d.value);
-            let sign = format!("  {sign} ");
-            x = c.spans(x, area.y, &[(&sign, own), (&value, strong), (&band, dim)], area.right());
-        }
-        c.spans(x, area.y, &[(&format!("  at {step}"), dim)], area.right());
+    for d in t.differences.last().map_or(&[][..], |(_, of)| of.as_slice()) {
+        // The band is even on both sides, so half of it says all.
+        let band = d.high.map_or(String::new(), |high| format!(" ±{}", short(high - d.value)));
+        let (role, sign) = ARMS[d.arm % ARMS.len()];
+        let own = c.theme.bold(role);
+        let (sign, value) = (format!("  {sign} "), format!("{:+.4}", d.value));
+        x = c.spans(x, area.y, &[(&sign, own), (&value, strong), (&band, dim)], area.right());
     }
 }
 
@@ -151,13 +145,14 @@ fn verdict_line(c: &mut Canvas, t: &TwinView, (i, verdict): (usize, Option<&Twin
         _ => strong,
     };
     let name = format!("{sign} {} ", v.arm);
-    let mut tail = format!("  {:+.4}", v.difference);
+    let mut tail = format!(" {:+.4}", v.difference);
     if let (Some(low), Some(high)) = (v.low, v.high) {
         tail.push_str(&format!(" [{low:+.4}, {high:+.4}]"));
     }
-    tail.push_str(&format!(" over {} seed{}", v.seeds, if v.seeds == 1 { "" } else { "s" }));
-    if let Some(more) = v.more_seeds {
-        tail.push_str(&format!(", about {more} more needed"));
-    }
+    let plural = if v.seeds == 1 { "" } else { "s" };
+    tail.push_str(&match v.more_seeds {
+        Some(more) => format!(" ({} seed{plural}, about {more} more)", v.seeds),
+        None => format!(" ({} seed{plural})", v.seeds),
+    });
     c.spans(area.x, area.y, &[(&name, own), (&v.verdict, word), (&tail, dim)], area.right());
 }
