@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[allow(dead_code)] // Shared with other tests, which use more of it.
 #[path = "support/hub_server.rs"]
 mod hub_server;
 mod support;

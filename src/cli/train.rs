@@ -18,7 +18,7 @@ use crate::mask::apply::ReplacementSource;
 use crate::model::Config;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::state;
-use crate::train::data::{Corpus, Documents, TokenCache, cache_folder};
+use crate::train::data::{Corpora, Documents, TokenCache, cache_folder};
 use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
@@ -272,8 +272,6 @@ fn documents(data: &DataSpec, context: &Context) -> Result<Documents, CliError> 
     }
     Ok(documents)
 }
-
-type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
 
 fn corpora(documents: &Documents, tokenizer: &crate::model::Tokenizer) -> Result<Corpora, CliError> {
     let cache = cache_folder().map(TokenCache::new);

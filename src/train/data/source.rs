@@ -14,6 +14,9 @@ use crate::train::spec::DataSpec;
 /// Bytes of text from which tokens are kept on disk: less is tokenised faster than it is looked up.
 const KEPT_FROM: usize = 1 << 20;
 
+/// Training tokens, and held-out ones where there are any.
+pub type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
+
 /// The documents of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
@@ -68,7 +71,7 @@ impl Documents {
         &self,
         tokenizer: &Tokenizer,
         cache: Option<&TokenCache>,
-    ) -> Result<((Arc<Corpus>, Option<Arc<Corpus>>), bool), TrainError> {
+    ) -> Result<(Corpora, bool), TrainError> {
         let one = |documents: &[String]| -> Result<(Arc<Corpus>, bool), TrainError> {
             let large = documents.iter().map(String::len).sum::<usize>() >= KEPT_FROM;
             let (corpus, known) = match cache.filter(|_| large) {

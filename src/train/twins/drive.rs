@@ -97,8 +97,7 @@ impl TwinRun {
             plans.push(plan);
         }
         let mut all = plans[0].clone();
-        let sum = |of: fn(&Plan) -> f64| plans.iter().map(of).sum::<f64>();
-        all.step_seconds = sum(|p| p.step_seconds);
+        all.step_seconds = plans.iter().map(|p| p.step_seconds).sum();
         let evaluation = self.evaluation_share() * all.step_seconds / 3.0;
         let spec = &self.setup.spec;
         let evaluations = (spec.steps.checked_div(spec.eval_every).unwrap_or(0) + 1) as f64;
