@@ -250,7 +250,7 @@ fn every_option_follows_its_definition() {
         let got = logits(&load(dir.path()).expect("loads"), &ids);
         let tensors =
             named.iter().map(|(n, _, v)| (n.clone(), v.iter().map(|&x| f64::from(x)).collect())).collect();
-        let wanted = plain_gpt2::Plain { config: &config, tensors }.decode(&ids, &|_, _| true);
+        let wanted = plain_gpt2::Plain { config: &config, tensors }.decode(&ids, &|_, _, _| true);
         let worst = got.iter().zip(&wanted).map(|(&a, &b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
         assert!(worst < 2e-5, "{field} = {value}: {worst}");
     }

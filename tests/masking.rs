@@ -88,17 +88,21 @@ fn eviction_leaves_what_a_cache_that_forgot_would_predict() {
         })
         .collect();
     let twin = plain_gpt2::Plain { config: &config, tensors };
-    for policy in [
-        Decider::Threshold,
-        Decider::Preset(Preset::H2o, Budget::Share(0.4)),
-        Decider::Preset(Preset::SnapKvHalf, Budget::Share(0.5)),
+    for (policy, per_head) in [
+        (Decider::Threshold, false),
+        (Decider::Preset(Preset::H2o, Budget::Share(0.4)), false),
+        (Decider::Preset(Preset::SnapKvHalf, Budget::Share(0.5)), false),
+        (Decider::Preset(Preset::H2o, Budget::Share(0.4)), true),
+        (Decider::Preset(Preset::SnapKvHalf, Budget::Share(0.5)), true),
+        (Decider::Preset(Preset::Random, Budget::Share(0.5)), true),
     ] {
-        let rolling = RollingSettings { policy, ..rolling() };
+        let rolling = RollingSettings { policy, per_head, ..rolling() };
         let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
         let visibility = choice.plan.input.visibility.clone();
         assert_ne!(visibility, Visibility::Causal, "{policy:?} evicts something");
+        assert_eq!(matches!(visibility, Visibility::ByHead(_)), per_head);
         let got = all_logits(&explorer.loaded, choice.plan.input.clone());
-        let wanted = twin.decode(&ids, &|t, i| visibility.visible(n, t, i));
+        let wanted = twin.decode(&ids, &|head, t, i| visibility.visible_in(head, n, t, i));
         let worst = got.iter().zip(&wanted).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
         assert!(worst < 1e-5, "{policy:?}: {worst}");
         // Hiding for good from the same boundaries on is the same thing.
@@ -115,8 +119,9 @@ fn a_later_token_changes_no_earlier_block_decision_and_no_earlier_logit() {
     ids[changed] = (ids[changed] + 1) % before.loaded.model.config.vocab_size as u32;
     let mut after = demo(n);
     after.set_ids(&ids).unwrap();
-    for policy in [Decider::Threshold, Decider::Preset(Preset::H2o, Budget::Share(0.5))] {
-        let rolling = RollingSettings { policy, ..rolling() };
+    let h2o = Decider::Preset(Preset::H2o, Budget::Share(0.5));
+    for (policy, per_head) in [(Decider::Threshold, false), (h2o, false), (h2o, true)] {
+        let rolling = RollingSettings { policy, per_head, ..rolling() };
         let (a, b) = (
             choose(&mut before, &block(Op::Evict), &rolling),
             choose(&mut after, &block(Op::Evict), &rolling),
@@ -192,6 +197,41 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
     let refused = explorer.choose(Policy { mask: &mask, score: &score, rolling: &greedy }, None);
     let error = refused.err().unwrap();
     assert!(error.to_string().contains("do not fit the context of 256") && error.hint().is_some(), "{error}");
+}
+
+#[test]
+fn heads_that_decide_for_themselves_reuse_rows_and_agree_with_a_fresh_pass() {
+    let mut explorer = demo(96);
+    let policy = Decider::Preset(Preset::H2o, Budget::Share(0.3));
+    let by_head =
+        choose(&mut explorer, &block(Op::Evict), &RollingSettings { policy, per_head: true, ..rolling() });
+    let together = choose(&mut explorer, &block(Op::Evict), &RollingSettings { policy, ..rolling() });
+    let baseline =
+        explorer.loaded.model.run(Arc::new(Input::plain(explorer.ids.clone())), Reuse::default()).unwrap();
+    let model = &explorer.loaded.model;
+    let one = model.run(Arc::new(together.plan.input.clone()), Reuse::default()).unwrap();
+    let fresh = all_logits(&explorer.loaded, by_head.plan.input.clone());
+    for earlier in [&baseline, &one] {
+        let reuse = Reuse { traces: &[earlier], cancel: None };
+        let again = model.run(Arc::new(by_head.plan.input.clone()), reuse).unwrap();
+        assert!(again.reused > 0, "the first window is the same in both");
+        let logits = model.logits(&again.hidden, 0, 96).unwrap();
+        assert!(logits.iter().zip(&fresh).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+    // Heads differ, each holds its own budget, and the report counts them.
+    let Visibility::ByHead(heads) = &by_head.plan.input.visibility else { panic!("one set for all heads") };
+    assert!(heads.windows(2).any(|w| w[0] != w[1]));
+    let window = by_head.window.unwrap();
+    let last = window.rows.last().unwrap().end;
+    let budget = Budget::Share(0.3).tokens(last);
+    for head in heads.iter() {
+        let kept = head[..last].iter().filter(|from| **from == u32::MAX).count();
+        assert!((budget..=budget + 2).contains(&kept), "{kept} of {budget}");
+    }
+    let partly = window.positions.iter().filter(|p| p.heads.is_some_and(|(k, of)| 0 < k && k < of)).count();
+    assert!(partly > 10, "{partly}");
+    let kept: usize = heads.iter().flatten().filter(|from| **from == u32::MAX).count();
+    assert!((window.cache_share - kept as f64 / (heads.len() * 96) as f64).abs() < 1e-12);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn logits_attentions_hidden_states_and_loss_match() {
         (name, values)
     };
     let tensors = support::tensors(&config).into_iter().map(widen).collect();
-    let exact = Plain { config: &config, tensors }.pass(&ids, &|_, _| true).1;
+    let exact = Plain { config: &config, tensors }.pass(&ids, &|_, _, _| true).1;
     let mut map = vec![0f32; t * t];
     for layer in 0..trace.n_layer() {
         for head in 0..trace.n_head() {

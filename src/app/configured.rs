@@ -84,6 +84,7 @@ pub fn rolling(settings: &Settings) -> Result<RollingSettings, String> {
             name => Some(parse("mask.initial", name)?),
         },
         policy: Policy::Threshold,
+        per_head: m.per_head,
     };
     if m.policy == "threshold" {
         return Ok(base);

@@ -58,6 +58,8 @@ pub trait Port {
 }
 
 #[cfg(test)]
+mod mask_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

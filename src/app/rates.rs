@@ -180,6 +180,7 @@ mod tests {
                 replacement: None,
                 unit: 0,
                 history: 0.0,
+                heads: None,
             })
             .collect::<Vec<_>>();
         let selected = positions.iter().filter(|p| p.state == State::Masked).count();

@@ -10,10 +10,11 @@ use crate::app::train::RunRequest;
 use crate::app::update::Event;
 use crate::app::{App, Effect, Port};
 use crate::engine::types::{
-    self, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind, ModelInfo,
-    Prediction, RerollRow, Spread, Token, TrainCommand, Update, Work,
+    self, BoundaryRow, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind,
+    ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
+    WindowReport, Work,
 };
-use crate::mask::types::{Decision, Op, Polarity, PositionDecision, Protection, State};
+use crate::mask::types::{Decision, Op, Polarity, PositionDecision, Protection, Scope, State};
 
 /// The text that most tests look at.
 pub const TEXT: &str = "The captain looked at the grey sea for a long time, and then he turned to the old sailor and \
@@ -285,12 +286,43 @@ fn decision(r: &ExploreRequest, n: usize) -> (Vec<Option<f64>>, Decision) {
                 replacement: None,
                 unit: i,
                 history: 0.0,
+                heads: None,
             }
         })
         .collect();
     let selected = positions.iter().filter(|p| p.state == State::Masked).count();
     let (units, scale, rule) = (eligible.len(), r.mask.scale, crate::mask::types::Rule::Threshold);
     (raw, Decision { positions, eligible: units, selected, units, scale, rule })
+}
+
+/// A window that lets go of a third at every boundary, save for the first token and the newest four.
+fn window(r: &ExploreRequest, n: usize) -> WindowReport {
+    let (first, stride) = (r.rolling.window.min(12), r.rolling.stride.min(6));
+    let went = |i: usize, end: usize| unit(i as u64, end as u64) < 0.33;
+    let standing = |i: usize, end: usize| match i {
+        0 => Standing::Protected,
+        _ if i + 4 >= end => Standing::Recent,
+        _ if (first..end).step_by(stride).any(|b| i + 4 < b && went(i, b)) => Standing::Gone,
+        _ if went(i, end) => Standing::Masked,
+        _ if r.rolling.per_head && i % 3 == 0 => Standing::Partly,
+        _ => Standing::Kept,
+    };
+    let row = |end: usize| BoundaryRow { end, standing: (0..end).map(|i| standing(i, end)).collect() };
+    let rows: Vec<BoundaryRow> = (first..n).step_by(stride).map(row).collect();
+    let position = |i: usize| PositionHistory {
+        score: Some(unit(i as u64, 5)),
+        times: u32::from(i % 3 == 1),
+        last: (i % 3 == 1).then_some(1),
+        hidden: (i % 3 == 1).then_some((first as u32, None)),
+        heads: (r.rolling.per_head && i % 3 == 0).then_some((9, 16)),
+    };
+    WindowReport {
+        rows,
+        positions: (0..n).map(position).collect(),
+        formula: "sum of α over later queries".to_owned(),
+        reencoded: Vec::new(),
+        cache_share: 0.53,
+    }
 }
 
 fn prediction(r: &ExploreRequest, n: usize, shift: f64) -> Prediction {
@@ -408,7 +440,8 @@ pub fn answer(r: &ExploreRequest) -> Vec<Update> {
         out.push(Update::Baseline { generation, prediction: Arc::new(prediction(r, n, 0.0)), work });
         out.push(Update::Scored { generation, scores: raw.into(), formula });
         let decision = Arc::new(decision);
-        out.push(Update::Decided { generation, decision: decision.clone(), masked_text, note, window: None });
+        let window = (r.mask.scope == Scope::Block).then(|| Arc::new(window(r, n)));
+        out.push(Update::Decided { generation, decision: decision.clone(), masked_text, note, window });
         out.push(Update::Map { generation, frame: map(r.map, r.heads, &decision) });
         let selected = decision.selected;
         out.push(Update::Masked { generation, effect: Arc::new(effect(r, n, selected, r.mask.op)) });

@@ -448,16 +448,6 @@ fn a_cancelled_load_stays_cancelled() {
 }
 
 #[test]
-fn presets_and_the_article() {
-    let mut stage = Stage::new();
-    stage.press("a");
-    let r = stage.last();
-    assert_eq!((r.mask.threshold, r.mask.scale, r.score.contribution), (0.9, Scale::Raw, false));
-    stage.press("a");
-    assert_eq!(stage.last().mask, options().mask);
-}
-
-#[test]
 fn a_curve_of_equal_rate_keeps_the_rate() {
     let mut stage = Stage::new();
     stage.event(Event::Act(Action::Focus(Pane::Plane)));

@@ -1,6 +1,6 @@
 //! The line of reasoning for one token: from score and draw to its state, in numbers and in a sentence. Pure.
 
-use crate::mask::types::{Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, State};
+use crate::mask::types::{Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, Rule, State};
 
 /// One comparison of the rule: a value against a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,12 @@ pub struct Why {
 /// Explains position `i`.
 pub fn explain(mask: &MaskSettings, decision: &Decision, i: usize) -> Option<Why> {
     let d = decision.positions.get(i)?;
+    if !matches!(decision.rule, Rule::Threshold | Rule::Exact { .. }) {
+        // Neither τ nor p was asked.
+        let rank = d.rank.map(|r| (r, decision.units));
+        let sentence = crate::mask::reason::reason(mask, decision, i);
+        return Some(Why { state: d.state, score: None, draw: None, rank, sentence });
+    }
     let protected = d.state == State::Protected;
     let score = match mask.polarity {
         Polarity::High => d.score.map(|value| Test { value, limit: mask.threshold, above: true }),
@@ -123,6 +129,7 @@ mod tests {
             replacement: None,
             unit: 0,
             history: 0.0,
+            heads: None,
         };
         Decision {
             positions: vec![p],
@@ -130,7 +137,7 @@ mod tests {
             selected: 0,
             units: 5,
             scale: crate::mask::types::Scale::Rank,
-            rule: crate::mask::types::Rule::Threshold,
+            rule: Rule::Threshold,
         }
     }
 

@@ -20,6 +20,8 @@ pub struct DecayedScore {
     heads: Vec<HeadState>,
     /// Scores of the newest sweep, for reductions that do not accumulate.
     newest: Vec<Option<f64>>,
+    /// The same for every head by itself; `None` where nobody asks.
+    newest_by_head: Option<Vec<Vec<Option<f64>>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,7 +48,18 @@ impl DecayedScore {
             settings.reduction = Reduction::Corrected;
         }
         let heads = vec![HeadState::default(); n_layer * n_head];
-        DecayedScore { settings, decay, n_head, seen: 0, heads, newest: Vec::new() }
+        DecayedScore { settings, decay, n_head, seen: 0, heads, newest: Vec::new(), newest_by_head: None }
+    }
+
+    /// Keeps what [`DecayedScore::head_scores`] needs.
+    pub fn for_each_head(mut self) -> Self {
+        self.newest_by_head = Some(vec![Vec::new(); self.heads.len()]);
+        self
+    }
+
+    /// Heads of the model, over all layers.
+    pub fn heads(&self) -> usize {
+        self.heads.len()
     }
 
     /// The score in force, with the reduction after any fallback.
@@ -65,6 +78,11 @@ impl DecayedScore {
         self.seen = sweep.queries.end;
         if !self.accumulates() {
             self.newest = score(sweep, &self.settings, None).scores;
+            for (lh, newest) in self.newest_by_head.iter_mut().flatten().enumerate() {
+                let (layers, heads) = (vec![lh / self.n_head], vec![lh % self.n_head]);
+                let one = ScoreSettings { layers, heads, ..self.settings.clone() };
+                *newest = score(sweep, &one, None).scores;
+            }
         }
         let calibration = calibration.filter(|_| self.settings.reduction == Reduction::Null);
         let null = calibration.map(|c| c.null(self.settings.contribution, len));
@@ -102,6 +120,19 @@ impl DecayedScore {
         let subset: Vec<usize> = (0..self.heads.len())
             .filter(|lh| self.settings.counts(lh / self.n_head, lh % self.n_head))
             .collect();
+        self.combined(&subset, calibration)
+    }
+
+    /// The scores of one head (layer-major) by itself, whatever layers and heads count together. Reductions without a
+    /// null only.
+    pub fn head_scores(&self, head: usize) -> Vec<Option<f64>> {
+        match &self.newest_by_head {
+            Some(newest) if !self.accumulates() => newest[head].clone(),
+            _ => self.combined(&[head], None),
+        }
+    }
+
+    fn combined(&self, subset: &[usize], calibration: Option<&Calibration>) -> Vec<Option<f64>> {
         let null = calibration
             .filter(|_| self.settings.reduction == Reduction::Null)
             .map(|c| c.null(self.settings.contribution, 1));
@@ -145,6 +176,9 @@ impl DecayedScore {
         }
         if !self.newest.is_empty() {
             self.newest = kept.iter().map(|&i| self.newest[i]).collect();
+        }
+        for newest in self.newest_by_head.iter_mut().flatten().filter(|n| !n.is_empty()) {
+            *newest = kept.iter().map(|&i| newest[i]).collect();
         }
         self.seen = kept.len();
     }

@@ -44,6 +44,7 @@ impl FlagSet for Flags {
         ("cool-down", "mask.cool_down"),
         ("policy", "mask.policy"),
         ("budget", "mask.budget"),
+        ("per-head", "mask.per_head"),
         ("recent", "mask.recent"),
         ("sticky", "mask.sticky"),
         ("initial", "mask.initial"),
@@ -90,6 +91,9 @@ struct Position {
     state: &'static str,
     reason: String,
     op: Option<&'static str>,
+    /// Heads that keep it, where every head decides for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heads: Option<usize>,
 }
 
 /// What decided: names and numbers that make the report reproducible.
@@ -137,6 +141,8 @@ struct Report<'a> {
     masked_text: String,
     /// Where decisions fell under scope `block`, in tokens.
     boundaries: Vec<usize>,
+    /// Share of all heads' keys and values that the cache holds at the end, under scope `block`.
+    cache_share: Option<f64>,
 }
 
 /// Runs the command.
@@ -180,6 +186,7 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
         masked_ids: choice.plan.masked_ids(),
         masked_text: explorer.masked_text(&choice.plan),
         boundaries: choice.window.as_ref().map_or_else(Vec::new, |w| w.rows.iter().map(|r| r.end).collect()),
+        cache_share: choice.window.as_ref().map(|w| w.cache_share),
     };
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
@@ -211,6 +218,7 @@ fn positions(explorer: &Explorer, mask: &MaskSettings, decision: &Decision) -> V
         state: at.state.name(),
         reason: reason(mask, decision, index),
         op: at.op.filter(|_| at.state == State::Masked).map(crate::mask::types::Op::name),
+        heads: at.heads,
     };
     decision.positions.iter().enumerate().map(one).collect()
 }

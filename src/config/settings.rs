@@ -86,6 +86,7 @@ pub struct Mask {
     pub policy: String,
     /// Share of the tokens read so far, in (0, 1].
     pub budget: f64,
+    pub per_head: bool,
     /// Tokens.
     pub recent: usize,
     pub sticky: bool,

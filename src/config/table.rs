@@ -133,6 +133,8 @@ pub(super) const TABLE: &[Parameter] = &[
         "Who decides at a boundary: τ, p and polarity, or a cache policy with its budget"),
     row("mask.budget", "budget", linear(0.01, 1.0, 0.05, 0.01), Forward,
         "Share of the tokens read so far that a cache policy keeps"),
+    row("mask.per_head", "per head", Kind::Bool, Forward,
+        "Whether every head keeps its own budget under a cache policy, instead of one token set for all"),
     row("mask.recent", "recent", int(0, 4096), Forward,
         "Newest tokens that a threshold may not mask at a boundary").unit("tokens"),
     row("mask.sticky", "sticky", Kind::Bool, Forward,

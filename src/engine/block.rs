@@ -254,7 +254,14 @@ impl Explorer {
             positions,
             formula: window::formula_of(&walk.rolling),
             reencoded: walk.reencoded.clone(),
+            cache_share: self.cache_share(walk, len),
         }
+    }
+
+    /// Over the whole text: what left with a re-encoding is as gone as what is hidden.
+    fn cache_share(&self, walk: &Walk, len: usize) -> f64 {
+        let rows = walk.ids.len();
+        if len == 0 { 1.0 } else { walk.rolling.cache_share(rows) * rows as f64 / len as f64 }
     }
 
     /// One pass over what is in the cache.

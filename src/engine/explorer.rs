@@ -75,7 +75,7 @@ impl ExploreError {
             ExploreError::Score(e) => e.hint(),
             ExploreError::Rolling(e) => e.hint(),
             ExploreError::Crowded { .. } => {
-                Some("the text is longer than the context: keep less (a smaller budget, more hidden), or a smaller stride".to_owned())
+                Some("the text is longer than the context: keep less (a smaller budget, more hidden, one token set for all heads), or a smaller stride".to_owned())
             }
         }
     }

@@ -181,6 +181,8 @@ named! {
         Masked = "masked",
         /// Masked at an earlier boundary and still.
         Gone = "gone",
+        /// Kept by some heads and let go by others, where every head decides for itself.
+        Partly = "some heads",
     }
 }
 
@@ -204,6 +206,8 @@ pub struct PositionHistory {
     pub last: Option<u32>,
     /// First query that could not read it, and the query from which on it could again.
     pub hidden: Option<(u32, Option<u32>)>,
+    /// Heads that keep it and heads in all, where every head decides for itself.
+    pub heads: Option<(usize, usize)>,
 }
 
 /// A rolling window over one text.
@@ -216,6 +220,8 @@ pub struct WindowReport {
     pub formula: String,
     /// Where kept tokens were encoded anew because the text outgrew the context.
     pub reencoded: Vec<usize>,
+    /// Share of the keys and values of all heads that the cache still holds after the last token.
+    pub cache_share: f64,
 }
 
 /// The leak meter's answer.

@@ -124,6 +124,7 @@ pub fn decide(settings: &MaskSettings, input: &DecisionInput) -> Decision {
             replacement: None,
             unit: i,
             history: 0.0,
+            heads: None,
         })
         .collect();
     for unit in &units {
@@ -143,6 +144,7 @@ pub fn decide(settings: &MaskSettings, input: &DecisionInput) -> Decision {
                 replacement,
                 unit: first,
                 history: unit.history,
+                heads: None,
             };
         }
     }

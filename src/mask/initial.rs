@@ -203,6 +203,7 @@ pub fn decide_initial(
                 replacement,
                 unit: first_of[i],
                 history: 0.0,
+                heads: None,
             }
         })
         .collect();

@@ -4,6 +4,7 @@
 //! what a decision depends on is in its arguments, so the same arguments give the same mask anywhere.
 
 pub mod apply;
+mod budget;
 pub mod decide;
 pub mod draw;
 pub mod initial;

@@ -21,7 +21,14 @@ pub fn reason(settings: &MaskSettings, decision: &Decision, position: usize) -> 
             State::Masked => format!("masked: initial pattern {pattern} at rate {rate:.2}"),
             _ => format!("not masked: outside the initial pattern {pattern} at rate {rate:.2}"),
         },
-        Rule::Budget { preset, budget } => match (at.state, at.rank) {
+        Rule::Budget { preset, budget, heads: Some(heads) } => {
+            let each = format!("under {preset} every head keeps {budget} tokens for itself");
+            match (at.state, at.heads) {
+                (State::Masked, _) => format!("masked: {each}, and none of {heads} keeps this one"),
+                (_, kept) => format!("kept: {each}, and {} of {heads} keep this one", kept.unwrap_or(heads)),
+            }
+        }
+        Rule::Budget { preset, budget, heads: None } => match (at.state, at.rank) {
             (State::Masked, Some(rank)) => {
                 format!(
                     "masked: {preset} keeps {budget} tokens, and this one ranked {rank} of {}",
@@ -185,7 +192,7 @@ fn because(settings: &MaskSettings, decision: &Decision) -> String {
         Rule::Pattern { pattern, rate } => {
             return format!("the initial pattern {pattern} at rate {rate:.2} takes none");
         }
-        Rule::Budget { preset, budget } => {
+        Rule::Budget { preset, budget, .. } => {
             return format!("{preset} keeps {budget} tokens and there are no more");
         }
         Rule::Threshold => {}

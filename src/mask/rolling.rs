@@ -15,10 +15,10 @@ use crate::attention::types::{Reduction, ScoreSettings};
 use crate::model::input::{Input, Visibility};
 
 use super::apply::{Plan, Shown};
-use super::decide::{DecisionInput, History, decide, operation, protections, score_in_force};
+use super::decide::{DecisionInput, History, decide, score_in_force};
 use super::draw::{Draws, Stream};
 use super::initial::{PatternTables, decide_initial};
-use super::presets::{KeepInput, Preset, keep_set};
+use super::presets::Preset;
 use super::types::{Decision, MaskSettings, Op, PositionDecision, Protection, Rule, Scale, State};
 pub use super::window::{DECAY, Policy, RECENT, RollingError, RollingSettings, STRIDE, WINDOW};
 
@@ -46,13 +46,15 @@ pub struct Boundary {
 /// The rolling state of one text.
 #[derive(Clone, Debug)]
 pub struct Rolling {
-    mask: MaskSettings,
-    settings: RollingSettings,
+    pub(super) mask: MaskSettings,
+    pub(super) settings: RollingSettings,
     score: ScoreSettings,
-    accumulated: Option<DecayedScore>,
+    pub(super) accumulated: Option<DecayedScore>,
     history: History,
-    /// Per key, the queries that may not read it.
+    /// Per key, the queries that may not read it in any head.
     hidden: Vec<Vec<Range<u32>>>,
+    /// Per head (layer-major) and key, the first query that no longer reads it; empty while all heads share one set.
+    pub(super) by_head: Vec<Vec<u32>>,
     boundaries: Vec<Boundary>,
     /// Tokens read so far.
     seen: usize,
@@ -77,6 +79,7 @@ impl Rolling {
             history: History::new(0, settings.lambda),
             settings,
             hidden: Vec::new(),
+            by_head: Vec::new(),
             boundaries: Vec::new(),
             seen: 0,
             now: 0,
@@ -160,6 +163,9 @@ impl Rolling {
 
     /// Which queries of a text of `len` tokens may read which keys.
     pub fn visibility(&self, len: usize) -> Visibility {
+        if !self.by_head.is_empty() {
+            return self.visibility_by_head(len);
+        }
         let open = |h: &Vec<Range<u32>>| matches!(h.as_slice(), [] | [Range { end: u32::MAX, .. }]);
         if self.hidden.iter().all(Vec::is_empty) {
             return Visibility::Causal;
@@ -177,6 +183,35 @@ impl Rolling {
             }
         }
         Visibility::Pairs(Arc::new(blocked))
+    }
+
+    fn visibility_by_head(&self, len: usize) -> Visibility {
+        let all = |i: usize| self.hidden.get(i).and_then(|h| h.first()).map_or(u32::MAX, |r| r.start);
+        let one = |from: &Vec<u32>| {
+            (0..len).map(|i| all(i).min(from.get(i).copied().unwrap_or(u32::MAX))).collect::<Vec<u32>>()
+        };
+        let heads: Vec<Vec<u32>> = self.by_head.iter().map(one).collect();
+        if heads.iter().flatten().all(|from| *from == u32::MAX) {
+            return Visibility::Causal;
+        }
+        Visibility::ByHead(Arc::new(heads))
+    }
+
+    /// Heads of the model, layer-major; 0 before anything was read.
+    pub fn heads(&self) -> usize {
+        self.accumulated.as_ref().map_or(0, DecayedScore::heads)
+    }
+
+    /// Share of the keys and values of the first `len` tokens that are still in the cache, over all heads.
+    pub fn cache_share(&self, len: usize) -> f64 {
+        let heads = self.by_head.len().max(1);
+        let stays = |head: usize, i: usize| {
+            let gone = self.by_head.get(head).and_then(|from| from.get(i)).is_some_and(|q| *q != u32::MAX);
+            !gone && !self.is_hidden(i)
+        };
+        let kept =
+            (0..heads).flat_map(|h| (0..len).map(move |i| (h, i))).filter(|&(h, i)| stays(h, i)).count();
+        if len == 0 { 1.0 } else { kept as f64 / (heads * len) as f64 }
     }
 
     /// The latest decision about every one of `len` positions; those not read yet are protected as recent.
@@ -203,6 +238,7 @@ impl Rolling {
                 replacement: None,
                 unit: i,
                 history: 0.0,
+                heads: None,
             });
         }
         out
@@ -243,6 +279,11 @@ impl Rolling {
         self.history.times = kept.iter().map(|&i| self.history.times[i]).collect();
         self.history.last = kept.iter().map(|&i| self.history.last[i]).collect();
         self.hidden = vec![Vec::new(); kept.len()];
+        for from in &mut self.by_head {
+            from.resize(len, u32::MAX);
+            // What a head let go of stays gone for it: no later query reads it.
+            *from = kept.iter().map(|&i| if from[i] == u32::MAX { u32::MAX } else { 0 }).collect();
+        }
         self.seen = seen.len();
         kept
     }
@@ -263,9 +304,10 @@ impl Rolling {
     ) {
         let hidden: Vec<bool> = (0..end).map(|i| self.is_hidden(i)).collect();
         let shape = (source.n_layer(), source.n_head());
-        let state = self
-            .accumulated
-            .get_or_insert_with(|| DecayedScore::new(&self.score, self.settings.decay, shape, calibration));
+        let state = self.accumulated.get_or_insert_with(|| {
+            let state = DecayedScore::new(&self.score, self.settings.decay, shape, calibration);
+            if self.settings.per_head { state.for_each_head() } else { state }
+        });
         let request = SweepRequest {
             window: self.score.window,
             queries: self.seen..end,
@@ -275,7 +317,7 @@ impl Rolling {
         state.update(&sweep(source, &request), &hidden, calibration);
     }
 
-    fn scores(&self, end: usize, text: &RollingText) -> (Vec<Option<f64>>, Vec<usize>) {
+    pub(super) fn scores(&self, end: usize, text: &RollingText) -> (Vec<Option<f64>>, Vec<usize>) {
         match &self.accumulated {
             Some(state) => (state.scores(text.calibration), state.sinks().positions().to_vec()),
             None => (vec![None; end], Vec::new()),
@@ -321,58 +363,6 @@ impl Rolling {
             draws: text.draws,
         };
         decide(&self.mask, &input)
-    }
-
-    fn keep_budget(&self, preset: Preset, budget: usize, end: usize, text: &RollingText) -> Decision {
-        let (scores, sinks) = self.scores(end, text);
-        let draws = Draws { seed: self.mask.seed, ..text.draws };
-        // Unscored tokens are not protected here: a policy that needs no score evicts them too.
-        let any = vec![Some(0.0); end];
-        let input = DecisionInput {
-            scores: &any,
-            ids: &text.ids[..end],
-            sinks: &sinks,
-            eot: text.eot,
-            ..DecisionInput::default()
-        };
-        let protections = protections(&self.mask, &input);
-        let protected: Vec<bool> = protections.iter().map(Option::is_some).collect();
-        let cached: Vec<bool> = (0..end).map(|i| !self.is_hidden(i)).collect();
-        let kept = keep_set(
-            preset,
-            &KeepInput { budget, scores: &scores, cached: &cached, protected: &protected, draws },
-        );
-        let positions: Vec<PositionDecision> = (0..end)
-            .map(|i| {
-                let protection = protections[i].or(kept.recent[i].then_some(Protection::Recent));
-                let state = match (kept.keep[i], protection) {
-                    (true, Some(_)) => State::Protected,
-                    (true, None) => State::Score,
-                    (false, _) => State::Masked,
-                };
-                let op = if state == State::Masked { operation(&self.mask, &draws, i).0 } else { None };
-                PositionDecision {
-                    state,
-                    protection: protection.filter(|_| state == State::Protected),
-                    score: kept.value[i].filter(|_| kept.rank[i].is_some()),
-                    rank: kept.rank[i],
-                    draw: draws.unit(Stream::Decision, i),
-                    op,
-                    replacement: None,
-                    unit: i,
-                    history: 0.0,
-                }
-            })
-            .collect();
-        let competed = kept.rank.iter().flatten().count();
-        Decision {
-            eligible: competed,
-            selected: 0,
-            units: competed,
-            positions,
-            scale: Scale::Raw,
-            rule: Rule::Budget { preset, budget },
-        }
     }
 
     /// Takes a decision over: carries sticky masks on, notes history, opens and closes what is hidden from queries

@@ -1,6 +1,6 @@
 use super::super::decide::rule;
 use super::super::initial::Pattern;
-use super::super::presets::Budget;
+use super::super::presets::{Budget, KeepInput, keep_set};
 use super::super::types::{Polarity, Protect};
 use super::*;
 use crate::attention::score::score_source;
@@ -32,7 +32,7 @@ impl Miniature {
                 let weight = |i: usize| {
                     let x =
                         hash(&[lh as u64, u64::from(self.ids[t]), u64::from(self.ids[i]), (t - i) as u64]);
-                    if visibility.visible(end, t, i) { (6.0 * x).exp() } else { 0.0 }
+                    if visibility.visible_in(lh, end, t, i) { (6.0 * x).exp() } else { 0.0 }
                 };
                 let sum: f64 = (0..=t).map(weight).sum();
                 for i in 0..=t {
@@ -347,6 +347,74 @@ fn budget_presets_roll_on_their_own_score() {
             }
         }
         assert!(cached.iter().any(|c| !c), "{preset} evicted something");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// In the miniature a head's attention depends on its own mask only, so every head must do what the policy does
+    /// when it alone counts.
+    #[test]
+    fn a_head_that_decides_for_itself_does_what_it_would_do_alone(seed: u64, which in 0usize..5, budget in 4usize..20) {
+        let preset = [Preset::H2o, Preset::SnapKv, Preset::Tova, Preset::Inverse, Preset::StreamingLlm][which];
+        let ids = some_ids(60, seed);
+        let mask = MaskSettings { op: Op::Evict, ..hiding(seed) };
+        let settings = small().with_preset(preset, Budget::Tokens(budget));
+        let each = RollingSettings { per_head: true, ..settings.clone() };
+        let got = rolled(&ids, &mask, &each, &ScoreSettings::default());
+        let visibility = got.visibility(60);
+        let mut stays = 0;
+        for head in 0..HEADS {
+            let score = ScoreSettings { heads: vec![head], ..ScoreSettings::default() };
+            let alone = rolled(&ids, &mask, &settings, &score).visibility(60);
+            for t in 0..60 {
+                for i in 0..=t {
+                    prop_assert_eq!(visibility.visible_in(head, 60, t, i), alone.visible(60, t, i), "{} {} {}", head, t, i);
+                }
+            }
+            stays += (0..60).filter(|&i| alone.visible(61, 60, i)).count();
+        }
+        prop_assert!((got.cache_share(60) - stays as f64 / 120.0).abs() < 1e-12);
+        // A position is masked once no head is left that keeps it, and the reason counts heads.
+        let last = got.boundaries().last().unwrap();
+        for (i, at) in last.decision.positions.iter().enumerate() {
+            let keep = (0..HEADS).filter(|&h| visibility.visible_in(h, 60, 59, i)).count();
+            prop_assert_eq!(at.state == State::Masked, keep == 0);
+            prop_assert!(at.heads.is_none_or(|h| h == keep || keep == 0), "{:?} {}", at.heads, keep);
+        }
+    }
+}
+
+#[test]
+fn heads_may_only_decide_for_themselves_under_a_budget() {
+    let each = RollingSettings { per_head: true, ..small() };
+    let error = each.check(&hiding(1), 64).unwrap_err();
+    assert!(error.to_string().contains("under a threshold") && error.hint().is_some());
+    let dms = each.clone().with_preset(Preset::DmsLike, Budget::default());
+    assert!(dms.check(&hiding(1), 64).unwrap_err().to_string().contains("dms-like"));
+    let keep = MaskSettings { op: Op::Keep, ..hiding(1) };
+    let h2o = each.with_preset(Preset::H2o, Budget::Tokens(6));
+    assert_eq!(h2o.check(&keep, 64), Ok(()));
+    let got = rolled(&some_ids(48, 2), &keep, &h2o, &ScoreSettings::default());
+    assert_eq!((got.visibility(48), got.cache_share(48)), (Visibility::Causal, 1.0));
+}
+
+#[test]
+fn compacting_remembers_what_each_head_let_go_of() {
+    let ids = some_ids(60, 2);
+    let each = RollingSettings { per_head: true, ..small().with_preset(Preset::H2o, Budget::Tokens(8)) };
+    let mask = MaskSettings { op: Op::Evict, ..hiding(4) };
+    let mut got = rolled(&ids, &mask, &each, &ScoreSettings::default());
+    let before = got.visibility(60);
+    let kept = got.compact(60);
+    assert!(kept.len() < 60 && kept.len() > 8);
+    let after = got.visibility(kept.len());
+    for head in 0..HEADS {
+        for (new, &old) in kept.iter().enumerate().take(kept.len() - 1) {
+            let seen = before.visible_in(head, 60, 59, old);
+            assert_eq!(after.visible_in(head, kept.len(), kept.len() - 1, new), seen);
+        }
     }
 }
 

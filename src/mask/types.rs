@@ -276,8 +276,9 @@ pub enum Rule {
     Exact { k: usize },
     /// An initial pattern, before any attention; `rate` of all positions in expectation.
     Pattern { pattern: Pattern, rate: f64 },
-    /// A cache policy that keeps `budget` of the tokens seen.
-    Budget { preset: Preset, budget: usize },
+    /// A cache policy that keeps `budget` of the tokens seen; `heads` is how many heads each keep their own, `None` where
+    /// one token set serves all.
+    Budget { preset: Preset, budget: usize, heads: Option<usize> },
 }
 
 /// What was decided about one position, and why.
@@ -300,6 +301,8 @@ pub struct PositionDecision {
     pub unit: usize,
     /// What the history took off (negative: added to) the scaled score.
     pub history: f64,
+    /// Heads that keep it, where every head decides for itself.
+    pub heads: Option<usize>,
 }
 
 /// One decision over one sequence.

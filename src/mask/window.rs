@@ -42,6 +42,8 @@ pub struct RollingSettings {
     /// What masks the first window, before there is attention; `None` leaves it whole.
     pub initial: Option<Pattern>,
     pub policy: Policy,
+    /// Every layer and head keeps its own budget instead of one token set for all.
+    pub per_head: bool,
 }
 
 impl Default for RollingSettings {
@@ -56,6 +58,7 @@ impl Default for RollingSettings {
             sticky: true,
             initial: None,
             policy: Policy::Preset(Preset::SnapKvHalf, Budget::default()),
+            per_head: false,
         }
     }
 }
@@ -71,12 +74,17 @@ pub enum RollingError {
     Op(Op),
     #[error("the budget is {0}, not a share above 0 and up to 1")]
     Share(f64),
+    #[error("heads cannot decide for themselves under {0}, which has no budget")]
+    PerHead(&'static str),
 }
 
 impl RollingError {
     pub fn hint(&self) -> Option<String> {
         match self {
             RollingError::Op(_) => Some("choose hide, evict or keep, or the scope whole".to_owned()),
+            RollingError::PerHead(_) => {
+                Some("choose a policy with a budget, such as h2o, or turn per-head off".to_owned())
+            }
             _ => None,
         }
     }
@@ -109,6 +117,13 @@ impl RollingSettings {
             && !(share > 0.0 && share <= 1.0)
         {
             return Err(RollingError::Share(share));
+        }
+        match self.policy {
+            Policy::Threshold if self.per_head => return Err(RollingError::PerHead("a threshold")),
+            Policy::Preset(preset, _) if self.per_head && !preset.has_budget() => {
+                return Err(RollingError::PerHead(preset.name()));
+            }
+            _ => {}
         }
         let parts = mask.mix.as_ref().map_or(&[][..], |mix| mix.parts());
         let ops = parts.iter().filter(|p| p.share > 0.0).map(|p| p.op);

@@ -44,23 +44,26 @@ impl Input {
         match (&self.visibility, &other.visibility) {
             (a, b) if a == b && self.len() == other.len() => limit,
             (Visibility::Causal, Visibility::Causal) => limit,
-            (Visibility::Pairs(_), _) | (_, Visibility::Pairs(_)) => (0..limit)
-                .find(|&t| {
-                    (0..t).any(|i| {
-                        self.visibility.visible(self.len(), t, i)
-                            != other.visibility.visible(other.len(), t, i)
-                    })
-                })
-                .unwrap_or(limit),
+            (a @ Visibility::Pairs(_), b) | (a, b @ Visibility::Pairs(_)) => {
+                let heads = a.heads().max(b.heads());
+                let differs = |t: usize, i: usize| {
+                    (0..heads)
+                        .any(|h| a.visible_in(h, self.len(), t, i) != b.visible_in(h, other.len(), t, i))
+                };
+                (0..limit).find(|&t| (0..t).any(|i| differs(t, i))).unwrap_or(limit)
+            }
             (a, b) => {
-                let from = |v: &Visibility, i: usize| match v {
+                let from = |v: &Visibility, head: usize, i: usize| match v {
                     Visibility::HideFrom(f) => f[i],
+                    Visibility::ByHead(heads) => heads.get(head).map_or(u32::MAX, |f| f[i]),
                     _ => u32::MAX,
                 };
                 // A key hidden from query h on is hidden from h' on in the other pass: queries from min(h, h') on differ.
-                (0..limit)
-                    .filter(|&i| from(a, i) != from(b, i))
-                    .map(|i| (from(a, i).min(from(b, i)) as usize).max(i + 1))
+                let heads = a.heads().max(b.heads());
+                (0..heads)
+                    .flat_map(|head| (0..limit).map(move |i| (head, i)))
+                    .filter(|&(head, i)| from(a, head, i) != from(b, head, i))
+                    .map(|(head, i)| (from(a, head, i).min(from(b, head, i)) as usize).max(i + 1))
                     .min()
                     .map_or(limit, |t| t.min(limit))
             }
@@ -145,11 +148,7 @@ impl Gpt2 {
         let start = prefix.map_or(0, |(_, shared)| {
             keep.as_ref().map_or(shared, |rows| shared.min(rows.last().copied().unwrap_or(0)))
         });
-        let full_rule = self.visibility_bias(&input, None)?;
-        let middle_rule = match &keep {
-            Some(rows) => self.visibility_bias(&input, Some(rows))?,
-            None => full_rule.clone(),
-        };
+        let mut rules = Rules::new(self, &input, keep.clone());
         let mut x = self.embed(&input, start)?;
         let mut layers = Vec::with_capacity(n_layer);
         let mut bypass: Option<Tensor> = None;
@@ -170,9 +169,9 @@ impl Gpt2 {
                 }
             }
             let from = rows.as_ref().map_or(start, |rows| first_row(rows, start));
-            let bias = if rows.is_some() { &middle_rule } else { &full_rule };
+            let bias = rules.of(layer)?;
             let old = prefix.map(|(trace, _)| &trace.layers[layer]);
-            let part = self.layer(layer, &x, old, from, LayerRule { bias, input: &input, rows })?;
+            let part = self.layer(layer, &x, old, from, LayerRule { bias: &bias, input: &input, rows })?;
             computed += x.dim(0)?;
             reused += from;
             x = part.1;
@@ -264,26 +263,6 @@ impl Gpt2 {
         tokens + self.wpe.index_select(&positions, 0)?
     }
 
-    /// The additive bias `[1, 1, n, n]` of the input's visibility over `rows` (all when `None`); `None` when nothing
-    /// is hidden.
-    fn visibility_bias(&self, input: &Input, rows: Option<&Arc<Vec<usize>>>) -> Result<Option<Tensor>> {
-        if input.visibility == Visibility::Causal {
-            return Ok(None);
-        }
-        let t = input.len();
-        let n = rows.map_or(t, |r| r.len());
-        let at = |r: usize| rows.map_or(r, |rows| rows[r]);
-        let mut bias = vec![0f32; n * n];
-        for r in 0..n {
-            for c in 0..r {
-                if !input.visibility.visible(t, at(r), at(c)) {
-                    bias[r * n + c] = f32::NEG_INFINITY;
-                }
-            }
-        }
-        Tensor::from_vec(bias, (1, 1, n, n), &self.device).and_then(|b| b.to_dtype(DType::F32)).map(Some)
-    }
-
     /// Takes the ablated heads of `layer` out of `heads` `[n, D]`.
     fn ablate(&self, layer: usize, heads: &Tensor, ablated: &[HeadAblation]) -> Result<Tensor> {
         if !ablated.iter().any(|a| a.layer == layer) {
@@ -326,6 +305,60 @@ impl Gpt2 {
             }
         }
         Ok(all)
+    }
+}
+
+/// The visibility of an input as additive biases, made once for all layers that share it.
+struct Rules<'a> {
+    model: &'a Gpt2,
+    input: &'a Input,
+    /// Rows of the middle layers; `None` for all.
+    middle: Option<Arc<Vec<usize>>>,
+    /// Of the outer layers and of the middle ones.
+    known: [Option<Option<Tensor>>; 2],
+}
+
+impl<'a> Rules<'a> {
+    fn new(model: &'a Gpt2, input: &'a Input, middle: Option<Arc<Vec<usize>>>) -> Self {
+        Rules { model, input, middle, known: [None, None] }
+    }
+
+    /// The bias of one layer, `[1, 1, n, n]`, or `[1, H, n, n]` where heads are told apart; `None` when nothing is hidden.
+    fn of(&mut self, layer: usize) -> Result<Option<Tensor>> {
+        let inside = self.middle.is_some() && layer > 0 && layer + 1 < self.model.config.n_layer;
+        if matches!(self.input.visibility, Visibility::ByHead(_)) {
+            return self.bias(layer, inside);
+        }
+        if let Some(known) = &self.known[usize::from(inside)] {
+            return Ok(known.clone());
+        }
+        let bias = self.bias(layer, inside)?;
+        self.known[usize::from(inside)] = Some(bias.clone());
+        Ok(bias)
+    }
+
+    fn bias(&self, layer: usize, inside: bool) -> Result<Option<Tensor>> {
+        let visibility = &self.input.visibility;
+        if *visibility == Visibility::Causal {
+            return Ok(None);
+        }
+        let t = self.input.len();
+        let rows = self.middle.as_ref().filter(|_| inside);
+        let n = rows.map_or(t, |r| r.len());
+        let at = |r: usize| rows.map_or(r, |rows| rows[r]);
+        let n_head = self.model.config.n_head;
+        let heads = if visibility.heads() > 1 { n_head } else { 1 };
+        let mut bias = vec![0f32; heads * n * n];
+        for (h, plane) in bias.chunks_exact_mut(n * n).enumerate() {
+            for r in 0..n {
+                for c in 0..r {
+                    if !visibility.visible_in(layer * n_head + h, t, at(r), at(c)) {
+                        plane[r * n + c] = f32::NEG_INFINITY;
+                    }
+                }
+            }
+        }
+        Tensor::from_vec(bias, (1, heads, n, n), &self.model.device).map(Some)
     }
 }
 

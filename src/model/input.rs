@@ -15,23 +15,43 @@ pub enum Visibility {
     HideFrom(Vec<u32>),
     /// Row-major `[T, T]`: `blocked[t * T + i]` cuts the edge from query `t` to key `i`.
     Pairs(Arc<Vec<bool>>),
+    /// As `HideFrom`, one list per head, layer-major `[L·H][T]`.
+    ByHead(Arc<Vec<Vec<u32>>>),
 }
 
 impl Visibility {
-    /// Whether query `t` may read key `i` in a sequence of `len` tokens.
+    /// Whether query `t` may read key `i` in a sequence of `len` tokens, in at least one head.
     pub fn visible(&self, len: usize, t: usize, i: usize) -> bool {
-        if i > t {
-            return false;
+        match self {
+            Visibility::ByHead(heads) if i < t => heads.iter().any(|from| reads(from, t, i)),
+            _ => self.visible_in(0, len, t, i),
         }
-        if i == t {
-            return true;
+    }
+
+    /// Whether query `t` may read key `i` in one head, counted layer-major over the model.
+    pub fn visible_in(&self, head: usize, len: usize, t: usize, i: usize) -> bool {
+        if i >= t {
+            return i == t;
         }
         match self {
             Visibility::Causal => true,
-            Visibility::HideFrom(from) => (t as u64) < u64::from(from[i]) || from[i] == u32::MAX,
+            Visibility::HideFrom(from) => reads(from, t, i),
             Visibility::Pairs(blocked) => !blocked[t * len + i],
+            Visibility::ByHead(heads) => heads.get(head).is_none_or(|from| reads(from, t, i)),
         }
     }
+
+    /// Heads that are told apart, or 1 where all heads are told the same.
+    pub fn heads(&self) -> usize {
+        match self {
+            Visibility::ByHead(heads) => heads.len(),
+            _ => 1,
+        }
+    }
+}
+
+fn reads(hide_from: &[u32], t: usize, i: usize) -> bool {
+    hide_from[i] == u32::MAX || (t as u64) < u64::from(hide_from[i])
 }
 
 /// One head taken out of the computation.

@@ -96,14 +96,17 @@ impl Attention {
         Tensor::from_vec(out, (sizes.queries, sizes.width), qkv.device())
     }
 
-    /// As [`Attention::cached`] on host values, with a bias over all rows, `[1, 1, T, T]`.
+    /// As [`Attention::cached`] on host values, with a bias over all rows, `[1, heads | 1, T, T]`.
     pub fn cached_rows(&self, qkv: &[f32], width: usize, start: usize) -> Result<Vec<f32>> {
         let (packed, keys) = (3 * width, qkv.len() / (3 * width));
         let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width };
         self.with_bias(|bias| {
             let bias = match (bias, &self.bias) {
-                (Some(data), Some(tensor)) if tensor.elem_count() == keys * keys => {
-                    Some(Bias { data: &data[start * keys..], batch_stride: 0, head_stride: 0 })
+                (Some(data), Some(tensor))
+                    if [1, self.heads].iter().any(|h| tensor.elem_count() == h * keys * keys) =>
+                {
+                    let head_stride = if tensor.elem_count() == keys * keys { 0 } else { keys * keys };
+                    Some(Bias { data: &data[start * keys..], batch_stride: 0, head_stride })
                 }
                 (None, None) => None,
                 _ => bail!("the attention bias does not fit {keys} rows"),

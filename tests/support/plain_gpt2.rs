@@ -6,6 +6,14 @@ use std::collections::HashMap;
 use maskscope::model::Config;
 use maskscope::tensor::kernels::plain::activation;
 
+/// What one head remembers of one position.
+#[derive(Clone)]
+struct Entry {
+    position: usize,
+    key: Vec<f64>,
+    value: Vec<f64>,
+}
+
 pub struct Plain<'a> {
     pub config: &'a Config,
     pub tensors: HashMap<String, Vec<f64>>,
@@ -31,20 +39,20 @@ impl Plain<'_> {
         (0..n).map(|j| b[j] + (0..x.len()).map(|i| x[i] * w[i * n + j]).sum::<f64>()).collect()
     }
 
-    /// Token by token with a cache of keys and values, from which an entry is gone for good as soon as `stays` (query,
-    /// key) says so; logits of every position, `[T, V]`.
-    pub fn decode(&self, ids: &[u32], stays: &dyn Fn(usize, usize) -> bool) -> Vec<f64> {
+    /// Token by token with a cache of keys and values for every head, from which an entry is gone for good as soon as
+    /// `stays` (head counted over all layers, query, key) says so; logits of every position, `[T, V]`.
+    pub fn decode(&self, ids: &[u32], stays: &dyn Fn(usize, usize, usize) -> bool) -> Vec<f64> {
         self.pass(ids, stays).0
     }
 
     /// The same with the attentions, `[L, H, T, T]`.
-    pub fn pass(&self, ids: &[u32], stays: &dyn Fn(usize, usize) -> bool) -> (Vec<f64>, Vec<f64>) {
+    pub fn pass(&self, ids: &[u32], stays: &dyn Fn(usize, usize, usize) -> bool) -> (Vec<f64>, Vec<f64>) {
         let (n_layer, n_head, n) = (self.config.n_layer, self.config.n_head, ids.len());
-        let mut cache: Vec<Vec<(usize, Vec<f64>)>> = vec![Vec::new(); n_layer];
+        let mut cache: Vec<Vec<Entry>> = vec![Vec::new(); n_layer * n_head];
         let (mut logits, mut maps) = (Vec::new(), vec![0f64; n_layer * n_head * n * n]);
         for (t, &id) in ids.iter().enumerate() {
-            for layer in &mut cache {
-                layer.retain(|(i, _)| stays(t, *i));
+            for (head, entries) in cache.iter_mut().enumerate() {
+                entries.retain(|e| stays(head, t, e.position));
             }
             let mut note =
                 |l: usize, h: usize, i: usize, w: f64| maps[((l * n_head + h) * n + t) * n + i] = w;
@@ -56,7 +64,7 @@ impl Plain<'_> {
     /// One more token at position `t`: its logits, with its keys and values added to the cache.
     fn step(
         &self,
-        cache: &mut [Vec<(usize, Vec<f64>)>],
+        cache: &mut [Vec<Entry>],
         (t, id): (usize, u32),
         note: &mut dyn FnMut(usize, usize, usize, f64),
     ) -> Vec<f64> {
@@ -65,16 +73,17 @@ impl Plain<'_> {
         let (wte, wpe) = (self.get("wte.weight"), self.get("wpe.weight"));
         let mut x: Vec<f64> = (0..d).map(|j| wte[id as usize * d + j] + wpe[t * d + j]).collect();
         let kind = c.activation("config.json").expect("known activation");
-        for (l, kept) in cache.iter_mut().enumerate() {
+        for (l, cache) in cache.chunks_mut(c.n_head).enumerate() {
             let qkv = self.linear(&self.norm(&x, &format!("h.{l}.ln_1")), &format!("h.{l}.attn.c_attn"));
-            let query = qkv[..d].to_vec();
-            kept.push((t, qkv));
             let mut heads = vec![0f64; d];
-            for h in 0..c.n_head {
+            for (h, kept) in cache.iter_mut().enumerate() {
+                let part = |i: usize| qkv[i * d + h * hd..i * d + (h + 1) * hd].to_vec();
+                let query = part(0);
+                kept.push(Entry { position: t, key: part(1), value: part(2) });
                 let mut w: Vec<f64> = kept
                     .iter()
-                    .map(|(_, row)| {
-                        let mut s: f64 = (0..hd).map(|j| query[h * hd + j] * row[d + h * hd + j]).sum();
+                    .map(|e| {
+                        let mut s: f64 = (0..hd).map(|j| query[j] * e.key[j]).sum();
                         if c.scale_attn_weights {
                             s /= (hd as f64).sqrt();
                         }
@@ -86,10 +95,9 @@ impl Plain<'_> {
                     .collect();
                 let total: f64 = w.iter().sum();
                 w.iter_mut().for_each(|v| *v /= total);
-                kept.iter().zip(&w).for_each(|((i, _), w)| note(l, h, *i, *w));
+                kept.iter().zip(&w).for_each(|(e, w)| note(l, h, e.position, *w));
                 for j in 0..hd {
-                    heads[h * hd + j] =
-                        kept.iter().zip(&w).map(|((_, row), w)| w * row[2 * d + h * hd + j]).sum();
+                    heads[h * hd + j] = kept.iter().zip(&w).map(|(e, w)| w * e.value[j]).sum();
                 }
             }
             let out = self.linear(&heads, &format!("h.{l}.attn.c_proj"));

@@ -40,6 +40,7 @@ pub enum ParamId {
     Scope,
     Policy,
     Budget,
+    PerHead,
     RollWindow,
     Stride,
     Recent,
@@ -140,7 +141,7 @@ pub fn shown(doc: &Document) -> Vec<ParamId> {
             | ParamId::ExactK
             | ParamId::Initial => !by_budget,
             ParamId::Policy | ParamId::RollWindow | ParamId::Stride => block,
-            ParamId::Budget => by_budget,
+            ParamId::Budget | ParamId::PerHead => by_budget,
             ParamId::Recent | ParamId::Decay | ParamId::History | ParamId::Sticky => block && by_threshold,
             ParamId::CoolDown => block && by_threshold && !doc.rolling.sticky,
             _ => true,

@@ -106,6 +106,7 @@ pub(super) const PARAMS: &[Param] = &[
     row((ParamId::Scope, "mask.scope"), ("", "scope"), Kind::Choice(SCOPES), Forward, "what a decision may look at"),
     row((ParamId::Policy, "mask.policy"), ("", "policy"), Kind::Choice(POLICIES), Forward, "who decides at a boundary"),
     row((ParamId::Budget, "mask.budget"), ("", "budget"), SLIDER, Forward, "share of the tokens read so far that the policy keeps"),
+    row((ParamId::PerHead, "mask.per_head"), ("", "per head"), Kind::Toggle, Forward, "every head keeps its own budget, instead of one token set for all"),
     row((ParamId::RollWindow, "mask.window"), ("", "first window"), Kind::Typed, Forward, "tokens before the first boundary"),
     row((ParamId::Stride, "mask.stride"), ("", "stride"), Kind::Typed, Forward, "tokens between boundaries"),
     row((ParamId::Recent, "mask.recent"), ("", "recent"), Kind::Typed, Forward, "newest tokens that are not masked yet"),

@@ -10,7 +10,7 @@ use crate::config::{self, PRESETS, parameters};
 use crate::mask::initial::Pattern;
 use crate::mask::mix::Mix;
 use crate::mask::presets::{Budget, Preset as CachePolicy};
-use crate::mask::rolling::Policy;
+use crate::mask::rolling::{Policy, RollingSettings};
 use crate::mask::types::{DropPositions, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
 
 /// What a mix reads as where there is none.
@@ -45,6 +45,7 @@ pub fn text(doc: &Document, options: &Options, id: ParamId) -> String {
             Policy::Preset(p, _) => p.to_string(),
         },
         ParamId::Budget => format!("{:.3}", budget(doc)),
+        ParamId::PerHead => on_off(r.per_head).to_owned(),
         ParamId::RollWindow => r.window.to_string(),
         ParamId::Stride => r.stride.to_string(),
         ParamId::Recent => r.recent.to_string(),
@@ -103,6 +104,7 @@ pub fn parse(doc: &mut Document, options: &Options, id: ParamId, typed: &str) ->
         ParamId::ExactK => doc.mask.exact_k = switch(typed)?,
         ParamId::Scope => set_scope(doc, Scope::from_str(typed)?),
         ParamId::Policy => set_policy(doc, options, typed)?,
+        ParamId::PerHead => doc.rolling.per_head = switch(typed)?,
         ParamId::RollWindow => doc.rolling.window = whole(id, typed)? as usize,
         ParamId::Stride => doc.rolling.stride = whole(id, typed)? as usize,
         ParamId::Recent => doc.rolling.recent = whole(id, typed)? as usize,
@@ -134,7 +136,7 @@ fn set_scope(doc: &mut Document, scope: Scope) {
 fn set_policy(doc: &mut Document, options: &Options, typed: &str) -> Result<(), String> {
     let share = Budget::Share(budget(doc));
     let start = &options.rolling;
-    let base = crate::mask::rolling::RollingSettings {
+    let base = RollingSettings {
         decay: start.decay,
         recent: start.recent,
         sticky: start.sticky,
@@ -142,10 +144,12 @@ fn set_policy(doc: &mut Document, options: &Options, typed: &str) -> Result<(), 
         ..doc.rolling.clone()
     };
     if typed == "threshold" {
-        doc.rolling = base;
+        doc.rolling = RollingSettings { per_head: false, ..base };
         return Ok(());
     }
-    doc.rolling = base.with_preset(CachePolicy::from_str(typed)?, share);
+    let policy = CachePolicy::from_str(typed)?;
+    let per_head = base.per_head && policy.has_budget();
+    doc.rolling = RollingSettings { per_head, ..base.with_preset(policy, share) };
     if doc.mask.scope == Scope::Whole {
         set_scope(doc, Scope::Block);
     }

@@ -22,7 +22,8 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
         }
         Some(w) => {
             let what = if w.rows.len() == 1 { "boundary" } else { "boundaries" };
-            vec![Piece::new(format!("{} {what}", w.rows.len()), Role::Dim)]
+            let cache = format!("cache {:.0} %", 100.0 * w.cache_share);
+            vec![Piece::new(format!("{} {what}", w.rows.len()), Role::Dim), Piece::new(cache, Role::Text)]
         }
         None if app.doc.mask.scope == Scope::Whole => vec![Piece::new("whole: look-ahead", Role::Dim)],
         None => Vec::new(),
@@ -119,8 +120,9 @@ fn span(x: u16, width: u16, n: usize) -> (usize, usize) {
 /// Where several positions share a column the rarest news wins, so that a single masked token never vanishes.
 fn weight(standing: Standing) -> u8 {
     match standing {
-        Standing::Masked => 4,
-        Standing::Gone => 3,
+        Standing::Masked => 5,
+        Standing::Gone => 4,
+        Standing::Partly => 3,
         Standing::Protected => 2,
         Standing::Kept => 1,
         Standing::Recent => 0,
@@ -131,6 +133,7 @@ fn mark(standing: Standing, ascii: bool) -> (&'static str, Role) {
     let (symbol, plain, role) = match standing {
         Standing::Masked => ("■", "#", Role::Masked),
         Standing::Gone => ("▪", "x", Role::Dim),
+        Standing::Partly => ("▫", "o", Role::Masked),
         Standing::Protected => ("▒", "P", Role::Protected),
         Standing::Kept => ("·", ".", Role::Text),
         Standing::Recent => ("░", ":", Role::Accent),
@@ -156,14 +159,26 @@ fn history(c: &mut Canvas, app: &App, w: &WindowReport, area: Rect) {
         return;
     }
     let seen = match p.hidden {
+        None if p.heads.is_some_and(|(kept, of)| kept < of) => {
+            let (kept, of) = p.heads.unwrap_or_default();
+            format!("{kept} of {of} heads keep it")
+        }
         None => "every later query can read it".to_owned(),
         Some((from, None)) => format!("hidden from query {from} on"),
         Some((from, Some(to))) => format!("hidden from queries {from} to {}", to.saturating_sub(1)),
     };
     c.label(area.x, area.y + 1, &seen, text, area.width);
     let mut pieces: Vec<(String, ratatui::style::Style)> = Vec::new();
-    let all = [Standing::Masked, Standing::Gone, Standing::Kept, Standing::Protected, Standing::Recent];
-    for standing in all {
+    let each = app.doc.rolling.per_head;
+    let all = [
+        Standing::Masked,
+        Standing::Gone,
+        Standing::Partly,
+        Standing::Kept,
+        Standing::Protected,
+        Standing::Recent,
+    ];
+    for standing in all.into_iter().filter(|s| each || *s != Standing::Partly) {
         let (symbol, role) = mark(standing, c.ascii());
         pieces.push((symbol.to_owned(), c.style(role)));
         let name = if standing == Standing::Masked { "now" } else { standing.name() };

@@ -91,6 +91,30 @@ fn popups() {
 }
 
 #[test]
+fn mixes_windows_and_policies() {
+    let mut stage = Stage::new();
+    stage.press("O b down");
+    check("mix", &mut stage, 80, 24);
+    check("mix", &mut stage, 40, 12);
+    stage.press("esc A");
+    check("presets", &mut stage, 80, 24);
+    stage.press("esc W");
+    check("window_whole", &mut stage, 80, 24);
+    stage.press("P").types("h2o").press("enter");
+    check("window_policy", &mut stage, 160, 50);
+    check("window_policy", &mut stage, 80, 24);
+    stage.app.view.item = crate::app::params::ParamId::PerHead;
+    stage.event(Event::Act(Action::Focus(Pane::Mask))).press("right W");
+    check("window_by_head", &mut stage, 80, 24);
+    for (name, depth, ascii) in
+        [("window_colourless", Depth::None, false), ("window_ascii", Depth::None, true)]
+    {
+        stage.app.look = Look { dark: true, depth, ascii };
+        check(name, &mut stage, 80, 24);
+    }
+}
+
+#[test]
 fn loading_and_failing() {
     let mut stage = Stage::new();
     stage.update(Update::ModelLoading(LoadProgress {
