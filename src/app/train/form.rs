@@ -204,7 +204,8 @@ impl Form {
             out: self.get(Field::Out).to_owned(),
             minutes: self.get(Field::Minutes).parse().ok(),
             settings,
-            policy: self.explorers_policy().then(|| mask.clone()),
+            // Twins bring their own arms; the explorer's policy is none of them.
+            policy: (self.explorers_policy() && self.get(Field::Twins).is_empty()).then(|| mask.clone()),
             score: score.clone(),
         }
     }

@@ -199,6 +199,7 @@ fn twins_are_asked_for_watched_and_told_apart_by_seed() {
     let mut stage = comparing(50);
     let plans = stage.port.plans.borrow().clone();
     assert!(plans[0].settings.contains(&("train.twins".into(), "dyn-rand,dyn-attn-high,none".into())));
+    assert_eq!(plans[0].policy, None, "the explorer's policy is no arm");
     let shown = stage.app.doc.form.shown();
     assert!(shown.contains(&Field::TwinSeeds) && !shown.contains(&Field::Masking));
     assert!(shown.contains(&Field::MaskRate), "what the arms share is still set here");
