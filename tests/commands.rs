@@ -602,8 +602,8 @@ fn long_texts_are_tokenised_once() {
 #[test]
 fn the_memory_that_was_announced_is_the_memory_that_is_taken() {
     let dir = tempfile::tempdir().unwrap();
-    for (batch, context) in [("8", "256"), ("2", "128")] {
-        let out = dir.path().join(batch);
+    for (batch, context, trained) in [("8", "256", "all"), ("2", "128", "all"), ("8", "256", "lora")] {
+        let out = dir.path().join(format!("{batch}-{trained}"));
         let run = maskscope(&[
             "train",
             "--data",
@@ -616,6 +616,8 @@ fn the_memory_that_was_announced_is_the_memory_that_is_taken() {
             batch,
             "--context",
             context,
+            "--trained",
+            trained,
             "--threads",
             "2",
             "--json",
@@ -631,7 +633,7 @@ fn the_memory_that_was_announced_is_the_memory_that_is_taken() {
         let expected = memory["resident"].as_f64().unwrap() + memory["total"].as_f64().unwrap();
         let ratio = peak / expected;
         println!(
-            "batch {batch}, context {context}: {:.0} MiB of {:.0} announced",
+            "batch {batch}, context {context}, {trained}: {:.0} MiB of {:.0} announced",
             peak / 1048576.0,
             expected / 1048576.0
         );

@@ -9,6 +9,7 @@ use super::TrainError;
 use super::records::Memory;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
+use super::spec::{LoraSpec, LoraTarget};
 use crate::model::Config;
 use crate::tensor::adamw::AdamW;
 
@@ -90,7 +91,8 @@ impl Run {
             weights: 4 * config.parameters() as u64,
             gradients: held * trainable,
             optimizer: 2 * trainable,
-            activations: activations(config, rows, self.spec.dropout > 0.0),
+            activations: activations(config, rows, self.spec.dropout > 0.0)
+                + adapters(config, rows, self.trainee.lora()),
             data: 4 * data as u64,
             total: 0,
             available,
@@ -152,6 +154,20 @@ fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
     // A tile of logits, and the output matrix's gradient, which is made in the forward pass.
     let logits = 128 * config.vocab_size + d * config.vocab_size;
     4 * (kept + logits) as u64
+}
+
+/// Bytes that adapters add to a forward pass: each keeps its inner rows, and its product before and after the scale
+/// beside the sum that takes the plain product's place.
+fn adapters(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
+    let Some(lora) = lora else { return 0 };
+    let d = config.n_embd;
+    let per_target = |target: &LoraTarget| match target {
+        LoraTarget::CAttn => config.n_layer * rows * (3 * 3 * d + lora.rank),
+        LoraTarget::AttnProj | LoraTarget::MlpProj => config.n_layer * rows * (3 * d + lora.rank),
+        LoraTarget::Fc => config.n_layer * rows * (3 * config.inner() + lora.rank),
+        LoraTarget::LmHead => 3 * d * config.vocab_size,
+    };
+    4 * lora.targets.iter().map(per_target).sum::<usize>() as u64
 }
 
 fn too_large(memory: &MemoryPlan) -> TrainError {
