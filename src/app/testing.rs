@@ -304,7 +304,7 @@ fn window(r: &ExploreRequest, n: usize) -> WindowReport {
         _ if i + 4 >= end => Standing::Recent,
         _ if (first..end).step_by(stride).any(|b| i + 4 < b && went(i, b)) => Standing::Gone,
         _ if went(i, end) => Standing::Masked,
-        _ if r.rolling.per_head && i % 3 == 0 => Standing::Partly,
+        _ if r.rolling.per_head && i.is_multiple_of(3) => Standing::Partly,
         _ => Standing::Kept,
     };
     let row = |end: usize| BoundaryRow { end, standing: (0..end).map(|i| standing(i, end)).collect() };
@@ -314,7 +314,7 @@ fn window(r: &ExploreRequest, n: usize) -> WindowReport {
         times: u32::from(i % 3 == 1),
         last: (i % 3 == 1).then_some(1),
         hidden: (i % 3 == 1).then_some((first as u32, None)),
-        heads: (r.rolling.per_head && i % 3 == 0).then_some((9, 16)),
+        heads: (r.rolling.per_head && i.is_multiple_of(3)).then_some((9, 16)),
     };
     WindowReport {
         rows,

@@ -344,6 +344,7 @@ fn cycle_focus(app: &mut App, step: isize) {
         Pane::Loss,
         Pane::Rates,
         Pane::Speed,
+        Pane::Twins,
         Pane::Raster,
         Pane::Batch,
         Pane::Samples,
