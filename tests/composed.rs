@@ -1,7 +1,7 @@
 //! The composed operators, which any device without kernels of ours runs, against the CPU's kernels: every gradient, the
 //! optimiser, traces with reuse, reading, mixed precision. On a GPU they are the plain twins of everything.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

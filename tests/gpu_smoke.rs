@@ -3,7 +3,7 @@
 //! as one with CUDA.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/pty.rs"]
 #[allow(dead_code)]

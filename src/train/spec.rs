@@ -200,6 +200,7 @@ named! {
     Precision { F32 = "f32", Bf16 = "bf16" }
 }
 
+#[allow(clippy::derivable_impls, reason = "the variants are a macro's")]
 impl Default for Precision {
     fn default() -> Self {
         Precision::F32
