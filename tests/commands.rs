@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/hub_server.rs"]
+mod hub_server;
 mod support;
 
 use std::path::Path;
@@ -371,4 +373,272 @@ fn a_folder_without_a_tokenizer_runs_ids_and_refuses_text() {
     let p = json(&["predict", "--model", model, "--ids", "1,2,3", "--json"]);
     assert_eq!(p["ids"], serde_json::json!([1, 2, 3]));
     fails(&["predict", "--model", model, "--text", "x"], 1, &["no tokenizer", "hint:"]);
+}
+
+/// A model of a few thousand weights and a text it can learn, in a folder.
+struct Small {
+    dir: tempfile::TempDir,
+}
+
+impl Small {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let documents: Vec<String> = (0..12)
+            .map(|i| {
+                format!("Document {i}: the whale swam past ship {i} and the captain counted men. ").repeat(8)
+            })
+            .collect();
+        std::fs::write(dir.path().join("data.txt"), documents.join("\n\n")).unwrap();
+        let config = r#"{"vocab_size": 300, "n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 2}"#;
+        std::fs::write(dir.path().join("init.json"), config).unwrap();
+        Small { dir }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn train(&self, from: [&str; 2], out: &str, more: &[&str]) -> Output {
+        let (data, out) = (self.path("data.txt"), self.path(out));
+        let mut args = vec!["train", "--data", &data, from[0], from[1], "--out", &out, "--context", "32"];
+        args.extend(["--batch-size", "4", "--warmup-steps", "5", "--json"]);
+        if !more.contains(&"--learning-rate") {
+            args.extend(["--learning-rate", "3e-3"]);
+        }
+        args.extend(more);
+        maskscope(&args)
+    }
+
+    fn init(&self, out: &str, more: &[&str]) -> Output {
+        self.train(["--init", &self.path("init.json")], out, more)
+    }
+}
+
+fn parsed(out: &Output) -> Value {
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+#[test]
+fn twins_are_compared_by_one_command() {
+    let small = Small::new();
+    let more =
+        ["--twins", "dyn-rand,dyn-rand,none", "--twin-seeds", "5", "--steps", "8", "--eval-every", "4"];
+    let got = parsed(&small.init("twins", &more));
+    let twins = &got["summary"]["twins"];
+    assert_eq!(twins["seeds"], 5);
+    assert_eq!(twins["verdicts"][0]["verdict"], "equivalent");
+    assert_eq!(twins["verdicts"][0]["difference"], 0.0);
+    assert_eq!(twins["verdicts"][1]["against"], "dyn-rand");
+    let metrics = std::fs::read_to_string(small.path("twins/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().filter(|l| l.contains(r#""event":"twin-seed""#)).count(), 5);
+    let wrong = small.init("wrong", &["--twins", "dyn-rand"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("2 to 4 arms"));
+    let twins = small.path("twins");
+    fails(&["train", "--resume", &twins], 1, &["twins"]);
+}
+
+#[test]
+fn two_models_are_compared_by_document_with_intervals() {
+    let small = Small::new();
+    parsed(&small.init("before", &["--steps", "5"]));
+    let before = small.path("before");
+    parsed(&small.train(["--model", &before], "after", &["--steps", "60"]));
+    let (data, after) = (small.path("data.txt"), small.path("after"));
+    let args = ["eval", "--model", &before, "--against", &after, "--data", &data, "--by-document", "--json"];
+    let e = json(&args);
+    let documents = e["documents"].as_array().unwrap();
+    assert_eq!(documents.len(), 12);
+    let number = |v: &Value| v.as_f64().unwrap();
+    let weighted = |key: &str| {
+        let tokens: f64 = documents.iter().map(|d| number(&d["tokens"])).sum();
+        documents.iter().map(|d| number(&d["tokens"]) * number(&d[key])).sum::<f64>() / tokens
+    };
+    assert!((weighted("loss") - number(&e["loss"]["value"])).abs() < 1e-9);
+    assert!((weighted("against") - number(&e["against_loss"]["value"])).abs() < 1e-9);
+    let difference = &e["difference"];
+    assert!(number(&difference["high"]) < -0.3, "{difference}");
+    assert!((number(&difference["value"]) - weighted("against") + weighted("loss")).abs() < 1e-9);
+    let itself =
+        json(&["eval", "--model", &before, "--against", &before, "--data", &data, "--by-document", "--json"]);
+    assert_eq!(itself["difference"]["low"], 0.0);
+    assert_eq!(itself["difference"]["high"], 0.0);
+    fails(
+        &["eval", "--model", &before, "--against", "demo", "--data", &data, "--by-document"],
+        1,
+        &["different tokens"],
+    );
+    assert_eq!(maskscope(&["eval", "--against", "demo"]).status.code(), Some(2), "only document by document");
+}
+
+#[test]
+fn a_trained_mask_row_opens_with_its_checkpoint_and_goes_on_from_there() {
+    let small = Small::new();
+    let masks = ["--arm", "dyn-rand", "--replacement", "mask", "--mask-rate", "0.4"];
+    parsed(&small.init("plain", &["--steps", "5"]));
+    parsed(&small.init("masked", &[&masks[..], &["--steps", "40"]].concat()));
+    let row = |folder: &str| {
+        let bytes = std::fs::read(small.path(&format!("{folder}/maskscope.safetensors"))).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let data = file.tensor("mask_row").unwrap().data().to_vec();
+        data.chunks_exact(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect::<Vec<f32>>()
+    };
+    let effect = |model: &str, replacement: &str| {
+        let model = small.path(model);
+        let text = "the whale swam past ship 3 and the captain counted men";
+        maskscope(&["mask", "--model", &model, "--text", text, "--replacement", replacement, "--json"])
+    };
+    let known = parsed(&effect("masked", "mask"));
+    let logits = |replacement: &str| {
+        let loaded = small.path("masked");
+        let text = "the whale swam past ship 3 and the captain counted men";
+        json(&["effect", "--model", &loaded, "--text", text, "--replacement", replacement, "--json"])
+    };
+    assert_ne!(logits("mask").to_string(), logits("mean").to_string(), "the trained row is not the mean");
+    assert!(known.to_string().contains("mask"));
+    let none = effect("plain", "mask");
+    assert!(!none.status.success(), "a model without a row has none to put in");
+    // A run that starts from the folder starts from its row.
+    let (masked, start) = (small.path("masked"), row("masked"));
+    let barely = ["--steps", "1", "--learning-rate", "1e-8"];
+    parsed(&small.train(["--model", &masked], "again", &[&masks[..], &barely].concat()));
+    let far = row("again").iter().zip(&start).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(far < 1e-6, "{far}");
+    // A damaged side file is named, not ignored.
+    std::fs::write(small.path("masked/maskscope.safetensors"), b"nothing").unwrap();
+    fails(&["predict", "--model", &masked, "--text", "the"], 3, &["maskscope.safetensors"]);
+}
+
+#[test]
+fn a_data_set_of_the_hub_is_fetched_split_and_trained_on() {
+    let small = Small::new();
+    let rows = |from: usize, n: usize| -> Vec<u8> {
+        let row = |i| {
+            format!(
+                r#"{{"text": "Row {i}: the whale swam past the ship and the captain counted. The whale swam past the ship again."}}"#
+            )
+        };
+        (from..from + n).map(row).collect::<Vec<_>>().join("\n").into_bytes()
+    };
+    let repo = hub_server::Repo::empty("datasets/owner/texts")
+        .with("train.jsonl", &rows(0, 30))
+        .with("validation.jsonl", &[rows(100, 5), b"\n".to_vec(), rows(3, 1)].concat());
+    let server = hub_server::HubServer::start(vec![repo]);
+    let train = |data: &str, out: &str, offline: bool| {
+        let home = small.dir.path();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maskscope"));
+        command.args([
+            "train",
+            "--data",
+            data,
+            "--init",
+            &small.path("init.json"),
+            "--out",
+            &small.path(out),
+        ]);
+        command.args(["--steps", "3", "--context", "32", "--batch-size", "2"]);
+        command.env("MASKSCOPE_CONFIG", "/dev/null").env("XDG_CACHE_HOME", home.join("cache"));
+        command.env("HF_HUB_CACHE", home.join("hub")).env("HF_ENDPOINT", server.url());
+        if offline {
+            command.env("HF_HUB_OFFLINE", "1");
+        }
+        command.output().unwrap()
+    };
+    let text = |out: &Output| String::from_utf8_lossy(&out.stderr).into_owned();
+    let first = train("datasets/owner/texts", "first", false);
+    assert!(first.status.success(), "{}", text(&first));
+    assert!(text(&first).contains("in 30 documents"), "{}", text(&first));
+    assert!(text(&first).contains("validation tokens in 5 documents"), "{}", text(&first));
+    assert!(
+        text(&first).contains("1 validation documents are also in the training data"),
+        "{}",
+        text(&first)
+    );
+    let again = train("datasets/owner/texts", "again", true);
+    assert!(again.status.success(), "what is cached needs no network: {}", text(&again));
+    for (name, offline, words) in [
+        ("datasets/owner/none", false, "datasets/owner/none"),
+        ("datasets/owner/none", true, "network is off"),
+    ] {
+        let out = train(name, "none", offline);
+        assert_eq!(out.status.code(), Some(1), "{}", text(&out));
+        assert!(text(&out).contains(words), "{}", text(&out));
+    }
+}
+
+#[test]
+fn long_texts_are_tokenised_once() {
+    let small = Small::new();
+    let line = "The whale swam past the old ship, and the captain counted his men again, all of them.\n";
+    let text: String =
+        (0..60).map(|i| format!("Chapter {i}\n{}", line.repeat(240))).collect::<Vec<_>>().join("\n");
+    std::fs::write(small.path("long.txt"), &text).unwrap();
+    assert!(text.len() > 1 << 20);
+    let plan = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maskscope"));
+        let (data, out) = (small.path("long.txt"), small.path("none"));
+        command.args([
+            "train",
+            "--data",
+            &data,
+            "--out",
+            &out,
+            "--plan",
+            "--context",
+            "32",
+            "--batch-size",
+            "1",
+        ]);
+        command.env("MASKSCOPE_CONFIG", "/dev/null").env("XDG_CACHE_HOME", small.dir.path().join("cache"));
+        command.output().unwrap()
+    };
+    let (first, second) = (plan(), plan());
+    assert!(first.status.success() && second.status.success());
+    let said = |out: &Output| String::from_utf8_lossy(&out.stderr).contains("come from the cache");
+    assert_eq!((said(&first), said(&second)), (false, true));
+    let counts = |out: &Output| String::from_utf8_lossy(&out.stdout).lines().next().map(str::to_owned);
+    assert_eq!(counts(&first), counts(&second));
+}
+
+#[test]
+fn the_memory_that_was_announced_is_the_memory_that_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    for (batch, context, trained) in [("8", "256", "all"), ("2", "128", "all"), ("8", "256", "lora")] {
+        let out = dir.path().join(format!("{batch}-{trained}"));
+        let run = maskscope(&[
+            "train",
+            "--data",
+            "novels",
+            "--out",
+            out.to_str().unwrap(),
+            "--steps",
+            "3",
+            "--batch-size",
+            batch,
+            "--context",
+            context,
+            "--trained",
+            trained,
+            "--threads",
+            "2",
+            "--json",
+        ]);
+        let summary = parsed(&run)["summary"].clone();
+        let plan = String::from_utf8_lossy(&run.stderr)
+            .lines()
+            .filter_map(|l| serde_json::from_str::<Value>(l).ok())
+            .find(|l| l["event"] == "planned")
+            .unwrap();
+        let Some(peak) = summary["peak_memory"].as_f64() else { return };
+        let memory = &plan["memory"];
+        let expected = memory["resident"].as_f64().unwrap() + memory["total"].as_f64().unwrap();
+        let ratio = peak / expected;
+        println!(
+            "batch {batch}, context {context}, {trained}: {:.0} MiB of {:.0} announced",
+            peak / 1048576.0,
+            expected / 1048576.0
+        );
+        assert!((0.75..1.25).contains(&ratio), "{ratio}: {peak} against {memory}");
+    }
 }

@@ -33,6 +33,7 @@ use maskscope::train::spec::{
     Arm, Joint, JointSpec, LoraTarget, MaskSchedule, OnDiskFull, RunSpec, ScoreFrom, Trained,
 };
 use maskscope::train::trainee::Trainee;
+use maskscope::train::twins::{TwinRun, TwinSpec};
 use tiny_run::{CONTEXT, Log, VOCAB, config, data, drive, lora, resumed, setup, spec};
 
 /// Every way to train, under a name.
@@ -573,13 +574,13 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     (spec.steps, spec.checkpoint_every) = (1_000_000, 0);
     (spec.masking.arm, spec.fixed_cuts) = (Arm::DynAttnHigh, true);
     let options = SessionOptions { threads: Some(1), wait_after_plan: true, plan: true, pictures: true };
-    let session = Session::start(move || Ok(setup(spec)), options).unwrap();
+    let session = Session::start(move |_| Ok(setup(spec)), options).unwrap();
     wait_for(&session, "plan", |r| matches!(r, Report::Planned(_)));
     wait_for(&session, "planned", state_is(RunState::Planned));
     assert_eq!(session.state(), RunState::Planned);
     session.send(Command::Resume);
     wait_for(&session, "start", state_is(RunState::Running));
-    wait_for(&session, "raster", |r| matches!(r, Report::Raster(_)));
+    wait_for(&session, "raster", |r| matches!(r, Report::Raster { .. }));
     wait_for(&session, "batch", |r| matches!(r, Report::Batch(b) if !b.sequences[0][3].why.is_empty()));
     session.send(Command::Pause);
     wait_for(&session, "pause", state_is(RunState::Paused));
@@ -637,7 +638,7 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
     let mut spec = spec(dir.path());
     spec.steps = 1_000_000;
     spec.checkpoint_every = 0;
-    let session = Session::start(move || Ok(setup(spec)), SessionOptions::default()).unwrap();
+    let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
     wait_for(&session, "step", |r| matches!(r, Report::Step { .. }));
     session.send(Command::Kill);
     wait_for(&session, "killed", state_is(RunState::Killed));
@@ -645,7 +646,7 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
     session.join();
     assert_eq!(Folders::new(dir.path()).steps(), Vec::<usize>::new());
 
-    let session = Session::start(|| panic!("a fault"), SessionOptions::default()).unwrap();
+    let session = Session::start(|_| panic!("a fault"), SessionOptions::default()).unwrap();
     let failed = wait_for(&session, "failure", |r| matches!(r, Report::Failed { .. }));
     let Report::Failed { message, .. } = failed else { unreachable!() };
     assert!(message.contains("a fault"), "{message}");
@@ -657,7 +658,7 @@ fn records_of_a_resumed_run_have_every_step_once() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().to_owned();
     let run = |setup: maskscope::train::run::Setup, until: Option<usize>| {
-        let session = Session::start(move || Ok(setup), SessionOptions::default()).unwrap();
+        let session = Session::start(move |_| Ok(setup), SessionOptions::default()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         while !session.state().is_over() || !session.is_over() {
             assert!(Instant::now() < deadline);
@@ -794,4 +795,182 @@ fn frozen_parts_cost_no_gradient() {
         assert!(grads.get(&trainee.tensors()[name]).is_none(), "{name}");
     }
     assert!(grads.get(trainee.var("h.0.ln_1.weight").unwrap().as_tensor()).is_some());
+}
+
+#[test]
+fn a_moved_threshold_is_realised_from_the_step_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = spec(dir.path());
+    (spec.steps, spec.batch_size, spec.checkpoint_every) = (1_000_000, 64, 0);
+    (spec.masking.arm, spec.masking.rate, spec.fixed_cuts) = (Arm::DynRand, 0.1, true);
+    let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
+    let until = |step: usize| {
+        wait_for(&session, "steps", |r| matches!(r, Report::Step { report, .. } if report.step >= step))
+    };
+    until(6);
+    session.send(Command::SetThreshold(0.1));
+    let changed = wait_for(&session, "change", |r| matches!(r, Report::Changed(_)));
+    let Report::Changed(change) = changed else { unreachable!() };
+    until(change.step + 6);
+    session.send(Command::Stop);
+    wait_for(&session, "end", |r| matches!(r, Report::Ended(_)));
+    session.join();
+    let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let rates: Vec<(usize, f64)> = lines
+        .iter()
+        .filter(|l| l["event"] == "step")
+        .map(|l| (l["step"].as_u64().unwrap() as usize, l["realised_rate"].as_f64().unwrap()))
+        .collect();
+    assert!(rates.len() > 12 && rates.windows(2).all(|w| w[1].0 == w[0].0 + 1));
+    // About a thousand eligible positions a step: three standard errors are 0.03 and 0.05.
+    for (step, rate) in rates {
+        let (asked, slack) = if step < change.step { (0.1, 0.035) } else { (0.45, 0.06) };
+        assert!((rate - asked).abs() < slack, "step {step} of {change:?}: {rate}");
+    }
+}
+
+fn twins(out: &Path, arms: &str, seeds: usize) -> RunSpec {
+    let mut spec = spec(out);
+    (spec.steps, spec.eval_every, spec.batch_size) = (6, 3, 4);
+    spec.masking.rate = 0.3;
+    spec.twins = Some(TwinSpec { seeds, ..arms.parse().unwrap() });
+    spec
+}
+
+/// Everything that twins report until they are over.
+fn reports(session: &Session) -> Vec<Report> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut all = Vec::new();
+    while !session.is_over() {
+        assert!(Instant::now() < deadline);
+        all.extend(session.next(Duration::from_millis(20)));
+    }
+    all
+}
+
+#[test]
+fn twins_see_the_same_batches_and_equal_arms_end_equal_to_the_last_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = twins(dir.path(), "dyn-rand,dyn-rand,none", 6);
+    let options = SessionOptions { plan: true, ..SessionOptions::default() };
+    let session = Session::start(move |_| Ok(setup(spec)), options).unwrap();
+    let all = reports(&session);
+    let Some(Report::Ended(summary)) = all.last() else { panic!("{:?}", all.last()) };
+    let result = summary.twins.clone().unwrap();
+    assert_eq!((summary.state, result.seeds), (RunState::Finished, 6));
+    assert_eq!(result.arms, ["dyn-rand", "dyn-rand (2)", "none"]);
+    let equal = &result.verdicts[0];
+    assert_eq!(
+        (equal.verdict.as_str(), equal.difference, equal.low, equal.high),
+        ("equivalent", 0.0, Some(0.0), Some(0.0))
+    );
+    assert_ne!(result.verdicts[1].difference, 0.0, "masks make another model");
+    let first = all.iter().find_map(|r| match r {
+        Report::TwinStep(step) => Some(step.losses.clone()),
+        _ => None,
+    });
+    let first = first.unwrap();
+    assert_eq!(first[0], first[1]);
+    assert_ne!(first[0], first[2], "the arm without masks reads the same batch whole");
+    let plan = all.iter().find_map(|r| match r {
+        Report::Planned(plan) => Some(plan.clone()),
+        _ => None,
+    });
+    assert!(plan.unwrap().notes[0].contains("6 seeds"));
+    // The records tell the same, and the folder stands among the runs.
+    let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let count = |event: &str| lines.iter().filter(|l| l["event"] == event).count();
+    assert_eq!((count("twin-step"), count("twin-evaluated"), count("twin-seed")), (36, 12, 6));
+    let info = &runs::list(dir.path())[0];
+    assert_eq!((info.state(), info.steps), ("finished", 36));
+    assert_eq!(info.summary.as_ref().unwrap().twins.as_ref().unwrap(), &result);
+    assert!(info.checkpoints.is_empty());
+}
+
+#[test]
+fn twins_pause_stop_and_do_not_count_a_seed_that_was_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = twins(dir.path(), "none,dyn-rand:hide", 3);
+    spec.steps = 1_000_000;
+    let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
+    wait_for(&session, "step", |r| matches!(r, Report::TwinStep(t) if t.step >= 3));
+    session.send(Command::Pause);
+    wait_for(&session, "pause", state_is(RunState::Paused));
+    session.drain();
+    assert!(session.next(Duration::from_millis(30)).is_none(), "paused twins do nothing");
+    session.send(Command::SetThreshold(0.5));
+    wait_for(
+        &session,
+        "refusal",
+        |r| matches!(r, Report::Warning { message, .. } if message.contains("keep to their plan")),
+    );
+    session.send(Command::Resume);
+    wait_for(&session, "step", |r| matches!(r, Report::TwinStep(_)));
+    session.send(Command::Stop);
+    let Report::Ended(summary) = wait_for(&session, "end", |r| matches!(r, Report::Ended(_))) else {
+        unreachable!()
+    };
+    let result = summary.twins.unwrap();
+    assert_eq!((summary.state, result.seeds, result.verdicts.len()), (RunState::Stopped, 0, 0));
+    session.join();
+    let problem = state::resume(dir.path(), &Device::Cpu).err().unwrap().to_string();
+    assert!(problem.contains("twins"), "{problem}");
+}
+
+#[test]
+fn twins_that_make_no_sense_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |change: &dyn Fn(&mut RunSpec)| {
+        let mut spec = twins(dir.path(), "none,dyn-pair:drop", 2);
+        change(&mut spec);
+        TwinRun::new(setup(spec)).err().map(|e| e.to_string())
+    };
+    let arm = refused(&|_| {}).unwrap();
+    assert!(arm.starts_with("arm dyn-pair:drop"), "{arm}");
+    let joint = refused(&|s| {
+        s.masking.joint = Some(JointSpec { kind: Joint::Bandit, lambda: 0.1, temperature: 0.1, rate: 1e-3 });
+    });
+    assert!(joint.unwrap().contains("learned policy"));
+    let mut alone = setup(twins(dir.path(), "none,dyn-rand", 2));
+    alone.validation = None;
+    assert!(TwinRun::new(alone).err().unwrap().to_string().contains("held-out"));
+}
+
+#[test]
+fn a_preparation_says_what_it_does_and_gives_up_when_told() {
+    let prepare = |p: &maskscope::train::session::Preparing| {
+        p.say("train.parquet".to_owned(), 10, Some(100));
+        while !p.cancel().load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        Err(TrainError::Setup { problem: "cancelled".to_owned(), hint: None })
+    };
+    let session = Session::start(prepare, SessionOptions::default()).unwrap();
+    wait_for(
+        &session,
+        "loading",
+        |r| matches!(r, Report::Loading { what, done: 10, .. } if what == "train.parquet"),
+    );
+    session.send(Command::Kill);
+    wait_for(&session, "end", state_is(RunState::Killed));
+    session.join();
+}
+
+#[test]
+fn a_clock_leaves_the_warm_up_its_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = spec(dir.path());
+    // A second of steps that take a millisecond: the clock alone would be through with ten warm-up steps at once.
+    (spec.steps, spec.time_limit, spec.checkpoint_every) = (20, Some(0.5), 0);
+    (spec.rate.warmup, spec.rate.policy) = (8, LrPolicy::Constant);
+    let log = drive(setup(spec.clone()), vec![]);
+    for report in &log.reports {
+        if let Report::Step { report, .. } = report {
+            let most = spec.rate.peak * (report.step as f64 / 8.0).min(1.0);
+            assert!(report.learning_rate <= most * (1.0 + 1e-12), "{report:?}");
+        }
+    }
+    assert!(log.losses().len() >= 8);
 }

@@ -35,8 +35,11 @@ pub use update::{Action, Event, update};
 /// The plain data that comes from the engine, for the screen, which knows no engine.
 pub mod data {
     pub use crate::engine::types::*;
+    pub use crate::train::raster::RasterStats;
     pub use crate::train::report::Command as RunCommand;
-    pub use crate::train::report::{BatchView, Live, MemoryPlan, Plan, RasterRow, RunState};
+    pub use crate::train::report::{
+        BatchView, Live, MemoryPlan, Plan, RasterRow, RunState, TwinDifference, TwinVerdict,
+    };
     pub use crate::train::runs::RunInfo;
     pub use crate::train::spec::{Arm, Trained};
 }

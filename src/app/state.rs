@@ -42,6 +42,7 @@ named! {
         Loss = "loss",
         Rates = "rates",
         Speed = "speed",
+        Twins = "twins",
         Raster = "raster",
         Batch = "batch",
         Samples = "samples",
@@ -74,6 +75,7 @@ impl Pane {
             | Pane::Loss
             | Pane::Rates
             | Pane::Speed
+            | Pane::Twins
             | Pane::Raster
             | Pane::Batch
             | Pane::Samples
@@ -256,6 +258,8 @@ pub struct App {
     pub entry: Option<Entry>,
     pub cards: Vec<Card>,
     pub notice: Option<Notice>,
+    /// A distance null was measured for the model in use and waits to be taken.
+    pub null_ready: bool,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
     /// The engine is at work on re-rolls, on true costs, on the leak meter.
@@ -297,6 +301,7 @@ impl App {
             entry: None,
             cards: Vec::new(),
             notice: None,
+            null_ready: false,
             model: None,
             loading: None,
             rerolling: false,
@@ -338,7 +343,7 @@ impl App {
                 Pane::Setup => vec![C::Setup, C::Train, C::Panes, C::Anywhere],
                 Pane::Loss | Pane::Rates | Pane::Speed => vec![C::Chart, C::Train, C::Panes, C::Anywhere],
                 Pane::Runs => vec![C::Runs, C::Train, C::Panes, C::Anywhere],
-                Pane::Run => vec![C::Train, C::Panes, C::Anywhere],
+                Pane::Run | Pane::Twins => vec![C::Train, C::Panes, C::Anywhere],
                 Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => {
                     vec![C::Feed, C::Train, C::Panes, C::Anywhere]
                 }
@@ -447,6 +452,7 @@ impl Default for View {
                 Pane::Rates,
                 Pane::Log,
                 Pane::Speed,
+                Pane::Twins,
                 Pane::Samples,
                 Pane::Batch,
                 Pane::Runs,

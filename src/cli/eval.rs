@@ -42,7 +42,7 @@ impl FlagSet for Flags {
     ];
 }
 
-/// Measure over held-out text what masking a share of the tokens costs: high, random and low polarity, with intervals
+/// Measure over held-out text what masking a share of the tokens costs, or how two models differ by document
 #[derive(Clone, Debug, clap::Args)]
 pub struct EvalArgs {
     /// Text file to measure on, documents separated by blank lines; without it, held-out passages that travel along
@@ -60,6 +60,12 @@ pub struct EvalArgs {
     /// Tokens of a window; the context by default
     #[arg(long, value_name = "N")]
     pub length: Option<usize>,
+    /// Measure whole documents without masks instead, with intervals by document
+    #[arg(long)]
+    pub by_document: bool,
+    /// Another model (an id or a folder) to hold against the first, document by document
+    #[arg(long, value_name = "MODEL", requires = "by_document")]
+    pub against: Option<String>,
     #[command(flatten)]
     pub output: JsonFlag,
     #[command(flatten)]
@@ -67,10 +73,10 @@ pub struct EvalArgs {
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Range {
-    value: f64,
-    low: f64,
-    high: f64,
+pub(super) struct Range {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
 impl From<Interval> for Range {
@@ -128,6 +134,9 @@ struct Question {
 /// # Errors
 /// A model or text that cannot be run, or numbers that make no rate.
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
+    if args.by_document {
+        return super::eval_documents::run(args, context);
+    }
     let failed = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
     if !(args.rate > 0.0 && args.rate < 1.0 && args.probability >= args.rate && args.probability <= 1.0) {
         let problem = format!("--rate {} with --probability {} makes no mask", args.rate, args.probability);

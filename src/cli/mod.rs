@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod effect;
 mod error;
 pub mod eval;
+mod eval_documents;
 mod flags;
 pub mod mask;
 pub mod models;

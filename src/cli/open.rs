@@ -23,6 +23,14 @@ use crate::model::WeightType;
 /// # Errors
 /// Exit code 3: the model or the device is not available.
 pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
+    open_spec(context, &convert::model_spec(&context.loaded.settings))
+}
+
+/// Loads the model of this name, otherwise as the settings say.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_spec(context: &Context, spec: &str) -> Result<Arc<Loaded>, CliError> {
     let settings = &context.loaded.settings;
     let chosen = convert::device(settings)?;
     let options = LoadOptions {
@@ -33,7 +41,7 @@ pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
     };
     let bar = bar();
     let mut show = |p: LoadProgress| advance(bar.as_ref(), &p);
-    let result = load(&convert::model_spec(settings), &options, &mut show, &AtomicBool::new(false));
+    let result = load(spec, &options, &mut show, &AtomicBool::new(false));
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
@@ -44,7 +52,7 @@ pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
     Ok(Arc::new(loaded))
 }
 
-fn bar() -> Option<ProgressBar> {
+pub(super) fn bar() -> Option<ProgressBar> {
     if !std::io::stderr().is_terminal() {
         return None;
     }
@@ -56,7 +64,7 @@ fn bar() -> Option<ProgressBar> {
     Some(bar)
 }
 
-fn advance(bar: Option<&ProgressBar>, p: &LoadProgress) {
+pub(super) fn advance(bar: Option<&ProgressBar>, p: &LoadProgress) {
     if let (Some(bar), Some(total)) = (bar, p.total) {
         bar.set_length(total);
         bar.set_position(p.done);

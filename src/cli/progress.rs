@@ -40,7 +40,7 @@ impl Reporter {
     /// One report.
     pub fn show(&self, report: &Report) {
         if self.json {
-            if !matches!(report, Report::Raster(_) | Report::Batch(_))
+            if !matches!(report, Report::Raster { .. } | Report::Batch(_))
                 && let Ok(text) = serde_json::to_string(report)
             {
                 note(&text);
@@ -54,6 +54,12 @@ impl Reporter {
                 "loss {:.3}  lr {:.1e}  {:.0} tok/s{eta}",
                 r.loss, r.learning_rate, r.tokens_per_second
             ));
+            return;
+        }
+        if let (Report::TwinStep(t), Some(bar)) = (report, &self.bar) {
+            let eta = t.eta.map_or_else(String::new, |s| format!("  {} left", duration(s)));
+            bar.set_position(t.step as u64);
+            bar.set_message(format!("seed {}  {:.0} tok/s{eta}", t.seed, t.tokens_per_second));
             return;
         }
         if let Some(text) = self.text(report) {
@@ -102,8 +108,31 @@ impl Reporter {
             }
             Report::Note { step, message } => format!("step {step}: {message}"),
             Report::Warning { step, message } => format!("step {step}: warning: {message}"),
-            Report::State { .. }
-            | Report::Raster(_)
+            Report::TwinStep(t) => {
+                if t.step != 1 && !t.step.is_multiple_of(self.every) {
+                    return None;
+                }
+                let losses: Vec<String> = t.losses.iter().map(|l| format!("{l:.4}")).collect();
+                let eta = t.eta.map_or_else(String::new, |s| format!(", {} left", duration(s)));
+                format!("seed {}, step {}: losses {}{eta}", t.seed, t.step, losses.join(" "))
+            }
+            Report::TwinEvaluated { seed, step, losses, differences } => {
+                let losses: Vec<String> = losses.iter().map(|l| format!("{l:.4}")).collect();
+                let differences: Vec<String> =
+                    differences.iter().map(|d| format!("{:+.4}", d.value)).collect();
+                format!(
+                    "seed {seed}, step {step}: held-out losses {}, differences {}",
+                    losses.join(" "),
+                    differences.join(" ")
+                )
+            }
+            Report::TwinSeed { seed, verdicts, .. } => {
+                let verdicts: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
+                format!("after seed {seed}: {}", verdicts.join("; "))
+            }
+            Report::Loading { .. }
+            | Report::State { .. }
+            | Report::Raster { .. }
             | Report::Batch(_)
             | Report::Ended(_)
             | Report::Failed { .. } => return None,
@@ -133,7 +162,7 @@ pub fn plan_text(plan: &Plan) -> String {
     let mb = |bytes: u64| bytes.div_ceil(1 << 20);
     let m = &plan.memory;
     let mut text = format!(
-        "plan: {} of {} parameters, {} training tokens in {} documents, {:.2} epochs\n",
+        "plan: {} of {} parameters, {} training tokens in {} documents, {:.2} passes over the text\n",
         plan.trainable, plan.parameters, plan.train_tokens, plan.train_documents, plan.epochs
     );
     if plan.validation_tokens > 0 {

@@ -111,7 +111,14 @@ fn run_name(request: &RunRequest) -> String {
     let data = std::path::Path::new(&request.data).file_stem();
     let data = data.map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned());
     let arm = request.settings.iter().rev().find(|(key, _)| key == "train.arm").map(|(_, v)| v.as_str());
-    let arm = if request.policy.is_some() { "explorer" } else { arm.unwrap_or("none") };
+    let twins = request.settings.iter().any(|(key, value)| key == "train.twins" && !value.is_empty());
+    let arm = if twins {
+        "twins"
+    } else if request.policy.is_some() {
+        "explorer"
+    } else {
+        arm.unwrap_or("none")
+    };
     format!("{data}-{arm}")
 }
 
@@ -231,7 +238,7 @@ fn options(context: &Context) -> Result<Options, CliError> {
 }
 
 /// Where runs of the screen go unless told otherwise.
-fn runs_folder() -> PathBuf {
+pub(super) fn runs_folder() -> PathBuf {
     use etcetera::BaseStrategy;
     let base = etcetera::choose_base_strategy().ok().map(|b| b.data_dir().join("maskscope"));
     base.unwrap_or_default().join("runs")

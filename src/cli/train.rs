@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, note};
 use super::progress::Reporter;
 use super::train_spec::run_spec;
 use super::{Context, convert, open};
+use crate::engine::loader::translate;
+use crate::hub::Progress;
+use crate::mask::apply::ReplacementSource;
 use crate::model::Config;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::state;
-use crate::train::data::{Corpus, read, split};
-use crate::train::report::{Command, Plan, Report, RunState, Summary};
+use crate::train::data::{Corpora, Documents, TokenCache, cache_folder};
+use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
@@ -77,19 +80,21 @@ impl FlagSet for Flags {
         ("on-disk-full", "train.on_disk_full"),
         ("sample-every", "train.sample_every"),
         ("sample-prompt", "train.sample_prompt"),
+        ("twins", "train.twins"),
+        ("twin-seeds", "train.twin_seeds"),
     ];
 }
 
 /// Train a model on text files
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
-    /// Text, JSONL, CSV, TSV and Parquet files or folders to train on; novels is the bundled text
+    /// Text, JSONL, CSV, TSV and Parquet files or folders, or datasets/owner/name of the Hub; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Start from random weights of this shape (a config.json) instead of a model
     #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
-    /// Text files to validate on; without them, the last tenth of the documents is held out
+    /// The same to validate on; without it, what a data set holds out, or the last tenth of the documents
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
     /// Column that holds the text in tables
@@ -101,7 +106,7 @@ pub struct TrainArgs {
     /// Go on with the run in this folder, from its newest checkpoint and with its own settings
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
-    /// Stop after this many minutes even if steps are left
+    /// Stop after this many minutes; without --steps, nothing else ends the run
     #[arg(long, value_name = "MINUTES")]
     pub minutes: Option<f64>,
     /// Number format of the saved weights: f32 or f16
@@ -125,6 +130,9 @@ pub struct TrainArgs {
     pub parameters: ParameterFlags<Flags>,
 }
 
+/// Steps of a run that only the clock ends.
+const AS_MANY_AS_FIT: usize = 1_000_000;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -145,7 +153,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
         plan: !args.no_plan,
         pictures: false,
     };
-    let session = Session::start(move || Ok(setup), options).map_err(failed)?;
+    let session = Session::start(move |_| Ok(setup), options).map_err(failed)?;
     let reporter = Reporter::new(args.output.json, steps, args.minutes.is_some());
     match watch(&session, &reporter, args.plan)? {
         End::Planned(plan) => planned(args, context, &plan),
@@ -181,34 +189,40 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         column: args.column.clone(),
         held_share: 0.1,
     };
-    let (documents, held) = documents(&data)?;
+    let documents = documents(&data, context)?;
     let device = convert::device(settings)?.device;
-    let (config, tensors, tokenizer, calibration) = match &args.init {
+    let (config, tensors, tokenizer, calibration, mask_row) = match &args.init {
         Some(path) => {
             let name = path.display().to_string();
             let bytes =
                 std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
             let mut config = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
-            let tokenizer = init::tokenizer(&documents, config.vocab_size).map_err(failed)?;
+            let tokenizer = init::tokenizer(&documents.train, config.vocab_size).map_err(failed)?;
             (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
             let tensors = init::weights(&config, settings.train.seed, &device).map_err(failed)?;
-            (config, tensors, tokenizer, None)
+            (config, tensors, tokenizer, None, None)
         }
         None => {
             let loaded = open::open(context)?;
             let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
             let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
-            (loaded.model.config.clone(), loaded.model.tensors(), tokenizer, calibration)
+            let mask_row = loaded.mask_row().map(|row| row.to_vec());
+            (loaded.model.config.clone(), loaded.model.tensors(), tokenizer, calibration, mask_row)
         }
     };
     let policy = if args.explorer_policy { Some(convert::mask_settings(settings)?) } else { None };
     let mut spec = run_spec(settings, (data, out), policy)?;
     spec.dtype = args.save_dtype;
     spec.time_limit = args.minutes.map(|m| m * 60.0);
-    let corpora = corpora(&documents, &held, &tokenizer)?;
+    if args.minutes.is_some() && !args.parameters.values().iter().any(|v| v.key == "train.steps") {
+        // Who names only minutes wants them used.
+        spec.steps = AS_MANY_AS_FIT;
+    }
+    let corpora = corpora(&documents, &tokenizer)?;
     let mut setup = Setup::new(spec, (config, tensors), Some(tokenizer), corpora);
     setup.device = device;
     setup.calibration = calibration;
+    setup.mask_row = mask_row;
     Ok(setup)
 }
 
@@ -218,8 +232,8 @@ fn resumed(folder: &Path, args: &TrainArgs, context: &Context) -> Result<Setup, 
     let mut resumed = state::resume(folder, &device).map_err(failed)?;
     extend(&mut resumed.spec, args);
     let tokenizer = resumed.tokenizer.clone().ok_or_else(|| no_tokenizer(&folder.display().to_string()))?;
-    let (documents, held) = documents(&resumed.spec.data)?;
-    let corpora = corpora(&documents, &held, &tokenizer)?;
+    let documents = documents(&resumed.spec.data, context)?;
+    let corpora = corpora(&documents, &tokenizer)?;
     Ok(Setup::resume(resumed, corpora, device))
 }
 
@@ -241,25 +255,32 @@ fn no_tokenizer(id: &str) -> CliError {
     CliError::failed(format!("{id} has no tokenizer, so text cannot be trained on"))
 }
 
-fn documents(data: &DataSpec) -> Result<(Vec<String>, Vec<String>), CliError> {
-    let column = data.column.as_deref();
-    let documents = read(&data.train, column).map_err(failed)?;
-    if data.validation.is_empty() {
-        return Ok(split(documents, data.held_share));
+/// Documents of a run, fetched with a bar where stderr is a terminal.
+fn documents(data: &DataSpec, context: &Context) -> Result<Documents, CliError> {
+    let bar = open::bar();
+    let mut show = |p: &Progress| open::advance(bar.as_ref(), &translate("data", p));
+    let options = convert::hub_options(context);
+    let documents = Documents::open(data, &options, &mut show, &AtomicBool::new(false));
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
     }
-    Ok((documents, read(&data.validation, column).map_err(failed)?))
+    let documents = documents.map_err(failed)?;
+    if documents.shared > 0 {
+        note(&format!(
+            "note: {} validation documents are also in the training data and were left out",
+            documents.shared
+        ));
+    }
+    Ok(documents)
 }
 
-type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
-
-fn corpora(
-    train: &[String],
-    held: &[String],
-    tokenizer: &crate::model::Tokenizer,
-) -> Result<Corpora, CliError> {
-    let corpus = |documents: &[String]| Corpus::new(documents, tokenizer).map(Arc::new).map_err(failed);
-    let validation = if held.is_empty() { None } else { Some(corpus(held)?) };
-    Ok((corpus(train)?, validation))
+fn corpora(documents: &Documents, tokenizer: &crate::model::Tokenizer) -> Result<Corpora, CliError> {
+    let cache = cache_folder().map(TokenCache::new);
+    let (corpora, known) = documents.tokens(tokenizer, cache.as_ref()).map_err(failed)?;
+    if known {
+        note("note: the training tokens come from the cache");
+    }
+    Ok(corpora)
 }
 
 /// What a watched session came to.
@@ -351,6 +372,9 @@ fn report(
         let out = out.display().to_string();
         return context.out.json(&serde_json::json!({ "out": out, "summary": summary, "sample": sample }));
     }
+    if let Some(twins) = &summary.twins {
+        return context.out.text(&twins_text(summary, twins, out));
+    }
     let mut text = format!(
         "{} steps, {} tokens in {:.0} s, training loss {:.4}\n",
         summary.steps, summary.tokens, summary.seconds, summary.train_loss
@@ -372,4 +396,21 @@ fn report(
         text.push_str("stopped before its last step\n");
     }
     context.out.text(&text)
+}
+
+fn twins_text(summary: &Summary, twins: &TwinSummary, out: &Path) -> String {
+    let plural = if twins.seeds == 1 { "" } else { "s" };
+    let mut text = format!(
+        "{}: {} finished seed{plural}, {} tokens in {:.0} s\n",
+        twins.arms.join(", "),
+        twins.seeds,
+        summary.tokens,
+        summary.seconds
+    );
+    if twins.verdicts.is_empty() {
+        text.push_str("no seed was finished, so nothing can be said\n");
+    }
+    twins.verdicts.iter().for_each(|verdict| text.push_str(&format!("{verdict}\n")));
+    text.push_str(&format!("records: {}\n", out.display()));
+    text
 }

@@ -11,6 +11,7 @@ use crate::tensor::adamw::AdamWSettings;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::schedule::{GapControl, RateSpec};
 use crate::train::spec::{Arm, DataSpec, JointSpec, LoraSpec, LoraTarget, MaskingSpec, RunSpec, Trained};
+use crate::train::twins::TwinSpec;
 
 fn parse<T: std::str::FromStr<Err = String>>(key: &str, name: &str) -> Result<T, CliError> {
     name.parse().map_err(|problem: String| CliError::usage(format!("train.{key}: {problem}")))
@@ -58,6 +59,7 @@ pub fn run_spec(
         on_disk_full: parse("on_disk_full", &t.on_disk_full)?,
         out,
         dtype: SavedDtype::F32,
+        twins: twins(t)?,
     })
 }
 
@@ -72,6 +74,14 @@ fn trained(t: &TrainSettings) -> Result<Trained, CliError> {
         }),
         _ => Trained::All,
     })
+}
+
+fn twins(t: &TrainSettings) -> Result<Option<TwinSpec>, CliError> {
+    if t.twins.trim().is_empty() {
+        return Ok(None);
+    }
+    let spec: TwinSpec = parse("twins", &t.twins)?;
+    Ok(Some(TwinSpec { seeds: t.twin_seeds, ..spec }))
 }
 
 /// In the order of [`LoraTarget::ALL`], each once.

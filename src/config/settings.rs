@@ -210,6 +210,9 @@ pub struct Train {
     /// Steps; 0 takes none.
     pub sample_every: usize,
     pub sample_prompt: String,
+    /// `ARM[:OP],ARM[:OP]…`; empty makes a single run.
+    pub twins: String,
+    pub twin_seeds: usize,
 }
 
 /// A value that fits its parameter but not the field: a fault of this room, reported instead of panicking.

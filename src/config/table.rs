@@ -188,7 +188,7 @@ pub(super) const TABLE: &[Parameter] = &[
     row("compute.weights", "weights", Kind::Choice(&["f32", "bf16"]), Restart,
         "How the explorer keeps matrices on the CPU; bf16 rounds them and is faster when one token changes"),
 
-    row("train.steps", "steps", int_by(100, 1, MAX_STEPS), Restart,
+    row("train.steps", "steps", int_by(10, 1, MAX_STEPS), Restart,
         "Optimizer steps").unit("steps"),
     row("train.batch_size", "batch size", int(1, 65_536), Restart,
         "Sequences per forward pass").unit("sequences"),
@@ -278,4 +278,8 @@ pub(super) const TABLE: &[Parameter] = &[
         "Steps between samples of text; 0 takes none").unit("steps"),
     row("train.sample_prompt", "sample prompt", Kind::Text, Restart,
         "What samples continue"),
+    row("train.twins", "twins", Kind::Text, Restart,
+        "Two to four arms to compare on the same batches and draws, e.g. dyn-rand,dyn-attn-high:hide, the first against the others; empty makes one run"),
+    row("train.twin_seeds", "seeds", int(1, 1000), Restart,
+        "Seeds that twins are run under; verdicts rest on them, and five are the fewest that can decide").unit("seeds"),
 ];

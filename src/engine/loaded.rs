@@ -12,6 +12,7 @@ use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
 use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer, WeightType};
 use crate::tensor::host;
+use crate::train::checkpoint::files::read_mask_row;
 
 /// The text that calibrations and token counts are taken from: training novels and speeches, all in the public domain.
 pub const CALIBRATION_TEXT: &str = include_str!("../../assets/calibration.txt");
@@ -34,6 +35,8 @@ pub struct Loaded {
     unigram: OnceLock<Option<Unigram>>,
     tables: OnceLock<Option<PatternTables>>,
     calibration: OnceLock<Arc<Calibration>>,
+    /// A trained `[MASK]` row, `[D]`, from the side file of a checkpoint.
+    mask_row: Option<Arc<[f32]>>,
 }
 
 impl Loaded {
@@ -46,6 +49,10 @@ impl Loaded {
             Files::Folder(folder) => ModelFiles::Folder(folder.dir.clone()),
         };
         let Checkpoint { model, tokenizer } = Checkpoint::load(&files, device)?;
+        let mask_row = match snapshot.dir() {
+            Some(dir) => read_mask_row(dir, model.config.n_embd)?.map(Arc::from),
+            None => None,
+        };
         let loaded = Loaded {
             id: snapshot.id.clone(),
             revision: snapshot.revision.clone(),
@@ -56,6 +63,7 @@ impl Loaded {
             unigram: OnceLock::new(),
             tables: OnceLock::new(),
             calibration: OnceLock::new(),
+            mask_row,
         };
         if matches!(snapshot.files, Files::Embedded(_))
             && let Ok(calibration) = Calibration::from_bytes(BUNDLED_CALIBRATION)
@@ -77,6 +85,7 @@ impl Loaded {
             unigram: OnceLock::new(),
             tables: OnceLock::new(),
             calibration: OnceLock::new(),
+            mask_row: None,
         }
     }
 
@@ -93,6 +102,7 @@ impl Loaded {
     pub fn following(&self, id: String, model: Gpt2) -> Self {
         let mut loaded = Loaded::of_model(id, model, self.device_name);
         loaded.tokenizer.clone_from(&self.tokenizer);
+        loaded.mask_row.clone_from(&self.mask_row);
         if let Some(calibration) = self.calibration() {
             loaded.set_calibration(calibration.clone());
         }
@@ -195,7 +205,7 @@ impl ReplacementSource for Loaded {
     }
 
     fn mask_row(&self) -> Option<Arc<[f32]>> {
-        None
+        self.mask_row.clone()
     }
 
     fn unigram(&self) -> Option<&Unigram> {

@@ -63,7 +63,8 @@ fn from_hub(error: &hub::HubError) -> LoadError {
     LoadError { message: error.to_string(), hint: error.hint(), cancelled: error.is_cancelled() }
 }
 
-fn translate(id: &str, p: &Progress) -> LoadProgress {
+/// A report of the Hub in words.
+pub fn translate(id: &str, p: &Progress) -> LoadProgress {
     let what = match (&p.phase, p.file.is_empty()) {
         (hub::Phase::Downloading, false) if p.files > 1 => {
             format!("{} ({} of {})", p.file, p.number, p.files)

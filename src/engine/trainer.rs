@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::loader::{LoadError, LoadOptions, load};
-use super::types::{TrainCommand, TrainUpdate, Update};
+use super::loader::{LoadError, LoadOptions, load, translate};
+use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
+use crate::hub::{DATASET_PREFIX, Progress};
+use crate::mask::apply::ReplacementSource;
 use crate::train::TrainError;
-use crate::train::data::{BUNDLED, Corpus, read, split};
+use crate::train::data::{BUNDLED, Documents, TokenCache, cache_folder};
 use crate::train::report::{Command, Report};
 use crate::train::run::Setup;
 use crate::train::runs;
-use crate::train::session::{Session, SessionOptions};
+use crate::train::session::{Preparing, Session, SessionOptions};
 use crate::train::spec::RunSpec;
 
 /// Updates that wait on the screen before reports are left with the session, which sums them up.
@@ -136,7 +138,7 @@ impl Trainer {
             plan: true,
             pictures: true,
         };
-        let session = Arc::new(Session::start(move || prepare(spec, &load), options)?);
+        let session = Arc::new(Session::start(move |p| prepare(spec, &load, p), options)?);
         let forward = Forward {
             run,
             session: session.clone(),
@@ -173,26 +175,25 @@ fn free(out: &Path) -> PathBuf {
     (2..).map(|n| out.with_file_name(format!("{name}-{n}"))).find(|p| !p.exists()).unwrap_or_default()
 }
 
-/// Loads the model and the data, on the trainer's thread.
-fn prepare(spec: RunSpec, options: &LoadOptions) -> Result<Setup, TrainError> {
+/// Loads the model and the data, on the trainer's thread; says how far it is and gives up when told.
+fn prepare(spec: RunSpec, options: &LoadOptions, preparing: &Preparing) -> Result<Setup, TrainError> {
     let failed = |e: LoadError| TrainError::Setup { problem: e.message, hint: e.hint };
-    let (loaded, _) = load(&spec.model, options, &mut |_| {}, &AtomicBool::new(false)).map_err(failed)?;
+    let cancel = preparing.cancel();
+    let say = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
+    let (loaded, _) = load(&spec.model, options, &mut |p| say(p), cancel).map_err(failed)?;
     let tokenizer = loaded.tokenizer.clone().ok_or_else(|| {
         TrainError::setup(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
     })?;
-    let column = spec.data.column.as_deref();
-    let documents = read(&spec.data.train, column)?;
-    let (train, held) = if spec.data.validation.is_empty() {
-        split(documents, spec.data.held_share)
-    } else {
-        (documents, read(&spec.data.validation, column)?)
-    };
-    let train = Arc::new(Corpus::new(&train, &tokenizer)?);
-    let held = if held.is_empty() { None } else { Some(Arc::new(Corpus::new(&held, &tokenizer)?)) };
+    let mut fetching = |p: &Progress| say(translate("data", p));
+    let documents = Documents::open(&spec.data, &options.hub, &mut fetching, cancel)?;
+    preparing.say("tokens".to_owned(), 0, None);
+    let cache = cache_folder().map(TokenCache::new);
+    let (corpora, _) = documents.tokens(&tokenizer, cache.as_ref())?;
     let weights = (loaded.model.config.clone(), loaded.model.tensors());
     let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
-    let mut setup = Setup::new(spec, weights, Some(tokenizer), (train, held));
+    let mut setup = Setup::new(spec, weights, Some(tokenizer), corpora);
     setup.device = options.device.clone();
+    setup.mask_row = loaded.mask_row().map(|row| row.to_vec());
     setup.calibration = calibration;
     Ok(setup)
 }
@@ -274,7 +275,7 @@ fn complete(typed: String) -> TrainUpdate {
         (Some(rest), Some(home)) => home.join(rest),
         _ => PathBuf::from(&typed),
     };
-    if typed.is_empty() || typed == BUNDLED {
+    if typed.is_empty() || typed == BUNDLED || typed.starts_with(DATASET_PREFIX) {
         return TrainUpdate::Completed { typed, offers: Vec::new(), problem: None };
     }
     let (folder, start) = if typed.ends_with('/') {

@@ -1,5 +1,6 @@
 //! Effects, perplexity, statistics and verdicts. Knows nothing of screens.
 
+pub mod documents;
 pub mod hidden;
 pub mod leak;
 pub mod stats;

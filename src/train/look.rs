@@ -7,7 +7,7 @@ use super::TrainError;
 use super::arm::{Arms, MaskedBatch, token_losses};
 use super::batch::Batch;
 use super::data::{Corpus, Order};
-use super::raster;
+use super::raster::{self, Raster};
 use super::report::Report;
 use super::run::Watch;
 use super::visits::{Position, Visits};
@@ -15,6 +15,8 @@ use crate::model::{Gpt2, Tokenizer};
 
 /// Sequences of a batch that are shown.
 const SHOWN: usize = 4;
+/// Passes over the tracked sequence that its numbers are of.
+const PASSES: usize = 400;
 /// A batch is shown at most this often.
 const EVERY: Duration = Duration::from_millis(500);
 /// And only after this many times what the last one cost.
@@ -23,14 +25,15 @@ const SHARE: u32 = 30;
 /// What was shown when.
 pub struct Look {
     /// The first sequence that the run visits.
-    tracked: Option<u32>,
+    tracked: Option<Raster>,
     shown: Option<(Instant, Duration)>,
 }
 
 impl Look {
     pub fn new(corpus: &Corpus, order: Order) -> Self {
         let mut visits = Visits::new(corpus, order, Position::default());
-        let tracked = visits.next(corpus, 1).visits.first().map(|v| v.sequence);
+        let first = visits.next(corpus, 1).visits.into_iter().next();
+        let tracked = first.map(|v| Raster::new(v.sequence, v.inputs, PASSES));
         Look { tracked, shown: None }
     }
 
@@ -42,10 +45,11 @@ impl Look {
         (batch, masked): (&Batch, &MaskedBatch),
         watch: &mut dyn Watch,
     ) -> Result<(), TrainError> {
-        for (b, visit) in batch.visits.iter().enumerate() {
-            if Some(visit.sequence) == self.tracked {
-                watch.report(Report::Raster(raster::row(masked, b, step)));
-            }
+        if let Some(raster) = &mut self.tracked
+            && raster.note(masked, step)
+            && let Some(row) = raster.rows.last()
+        {
+            watch.report(Report::Raster { row: row.clone(), stats: raster.stats(arms.lexicon()) });
         }
         let due = self.shown.is_none_or(|(at, cost)| at.elapsed() >= EVERY.max(cost * SHARE));
         if !due {

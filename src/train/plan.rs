@@ -9,10 +9,15 @@ use super::TrainError;
 use super::records::Memory;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
+use super::spec::{LoraSpec, LoraTarget};
 use crate::model::Config;
 use crate::tensor::adamw::AdamW;
 use crate::tensor::device;
 
+/// Passes over the text from which a plan warns.
+const MANY_PASSES: f64 = 10.0;
+/// Share of the time from which a plan warns of evaluations.
+const MUCH_MEASURING: f64 = 0.4;
 /// Share of the free memory a run may take.
 const USABLE: f64 = 0.9;
 
@@ -24,7 +29,7 @@ impl Run {
     pub fn plan(&mut self) -> Result<Plan, TrainError> {
         let device = &self.trainee.model.device;
         let available = device::memory(device).map_or_else(Memory::available, |m| m.free);
-        let memory = self.memory_plan(available);
+        let memory = MemoryPlan { resident: Memory::default().resident(), ..self.memory_plan(available) };
         if memory.total as f64 > available as f64 * USABLE {
             return Err(too_large(&memory, if device.is_cpu() { "machine" } else { "GPU" }));
         }
@@ -32,13 +37,33 @@ impl Run {
         let spec = &self.spec;
         let tokens_per_step = (spec.sequences_per_step() * spec.context) as u64;
         let left = spec.steps - self.counters.step.min(spec.steps);
+        // By the clock, no more steps than fit into it.
+        let fit = spec.time_limit.map_or(f64::INFINITY, |limit| (limit / step_seconds.max(1e-9)).ceil());
+        let left = left.min(fit.min(1e15) as usize);
         let train_tokens = self.train.tokens.len() as u64;
         let validation = self.validation.as_deref();
         let validation_tokens = validation.map_or(0, |v| v.tokens.len() as u64);
         let evaluations = left.checked_div(spec.eval_every).unwrap_or(0) + 1;
         // A pass without gradients is a third of a step's arithmetic.
         let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
+        let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;
+        let mut notes: Vec<String> = self.arms.score_cost().map(str::to_owned).into_iter().collect();
+        if epochs > MANY_PASSES {
+            notes.insert(
+                0,
+                format!(
+                    "{epochs:.0} passes over the text mostly learn it by heart: take fewer steps or more text"
+                ),
+            );
+        }
         let expected = step_seconds * left as f64 + evaluation * evaluations as f64;
+        let measuring = evaluation * evaluations as f64;
+        if measuring > MUCH_MEASURING * expected {
+            notes.push(format!(
+                "evaluations take about {:.0} % of the time: make them rarer, or validate on less text",
+                100.0 * measuring / expected
+            ));
+        }
         Ok(Plan {
             parameters: self.trainee.model.config.parameters() as u64,
             trainable: self.trainee.trainable() as u64,
@@ -46,14 +71,14 @@ impl Run {
             train_documents: self.train.documents,
             validation_tokens,
             validation_documents: validation.map_or(0, |v| v.documents),
-            steps: spec.steps,
+            steps: self.counters.step + left,
             tokens_per_step,
-            epochs: tokens_per_step as f64 * spec.steps as f64 / train_tokens as f64,
+            epochs,
             memory,
             step_seconds,
             probe_loss,
             expected_seconds: spec.time_limit.map_or(expected, |limit| expected.min(limit)),
-            notes: self.arms.score_cost().map(str::to_owned).into_iter().collect(),
+            notes,
         })
     }
 
@@ -69,6 +94,7 @@ impl Run {
             gradients: held * trainable,
             optimizer: 2 * trainable,
             activations: activations(config, rows, self.spec.dropout > 0.0)
+                + adapters(config, rows, self.trainee.lora())
                 + if device::on_host(&self.trainee.model.device) {
                     0
                 } else {
@@ -77,9 +103,12 @@ impl Run {
             data: 4 * data as u64,
             total: 0,
             available,
+            resident: 0,
         };
-        // Weights, moments and data are in memory already; what is still to come has to fit.
-        plan.total = plan.gradients + plan.activations;
+        // Weights and data are in memory already; what is still to come has to fit. Fresh moments are zeros that the
+        // system has promised and not yet given.
+        plan.total =
+            plan.gradients + plan.activations + if self.counters.step == 0 { plan.optimizer } else { 0 };
         plan
     }
 
@@ -142,6 +171,20 @@ fn composed(config: &Config, rows: usize, context: usize) -> u64 {
     let norms = config.n_layer * rows * (12 * config.n_embd + 2 * config.inner());
     let logits = 4 * rows.min(2048) * config.vocab_size;
     4 * (maps + norms + logits) as u64
+}
+
+/// Bytes that adapters add to a forward pass: each keeps its inner rows, and its product before and after the scale
+/// beside the sum that takes the plain product's place.
+fn adapters(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
+    let Some(lora) = lora else { return 0 };
+    let d = config.n_embd;
+    let per_target = |target: &LoraTarget| match target {
+        LoraTarget::CAttn => config.n_layer * rows * (3 * 3 * d + lora.rank),
+        LoraTarget::AttnProj | LoraTarget::MlpProj => config.n_layer * rows * (3 * d + lora.rank),
+        LoraTarget::Fc => config.n_layer * rows * (3 * config.inner() + lora.rank),
+        LoraTarget::LmHead => 3 * d * config.vocab_size,
+    };
+    4 * lora.targets.iter().map(per_target).sum::<usize>() as u64
 }
 
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {

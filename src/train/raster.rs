@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::arm::{Lexicon, MaskedBatch, TokenClass};
 use super::report::{BatchToken, BatchView, RasterRow};
 use crate::mask::reason::reason;
@@ -47,7 +49,7 @@ pub struct Raster {
 }
 
 /// How often tokens of one class were masked.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassShare {
     pub class: TokenClass,
     /// Eligible positions of this class, and those of them that were masked, over all passes.
@@ -63,7 +65,7 @@ impl ClassShare {
 }
 
 /// What a raster says at a glance.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RasterStats {
     pub passes: usize,
     /// Share of the eligible positions that was masked in at least one pass.

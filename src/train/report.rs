@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::raster::RasterStats;
 use crate::mask::types::{Op, State};
 use crate::named::named;
 use crate::tensor::meter::GpuFigures;
@@ -186,6 +187,9 @@ pub struct MemoryPlan {
     pub total: u64,
     /// What the machine has free.
     pub available: u64,
+    /// What the process holds before its first step: [`total`](Self::total) is expected to come on top.
+    #[serde(default)]
+    pub resident: u64,
 }
 
 /// How a run ended.
@@ -206,12 +210,99 @@ pub struct Summary {
     pub stopped_early: bool,
     /// Folder of the last checkpoint.
     pub checkpoint: Option<PathBuf>,
+    /// Largest resident memory of the process so far, bytes, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+    /// Where arms were compared: the losses above are then of the first arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twins: Option<TwinSummary>,
+}
+
+/// One step of every arm of twins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TwinStep {
+    /// From 1.
+    pub seed: usize,
+    /// Of this seed, from 1.
+    pub step: usize,
+    /// Nats per token by arm, and the mask rates that came out.
+    pub losses: Vec<f64>,
+    pub realised: Vec<f64>,
+    /// Of all arms and seeds so far.
+    pub tokens: u64,
+    pub tokens_per_second: f64,
+    /// Seconds left for all seeds.
+    pub eta: Option<f64>,
+}
+
+/// One arm against the first on the same held-out documents, for the models as they are now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TwinDifference {
+    /// Index of the arm, from 1.
+    pub arm: usize,
+    /// Nats per token, arm minus first; every token counts the same.
+    pub value: f64,
+    /// Confidence sequence of the mean over documents, which says how sure it is of these two *models*; none while there
+    /// are too few documents.
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub documents: usize,
+    /// Documents on which the two models differ at all.
+    pub differing: usize,
+}
+
+/// What may be said of an arm against the first, over finished seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TwinVerdict {
+    pub arm: String,
+    pub against: String,
+    /// Mean over seeds, nats per token, arm minus first.
+    pub difference: f64,
+    /// Confidence sequence of that mean; none while there are too few seeds.
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    /// `better`, `worse`, `equivalent` or `undecided`.
+    pub verdict: String,
+    /// About how many more seeds would settle it, where that can be told.
+    pub more_seeds: Option<usize>,
+    pub seeds: usize,
+}
+
+impl std::fmt::Display for TwinVerdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} against {}: {}", self.arm, self.against, self.verdict)?;
+        match self.more_seeds {
+            Some(1) => f.write_str(" (about 1 more seed needed)")?,
+            Some(n) => write!(f, " (about {n} more seeds needed)")?,
+            None => {}
+        }
+        write!(f, ", {:+.4}", self.difference)?;
+        if let (Some(low), Some(high)) = (self.low, self.high) {
+            write!(f, " [{low:+.4}, {high:+.4}]")?;
+        }
+        write!(f, " nats per token over {} seed{}", self.seeds, if self.seeds == 1 { "" } else { "s" })
+    }
+}
+
+/// How a comparison of arms ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TwinSummary {
+    pub arms: Vec<String>,
+    /// Finished seeds; one that was cut off does not count.
+    pub seeds: usize,
+    pub verdicts: Vec<TwinVerdict>,
 }
 
 /// What a run reports, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Report {
+    /// What is being prepared: bytes done, of how many where that is known.
+    Loading {
+        what: String,
+        done: u64,
+        total: Option<u64>,
+    },
     State {
         state: RunState,
     },
@@ -248,8 +339,27 @@ pub enum Report {
         step: usize,
         message: String,
     },
-    Raster(RasterRow),
+    /// A pass over the sequence that is watched, and what its passes have in common.
+    Raster {
+        row: RasterRow,
+        stats: RasterStats,
+    },
     Batch(BatchView),
+    TwinStep(TwinStep),
+    TwinEvaluated {
+        seed: usize,
+        step: usize,
+        /// Nats per token by arm, on the held-out documents.
+        losses: Vec<f64>,
+        differences: Vec<TwinDifference>,
+    },
+    /// A seed is finished; the verdicts rest on all finished ones.
+    TwinSeed {
+        seed: usize,
+        /// Nats per token of every arm after the first, minus the first.
+        differences: Vec<f64>,
+        verdicts: Vec<TwinVerdict>,
+    },
     Ended(Summary),
     Failed {
         message: String,

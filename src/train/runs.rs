@@ -67,6 +67,7 @@ impl RunInfo {
                     info.steps = step_of(&line).unwrap_or(info.steps);
                     info.train_loss = number("loss");
                 }
+                Some("twin-seed") => info.steps = info.spec.steps * number("seed").unwrap_or(0.0) as usize,
                 Some("evaluated") => info.validation_loss = number("loss"),
                 Some("ended") => info.summary = serde_json::from_value(line).ok(),
                 _ => {}

@@ -16,6 +16,7 @@ use super::TrainError;
 use super::records::Records;
 use super::report::{Command, Report, RunState, StepReport, Summary};
 use super::run::{Run, Setup, Watch};
+use super::twins::TwinRun;
 use crate::model::Gpt2;
 
 /// Reports that wait before steps are summed up.
@@ -61,6 +62,24 @@ struct Shared {
     over: AtomicBool,
 }
 
+/// The preparation's end of a session: it may take long, says what it does, and is told to give up.
+pub struct Preparing {
+    shared: Arc<Shared>,
+}
+
+impl Preparing {
+    /// Says what goes on; only the newest is kept.
+    pub fn say(&self, what: String, done: u64, total: Option<u64>) {
+        push(&mut lock(&self.shared.queue), Report::Loading { what, done, total });
+        self.shared.filled.notify_all();
+    }
+
+    /// Set when nobody waits for the run any more.
+    pub fn cancel(&self) -> &AtomicBool {
+        &self.shared.killed
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -68,7 +87,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Session {
     /// Starts a thread that builds the run through `prepare` (which may read files and load weights) and drives it.
     pub fn start(
-        prepare: impl FnOnce() -> Result<Setup, TrainError> + Send + 'static,
+        prepare: impl FnOnce(&Preparing) -> Result<Setup, TrainError> + Send + 'static,
         options: SessionOptions,
     ) -> Result<Session, TrainError> {
         let (commands, inbox) = unbounded();
@@ -188,13 +207,18 @@ impl Drop for Session {
 }
 
 fn run(
-    prepare: impl FnOnce() -> Result<Setup, TrainError>,
+    prepare: impl FnOnce(&Preparing) -> Result<Setup, TrainError>,
     options: SessionOptions,
     watch: &mut SessionWatch,
 ) -> Result<Summary, TrainError> {
-    let setup = prepare()?;
+    let setup = prepare(&Preparing { shared: watch.shared.clone() });
     if watch.killed() {
+        // Whatever was cut short by that is no failure.
         return Err(TrainError::Killed);
+    }
+    let setup = setup?;
+    if setup.spec.twins.is_some() {
+        return twins(setup, options, watch);
     }
     let from = setup.resumed.as_ref().map(|r| r.counters.step);
     let warnings = setup.resumed.as_ref().map(|r| r.passed_over.clone()).unwrap_or_default();
@@ -213,6 +237,21 @@ fn run(
     }
     watch.open_records(run.spec.out.clone(), from);
     run.drive(watch)
+}
+
+/// The same for arms side by side.
+fn twins(setup: Setup, options: SessionOptions, watch: &mut SessionWatch) -> Result<Summary, TrainError> {
+    let out = setup.spec.out.clone();
+    let mut twins = TwinRun::new(setup)?;
+    if options.plan {
+        watch.report(Report::Planned(twins.plan()?));
+        watch.report(Report::State { state: RunState::Planned });
+    }
+    if options.wait_after_plan && !watch.told_to_start() {
+        return Err(TrainError::Killed);
+    }
+    watch.open_records(out, None);
+    twins.drive(watch)
 }
 
 fn failure(error: &TrainError) -> Report {
@@ -301,6 +340,9 @@ impl Watch for SessionWatch {
 
 /// Adds a report; in a full queue a step joins the step before it, and a picture takes the place of an older one.
 fn push(queue: &mut VecDeque<Report>, report: Report) {
+    if matches!((&report, queue.back()), (Report::Loading { .. }, Some(Report::Loading { .. }))) {
+        queue.pop_back();
+    }
     if queue.len() >= QUEUE {
         match &report {
             Report::Step { report: new, merged } => {
@@ -310,8 +352,12 @@ fn push(queue: &mut VecDeque<Report>, report: Report) {
                     return;
                 }
             }
-            Report::Raster(_) => queue.retain(|r| !matches!(r, Report::Raster(_))),
+            Report::Raster { .. } => queue.retain(|r| !matches!(r, Report::Raster { .. })),
             Report::Batch(_) => queue.retain(|r| !matches!(r, Report::Batch(_))),
+            // A chart can do without a point; the records have them all.
+            Report::TwinStep(_) if matches!(queue.back(), Some(Report::TwinStep(_))) => {
+                queue.pop_back();
+            }
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::checkpoint::SavedDtype;
 use super::schedule::RateSpec;
+use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
 use crate::named::named;
@@ -257,6 +258,9 @@ pub struct RunSpec {
     /// Folder of the run.
     pub out: PathBuf,
     pub dtype: SavedDtype,
+    /// Arms that are compared instead of one run being made: `masking.arm` is then each of theirs in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twins: Option<TwinSpec>,
 }
 
 impl RunSpec {

@@ -184,11 +184,11 @@ impl Builder<'_> {
 
     /// The Train screen: what is told to a run at the left, what it reports beside it.
     fn train(&mut self, class: Class, body: Rect) {
-        use Pane::{Batch, Log, Loss, Raster, Rates, Run, Runs, Samples, Setup, Speed};
+        use Pane::{Batch, Log, Loss, Raster, Rates, Run, Runs, Samples, Setup, Speed, Twins};
         if class == Class::Small {
             let side = 36.min(body.width / 2);
             let left = Rect { width: body.width - side - 2, ..body };
-            self.add(&[Loss, Rates, Speed, Raster, Batch, Samples, Log], left);
+            self.add(&[Loss, Rates, Speed, Twins, Raster, Batch, Samples, Log], left);
             self.add(&[Setup, Run, Runs], Rect { x: body.right() - side, width: side, ..body });
             return;
         }
@@ -200,13 +200,13 @@ impl Builder<'_> {
         if class == Class::Medium {
             self.column(
                 rest,
-                &[(&[Loss, Rates, Speed], rest.height / 2), (&[Raster, Batch, Samples, Log], 0)],
+                &[(&[Loss, Rates, Speed, Twins], rest.height / 2), (&[Raster, Batch, Samples, Log], 0)],
             );
             return;
         }
         let charts = Rect { width: rest.width * 11 / 20, ..rest };
         let feeds = Rect { x: charts.right(), width: rest.width - charts.width, ..rest };
-        self.column(charts, &[(&[Loss], charts.height * 9 / 20), (&[Rates, Speed], 0)]);
+        self.column(charts, &[(&[Loss, Twins], charts.height * 9 / 20), (&[Rates, Speed], 0)]);
         self.column(feeds, &[(&[Raster, Batch], feeds.height * 11 / 20), (&[Samples, Log], 0)]);
     }
 

@@ -153,7 +153,7 @@ impl Mouse {
                 let row = panes::train::runs::row_at(app, inner, y);
                 row.map(|index| Action::RunRow { index, open: double }).into_iter().collect()
             }
-            Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => Vec::new(),
+            Pane::Effect | Pane::Why | Pane::Cost | Pane::Window | Pane::Twins => Vec::new(),
             Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => Vec::new(),
         }
     }

@@ -79,6 +79,7 @@ pub fn spec(out: &Path) -> RunSpec {
         on_disk_full: OnDiskFull::Stop,
         out: out.to_owned(),
         dtype: SavedDtype::F32,
+        twins: None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::attention::types::ScoreSettings;
 use crate::config::{self, Settings, Value};
 use crate::mask::types::MaskSettings;
 use crate::train::data::BUNDLED;
+use crate::train::twins::TwinSpec;
 
 /// Values of all fields, by their place in [`Field::ALL`]; cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,10 @@ impl Form {
     pub fn set(&mut self, field: Field, typed: &str) -> Result<(), String> {
         let typed = typed.trim();
         let value = match field.entered() {
+            Entered::Parameter(_) if field == Field::Twins && !typed.is_empty() => {
+                typed.parse::<TwinSpec>()?;
+                typed.to_owned()
+            }
             Entered::Parameter(p) => {
                 // Words of the table are typed as they are; bare text would need quotes in TOML.
                 plain(p.parse(typed).map_err(|e| format!("{} {e}", field.label()))?)
@@ -155,17 +160,25 @@ impl Form {
         let is = |field, value: &str| self.get(field) == value;
         let (explorer, none) = (self.explorers_policy(), is(Field::Masking, "none"));
         let joint = !is(Field::Joint, "none");
+        // Twins bring arms of their own; what they share stands below.
+        let twins = !self.get(Field::Twins).is_empty();
+        let (explorer, none) = (explorer && !twins, none && !twins);
         let keep = |field: &Field| match field {
             Field::Column => {
                 let data = self.get(Field::Data);
                 ["jsonl", "ndjson", "csv", "tsv", "tab", "parquet"].iter().any(|e| data.ends_with(e))
+                    || data.starts_with("datasets/")
             }
+            Field::TwinSeeds => twins,
+            Field::Masking | Field::Joint if twins => false,
             Field::Blocks => is(Field::Trained, "last-blocks"),
             Field::LoraRank | Field::LoraAlpha | Field::LoraTargets => is(Field::Trained, "lora"),
             Field::Op | Field::MaskRate => !explorer && !none,
             Field::Replacement => !explorer && !none && is(Field::Op, "replace"),
             Field::MaskSchedule | Field::CoolDown | Field::Joint => !none,
-            Field::ScoreFrom => explorer || self.get(Field::Masking).contains("attn"),
+            Field::ScoreFrom => {
+                explorer || [Field::Masking, Field::Twins].iter().any(|f| self.get(*f).contains("attn"))
+            }
             Field::JointLambda | Field::JointTemperature => !none && is(Field::Joint, "soft-thresholds"),
             Field::JointRate => !none && joint,
             Field::Patience | Field::LrFactor => is(Field::LrPolicy, "plateau"),
@@ -191,7 +204,8 @@ impl Form {
             out: self.get(Field::Out).to_owned(),
             minutes: self.get(Field::Minutes).parse().ok(),
             settings,
-            policy: self.explorers_policy().then(|| mask.clone()),
+            // Twins bring their own arms; the explorer's policy is none of them.
+            policy: (self.explorers_policy() && self.get(Field::Twins).is_empty()).then(|| mask.clone()),
             score: score.clone(),
         }
     }
@@ -237,6 +251,8 @@ mod tests {
             (Field::Minutes, "-1"),
             (Field::Data, ""),
             (Field::Trained, "some"),
+            (Field::Twins, "dyn-rand"),
+            (Field::Twins, "dyn-rand,n-rand"),
         ] {
             let problem = form.set(field, typed).unwrap_err();
             assert!(!problem.is_empty() && !problem.ends_with('.'), "{problem}");
@@ -260,6 +276,6 @@ mod tests {
         form.nudge(Field::LearningRate, 1, false);
         assert!(form.get(Field::LearningRate).parse::<f64>().unwrap() > 1e-3);
         form.nudge(Field::Steps, -1, false);
-        assert_eq!(form.get(Field::Steps), "900");
+        assert_eq!(form.get(Field::Steps), "90");
     }
 }

@@ -2,11 +2,11 @@
 //! them. Pure and on the UI thread; must never wait for a run: everything asked of it goes out as an effect.
 
 pub mod form;
-pub mod raster;
 pub mod runs;
 pub mod series;
 pub mod state;
 pub mod table;
+pub mod twins;
 pub mod update;
 
 pub use form::{Field, Form, RunRequest};

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::form::{Field, RunRequest};
 use super::runs::Runs;
 use super::series::Series;
+use super::twins::TwinView;
+use crate::train::raster::RasterStats;
 use crate::train::report::{BatchView, Live, Plan, RasterRow, Report, RunState, Summary};
 use crate::train::spec::{Arm, RunSpec};
 
@@ -49,6 +51,12 @@ pub struct RunView {
     pub series: Series,
     /// The newest last.
     pub raster: VecDeque<RasterRow>,
+    /// What the rows have in common.
+    pub raster_stats: Option<RasterStats>,
+    /// Where arms are compared instead of one run being made.
+    pub twins: Option<TwinView>,
+    /// What is being prepared: bytes done, of how many.
+    pub loading: Option<(String, u64, Option<u64>)>,
     pub batch: Option<BatchView>,
     pub samples: Vec<Sample>,
     pub log: Vec<Line>,
@@ -72,8 +80,12 @@ impl RunView {
         // Without a policy of its own an arm decides from its rate; the sliders then start from its average.
         let (threshold, probability) =
             policy.map_or((1.0 - spec.masking.rate, 1.0), |p| (p.threshold, p.probability));
+        let twins = spec.twins.as_ref().map(|t| TwinView::new(t, spec.steps));
         RunView {
             spec,
+            raster_stats: None,
+            twins,
+            loading: None,
             state: RunState::Preparing,
             plan: None,
             series: Series::default(),
@@ -95,6 +107,9 @@ impl RunView {
 
     /// The last step that is known.
     pub fn step(&self) -> usize {
+        if let Some(twins) = &self.twins {
+            return twins.step;
+        }
         self.series.last().map_or(0, |p| p.step)
     }
 
@@ -102,6 +117,9 @@ impl RunView {
     pub fn progress(&self) -> f64 {
         if self.state == RunState::Finished {
             return 1.0;
+        }
+        if let Some(twins) = &self.twins {
+            return twins.progress().clamp(0.0, 1.0);
         }
         (self.step() as f64 / self.spec.steps.max(1) as f64).clamp(0.0, 1.0)
     }
@@ -111,8 +129,9 @@ impl RunView {
         matches!(self.state, RunState::Running | RunState::Paused | RunState::Stopping)
     }
 
+    /// Has masks that move by hand; twins keep to their plan.
     pub fn masks(&self) -> bool {
-        self.spec.masking.arm != Arm::None
+        self.twins.is_none() && self.spec.masking.arm != Arm::None
     }
 
     /// The learning rate in force: set by hand, or of the last step.
@@ -184,7 +203,29 @@ impl RunView {
             }
             Report::Note { step, message } => self.note(step, Grade::Said, message),
             Report::Warning { step, message } => self.note(step, Grade::Warning, message),
-            Report::Raster(row) => {
+            Report::Loading { what, done, total } => self.loading = Some((what, done, total)),
+            Report::TwinStep(report) => {
+                (self.eta, self.tokens) = (report.eta, report.tokens);
+                if let Some(twins) = &mut self.twins {
+                    twins.stepped(&report);
+                }
+            }
+            Report::TwinEvaluated { seed, step, losses, differences } => {
+                if let Some(twins) = &mut self.twins {
+                    twins.evaluated((seed, step), &losses, differences);
+                }
+            }
+            Report::TwinSeed { seed, differences, verdicts } => {
+                for verdict in &verdicts {
+                    self.note(seed * self.spec.steps, Grade::Good, verdict.to_string());
+                }
+                if let Some(twins) = &mut self.twins {
+                    twins.finished.push(differences);
+                    twins.verdicts = verdicts;
+                }
+            }
+            Report::Raster { row, stats } => {
+                self.raster_stats = Some(stats);
                 self.raster.push_back(row);
                 if self.raster.len() > RASTER {
                     self.raster.pop_front();

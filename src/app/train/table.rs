@@ -29,6 +29,8 @@ named! {
         JointLambda = "joint_lambda",
         JointTemperature = "joint_temperature",
         JointRate = "joint_rate",
+        Twins = "twins",
+        TwinSeeds = "twin_seeds",
         Steps = "steps",
         Minutes = "minutes",
         LearningRate = "learning_rate",
@@ -85,7 +87,10 @@ const LABELS: &[(Field, &str)] = &[
 ];
 
 const DOCS: &[(Field, &str)] = &[
-    (Field::Data, "text, JSONL, CSV, TSV, Parquet, or a folder; novels is bundled: short passages, 130 KB"),
+    (
+        Field::Data,
+        "text, JSONL, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; novels is bundled, 130 KB",
+    ),
     (Field::Column, "column that holds the text in tables; empty takes text, or the only one there is"),
     (Field::Validation, "what losses are measured on; empty holds out the last tenth of the documents"),
     (Field::Masking, "who is masked: the explorer's exact policy, nobody, or one of the training arms"),

@@ -7,10 +7,14 @@ use crate::app::testing::Stage;
 use crate::app::train::{Field, state::Question};
 use crate::engine::types::{TrainCommand, TrainUpdate, Update};
 use crate::mask::types::Op;
+use crate::train::arm::TokenClass;
+use crate::train::raster::{ClassShare, RasterStats};
 use crate::train::report::{
-    Command, Live, LiveChange, Plan, RasterRow, Report, RunState, StepReport, Summary,
+    Command, Live, LiveChange, Plan, RasterRow, Report, RunState, StepReport, Summary, TwinDifference,
+    TwinStep, TwinVerdict,
 };
 use crate::train::spec::{Arm, MaskingSpec, RunSpec};
+use crate::train::twins::TwinSpec;
 
 /// The spec a port would make of the form's defaults, for a run with masks.
 pub fn spec() -> RunSpec {
@@ -86,6 +90,23 @@ pub fn planned() -> Stage {
     stage
 }
 
+fn stats(passes: usize) -> RasterStats {
+    let masked = [3, 7, 5, 9, 30];
+    let classes = TokenClass::ALL.iter().zip(masked).map(|(&class, masked)| ClassShare {
+        class,
+        positions: 60,
+        masked,
+    });
+    RasterStats {
+        passes,
+        coverage: 0.8,
+        overlap: Some(0.11),
+        distinct: passes,
+        rate: 0.19,
+        classes: classes.collect(),
+    }
+}
+
 /// A run that has done `steps` steps.
 pub fn running(steps: usize) -> Stage {
     let mut stage = planned();
@@ -102,13 +123,101 @@ pub fn running(steps: usize) -> Stage {
             let at = |k: usize, salt| crate::app::testing::unit((i * 100 + k) as u64, salt);
             let ops = (0..64).map(|k| (at(k, 5) < 0.2).then_some(Op::Replace)).collect();
             let scores = (0..64).map(|k| (at(k, 6) * 255.0) as u8).collect();
-            report(
-                &mut stage,
-                Report::Raster(RasterRow { step: i, pass: i as u32 / 16, sequence: 0, ops, scores }),
-            );
+            let row = RasterRow { step: i, pass: i as u32 / 16, sequence: 0, ops, scores };
+            report(&mut stage, Report::Raster { row, stats: stats(i / 16) });
         }
     }
     stage
+}
+
+fn difference(arm: usize, value: f64, half: f64) -> TwinDifference {
+    TwinDifference {
+        arm,
+        value,
+        low: Some(value - half),
+        high: Some(value + half),
+        documents: 12,
+        differing: 12,
+    }
+}
+
+/// Twins that have finished two seeds and are at `steps` of the third.
+pub fn comparing(steps: usize) -> Stage {
+    let mut stage = Stage::new();
+    stage.app.doc.form.set(Field::Twins, "dyn-rand,dyn-attn-high,none").unwrap();
+    stage.press("T space");
+    let spec = RunSpec {
+        twins: Some(TwinSpec { seeds: 6, .."dyn-rand,dyn-attn-high,none".parse().unwrap() }),
+        ..spec()
+    };
+    stage.update(Update::Train(Box::new(TrainUpdate::Accepted { run: 1, spec: Box::new(spec) })));
+    report(&mut stage, Report::Planned(Plan::default()));
+    report(&mut stage, Report::State { state: RunState::Planned });
+    stage.press("space");
+    report(&mut stage, Report::State { state: RunState::Running });
+    let verdict = |arm: &str, difference, verdict: &str, more_seeds| TwinVerdict {
+        arm: arm.to_owned(),
+        against: "dyn-rand".to_owned(),
+        difference,
+        low: None,
+        high: None,
+        verdict: verdict.to_owned(),
+        more_seeds,
+        seeds: 2,
+    };
+    for seed in 1..=2 {
+        let differences = vec![0.03, -0.02];
+        let verdicts = vec![
+            verdict("dyn-attn-high", 0.03, "undecided", Some(3)),
+            verdict("none", -0.02, "undecided", Some(11)),
+        ];
+        report(&mut stage, Report::TwinSeed { seed, differences, verdicts });
+    }
+    for i in 1..=steps {
+        let losses = vec![loss(i), loss(i) + 0.05, loss(i) - 0.1];
+        let twin = TwinStep {
+            seed: 3,
+            step: i,
+            losses: losses.clone(),
+            realised: vec![0.15, 0.15, 0.0],
+            tokens: 256 * i as u64,
+            tokens_per_second: 900.0,
+            eta: Some(90.0),
+        };
+        report(&mut stage, Report::TwinStep(twin));
+        if i % 20 == 0 {
+            let differences =
+                vec![difference(1, 0.0005 * i as f64, 0.02), difference(2, -0.0003 * i as f64, 0.01)];
+            report(&mut stage, Report::TwinEvaluated { seed: 3, step: i, losses, differences });
+        }
+    }
+    stage
+}
+
+#[test]
+fn twins_are_asked_for_watched_and_told_apart_by_seed() {
+    let mut stage = comparing(50);
+    let plans = stage.port.plans.borrow().clone();
+    assert!(plans[0].settings.contains(&("train.twins".into(), "dyn-rand,dyn-attn-high,none".into())));
+    assert_eq!(plans[0].policy, None, "the explorer's policy is no arm");
+    let shown = stage.app.doc.form.shown();
+    assert!(shown.contains(&Field::TwinSeeds) && !shown.contains(&Field::Masking));
+    assert!(shown.contains(&Field::MaskRate), "what the arms share is still set here");
+    assert_eq!(stage.app.view.focus, Pane::Twins);
+    let twins = stage.app.train.run.as_ref().unwrap().twins.clone().unwrap();
+    assert_eq!((twins.seed, twins.step, twins.curves[2].points.len()), (3, 50, 50));
+    assert_eq!((twins.differences.len(), twins.finished.len()), (2, 2));
+    // Nothing of a run that keeps to its plan moves by hand.
+    let before = stage.port.trains.borrow().len();
+    stage.press("] , ( w");
+    assert_eq!(stage.port.trains.borrow().len(), before, "{:?}", stage.port.trains.borrow());
+    stage.press("space");
+    assert_eq!(last(&stage), TrainCommand::Tell(Command::Pause));
+    let next = TwinStep { seed: 4, step: 1, losses: vec![5.0; 3], ..TwinStep::default() };
+    report(&mut stage, Report::TwinStep(next));
+    let twins = stage.app.train.run.as_ref().unwrap().twins.clone().unwrap();
+    assert_eq!((twins.seed, twins.curves[0].points.len(), twins.differences.len()), (4, 1, 0));
+    assert!((stage.app.train.run.as_ref().unwrap().progress() - 601.0 / 1200.0).abs() < 1e-9);
 }
 
 fn last(stage: &Stage) -> TrainCommand {
@@ -164,7 +273,7 @@ fn settings_are_typed_chosen_refused_and_undone() {
     let typing = stage.app.train.typing.clone().unwrap();
     assert!(typing.error.unwrap().contains("must be at least 1"));
     stage.press("esc u");
-    assert_eq!(stage.app.doc.form.get(Field::Steps), "1000");
+    assert_eq!(stage.app.doc.form.get(Field::Steps), "100");
     stage.press("pageup down down enter");
     assert!(matches!(stage.app.popup, Some(Popup::Choices { field: Field::Trained, .. })));
     stage.types("lora").press("enter");
@@ -264,6 +373,8 @@ fn kill_and_leaving_ask_first() {
         best: None,
         stopped_early: true,
         checkpoint: None,
+        peak_memory: None,
+        twins: None,
     };
     report(&mut stage, Report::Ended(summary));
     assert!(stage.app.quit);

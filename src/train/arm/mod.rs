@@ -256,7 +256,7 @@ impl Arms {
         decision.positions.iter().map(|p| p.state).collect()
     }
 
-    pub(super) fn lexicon(&self) -> &Lexicon {
+    pub(in crate::train) fn lexicon(&self) -> &Lexicon {
         &self.lexicon
     }
 

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use half::f16;
+use safetensors::SafeTensors;
 
 use super::SavedDtype;
 use super::disk::{Disk, write};
-use crate::model::{Config, Tokenizer};
+use crate::model::{Config, ModelError, Tokenizer};
 use crate::tensor::host;
 use crate::train::TrainError;
+use crate::train::arm::MASK_ROW;
 
 /// The side file that keeps what the original vocabulary has no room for: the `[MASK]` row, `mask_row` `[D]`.
 pub const SIDE_FILE: &str = "maskscope.safetensors";
@@ -27,6 +29,29 @@ pub struct Contents<'a> {
     pub mask_row: Option<&'a [f32]>,
     /// Facts about the run, kept as `training.json`.
     pub facts: serde_json::Value,
+}
+
+/// The `[MASK]` row beside a model in `folder`, `[width]`; `None` where it has none.
+///
+/// # Errors
+/// A side file that is damaged, or of another width.
+pub fn read_mask_row(folder: &Path, width: usize) -> Result<Option<Vec<f32>>, ModelError> {
+    let path = folder.join(SIDE_FILE);
+    let name = path.display().to_string();
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(ModelError::file(name, e.to_string())),
+    };
+    let hint = "remove it to open the model without its [MASK] row";
+    let bad = |problem: String| ModelError::file(name.clone(), problem).with_hint(hint);
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(format!("not a safetensors file: {e}")))?;
+    let Ok(row) = file.tensor(MASK_ROW) else { return Ok(None) };
+    if row.shape() != [width] || row.dtype() != safetensors::Dtype::F32 {
+        return Err(bad(format!("{MASK_ROW} is {:?} {:?}, wanted F32 [{width}]", row.dtype(), row.shape())));
+    }
+    let value = |c: &[u8]| f32::from_le_bytes([c[0], c[1], c[2], c[3]]);
+    Ok(Some(row.data().chunks_exact(4).map(value).collect()))
 }
 
 /// Writes a model folder's files into `folder`, which exists.
@@ -49,7 +74,7 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
     }
     write_tensors(disk, &folder.join("model.safetensors"), &named, contents.dtype)?;
     if let Some(row) = contents.mask_row {
-        let named = [(crate::train::arm::MASK_ROW.to_owned(), Data::Values(row))];
+        let named = [(MASK_ROW.to_owned(), Data::Values(row))];
         write_tensors(disk, &folder.join(SIDE_FILE), &named, SavedDtype::F32)?;
     }
     Ok(())

@@ -180,6 +180,12 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
     spec.out = run.to_owned();
     let folders = Folders::new(run);
     folders.clean().map_err(TrainError::io(run))?;
+    if spec.twins.is_some() {
+        return Err(TrainError::Setup {
+            problem: format!("{} holds twins, which keep no weights to go on from", run.display()),
+            hint: Some("start the comparison anew; what it found so far is in its metrics.jsonl".to_owned()),
+        });
+    }
     let mut passed_over = Vec::new();
     for step in folders.steps().into_iter().rev() {
         match read(&spec, &folders.path(step), device) {

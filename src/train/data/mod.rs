@@ -9,13 +9,15 @@ mod order;
 mod pack;
 mod read;
 mod remote;
+mod source;
 mod table;
 
 pub use cache::TokenCache;
 pub use order::Order;
 pub use pack::Corpus;
-pub use read::{BUNDLED, read, read_documents};
+pub use read::{BUNDLED, documents_of, read, read_documents};
 pub use remote::{Located, locate};
+pub use source::{Corpora, Documents, cache_folder};
 
 /// The last `share` of the documents for validation, at least one when there are two; whole documents only.
 pub fn split(documents: Vec<String>, share: f64) -> (Vec<String>, Vec<String>) {

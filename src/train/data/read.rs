@@ -34,7 +34,7 @@ pub fn read(paths: &[PathBuf], column: Option<&str>) -> Result<Vec<String>, Trai
         && only.as_os_str() == BUNDLED
         && !only.exists()
     {
-        return Ok(paragraphs(BUNDLED_TEXT));
+        return Ok(documents_of(BUNDLED_TEXT));
     }
     let mut documents = Vec::new();
     for path in expand(paths)? {
@@ -43,7 +43,7 @@ pub fn read(paths: &[PathBuf], column: Option<&str>) -> Result<Vec<String>, Trai
             "csv" => table::separated(&name(&path), &read_text(&path)?, b',', column)?,
             "tsv" | "tab" => table::separated(&name(&path), &read_text(&path)?, b'\t', column)?,
             "parquet" => table::parquet(&path, column)?,
-            _ => paragraphs(&read_text(&path)?),
+            _ => documents_of(&read_text(&path)?),
         };
         let new: Vec<String> = new.into_iter().filter(|d| !d.trim().is_empty()).collect();
         if new.is_empty() {
@@ -54,7 +54,8 @@ pub fn read(paths: &[PathBuf], column: Option<&str>) -> Result<Vec<String>, Trai
     Ok(documents)
 }
 
-fn paragraphs(text: &str) -> Vec<String> {
+/// The documents of a text: what lies between blank lines.
+pub fn documents_of(text: &str) -> Vec<String> {
     let normal = text.replace("\r\n", "\n");
     normal.split("\n\n").map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned).collect()
 }

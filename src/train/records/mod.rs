@@ -54,13 +54,13 @@ impl Records {
     /// Writes one report.
     pub fn put(&mut self, report: &Report) -> io::Result<()> {
         // A raster and a batch are pictures of the moment, larger than all the rest together.
-        if matches!(report, Report::Raster(_) | Report::Batch(_)) {
+        if matches!(report, Report::Raster { .. } | Report::Batch(_)) {
             return Ok(());
         }
         serde_json::to_writer(&mut self.metrics, report)?;
         self.metrics.write_all(b"\n")?;
         self.events.put(report)?;
-        let rare = !matches!(report, Report::Step { .. });
+        let rare = !matches!(report, Report::Step { .. } | Report::TwinStep(_));
         if rare || self.flushed.elapsed() >= FLUSH_EVERY {
             self.flushed = Instant::now();
             self.metrics.flush()?;
@@ -134,6 +134,14 @@ impl Memory {
             self.gpu = Some((Instant::now(), self.meter.as_ref().and_then(Meter::figures)));
         }
         self.gpu.and_then(|(_, figures)| figures)
+    }
+
+    /// Largest resident size of this process so far, bytes; only Linux tells.
+    pub fn peak() -> Option<u64> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kib * 1024)
     }
 
     /// Bytes that the machine can still give.

@@ -153,7 +153,7 @@ fn empty_states() {
 
 #[test]
 fn train_screen() {
-    use crate::app::train::tests::{planned, running};
+    use crate::app::train::tests::{comparing, planned, running};
     let mut empty = Stage::new();
     empty.press("T");
     check("train_empty", &mut empty, 80, 24);
@@ -162,6 +162,9 @@ fn train_screen() {
     check("train_planned", &mut stage, 80, 24);
     for (w, h) in [(160, 50), (120, 40), (80, 24)] {
         check("train_running", &mut running(120), w, h);
+    }
+    for (w, h) in [(160, 50), (80, 24)] {
+        check("train_twins", &mut comparing(100), w, h);
     }
     let mut stage = running(120);
     stage.event(Event::Act(Action::Focus(Pane::Raster)));

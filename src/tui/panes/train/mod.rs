@@ -8,6 +8,7 @@ pub mod plan;
 pub mod plot;
 pub mod raster;
 pub mod runs;
+pub mod twins;
 
 use ratatui::layout::Rect;
 

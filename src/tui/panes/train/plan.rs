@@ -49,6 +49,9 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 
 /// Sliders of a run: line from the bottom, what, name.
 fn sliders(run: &RunView) -> Vec<(Live, &'static str)> {
+    if run.twins.is_some() {
+        return Vec::new();
+    }
     let mut out = vec![(Live::LearningRate, "learning rate")];
     if run.masks() {
         out.insert(0, (Live::Probability, "p probability"));
@@ -125,13 +128,16 @@ fn head(c: &mut Canvas, app: &App, run: &RunView, area: Rect) -> u16 {
     if run.state == RunState::Planned {
         return 1;
     }
-    let text = format!(" {}/{}", run.step(), run.spec.steps);
-    let w = area.width.saturating_sub(text.len() as u16 + 1);
+    let text = match &run.twins {
+        Some(t) => format!(" seed {}/{} · {}/{}", t.seed, t.seeds, t.step, t.steps),
+        None => format!(" {}/{}", run.step(), run.spec.steps),
+    };
+    let w = area.width.saturating_sub(text.chars().count() as u16 + 1);
     let (rail, done) = (c.style(Role::Border), c.style(Role::Accent));
     c.line(area.x, y, if c.ascii() { "." } else { "━" }, w, rail);
     let n = (run.progress() * f64::from(w)).round() as u16;
     c.line(area.x, y, if c.ascii() { "#" } else { "━" }, n, done);
-    c.text(area.x + w, y, &text, dim, text.len() as u16);
+    c.text(area.x + w, y, &text, dim, area.width - w);
     let label = app.key_label(Verb::RunGo);
     if run.state == RunState::Paused {
         c.spans(area.x, y + 1, &[(&label, key), (" goes on", dim)], area.right());
@@ -188,11 +194,16 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
     line(c, area, y, "data", &data);
     let held = format!("{} tok, {} docs", count(plan.validation_tokens as usize), plan.validation_documents);
     line(c, area, y, "validation", &held);
-    let steps = format!("{} × {} tok, {:.1} ep", plan.steps, plan.tokens_per_step, plan.epochs);
+    let steps = format!("{} × {} tok, {:.1} passes", plan.steps, plan.tokens_per_step, plan.epochs);
     line(c, area, y, "steps", &steps);
     let m = &run.spec.masking;
-    let masking =
-        if run.masks() { format!("{} {} {:.1} %", m.arm, m.op, 100.0 * m.rate) } else { "none".to_owned() };
+    let masking = if let Some(t) = &run.twins {
+        t.arms.join(" · ")
+    } else if run.masks() {
+        format!("{} {} {:.1} %", m.arm, m.op, 100.0 * m.rate)
+    } else {
+        "none".to_owned()
+    };
     line(c, area, y, "masking", &masking);
     let detail = format!(
         "grad {} · moments {} · activ {}",
@@ -215,6 +226,12 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
     let mut y = area.y;
     if run.state == RunState::Preparing {
         let style = c.style(Role::Dim);
+        if let Some((what, done, total)) = &run.loading {
+            let of = total.map_or(String::new(), |t| format!(" of {}", bytes(t as f64)));
+            let size = if *done > 0 { bytes(*done as f64) } else { String::new() };
+            line(c, area, &mut y, "preparing", &format!("{what}  {size}{of}"));
+        }
+        let area = Rect { y, height: area.bottom().saturating_sub(y), ..area };
         let text = format!(
             "Reading {} and the weights of {}, then measuring one step",
             run.spec.data.train.first().map(|p| p.display().to_string()).unwrap_or_default(),
@@ -255,7 +272,20 @@ fn summary(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
     let Some(s) = &run.summary else { return };
     let mut y = area.y;
     line(c, area, &mut y, "took", &format!("{}, {} tokens", duration(s.seconds), count(s.tokens as usize)));
-    line(c, area, &mut y, "training loss", &format!("{:.4}", s.train_loss));
+    if let Some(twins) = &s.twins {
+        let strong = c.theme.bold(Role::Strong);
+        for verdict in &twins.verdicts {
+            let rest = Rect { y, height: area.bottom().saturating_sub(y), ..area };
+            y += c.paragraph(rest, &verdict.to_string(), strong);
+        }
+        let seeds = format!("{} finished of {}", twins.seeds, run.spec.twins.as_ref().map_or(0, |t| t.seeds));
+        line(c, area, &mut y, "seeds", &seeds);
+    } else {
+        line(c, area, &mut y, "training loss", &format!("{:.4}", s.train_loss));
+    }
+    if let Some(peak) = s.peak_memory {
+        line(c, area, &mut y, "peak memory", &bytes(peak as f64));
+    }
     if let Some(loss) = s.validation_loss {
         let bits = s.bits_per_byte.map_or(String::new(), |b| format!(", {b:.4} bits per byte"));
         line(c, area, &mut y, "validation", &format!("{loss:.4}{bits}"));

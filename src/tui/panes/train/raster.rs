@@ -4,9 +4,8 @@
 use ratatui::layout::Rect;
 
 use super::empty;
-use crate::app::data::RasterRow;
+use crate::app::data::{RasterRow, RasterStats};
 use crate::app::state::App;
-use crate::app::train::raster::shared;
 use crate::mask::types::State;
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::{mix, step};
@@ -34,8 +33,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     if rows.is_empty() {
         return empty(c, app, area, "Masks of every pass over one sequence, position by position");
     }
-    let numbers = 2u16.min(area.height);
-    stats(c, &rows, Rect { height: numbers, ..area });
+    let numbers = match app.train.run.as_ref().and_then(|r| r.raster_stats.as_ref()) {
+        Some(s) => stats(c, s, area),
+        None => 0,
+    };
     let area = Rect { y: area.y + numbers, height: area.height - numbers, ..area };
     let n = rows.iter().map(|r| r.ops.len()).max().unwrap_or(0);
     let columns = area.width.saturating_sub(STEP).max(1) as usize;
@@ -85,23 +86,34 @@ fn cell(c: &mut Canvas, row: &RasterRow, positions: std::ops::Range<usize>, (x, 
     }
 }
 
-fn stats(c: &mut Canvas, rows: &[&RasterRow], area: Rect) {
-    let s = shared(rows.iter().copied());
+/// Numbers of the passes together; returns the lines used.
+fn stats(c: &mut Canvas, s: &RasterStats, area: Rect) -> u16 {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
     let coverage = format!("{:.1} %", 100.0 * s.coverage);
     let overlap = s.overlap.map_or("–".to_owned(), |o| format!("{o:.2}"));
     let patterns = format!("{} of {}", s.distinct, s.passes);
     let rate = format!("{:.1} %", 100.0 * s.rate);
-    c.spans(
-        area.x,
-        area.y,
-        &[("coverage ", dim), (&coverage, strong), ("  masked ", dim), (&rate, strong)],
-        area.right(),
-    );
-    c.spans(
-        area.x,
-        area.y + 1,
-        &[("overlap ", dim), (&overlap, strong), ("  patterns ", dim), (&patterns, strong)],
-        area.right(),
-    );
+    let first = [("coverage ", dim), (coverage.as_str(), strong), ("  masked ", dim), (&rate, strong)];
+    c.spans(area.x, area.y, &first, area.right());
+    let second = [("overlap ", dim), (overlap.as_str(), strong), ("  patterns ", dim), (&patterns, strong)];
+    if area.height < 2 {
+        return 1;
+    }
+    c.spans(area.x, area.y + 1, &second, area.right());
+    // Below that the rows need the room more than the classes do.
+    if area.height < 8 {
+        return 2;
+    }
+    let mut x = area.x;
+    for class in &s.classes {
+        let Some(share) = class.share() else { continue };
+        // The last column of a class is a space, so that the next one stands apart.
+        let name = format!("{} ", class.class);
+        let value = format!("{:.0} %  ", 100.0 * share);
+        if x + (name.len() + value.len()) as u16 > area.right() + 2 {
+            break;
+        }
+        x = c.spans(x, area.y + 2, &[(&name, dim), (&value, strong)], area.right());
+    }
+    3
 }

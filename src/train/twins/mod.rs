@@ -19,7 +19,14 @@
 //! treated as unknown instead of as a bound, because a difference of losses has no bound worth the name. Documents are
 //! not normal; with tens of them the mean nearly is, and the screen calls this one approximate.
 //!
-//! Pure but for [`document_losses`], which runs a model without gradients on the caller's thread.
+//! This file judges and is pure but for [`document_losses`], which runs a model without gradients on the caller's thread;
+//! [`TwinRun`] trains.
+
+mod drive;
+mod spec;
+
+pub use self::drive::TwinRun;
+pub use self::spec::{TwinArm, TwinSpec};
 
 use super::TrainError;
 use super::data::Corpus;
@@ -120,7 +127,8 @@ pub struct DocumentLoss {
 }
 
 impl DocumentLoss {
-    fn per_token(self) -> f64 {
+    /// Nats per token.
+    pub fn per_token(self) -> f64 {
         self.nats / self.labels.max(1) as f64
     }
 }
@@ -243,23 +251,29 @@ pub fn document_losses(
     context: usize,
     limit: usize,
 ) -> Result<Vec<DocumentLoss>, TrainError> {
+    let mut losses = document_losses_of(model, corpus, context, usize::MAX, &|| false)?;
+    losses.truncate(limit);
+    Ok(losses)
+}
+
+/// The same of the first `pieces` contexts of every document; documents of one token count no label.
+///
+/// # Errors
+/// As [`document_losses`]; [`TrainError::Killed`] when `killed` says so between two documents.
+pub fn document_losses_of(
+    model: &Gpt2,
+    corpus: &Corpus,
+    context: usize,
+    pieces: usize,
+    killed: &dyn Fn() -> bool,
+) -> Result<Vec<DocumentLoss>, TrainError> {
     let model = super::arm::without_gradients(model)?;
     let mut out = Vec::new();
     for index in 0..corpus.documents {
-        if out.len() == limit {
-            break;
+        if killed() {
+            return Err(TrainError::Killed);
         }
-        let tokens = corpus.document(index);
-        let mut loss = DocumentLoss::default();
-        for at in (0..tokens.len().saturating_sub(1)).step_by(context.max(1)) {
-            let end = (at + context).min(tokens.len() - 1);
-            let (inputs, labels) = (&tokens[at..end], &tokens[at + 1..end + 1]);
-            let states = model.forward_batch(&model.embed_batch(inputs, 1)?, None, true)?;
-            let rows = states.reshape(((), model.config.n_embd))?;
-            let mean = cross_entropy(&rows, &model.lm_head, labels, false)?.to_scalar::<f32>()?;
-            loss.nats += f64::from(mean) * labels.len() as f64;
-            loss.labels += labels.len();
-        }
+        let loss = document_loss(&model, corpus.document(index), context.max(1), pieces)?;
         if loss.labels > 0 {
             out.push(loss);
         }
@@ -270,6 +284,37 @@ pub fn document_losses(
     Ok(out)
 }
 
+/// Pieces that run through the model together.
+const TOGETHER: usize = 8;
+
+/// Loss of one document.
+///
+/// # Errors
+/// A pass that fails.
+pub fn document_loss(
+    model: &Gpt2,
+    tokens: &[u32],
+    context: usize,
+    pieces: usize,
+) -> Result<DocumentLoss, TrainError> {
+    let mut loss = DocumentLoss::default();
+    let labels = tokens.len().saturating_sub(1);
+    let starts: Vec<usize> = (0..labels).step_by(context).take(pieces).collect();
+    let mut at = 0;
+    while at < starts.len() {
+        // Whole pieces run together; the last one may be short, and runs alone.
+        let whole = starts[at..].iter().take(TOGETHER).take_while(|s| **s + context <= labels).count();
+        let count = whole.max(1);
+        let (from, to) = (starts[at], (starts[at + count - 1] + context).min(labels));
+        let states = model.forward_batch(&model.embed_batch(&tokens[from..to], count)?, None, true)?;
+        let rows = states.reshape(((), model.config.n_embd))?;
+        let mean = cross_entropy(&rows, &model.lm_head, &tokens[from + 1..to + 1], false)?;
+        loss.nats += f64::from(mean.to_scalar::<f32>()?) * (to - from) as f64;
+        loss.labels += to - from;
+        at += count;
+    }
+    Ok(loss)
+}
+
 #[cfg(test)]
-#[path = "twins_tests.rs"]
 mod tests;

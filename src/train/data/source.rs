@@ -1,0 +1,117 @@
+//! The data of a run, from what its spec names to tokens: Hub data sets fetched, files read, documents split, tokens
+//! taken from the cache where they were made before. Runs on the caller's thread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::{Corpus, Located, TokenCache, locate, read, remove_shared, split};
+use crate::hub::{HubOptions, Progress};
+use crate::model::Tokenizer;
+use crate::train::TrainError;
+use crate::train::spec::DataSpec;
+
+/// Bytes of text from which tokens are kept on disk: less is tokenised faster than it is looked up.
+const KEPT_FROM: usize = 1 << 20;
+
+/// Training tokens, and held-out ones where there are any.
+pub type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
+
+/// The documents of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Documents {
+    pub train: Vec<String>,
+    pub held: Vec<String>,
+    /// Held-out documents that were left out because the training text holds them word for word.
+    pub shared: usize,
+}
+
+impl Documents {
+    /// Fetches and reads what `data` names. Without validation files, what a data set holds out by itself is taken, or
+    /// else the last share of the documents.
+    ///
+    /// # Errors
+    /// As [`locate`] and [`read`]; held-out text that is all part of the training text.
+    pub fn open(
+        data: &DataSpec,
+        options: &HubOptions,
+        progress: &mut dyn FnMut(&Progress),
+        cancel: &AtomicBool,
+    ) -> Result<Self, TrainError> {
+        let column = data.column.as_deref();
+        let found = locate(&data.train, options, progress, cancel)?;
+        let train = read(&found.train, column)?;
+        let held = match (data.validation.is_empty(), found.held.is_empty()) {
+            (true, true) => {
+                let (train, held) = split(train, data.held_share);
+                return Ok(Documents { train, held, shared: 0 });
+            }
+            (true, false) => found.held,
+            (false, _) => {
+                let Located { train, held } = locate(&data.validation, options, progress, cancel)?;
+                if held.is_empty() { train } else { held }
+            }
+        };
+        let mut held = read(&held, column)?;
+        let shared = remove_shared(&train, &mut held);
+        if held.is_empty() {
+            return Err(TrainError::Setup {
+                problem: "every validation document is also in the training data".to_owned(),
+                hint: Some("name other validation data, or none to hold out the last tenth".to_owned()),
+            });
+        }
+        Ok(Documents { train, held, shared })
+    }
+
+    /// Tokens of both parts, and whether all of them came from the cache.
+    ///
+    /// # Errors
+    /// Text that the tokenizer refuses.
+    pub fn tokens(
+        &self,
+        tokenizer: &Tokenizer,
+        cache: Option<&TokenCache>,
+    ) -> Result<(Corpora, bool), TrainError> {
+        let one = |documents: &[String]| -> Result<(Arc<Corpus>, bool), TrainError> {
+            let large = documents.iter().map(String::len).sum::<usize>() >= KEPT_FROM;
+            let (corpus, known) = match cache.filter(|_| large) {
+                Some(cache) => cache.corpus(documents, tokenizer)?,
+                None => (Corpus::new(documents, tokenizer)?, false),
+            };
+            Ok((Arc::new(corpus), known))
+        };
+        let (train, known) = one(&self.train)?;
+        let held = if self.held.is_empty() { None } else { Some(one(&self.held)?.0) };
+        Ok(((train, held), known))
+    }
+}
+
+/// Where tokens are kept: `$XDG_CACHE_HOME/maskscope/tokens`.
+pub fn cache_folder() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("maskscope/tokens"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn validation_text_that_is_trained_on_is_left_out_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let train = file("a.txt", "one\n\ntwo\n\nthree");
+        let open = |held: PathBuf| {
+            let data = DataSpec { train: vec![train.clone()], validation: vec![held], ..DataSpec::default() };
+            Documents::open(&data, &HubOptions::default(), &mut |_| {}, &AtomicBool::new(false))
+        };
+        let got = open(file("b.txt", "two\n\nfour")).unwrap();
+        assert_eq!((got.train.len(), got.held, got.shared), (3, vec!["four".to_owned()], 1));
+        let problem = open(file("c.txt", "two\n\none")).unwrap_err();
+        assert!(problem.to_string().contains("every validation document"), "{problem}");
+    }
+}

@@ -1,0 +1,123 @@
+//! What moves a run while it goes on: commands, changes made by hand, and the policies that listen to losses.
+
+use super::{Run, Watch};
+use crate::train::TrainError;
+use crate::train::arm::rate::scaled;
+use crate::train::policy::JointPolicy;
+use crate::train::report::{Command, Live, LiveChange, Report, RunState};
+
+impl Run {
+    /// Carries out every command that waits; while paused, waits for the next one.
+    pub(super) fn obey(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        loop {
+            if watch.killed() {
+                return Err(TrainError::Killed);
+            }
+            let paused = self.state == RunState::Paused;
+            let Some(command) = watch.command(paused) else {
+                if paused {
+                    // Nobody can resume it any more.
+                    self.enter(RunState::Stopping, watch);
+                }
+                return Ok(());
+            };
+            match command {
+                Command::Pause if self.state == RunState::Running => self.enter(RunState::Paused, watch),
+                Command::Resume if paused => self.enter(RunState::Running, watch),
+                Command::Pause | Command::Resume => {}
+                Command::Stop => {
+                    self.enter(RunState::Stopping, watch);
+                    return Ok(());
+                }
+                Command::Kill => return Err(TrainError::Killed),
+                Command::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
+                Command::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
+                Command::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
+                Command::Sample => self.sample(watch)?,
+                Command::SaveNow => self.save(watch)?,
+                Command::EvaluateNow => self.evaluate(watch)?,
+            }
+            if paused && watch.wants_snapshot() {
+                watch.snapshot(self.counters.step, self.trainee.snapshot()?);
+            }
+        }
+    }
+
+    /// Puts a change made by hand in force from the next step on, and logs it; one that makes no sense is refused with
+    /// its reason.
+    fn change(&mut self, what: Live, value: Option<f64>, watch: &mut dyn Watch) {
+        // Nine digits survive JSON exactly.
+        let value = value.map(|v| format!("{v:.8e}").parse().unwrap_or(v));
+        let change = LiveChange { step: self.counters.step + 1, what, value };
+        if let Err(error) = self.apply(change) {
+            let message = format!("{what} stays as it is: {error}");
+            watch.report(Report::Warning { step: self.counters.step, message });
+            return;
+        }
+        self.counters.changes.push(change);
+        watch.report(Report::Changed(change));
+    }
+
+    pub(super) fn apply(&mut self, change: LiveChange) -> Result<(), TrainError> {
+        let mut policy = self.policy.clone();
+        match (change.what, change.value) {
+            (Live::LearningRate, value) => {
+                if value.is_some_and(|v| !(v >= 0.0 && v.is_finite())) {
+                    return Err(TrainError::setup("a learning rate must be a number from 0 on"));
+                }
+                self.counters.rate.by_hand = value;
+                return Ok(());
+            }
+            (_, Some(_)) if matches!(self.joint, Some(JointPolicy::Bandit(_))) => {
+                return Err(TrainError::setup("the bandit chooses the rate"));
+            }
+            (Live::Threshold, Some(value)) => policy.threshold = value,
+            (Live::Probability, Some(value)) => policy.probability = value,
+            (_, None) => return Ok(()),
+        }
+        self.arms.set_sliders(policy.threshold, policy.probability)?;
+        self.policy = policy;
+        self.control_rate()
+    }
+
+    /// Moves τ and p by what the loss-gap controller found.
+    pub(super) fn control_rate(&mut self) -> Result<(), TrainError> {
+        let settings = scaled(&self.policy, self.counters.rate.mask_scale);
+        Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
+    }
+
+    /// The value in force of a setting that was changed by hand.
+    pub fn live(&self, what: Live) -> Option<f64> {
+        self.counters.changes.iter().rev().find(|c| c.what == what).and_then(|c| c.value)
+    }
+
+    /// Lets the policies that listen to losses take in a scheduled evaluation. One asked for by hand, or made because a
+    /// run was stopped, steers nothing: the run would not continue as it would have without it.
+    pub(super) fn steer(&mut self, watch: &mut dyn Watch) {
+        let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
+        if let Err(error) = self.steer_policy((step, loss), watch) {
+            let message = format!("the learned policy stays as it is: {error}");
+            watch.report(Report::Warning { step, message });
+        }
+        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, self.masked_loss) {
+            let refused = self.control_rate().err();
+            let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
+            watch.report(Report::Note { step, message });
+        }
+    }
+
+    fn steer_policy(&mut self, (step, loss): (usize, f64), watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let Some(joint) = &mut self.joint else { return Ok(()) };
+        if let Some(cell) = joint.evaluated(&mut self.arms, loss)? {
+            let message = format!("the bandit tries rate {:.3}, {}, {}", cell.rate, cell.polarity, cell.op);
+            watch.report(Report::Note { step, message });
+        }
+        let alarm = joint.alarm();
+        if let Some(alarm) = alarm.filter(|_| !self.alarmed) {
+            let hint = alarm.hint().map_or_else(String::new, |h| format!("; {h}"));
+            watch.report(Report::Warning { step, message: format!("{alarm}{hint}") });
+        }
+        self.alarmed = alarm.is_some();
+        Ok(())
+    }
+}

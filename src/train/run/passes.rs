@@ -1,0 +1,221 @@
+//! Forward and backward over the micro-batches of one step, under the arm's masks or the policy that is learned.
+
+use std::time::Instant;
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+
+use super::Run;
+use crate::mask::draw::{Draws, Stream};
+use crate::mask::types::{Op, State};
+use crate::model::Gpt2;
+use crate::model::gpt2::Noise;
+use crate::tensor::cross_entropy::cross_entropy;
+use crate::train::TrainError;
+use crate::train::arm::{At, MaskedBatch, Realised};
+use crate::train::batch::Batch;
+use crate::train::spec::Arm;
+
+/// What the forward and backward passes of one step gave.
+pub(in crate::train) struct Passes {
+    pub loss: f64,
+    pub grads: GradStore,
+    /// Means over the labels of masked positions and of all others.
+    pub own: Option<f64>,
+    pub others: Option<f64>,
+    /// Mean rate that was asked for, and what came out.
+    pub rate: f64,
+    pub realised: Realised,
+    pub visible: f64,
+    pub forward: f64,
+    pub backward: f64,
+    /// The first micro-batch, for looking at.
+    pub first: Option<MaskedBatch>,
+}
+
+/// The loss of one micro-batch with what there is to say about it.
+struct BatchLoss {
+    loss: Tensor,
+    value: f64,
+    /// Mean and number of labels.
+    own: (Option<f64>, usize),
+    others: (Option<f64>, usize),
+    rate: f64,
+    realised: Realised,
+    visible: f64,
+    /// Of the forward pass.
+    seconds: f64,
+    masked: Option<MaskedBatch>,
+}
+
+/// Mean loss of a batch without masks, differentiable.
+pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
+    let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
+    let hidden = model.forward_batch(&embedded, None, true)?;
+    let rows = hidden.reshape(((), model.config.n_embd))?;
+    Ok(cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?)
+}
+
+/// What the micro-batches of a step add up to.
+#[derive(Default)]
+struct PassSums {
+    loss: f64,
+    rate: f64,
+    realised: Realised,
+    visible: f64,
+    forward: f64,
+    backward: f64,
+}
+
+/// Tokens that count as seen, weighed by the layers they pass: what is computed, less what others cannot read.
+fn visible(batch: &MaskedBatch, n_layer: usize) -> f64 {
+    let unread = |d: &crate::mask::types::Decision| {
+        let gone = |op: Option<Op>| matches!(op, Some(Op::Replace | Op::Hide));
+        d.positions.iter().filter(|p| p.state == State::Masked && gone(p.op)).count()
+    };
+    let unread: usize = batch.decisions.iter().map(unread).sum();
+    batch.token_layers(n_layer) as f64 / n_layer as f64 - unread as f64
+}
+
+/// A mean that is added up label by label.
+#[derive(Default)]
+pub(super) struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    pub(super) fn add(&mut self, mean: Option<f64>, count: usize) {
+        self.sum += mean.unwrap_or(0.0) * count as f64;
+        self.count += count;
+    }
+
+    pub(super) fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+impl Run {
+    /// The micro-batches of the next step.
+    pub(in crate::train) fn next_batches(&mut self) -> Vec<Batch> {
+        let (n, size) = (self.spec.accumulate, self.spec.batch_size);
+        (0..n).map(|_| self.visits.next(&self.train, size)).collect()
+    }
+
+    /// Forward and backward over the micro-batches of one step; averages their gradients.
+    pub(in crate::train) fn passes(
+        &mut self,
+        batches: &[Batch],
+        step: usize,
+        killed: &dyn Fn() -> bool,
+    ) -> Result<Passes, TrainError> {
+        let mut sum: Option<GradStore> = None;
+        let share = 1.0 / batches.len() as f64;
+        let at = self.at();
+        let (mut own, mut others, mut out) = (Mean::default(), Mean::default(), PassSums::default());
+        let mut first = None;
+        for (n, batch) in batches.iter().enumerate() {
+            if killed() {
+                return Err(TrainError::Killed);
+            }
+            let mut model = self.trainee.current()?;
+            model.noise = self.noise(step, n);
+            let loss = self.loss(&model, batch, at)?;
+            own.add(loss.own.0, loss.own.1);
+            others.add(loss.others.0, loss.others.1);
+            // An arm without masks asks for none, whatever its sliders say.
+            let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { loss.rate };
+            out.rate += asked * share;
+            out.realised.add(loss.realised);
+            out.visible += loss.visible;
+            out.forward += loss.seconds;
+            if !loss.value.is_finite() {
+                return Err(self.diverged(step, "the loss"));
+            }
+            out.loss += loss.value * share;
+            let started = Instant::now();
+            let scaled = if batches.len() > 1 { (loss.loss * share)? } else { loss.loss };
+            let grads = scaled.backward()?;
+            sum = Some(match sum {
+                Some(old) => self.added(old, grads)?,
+                None => grads,
+            });
+            out.backward += started.elapsed().as_secs_f64();
+            first = first.or(loss.masked);
+        }
+        let grads = sum.ok_or_else(|| TrainError::setup("a step needs at least one batch"))?;
+        Ok(Passes {
+            loss: out.loss,
+            grads,
+            own: own.value(),
+            others: others.value(),
+            rate: out.rate,
+            realised: out.realised,
+            visible: out.visible,
+            forward: out.forward,
+            backward: out.backward,
+            first,
+        })
+    }
+
+    /// The loss of one micro-batch under the arm, or under the policy that is learned.
+    fn loss(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<BatchLoss, TrainError> {
+        let n_layer = model.config.n_layer;
+        if let Some(joint) = &mut self.joint {
+            let started = Instant::now();
+            let loss = joint.loss(&mut self.arms, model, batch, at)?;
+            let tokens = (batch.visits.len() * batch.context()) as f64;
+            let masked_tokens = loss.realised.selected;
+            return Ok(BatchLoss {
+                loss: loss.loss,
+                value: loss.value,
+                own: (loss.own, masked_tokens),
+                others: (loss.others, (tokens as usize).saturating_sub(masked_tokens)),
+                rate: loss.masked.as_ref().map_or(loss.realised.rate(), |m| m.rate),
+                realised: loss.realised,
+                visible: loss
+                    .masked
+                    .as_ref()
+                    .map_or(tokens * (1.0 - loss.realised.rate()), |m| visible(m, n_layer)),
+                seconds: started.elapsed().as_secs_f64(),
+                masked: loss.masked,
+            });
+        }
+        let masked = self.arms.prepare(model, batch, at)?;
+        let started = Instant::now();
+        let loss = self.arms.masked_loss(model, &masked)?;
+        Ok(BatchLoss {
+            loss: loss.loss,
+            value: loss.value,
+            own: (loss.own, loss.own_tokens),
+            others: (loss.others, loss.other_tokens),
+            rate: masked.rate,
+            realised: masked.realised,
+            visible: visible(&masked, n_layer),
+            seconds: started.elapsed().as_secs_f64(),
+            masked: Some(masked),
+        })
+    }
+
+    /// Dropout of micro-batch `n` of a step.
+    fn noise(&self, step: usize, n: usize) -> Option<Noise> {
+        let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
+        (self.spec.dropout > 0.0)
+            .then(|| Noise { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+    }
+
+    /// Gradients of two micro-batches together.
+    fn added(&self, mut old: GradStore, mut new: GradStore) -> Result<GradStore, TrainError> {
+        for (_, var) in &self.trainee.vars {
+            let key = var.as_tensor();
+            let together = match (old.remove(key), new.remove(key)) {
+                (Some(a), Some(b)) => Some((a + b)?),
+                (a, b) => a.or(b),
+            };
+            if let Some(together) = together {
+                new.insert(key, together);
+            }
+        }
+        Ok(new)
+    }
+}
