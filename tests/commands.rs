@@ -281,7 +281,9 @@ fn failures_have_their_own_exit_codes_and_one_sentence() {
     fails(&["predict", "--model", "owner/none", "--offline", "--text", "x"], 3, &["owner/none", "hint:"]);
     fails(&["mask", "--text", "a b", "--threshold", "1.5"], 2, &["threshold"]);
     if !cfg!(feature = "cuda") {
-        fails(&["predict", "--device", "cuda", "--text", "x"], 3, &["cuda is not available"]);
+        let words =
+            ["cuda is not available: this binary was built without the cuda feature", "hint: ", "doctor"];
+        fails(&["predict", "--device", "cuda", "--text", "x"], 3, &words);
     }
 }
 

@@ -265,6 +265,92 @@ fn skipping_nobody_and_keeping_everybody_are_the_baseline_bit_for_bit() {
     }
 }
 
+/// Sums that passes make on their way, over a chain of edits that reuse rows, against the maps they stand for.
+#[test]
+fn what_keys_received_is_summed_on_the_way_and_stays_true_through_edits() {
+    let mut explorer = demo(200);
+    let all = explorer.ids.clone();
+    let model = &explorer.loaded.model;
+    let mut edited = all[..150].to_vec();
+    edited[100] += 1;
+    let mut early = edited.clone();
+    early[3] += 1;
+    let mut hidden = vec![u32::MAX; 150];
+    (hidden[20], hidden[70]) = (40, 120);
+    let plain = |ids: &[u32]| Input::plain(ids.to_vec());
+    let chain = [
+        plain(&all[..63]),
+        plain(&all[..64]),
+        plain(&all[..65]),
+        plain(&all[..66]),
+        plain(&all[..150]),
+        plain(&all[..140]),
+        plain(&all[..128]),
+        plain(&all[..150]),
+        plain(&edited),
+        Input { visibility: Visibility::HideFrom(hidden), ..plain(&edited) },
+        plain(&early),
+    ];
+    let mut earlier: Option<maskscope::model::Trace> = None;
+    for (n, input) in chain.into_iter().enumerate() {
+        let t = input.len();
+        let traces: Vec<_> = earlier.iter().collect();
+        let trace = model.run(Arc::new(input), Reuse { traces: &traces, cancel: None }).unwrap();
+        let mut map = vec![0f32; t * t];
+        let mut norms = vec![0f32; t];
+        for (layer, head) in
+            (0..model.config.n_layer).flat_map(|l| (0..model.config.n_head).map(move |h| (l, h)))
+        {
+            let got = trace.received(layer, head).expect("the CPU pass sums");
+            trace.map_into(layer, head, &mut map).unwrap();
+            trace.value_norms_into(layer, head, &mut norms).unwrap();
+            for i in 0..t {
+                let later: f64 = (i + 1..t).map(|q| f64::from(map[q * t + i])).sum();
+                assert!((got.later[i] - later).abs() < 1e-5, "step {n} key {i}: {} {later}", got.later[i]);
+                assert!((got.own[i] - f64::from(map[i * t + i])).abs() < 1e-6, "step {n} key {i}");
+                assert!((got.norms[i] - norms[i]).abs() <= 1e-4 * norms[i].max(1e-3), "step {n} key {i}");
+            }
+        }
+        earlier = Some(trace);
+    }
+    // A score read from the sums is the score read from the maps.
+    let settings = ScoreSettings::default();
+    let from_sums = explorer.scores(&settings, maskscope::mask::types::Scale::Rank, None).unwrap();
+    let run = explorer.baseline(None).unwrap();
+    let whole = maskscope::attention::sweep::SweepRequest { newest: true, ..Default::default() };
+    let swept = maskscope::attention::sweep::sweep(&run.trace, &whole);
+    let from_maps = maskscope::attention::score::score(&swept, &settings, explorer.loaded.calibration());
+    for (a, b) in from_sums.scores.iter().zip(&from_maps.scores) {
+        match (a, b) {
+            (Some(a), Some(b)) => assert!((a - b).abs() < 1e-6 * b.abs().max(1.0), "{a} {b}"),
+            _ => assert_eq!(a, b),
+        }
+    }
+}
+
+#[test]
+fn scores_are_kept_for_a_slider_and_asked_anew_for_anything_else() {
+    let mut explorer = demo(64);
+    let ask = |explorer: &mut Explorer, score: &ScoreSettings| {
+        let mask = MaskSettings::default();
+        let choice = explorer.choose(Policy { mask: &mask, score, rolling: &rolling() }, None).unwrap();
+        choice.scored
+    };
+    let plain = ScoreSettings::default();
+    let one_head = ScoreSettings { layers: vec![1], heads: vec![2], ..plain.clone() };
+    let (a, b, again) =
+        (ask(&mut explorer, &plain), ask(&mut explorer, &one_head), ask(&mut explorer, &plain));
+    assert_ne!(a.scores, b.scores);
+    assert_eq!(a, again);
+    let ids: Vec<u32> = explorer.ids.iter().rev().copied().collect();
+    explorer.set_ids(&ids).unwrap();
+    let other = ask(&mut explorer, &plain);
+    assert_ne!(a.scores, other.scores);
+    let mut fresh = demo(64);
+    fresh.set_ids(&ids).unwrap();
+    assert_eq!(other, ask(&mut fresh, &plain));
+}
+
 #[test]
 fn a_full_slider_costs_less_for_operations_that_save() {
     let mut explorer = demo(128);

@@ -65,7 +65,7 @@ fn follows(trained: &Trained, prefix: &str) {
         }
     }
     let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
-    let mut adamw = AdamW::new(trainee.vars.clone(), settings);
+    let mut adamw = AdamW::new(trainee.vars.clone(), settings).unwrap();
     let (losses, norms) =
         (fixture.floats(&format!("{prefix}.losses")), fixture.floats(&format!("{prefix}.norms")));
     let batches = fixture.batches();

@@ -175,8 +175,9 @@ actions! {
         Rerolls "rerolls" ["R"] [] "" "Re-roll many seeds in the background: effect as mean ± spread";
         Cost "cost" ["f"] [] "true cost" "Measure in the background what hiding each token really costs";
         Window "window" ["W"] [] "" "Show the rolling window: how every token stood at every boundary, and its history";
+        Why "why" ["y"] [] "" "Show why the token under the cursor is masked or not";
         Leak "leak" ["k"] [] "" "Measure in the background what the mask tells about the next token, on held-out text";
-        UseCalibration "use-calibration" ["C"] [] "" "Score against the distance null that was measured in the background";
+        UseCalibration "use-calibration" ["C"] [] "score against the distance null" "Score against the distance null that was measured in the background";
         Train "train" ["T"] [] "train" "Open the Train screen with exactly this policy; a run goes on while you explore";
         Models "models" ["M"] [] "models" "Choose or type a model";
         Enlarge "enlarge" ["z"] [] "enlarge" "Let the pane fill the screen, or put it back";

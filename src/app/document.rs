@@ -8,8 +8,9 @@ use crate::app::train::Form;
 use crate::attention::types::ScoreSettings;
 use crate::config::PRESETS;
 use crate::engine::types::{HeadChoice, MapKind};
+use crate::mask::mix::Mix;
 use crate::mask::rolling::RollingSettings;
-use crate::mask::types::{MaskSettings, Scope};
+use crate::mask::types::{MaskSettings, Op, Scope};
 
 /// The preset that is what the program started with.
 pub const DEFAULT: &str = "default";
@@ -28,6 +29,8 @@ pub struct Document {
     pub map: MapKind,
     /// The next run.
     pub form: Form,
+    /// Operation and mix that scope `block` could not do; they come back with scope `whole`.
+    pub set_aside: Option<(Op, Option<Mix>)>,
 }
 
 /// A document as it was: one step of the history.
@@ -66,6 +69,7 @@ impl Document {
             heads: HeadChoice::default(),
             map: MapKind::Masked,
             form: Form::new(options.settings.as_deref()),
+            set_aside: None,
         }
     }
 
@@ -123,6 +127,7 @@ impl Document {
         self.mask = mask;
         self.score = score;
         self.rolling = rolling;
+        self.set_aside = None;
     }
 
     /// Pins a position, or unpins the pinned region that holds it.

@@ -3,6 +3,7 @@
 use crate::app::actions::{ACTIONS, Context, Verb};
 use crate::app::state::{App, Pane};
 use crate::app::train::update as train;
+use crate::attention::types::Reduction;
 use crate::engine::types::MapKind;
 use crate::mask::types::Op;
 
@@ -52,6 +53,12 @@ pub fn possible(app: &App, verb: Verb) -> bool {
         Verb::PageNext | Verb::PageBack => matches!(app.popup, Some(crate::app::state::Popup::Tour { .. })),
         Verb::MapPeak => app.results.map.is_some() && app.doc.map != MapKind::Difference,
         Verb::EditText => app.view.focus != Pane::Text,
+        // Offered while a score falls back for want of it.
+        Verb::UseCalibration => {
+            app.doc.score.reduction == Reduction::Null
+                && app.null_ready
+                && app.model.as_ref().is_some_and(|m| !m.calibrated)
+        }
         _ => train::possible(app, verb),
     }
 }

@@ -83,8 +83,33 @@ fn block_scope_turns_what_cannot_be_decided_late_into_hiding() {
     let r = stage.last();
     assert_eq!((r.mask.scope, r.mask.op, r.mask.mix.as_ref()), (Scope::Block, Op::Hide, None));
     assert!(r.rolling.check(&r.mask, 256).is_ok());
+    // What was set aside comes back with the whole text, and the change was said.
     stage.press("b");
-    assert_eq!(stage.last().mask.scope, Scope::Whole);
+    assert_eq!(
+        (stage.last().mask.scope, mix(&stage).as_str()),
+        (Scope::Whole, "replace:0.8,replace/uniform:0.1,keep:0.1")
+    );
+    let mut stage = Stage::new();
+    stage.press("b");
+    assert!(stage.app.notice.as_ref().unwrap().text.contains("replace is now hide"));
+    stage.press("b");
+    assert_eq!(stage.last().mask, options().mask, "twice is not at all");
+}
+
+#[test]
+fn a_measured_null_that_waits_is_offered_until_it_is_taken() {
+    let mut stage = Stage::new();
+    let offered = |s: &Stage| crate::app::hints::possible(&s.app, Verb::UseCalibration);
+    assert!(!offered(&stage));
+    let mut bare = crate::app::testing::model("other", 4, 4);
+    bare.calibrated = false;
+    stage.update(Update::ModelReady(bare.clone()));
+    assert!(!offered(&stage), "nothing was measured yet");
+    stage.update(Update::CalibrationReady).wait(60_000);
+    assert!(offered(&stage), "a notice passes, the offer stays");
+    bare.calibrated = true;
+    stage.update(Update::ModelReady(bare));
+    assert!(!offered(&stage));
 }
 
 #[test]

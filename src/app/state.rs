@@ -258,6 +258,8 @@ pub struct App {
     pub entry: Option<Entry>,
     pub cards: Vec<Card>,
     pub notice: Option<Notice>,
+    /// A distance null was measured for the model in use and waits to be taken.
+    pub null_ready: bool,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
     /// The engine is at work on re-rolls, on true costs, on the leak meter.
@@ -299,6 +301,7 @@ impl App {
             entry: None,
             cards: Vec::new(),
             notice: None,
+            null_ready: false,
             model: None,
             loading: None,
             rerolling: false,

@@ -1,5 +1,7 @@
 //! What this room reads from a forward pass. `model::Trace` implements it; tests use random maps.
 
+pub use crate::model::trace::Received;
+
 /// Attention maps of one pass, computed when looked at.
 pub trait AttentionSource: Sync {
     fn n_layer(&self) -> usize;
@@ -14,6 +16,10 @@ pub trait AttentionSource: Sync {
     fn map(&self, layer: usize, head: usize, out: &mut [f32]);
     /// Writes `‖W_O v_i‖` (L2, this head's slice of the output projection) for every key, `[T]`.
     fn value_norms(&self, layer: usize, head: usize, out: &mut [f32]);
+    /// What keys received from all queries, where the pass summed it on its way; `None` sends the reader to the map.
+    fn received(&self, _layer: usize, _head: usize) -> Option<Received> {
+        None
+    }
 }
 
 impl AttentionSource for crate::model::Trace {
@@ -40,5 +46,9 @@ impl AttentionSource for crate::model::Trace {
         if self.value_norms_into(layer, head, out).is_err() {
             out.fill(0.0);
         }
+    }
+
+    fn received(&self, layer: usize, head: usize) -> Option<Received> {
+        crate::model::Trace::received(self, layer, head)
     }
 }

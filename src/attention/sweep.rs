@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::heads::{self, HeadStats, HeadsRequest};
-use super::source::AttentionSource;
+use super::source::{AttentionSource, Received};
 use super::types::{DEFAULT_WINDOW, Reduction, ScoreSettings};
 
 /// What a sweep should keep.
@@ -16,6 +16,8 @@ use super::types::{DEFAULT_WINDOW, Reduction, ScoreSettings};
 pub struct SweepRequest<'a> {
     /// Queries for the `window` reduction.
     pub window: usize,
+    /// Keeps what `window` and `last` need. Without them a pass that summed what keys receive is not looked at again.
+    pub newest: bool,
     /// Queries that count as readers (cut to the sequence); rolling decisions take only the new ones.
     pub queries: Range<usize>,
     /// Layers and heads of the roll-out, as in [`ScoreSettings`]; `None` leaves it out.
@@ -26,7 +28,13 @@ pub struct SweepRequest<'a> {
 
 impl Default for SweepRequest<'_> {
     fn default() -> Self {
-        SweepRequest { window: DEFAULT_WINDOW, queries: 0..usize::MAX, rollout: None, heads: None }
+        SweepRequest {
+            window: DEFAULT_WINDOW,
+            newest: true,
+            queries: 0..usize::MAX,
+            rollout: None,
+            heads: None,
+        }
     }
 }
 
@@ -35,6 +43,7 @@ impl SweepRequest<'_> {
     pub fn for_score(settings: &ScoreSettings) -> Self {
         SweepRequest {
             window: settings.window,
+            newest: matches!(settings.reduction, Reduction::Window | Reduction::Last),
             rollout: (settings.reduction == Reduction::Rollout).then(|| settings.clone()),
             ..SweepRequest::default()
         }
@@ -48,7 +57,7 @@ pub struct HeadSums {
     pub later: Vec<f64>,
     /// `α[i,i]` where `i` is a counted query, else 0.
     pub own: Vec<f64>,
-    /// `Σ α[t,i]` over `t > i` in the last `window` queries before `queries.end`.
+    /// `Σ α[t,i]` over `t > i` in the last `window` queries before `queries.end`; empty where not asked for, as `last`.
     pub window: Vec<f64>,
     /// `α[last,i]` for `i < last = queries.end - 1`.
     pub last: Vec<f64>,
@@ -72,6 +81,8 @@ pub struct Sweep {
     pub n_head: usize,
     pub len: usize,
     pub window: usize,
+    /// Whether `window` and `last` of the sums are filled in.
+    pub newest: bool,
     /// Queries that counted, inside `0..len`.
     pub queries: Range<usize>,
     /// `[L·H]`, layer-major.
@@ -85,7 +96,8 @@ impl Sweep {
     /// Whether `settings` can be scored from this sweep without looking at a map again.
     pub fn covers(&self, settings: &ScoreSettings) -> bool {
         match settings.reduction {
-            Reduction::Window => self.window == settings.window,
+            Reduction::Window => self.newest && self.window == settings.window,
+            Reduction::Last => self.newest,
             Reduction::Rollout => self
                 .rollout
                 .as_ref()
@@ -114,7 +126,7 @@ pub fn sweep_while<S: AttentionSource + ?Sized>(
     let mut out = empty(source, request);
     let len = out.len;
     let workers = rayon::current_num_threads().clamp(1, out.n_head.max(1));
-    let mut scratch = vec![vec![0f32; len * len]; workers];
+    let mut scratch = vec![Vec::new(); workers];
     let mut rolled = vec![0f64; len];
     if let Some(last) = rolled.last_mut() {
         *last = 1.0;
@@ -155,6 +167,7 @@ fn empty<S: AttentionSource + ?Sized>(source: &S, request: &SweepRequest) -> Swe
         n_head,
         len,
         window: request.window,
+        newest: request.newest,
         queries: request.queries.start.min(end)..end,
         sums: vec![HeadSums::default(); n],
         rollout: request.rollout.as_ref().map(|s| RolloutRow {
@@ -196,6 +209,11 @@ fn sweep_layer<S: AttentionSource + ?Sized>(
         |(chunk, (slots, map))| {
             for (k, slot) in slots.iter_mut().enumerate() {
                 let head = chunk * per_worker + k;
+                if let Some(sums) = summed(source, asked, (layer, head)) {
+                    *slot = Some(OneHead { sums, stats: None, rolled: None });
+                    continue;
+                }
+                map.resize(shape.len * shape.len, 0.0);
                 source.map(layer, head, map);
                 let roll = request.rollout.as_ref().is_some_and(|s| s.counts(layer, head));
                 let mut sums = sum_head(map, shape);
@@ -210,6 +228,21 @@ fn sweep_layer<S: AttentionSource + ?Sized>(
         },
     );
     slots.into_iter().flatten().collect()
+}
+
+/// What the pass summed itself, where that is all that is asked.
+fn summed<S: AttentionSource + ?Sized>(
+    source: &S,
+    asked: &Asked,
+    (layer, head): (usize, usize),
+) -> Option<HeadSums> {
+    let Asked { request, shape, .. } = asked;
+    let rolls = request.rollout.as_ref().is_some_and(|s| s.counts(layer, head));
+    if rolls || request.newest || request.heads.is_some() || shape.queries != (0..shape.len) {
+        return None;
+    }
+    let Received { later, own, norms } = source.received(layer, head)?;
+    Some(HeadSums { later, own, norms, ..HeadSums::default() })
 }
 
 fn sum_head(map: &[f32], shape: &Sweep) -> HeadSums {

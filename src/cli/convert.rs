@@ -1,9 +1,11 @@
 //! From settings, whose choices are names, to the types of the rooms that own them.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use super::Context;
 use super::error::CliError;
+use super::output::note;
 use crate::app::configured;
 use crate::attention::types::ScoreSettings;
 use crate::config::Settings;
@@ -49,10 +51,23 @@ pub fn hub_options(context: &Context) -> HubOptions {
 /// `model.device`
 pub fn device(settings: &Settings) -> Result<Chosen, CliError> {
     let choice: DeviceChoice = parse("model.device", &settings.model.device)?;
-    choose(choice).map_err(|e| {
+    let chosen = choose(choice).map_err(|e| {
         CliError::unavailable(e.to_string())
             .with_hint("use --device auto or --device cpu; `maskscope doctor` shows what was tried")
-    })
+    })?;
+    // A binary that could have used a GPU says, once, why it does not; one without CUDA has nothing to explain.
+    static SAID: Once = Once::new();
+    if cfg!(feature = "cuda")
+        && let Some(reason) = &chosen.tried
+    {
+        SAID.call_once(|| note(&format!("note: {}", on_cpu(reason))));
+    }
+    Ok(chosen)
+}
+
+/// Why the CPU is used, in a sentence.
+pub fn on_cpu(reason: &str) -> String {
+    format!("running on the CPU, since CUDA does not work here: {reason}")
 }
 
 /// `compute.weights`

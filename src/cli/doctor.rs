@@ -9,7 +9,8 @@ use super::output::JsonFlag;
 use super::{Context, convert};
 use crate::engine::calibrate;
 use crate::hub::{cached_models, human_bytes};
-use crate::tensor::device::{DeviceChoice, choose};
+use crate::tensor::device::{DeviceChoice, KERNELS, choose, describe, plain};
+use crate::tensor::meter::Meter;
 
 /// Check terminal, device, cache and settings, and say what is wrong
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -38,16 +39,22 @@ impl Check {
 /// # Errors
 /// Output that cannot be written.
 pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), CliError> {
-    let checks = vec![
-        program(),
-        processor(),
-        memory(),
-        device(),
-        terminal(context),
-        settings(context),
-        cache(context),
-        calibrations(),
-    ];
+    let checks: Vec<Check> = [
+        Some(program()),
+        Some(processor()),
+        Some(memory()),
+        Some(device()),
+        gpu(),
+        kernels(),
+        meter(),
+        Some(terminal(context)),
+        Some(settings(context)),
+        Some(cache(context)),
+        Some(calibrations()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     if args.output.json {
         return context.out.json(&serde_json::json!({ "checks": checks }));
     }
@@ -93,6 +100,39 @@ fn device() -> Check {
         },
         Err(error) => Check::new("device", "problem", error.to_string()),
     }
+}
+
+/// The GPU in use.
+fn gpu() -> Option<Check> {
+    let gpu = describe(&choose(DeviceChoice::Auto).ok()?.device)?;
+    let (major, minor) = gpu.capability;
+    let memory = gpu
+        .memory
+        .map_or_else(String::new, |m| format!(", {} free of {}", human_bytes(m.free), human_bytes(m.total)));
+    let driver = format!("its driver serves CUDA {}.{}", gpu.driver / 1000, gpu.driver % 1000 / 10);
+    let finding = format!("{}, compute capability {major}.{minor}{memory}; {driver}", gpu.name);
+    Some(Check::new("gpu", "ok", finding))
+}
+
+/// Which operators a GPU would run.
+fn kernels() -> Option<Check> {
+    let forced = plain().then(|| Check::new("kernels", "note", format!("composed, as {KERNELS} asks")));
+    let own = || Check::new("kernels", "ok", "composed of candle's CUDA operators");
+    forced.or_else(|| cfg!(feature = "cuda").then(own))
+}
+
+/// The driver's management library, behind the GPU's figures on the Train screen.
+fn meter() -> Option<Check> {
+    cfg!(feature = "cuda").then(|| match Meter::open() {
+        Ok(meter) => {
+            let version = meter.driver().unwrap_or_else(|| "of unknown version".to_owned());
+            let now = meter.figures().map_or_else(String::new, |f| {
+                format!("; {} % busy, {} °C, {:.0} W", f.busy, f.temperature, f.watts)
+            });
+            Check::new("nvml", "ok", format!("driver {version}{now}"))
+        }
+        Err(e) => Check::new("nvml", "note", format!("no figures of the GPU on the Train screen: {e}")),
+    })
 }
 
 fn terminal(context: &Context) -> Check {

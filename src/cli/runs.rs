@@ -20,9 +20,9 @@ pub struct RunsArgs {
 pub enum Action {
     /// List the runs in a folder
     List {
-        /// Folder that holds run folders, or one run
-        #[arg(default_value = ".", value_name = "DIR")]
-        folder: PathBuf,
+        /// Folder that holds run folders, or one run; without it, where the Train screen keeps its runs, and this folder
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
         #[command(flatten)]
         output: JsonFlag,
     },
@@ -52,7 +52,10 @@ pub enum Action {
 /// A folder that holds no run.
 pub fn run(args: &RunsArgs, context: &Context) -> Result<(), CliError> {
     match &args.action {
-        Action::List { folder, output } => list(folder, output.json, context),
+        Action::List { folder: Some(folder), output } => list(&[folder.clone()], output.json, context),
+        Action::List { folder: None, output } => {
+            list(&[super::screen::runs_folder(), PathBuf::from(".")], output.json, context)
+        }
         Action::Compare { runs, rows, output } => compare(runs, *rows, output.json, context),
         Action::Delete { runs, yes } => delete(runs, *yes),
     }
@@ -62,13 +65,14 @@ fn read(path: &std::path::Path) -> Result<RunInfo, CliError> {
     RunInfo::read(path).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))
 }
 
-fn list(folder: &std::path::Path, json: bool, context: &Context) -> Result<(), CliError> {
-    let runs = runs::list(folder);
+fn list(folders: &[PathBuf], json: bool, context: &Context) -> Result<(), CliError> {
+    let runs: Vec<RunInfo> = folders.iter().flat_map(|folder| runs::list(folder)).collect();
     if json {
         return context.out.json(&serde_json::json!({ "runs": runs }));
     }
     if runs.is_empty() {
-        return context.out.text(&format!("no runs in {}\n", folder.display()));
+        let all: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+        return context.out.text(&format!("no runs in {}\n", all.join(" or ")));
     }
     let mut text = String::new();
     for r in &runs {

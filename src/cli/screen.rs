@@ -155,6 +155,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     let chosen = convert::device(settings)?;
+    let tried = chosen.tried.clone().filter(|_| cfg!(feature = "cuda"));
     let load = LoadOptions {
         hub: convert::hub_options(context),
         device: chosen.device,
@@ -176,6 +177,9 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
     if let Ok(map) = settings.explore.map.parse() {
         app.doc.map = map;
+    }
+    if let Some(reason) = &tried {
+        app.say(convert::on_cpu(reason));
     }
     if spec != "demo" {
         port.command(Command::LoadModel { spec });
@@ -234,7 +238,7 @@ fn options(context: &Context) -> Result<Options, CliError> {
 }
 
 /// Where runs of the screen go unless told otherwise.
-fn runs_folder() -> PathBuf {
+pub(super) fn runs_folder() -> PathBuf {
     use etcetera::BaseStrategy;
     let base = etcetera::choose_base_strategy().ok().map(|b| b.data_dir().join("maskscope"));
     base.unwrap_or_default().join("runs")

@@ -35,6 +35,7 @@ impl FlagSet for Flags {
         ("model", "model.id"),
         ("revision", "model.revision"),
         ("device", "model.device"),
+        ("precision", "train.precision"),
         ("offline", "hub.offline"),
         ("threads", "compute.threads_trainer"),
         ("steps", "train.steps"),

@@ -47,6 +47,7 @@ pub fn run_spec(
             gap: (t.gap_target > 0.0).then_some(GapControl { target: t.gap_target, gain: t.gap_gain }),
         },
         adamw: AdamWSettings { beta1: t.beta1, beta2: t.beta2, eps: t.eps, weight_decay: t.weight_decay },
+        precision: parse("precision", &t.precision)?,
         clip: t.clip,
         dropout: t.dropout,
         seed: t.seed,

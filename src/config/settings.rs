@@ -178,6 +178,8 @@ pub struct Train {
     pub beta1: f64,
     pub beta2: f64,
     pub eps: f64,
+    /// f32 or bf16: products of a step; weights stay f32.
+    pub precision: String,
     /// 0 is no clipping.
     pub clip: f64,
     pub dropout: f64,

@@ -222,6 +222,8 @@ pub(super) const TABLE: &[Parameter] = &[
         "AdamW: decay of the mean of squared gradients"),
     row("train.eps", "ε", log(1e-16, 1.0), Restart,
         "AdamW: added to the root before dividing"),
+    row("train.precision", "precision", Kind::Choice(&["f32", "bf16"]), Restart,
+        "Number format of matrix products in training; weights stay f32; bf16 needs a GPU"),
     row("train.clip", "clipping", linear(0.0, 1000.0, 0.1, 0.01), Restart,
         "Largest global gradient norm; 0 is no clipping"),
     row("train.dropout", "dropout", linear(0.0, 0.95, 0.05, 0.01), Restart,

@@ -114,6 +114,9 @@ impl Reach {
     }
 }
 
+/// Settings in force, and whether there was a calibration to read them with.
+type ScoredAs = (ScoreSettings, bool);
+
 /// One text on one model.
 pub struct Explorer {
     pub loaded: Arc<Loaded>,
@@ -124,6 +127,8 @@ pub struct Explorer {
     pub(super) word_starts: Vec<bool>,
     baseline: Option<Arc<Run>>,
     sweep: Option<Arc<Sweep>>,
+    /// The newest scores of that sweep, with what they were asked as; a slider asks for the same again and again.
+    scored: Option<(ScoredAs, Scored)>,
     runs: VecDeque<Arc<Run>>,
     /// Forward passes that computed at least one row.
     pub forwards: usize,
@@ -139,6 +144,7 @@ impl Explorer {
             word_starts: Vec::new(),
             baseline: None,
             sweep: None,
+            scored: None,
             runs: VecDeque::new(),
             forwards: 0,
         }
@@ -205,7 +211,7 @@ impl Explorer {
         self.word_starts = word_starts(&bytes, |i| self.loaded.is_special(ids[i]));
         self.ids = ids;
         if changed {
-            self.sweep = None;
+            (self.sweep, self.scored) = (None, None);
         }
     }
 
@@ -248,7 +254,7 @@ impl Explorer {
         let sweep = sweep_while(&run.trace, &SweepRequest::for_score(settings), &going)
             .ok_or(ExploreError::Model(ModelError::Cancelled))?;
         let sweep = Arc::new(sweep);
-        self.sweep = Some(sweep.clone());
+        (self.sweep, self.scored) = (Some(sweep.clone()), None);
         Ok(sweep)
     }
 
@@ -262,7 +268,17 @@ impl Explorer {
         let settings = score_in_force(scale, asked);
         settings.check(self.loaded.model.config.n_layer, self.loaded.model.config.n_head)?;
         let sweep = self.sweep(&settings, cancel)?;
-        Ok(score(&sweep, &settings, self.loaded.calibration()))
+        let calibration = self.loaded.calibration();
+        // A calibration never changes once it is there.
+        let asked = (settings, calibration.is_some());
+        if let Some((known, scored)) = &self.scored
+            && *known == asked
+        {
+            return Ok(scored.clone());
+        }
+        let scored = score(&sweep, &asked.0, calibration);
+        self.scored = Some((asked, scored.clone()));
+        Ok(scored)
     }
 
     /// The decision over the current text. No forward pass.

@@ -310,6 +310,7 @@ impl Rolling {
         });
         let request = SweepRequest {
             window: self.score.window,
+            newest: matches!(self.score.reduction, Reduction::Window | Reduction::Last),
             queries: self.seen..end,
             rollout: (self.score.reduction == Reduction::Rollout).then(|| self.score.clone()),
             heads: None,

@@ -21,6 +21,9 @@ pub fn word_starts<B: AsRef<[u8]>>(pieces: &[B], special: impl Fn(usize) -> bool
 /// `word_starts[i]` says whether token `i` begins a word; without it every token is a word.
 /// Positions that are not eligible belong to no unit, so a protected piece stays while the rest of its word may go.
 pub fn group(unit: Unit, eligible: &[bool], ids: &[u32], word_starts: &[bool]) -> Vec<Vec<usize>> {
+    if unit == Unit::Token {
+        return (0..eligible.len()).filter(|&i| eligible[i]).map(|i| vec![i]).collect();
+    }
     let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut word = 0u64;
     for (i, &is_eligible) in eligible.iter().enumerate() {

@@ -1,5 +1,7 @@
 //! What can be wrong with a checkpoint or an input, in sentences that name the file and the field.
 
+use crate::tensor::device;
+
 /// Errors of this room.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -13,7 +15,7 @@ pub enum ModelError {
     #[error("cancelled")]
     Cancelled,
     /// An operator failed; most often memory.
-    #[error("computation failed: {0}")]
+    #[error("{}", device::sentence(.0))]
     Tensor(#[from] candle_core::Error),
 }
 
@@ -37,7 +39,8 @@ impl ModelError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ModelError::File { hint, .. } | ModelError::Input { hint, .. } => hint.clone(),
-            ModelError::Cancelled | ModelError::Tensor(_) => None,
+            ModelError::Tensor(e) => device::hint(e),
+            ModelError::Cancelled => None,
         }
     }
 }

@@ -8,11 +8,12 @@ use candle_core::{DType, Result, Tensor};
 
 use super::error::ModelError;
 use super::gpt2::Gpt2;
-use super::host_pass::{Flow, Step};
+use super::host_pass::{Flow, Passed, Step};
 use super::input::{HeadAblation, Input, Visibility};
 use super::stored::Stored;
 use super::trace::{LayerTrace, Trace};
 use crate::tensor::attention::Attention;
+use crate::tensor::device::on_host;
 use crate::tensor::host;
 
 impl Input {
@@ -149,6 +150,10 @@ impl Gpt2 {
             keep.as_ref().map_or(shared, |rows| shared.min(rows.last().copied().unwrap_or(0)))
         });
         let mut rules = Rules::new(self, &input, keep.clone());
+        let gram = match prefix {
+            Some((trace, _)) => trace.gram.clone(),
+            None => self.grams()?,
+        };
         let mut x = self.embed(&input, start)?;
         let mut layers = Vec::with_capacity(n_layer);
         let mut bypass: Option<Tensor> = None;
@@ -171,7 +176,13 @@ impl Gpt2 {
             let from = rows.as_ref().map_or(start, |rows| first_row(rows, start));
             let bias = rules.of(layer)?;
             let old = prefix.map(|(trace, _)| &trace.layers[layer]);
-            let part = self.layer(layer, &x, old, from, LayerRule { bias: &bias, input: &input, rows })?;
+            let part = self.layer(
+                layer,
+                &x,
+                old,
+                from,
+                LayerRule { bias: &bias, input: &input, rows, grams: &gram },
+            )?;
             computed += x.dim(0)?;
             reused += from;
             x = part.1;
@@ -180,10 +191,6 @@ impl Gpt2 {
         let joined = |old: Option<&Tensor>, new: Tensor| join(old, &new, start);
         let hidden = joined(prefix.map(|(p, _)| &p.hidden), self.final_norm(&x)?)?;
         let last = joined(prefix.map(|(p, _)| &p.last), x)?;
-        let gram = match prefix {
-            Some((trace, _)) => trace.gram.clone(),
-            None => self.grams()?,
-        };
         Ok(Trace {
             config: Arc::new(self.config.clone()),
             input,
@@ -207,18 +214,20 @@ impl Gpt2 {
     ) -> std::result::Result<(LayerTrace, Tensor), ModelError> {
         let base = self.attention(layer);
         // Adapters are composed: the fast block knows plain matrices only.
-        if rule.input.ablated.is_empty() && x.device().is_cpu() && !self.blocks[layer].is_adapted() {
+        if rule.input.ablated.is_empty() && on_host(x.device()) && !self.blocks[layer].is_adapted() {
             let all = Attention { bias: rule.bias.clone(), ..base };
             let (n, width) = x.dims2()?;
             let mut flow = Flow::new(host::values(x)?);
-            let (residual, qkv) =
-                self.host_block(&mut flow, &Step { layer, from, old, rule: all.clone() })?;
-            let trace = LayerTrace { residual, qkv, heads: None, rule: all, rows: rule.rows };
+            let h = self.config.n_head;
+            let grams = &rule.grams[layer * h..(layer + 1) * h];
+            let step = Step { layer, from, old, rule: all.clone(), grams };
+            let Passed { residual, qkv, sums } = self.host_block(&mut flow, &step)?;
+            let trace = LayerTrace { residual, qkv, heads: None, rule: all, rows: rule.rows, sums };
             return Ok((trace, Tensor::from_vec(flow.x, (n, width), x.device())?));
         }
         let stored = |pick: fn(&LayerTrace) -> &Stored| old.map(|o| pick(o).tensor()).transpose();
         let (old_residual, old_qkv) = (stored(|o| &o.residual)?, stored(|o| &o.qkv)?);
-        let residual = Stored::Device(join(old_residual.as_ref(), x, from)?);
+        let residual = Stored::device(join(old_residual.as_ref(), x, from)?);
         let mut kept: Option<(Tensor, Option<Tensor>)> = None;
         let ablated = &rule.input.ablated;
         let out = self.block(layer, x, |new| {
@@ -241,8 +250,11 @@ impl Gpt2 {
             return Err(ModelError::input("the block did not ask for attention"));
         };
         let rule_with_bias = Attention { bias: rule.bias.clone(), ..base };
-        let qkv = Stored::Device(qkv);
-        Ok((LayerTrace { residual, qkv, heads, rule: rule_with_bias, rows: rule.rows }, out))
+        let qkv = Stored::device(qkv);
+        Ok((
+            LayerTrace { residual, qkv, heads, rule: rule_with_bias, rows: rule.rows, sums: Vec::new() },
+            out,
+        ))
     }
 
     /// Embeddings of rows `start..`, `[T − start, D]`.
@@ -367,6 +379,8 @@ struct LayerRule<'a> {
     bias: &'a Option<Tensor>,
     input: &'a Input,
     rows: Option<Arc<Vec<usize>>>,
+    /// `W_O W_Oᵀ` of every head of the model.
+    grams: &'a [Vec<f32>],
 }
 
 /// Index of the first kept row at or after position `start`.

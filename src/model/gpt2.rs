@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::config::{Config, WeightType};
 use super::error::ModelError;
 use crate::tensor::attention::Attention;
+use crate::tensor::device::on_host;
 use crate::tensor::dropout::dropout;
 use crate::tensor::kernels::activation::Activation;
 use crate::tensor::ops::{activate, layer_norm, linear};
@@ -54,9 +55,17 @@ impl Adapter {
 impl Projection {
     /// `x W + b`, with the adapter's share.
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let out = linear(x, &self.weight.to_dtype(x.dtype())?, &self.bias)?;
+        // On a device the product runs in the weight's format (mixed precision); the CPU's kernels take f32.
+        let out = if on_host(x.device()) {
+            linear(x, &self.weight.to_dtype(x.dtype())?, &self.bias)?
+        } else {
+            let bias = self.bias.to_dtype(self.weight.dtype())?;
+            linear(&x.to_dtype(self.weight.dtype())?, &self.weight, &bias)?
+        };
         match &self.adapter {
-            Some(adapter) => out + adapter.apply(x)?,
+            Some(adapter) => {
+                &out + adapter.apply(&x.to_dtype(adapter.down.dtype())?)?.to_dtype(out.dtype())?
+            }
             None => Ok(out),
         }
     }
@@ -258,9 +267,10 @@ impl Gpt2 {
         let eps = self.config.layer_norm_epsilon;
         let drop = |x: Tensor, site: usize| Noise::apply(self.noise, x, site + 2 * layer);
         let heads = attend(w.c_attn.apply(&layer_norm(x, &w.ln_1.gain, &w.ln_1.bias, eps)?)?)?;
-        let x = (x + drop(w.attn_proj.apply(&heads)?, 1)?)?;
+        // The residual stream keeps its own format, whatever the branches compute in.
+        let x = (x + drop(w.attn_proj.apply(&heads)?, 1)?.to_dtype(x.dtype())?)?;
         let hidden = w.c_fc.apply(&layer_norm(&x, &w.ln_2.gain, &w.ln_2.bias, eps)?)?;
-        &x + drop(w.mlp_proj.apply(&activate(&hidden, self.activation)?)?, 2)?
+        &x + drop(w.mlp_proj.apply(&activate(&hidden, self.activation)?)?, 2)?.to_dtype(x.dtype())?
     }
 
     /// The final layer norm.

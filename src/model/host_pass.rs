@@ -1,14 +1,17 @@
 //! One transformer block of the exploring pass on the CPU: products with bias, activation and residual folded in, on plain
 //! slices, with weights read where they lie. The composed path in `gpt2.rs` is its plain twin.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 
 use super::gpt2::{Block, Gpt2, Norm, Projection};
 use super::stored::Stored;
 use super::trace::LayerTrace;
-use crate::tensor::attention::Attention;
+use crate::tensor::attention::{Attention, Sums};
 use crate::tensor::host::{Held, hold};
 use crate::tensor::kernels::activation::Activation;
+use crate::tensor::kernels::attention::TileSums;
 use crate::tensor::kernels::{head, layer_norm};
 use crate::tensor::linear::{Linear, apply};
 use crate::tensor::rows::Rows;
@@ -62,14 +65,23 @@ pub(super) struct Step<'a> {
     /// Rows kept of `old`; the new rows follow them.
     pub from: usize,
     pub old: Option<&'a LayerTrace>,
-    /// The rule over all rows, with the visibility as its bias `[1, 1, n, n]`.
+    /// The rule over all rows, with the visibility as its bias `[1, heads | 1, n, n]`.
     pub rule: Attention,
+    /// `W_O W_Oᵀ` of the layer's heads.
+    pub grams: &'a [Vec<f32>],
+}
+
+/// What one block leaves behind.
+pub(super) struct Passed {
+    pub residual: Stored,
+    pub qkv: Stored,
+    pub sums: Vec<Arc<TileSums>>,
 }
 
 impl Gpt2 {
-    /// Passes the new rows through one block: residual and packed projection, joined to the kept rows; `flow.x` becomes
-    /// the next block's input.
-    pub(super) fn host_block(&self, flow: &mut Flow, step: &Step) -> Result<(Stored, Stored)> {
+    /// Passes the new rows through one block: residual, packed projection and what keys received, joined to the kept rows;
+    /// `flow.x` becomes the next block's input.
+    pub(super) fn host_block(&self, flow: &mut Flow, step: &Step) -> Result<Passed> {
         let w = Weights::hold(&self.blocks[step.layer])?;
         let (d, inner) = (self.config.n_embd, self.config.inner());
         let n = flow.x.len() / d;
@@ -83,13 +95,15 @@ impl Gpt2 {
         layer_norm::forward(&flow.x, w.ln_1[0].floats()?, w.ln_1[1].floats()?, eps, &mut flow.normed);
         let c_attn = linear(&w.c_attn, false, None)?;
         let qkv = old(|o| &o.qkv, 3 * d)?.grow(step.from, n, |to| apply(&c_attn, &flow.normed, to));
-        let heads = step.rule.cached_rows(qkv.values(), d, step.from)?;
+        let known = step.old.filter(|_| step.from > 0).map_or(&[][..], |old| &old.sums);
+        let sums = Sums { old: known, grams: step.grams };
+        let (heads, sums) = step.rule.cached_rows(qkv.values(), d, step.from, sums)?;
         apply(&linear(&w.attn_proj, true, None)?, &heads, &mut flow.x);
         layer_norm::forward(&flow.x, w.ln_2[0].floats()?, w.ln_2[1].floats()?, eps, &mut flow.normed);
         flow.hidden.resize(n * inner, 0.0);
         apply(&linear(&w.c_fc, false, Some(self.activation))?, &flow.normed, &mut flow.hidden);
         apply(&linear(&w.mlp_proj, true, None)?, &flow.hidden, &mut flow.x);
-        Ok((Stored::Host(residual, d), Stored::Host(qkv, 3 * d)))
+        Ok(Passed { residual: Stored::Host(residual, d), qkv: Stored::Host(qkv, 3 * d), sums })
     }
 
     /// Reads logits of rows `from..from + targets.len()` of `hidden` `[T, D]` without holding them.

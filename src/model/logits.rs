@@ -1,17 +1,21 @@
 //! From final states to what a person reads: log-probabilities of given targets, the most probable next tokens. Logits
 //! exist for a tile of rows at a time only.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use super::error::ModelError;
 use super::gpt2::Gpt2;
 use super::trace::Trace;
+use crate::tensor::device::on_host;
 use crate::tensor::host;
+use crate::tensor::kernels::head::Read;
 use crate::tensor::linear::project;
 
 /// Rows whose logits are held at the same time.
 const TILE: usize = 128;
+/// The same on a device, where small products waste it.
+const DEVICE_TILE: usize = 1024;
 
 /// Log-softmax normaliser of one row: `ln Σ exp(x)`, in f64.
 fn log_sum_exp(row: &[f32]) -> f64 {
@@ -24,7 +28,8 @@ impl Gpt2 {
     /// Logits of `rows` of `hidden` (states after `ln_f`, `[T, D]`), `[n, V]` on the host.
     pub fn logits(&self, hidden: &Tensor, from: usize, count: usize) -> Result<Vec<f32>, ModelError> {
         let rows = hidden.narrow(0, from, count)?.contiguous()?;
-        if !self.device.is_cpu() {
+        if !on_host(&self.device) {
+            let rows = rows.to_dtype(self.lm_head.dtype())?;
             return Ok(host::values(&rows.matmul(&self.lm_head.t()?)?)?);
         }
         let (d, vocab) = (self.config.n_embd, self.config.vocab_size);
@@ -50,10 +55,6 @@ impl Gpt2 {
         pairs: &[(usize, u32)],
         last: bool,
     ) -> Result<(Vec<f32>, Option<Vec<f32>>), ModelError> {
-        if !self.device.is_cpu() {
-            let last = if last { Some(self.log_probabilities(trace, trace.len() - 1)?) } else { None };
-            return Ok((self.target_log_probabilities(trace, pairs)?, last));
-        }
         let end = trace.len() - 1;
         let from = pairs.first().map_or(end, |p| p.0);
         let to = if last { end } else { pairs.last().map_or(end, |p| p.0) };
@@ -64,7 +65,11 @@ impl Gpt2 {
         let mut targets = vec![u32::MAX; to - from + 1];
         pairs.iter().for_each(|&(row, target)| targets[row - from] = target);
         let wanted: Vec<usize> = last.then_some(end - from).into_iter().collect();
-        let mut read = rayon::scope(|_| self.host_read(&trace.hidden, from, &targets, &wanted))?;
+        let mut read = if on_host(&self.device) {
+            rayon::scope(|_| self.host_read(&trace.hidden, from, &targets, &wanted))?
+        } else {
+            self.device_read(&trace.hidden, from, &targets, &wanted)?
+        };
         let log_p = |row: usize, logit: f32| (f64::from(logit) - read.log_sum_exp[row]) as f32;
         let known = pairs.iter().map(|&(row, _)| log_p(row - from, read.target[row - from])).collect();
         let lse = read.log_sum_exp.last().copied().unwrap_or(0.0);
@@ -75,12 +80,46 @@ impl Gpt2 {
         Ok((known, whole))
     }
 
+    /// As [`Gpt2::host_read`] where the weights are: only what was asked for comes to the host.
+    fn device_read(
+        &self,
+        hidden: &Tensor,
+        from: usize,
+        targets: &[u32],
+        wanted: &[usize],
+    ) -> candle_core::Result<Read> {
+        let head = self.lm_head.t()?;
+        let mut out = Read { log_sum_exp: Vec::new(), target: Vec::new(), rows: Vec::new() };
+        for (tile, targets) in targets.chunks(DEVICE_TILE).enumerate() {
+            let (first, n) = (tile * DEVICE_TILE, targets.len());
+            let states = hidden.narrow(0, from + first, n)?.contiguous()?.to_dtype(head.dtype())?;
+            let logits = states.matmul(&head)?.to_dtype(DType::F32)?;
+            let top = logits.max_keepdim(1)?;
+            let sums = logits.broadcast_sub(&top)?.exp()?.sum_keepdim(1)?;
+            let lse = (sums.log()? + top)?.squeeze(1)?.to_vec1::<f32>()?;
+            out.log_sum_exp.extend(lse.into_iter().map(f64::from));
+            // Id 0 stands in where there is no target; nobody reads it.
+            let ids: Vec<u32> = targets.iter().map(|&t| if t == u32::MAX { 0 } else { t }).collect();
+            let picked = logits.gather(&Tensor::from_vec(ids, (n, 1), hidden.device())?, 1)?;
+            let picked = host::values(&picked)?;
+            let known = picked.into_iter().zip(targets);
+            out.target.extend(known.map(|(x, &t)| if t == u32::MAX { f32::NAN } else { x }));
+            for &row in wanted.iter().filter(|row| (first..first + n).contains(row)) {
+                out.rows.push(host::values(&logits.narrow(0, row - first, 1)?)?);
+            }
+        }
+        Ok(out)
+    }
+
     /// `ln p(target)` for pairs `(row, target)`, sorted by row.
     pub fn target_log_probabilities(
         &self,
         trace: &Trace,
         pairs: &[(usize, u32)],
     ) -> Result<Vec<f32>, ModelError> {
+        if !on_host(&self.device) {
+            return Ok(self.read(trace, pairs, false)?.0);
+        }
         let vocab = self.config.vocab_size;
         let mut out = Vec::with_capacity(pairs.len());
         for tile in pairs.chunks(TILE) {

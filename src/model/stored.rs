@@ -1,5 +1,7 @@
 //! Where a trace keeps the rows of a layer: growing host memory on the CPU, tensors on other devices.
 
+use std::sync::{Arc, OnceLock};
+
 use candle_core::{Device, Result, Tensor};
 
 use crate::tensor::host;
@@ -9,15 +11,21 @@ use crate::tensor::rows::Rows;
 #[derive(Clone)]
 pub enum Stored {
     Host(Rows, usize),
-    Device(Tensor),
+    /// On its device, with the copy in host memory once somebody looked: every map and score of a layer reads it.
+    Device(Tensor, Arc<OnceLock<Vec<f32>>>),
 }
 
 impl Stored {
+    /// Kept on its device.
+    pub fn device(tensor: Tensor) -> Self {
+        Stored::Device(tensor, Arc::default())
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         match self {
             Stored::Host(rows, _) => rows.len(),
-            Stored::Device(tensor) => tensor.dim(0).unwrap_or(0),
+            Stored::Device(tensor, _) => tensor.dim(0).unwrap_or(0),
         }
     }
 
@@ -29,7 +37,7 @@ impl Stored {
     pub fn elem_count(&self) -> usize {
         match self {
             Stored::Host(rows, _) => rows.values().len(),
-            Stored::Device(tensor) => tensor.elem_count(),
+            Stored::Device(tensor, _) => tensor.elem_count(),
         }
     }
 
@@ -37,7 +45,14 @@ impl Stored {
     pub fn with_slice<R>(&self, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
         match self {
             Stored::Host(rows, _) => Ok(f(rows.values())),
-            Stored::Device(tensor) => host::with_slice(tensor, f),
+            Stored::Device(tensor, _) if tensor.device().is_cpu() => host::with_slice(tensor, f),
+            Stored::Device(tensor, copy) => {
+                if let Some(values) = copy.get() {
+                    return Ok(f(values));
+                }
+                let values = host::values(tensor)?;
+                Ok(f(copy.get_or_init(|| values)))
+            }
         }
     }
 
@@ -47,7 +62,7 @@ impl Stored {
             Stored::Host(rows, width) => {
                 Tensor::from_slice(rows.values(), (rows.len(), *width), &Device::Cpu)
             }
-            Stored::Device(tensor) => Ok(tensor.clone()),
+            Stored::Device(tensor, _) => Ok(tensor.clone()),
         }
     }
 
@@ -55,7 +70,7 @@ impl Stored {
     pub(super) fn rows(&self, width: usize) -> Result<Rows> {
         match self {
             Stored::Host(rows, _) => Ok(rows.clone()),
-            Stored::Device(tensor) => {
+            Stored::Device(tensor, _) => {
                 let n = tensor.dim(0)?;
                 host::with_slice(tensor, |v| Rows::empty(width).grow(0, n, |to| to.copy_from_slice(v)))
             }

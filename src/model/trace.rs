@@ -8,6 +8,7 @@ use super::config::Config;
 use super::input::Input;
 use super::stored::Stored;
 use crate::tensor::attention::Attention;
+use crate::tensor::kernels::attention::TileSums;
 
 /// One layer's part of a trace. Layers between the first and the last hold only the rows that were not skipped.
 #[derive(Clone)]
@@ -23,6 +24,19 @@ pub struct LayerTrace {
     pub rule: Attention,
     /// Row `r` of this layer is position `rows[r]` of the input; `None` when all rows are here.
     pub rows: Option<Arc<Vec<usize>>>,
+    /// What keys received, tile by tile of queries, summed while the pass ran; empty where the pass was composed.
+    pub sums: Vec<Arc<TileSums>>,
+}
+
+/// What the keys of one head received from every query, each `[T]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received {
+    /// `Σ_{t>i} α[t,i]`.
+    pub later: Vec<f64>,
+    /// `α[i,i]`.
+    pub own: Vec<f64>,
+    /// `‖W_O v_i‖`.
+    pub norms: Vec<f32>,
 }
 
 /// One finished forward pass over one sequence.
@@ -80,6 +94,26 @@ impl Trace {
                 Ok(())
             }
         }
+    }
+
+    /// What the keys of one head received from all queries, as it was summed while the pass ran; `None` where it was not, or
+    /// where the layer holds only some of the rows.
+    pub fn received(&self, layer: usize, head: usize) -> Option<Received> {
+        let part = &self.layers[layer];
+        let t = self.len();
+        if part.rows.is_some() || part.sums.last().is_none_or(|tile| tile.queries.end != t) {
+            return None;
+        }
+        let mut out =
+            Received { later: vec![0.0; t], own: Vec::with_capacity(t), norms: Vec::with_capacity(t) };
+        for tile in &part.sums {
+            let (n, end) = (tile.queries.len(), tile.queries.end);
+            let later = &tile.later[head * end..(head + 1) * end];
+            out.later.iter_mut().zip(later).for_each(|(sum, x)| *sum += x);
+            out.own.extend(tile.own[head * n..(head + 1) * n].iter().map(|x| f64::from(*x)));
+            out.norms.extend(&tile.norms[head * n..(head + 1) * n]);
+        }
+        Some(out)
     }
 
     /// `‖W_O v_i‖` of one head for every position, `[T]`; 0 where the layer was skipped.

@@ -4,11 +4,12 @@
 use std::sync::Mutex;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Var, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::host::{slice, with_slice};
+use super::device::on_host;
+use super::host::{self, slice, with_slice};
 
 /// Constants of the update.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -30,8 +31,44 @@ impl Default for AdamWSettings {
 pub struct Slot {
     pub name: String,
     pub var: Var,
-    pub first: Vec<f32>,
-    pub second: Vec<f32>,
+    pub moments: Moments,
+}
+
+/// Decayed means of a variable's gradients and of their squares, where its kernel wants them.
+pub enum Moments {
+    Host(Vec<f32>, Vec<f32>),
+    /// Beside the variable, `[n]` each.
+    Device(Tensor, Tensor),
+}
+
+impl Moments {
+    fn zeros(n: usize, device: &Device) -> Result<Self> {
+        if on_host(device) {
+            return Ok(Moments::Host(vec![0.0; n], vec![0.0; n]));
+        }
+        let zeros = || Tensor::zeros(n, DType::F32, device);
+        Ok(Moments::Device(zeros()?, zeros()?))
+    }
+
+    /// Both, on the host.
+    pub fn values(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        match self {
+            Moments::Host(first, second) => Ok((first.clone(), second.clone())),
+            Moments::Device(first, second) => Ok((host::values(first)?, host::values(second)?)),
+        }
+    }
+
+    /// Puts both back, where they were.
+    pub fn set(&mut self, first: Vec<f32>, second: Vec<f32>) -> Result<()> {
+        *self = match self {
+            Moments::Host(..) => Moments::Host(first, second),
+            Moments::Device(old, _) => {
+                let (n, device) = (first.len(), old.device().clone());
+                Moments::Device(Tensor::from_vec(first, n, &device)?, Tensor::from_vec(second, n, &device)?)
+            }
+        };
+        Ok(())
+    }
 }
 
 /// The optimiser: variables in a fixed order, their moments and the number of updates so far.
@@ -106,19 +143,22 @@ impl InplaceOp2 for Step<'_> {
 
 impl AdamW {
     /// Fresh moments for `vars`, kept in the given order.
-    pub fn new(vars: Vec<(String, Var)>, settings: AdamWSettings) -> Self {
-        let slots = vars
-            .into_iter()
-            .map(|(name, var)| {
-                let n = var.as_tensor().elem_count();
-                Slot { name, var, first: vec![0.0; n], second: vec![0.0; n] }
-            })
-            .collect();
-        AdamW { settings, slots, updates: 0 }
+    ///
+    /// # Errors
+    /// A device without room for them.
+    pub fn new(vars: Vec<(String, Var)>, settings: AdamWSettings) -> Result<Self> {
+        let slot = |(name, var): (String, Var)| {
+            let moments = Moments::zeros(var.as_tensor().elem_count(), var.device())?;
+            Ok(Slot { name, var, moments })
+        };
+        Ok(AdamW { settings, slots: vars.into_iter().map(slot).collect::<Result<_>>()?, updates: 0 })
     }
 
     /// Squared L2 norms per variable; `None` where there is no gradient.
     fn norms(&self, grads: &GradStore) -> Result<Vec<Option<f64>>> {
+        if self.slots.iter().any(|s| matches!(s.moments, Moments::Device(..))) {
+            return self.device_norms(grads);
+        }
         self.slots
             .iter()
             .map(|slot| match grads.get(slot.var.as_tensor()) {
@@ -126,6 +166,20 @@ impl AdamW {
                 None => Ok(None),
             })
             .collect()
+    }
+
+    /// As [`AdamW::norms`] where the gradients are: all sums come to the host in one copy, since each copy waits.
+    fn device_norms(&self, grads: &GradStore) -> Result<Vec<Option<f64>>> {
+        let found: Vec<Option<&Tensor>> = self.slots.iter().map(|s| grads.get(s.var.as_tensor())).collect();
+        let squares = |g: &Tensor| {
+            let g = g.to_dtype(DType::F32)?.sqr()?;
+            // Rows first: a reduction to one number is one block's work on a GPU.
+            if g.rank() > 1 { g.sum(candle_core::D::Minus1)?.sum_all() } else { g.sum_all() }
+        };
+        let sums = found.iter().flatten().map(|g| squares(g)).collect::<Result<Vec<_>>>()?;
+        let sums = if sums.is_empty() { Vec::new() } else { Tensor::stack(&sums, 0)?.to_vec1::<f32>()? };
+        let mut sums = sums.into_iter().map(f64::from);
+        Ok(found.into_iter().map(|g| g.and_then(|_| sums.next())).collect())
     }
 
     /// One update at learning rate `rate`; gradients are scaled so that their global norm is at most `clip`
@@ -160,11 +214,29 @@ impl AdamW {
                 eps: s.eps as f32,
                 grad_scale: grad_scale as f32,
             };
-            let step = Step { moments: Mutex::new((&mut slot.first, &mut slot.second)), factors };
-            slot.var.as_tensor().inplace_op2(&grad.contiguous()?, &step)?;
+            match &mut slot.moments {
+                Moments::Host(first, second) => {
+                    let step = Step { moments: Mutex::new((first, second)), factors };
+                    slot.var.as_tensor().inplace_op2(&grad.contiguous()?, &step)?;
+                }
+                Moments::Device(first, second) => composed(&slot.var, grad, (first, second), factors)?,
+            }
         }
         Ok(Some(Applied { grad_norm, without_gradient }))
     }
+}
+
+/// [`update`] in candle operators, for any device.
+fn composed(var: &Var, grad: &Tensor, (first, second): (&mut Tensor, &mut Tensor), f: Factors) -> Result<()> {
+    let g = (grad.to_dtype(DType::F32)?.flatten_all()? * f64::from(f.grad_scale))?;
+    let (beta1, beta2) = (f64::from(f.beta1), f64::from(f.beta2));
+    *first = ((&*first * beta1)? + (&g * (1.0 - beta1))?)?;
+    *second = ((&*second * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
+    let root = ((&*second / f64::from(f.correction2))?.sqrt()? + f64::from(f.eps))?;
+    let step = ((&*first / f64::from(f.correction1))? / root)?;
+    let old = var.as_tensor().detach().flatten_all()?;
+    let new = ((old * f64::from(f.decay))? - (step * f64::from(f.rate))?)?;
+    var.set(&new.reshape(var.shape())?)
 }
 
 /// Sum of squares in f64, in a fixed order whatever the number of threads.

@@ -1,10 +1,13 @@
 //! Attention as candle operators: the differentiable packed form for training, the cached form for exploring, and
 //! single maps on demand.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
+use super::device::on_host;
 use super::host::{slice, with_slice};
-use super::kernels::attention::{self as kernel, Bias, Rows};
+use super::kernels::attention::{self as kernel, Bias, Rows, TileSums};
 
 /// The rule of one attention call.
 #[derive(Clone)]
@@ -14,6 +17,15 @@ pub struct Attention {
     pub causal: bool,
     /// Additive, `[batch | 1, heads | 1, queries, keys]`; −∞ hides a key. Not differentiated.
     pub bias: Option<Tensor>,
+}
+
+/// What a cached call needs to sum what keys receive.
+#[derive(Clone, Copy)]
+pub struct Sums<'a> {
+    /// Sums of an earlier pass, ascending; those over queries that this pass keeps are taken over.
+    pub old: &'a [Arc<TileSums>],
+    /// `W_O W_Oᵀ` of every head, `[head_dim, head_dim]`.
+    pub grams: &'a [Vec<f32>],
 }
 
 struct Sizes {
@@ -68,7 +80,7 @@ impl Attention {
 
     /// Self-attention over a packed projection `qkv` `[B, T, 3D]`; the result is `[B, T, D]`, differentiable.
     pub fn packed(&self, qkv: &Tensor) -> Result<Tensor> {
-        if qkv.device().is_cpu() {
+        if on_host(qkv.device()) {
             return qkv.contiguous()?.apply_op1(Packed(self.clone()));
         }
         let width = qkv.dim(D::Minus1)? / 3;
@@ -80,7 +92,7 @@ impl Attention {
     pub fn cached(&self, qkv: &Tensor, start: usize) -> Result<Tensor> {
         let (keys, packed) = qkv.dims2()?;
         let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width: packed / 3 };
-        if !qkv.device().is_cpu() {
+        if !on_host(qkv.device()) {
             let part = |i: usize| qkv.narrow(1, i * sizes.width, sizes.width)?.unsqueeze(0);
             let q = part(0)?.narrow(1, start, sizes.queries)?;
             return self.composed(&q, &part(1)?, &part(2)?, start)?.squeeze(0);
@@ -96,11 +108,25 @@ impl Attention {
         Tensor::from_vec(out, (sizes.queries, sizes.width), qkv.device())
     }
 
-    /// As [`Attention::cached`] on host values, with a bias over all rows, `[1, heads | 1, T, T]`.
-    pub fn cached_rows(&self, qkv: &[f32], width: usize, start: usize) -> Result<Vec<f32>> {
+    /// As [`Attention::cached`] on host values, with a bias over all rows, `[1, heads | 1, T, T]`, and with what every
+    /// key received: `old` holds the sums over the queries before `start` of a pass that shares those rows.
+    pub fn cached_rows(
+        &self,
+        qkv: &[f32],
+        width: usize,
+        start: usize,
+        sums: Sums,
+    ) -> Result<(Vec<f32>, Vec<Arc<TileSums>>)> {
         let (packed, keys) = (3 * width, qkv.len() / (3 * width));
+        // A tile that was cut in its middle is read once more from its beginning; its outputs are known already.
+        let kept = sums.old.iter().take_while(|tile| tile.queries.end <= start).count();
+        let known = kept.checked_sub(1).map_or(0, |last| sums.old[last].queries.end);
+        if known < start {
+            let (out, all) = self.cached_rows(qkv, width, known, Sums { old: &sums.old[..kept], ..sums })?;
+            return Ok((out[(start - known) * width..].to_vec(), all));
+        }
         let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width };
-        self.with_bias(|bias| {
+        let (out, new) = self.with_bias(|bias| {
             let bias = match (bias, &self.bias) {
                 (Some(data), Some(tensor))
                     if [1, self.heads].iter().any(|h| tensor.elem_count() == h * keys * keys) =>
@@ -114,8 +140,17 @@ impl Attention {
             let shape =
                 kernel::Shape { bias, ..Attention { bias: None, ..self.clone() }.shape(&sizes, None)? };
             let rows = |offset: usize| Rows { data: &qkv[offset..], batch_stride: 0, row_stride: packed };
-            Ok(kernel::forward(&shape, rows(start * packed), rows(width), rows(2 * width)))
-        })?
+            let (q, k, v) = (rows(start * packed), rows(width), rows(2 * width));
+            Ok(kernel::forward_summed(&shape, q, k, v, sums.grams))
+        })??;
+        let mut all = sums.old[..kept].to_vec();
+        for tile in new {
+            match all.last_mut().filter(|last| !last.is_whole()) {
+                Some(last) => *last = Arc::new(last.joined(&tile, self.heads)),
+                None => all.push(Arc::new(tile)),
+            }
+        }
+        Ok((out, all))
     }
 
     /// The weights of one head for all rows of `qkv` `[T, 3D]` (host values), `[T, T]` row-major, into `out`.

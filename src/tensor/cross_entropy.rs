@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, b
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::device::on_host;
 use super::host::slice;
 use super::kernels::exp::exp;
 use super::kernels::matmul::{Threads, View, matmul};
@@ -161,24 +162,77 @@ impl CustomOp2 for Fused {
 /// `hidden` `[N, D]`, `weight` `[V, D]`; a target of [`IGNORE`] does not count. With `gradients`, the result can be
 /// differentiated once.
 pub fn cross_entropy(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradients: bool) -> Result<Tensor> {
-    if hidden.device().is_cpu() {
+    if on_host(hidden.device()) {
         let slot = gradients.then(|| Mutex::new(None));
         let op = Fused { targets: targets.to_vec(), weight_too: weight.track_op(), gradients: slot };
         return hidden.contiguous()?.apply_op2(weight, op);
     }
-    composed(hidden, weight, targets)
+    composed(hidden, weight, targets, gradients)
 }
 
-/// The same in candle operators.
-fn composed(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<Tensor> {
+/// Rows whose logits exist at the same time on a device: large products, and 412 MB for GPT-2's vocabulary in f32.
+const DEVICE_TILE: usize = 2048;
+
+/// The same in candle operators, for any device: loss and gradients tile by tile, as [`sweep`] does.
+fn composed(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradients: bool) -> Result<Tensor> {
+    let (vocab, device) = (weight.dim(0)?, hidden.device());
+    if targets.iter().any(|&t| t != IGNORE && t as usize >= vocab) {
+        bail!("a target lies outside the vocabulary of {vocab}");
+    }
     let keep: Vec<u32> = (0..targets.len() as u32).filter(|&i| targets[i as usize] != IGNORE).collect();
+    if keep.is_empty() {
+        return Tensor::zeros((), DType::F32, device);
+    }
     let wanted: Vec<u32> = keep.iter().map(|&i| targets[i as usize]).collect();
     let count = keep.len();
-    let rows = hidden.index_select(&Tensor::from_vec(keep, count, hidden.device())?, 0)?;
-    let logits = rows.matmul(&weight.t()?)?.to_dtype(DType::F32)?;
-    let top = logits.max_keepdim(1)?.detach();
-    let sums = logits.broadcast_sub(&top)?.exp()?.sum_keepdim(1)?.log()?;
-    let lse = (sums + top)?.squeeze(1)?;
-    let picked = logits.gather(&Tensor::from_vec(wanted, (count, 1), hidden.device())?, 1)?.squeeze(1)?;
-    (lse - picked)?.mean_all()
+    let rows = hidden.index_select(&Tensor::from_vec(keep, count, device)?, 0)?;
+    // Products run in the weight's format, everything after them in f32.
+    let (x, w) = (rows.detach().to_dtype(weight.dtype())?, weight.detach());
+    let mut total: Option<Tensor> = None;
+    let (mut dx, mut dw) = (Vec::new(), None);
+    for (tile, wanted) in wanted.chunks(DEVICE_TILE).enumerate() {
+        let part = x.narrow(0, tile * DEVICE_TILE, wanted.len())?;
+        let logits = part.matmul(&w.t()?)?.to_dtype(DType::F32)?;
+        let at = Tensor::from_slice(wanted, (wanted.len(), 1), device)?;
+        let picked = logits.gather(&at, 1)?;
+        let exp = logits.broadcast_sub(&logits.max_keepdim(1)?)?.exp()?;
+        let sums = exp.sum_keepdim(1)?;
+        let loss = ((sums.log()? + logits.max_keepdim(1)?)? - picked)?.sum_all()?;
+        total = Some(match total {
+            Some(total) => (total + loss)?,
+            None => loss,
+        });
+        if !gradients {
+            continue;
+        }
+        let minus = Tensor::full(-1f32, (wanted.len(), 1), device)?;
+        let d_logits = exp.broadcast_div(&sums)?.scatter_add(&at, &minus, 1)?;
+        let d_logits = (d_logits / count as f64)?.to_dtype(weight.dtype())?;
+        dx.push(d_logits.matmul(&w)?.to_dtype(DType::F32)?);
+        if weight.track_op() {
+            let share = d_logits.t()?.matmul(&part)?.to_dtype(DType::F32)?;
+            dw = Some(match dw {
+                Some(sum) => (sum + share)?,
+                None => share,
+            });
+        }
+    }
+    let Some(total) = total else { bail!("no label in the batch") };
+    let mut loss = (total / count as f64)?;
+    if gradients {
+        loss = linked(&loss, &rows, &Tensor::cat(&dx, 0)?)?;
+        if let Some(dw) = dw {
+            loss = linked(&loss, weight, &dw)?;
+        }
+    }
+    Ok(loss)
+}
+
+/// `value`, whose gradient with respect to `x` is `gradient`: `value + Σ x·g − Σ x·g`, the last sum not differentiated,
+/// is `value` itself and differentiates to `g`.
+fn linked(value: &Tensor, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    // Row sums first: a reduction to one number is one block's work on a GPU.
+    let sum = (x * gradient.to_dtype(x.dtype())?)?.sum(1)?.to_dtype(DType::F32)?.sum_all()?;
+    let zero = (&sum - sum.detach())?;
+    value + zero
 }

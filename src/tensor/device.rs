@@ -1,4 +1,8 @@
-//! Device choice: one handle for the whole program, since two CUDA handles give tensors that do not mix.
+//! Device choice: one handle and one stream for the whole program, since two CUDA handles give tensors that do not mix;
+//! which operators a device takes; its memory; its errors in words. Any thread may call in.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
 
 use candle_core::Device;
 
@@ -26,30 +30,221 @@ pub struct Unavailable {
     pub reason: String,
 }
 
-/// Opens the device. `Auto` takes CUDA when it works and says what was tried otherwise; `Cuda` fails instead.
+/// Opens the device. `Auto` takes CUDA when it works and says what was tried otherwise; `Cuda` fails instead. Every call
+/// gives the same handle.
 pub fn choose(choice: DeviceChoice) -> Result<Chosen, Unavailable> {
     let cpu = |tried| Chosen { device: Device::Cpu, name: "cpu", tried };
     if choice == DeviceChoice::Cpu {
         return Ok(cpu(None));
     }
-    match (open_cuda(), choice) {
+    static CUDA: OnceLock<Result<Device, String>> = OnceLock::new();
+    match (CUDA.get_or_init(open_cuda).clone(), choice) {
         (Ok(device), _) => Ok(Chosen { device, name: "cuda", tried: None }),
         (Err(reason), DeviceChoice::Auto) => Ok(cpu(Some(reason))),
         (Err(reason), _) => Err(Unavailable { reason }),
     }
 }
 
+/// What a person reads where the binary cannot use a GPU at all.
+pub const NOT_BUILT: &str = "this binary was built without the cuda feature";
+
 #[cfg(feature = "cuda")]
 fn open_cuda() -> Result<Device, String> {
     // The loader panics, rather than fails, where the driver's library is missing.
-    match std::panic::catch_unwind(|| Device::new_cuda(0)) {
+    let opened = std::panic::catch_unwind(|| {
+        // A stream of its own, not candle's per-thread one: with that, trainer and explorer would queue work on two
+        // streams without anything that orders a read after the other thread's write.
+        let device = Device::new_cuda_with_stream(0)?;
+        // A first piece of work: a GPU that opens but cannot run the kernels is found here, not in a run.
+        let one = candle_core::Tensor::ones(8, candle_core::DType::F32, &device)?;
+        match (one * 2.0)?.to_vec1::<f32>()?.iter().all(|x| *x == 2.0) {
+            true => Ok(device),
+            false => candle_core::bail!("a first calculation on the GPU came out wrong"),
+        }
+    });
+    match opened {
         Ok(Ok(device)) => Ok(device),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the CUDA driver could not be loaded".to_owned()),
+        Ok(Err(error)) => Err(plain_reason(&error.to_string())),
+        Err(_) => Err("the CUDA libraries could not be loaded".to_owned()),
     }
 }
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda() -> Result<Device, String> {
-    Err("this binary was built without the cuda feature".to_owned())
+    Err(NOT_BUILT.to_owned())
+}
+
+/// A driver's error in words, one line, with the code in brackets.
+pub fn plain_reason(error: &str) -> String {
+    let first = error.lines().next().unwrap_or_default().trim();
+    const KNOWN: [(&str, &str); 6] = [
+        ("CUDA_ERROR_NO_DEVICE", "no CUDA driver, or no GPU that it can use"),
+        ("CUDA_ERROR_STUB_LIBRARY", "no CUDA driver is installed, only its stub"),
+        ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "the CUDA driver and the kernel module do not fit together"),
+        ("CUDA_ERROR_NO_BINARY_FOR_GPU", "the GPU is of a kind that this binary holds no code for"),
+        ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the CUDA driver is older than this binary needs"),
+        ("CUBLAS_STATUS_NOT_INITIALIZED", "the library cuBLAS is missing or did not start"),
+    ];
+    match KNOWN.iter().find(|(code, _)| first.contains(code)) {
+        Some((code, words)) => format!("{words} ({code})"),
+        None => first.to_owned(),
+    }
+}
+
+/// Forces the composed operators on every device: the plain twins of all kernels.
+pub const KERNELS: &str = "MASKSCOPE_KERNELS";
+
+thread_local! {
+    static PLAIN: Cell<bool> = const { Cell::new(false) };
+}
+
+fn plain_everywhere() -> bool {
+    static WANTED: OnceLock<bool> = OnceLock::new();
+    *WANTED.get_or_init(|| std::env::var(KERNELS).is_ok_and(|v| v == "plain"))
+}
+
+/// Whether the composed operators are forced, by the environment or around this call.
+pub fn plain() -> bool {
+    PLAIN.get() || plain_everywhere()
+}
+
+/// Whether tensors on `device` go through this program's CPU kernels; otherwise operators are composed of the
+/// library's own, which run on any device.
+pub fn on_host(device: &Device) -> bool {
+    device.is_cpu() && !plain()
+}
+
+/// Runs `f` with composed operators on this thread, as on a device without kernels: how tests on a CPU reach them.
+pub fn with_plain<R>(f: impl FnOnce() -> R) -> R {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            PLAIN.set(self.0);
+        }
+    }
+    let _back = Back(PLAIN.replace(true));
+    f()
+}
+
+/// Bytes of a GPU's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceMemory {
+    pub free: u64,
+    pub total: u64,
+}
+
+/// Memory of the device; `None` on the CPU and where the driver does not say.
+pub fn memory(device: &Device) -> Option<DeviceMemory> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(cuda) = device {
+        let stream = cuda.cuda_stream();
+        let (free, total) = stream.context().mem_get_info().ok()?;
+        return Some(DeviceMemory { free: free as u64, total: total as u64 });
+    }
+    let _ = device;
+    None
+}
+
+/// What a GPU is: name, compute capability, newest CUDA version its driver serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gpu {
+    pub name: String,
+    pub capability: (i32, i32),
+    /// As the driver's library says it: 13000 is 13.0.
+    pub driver: i32,
+    pub memory: Option<DeviceMemory>,
+}
+
+/// Describes the device; `None` on the CPU.
+pub fn describe(device: &Device) -> Option<Gpu> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(cuda) = device {
+        use candle_core::cuda_backend::cudarc::driver::sys;
+        let stream = cuda.cuda_stream();
+        let context = stream.context();
+        let mut driver = 0;
+        // SAFETY: the pointer is valid for the call.
+        unsafe { sys::cuDriverGetVersion(&raw mut driver) };
+        return Some(Gpu {
+            name: context.name().unwrap_or_else(|_| "unknown GPU".to_owned()),
+            capability: context.compute_capability().unwrap_or_default(),
+            driver,
+            memory: memory(device),
+        });
+    }
+    let _ = device;
+    None
+}
+
+/// Whether an error's text says that the GPU's memory is full.
+pub fn is_out_of_memory(error: &str) -> bool {
+    ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"].iter().any(|code| error.contains(code))
+}
+
+/// One sentence for a failed operator. Out of memory comes with the GPU's numbers as they are now.
+pub fn sentence(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    if !is_out_of_memory(&text) {
+        return format!("computation failed: {}", plain_reason(&text));
+    }
+    // Asked of the one handle there is: without it there was no such error.
+    out_of_memory(choose(DeviceChoice::Auto).ok().and_then(|c| memory(&c.device)))
+}
+
+fn out_of_memory(now: Option<DeviceMemory>) -> String {
+    let mib = |bytes: u64| bytes >> 20;
+    match now {
+        Some(m) => format!("the GPU is out of memory: {} of {} MiB are free", mib(m.free), mib(m.total)),
+        None => "the GPU is out of memory".to_owned(),
+    }
+}
+
+/// What to do about a failed operator, where that is known.
+pub fn hint(error: &candle_core::Error) -> Option<String> {
+    let text = "use a smaller batch, a shorter context or text, or --device cpu";
+    is_out_of_memory(&error.to_string()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_memory_is_one_sentence_with_the_numbers() {
+        let driver = r#"DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")"#;
+        let error = candle_core::Error::Cuda(driver.into());
+        let said = sentence(&error);
+        assert!(said.starts_with("the GPU is out of memory") && !said.contains('\n'), "{said}");
+        assert!(hint(&error).is_some_and(|h| h.contains("smaller batch")));
+        let now = DeviceMemory { free: 100 << 20, total: 80_000 << 20 };
+        assert_eq!(out_of_memory(Some(now)), "the GPU is out of memory: 100 of 80000 MiB are free");
+        let inside = candle_core::Error::Cuda(driver.into()).context("in block 3");
+        assert!(sentence(&inside).starts_with("the GPU is out of memory"));
+    }
+
+    #[test]
+    fn other_failures_keep_their_first_line() {
+        let error = candle_core::Error::Msg("shapes differ\n   0: main\n   1: start".to_owned());
+        assert_eq!(sentence(&error), "computation failed: shapes differ");
+        assert_eq!(hint(&error), None);
+        let none = "DriverError(CUDA_ERROR_NO_DEVICE, \"<Failure>\")\n 0: <unknown>";
+        assert_eq!(plain_reason(none), "no CUDA driver, or no GPU that it can use (CUDA_ERROR_NO_DEVICE)");
+    }
+
+    #[test]
+    fn demanding_a_gpu_that_is_not_there_fails_and_auto_says_why() {
+        let auto = choose(DeviceChoice::Auto).unwrap();
+        match choose(DeviceChoice::Cuda) {
+            Err(e) => assert_eq!((auto.name, auto.tried), ("cpu", Some(e.reason))),
+            Ok(chosen) => assert_eq!((auto.name, chosen.name), ("cuda", "cuda")),
+        }
+        assert_eq!(choose(DeviceChoice::Cpu).unwrap().tried, None);
+    }
+
+    #[test]
+    fn composed_operators_can_be_forced_and_the_force_ends() {
+        assert!(on_host(&Device::Cpu) || plain_everywhere());
+        assert!(with_plain(|| !on_host(&Device::Cpu)));
+        assert!(on_host(&Device::Cpu) || plain_everywhere());
+    }
 }

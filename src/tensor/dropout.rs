@@ -4,6 +4,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::device::on_host;
 use super::host::{slice, with_slice};
 
 /// Elements one task handles.
@@ -68,7 +69,7 @@ impl CustomOp1 for Dropout {
 /// Sets a share `rate` in [0, 1) of the elements of `x` to zero and scales the others by `1/(1 − rate)`.
 pub fn dropout(x: &Tensor, rate: f64, key: Key) -> Result<Tensor> {
     let op = Dropout::new(rate, key);
-    if x.device().is_cpu() {
+    if on_host(x.device()) {
         return x.contiguous()?.apply_op1(op);
     }
     let ones = vec![1f32; x.elem_count()];

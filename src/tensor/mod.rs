@@ -10,5 +10,6 @@ pub mod host;
 pub mod kernels;
 pub mod linear;
 pub mod memory;
+pub mod meter;
 pub mod ops;
 pub mod rows;

@@ -3,6 +3,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
+use super::device::on_host;
 use super::host::{slice, with_slice};
 use super::kernels::activation::{self, Activation};
 use super::kernels::layer_norm;
@@ -60,14 +61,15 @@ impl CustomOp3 for LayerNorm {
 
 /// Layer norm over the last axis of `x` `[…, D]` with `gain` and `bias` `[D]`.
 pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if on_host(x.device()) {
         return x.contiguous()?.apply_op3(gain, bias, LayerNorm { eps: eps as f32 });
     }
     let x32 = x.to_dtype(DType::F32)?;
     let centred = x32.broadcast_sub(&x32.mean_keepdim(candle_core::D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(candle_core::D::Minus1)?;
-    let normed = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.to_dtype(x.dtype())?;
-    normed.broadcast_mul(gain)?.broadcast_add(bias)
+    let normed = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
+    let (gain, bias) = (gain.to_dtype(DType::F32)?, bias.to_dtype(DType::F32)?);
+    normed.broadcast_mul(&gain)?.broadcast_add(&bias)?.to_dtype(x.dtype())
 }
 
 struct Linear;
@@ -161,7 +163,7 @@ fn linear_backward(
 
 /// `x W + b` with `x` `[…, in]`, `weight` `[in, out]` (the Conv1D layout of GPT-2 checkpoints), `bias` `[out]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if on_host(x.device()) {
         return x.contiguous()?.apply_op3(weight, bias, Linear);
     }
     let (k, n) = weight.dims2()?;
@@ -194,9 +196,10 @@ impl CustomOp1 for Activate {
 
 /// The activation, elementwise.
 pub fn activate(x: &Tensor, kind: Activation) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if on_host(x.device()) {
         return x.contiguous()?.apply_op1(Activate(kind));
     }
+    // Each of these has a backward.
     match kind {
         Activation::GeluNew => x.gelu(),
         Activation::Gelu => x.gelu_erf(),

@@ -33,7 +33,7 @@ pub enum TrainError {
     Io { path: String, source: std::io::Error },
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
-    #[error("computation failed: {0}")]
+    #[error("{}", crate::tensor::device::sentence(.0))]
     Tensor(#[from] candle_core::Error),
     /// Told to end without saving.
     #[error("killed")]
@@ -62,7 +62,8 @@ impl TrainError {
             TrainError::Io { source, .. } if checkpoint::disk::is_full(source) => {
                 Some("make room, or keep fewer checkpoints with --keep-last".to_owned())
             }
-            TrainError::Io { .. } | TrainError::Tensor(_) | TrainError::Killed => None,
+            TrainError::Tensor(e) => crate::tensor::device::hint(e),
+            TrainError::Io { .. } | TrainError::Killed => None,
         }
     }
 }

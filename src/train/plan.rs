@@ -12,6 +12,7 @@ use super::run::Run;
 use super::spec::{LoraSpec, LoraTarget};
 use crate::model::Config;
 use crate::tensor::adamw::AdamW;
+use crate::tensor::device;
 
 /// Passes over the text from which a plan warns.
 const MANY_PASSES: f64 = 10.0;
@@ -26,10 +27,11 @@ impl Run {
     /// # Errors
     /// A run that does not fit into memory, with the numbers; a probe step that fails or diverges.
     pub fn plan(&mut self) -> Result<Plan, TrainError> {
-        let available = Memory::available();
+        let device = &self.trainee.model.device;
+        let available = device::memory(device).map_or_else(Memory::available, |m| m.free);
         let memory = MemoryPlan { resident: Memory::default().resident(), ..self.memory_plan(available) };
         if memory.total as f64 > available as f64 * USABLE {
-            return Err(too_large(&memory));
+            return Err(too_large(&memory, if device.is_cpu() { "machine" } else { "GPU" }));
         }
         let (step_seconds, probe_loss) = self.probe()?;
         let spec = &self.spec;
@@ -92,7 +94,12 @@ impl Run {
             gradients: held * trainable,
             optimizer: 2 * trainable,
             activations: activations(config, rows, self.spec.dropout > 0.0)
-                + adapters(config, rows, self.trainee.lora()),
+                + adapters(config, rows, self.trainee.lora())
+                + if device::on_host(&self.trainee.model.device) {
+                    0
+                } else {
+                    composed(config, rows, self.spec.context)
+                },
             data: 4 * data as u64,
             total: 0,
             available,
@@ -134,7 +141,7 @@ impl Run {
         let Some((name, var)) = largest else { return Ok(0.0) };
         let copy = Var::from_tensor(&var.as_tensor().copy()?)?;
         let grads = copy.as_tensor().affine(1.0, 0.0)?.sum_all()?.backward()?;
-        let mut optimizer = AdamW::new(vec![(name.clone(), copy.clone())], self.spec.adamw);
+        let mut optimizer = AdamW::new(vec![(name.clone(), copy.clone())], self.spec.adamw)?;
         optimizer.step(&grads, 1e-9, 0.0)?;
         let started = Instant::now();
         optimizer.step(&grads, 1e-9, 0.0)?;
@@ -156,6 +163,16 @@ fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
     4 * (kept + logits) as u64
 }
 
+/// Bytes that composed operators keep beyond that: attention maps on their way from scores to weights, what layer norms
+/// and activations pass through, tiles of logits.
+fn composed(config: &Config, rows: usize, context: usize) -> u64 {
+    // Scores, scaled, hidden, centred, exponential, weights.
+    let maps = 6 * config.n_layer * config.n_head * rows * context;
+    let norms = config.n_layer * rows * (12 * config.n_embd + 2 * config.inner());
+    let logits = 4 * rows.min(2048) * config.vocab_size;
+    4 * (maps + norms + logits) as u64
+}
+
 /// Bytes that adapters add to a forward pass: each keeps its inner rows, and its product before and after the scale
 /// beside the sum that takes the plain product's place.
 fn adapters(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
@@ -170,11 +187,11 @@ fn adapters(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
     4 * lora.targets.iter().map(per_target).sum::<usize>() as u64
 }
 
-fn too_large(memory: &MemoryPlan) -> TrainError {
+fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {
     let mb = |bytes: u64| bytes.div_ceil(1 << 20);
     TrainError::Setup {
         problem: format!(
-            "the run needs {} MiB more than it has loaded ({} of gradients, {} of activations), the machine has {} MiB free",
+            "the run needs {} MiB more than it has loaded ({} of gradients, {} of activations), the {who} has {} MiB free",
             mb(memory.total),
             mb(memory.gradients),
             mb(memory.activations),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::raster::RasterStats;
 use crate::mask::types::{Op, State};
 use crate::named::named;
+use crate::tensor::meter::GpuFigures;
 
 /// What a run in progress can be told. Each takes effect between two steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +109,9 @@ pub struct StepReport {
     pub time: StepTime,
     /// Resident memory of the process, bytes.
     pub memory: u64,
+    /// What the GPU is doing, where one is used and says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuFigures>,
     /// Seconds left, the warm-up steps of the machine left out; none while too little was measured.
     pub eta: Option<f64>,
 }

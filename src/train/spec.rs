@@ -196,6 +196,18 @@ impl Default for MaskingSpec {
 }
 
 named! {
+    /// Number format of the products of a step. Weights, moments and the residual stream are f32 either way.
+    Precision { F32 = "f32", Bf16 = "bf16" }
+}
+
+#[allow(clippy::derivable_impls, reason = "the variants are a macro's")]
+impl Default for Precision {
+    fn default() -> Self {
+        Precision::F32
+    }
+}
+
+named! {
     /// What a run does when a checkpoint does not fit on the disk.
     OnDiskFull { Continue = "continue", Stop = "stop" }
 }
@@ -225,6 +237,8 @@ pub struct RunSpec {
     pub fixed_cuts: bool,
     pub rate: RateSpec,
     pub adamw: AdamWSettings,
+    #[serde(default)]
+    pub precision: Precision,
     /// Largest global gradient norm; 0 turns clipping off.
     pub clip: f64,
     /// Share of embeddings and of each residual branch's outputs that is dropped; attention weights are not.

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::TrainError;
 use super::arm::{MASK_ROW, mean_embedding};
 use super::init::uniform;
-use super::spec::{LoraSpec, LoraTarget, Trained};
+use super::spec::{LoraSpec, LoraTarget, Precision, Trained};
 use crate::model::gpt2::Adapter;
 use crate::model::{Config, Gpt2};
+use crate::tensor::device::on_host;
 use crate::tensor::host;
 
 /// A model in training.
@@ -24,6 +25,7 @@ pub struct Trainee {
     tensors: HashMap<String, Tensor>,
     lora: Option<LoraSpec>,
     head_adapter: Option<Adapter>,
+    precision: Precision,
 }
 
 impl Trainee {
@@ -67,7 +69,14 @@ impl Trainee {
             }
         }
         let model = Gpt2::from_tensors(config, &shared, device)?;
-        let mut trainee = Trainee { vars, model, tensors: shared, lora: None, head_adapter: None };
+        let mut trainee = Trainee {
+            vars,
+            model,
+            tensors: shared,
+            lora: None,
+            head_adapter: None,
+            precision: Precision::F32,
+        };
         if let Trained::Lora(lora) = trained {
             trainee.adapt(lora, seed, device)?;
         }
@@ -91,7 +100,7 @@ impl Trainee {
                 device,
             )?;
             let down = Var::from_tensor(&down)?;
-            let up = Var::zeros((lora.rank, out), candle_core::DType::F32, device)?;
+            let up = Var::zeros((lora.rank, out), DType::F32, device)?;
             let adapter = Adapter { down: down.as_tensor().clone(), up: up.as_tensor().clone(), scale };
             self.vars.push((format!("{name}.lora_A"), down));
             self.vars.push((format!("{name}.lora_B"), up));
@@ -109,6 +118,21 @@ impl Trainee {
             }
         }
         self.lora = Some(lora.clone());
+        Ok(())
+    }
+
+    /// In which format products run; variables stay f32.
+    ///
+    /// # Errors
+    /// bf16 on the CPU, whose kernels take f32 alone.
+    pub fn set_precision(&mut self, precision: Precision) -> Result<(), TrainError> {
+        if precision == Precision::Bf16 && on_host(&self.model.device) {
+            return Err(TrainError::Setup {
+                problem: "training in bf16 needs a GPU, and this run is on the CPU".to_owned(),
+                hint: Some("set train.precision to f32, or use --device cuda".to_owned()),
+            });
+        }
+        self.precision = precision;
         Ok(())
     }
 
@@ -135,6 +159,9 @@ impl Trainee {
         if let Some(adapter) = &self.head_adapter {
             let delta = (adapter.down.matmul(&adapter.up)?.t()? * adapter.scale)?;
             model.lm_head = (&model.lm_head + delta)?;
+        }
+        if self.precision == Precision::Bf16 {
+            rounded(&mut model)?;
         }
         Ok(model)
     }
@@ -194,6 +221,23 @@ impl Trainee {
     pub fn mask_row(&self) -> Result<Option<Vec<f32>>, TrainError> {
         Ok(self.var(MASK_ROW).map(|v| host::values(v.as_tensor())).transpose()?)
     }
+}
+
+/// The model with its matrices as bf16 for products (mixed precision, 1710.03740): what is differentiated are the f32
+/// variables behind them. Embeddings, layer norms and the residual stream stay f32.
+fn rounded(model: &mut Gpt2) -> Result<(), candle_core::Error> {
+    let round = |t: &mut Tensor| -> Result<(), candle_core::Error> {
+        *t = t.to_dtype(DType::BF16)?;
+        Ok(())
+    };
+    round(&mut model.lm_head)?;
+    for block in &mut model.blocks {
+        for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
+            round(&mut p.weight)?;
+            round(&mut p.bias)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a checkpoint tensor is a variable under `trained`.

@@ -56,6 +56,11 @@ pub struct Start<'a> {
     pub size: (u16, u16),
 }
 
+/// The program under test: what was just built, or the one that `MASKSCOPE_BIN` names.
+pub fn binary() -> std::ffi::OsString {
+    std::env::var_os("MASKSCOPE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_maskscope").into())
+}
+
 impl Session {
     pub fn start(start: &Start<'_>) -> Session {
         Self::start_in(start, tempfile::tempdir().unwrap())
@@ -65,7 +70,7 @@ impl Session {
         let (cols, rows) = if start.size == (0, 0) { (160, 50) } else { start.size };
         let pair =
             native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_maskscope"));
+        let mut command = CommandBuilder::new(binary());
         command.args(start.args);
         command.env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH"] {

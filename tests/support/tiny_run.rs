@@ -67,6 +67,7 @@ pub fn spec(out: &Path) -> RunSpec {
             gap: None,
         },
         adamw: AdamWSettings { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
+        precision: Default::default(),
         clip: 1.0,
         dropout: 0.0,
         seed: 5,

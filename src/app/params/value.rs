@@ -120,11 +120,18 @@ pub fn parse(doc: &mut Document, options: &Options, id: ParamId, typed: &str) ->
 /// What was read already cannot be replaced, dropped or skipped: block by block such operations become `hide`.
 fn set_scope(doc: &mut Document, scope: Scope) {
     doc.mask.scope = scope;
+    if scope == Scope::Whole
+        && let Some((op, mix)) = doc.set_aside.take()
+        && (doc.mask.op, &doc.mask.mix) == (Op::Hide, &None)
+    {
+        (doc.mask.op, doc.mask.mix) = (op, mix);
+    }
     let possible = |op: Op| matches!(op, Op::Hide | Op::Evict | Op::Keep);
     let mix = doc.mask.mix.as_ref();
     let fits =
         mix.map_or(possible(doc.mask.op), |m| m.parts().iter().all(|p| p.share == 0.0 || possible(p.op)));
     if scope == Scope::Block && !fits {
+        doc.set_aside = Some((doc.mask.op, doc.mask.mix.clone()));
         doc.mask.mix = None;
         if !possible(doc.mask.op) {
             doc.mask.op = Op::Hide;

@@ -1,5 +1,6 @@
 //! What a run has reported, as curves: steps with a debiased moving average, evaluations, changes made by hand. Pure.
 
+use crate::tensor::meter::GpuFigures;
 use crate::train::report::{LiveChange, StepReport};
 
 /// Share of the moving average that each step keeps.
@@ -24,6 +25,7 @@ pub struct Point {
     pub total: f64,
     /// Bytes.
     pub memory: f64,
+    pub gpu: Option<GpuFigures>,
 }
 
 /// Everything of a run that is drawn over its steps.
@@ -65,6 +67,7 @@ impl Series {
             optimizer: r.time.optimizer,
             total: r.time.total,
             memory: r.memory as f64,
+            gpu: r.gpu,
         });
     }
 

@@ -295,6 +295,7 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
         V::Cost => return background::start_cost(app),
         V::Leak => return background::start_leak(app),
         V::Window => focus(app, Pane::Window),
+        V::Why => focus(app, Pane::Why),
         V::UseCalibration => return vec![Effect::Command(crate::engine::types::Command::UseCalibration)],
         V::Effects => {
             app.view.effects = !app.view.effects;

@@ -15,10 +15,12 @@ pub fn take(app: &mut App, news: Update) -> bool {
             false
         }
         Update::ModelReady(info) => {
+            app.null_ready = false;
             model_ready(app, info);
             true
         }
         Update::CalibrationReady => {
+            app.null_ready = true;
             app.say("The distance null of this model is measured: C scores against it");
             false
         }
@@ -31,7 +33,6 @@ pub fn take(app: &mut App, news: Update) -> bool {
         Update::Crashed { message } => {
             app.rerolling = false;
             app.costing = false;
-            app.leaking = false;
             app.leaking = false;
             show_card(
                 app,

@@ -43,6 +43,8 @@ fn page(app: &mut App, verb: Verb) {
         match verb {
             V::PageNext | V::PageDown | V::PagePageDown if step + 1 < STOPS.len() => go_to(app, step + 1),
             V::PageBack | V::PageUp | V::PagePageUp => go_to(app, step.saturating_sub(1)),
+            // One press too many must not reach the sliders behind it.
+            V::PageNext | V::PageDown | V::PagePageDown => {}
             _ => end_tour(app),
         }
         return;

@@ -139,6 +139,7 @@ pub fn nudge(app: &mut App, id: ParamId, steps: i32, fine: bool) {
 /// Next choice of a setting, said aloud since its row may not be on screen.
 fn cycle(app: &mut App, id: ParamId) {
     app.history.close();
+    let before = app.doc.mask.op;
     nudge(app, id, 1, false);
     app.history.close();
     if params::shown(&app.doc).contains(&id) {
@@ -150,7 +151,10 @@ fn cycle(app: &mut App, id: ParamId) {
         Kind::Choice(list) => list.iter().find(|(n, _)| *n == value).map_or(p.doc, |(_, d)| *d),
         _ => p.doc,
     };
-    app.say(format!("{} {value}: {doc}", p.name));
+    let op = app.doc.mask.op;
+    let changed =
+        if id == ParamId::Scope && op != before { format!("; {before} is now {op}") } else { String::new() };
+    app.say(format!("{} {value}: {doc}{changed}", p.name));
 }
 
 /// To the article's settings, or back from them (moved or not) to the default ones.
@@ -229,6 +233,7 @@ pub fn accept(app: &mut App) {
         return;
     }
     if let Err(error) = params::parse(&mut app.doc, &app.options, entry.param, &entry.typed) {
+        app.say(error.clone());
         entry.error = Some(error);
         app.entry = Some(entry);
     }

@@ -53,17 +53,30 @@ impl App {
     fn settle_text(&mut self) {
         if self.view.focus != Pane::Text {
             // Reading, not typing: the caret need not be in view, but the text must be.
-            self.view.text_top.0 = self.view.text_top.0.min(self.doc.editor.line_count() - 1);
+            self.view.text_top = self.view.text_top.min(self.last_text_top());
             return;
         }
         let columns = self.geometry.text_columns;
-        let height = self.geometry.text_rows.max(1);
         let editor = &self.doc.editor;
         let line = editor.line_of(editor.caret());
         let rows = wrap::rows(editor.line(line), columns);
         let here = (line, wrap::locate(editor.line(line), &rows, editor.caret() - editor.line_start(line)).0);
-        // The lowest top that still shows the caret: walk up one screen from it.
-        let (mut top, mut left) = (here, height - 1);
+        // The lowest top that still shows the caret; and where the pane grew, no empty rows below the text.
+        let top = self.screen_above(here);
+        self.view.text_top = self.view.text_top.clamp(top, here).min(self.last_text_top());
+    }
+
+    /// The top that shows the end of the text in the pane's last row.
+    fn last_text_top(&self) -> (usize, usize) {
+        let editor = &self.doc.editor;
+        let line = editor.line_count() - 1;
+        let rows = wrap::rows(editor.line(line), self.geometry.text_columns).len();
+        self.screen_above((line, rows.saturating_sub(1)))
+    }
+
+    /// The row that stands at the top where `row` (line, and row within it) stands at the bottom of the text pane.
+    fn screen_above(&self, row: (usize, usize)) -> (usize, usize) {
+        let (mut top, mut left) = (row, self.geometry.text_rows.max(1) - 1);
         while left > 0 {
             if top.1 > 0 {
                 let step = top.1.min(left);
@@ -71,13 +84,13 @@ impl App {
                 left -= step;
             } else if top.0 > 0 {
                 top.0 -= 1;
-                top.1 = wrap::rows(editor.line(top.0), columns).len() - 1;
+                top.1 = wrap::rows(self.doc.editor.line(top.0), self.geometry.text_columns).len() - 1;
                 left -= 1;
             } else {
                 break;
             }
         }
-        self.view.text_top = self.view.text_top.clamp(top, here);
+        top
     }
 }
 

@@ -3,6 +3,7 @@
 //! was not measured in this run.
 
 mod explore;
+mod follow;
 mod measure;
 mod plot;
 mod report;
@@ -29,6 +30,8 @@ impl FlagSet for Flags {
     const FLAGS: &'static [(&'static str, &'static str)] = &[
         ("model", "model.id"),
         ("revision", "model.revision"),
+        ("device", "model.device"),
+        ("precision", "train.precision"),
         ("offline", "hub.offline"),
         ("threads", "compute.threads_explorer"),
         ("weights", "compute.weights"),
@@ -54,6 +57,13 @@ pub struct BenchArgs {
     /// Draw cost against length and model size into this file (SVG)
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+    /// Measure nothing else: train a copy on the batches of this file (safetensors, ids [steps, batch, length + 1]) and print
+    /// losses, norms and times as JSON
+    #[arg(long, value_name = "FILE")]
+    pub follow: Option<PathBuf>,
+    /// Write the gradients of the first followed step into this file (safetensors)
+    #[arg(long, value_name = "FILE", requires = "follow")]
+    pub gradients: Option<PathBuf>,
     #[command(flatten)]
     pub output: JsonFlag,
     #[command(flatten)]
@@ -69,6 +79,16 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     if let Some(threads) = settings.compute.threads_explorer {
         // Fails only when a pool exists already, which then stays.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+    if let Some(batches) = &args.follow {
+        let precision = settings.train.precision.parse().map_err(CliError::usage)?;
+        let meter = Meter::new(1, vec!["nothing".to_owned()]);
+        let Some(subject) = subjects(args, context, &meter)?.into_iter().next() else {
+            return Err(CliError::usage("there is no model to follow with"));
+        };
+        let loaded = subject()?.loaded;
+        let files = (batches.as_path(), args.gradients.as_deref());
+        return context.out.json(&follow::follow(&loaded.model, files, precision)?);
     }
     let meter = Meter::new(args.rounds as usize, args.only.clone());
     let mut models = Vec::new();

@@ -19,7 +19,7 @@ pub fn measure(model: &Gpt2, meter: &Meter, cases: &mut Vec<Case>) -> Result<(),
     }
     let failed = |e: &dyn std::fmt::Display| CliError::failed(e.to_string());
     let trainee = Trainee::new(&model.config, &model.tensors(), &model.device).map_err(|e| failed(&e))?;
-    let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default());
+    let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default()).map_err(|e| failed(&e))?;
     let vocab = model.config.vocab_size as u64;
     let ids = |from: u64| -> Vec<u32> {
         (from..from + CONTEXT as u64).map(|i| ((i * 7919 + 13) % vocab) as u32).collect()

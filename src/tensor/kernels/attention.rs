@@ -1,5 +1,7 @@
 //! Multi-head attention on the CPU: tiles of query rows, scores never all in memory, softmax over visible keys only.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -142,14 +144,36 @@ impl Shared {
 
 /// `softmax(scale · q kᵀ + bias) v` for every head; the result is `[batch, queries, heads · head_dim]`.
 pub fn forward(shape: &Shape, q: Rows, k: Rows, v: Rows) -> Vec<f32> {
+    forward_collecting(shape, (q, k, v), &|_, _, _| ()).0
+}
+
+/// What is done with the weights of a tile while they are at hand: `((sequence, head), (first, last + 1) query row,
+/// weights)`, rows `keys` apart.
+type Reading<'a, T> = &'a (dyn Fn((usize, usize), (usize, usize), &[f32]) -> T + Sync);
+
+/// Tiles lie on multiples of [`TILE`] of the key positions, wherever the queries start.
+fn tiles_of(shape: &Shape) -> Vec<(usize, usize)> {
+    let end = shape.start + shape.queries;
+    let first = shape.start / TILE;
+    (first..end.div_ceil(TILE))
+        .map(|t| (t * TILE, (t + 1) * TILE))
+        .map(|(from, to)| (from.max(shape.start) - shape.start, to.min(end) - shape.start))
+        .collect()
+}
+
+/// As [`forward`], and every tile of weights is read once on the way; what was read comes head by head, tile by tile.
+fn forward_collecting<T: Send>(
+    shape: &Shape,
+    (q, k, v): (Rows, Rows, Rows),
+    read: Reading<T>,
+) -> (Vec<f32>, Vec<T>) {
     let (d, width) = (shape.head_dim, shape.heads * shape.head_dim);
     let mut out = vec![0f32; shape.batch * shape.queries * width];
     let target = Shared(out.as_mut_ptr());
-    let tiles = shape.queries.div_ceil(TILE);
-    (0..shape.batch * shape.heads * tiles).into_par_iter().for_each_init(Vec::new, |scratch, task| {
-        let (head_task, tile) = (task / tiles, task % tiles);
+    let tiles = tiles_of(shape);
+    let task = |scratch: &mut Vec<f32>, task: usize| {
+        let (head_task, (from, to)) = (task / tiles.len(), tiles[task % tiles.len()]);
         let (b, h) = (head_task / shape.heads, head_task % shape.heads);
-        let (from, to) = (tile * TILE, ((tile + 1) * TILE).min(shape.queries));
         scratch.resize(TILE * shape.keys, 0f32);
         weights(shape, q, k, (b, h), (from, to), scratch);
         let last = shape.limit(to - 1);
@@ -160,8 +184,112 @@ pub fn forward(shape: &Shape, q: Rows, k: Rows, v: Rows) -> Vec<f32> {
             let at = target.at((b * shape.queries + from) * width + h * d);
             matmul_raw(at, width, p, v_rows, 1.0, 0.0, Threads::One);
         }
-    });
-    out
+        read((b, h), (from, to), scratch)
+    };
+    let tasks = 0..shape.batch * shape.heads * tiles.len();
+    let read = tasks.into_par_iter().map_init(Vec::new, task).collect();
+    (out, read)
+}
+
+/// What the keys of one layer received from the queries of one tile, head by head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TileSums {
+    /// Queries of the tile, positions in the sequence.
+    pub queries: Range<usize>,
+    /// `Σ_t α[t,i]` over these queries with `t > i`, `[heads][queries.end]`, summed in f64 in ascending order.
+    pub later: Vec<f64>,
+    /// `α[t,t]`, `[heads][queries.len()]`.
+    pub own: Vec<f32>,
+    /// `‖W_O v_t‖` of these positions, `[heads][queries.len()]`.
+    pub norms: Vec<f32>,
+}
+
+/// As [`forward`] for one sequence, with what its keys received, tile by tile. `grams` is `W_O W_Oᵀ` of every head.
+pub fn forward_summed(
+    shape: &Shape,
+    q: Rows,
+    k: Rows,
+    v: Rows,
+    grams: &[Vec<f32>],
+) -> (Vec<f32>, Vec<TileSums>) {
+    let read = |(_, h): (usize, usize), (from, to): (usize, usize), weights: &[f32]| {
+        let end = shape.start + to;
+        let (mut later, mut own) = (vec![0f64; end], vec![0f32; to - from]);
+        for r in from..to {
+            let (at, row) = (shape.start + r, &weights[(r - from) * shape.keys..]);
+            add(&mut later[..at], &row[..at]);
+            own[r - from] = row[at];
+        }
+        (later, own, value_norms(shape, v, h, (shape.start + from, end), &grams[h]))
+    };
+    let (out, parts) = forward_collecting(shape, (q, k, v), &read);
+    let tiles = tiles_of(shape);
+    let mut sums: Vec<TileSums> = tiles
+        .iter()
+        .map(|&(from, to)| TileSums {
+            queries: shape.start + from..shape.start + to,
+            later: Vec::with_capacity(shape.heads * (shape.start + to)),
+            own: Vec::with_capacity(shape.heads * (to - from)),
+            norms: Vec::with_capacity(shape.heads * (to - from)),
+        })
+        .collect();
+    // Tasks come head by head, tile by tile.
+    for (task, (later, own, norms)) in parts.into_iter().enumerate() {
+        let tile = &mut sums[task % tiles.len()];
+        tile.later.extend(later);
+        tile.own.extend(own);
+        tile.norms.extend(norms);
+    }
+    (out, sums)
+}
+
+impl TileSums {
+    /// Both together: `next` goes on where this one ends.
+    pub fn joined(&self, next: &TileSums, heads: usize) -> TileSums {
+        let (n, m) = (self.queries.len(), next.queries.len());
+        let mut out = TileSums { queries: self.queries.start..next.queries.end, ..TileSums::empty() };
+        for h in 0..heads {
+            let at = out.later.len();
+            out.later.extend(&next.later[h * next.queries.end..(h + 1) * next.queries.end]);
+            let before = &self.later[h * self.queries.end..(h + 1) * self.queries.end];
+            out.later[at..].iter_mut().zip(before).for_each(|(sum, x)| *sum += x);
+            for (to, a, b) in
+                [(&mut out.own, &self.own, &next.own), (&mut out.norms, &self.norms, &next.norms)]
+            {
+                to.extend(&a[h * n..(h + 1) * n]);
+                to.extend(&b[h * m..(h + 1) * m]);
+            }
+        }
+        out
+    }
+
+    fn empty() -> Self {
+        TileSums { queries: 0..0, later: Vec::new(), own: Vec::new(), norms: Vec::new() }
+    }
+
+    /// Whether a tile of `TILE` queries begins where this one ends.
+    pub fn is_whole(&self) -> bool {
+        self.queries.end.is_multiple_of(TILE)
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn add(sums: &mut [f64], row: &[f32]) {
+    sums.iter_mut().zip(row).for_each(|(sum, &a)| *sum += f64::from(a));
+}
+
+/// `‖W_O v_i‖ = √(vᵀ (W_O W_Oᵀ) v)` of one head for positions `from..to`.
+fn value_norms(shape: &Shape, v: Rows, h: usize, (from, to): (usize, usize), gram: &[f32]) -> Vec<f32> {
+    let d = shape.head_dim;
+    let values = View::strided(&v.data[from * v.row_stride + h * d..], to - from, d, v.row_stride);
+    let mut product = vec![0f32; (to - from) * d];
+    matmul(&mut product, d, values, View::new(gram, d, d), 1.0, 0.0, Threads::One);
+    let norm = |(r, row): (usize, &[f32])| {
+        let v = &v.data[(from + r) * v.row_stride + h * d..][..d];
+        let square: f64 = row.iter().zip(v).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        square.max(0.0).sqrt() as f32
+    };
+    product.chunks_exact(d).enumerate().map(norm).collect()
 }
 
 /// Gradient with respect to the packed `[batch, T, 3 · width]` projection (query, key, value side by side), for

@@ -187,7 +187,8 @@ pub(super) fn row_losses(
     let head = model.lm_head.detach().t()?;
     let mut out = Vec::with_capacity(labels.len());
     for (tile, labels) in labels.chunks(ROW_TILE).enumerate() {
-        let logits = states.narrow(0, tile * ROW_TILE, labels.len())?.contiguous()?.matmul(&head)?;
+        let logits = states.narrow(0, tile * ROW_TILE, labels.len())?.contiguous()?;
+        let logits = logits.to_dtype(head.dtype())?.matmul(&head)?;
         let vocab = logits.dim(1)?;
         host::with_slice(&logits, |values| {
             out.extend(values.chunks_exact(vocab).zip(labels).map(|(row, &label)| {

@@ -15,7 +15,7 @@ use super::files::{Data, pretty, write_tensors};
 use super::folder::Folders;
 use crate::model::weights::to_f32;
 use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
-use crate::tensor::adamw::AdamW;
+use crate::tensor::adamw::{AdamW, Moments};
 use crate::train::TrainError;
 use crate::train::arm::Memory;
 use crate::train::report::LiveChange;
@@ -128,8 +128,12 @@ pub fn write_state(
     write(disk, &path, pretty(&json)?.as_bytes()).map_err(TrainError::io(&path))?;
     let mut tensors: Vec<(String, Data)> = Vec::new();
     for slot in &optimizer.slots {
-        tensors.push((format!("first.{}", slot.name), Data::Values(&slot.first)));
-        tensors.push((format!("second.{}", slot.name), Data::Values(&slot.second)));
+        let (first, second) = match &slot.moments {
+            Moments::Host(first, second) => (Data::Values(first), Data::Values(second)),
+            Moments::Device(first, second) => (Data::Tensor(first), Data::Tensor(second)),
+        };
+        tensors.push((format!("first.{}", slot.name), first));
+        tensors.push((format!("second.{}", slot.name), second));
         let in_model = trainee.tensors().contains_key(&slot.name);
         if !in_model || !exact_in_model(&slot.name, spec, trainee) {
             tensors.push((format!("value.{}", slot.name), Data::Tensor(slot.var.as_tensor())));
@@ -274,12 +278,12 @@ impl Resumed {
                 let restored = Tensor::from_slice(values, tensor.shape(), tensor.device())?;
                 slot.var.set(&restored)?;
             }
-            for (part, moments) in [("first", &mut slot.first), ("second", &mut slot.second)] {
-                match self.extra.get(&format!("{part}.{}", slot.name)) {
-                    Some(values) if values.len() == moments.len() => moments.copy_from_slice(values),
-                    _ => return Err(mismatch(&slot.name)),
-                }
-            }
+            let n = slot.var.as_tensor().elem_count();
+            let moment = |part: &str| match self.extra.get(&format!("{part}.{}", slot.name)) {
+                Some(values) if values.len() == n => Ok(values.clone()),
+                _ => Err(mismatch(&slot.name)),
+            };
+            slot.moments.set(moment("first")?, moment("second")?)?;
         }
         optimizer.updates = self.counters.updates;
         Ok(())

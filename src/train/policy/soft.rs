@@ -250,7 +250,8 @@ fn attend(
     let (b, t, packed) = qkv.dims3()?;
     let width = packed / 3;
     let part = |i: usize| {
-        let x = qkv.narrow(2, i * width, width)?.contiguous()?;
+        // Gates and sums need f32 whatever the products run in.
+        let x = qkv.narrow(2, i * width, width)?.to_dtype(DType::F32)?.contiguous()?;
         x.reshape((b, t, heads, width / heads))?.transpose(1, 2)?.contiguous()
     };
     let (q, k, v) = (part(0)?, part(1)?, part(2)?);

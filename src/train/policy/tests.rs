@@ -171,7 +171,7 @@ fn the_adversary_learns_to_raise_the_loss_at_the_same_rate() {
         mask_row: None,
     };
     let mut arms = Arms::new(setup).unwrap();
-    let mut optimizer = AdamW::new(tiny.vars.clone(), AdamWSettings::default());
+    let mut optimizer = AdamW::new(tiny.vars.clone(), AdamWSettings::default()).unwrap();
     let of = |from: u32, pass: u32| Batch { visits: (from..from + 4).map(|s| visit(s, pass)).collect() };
     for step in 0..120 {
         let data = of(step * 4 % 200, 0);
@@ -250,7 +250,7 @@ fn a_bandit_trains_a_model_keeps_its_state_and_avoids_masking_nearly_everything(
     let cell = |rate| Cell { rate, polarity: Polarity::Random, op: Op::Replace };
     let mut policy = JointPolicy::Bandit(Bandit::new(vec![cell(0.95), cell(0.05)], 3).unwrap());
     let vars = tiny.vars.clone().into_iter().chain(arms.vars()).collect();
-    let mut optimizer = AdamW::new(vars, AdamWSettings::default());
+    let mut optimizer = AdamW::new(vars, AdamWSettings::default()).unwrap();
     let held = Batch { visits: (400..410).map(|s| visit(s, 0)).collect() };
     let clean = || {
         let loss = plain_loss(&tiny.model, &held).unwrap();

@@ -8,10 +8,12 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use candle_core::Device;
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::checkpoint::disk::aside;
 use super::report::Report;
+use crate::tensor::meter::{GpuFigures, Meter};
 use tensorboard::EventFile;
 
 /// Name of the metrics in a run folder.
@@ -95,11 +97,13 @@ pub struct Memory {
     system: System,
     asked: Option<Instant>,
     resident: u64,
+    meter: Option<Meter>,
+    gpu: Option<(Instant, Option<GpuFigures>)>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory { system: System::new(), asked: None, resident: 0 }
+        Memory { system: System::new(), asked: None, resident: 0, meter: None, gpu: None }
     }
 }
 
@@ -115,6 +119,21 @@ impl Memory {
             }
         }
         self.resident
+    }
+
+    /// What the GPU is doing, asked at most once a second; `None` on the CPU and where it cannot be asked.
+    pub fn gpu(&mut self, device: &Device) -> Option<GpuFigures> {
+        if device.is_cpu() {
+            return None;
+        }
+        if self.gpu.is_none_or(|(at, _)| at.elapsed() >= Duration::from_secs(1)) {
+            if self.gpu.is_none() {
+                // A library that is missing is named by `doctor`; a run goes on without the figures.
+                self.meter = Meter::open().ok();
+            }
+            self.gpu = Some((Instant::now(), self.meter.as_ref().and_then(Meter::figures)));
+        }
+        self.gpu.and_then(|(_, figures)| figures)
     }
 
     /// Largest resident size of this process so far, bytes; only Linux tells.

@@ -97,7 +97,7 @@ impl Run {
         };
         let order = Order { seed: spec.seed, context: spec.context, fixed_cuts: spec.fixed_cuts };
         let mut run = Run {
-            optimizer: AdamW::new(trainee.vars.clone(), spec.adamw),
+            optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
             policy: arms.settings().clone(),
             visits: Visits::new(&setup.train, order, Position::default()),
             look: Look::new(&setup.train, order),
@@ -230,6 +230,7 @@ impl Run {
 fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError> {
     let (config, device) = (&setup.config, &setup.device);
     let mut trainee = Trainee::with(config, &setup.tensors, device, (&spec.trained, spec.seed))?;
+    trainee.set_precision(spec.precision)?;
     let row = match spec.masking.needs_mask_row() {
         true => Some(trainee.add_mask_row(setup.mask_row.clone())?),
         false => None,

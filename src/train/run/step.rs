@@ -65,6 +65,7 @@ impl Run {
             tokens_per_second: tokens as f64 / total,
             time: StepTime { masking, forward: passes.forward, backward: passes.backward, optimizer, total },
             memory: self.memory.resident(),
+            gpu: self.memory.gpu(&self.trainee.model.device),
             eta: self.eta(step),
         })
     }

@@ -112,7 +112,7 @@ fn run(spec: &MaskingSpec, seed: u64, steps: usize, rate: f64) -> Vec<DocumentLo
     };
     let mut arms = Arms::new(setup).unwrap();
     let vars = tiny.vars.clone().into_iter().chain(arms.vars()).collect();
-    let mut optimizer = AdamW::new(vars, AdamWSettings::default());
+    let mut optimizer = AdamW::new(vars, AdamWSettings::default()).unwrap();
     let order = Order { seed, context: CONTEXT, fixed_cuts: true }.epoch(&train, 0).1;
     for step in 0..steps {
         let visits =

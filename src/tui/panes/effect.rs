@@ -315,7 +315,7 @@ fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
         );
         c.spans(area.x + 9, y, &[(&row, text)], area.right());
         if lines > 1 && y + 1 < area.bottom() {
-            let rerolled = spread(app, e.op).map(|r| format!("± {:.4} n={}", r.kl.sd, r.kl.n));
+            let rerolled = spread(app, e.op).map(|r| format!("{:.4} ± {:.4}", r.kl.mean, r.kl.sd));
             let next = e
                 .prediction
                 .next

@@ -192,12 +192,14 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
         Policy::Preset(_, Budget::Share(kept)) if params::by_budget(&app.doc) => ("keeps ", short(kept)),
         _ => ("expected ", e),
     };
-    c.spans(
-        area.x,
-        y,
-        &[(what, dim), (&e, strong), ("  realised ", dim), (&r, masked), (&count, dim)],
-        area.right(),
-    );
+    // A budget is about what stays: what the cache holds stands beside it, not what left.
+    let holds =
+        app.results.decided.as_ref().and_then(|d| d.value.window.as_ref()).map(|w| short(w.cache_share));
+    let (was, r) = match holds.filter(|_| params::by_budget(&app.doc)) {
+        Some(holds) => ("  holds ", holds),
+        None => ("  realised ", r),
+    };
+    c.spans(area.x, y, &[(what, dim), (&e, strong), (was, dim), (&r, masked), (&count, dim)], area.right());
     if lines > 1 {
         let expected = if params::by_budget(&app.doc) { None } else { Some(expected) };
         gauge(c, area, y - 1, expected, realised.unwrap_or(0.0));

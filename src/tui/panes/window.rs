@@ -58,6 +58,11 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
 
 fn whole(c: &mut Canvas, app: &App, area: Rect) {
     let style = c.style(Role::Dim);
+    if app.doc.mask.scope == Scope::Block {
+        let text = "Decided block by block, but there is no answer yet: what stands in the way is said below";
+        c.paragraph(area, text, style);
+        return;
+    }
     let text = format!(
         "One decision with the whole text in view: later tokens count, so its losses are called look-ahead. {} decides block by block, from the past only; {} lists cache policies",
         app.key_label(Verb::Scope),
@@ -207,14 +212,16 @@ fn leak(c: &mut Canvas, app: &App, area: Rect) {
         return;
     };
     let v = slot.value;
-    let old = if slot.generation < app.mask_since { " (earlier mask)" } else { "" };
+    // What is out of date says so first, where a narrow pane cannot cut it.
+    let name = if slot.generation < app.mask_since { "earlier mask: leak " } else { "leak " };
     match v.report {
         Some(r) => {
             let signed = |x: f64| super::signed(Some(x as f32));
             let bits = signed(r.bits);
-            let interval = format!(" [{}, {}] bits/token{old}", signed(r.low), signed(r.high));
+            let verdict = if r.low > 0.0 { "" } else { ": none shown" };
+            let interval = format!(" [{}, {}] bits/token{verdict}", signed(r.low), signed(r.high));
             let role = if r.low > 0.0 { c.theme.bold(Role::Warn) } else { strong };
-            c.spans(area.x, y, &[("leak ", dim), (&bits, role), (&interval, text)], area.right());
+            c.spans(area.x, y, &[(name, dim), (&bits, role), (&interval, text)], area.right());
         }
         None if v.done < v.of => {
             let what = format!("leak: window {} of {} of held-out text", v.done, v.of);

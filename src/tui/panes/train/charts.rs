@@ -240,7 +240,7 @@ pub fn speed(c: &mut Canvas, app: &App, area: Rect) {
     let accent = c.style(Role::Accent);
     parts(c, p, area);
     let rest = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
-    let charts = vec![
+    let mut charts = vec![
         Small {
             name: "tokens/s",
             value: format!("{:.0}", p.tokens_per_second),
@@ -254,6 +254,27 @@ pub fn speed(c: &mut Canvas, app: &App, area: Rect) {
             zero: true,
         },
     ];
+    if let Some(gpu) = &p.gpu {
+        charts.push(Small {
+            name: "GPU busy",
+            value: format!(
+                "{} %, {} of {}, {} °C, {:.0} W",
+                gpu.busy,
+                bytes(gpu.used as f64),
+                bytes(gpu.total as f64),
+                gpu.temperature,
+                gpu.watts
+            ),
+            curves: vec![curve(
+                run,
+                |p| p.gpu.map_or(f64::NAN, |g| f64::from(g.busy)),
+                Pen::Line,
+                accent,
+                "*",
+            )],
+            zero: true,
+        });
+    }
     stack(c, app, run, rest, charts);
 }
 

@@ -1,0 +1,85 @@
+//! How long a frame takes: the real screen over the bundled model's whole context, one pane after the other, at 200×50.
+//! `cargo bench --bench frames`
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use maskscope::app::{Action, App, Effect, Event, Options, Pane};
+use maskscope::engine::loaded::HELD_OUT_TEXT;
+use maskscope::engine::loader::LoadOptions;
+use maskscope::engine::types::{Command, Update};
+use maskscope::engine::worker::Engine;
+use maskscope::hub::HubOptions;
+use maskscope::model::WeightType;
+use maskscope::tui::draw::{draw, geometry};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+const AREA: Rect = Rect { x: 0, y: 0, width: 200, height: 50 };
+
+/// The screen with everything answered.
+fn settled() -> App {
+    let load = LoadOptions {
+        hub: HubOptions::default(),
+        device: candle_core::Device::Cpu,
+        device_name: "cpu",
+        weights: WeightType::F32,
+    };
+    let (send, updates) = crossbeam_channel::unbounded();
+    let engine = Engine::start(load, send).unwrap();
+    engine.command(Command::LoadModel { spec: "demo".to_owned() });
+    let text: String = HELD_OUT_TEXT.chars().take(1200).collect();
+    let mut app = App::new(Options { text, ..Options::default() }).unwrap();
+    app.geometry = geometry(AREA, &app);
+    let obey = |effects: Vec<Effect>| {
+        for effect in effects {
+            match effect {
+                Effect::Explore(request) => engine.explore(*request),
+                Effect::Command(command) => engine.command(command),
+                _ => {}
+            }
+        }
+    };
+    obey(app.start());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // The overview is asked for last: it wants every map once more.
+    let mut ready = false;
+    loop {
+        let update = updates.recv_deadline(deadline).expect("the engine answers within a minute");
+        let done = matches!(update, Update::Done { .. });
+        obey(app.handle(Event::Update(update)));
+        app.settle();
+        if done && ready && !app.busy() {
+            return app;
+        }
+        if done && !ready {
+            ready = true;
+            obey(app.handle(Event::Act(Action::Focus(Pane::Overview))));
+            obey(app.handle(Event::Key("]".parse().unwrap())));
+        }
+    }
+}
+
+fn frames(c: &mut Criterion) {
+    let mut app = settled();
+    let mut group = c.benchmark_group("frame 200x50");
+    for pane in Pane::ALL.iter().copied() {
+        let _ = app.handle(Event::Act(Action::Focus(pane)));
+        app.geometry = geometry(AREA, &app);
+        app.settle();
+        let mut buffer = Buffer::empty(AREA);
+        group.bench_function(format!("{pane:?}"), |b| {
+            b.iter(|| {
+                buffer.reset();
+                black_box(draw(&mut buffer, black_box(&app)))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames);
+criterion_main!(benches);

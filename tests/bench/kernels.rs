@@ -1,0 +1,87 @@
+//! How long the kernels take at the sizes of GPT-2 small, beside the arithmetic they are measured in. `cargo bench
+//! --bench kernels`; `MASKSCOPE_KERNELS=plain` or `avx2` chooses an instruction set.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use maskscope::mask::decide::{DecisionInput, decide};
+use maskscope::mask::types::MaskSettings;
+use maskscope::tensor::kernels::activation::Activation;
+use maskscope::tensor::kernels::attention::{Rows, Shape, forward};
+use maskscope::tensor::kernels::layer_norm;
+use maskscope::tensor::kernels::product::Numbers;
+use maskscope::tensor::linear::{Linear, apply};
+
+/// GPT-2 small.
+const WIDTH: usize = 768;
+const HEADS: usize = 12;
+const LENGTHS: [usize; 3] = [1, 64, 256];
+
+/// Numbers around 0 that nothing can guess.
+fn numbers(n: usize, seed: u32) -> Vec<f32> {
+    let mut x = seed.wrapping_mul(2_654_435_769) | 1;
+    let mut next = || {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        x as f32 / u32::MAX as f32 - 0.5
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("linear 768 to 3072 with GELU");
+    let (weight, bias) = (numbers(WIDTH * 4 * WIDTH, 1), numbers(4 * WIDTH, 2));
+    let activation = Some(Activation::GeluNew);
+    let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add: false, activation };
+    for rows in LENGTHS {
+        let (x, mut out) = (numbers(rows * WIDTH, 3), vec![0f32; rows * 4 * WIDTH]);
+        group.throughput(Throughput::Elements((2 * rows * WIDTH * 4 * WIDTH) as u64));
+        group.bench_function(BenchmarkId::from_parameter(rows), |b| {
+            b.iter(|| apply(&layer, black_box(&x), &mut out))
+        });
+    }
+    group.finish();
+}
+
+fn attention(c: &mut Criterion) {
+    let mut group = c.benchmark_group("attention, 12 heads");
+    for keys in [64, 256, 1024] {
+        let qkv = numbers(keys * 3 * WIDTH, 4);
+        let shape = Shape {
+            batch: 1,
+            heads: HEADS,
+            head_dim: WIDTH / HEADS,
+            queries: keys,
+            keys,
+            start: 0,
+            scale: 0.125,
+            causal: true,
+            bias: None,
+        };
+        let rows = |part: usize| Rows { data: &qkv[part * WIDTH..], batch_stride: 0, row_stride: 3 * WIDTH };
+        group.bench_function(BenchmarkId::from_parameter(keys), |b| {
+            b.iter(|| black_box(forward(&shape, rows(0), rows(1), rows(2))));
+        });
+    }
+    group.finish();
+}
+
+fn norms(c: &mut Criterion) {
+    let (x, gain, bias) = (numbers(256 * WIDTH, 5), numbers(WIDTH, 6), numbers(WIDTH, 7));
+    let mut out = vec![0f32; x.len()];
+    c.bench_function("layer norm, 256 rows", |b| {
+        b.iter(|| layer_norm::forward(black_box(&x), &gain, &bias, 1e-5, &mut out));
+    });
+}
+
+fn decisions(c: &mut Criterion) {
+    let scores: Vec<Option<f64>> = numbers(1024, 8).into_iter().map(|x| Some(f64::from(x))).collect();
+    let ids: Vec<u32> = (0..1024).collect();
+    let input = DecisionInput { scores: &scores, ids: &ids, ..DecisionInput::default() };
+    let mask = MaskSettings::default();
+    c.bench_function("decision, 1024 positions", |b| b.iter(|| decide(black_box(&mask), &input)));
+}
+
+criterion_group!(benches, products, attention, norms, decisions);
+criterion_main!(benches);

@@ -1,0 +1,196 @@
+//! The composed operators, which any device without kernels of ours runs, against the CPU's kernels: every gradient, the
+//! optimiser, traces with reuse, reading, mixed precision. On a GPU they are the plain twins of everything.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+use maskscope::model::forward::Reuse;
+use maskscope::model::input::{HeadAblation, Input, Visibility};
+use maskscope::model::{Checkpoint, Gpt2, ModelFiles};
+use maskscope::tensor::adamw::{AdamW, AdamWSettings};
+use maskscope::tensor::attention::Attention;
+use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
+use maskscope::tensor::device::with_plain;
+use maskscope::tensor::dropout::dropout;
+use maskscope::tensor::host;
+use maskscope::tensor::kernels::activation::Activation;
+use maskscope::tensor::ops::{activate, layer_norm, linear};
+use maskscope::train::spec::{Precision, Trained};
+use maskscope::train::trainee::Trainee;
+
+fn numbers(n: usize, salt: usize) -> Vec<f32> {
+    (0..n).map(|i| (((i + salt) * 7919 % 1009) as f32 / 1009.0 - 0.5) * 2.0).collect()
+}
+
+fn tensor(shape: &[usize], salt: usize) -> Tensor {
+    Tensor::from_vec(numbers(shape.iter().product(), salt), shape, &Device::Cpu).unwrap()
+}
+
+/// Largest difference over the largest value.
+fn apart(a: &Tensor, b: &Tensor) -> f32 {
+    let (a, b) = (host::values(a).unwrap(), host::values(b).unwrap());
+    let scale = a.iter().fold(1e-6f32, |m, x| m.max(x.abs()));
+    support::largest_difference(&a, &b) / scale
+}
+
+/// Value and every gradient of an operator, both ways.
+fn same(name: &str, args: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
+    let once = || {
+        let vars: Vec<Var> = args.iter().map(|a| Var::from_tensor(a).unwrap()).collect();
+        let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+        let out = f(&tensors);
+        let scalar = match out.rank() {
+            0 => out.clone(),
+            _ => (&out * tensor(out.dims(), 5)).unwrap().sum_all().unwrap(),
+        };
+        let grads = scalar.backward().unwrap();
+        let grads: Vec<Tensor> = tensors.iter().map(|t| grads.get(t).unwrap().clone()).collect();
+        (out, grads)
+    };
+    let (fused, composed) = (once(), with_plain(once));
+    assert!(apart(&fused.0, &composed.0) < 1e-5, "{name}: {}", apart(&fused.0, &composed.0));
+    for (at, (a, b)) in fused.1.iter().zip(&composed.1).enumerate() {
+        assert!(apart(a, b) < 1e-4, "{name}, gradient {at}: {}", apart(a, b));
+    }
+}
+
+#[test]
+fn every_operator_and_its_gradients() {
+    let norm = |a: &[Tensor]| layer_norm(&a[0], &a[1], &a[2], 1e-5).unwrap();
+    same("layer norm", &[tensor(&[2, 3, 50], 1), tensor(&[50], 2), tensor(&[50], 3)], norm);
+    let product = |a: &[Tensor]| linear(&a[0], &a[1], &a[2]).unwrap();
+    same("linear", &[tensor(&[2, 5, 12], 4), tensor(&[12, 18], 5), tensor(&[18], 6)], product);
+    for kind in [Activation::GeluNew, Activation::Gelu, Activation::Relu, Activation::Silu] {
+        let x = (tensor(&[3, 41], 7) * 3.0).unwrap();
+        same("activation", &[x], |a| activate(&a[0], kind).unwrap());
+    }
+    same("dropout", &[tensor(&[4, 51], 8)], |a| dropout(&a[0], 0.4, (3, 1)).unwrap());
+    for t in [1, 9, 33] {
+        let mut hidden = vec![0f32; 2 * t * t];
+        for (i, cell) in hidden.iter_mut().enumerate() {
+            if i % t < i / t % t && (i * 7) % 3 == 0 {
+                *cell = f32::NEG_INFINITY;
+            }
+        }
+        let bias = Tensor::from_vec(hidden, (2, 1, t, t), &Device::Cpu).unwrap();
+        for bias in [None, Some(bias)] {
+            let rule = Attention { heads: 2, scale: 0.35, causal: true, bias };
+            same("attention", &[tensor(&[2, t, 3 * 16], 9)], |a| rule.packed(&a[0]).unwrap());
+        }
+    }
+    let mut targets: Vec<u32> = (0..11).map(|i| i * 3 % 30).collect();
+    targets[4] = IGNORE;
+    let args = [tensor(&[11, 8], 11), tensor(&[30, 8], 12)];
+    same("cross-entropy", &args, |a| cross_entropy(&a[0], &a[1], &targets, true).unwrap());
+}
+
+#[test]
+fn cross_entropy_over_several_tiles_without_labels_and_outside_the_vocabulary() {
+    let (hidden, weight) = (tensor(&[4100, 6], 1), tensor(&[19, 6], 2));
+    let targets: Vec<u32> = (0..4100).map(|i| if i % 11 == 0 { IGNORE } else { i % 19 }).collect();
+    let args = [hidden.clone(), weight.clone()];
+    same("cross-entropy in tiles", &args, |a| cross_entropy(&a[0], &a[1], &targets, true).unwrap());
+    let none = vec![IGNORE; 4100];
+    let zero = with_plain(|| cross_entropy(&hidden, &weight, &none, false)).unwrap();
+    assert_eq!(zero.to_scalar::<f32>().unwrap(), 0.0);
+    let outside = with_plain(|| cross_entropy(&hidden, &weight, &vec![19; 4100], true));
+    assert!(outside.unwrap_err().to_string().contains("outside the vocabulary of 19"));
+}
+
+fn tiny() -> Gpt2 {
+    Checkpoint::load(&ModelFiles::Folder(support::tiny_folder()), &Device::Cpu).unwrap().model
+}
+
+/// Losses of a few steps and the variables after them.
+fn trained(precision: Precision, steps: usize) -> (Vec<f64>, Vec<(String, Var)>) {
+    let model = tiny();
+    let mut trainee =
+        Trainee::with(&model.config, &model.tensors(), &Device::Cpu, (&Trained::All, 0)).unwrap();
+    trainee.set_precision(precision).unwrap();
+    let mut adamw = AdamW::new(trainee.vars.clone(), AdamWSettings::default()).unwrap();
+    let ids: Vec<u32> = (0..4 * 33).map(|i| (i * 13 % 97) as u32).collect();
+    let losses = (0..steps).map(|_| {
+        let model = trainee.current().unwrap();
+        let inputs: Vec<u32> = ids.chunks(33).flat_map(|r| r[..32].to_vec()).collect();
+        let targets: Vec<u32> = ids.chunks(33).flat_map(|r| r[1..].to_vec()).collect();
+        let hidden = model.forward_batch(&model.embed_batch(&inputs, 4).unwrap(), None, true).unwrap();
+        let rows = hidden.reshape((128, model.config.n_embd)).unwrap();
+        let loss = cross_entropy(&rows, &model.lm_head, &targets, true).unwrap();
+        let applied = adamw.step(&loss.backward().unwrap(), 1e-3, 1.0).unwrap().unwrap();
+        assert!(applied.without_gradient.is_empty(), "{:?}", applied.without_gradient);
+        f64::from(loss.to_scalar::<f32>().unwrap())
+    });
+    (losses.collect(), trainee.vars.clone())
+}
+
+#[test]
+fn training_steps_follow_the_kernels() {
+    let (fused, vars) = trained(Precision::F32, 12);
+    let (composed, plain) = with_plain(|| trained(Precision::F32, 12));
+    for (a, b) in fused.iter().zip(&composed) {
+        assert!((a - b).abs() < 1e-4 * a, "{fused:?} against {composed:?}");
+    }
+    assert!(fused[11] < fused[0] - 0.1, "the run learns: {fused:?}");
+    for ((name, a), (_, b)) in vars.iter().zip(&plain) {
+        // A bias of keys has no gradient but rounding, whose sign Adam turns into whole steps of 1e-3.
+        let (a, b) = (host::values(a.as_tensor()).unwrap(), host::values(b.as_tensor()).unwrap());
+        let mean = a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / a.len() as f64;
+        assert!(mean < 5e-4, "{name}: {mean}");
+    }
+}
+
+#[test]
+fn mixed_precision_keeps_f32_weights_and_follows_within_one_percent() {
+    assert!(
+        std::panic::catch_unwind(|| trained(Precision::Bf16, 1)).is_err(),
+        "bf16 must be refused where the CPU's kernels run"
+    );
+    let (exact, _) = trained(Precision::F32, 12);
+    let (mixed, vars) = with_plain(|| trained(Precision::Bf16, 12));
+    assert!(vars.iter().all(|(_, v)| v.as_tensor().dtype() == DType::F32));
+    for (a, b) in exact.iter().zip(&mixed) {
+        assert!((a - b).abs() < 1e-2 * a, "{exact:?} against {mixed:?}");
+    }
+    assert!(exact.iter().zip(&mixed).any(|(a, b)| a != b), "bf16 was really used");
+}
+
+#[test]
+fn traces_maps_and_reading_agree_with_reuse_hidden_keys_skips_and_ablations() {
+    let model = tiny();
+    let ids: Vec<u32> = (0..40).map(|i| (i * 31 + 5) % 500).collect();
+    let mut hide = vec![u32::MAX; 40];
+    (hide[3], hide[11]) = (5, 20);
+    let inputs = [
+        Input::plain(ids.clone()),
+        Input { visibility: Visibility::HideFrom(hide), ..Input::plain(ids.clone()) },
+        Input { skipped: vec![4, 9, 10], ..Input::plain(ids.clone()) },
+        Input { ablated: vec![HeadAblation { layer: 1, head: 0, mean: true }], ..Input::plain(ids.clone()) },
+        Input::plain(ids[..25].to_vec()),
+    ];
+    let base = model.run(Arc::new(inputs[0].clone()), Reuse::default()).unwrap();
+    for input in inputs {
+        let fused = model.run(Arc::new(input.clone()), Reuse::default()).unwrap();
+        let pairs: Vec<(usize, u32)> = (0..input.len() - 1).map(|t| (t, input.ids[t + 1])).collect();
+        let (known, whole) = model.read(&fused, &pairs, true).unwrap();
+        for traces in [vec![], vec![&base]] {
+            let reuse = Reuse { traces: &traces, cancel: None };
+            with_plain(|| {
+                let composed = model.run(Arc::new(input.clone()), reuse).unwrap();
+                assert!(apart(&fused.hidden, &composed.hidden) < 1e-5);
+                let t = input.len();
+                let (mut a, mut b) = (vec![0f32; t * t], vec![0f32; t * t]);
+                fused.map_into(1, 1, &mut a).unwrap();
+                composed.map_into(1, 1, &mut b).unwrap();
+                assert!(support::largest_difference(&a, &b) < 1e-6);
+                let (known_too, whole_too) = model.read(&composed, &pairs, true).unwrap();
+                assert!(support::largest_difference(&known, &known_too) < 2e-5);
+                let (whole, whole_too) = (whole.as_ref().unwrap(), whole_too.unwrap());
+                assert!(support::largest_difference(whole, &whole_too) < 2e-5);
+            });
+        }
+    }
+}
