@@ -175,7 +175,7 @@ actions! {
         Rerolls "rerolls" ["R"] [] "" "Re-roll many seeds in the background: effect as mean ± spread";
         Cost "cost" ["f"] [] "true cost" "Measure in the background what hiding each token really costs";
         Window "window" ["W"] [] "" "Show the rolling window: how every token stood at every boundary, and its history";
-        Why "why" ["y"] [] "" "Show why the token under the cursor is masked or not";
+        Why "why" ["Y"] [] "" "Show why the token under the cursor is masked or not";
         Leak "leak" ["k"] [] "" "Measure in the background what the mask tells about the next token, on held-out text";
         UseCalibration "use-calibration" ["C"] [] "score against the distance null" "Score against the distance null that was measured in the background";
         Train "train" ["T"] [] "train" "Open the Train screen with exactly this policy; a run goes on while you explore";
@@ -378,7 +378,8 @@ actions! {
     }
     Page {
         PageClose "page-close" ["esc" "q" "?" "f1"] [] "close" "Close";
-        PageNext "page-next" ["right" "enter" "space"] [] "next" "Next step of the tour";
+        PageAdvance "page-advance" ["enter" "space"] [] "" "Next step of the tour; after the last it ends";
+        PageNext "page-next" ["right"] [] "next" "Next step of the tour";
         PageBack "page-back" ["left" "backspace"] [] "back" "Previous step of the tour";
         PageUp "page-up" ["up"] [] "" "Scroll up";
         PageDown "page-down" ["down"] [] "scroll" "Scroll down";

@@ -526,6 +526,20 @@ fn the_tour_shows_every_stop_and_ends() {
 }
 
 #[test]
+fn an_arrow_too_many_stays_on_the_tours_last_stop() {
+    let mut stage = Stage::new();
+    let before = stage.app.doc.mask.probability;
+    stage.press("f2");
+    for _ in 0..=crate::app::tour::STOPS.len() {
+        stage.press("right");
+    }
+    assert!(stage.app.popup.is_some());
+    assert_eq!(stage.app.doc.mask.probability, before);
+    stage.press("enter");
+    assert!(stage.app.popup.is_none());
+}
+
+#[test]
 fn users_keys_are_used_and_shown() {
     let keys: KeyOverrides = [("reroll".to_owned(), vec!["ctrl-n".to_owned()])].into_iter().collect();
     let mut stage = Stage::with(Options { keys, ..options() });

@@ -52,7 +52,9 @@ pub enum Action {
 /// A folder that holds no run.
 pub fn run(args: &RunsArgs, context: &Context) -> Result<(), CliError> {
     match &args.action {
-        Action::List { folder: Some(folder), output } => list(&[folder.clone()], output.json, context),
+        Action::List { folder: Some(folder), output } => {
+            list(std::slice::from_ref(folder), output.json, context)
+        }
         Action::List { folder: None, output } => {
             list(&[super::screen::runs_folder(), PathBuf::from(".")], output.json, context)
         }

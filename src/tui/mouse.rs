@@ -331,7 +331,7 @@ fn popup(app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
     let Some(area) = layout.popup else { return Vec::new() };
     let inside = area.contains((x, y).into());
     match (&app.popup, inside) {
-        (Some(Popup::Tour { .. }), true) => vec![Action::Do(Verb::PageNext)],
+        (Some(Popup::Tour { .. }), true) => vec![Action::Do(Verb::PageAdvance)],
         (Some(Popup::Help { .. } | Popup::Tour { .. }), false) => vec![Action::Do(Verb::PageClose)],
         (Some(Popup::Ask(_)), true) => vec![Action::Do(Verb::AskYes)],
         (Some(Popup::Ask(_)), false) => vec![Action::Do(Verb::AskNo)],

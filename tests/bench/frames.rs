@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use maskscope::app::actions::Verb;
 use maskscope::app::{Action, App, Effect, Event, Options, Pane};
 use maskscope::engine::loaded::HELD_OUT_TEXT;
 use maskscope::engine::loader::LoadOptions;
@@ -57,7 +58,7 @@ fn settled() -> App {
         }
         if done && !ready {
             ready = true;
-            obey(app.handle(Event::Act(Action::Focus(Pane::Overview))));
+            obey(app.handle(Event::Act(Action::Do(Verb::Overview))));
             obey(app.handle(Event::Key("]".parse().unwrap())));
         }
     }
@@ -66,17 +67,22 @@ fn settled() -> App {
 fn frames(c: &mut Criterion) {
     let mut app = settled();
     let mut group = c.benchmark_group("frame 200x50");
-    for pane in Pane::ALL.iter().copied() {
-        let _ = app.handle(Event::Act(Action::Focus(pane)));
-        app.geometry = geometry(AREA, &app);
+    let mut frame = |app: &mut App, name: &str| {
+        app.geometry = geometry(AREA, app);
         app.settle();
         let mut buffer = Buffer::empty(AREA);
-        group.bench_function(format!("{pane:?}"), |b| {
+        group.bench_function(name, |b| {
             b.iter(|| {
                 buffer.reset();
-                black_box(draw(&mut buffer, black_box(&app)))
+                black_box(draw(&mut buffer, black_box(app)))
             });
         });
+    };
+    frame(&mut app, "all heads");
+    let _ = app.handle(Event::Act(Action::Do(Verb::Overview)));
+    for pane in Pane::ALL.iter().copied() {
+        let _ = app.handle(Event::Act(Action::Focus(pane)));
+        frame(&mut app, &format!("{pane:?}"));
     }
     group.finish();
 }

@@ -38,7 +38,7 @@ fn products(c: &mut Criterion) {
         let (x, mut out) = (numbers(rows * WIDTH, 3), vec![0f32; rows * 4 * WIDTH]);
         group.throughput(Throughput::Elements((2 * rows * WIDTH * 4 * WIDTH) as u64));
         group.bench_function(BenchmarkId::from_parameter(rows), |b| {
-            b.iter(|| apply(&layer, black_box(&x), &mut out))
+            b.iter(|| apply(&layer, black_box(&x), &mut out));
         });
     }
     group.finish();

@@ -41,7 +41,9 @@ fn page(app: &mut App, verb: Verb) {
     use Verb as V;
     if let Some(Popup::Tour { step }) = app.popup {
         match verb {
-            V::PageNext | V::PageDown | V::PagePageDown if step + 1 < STOPS.len() => go_to(app, step + 1),
+            V::PageAdvance | V::PageNext | V::PageDown | V::PagePageDown if step + 1 < STOPS.len() => {
+                go_to(app, step + 1);
+            }
             V::PageBack | V::PageUp | V::PagePageUp => go_to(app, step.saturating_sub(1)),
             // One press too many must not reach the sliders behind it.
             V::PageNext | V::PageDown | V::PagePageDown => {}
@@ -54,7 +56,7 @@ fn page(app: &mut App, verb: Verb) {
             V::PageUp => *scroll = scroll.saturating_sub(1),
             V::PageDown => *scroll += 1,
             V::PagePageUp | V::PageBack => *scroll = scroll.saturating_sub(10),
-            V::PagePageDown | V::PageNext => *scroll += 10,
+            V::PagePageDown | V::PageNext | V::PageAdvance => *scroll += 10,
             _ => {
                 app.popup = None;
                 return;

@@ -236,8 +236,9 @@ fn tour(c: &mut Canvas, app: &App, layout: &Layout, area: Rect, step: usize) {
     c.paragraph(Rect { height: inner.height.saturating_sub(1), ..inner }, stop.text, text);
     let (key, dim) = (over(base, c.theme.bold(Role::Accent)), over(base, c.style(Role::Dim)));
     let label = |v: Verb| app.key_here(v).unwrap_or_default();
-    let (next, back, close) = (label(Verb::PageNext), label(Verb::PageBack), label(Verb::PageClose));
     let last = step + 1 >= STOPS.len();
+    let next = label(if last { Verb::PageAdvance } else { Verb::PageNext });
+    let (back, close) = (label(Verb::PageBack), label(Verb::PageClose));
     let pieces = [
         (next.as_str(), key),
         (if last { " done   " } else { " next   " }, dim),
