@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    maskscope::tensor::memory::keep();
     maskscope::cli::main(std::env::args_os(), maskscope::config::Env::of_process())
 }

@@ -9,7 +9,7 @@ use super::output::JsonFlag;
 use super::{Context, convert};
 use crate::engine::calibrate;
 use crate::hub::{cached_models, human_bytes};
-use crate::tensor::device::{DeviceChoice, KERNELS, choose, describe, plain};
+use crate::tensor::device::{DeviceChoice, KERNELS, choose, describe, plain, proved};
 use crate::tensor::meter::Meter;
 
 /// Check terminal, device, cache and settings, and say what is wrong
@@ -117,7 +117,15 @@ fn gpu() -> Option<Check> {
 /// Which operators a GPU would run.
 fn kernels() -> Option<Check> {
     let forced = plain().then(|| Check::new("kernels", "note", format!("composed, as {KERNELS} asks")));
-    let own = || Check::new("kernels", "ok", "composed of candle's CUDA operators");
+    // Opening the device tries them.
+    let _ = choose(DeviceChoice::Auto);
+    let own = || match proved() {
+        Some(Ok(())) => Check::new("kernels", "ok", "own, in agreement with composed operators on this GPU"),
+        Some(Err(reason)) => {
+            Check::new("kernels", "note", format!("composed, since the own ones failed: {reason}"))
+        }
+        None => Check::new("kernels", "note", "own ones for a GPU, not tried without one"),
+    };
     forced.or_else(|| cfg!(feature = "cuda").then(own))
 }
 

@@ -20,6 +20,7 @@ use super::run::Run;
 use super::types::{Command, ExploreRequest, FOLLOWED, HeadSummary, MapFrame, MapKind, Update, Work};
 use crate::mask::types::{Decision, Scope};
 use crate::model::{Config, Gpt2};
+use crate::tensor::memory;
 
 /// Side of an overview thumbnail, in cells.
 const THUMBNAIL: usize = 16;
@@ -246,6 +247,7 @@ impl Worker {
         self.tasks.clear();
         self.calibration = None;
         self.explorer = Some(Explorer::new(loaded.clone()));
+        memory::give_back();
         if loaded.calibration().is_none()
             && let Ok(calibrator) = Calibrator::new(loaded.clone(), CALIBRATION_TEXT)
         {

@@ -8,7 +8,8 @@ use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor,
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::device::on_host;
+use super::device::{Way, on_host, way};
+use super::fused::{self, Update};
 use super::host::{self, slice, with_slice};
 
 /// Constants of the update.
@@ -87,20 +88,8 @@ pub struct Applied {
     pub without_gradient: Vec<String>,
 }
 
-#[derive(Clone, Copy)]
-struct Factors {
-    rate: f32,
-    decay: f32,
-    beta1: f32,
-    beta2: f32,
-    correction1: f32,
-    correction2: f32,
-    eps: f32,
-    grad_scale: f32,
-}
-
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn update(param: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32], f: Factors) {
+fn update(param: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32], f: Update) {
     for (((p, &g), m), v) in param.iter_mut().zip(grad).zip(first).zip(second) {
         let g = g * f.grad_scale;
         *m = f.beta1 * *m + (1.0 - f.beta1) * g;
@@ -115,7 +104,7 @@ const CHUNK: usize = 1 << 14;
 
 struct Step<'a> {
     moments: Mutex<(&'a mut [f32], &'a mut [f32])>,
-    factors: Factors,
+    factors: Update,
 }
 
 impl InplaceOp2 for Step<'_> {
@@ -204,7 +193,7 @@ impl AdamW {
             }
             let Some(grad) = grads.get(slot.var.as_tensor()) else { continue };
             let decayed = slot.var.as_tensor().rank() >= 2;
-            let factors = Factors {
+            let factors = Update {
                 rate: rate as f32,
                 decay: if decayed { (1.0 - rate * s.weight_decay) as f32 } else { 1.0 },
                 beta1: s.beta1 as f32,
@@ -219,6 +208,9 @@ impl AdamW {
                     let step = Step { moments: Mutex::new((first, second)), factors };
                     slot.var.as_tensor().inplace_op2(&grad.contiguous()?, &step)?;
                 }
+                Moments::Device(first, second) if way(slot.var.device()) == Way::Fused => {
+                    fused::adamw(&slot.var, grad, (first, second), factors)?;
+                }
                 Moments::Device(first, second) => composed(&slot.var, grad, (first, second), factors)?,
             }
         }
@@ -227,7 +219,7 @@ impl AdamW {
 }
 
 /// [`update`] in candle operators, for any device.
-fn composed(var: &Var, grad: &Tensor, (first, second): (&mut Tensor, &mut Tensor), f: Factors) -> Result<()> {
+fn composed(var: &Var, grad: &Tensor, (first, second): (&mut Tensor, &mut Tensor), f: Update) -> Result<()> {
     let g = (grad.to_dtype(DType::F32)?.flatten_all()? * f64::from(f.grad_scale))?;
     let (beta1, beta2) = (f64::from(f.beta1), f64::from(f.beta2));
     *first = ((&*first * beta1)? + (&g * (1.0 - beta1))?)?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
-use super::device::on_host;
+use super::device::{Way, on_host, way};
+use super::fused;
 use super::host::{slice, with_slice};
 use super::kernels::attention::{self as kernel, Bias, Rows, TileSums};
 
@@ -165,7 +166,7 @@ impl Attention {
         })?
     }
 
-    /// The same in candle operators, for devices without a kernel of ours; `q` `[B, n, D]`, `k`, `v` `[B, T, D]`.
+    /// The same as products around a softmax, for any device; `q` `[B, n, D]`, `k`, `v` `[B, T, D]`.
     fn composed(&self, q: &Tensor, k: &Tensor, v: &Tensor, start: usize) -> Result<Tensor> {
         let (b, n, width) = q.dims3()?;
         let keys = k.dim(1)?;
@@ -173,17 +174,32 @@ impl Attention {
             x.reshape((b, rows, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()
         };
         let (q, k, v) = (split(q, n)?, split(k, keys)?, split(v, keys)?);
-        let mut scores = (q.matmul(&k.t()?)? * self.scale)?.to_dtype(DType::F32)?;
+        let scores = q.matmul(&k.t()?)?;
+        let weights = match way(q.device()) {
+            Way::Fused => {
+                let causal = self.causal.then_some(start);
+                let before = fused::Softmax { scale: self.scale, causal, bias: self.bias.as_ref() };
+                fused::softmax(&scores, before)?
+            }
+            _ => self.weights(&scores, start)?,
+        };
+        weights.matmul(&v)?.transpose(1, 2)?.reshape((b, n, width))
+    }
+
+    /// Softmax of `scores` `[B, heads, n, keys]` in candle operators.
+    fn weights(&self, scores: &Tensor, start: usize) -> Result<Tensor> {
+        let (n, keys) = (scores.dim(2)?, scores.dim(3)?);
+        let dtype = scores.dtype();
+        let mut scores = (scores * self.scale)?.to_dtype(DType::F32)?;
         if self.causal {
-            scores = scores.broadcast_add(&causal_bias(n, keys, start, q.device())?)?;
+            scores = scores.broadcast_add(&causal_bias(n, keys, start, scores.device())?)?;
         }
         if let Some(bias) = &self.bias {
             scores = scores.broadcast_add(&bias.to_dtype(DType::F32)?)?;
         }
         let top = scores.max_keepdim(D::Minus1)?.detach();
         let weights = scores.broadcast_sub(&top)?.exp()?;
-        let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?;
-        weights.matmul(&v)?.transpose(1, 2)?.reshape((b, n, width))
+        weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?.to_dtype(dtype)
     }
 }
 

@@ -8,7 +8,8 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, b
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::device::on_host;
+use super::device::{Way, on_host, way};
+use super::fused;
 use super::host::slice;
 use super::kernels::exp::exp;
 use super::kernels::matmul::{Threads, View, matmul};
@@ -173,7 +174,7 @@ pub fn cross_entropy(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradient
 /// Rows whose logits exist at the same time on a device: large products, and 412 MB for GPT-2's vocabulary in f32.
 const DEVICE_TILE: usize = 2048;
 
-/// The same in candle operators, for any device: loss and gradients tile by tile, as [`sweep`] does.
+/// The same for any device: loss and gradients tile by tile, as [`sweep`] does.
 fn composed(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradients: bool) -> Result<Tensor> {
     let (vocab, device) = (weight.dim(0)?, hidden.device());
     if targets.iter().any(|&t| t != IGNORE && t as usize >= vocab) {
@@ -190,24 +191,24 @@ fn composed(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradients: bool) 
     let (x, w) = (rows.detach().to_dtype(weight.dtype())?, weight.detach());
     let mut total: Option<Tensor> = None;
     let (mut dx, mut dw) = (Vec::new(), None);
+    let own = way(device) == Way::Fused;
     for (tile, wanted) in wanted.chunks(DEVICE_TILE).enumerate() {
         let part = x.narrow(0, tile * DEVICE_TILE, wanted.len())?;
-        let logits = part.matmul(&w.t()?)?.to_dtype(DType::F32)?;
-        let at = Tensor::from_slice(wanted, (wanted.len(), 1), device)?;
-        let picked = logits.gather(&at, 1)?;
-        let exp = logits.broadcast_sub(&logits.max_keepdim(1)?)?.exp()?;
-        let sums = exp.sum_keepdim(1)?;
-        let loss = ((sums.log()? + logits.max_keepdim(1)?)? - picked)?.sum_all()?;
+        let logits = part.matmul(&w.t()?)?;
+        let at = Tensor::from_slice(wanted, wanted.len(), device)?;
+        let (loss, d_logits) = match own {
+            true => {
+                let loss = fused::row_losses(&logits, &at)?.sum_all()?;
+                let gradient = || fused::row_gradients(&logits, &at, 1.0 / count as f64);
+                (loss, gradients.then(gradient).transpose()?)
+            }
+            false => composed_rows(&logits, &at, gradients.then_some(count))?,
+        };
         total = Some(match total {
             Some(total) => (total + loss)?,
             None => loss,
         });
-        if !gradients {
-            continue;
-        }
-        let minus = Tensor::full(-1f32, (wanted.len(), 1), device)?;
-        let d_logits = exp.broadcast_div(&sums)?.scatter_add(&at, &minus, 1)?;
-        let d_logits = (d_logits / count as f64)?.to_dtype(weight.dtype())?;
+        let Some(d_logits) = d_logits else { continue };
         dx.push(d_logits.matmul(&w)?.to_dtype(DType::F32)?);
         if weight.track_op() {
             let share = d_logits.t()?.matmul(&part)?.to_dtype(DType::F32)?;
@@ -226,6 +227,25 @@ fn composed(hidden: &Tensor, weight: &Tensor, targets: &[u32], gradients: bool) 
         }
     }
     Ok(loss)
+}
+
+/// Summed loss of rows of logits, and, divided by `count`, its gradient in the logits' format.
+fn composed_rows(
+    logits: &Tensor,
+    targets: &Tensor,
+    count: Option<usize>,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let (format, at) = (logits.dtype(), targets.unsqueeze(1)?);
+    let logits = logits.to_dtype(DType::F32)?;
+    let picked = logits.gather(&at, 1)?;
+    let top = logits.max_keepdim(1)?;
+    let exp = logits.broadcast_sub(&top)?.exp()?;
+    let sums = exp.sum_keepdim(1)?;
+    let loss = ((sums.log()? + top)? - picked)?.sum_all()?;
+    let Some(count) = count else { return Ok((loss, None)) };
+    let minus = Tensor::full(-1f32, at.dims(), logits.device())?;
+    let d_logits = exp.broadcast_div(&sums)?.scatter_add(&at, &minus, 1)?;
+    Ok((loss, Some((d_logits / count as f64)?.to_dtype(format)?)))
 }
 
 /// `value`, whose gradient with respect to `x` is `gradient`: `value + Σ x·g − Σ x·g`, the last sum not differentiated,

@@ -57,10 +57,16 @@ fn open_cuda() -> Result<Device, String> {
         let device = Device::new_cuda_with_stream(0)?;
         // A first piece of work: a GPU that opens but cannot run the kernels is found here, not in a run.
         let one = candle_core::Tensor::ones(8, candle_core::DType::F32, &device)?;
-        match (one * 2.0)?.to_vec1::<f32>()?.iter().all(|x| *x == 2.0) {
-            true => Ok(device),
-            false => candle_core::bail!("a first calculation on the GPU came out wrong"),
+        if (one * 2.0)?.to_vec1::<f32>()?.iter().any(|x| *x != 2.0) {
+            candle_core::bail!("a first calculation on the GPU came out wrong");
         }
+        if !plain() {
+            let tried = with_fused(|| super::fused::prove::prove(&device));
+            let _ = PROVED.set(tried.map_err(|e| plain_reason(&e.to_string())));
+            // A kernel that faulted leaves a device that computes nothing more.
+            device.synchronize()?;
+        }
+        Ok(device)
     });
     match opened {
         Ok(Ok(device)) => Ok(device),
@@ -95,7 +101,40 @@ pub fn plain_reason(error: &str) -> String {
 pub const KERNELS: &str = "MASKSCOPE_KERNELS";
 
 thread_local! {
-    static PLAIN: Cell<bool> = const { Cell::new(false) };
+    /// What [`with_plain`] or [`with_fused`] asks for on this thread.
+    static FORCED: Cell<Option<Way>> = const { Cell::new(None) };
+}
+
+/// How operators run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// This program's CPU kernels.
+    Host,
+    /// This program's GPU kernels; on a CPU, in tests, their plain twins.
+    Fused,
+    /// Composed of the library's own operators, which run on any device.
+    Composed,
+}
+
+/// Whether this program's GPU kernels agreed with the composed operators when the device was opened; `None` where
+/// there is no GPU.
+pub fn proved() -> Option<&'static Result<(), String>> {
+    PROVED.get()
+}
+
+static PROVED: OnceLock<Result<(), String>> = OnceLock::new();
+
+/// How operators over tensors on `device` run.
+pub fn way(device: &Device) -> Way {
+    if plain() {
+        return Way::Composed;
+    }
+    match FORCED.get() {
+        Some(forced) => forced,
+        None if device.is_cpu() => Way::Host,
+        None if matches!(PROVED.get(), Some(Ok(()))) => Way::Fused,
+        None => Way::Composed,
+    }
 }
 
 fn plain_everywhere() -> bool {
@@ -105,24 +144,32 @@ fn plain_everywhere() -> bool {
 
 /// Whether the composed operators are forced, by the environment or around this call.
 pub fn plain() -> bool {
-    PLAIN.get() || plain_everywhere()
+    FORCED.get() == Some(Way::Composed) || plain_everywhere()
 }
 
-/// Whether tensors on `device` go through this program's CPU kernels; otherwise operators are composed of the
-/// library's own, which run on any device.
+/// Whether tensors on `device` go through this program's CPU kernels.
 pub fn on_host(device: &Device) -> bool {
-    device.is_cpu() && !plain()
+    way(device) == Way::Host
 }
 
 /// Runs `f` with composed operators on this thread, as on a device without kernels: how tests on a CPU reach them.
 pub fn with_plain<R>(f: impl FnOnce() -> R) -> R {
-    struct Back(bool);
+    forced(Way::Composed, f)
+}
+
+/// Runs `f` with a GPU's operators on this thread; on a CPU their kernels' plain twins.
+pub fn with_fused<R>(f: impl FnOnce() -> R) -> R {
+    forced(Way::Fused, f)
+}
+
+fn forced<R>(way: Way, f: impl FnOnce() -> R) -> R {
+    struct Back(Option<Way>);
     impl Drop for Back {
         fn drop(&mut self) {
-            PLAIN.set(self.0);
+            FORCED.set(self.0);
         }
     }
-    let _back = Back(PLAIN.replace(true));
+    let _back = Back(FORCED.replace(Some(way)));
     f()
 }
 

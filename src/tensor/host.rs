@@ -13,6 +13,15 @@ pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> R
     }
 }
 
+/// The contiguous values that a custom op's argument stands for, widened to f32.
+pub(crate) fn as_f32(storage: &CpuStorage, layout: &Layout) -> Result<Vec<f32>> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(data), Some((from, to))) => Ok(data[from..to].to_vec()),
+        (CpuStorage::BF16(data), Some((from, to))) => Ok(data[from..to].iter().map(|x| x.to_f32()).collect()),
+        _ => bail!("a kernel needs contiguous arguments in f32 or bf16"),
+    }
+}
+
 /// A CPU tensor's contiguous values, borrowed for as long as this lives.
 pub(crate) struct Held<'a> {
     storage: Box<dyn std::ops::Deref<Target = Storage> + 'a>,

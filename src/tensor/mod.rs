@@ -6,6 +6,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod device;
 pub mod dropout;
+pub mod fused;
 pub mod host;
 pub mod kernels;
 pub mod linear;

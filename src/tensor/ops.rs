@@ -1,9 +1,10 @@
 //! Differentiable row-wise operators: layer norm, linear with bias, activation. On the CPU they are the kernels of
-//! this room; on another device they fall back to candle's own operators, which have a backward as well.
+//! this room, on a GPU those of `fused`; elsewhere candle's own operators, which have a backward as well.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
-use super::device::on_host;
+use super::device::{Way, way};
+use super::fused;
 use super::host::{slice, with_slice};
 use super::kernels::activation::{self, Activation};
 use super::kernels::layer_norm;
@@ -61,8 +62,12 @@ impl CustomOp3 for LayerNorm {
 
 /// Layer norm over the last axis of `x` `[…, D]` with `gain` and `bias` `[D]`.
 pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    if on_host(x.device()) {
-        return x.contiguous()?.apply_op3(gain, bias, LayerNorm { eps: eps as f32 });
+    match way(x.device()) {
+        Way::Host => return x.contiguous()?.apply_op3(gain, bias, LayerNorm { eps: eps as f32 }),
+        Way::Fused => {
+            return fused::layer_norm(x, &gain.to_dtype(DType::F32)?, &bias.to_dtype(DType::F32)?, eps);
+        }
+        Way::Composed => {}
     }
     let x32 = x.to_dtype(DType::F32)?;
     let centred = x32.broadcast_sub(&x32.mean_keepdim(candle_core::D::Minus1)?)?;
@@ -163,7 +168,8 @@ fn linear_backward(
 
 /// `x W + b` with `x` `[…, in]`, `weight` `[in, out]` (the Conv1D layout of GPT-2 checkpoints), `bias` `[out]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if on_host(x.device()) {
+    let way = way(x.device());
+    if way == Way::Host {
         return x.contiguous()?.apply_op3(weight, bias, Linear);
     }
     let (k, n) = weight.dims2()?;
@@ -171,7 +177,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if let Some(last) = dims.last_mut() {
         *last = n;
     }
-    x.reshape(((), k))?.matmul(weight)?.broadcast_add(bias)?.reshape(dims)
+    let product = x.reshape(((), k))?.matmul(weight)?;
+    let sum = match way {
+        Way::Fused => fused::add_bias(&product, &bias.to_dtype(DType::F32)?)?,
+        _ => product.broadcast_add(bias)?,
+    };
+    sum.reshape(dims)
 }
 
 struct Activate(Activation);
@@ -196,14 +207,13 @@ impl CustomOp1 for Activate {
 
 /// The activation, elementwise.
 pub fn activate(x: &Tensor, kind: Activation) -> Result<Tensor> {
-    if on_host(x.device()) {
-        return x.contiguous()?.apply_op1(Activate(kind));
-    }
     // Each of these has a backward.
-    match kind {
-        Activation::GeluNew => x.gelu(),
-        Activation::Gelu => x.gelu_erf(),
-        Activation::Relu => x.relu(),
-        Activation::Silu => x.silu(),
+    match (way(x.device()), kind) {
+        (Way::Host, _) => x.contiguous()?.apply_op1(Activate(kind)),
+        (Way::Fused, Activation::GeluNew) => fused::gelu(x),
+        (_, Activation::GeluNew) => x.gelu(),
+        (_, Activation::Gelu) => x.gelu_erf(),
+        (_, Activation::Relu) => x.relu(),
+        (_, Activation::Silu) => x.silu(),
     }
 }

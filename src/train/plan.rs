@@ -12,7 +12,7 @@ use super::run::Run;
 use super::spec::{LoraSpec, LoraTarget};
 use crate::model::Config;
 use crate::tensor::adamw::AdamW;
-use crate::tensor::device;
+use crate::tensor::device::{self, Way};
 
 /// Passes over the text from which a plan warns.
 const MANY_PASSES: f64 = 10.0;
@@ -95,10 +95,10 @@ impl Run {
             optimizer: 2 * trainable,
             activations: activations(config, rows, self.spec.dropout > 0.0)
                 + adapters(config, rows, self.trainee.lora())
-                + if device::on_host(&self.trainee.model.device) {
-                    0
-                } else {
-                    composed(config, rows, self.spec.context)
+                + match device::way(&self.trainee.model.device) {
+                    Way::Host => 0,
+                    Way::Fused => fused(config, rows, self.spec.context),
+                    Way::Composed => composed(config, rows, self.spec.context),
                 },
             data: 4 * data as u64,
             total: 0,
@@ -161,6 +161,15 @@ fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
     // A tile of logits, and the output matrix's gradient, which is made in the forward pass.
     let logits = 128 * config.vocab_size + d * config.vocab_size;
     4 * (kept + logits) as u64
+}
+
+/// Bytes that a GPU's operators keep beyond that: scores and weights of every layer, products before their bias, heads
+/// in rows of their own, tiles of logits.
+fn fused(config: &Config, rows: usize, context: usize) -> u64 {
+    let maps = 2 * config.n_layer * config.n_head * rows * context;
+    let products = config.n_layer * rows * (9 * config.n_embd + config.inner());
+    let logits = 2 * rows.min(2048) * config.vocab_size;
+    4 * (maps + products + logits) as u64
 }
 
 /// Bytes that composed operators keep beyond that: attention maps on their way from scores to weights, what layer norms

@@ -18,6 +18,7 @@ use super::report::{Command, Report, RunState, StepReport, Summary};
 use super::run::{Run, Setup, Watch};
 use super::twins::TwinRun;
 use crate::model::Gpt2;
+use crate::tensor::memory;
 
 /// Reports that wait before steps are summed up.
 const QUEUE: usize = 64;
@@ -123,6 +124,7 @@ impl Session {
             watch.report(report);
             // Records are closed before anybody is told that it is over.
             drop(watch);
+            memory::give_back();
             watched.over.store(true, Ordering::SeqCst);
             watched.filled.notify_all();
         };

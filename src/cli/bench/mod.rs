@@ -19,6 +19,7 @@ use super::output::JsonFlag;
 use super::{Context, convert, open};
 use crate::engine::loaded::Loaded;
 use crate::model::WeightType;
+use crate::tensor::memory;
 use measure::Meter;
 pub use report::{Case, ModelReport, Report};
 
@@ -147,6 +148,7 @@ fn measure_model(subject: Subject, args: &BenchArgs, meter: &Meter) -> Result<Mo
     let Subject { loaded, mut cases, weights } = subject;
     let lengths: Vec<usize> = args.lengths.iter().map(|&n| n as usize).collect();
     train::measure(&loaded.model, meter, &mut cases)?;
+    memory::give_back();
     let loaded = match Arc::try_unwrap(loaded) {
         Ok(alone) => Arc::new(alone.with_weights(weights).map_err(|e| CliError::failed(e.to_string()))?),
         Err(shared) => shared,
