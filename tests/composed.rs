@@ -1,4 +1,4 @@
-//! The composed operators, which any device without kernels of ours runs, against the CPU's kernels: every gradient, the
+//! A GPU's operators and the composed ones, which any device without kernels of ours runs, against the CPU's kernels: every gradient, the
 //! optimiser, traces with reuse, reading, mixed precision. On a GPU they are the plain twins of everything.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -14,7 +14,7 @@ use maskscope::model::{Checkpoint, Gpt2, ModelFiles};
 use maskscope::tensor::adamw::{AdamW, AdamWSettings};
 use maskscope::tensor::attention::Attention;
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
-use maskscope::tensor::device::with_plain;
+use maskscope::tensor::device::{Way, with_fused, with_plain};
 use maskscope::tensor::dropout::dropout;
 use maskscope::tensor::host;
 use maskscope::tensor::kernels::activation::Activation;
@@ -28,6 +28,16 @@ fn numbers(n: usize, salt: usize) -> Vec<f32> {
 
 fn tensor(shape: &[usize], salt: usize) -> Tensor {
     Tensor::from_vec(numbers(shape.iter().product(), salt), shape, &Device::Cpu).unwrap()
+}
+
+/// A GPU's operators, on its kernels' plain twins here, and the library's own.
+const WAYS: [Way; 2] = [Way::Fused, Way::Composed];
+
+fn forced<R>(way: Way, f: impl FnOnce() -> R) -> R {
+    match way {
+        Way::Fused => with_fused(f),
+        _ => with_plain(f),
+    }
 }
 
 /// Largest difference over the largest value.
@@ -129,17 +139,19 @@ fn trained(precision: Precision, steps: usize) -> (Vec<f64>, Vec<(String, Var)>)
 
 #[test]
 fn training_steps_follow_the_kernels() {
-    let (fused, vars) = trained(Precision::F32, 12);
-    let (composed, plain) = with_plain(|| trained(Precision::F32, 12));
-    for (a, b) in fused.iter().zip(&composed) {
-        assert!((a - b).abs() < 1e-4 * a, "{fused:?} against {composed:?}");
-    }
-    assert!(fused[11] < fused[0] - 0.1, "the run learns: {fused:?}");
-    for ((name, a), (_, b)) in vars.iter().zip(&plain) {
-        // A bias of keys has no gradient but rounding, whose sign Adam turns into whole steps of 1e-3.
-        let (a, b) = (host::values(a.as_tensor()).unwrap(), host::values(b.as_tensor()).unwrap());
-        let mean = a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / a.len() as f64;
-        assert!(mean < 5e-4, "{name}: {mean}");
+    let (host, vars) = trained(Precision::F32, 12);
+    assert!(host[11] < host[0] - 0.1, "the run learns: {host:?}");
+    for way in WAYS {
+        let (losses, others) = forced(way, || trained(Precision::F32, 12));
+        for (a, b) in host.iter().zip(&losses) {
+            assert!((a - b).abs() < 1e-4 * a, "{host:?} against {way:?} {losses:?}");
+        }
+        for ((name, a), (_, b)) in vars.iter().zip(&others) {
+            // A bias of keys has no gradient but rounding, whose sign Adam turns into whole steps of 1e-3.
+            let (a, b) = (host::values(a.as_tensor()).unwrap(), host::values(b.as_tensor()).unwrap());
+            let mean = a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / a.len() as f64;
+            assert!(mean < 5e-4, "{name}, {way:?}: {mean}");
+        }
     }
 }
 
@@ -150,12 +162,14 @@ fn mixed_precision_keeps_f32_weights_and_follows_within_one_percent() {
         "bf16 must be refused where the CPU's kernels run"
     );
     let (exact, _) = trained(Precision::F32, 12);
-    let (mixed, vars) = with_plain(|| trained(Precision::Bf16, 12));
-    assert!(vars.iter().all(|(_, v)| v.as_tensor().dtype() == DType::F32));
-    for (a, b) in exact.iter().zip(&mixed) {
-        assert!((a - b).abs() < 1e-2 * a, "{exact:?} against {mixed:?}");
+    for way in WAYS {
+        let (mixed, vars) = forced(way, || trained(Precision::Bf16, 12));
+        assert!(vars.iter().all(|(_, v)| v.as_tensor().dtype() == DType::F32));
+        for (a, b) in exact.iter().zip(&mixed) {
+            assert!((a - b).abs() < 1e-2 * a, "{exact:?} against {way:?} {mixed:?}");
+        }
+        assert!(exact.iter().zip(&mixed).any(|(a, b)| a != b), "bf16 was really used");
     }
-    assert!(exact.iter().zip(&mixed).any(|(a, b)| a != b), "bf16 was really used");
 }
 
 #[test]
@@ -176,9 +190,9 @@ fn traces_maps_and_reading_agree_with_reuse_hidden_keys_skips_and_ablations() {
         let fused = model.run(Arc::new(input.clone()), Reuse::default()).unwrap();
         let pairs: Vec<(usize, u32)> = (0..input.len() - 1).map(|t| (t, input.ids[t + 1])).collect();
         let (known, whole) = model.read(&fused, &pairs, true).unwrap();
-        for traces in [vec![], vec![&base]] {
+        for (traces, way) in [vec![], vec![&base]].into_iter().flat_map(|t| WAYS.map(|w| (t.clone(), w))) {
             let reuse = Reuse { traces: &traces, cancel: None };
-            with_plain(|| {
+            forced(way, || {
                 let composed = model.run(Arc::new(input.clone()), reuse).unwrap();
                 assert!(apart(&fused.hidden, &composed.hidden) < 1e-5);
                 let t = input.len();
