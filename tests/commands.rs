@@ -84,6 +84,31 @@ fn predict_agrees_with_the_trace() {
 }
 
 #[test]
+fn heads_are_named_after_what_they_read() {
+    let report = json(&["heads", "--windows", "3", "--json"]);
+    let heads = report["heads"].as_array().unwrap();
+    assert_eq!(heads.len(), 24);
+    assert_eq!((report["windows"].as_u64(), report["tokens"].as_u64()), (Some(3), Some(128)));
+    for head in heads {
+        let share = |key: &str| head[key].as_f64().unwrap();
+        for key in ["sink", "previous", "induction"] {
+            assert!((0.0..=1.0).contains(&share(key)), "{head}");
+        }
+        // At most the entropy of reading all of 128 tokens alike.
+        assert!((0.0..=128f64.ln()).contains(&share("entropy")), "{head}");
+        match head["kind"].as_str() {
+            Some("previous token") => assert!(share("previous") >= 0.4),
+            Some(kind) => assert!(share(kind) >= 0.4, "{head}"),
+            None => assert!(share("previous").max(share("sink")).max(share("induction")) < 0.4, "{head}"),
+        }
+    }
+    let most = heads.iter().filter_map(|h| h["previous"].as_f64()).fold(0.0, f64::max);
+    // A uniform reader of 128 tokens gives the one before it 0.04 on average.
+    assert!(most > 0.2, "some heads of this model read the token before: {most}");
+    assert_eq!(report, json(&["heads", "--windows", "3", "--json"]), "the same seed, the same numbers");
+}
+
+#[test]
 fn the_rule_can_be_recomputed_from_what_mask_prints() {
     for polarity in ["high", "low", "random"] {
         let m = json(&[

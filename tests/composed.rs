@@ -15,7 +15,7 @@ use maskscope::tensor::adamw::{AdamW, AdamWSettings};
 use maskscope::tensor::attention::Attention;
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
 use maskscope::tensor::device::{Way, with_fused, with_plain};
-use maskscope::tensor::dropout::dropout;
+use maskscope::tensor::dropout::{Mask, dropout};
 use maskscope::tensor::host;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::ops::{activate, layer_norm, linear};
@@ -87,8 +87,8 @@ fn every_operator_and_its_gradients() {
             }
         }
         let bias = Tensor::from_vec(hidden, (2, 1, t, t), &Device::Cpu).unwrap();
-        for bias in [None, Some(bias)] {
-            let rule = Attention { heads: 2, scale: 0.35, causal: true, bias };
+        for (bias, noise) in [(None, None), (Some(bias), None), (None, Some(Mask::new(0.3, (5, 9))))] {
+            let rule = Attention { heads: 2, scale: 0.35, causal: true, bias, noise };
             same("attention", &[tensor(&[2, t, 3 * 16], 9)], |a| rule.packed(&a[0]).unwrap());
         }
     }

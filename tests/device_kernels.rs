@@ -148,6 +148,12 @@ fn cases(kernel: Kernel, format: Format, rows: usize, width: usize) -> Vec<Case>
             let weights = noise(n, 5).iter().map(|v| (v + 1.0) / width as f32).collect();
             vec![Case { rules: Rules { a: 0.4, ..rules }, x: weights, y: (noise(n, 6), format), ..plain }]
         }
+        "dropout" => {
+            // A key of two large halves; a third is dropped.
+            let key =
+                Rules { queries: -123_456_789, start: 1_987_654_321, heads: 1_431_655_765, a: 1.5, ..rules };
+            vec![Case { rules: key, ..plain }]
+        }
         "gelu" => vec![Case { x: noise(n, 7).iter().map(|v| 5.0 * v).collect(), ..plain }],
         "gelu_back" => {
             let x = noise(n, 7).iter().map(|v| 5.0 * v).collect();

@@ -5,7 +5,7 @@
 use candle_core::{Device, Tensor, Var};
 use maskscope::tensor::attention::Attention;
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
-use maskscope::tensor::dropout::dropout;
+use maskscope::tensor::dropout::{Mask, dropout};
 use maskscope::tensor::host;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::ops::{activate, layer_norm, linear};
@@ -88,7 +88,8 @@ fn layer_norm_linear_activations_and_dropout() {
 
 #[test]
 fn attention_plain_and_under_a_bias() {
-    let rule = |bias: Option<Tensor>, causal: bool| Attention { heads: 2, scale: 0.35, causal, bias };
+    let rule =
+        |bias: Option<Tensor>, causal: bool| Attention { heads: 2, scale: 0.35, causal, bias, noise: None };
     let qkv = || vec![tensor(&[2, 9, 3 * 16], 9)];
     check("causal attention", qkv(), |a| rule(None, true).packed(&a[0]).unwrap());
     let mut hidden = vec![0f32; 2 * 9 * 9];
@@ -102,6 +103,8 @@ fn attention_plain_and_under_a_bias() {
     check("attention with hidden keys", qkv(), |a| rule(Some(bias.clone()), true).packed(&a[0]).unwrap());
     let free = tensor(&[1, 2, 9, 9], 10);
     check("attention by bias alone", qkv(), |a| rule(Some(free.clone()), false).packed(&a[0]).unwrap());
+    let dropped = Attention { noise: Some(Mask::new(0.3, (4, 2))), ..rule(None, true) };
+    check("attention with dropped weights", qkv(), |a| dropped.packed(&a[0]).unwrap());
 }
 
 #[test]

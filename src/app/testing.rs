@@ -158,6 +158,8 @@ impl Stage {
             .map(|(i, s)| HonestyRow {
                 score: (*s).to_owned(),
                 rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
+                tokens: n - 1,
+                in_force: i == 1,
             })
             .collect();
         self.update(Update::Honesty { generation, done: n, of: n, costs, rows });

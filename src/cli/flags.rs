@@ -152,7 +152,7 @@ impl From<Assignment> for FlagValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{mask, predict, screen, trace, train};
+    use crate::cli::{heads, mask, predict, screen, trace, train};
 
     /// Every flag of a set names a parameter: a misspelt key would silently make no flag.
     fn check<S: FlagSet>() {
@@ -169,6 +169,7 @@ mod tests {
         check::<screen::Flags>();
         check::<trace::Flags>();
         check::<predict::Flags>();
+        check::<heads::Flags>();
         check::<mask::Flags>();
         check::<train::Flags>();
     }

@@ -13,6 +13,7 @@ mod error;
 pub mod eval;
 mod eval_documents;
 mod flags;
+pub mod heads;
 pub mod mask;
 pub mod models;
 mod open;
@@ -77,6 +78,7 @@ pub enum Command {
     Runs(runs::RunsArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
+    Heads(heads::HeadsArgs),
     Calibrate(calibrate::CalibrateArgs),
     Bench(bench::BenchArgs),
     Config(config::ConfigArgs),
@@ -141,6 +143,7 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
         Some(Command::Runs(args)) => runs::run(&args, &plain(&[])?),
         Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
         Some(Command::Calibrate(args)) => calibrate::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Heads(args)) => heads::run(&args, &plain(args.parameters.values())?),
         Some(Command::Bench(args)) => bench::run(&args, &plain(args.parameters.values())?),
         Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),
         Some(Command::Config(args)) => config::run(&args, common, env, out),

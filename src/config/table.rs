@@ -227,7 +227,7 @@ pub(super) const TABLE: &[Parameter] = &[
     row("train.clip", "clipping", linear(0.0, 1000.0, 0.1, 0.01), Restart,
         "Largest global gradient norm; 0 is no clipping"),
     row("train.dropout", "dropout", linear(0.0, 0.95, 0.05, 0.01), Restart,
-        "Share of embeddings and residual branches dropped"),
+        "Share of embeddings, attention weights and residual branches dropped"),
     row("train.trained", "what is trained", Kind::Choice(&["all", "last-blocks", "layer-norms", "lora"]), Restart,
         "Which weights move"),
     row("train.blocks", "last blocks", int(1, MAX_INDEX), Restart,

@@ -223,7 +223,9 @@ impl Honesty {
             let pairs =
                 scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
-            rows.push(HonestyRow { score: name, rho: spearman(&x, &y) });
+            let in_force =
+                settings.reduction == subset.reduction && settings.contribution == subset.contribution;
+            rows.push(HonestyRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
         }
         rows.sort_by(|a, b| b.rho.unwrap_or(-2.0).total_cmp(&a.rho.unwrap_or(-2.0)));
         Ok(rows)

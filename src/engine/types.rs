@@ -303,6 +303,10 @@ pub struct HonestyRow {
     pub score: String,
     /// Spearman's ρ; `None` under three scored tokens or with no variance.
     pub rho: Option<f64>,
+    /// Tokens compared.
+    pub tokens: usize,
+    /// Whether this is the score in force.
+    pub in_force: bool,
 }
 
 /// Results and news, in the order they become known. Everything that answers a request carries its generation.

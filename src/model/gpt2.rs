@@ -9,7 +9,7 @@ use super::config::{Config, WeightType};
 use super::error::ModelError;
 use crate::tensor::attention::Attention;
 use crate::tensor::device::on_host;
-use crate::tensor::dropout::dropout;
+use crate::tensor::dropout::{Mask, dropout};
 use crate::tensor::kernels::activation::Activation;
 use crate::tensor::ops::{activate, layer_norm, linear};
 
@@ -71,8 +71,8 @@ impl Projection {
     }
 }
 
-/// Dropout of one training pass: embeddings, and the output of every residual branch (GPT-2's `embd_pdrop` and
-/// `resid_pdrop`; attention weights stay whole).
+/// Dropout of one training pass: embeddings, attention weights, and the output of every residual branch (GPT-2's
+/// `embd_pdrop`, `attn_pdrop` and `resid_pdrop`, all the same).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Noise {
     /// Share dropped, in [0, 1).
@@ -82,7 +82,13 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// `site` 0 is the embeddings; 1 + 2·layer attention, 2 + 2·layer the MLP.
+    /// What drops the attention weights of a layer.
+    fn attention(self, layers: usize, layer: usize) -> Option<Mask> {
+        (self.rate > 0.0).then(|| Mask::new(self.rate, (self.key, (1 + 2 * layers + layer) as u32)))
+    }
+
+    /// `site` 0 is the embeddings; 1 + 2·layer attention's output, 2 + 2·layer the MLP's; the weights of attention
+    /// come behind them.
     pub(crate) fn apply(noise: Option<Noise>, x: Tensor, site: usize) -> Result<Tensor> {
         match noise {
             Some(noise) if noise.rate > 0.0 => dropout(&x, noise.rate, (noise.key, site as u32)),
@@ -252,6 +258,7 @@ impl Gpt2 {
             scale: self.config.attention_scale(layer),
             causal: true,
             bias: None,
+            noise: self.noise.and_then(|n| n.attention(self.config.n_layer, layer)),
         }
     }
 

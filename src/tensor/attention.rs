@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use super::device::{Way, on_host, way};
+use super::dropout::{Mask, masked};
 use super::fused;
 use super::host::{slice, with_slice};
 use super::kernels::attention::{self as kernel, Bias, Rows, TileSums};
@@ -18,6 +19,8 @@ pub struct Attention {
     pub causal: bool,
     /// Additive, `[batch | 1, heads | 1, queries, keys]`; −∞ hides a key. Not differentiated.
     pub bias: Option<Tensor>,
+    /// Dropout over the weights `[batch, heads, queries, keys]`, where gradients are wanted.
+    pub noise: Option<Mask>,
 }
 
 /// What a cached call needs to sum what keys receive.
@@ -69,6 +72,7 @@ impl Attention {
             scale: self.scale as f32,
             causal: self.causal,
             bias,
+            noise: self.noise,
         })
     }
 
@@ -182,6 +186,10 @@ impl Attention {
                 fused::softmax(&scores, before)?
             }
             _ => self.weights(&scores, start)?,
+        };
+        let weights = match self.noise {
+            Some(mask) => masked(&weights, mask)?,
+            None => weights,
         };
         weights.matmul(&v)?.transpose(1, 2)?.reshape((b, n, width))
     }

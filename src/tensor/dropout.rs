@@ -4,7 +4,8 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::device::on_host;
+use super::device::{Way, way};
+use super::fused::{self, launch::Rules};
 use super::host::{slice, with_slice};
 
 /// Elements one task handles.
@@ -21,60 +22,88 @@ fn bits(key: u64, counter: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-#[derive(Clone, Copy)]
-struct Dropout {
-    rate: f64,
+/// What each element of one array is multiplied with.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask {
+    /// Draws below this drop their element, of 2³².
+    below: u32,
+    /// What the others are multiplied with.
+    keep: f32,
     key: u64,
 }
 
-impl Dropout {
-    fn new(rate: f64, (key, site): Key) -> Self {
-        Dropout { rate, key: bits(key, u64::from(site) + 1) }
+impl Mask {
+    /// Drops a share `rate` in [0, 1).
+    pub fn new(rate: f64, (key, site): Key) -> Self {
+        let below = (rate * 4_294_967_296.0) as u32;
+        Mask { below, keep: (1.0 / (1.0 - rate)) as f32, key: bits(key, u64::from(site) + 1) }
     }
 
-    fn apply(self, x: &[f32]) -> Vec<f32> {
-        let keep = (1.0 / (1.0 - self.rate)) as f32;
-        let below = (self.rate * 4_294_967_296.0) as u64;
-        let mut out = vec![0f32; x.len()];
-        out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (out, x))| {
-            let start = (chunk * CHUNK) as u64;
-            for (pair, (out, x)) in out.chunks_mut(2).zip(x.chunks(2)).enumerate() {
-                let both = bits(self.key, start + pair as u64);
-                for (half, (out, &x)) in out.iter_mut().zip(x).enumerate() {
-                    let draw = (both >> (32 * half)) & 0xffff_ffff;
-                    *out = if draw < below { 0.0 } else { x * keep };
-                }
-            }
-        });
+    /// Multiplies the elements `from..` of the array.
+    pub(crate) fn apply(self, from: u64, x: &mut [f32]) {
+        for (i, x) in x.iter_mut().enumerate() {
+            let at = from + i as u64;
+            let draw = (bits(self.key, at / 2) >> (32 * (at % 2))) as u32;
+            *x = if draw < self.below { 0.0 } else { *x * self.keep };
+        }
+    }
+
+    fn over(self, x: &[f32]) -> Vec<f32> {
+        let mut out = x.to_vec();
+        out.par_chunks_mut(CHUNK).enumerate().for_each(|(at, out)| self.apply((at * CHUNK) as u64, out));
         out
+    }
+
+    /// As a GPU's kernel is told.
+    pub(super) fn rules(self) -> Rules {
+        Rules {
+            queries: self.key as u32 as i32,
+            start: (self.key >> 32) as u32 as i32,
+            heads: self.below as i32,
+            a: self.keep,
+            ..Rules::default()
+        }
+    }
+
+    /// What [`Mask::rules`] was made of.
+    pub(super) fn of_rules(rules: &Rules) -> Self {
+        let key = u64::from(rules.queries as u32) | u64::from(rules.start as u32) << 32;
+        Mask { below: rules.heads as u32, keep: rules.a, key }
     }
 }
 
-impl CustomOp1 for Dropout {
+impl CustomOp1 for Mask {
     fn name(&self) -> &'static str {
         "dropout"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let out = self.apply(slice(x, layout, self.name())?);
+        let out = self.over(slice(x, layout, self.name())?);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let dx = with_slice(grad, |grad| self.apply(grad))?;
+        let dx = with_slice(grad, |grad| self.over(grad))?;
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
 }
 
 /// Sets a share `rate` in [0, 1) of the elements of `x` to zero and scales the others by `1/(1 − rate)`.
 pub fn dropout(x: &Tensor, rate: f64, key: Key) -> Result<Tensor> {
-    let op = Dropout::new(rate, key);
-    if on_host(x.device()) {
-        return x.contiguous()?.apply_op1(op);
+    masked(x, Mask::new(rate, key))
+}
+
+/// `x` under `mask`, differentiable.
+pub fn masked(x: &Tensor, mask: Mask) -> Result<Tensor> {
+    match way(x.device()) {
+        Way::Host => x.contiguous()?.apply_op1(mask),
+        Way::Fused => fused::dropout(x, mask),
+        Way::Composed => {
+            let ones = vec![1f32; x.elem_count()];
+            let mask = Tensor::from_vec(mask.over(&ones), x.shape(), x.device())?.to_dtype(x.dtype())?;
+            x * mask
+        }
     }
-    let ones = vec![1f32; x.elem_count()];
-    let mask = Tensor::from_vec(op.apply(&ones), x.shape(), x.device())?.to_dtype(x.dtype())?;
-    x * mask
 }
 
 #[cfg(test)]

@@ -56,6 +56,13 @@ impl Run {
                 ),
             );
         }
+        if spec.rate.warmup > 0 && spec.rate.warmup >= self.counters.step + left {
+            notes.push(format!(
+                "the learning rate is still warming up at the end: {} warm-up steps, {} in all",
+                spec.rate.warmup,
+                self.counters.step + left
+            ));
+        }
         let expected = step_seconds * left as f64 + evaluation * evaluations as f64;
         let measuring = evaluation * evaluations as f64;
         if measuring > MUCH_MEASURING * expected {

@@ -58,6 +58,7 @@ fn attention(c: &mut Criterion) {
             scale: 0.125,
             causal: true,
             bias: None,
+            noise: None,
         };
         let rows = |part: usize| Rows { data: &qkv[part * WIDTH..], batch_stride: 0, row_stride: 3 * WIDTH };
         group.bench_function(BenchmarkId::from_parameter(keys), |b| {

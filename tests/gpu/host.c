@@ -20,7 +20,7 @@ static float FLOAT(unsigned u) { float f; memcpy(&f, &u, 4); return f; }
 #include KERNELS_FILE
 
 #define ROWS(_) _(layer_norm) _(layer_norm_back) _(layer_norm_share) _(column_sums) _(add_bias) _(softmax) _(softmax_back) \
-    _(gelu) _(gelu_back) _(row_loss) _(row_gradient) _(first_moment) _(second_moment)
+    _(dropout) _(gelu) _(gelu_back) _(row_loss) _(row_gradient) _(first_moment) _(second_moment)
 #define BOTH(k) TRY(k##_f32) TRY(k##_bf16)
 #define TRY(k) if (!strcmp(name, #k)) { for (blockIdx.x = 0; blockIdx.x < (int)blocks; ++blockIdx.x) k((void *)a[0], (void *)a[1], (void *)a[2], (void *)a[3], rules); return 1; }
 

@@ -217,6 +217,23 @@ INLINE void put_bf16(bf16 *p, u64 i, float v) {
         LANES { EACH(i, p.width) put(out, at + i, get(x, at + i) * (get(g, at + i) - s[0]) * p.a); }                   \
     }                                                                                                                  \
                                                                                                                        \
+    /* Dropout: an element goes whose 32 bits of SplitMix64 over key and index lie below `heads`; queries and start hold  */ \
+    /* the key, a what the others are multiplied with. */                                                             \
+    KERNEL NAME(dropout)(const T *x, const T *y, const T *z, T *out, Rules p) {                                        \
+        const u64 at = (u64)blockIdx.x * p.width;                                                                      \
+        const u64 key = (u64)(u32)p.queries | (u64)(u32)p.start << 32;                                                 \
+        LANES {                                                                                                        \
+            EACH(i, p.width) {                                                                                         \
+                u64 w = key + (at + i) / 2 * 0x9e3779b97f4a7c15ull;                                                    \
+                w = (w ^ (w >> 30)) * 0xbf58476d1ce4e5b9ull;                                                           \
+                w = (w ^ (w >> 27)) * 0x94d049bb133111ebull;                                                           \
+                w ^= w >> 31;                                                                                          \
+                u32 draw = (u32)(w >> ((at + i) % 2 * 32));                                                            \
+                put(out, at + i, draw < (u32)p.heads ? 0.0f : get(x, at + i) * p.a);                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
     /* GELU by tanh (GPT-2's gelu_new). */                                                                             \
     KERNEL NAME(gelu)(const T *x, const T *y, const T *z, T *out, Rules p) {                                           \
         const u64 at = (u64)blockIdx.x * p.width;                                                                      \

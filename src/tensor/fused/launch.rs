@@ -52,6 +52,7 @@ kernels! {
     ADD_BIAS add_bias;
     SOFTMAX softmax;
     SOFTMAX_BACK softmax_back;
+    DROPOUT dropout;
     GELU gelu;
     GELU_BACK gelu_back;
     ROW_LOSS row_loss;

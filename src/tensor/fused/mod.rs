@@ -9,6 +9,7 @@ pub mod twin;
 
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor, Var};
 
+use super::dropout::Mask;
 use launch::{Call, Kernel, Rules};
 
 /// A call over the rows of `x` whose output is like it.
@@ -144,6 +145,16 @@ pub fn softmax(scores: &Tensor, before: Softmax) -> Result<Tensor> {
         Ok([Some(rows(launch::SOFTMAX_BACK, weights, scale)?.of(weights, Some(grad), None)?), None, None])
     };
     Differentiable { call, back }.of(scores, bias.as_ref(), None)
+}
+
+/// `x` under a dropout mask.
+pub fn dropout(x: &Tensor, mask: Mask) -> Result<Tensor> {
+    let call = rows(launch::DROPOUT, x, mask.rules())?;
+    let back: Back = |given, _, _, grad| {
+        let same = Mask::of_rules(given).rules();
+        Ok([Some(rows(launch::DROPOUT, grad, same)?.of(grad, None, None)?), None, None])
+    };
+    Differentiable { call, back }.of(x, None, None)
 }
 
 /// GELU by tanh, elementwise.

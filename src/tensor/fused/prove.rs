@@ -7,6 +7,7 @@ use super::super::adamw::{AdamW, AdamWSettings};
 use super::super::attention::Attention;
 use super::super::cross_entropy::cross_entropy;
 use super::super::device::with_plain;
+use super::super::dropout::{Mask, dropout};
 use super::super::host;
 use super::super::kernels::activation::Activation;
 use super::super::ops::{activate, layer_norm, linear};
@@ -89,11 +90,13 @@ pub fn prove(device: &Device) -> Result<()> {
     let product = [t(&[2, 33, 12], 4)?, t(&[12, 50], 5)?, t(&[50], 6)?];
     same("linear", &product, &both, &|a| linear(&a[0], &a[1], &a[2]))?;
     same("GELU", &[(t(&[3, 141], 7)? * 3.0)?], &both, &|a| activate(&a[0], Activation::GeluNew))?;
+    same("dropout", &[t(&[4, 51], 8)?], &both, &|a| dropout(&a[0], 0.4, (3, 1)))?;
     for n in [1, 33, 140] {
         let cell = |i: usize| if i % n < i / n % n && i * 7 % 3 == 0 { f32::NEG_INFINITY } else { 0.0 };
         let hidden = Tensor::from_vec((0..2 * n * n).map(cell).collect::<Vec<_>>(), (2, 1, n, n), device)?;
         for bias in [None, Some(hidden)] {
-            let rule = Attention { heads: 2, scale: 0.35, causal: true, bias };
+            let noise = bias.is_some().then(|| Mask::new(0.2, (7, 2)));
+            let rule = Attention { heads: 2, scale: 0.35, causal: true, bias, noise };
             same("attention", &[t(&[2, n, 48], 9)?], &both, &|a| rule.packed(&a[0]))?;
         }
     }

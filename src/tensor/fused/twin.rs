@@ -1,6 +1,7 @@
 //! What every kernel of `kernels.cu` computes, plainly: one row after the other, sums in f64. These run where the kernels'
 //! operators are tried on a CPU, and the kernels are tested against them.
 
+use super::super::dropout::Mask;
 use super::launch::Rules;
 
 /// Number of partial sums per column that [`column_sums`] leaves.
@@ -113,6 +114,12 @@ pub fn softmax_back(p: &Rules, a: Arrays) {
             *o = (f64::from(row[i]) * (f64::from(grad[i]) - sum) * f64::from(p.a)) as f32;
         }
     }
+}
+
+/// `x` under the mask that the rules describe.
+pub fn dropout(p: &Rules, a: Arrays) {
+    a.out.copy_from_slice(a.x);
+    Mask::of_rules(p).apply(0, a.out);
 }
 
 /// √(2/π).

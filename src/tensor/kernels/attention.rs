@@ -1,5 +1,6 @@
 //! Multi-head attention on the CPU: tiles of query rows, scores never all in memory, softmax over visible keys only.
 
+use super::super::dropout::Mask;
 use std::ops::Range;
 
 use multiversion::multiversion;
@@ -33,6 +34,8 @@ pub struct Shape<'a> {
     pub scale: f32,
     pub causal: bool,
     pub bias: Option<Bias<'a>>,
+    /// Dropout over the weights, in [`forward`] and [`backward`].
+    pub noise: Option<Mask>,
 }
 
 /// Additive bias before the softmax, `[batch | 1, heads | 1, queries, keys]`; −∞ hides a key.
@@ -49,6 +52,16 @@ impl Shape<'_> {
     /// Keys that query row `r` may read at most.
     fn limit(&self, r: usize) -> usize {
         if self.causal { (self.start + r + 1).min(self.keys) } else { self.keys }
+    }
+
+    /// Drops weights, or gradients, of the tile `from..to` of one head, rows `keys` apart.
+    fn drop(&self, (b, h): (usize, usize), (from, to): (usize, usize), tile: &mut [f32]) {
+        let Some(mask) = self.noise else { return };
+        for r in from..to {
+            let limit = self.limit(r);
+            let at = ((b * self.heads + h) * self.queries + r) * self.keys;
+            mask.apply(at as u64, &mut tile[(r - from) * self.keys..][..limit]);
+        }
     }
 }
 
@@ -176,6 +189,7 @@ fn forward_collecting<T: Send>(
         let (b, h) = (head_task / shape.heads, head_task % shape.heads);
         scratch.resize(TILE * shape.keys, 0f32);
         weights(shape, q, k, (b, h), (from, to), scratch);
+        shape.drop((b, h), (from, to), scratch);
         let last = shape.limit(to - 1);
         let p = View::strided(scratch, to - from, last, shape.keys);
         let v_rows = View::strided(&v.data[b * v.batch_stride + h * d..], last, d, v.row_stride);
@@ -319,12 +333,15 @@ pub fn backward(shape: &Shape, qkv: &[f32], out: &[f32], grad_out: &[f32]) -> Ve
                 let d_out = View::strided(&grad_out[at..], n, d, width);
                 let values = View::strided(&qkv[base + 2 * width..], last, d, stride);
                 matmul(dp, t, d_out, values.t(), 1.0, 0.0, Threads::One);
+                // The dropped weights' output times its gradient is still the sum that softmax takes off.
+                shape.drop((b, h), (from, to), dp);
                 for r in 0..n {
                     let o = &out[at + r * width..at + r * width + d];
                     let g = &grad_out[at + r * width..at + r * width + d];
                     let dot: f32 = o.iter().zip(g).map(|(a, b)| a * b).sum();
                     score_gradient(&p[r * t..r * t + last], &mut dp[r * t..r * t + last], dot, shape.scale);
                 }
+                shape.drop((b, h), (from, to), p);
                 let weights_t = View::strided(p, n, last, t).t();
                 let ds = View::strided(dp, n, last, t);
                 let queries = View::strided(&qkv[base + from * stride..], n, d, stride);

@@ -16,7 +16,9 @@ use super::watch::Watch;
 use crate::mask::types::State;
 use crate::model::Gpt2;
 use crate::model::gpt2::Noise;
+use crate::tensor::attention::Attention;
 use crate::tensor::cross_entropy::cross_entropy;
+use crate::tensor::dropout::masked;
 use crate::train::TrainError;
 use crate::train::arm::{Arms, At, Realised};
 use crate::train::batch::Batch;
@@ -171,7 +173,7 @@ impl SoftThresholds {
             let rule = model.attention(layer);
             let mut seen = None;
             x = model.block(layer, &x, |qkv| {
-                let (heads, below) = attend(&qkv, (rule.heads, rule.scale), log_gate.as_ref(), planes)?;
+                let (heads, below) = attend(&qkv, &rule, log_gate.as_ref(), planes)?;
                 seen = Some(below);
                 Ok(heads)
             })?;
@@ -243,12 +245,12 @@ impl SoftThresholds {
 /// `[B, T, D]`, and what each key received from later queries over what uniform attention would give it, `[B, T]`.
 fn attend(
     qkv: &Tensor,
-    (heads, scale): (usize, f64),
+    rule: &Attention,
     log_gate: Option<&Tensor>,
     planes: &Planes,
 ) -> Result<(Tensor, Tensor)> {
     let (b, t, packed) = qkv.dims3()?;
-    let width = packed / 3;
+    let (width, heads, scale) = (packed / 3, rule.heads, rule.scale);
     let part = |i: usize| {
         // Gates and sums need f32 whatever the products run in.
         let x = qkv.narrow(2, i * width, width)?.to_dtype(DType::F32)?.contiguous()?;
@@ -268,6 +270,10 @@ fn attend(
     let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
     let received =
         weights.broadcast_mul(&planes.later)?.sum(2)?.mean(1)?.broadcast_mul(&planes.correction)?;
+    let weights = match rule.noise {
+        Some(mask) => masked(&weights, mask)?,
+        None => weights,
+    };
     let out = weights.matmul(&v)?.transpose(1, 2)?.reshape((b, t, width))?;
     Ok((out, received))
 }

@@ -60,7 +60,7 @@ fn indicator(c: &mut Canvas, run: &RunView, area: Rect) -> u16 {
     let loss = run.series.last().map_or(String::new(), |p| format!(" {:.3}", p.smooth));
     let far = if run.goes_on() { format!(" {:.0} %", 100.0 * run.progress()) } else { String::new() };
     let text = if area.width >= 96 {
-        format!("{sign} {}{far}{loss}", run.state)
+        format!("{sign} {}{far}{loss}", super::train::plan::name(run))
     } else {
         format!("{sign}{far}{loss}")
     };

@@ -61,18 +61,27 @@ fn stacked(c: &mut Canvas, app: &App, costs: &Costs, area: Rect, meter: u16) -> 
     area
 }
 
-/// ρ of every score, on a line from −1 to 1.
+/// ρ of every score, on a line from −1 to 1; the one in force is marked, and so is what chance alone would give.
 fn correlations(c: &mut Canvas, costs: &Costs, area: Rect) {
     if area.height == 0 {
         return;
     }
     let dim = c.style(Role::Dim);
-    c.label(area.x, area.y, "Spearman ρ between score and true cost", dim, area.width);
+    let n = costs.rows.iter().map(|r| r.tokens).max().unwrap_or(0);
+    // Without any relation, 95 % of coefficients over n tokens lie within this.
+    let chance = (n > 3).then(|| 1.96 / ((n - 1) as f64).sqrt()).filter(|&c| c < 1.0);
+    let (bound, mark) = if c.ascii() { (":", ">") } else { ("┊", "▸") };
+    let title = match chance {
+        Some(_) => format!("Spearman ρ, {n} tokens; within {bound} by chance"),
+        None => format!("Spearman ρ, {n} tokens"),
+    };
+    c.label(area.x, area.y, &title, dim, area.width);
     let name = 14.min(area.width / 2);
     for (i, row) in costs.rows.iter().take(area.height.saturating_sub(1) as usize).enumerate() {
         let y = area.y + 1 + i as u16;
-        let text = c.style(Role::Text);
-        c.label(area.x, y, &row.score, text, name);
+        let text = if row.in_force { c.theme.bold(Role::Accent) } else { c.style(Role::Text) };
+        let label = if row.in_force { format!("{mark} {}", row.score) } else { row.score.clone() };
+        c.label(area.x, y, &label, text, name);
         let number = row
             .rho
             .map_or("  –".to_owned(), |r| if r < 0.0 { format!("−{:.2}", -r) } else { format!("+{r:.2}") });
@@ -84,11 +93,15 @@ fn correlations(c: &mut Canvas, costs: &Costs, area: Rect) {
         let faint = c.style(Role::Border);
         c.line(start, y, "─", width, faint);
         let middle = width / 2;
-        let tip = ((rho.clamp(-1.0, 1.0) + 1.0) / 2.0 * f64::from(width - 1)).round() as u16;
+        let at = |rho: f64| ((rho.clamp(-1.0, 1.0) + 1.0) / 2.0 * f64::from(width - 1)).round() as u16;
+        let tip = at(rho);
         let style = c.style(if rho < 0.0 { Role::Protected } else { Role::Good });
         let (from, to) = (middle.min(tip), middle.max(tip));
         c.line(start + from, y, if c.ascii() { "=" } else { "━" }, to - from + 1, style);
         c.put(start + middle, y, "┼", faint);
+        for edge in chance.iter().flat_map(|&c| [-c, c]) {
+            c.put(start + at(edge), y, bound, faint);
+        }
     }
 }
 

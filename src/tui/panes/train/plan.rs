@@ -43,8 +43,14 @@ pub fn sign(c: &Canvas, state: RunState) -> &'static str {
     }
 }
 
+/// A state in a word; a plan that was not taken up was not killed.
+pub fn name(run: &RunView) -> &'static str {
+    if run.state == RunState::Killed && run.step() == 0 { "dropped" } else { run.state.name() }
+}
+
 pub fn subtitle(app: &App) -> Vec<Piece> {
-    app.train.state().map(|s| Piece::new(s.name(), role(s))).into_iter().collect()
+    let Some(run) = &app.train.run else { return Vec::new() };
+    vec![Piece::new(name(run), role(run.state))]
 }
 
 /// Sliders of a run: line from the bottom, what, name.
@@ -116,7 +122,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
 fn head(c: &mut Canvas, app: &App, run: &RunView, area: Rect) -> u16 {
     let (dim, key) = (c.style(Role::Dim), c.theme.bold(Role::Accent));
     let state = c.theme.bold(role(run.state));
-    let sign = format!("{} {}", sign(c, run.state), run.state);
+    let sign = format!("{} {}", sign(c, run.state), name(run));
     let busy = matches!(run.state, RunState::Preparing | RunState::Stopping);
     let turning = if busy { format!(" {}", spinner(app)) } else { String::new() };
     let x = c.spans(area.x, area.y, &[(&sign, state), (&turning, state), ("  ", dim)], area.right());

@@ -1,0 +1,172 @@
+//! `maskscope heads`: what every head of a model is like, over held-out text.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::flags::{FlagSet, ParameterFlags};
+use super::output::JsonFlag;
+use super::{Context, open};
+use crate::attention::heads::{HeadsRequest, head_stats};
+use crate::engine::leak::held_out;
+use crate::engine::loaded::HELD_OUT_TEXT;
+use crate::mask::draw::{Draws, Stream};
+use crate::model::forward::Reuse;
+use crate::model::input::Input;
+use crate::model::{Gpt2, ModelError};
+
+/// Flags that mirror parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags;
+
+impl FlagSet for Flags {
+    const FLAGS: &'static [(&'static str, &'static str)] = &[
+        ("model", "model.id"),
+        ("revision", "model.revision"),
+        ("device", "model.device"),
+        ("offline", "hub.offline"),
+        ("seed", "mask.seed"),
+    ];
+}
+
+/// Tokens of a window of text, at most; half of them are drawn, and then repeated, for induction.
+const WINDOW: usize = 128;
+/// From this share on a head is named after what it reads.
+const NAMED: f64 = 0.4;
+
+/// Print what every head reads over held-out text: sink, previous token, induction, entropy
+#[derive(Clone, Debug, clap::Args)]
+pub struct HeadsArgs {
+    /// Text to read instead of the built-in held-out one; a blank line ends a document
+    #[arg(long, value_name = "FILE")]
+    pub text_file: Option<PathBuf>,
+    /// Windows of text, and as many of random tokens
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub windows: u16,
+    #[command(flatten)]
+    pub output: JsonFlag,
+    #[command(flatten)]
+    pub parameters: ParameterFlags<Flags>,
+}
+
+/// One head, means over windows.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Head {
+    layer: usize,
+    head: usize,
+    /// Attention on the first token by later queries.
+    sink: f64,
+    /// Attention on the token before.
+    previous: f64,
+    /// On random tokens that come twice in a row: attention to the token after the earlier copy (Olsson 2022).
+    induction: f64,
+    /// Nats.
+    entropy: f64,
+    /// What it mostly reads, where it mostly reads one thing.
+    kind: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    windows: usize,
+    tokens: usize,
+    heads: Vec<Head>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model without a tokenizer, a text too short for a window.
+pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
+    let text = match &args.text_file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|e| CliError::failed(format!("{} cannot be read: {e}", path.display())))?,
+        None => HELD_OUT_TEXT.to_owned(),
+    };
+    let loaded = open::open(context)?;
+    let windows = held_out(&loaded, &text, WINDOW, usize::from(args.windows))
+        .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    let model = &loaded.model;
+    let mut heads: Vec<Head> = (0..model.config.n_layer * model.config.n_head)
+        .map(|at| {
+            let (layer, head) = (at / model.config.n_head, at % model.config.n_head);
+            Head { layer, head, ..Head::default() }
+        })
+        .collect();
+    let (n, tokens) = (windows.len(), windows.first().map_or(0, Vec::len));
+    let seed = context.loaded.settings.mask.seed;
+    for (at, window) in windows.into_iter().enumerate() {
+        let random = repeated(seed, at, tokens / 2, model.config.vocab_size);
+        add(model, window, &mut heads, false).map_err(|e| CliError::failed(e.to_string()))?;
+        add(model, random, &mut heads, true).map_err(|e| CliError::failed(e.to_string()))?;
+    }
+    for head in &mut heads {
+        for sum in [&mut head.sink, &mut head.previous, &mut head.induction, &mut head.entropy] {
+            *sum /= n as f64;
+        }
+        head.kind = kind(head);
+    }
+    let report = Report { model: &loaded.id, windows: n, tokens, heads };
+    if args.output.json { context.out.json(&report) } else { context.out.text(&table(&report)) }
+}
+
+/// `half` random tokens, twice: a copy of what came before can only be found by looking for it.
+fn repeated(seed: u64, window: usize, half: usize, vocab: usize) -> Vec<u32> {
+    let draws = Draws { sequence: window as u32, ..Draws::new(seed) };
+    let one: Vec<u32> = (0..half).map(|i| draws.below(Stream::Replacement, i, vocab) as u32).collect();
+    [one.clone(), one].concat()
+}
+
+/// Adds one text's statistics.
+fn add(model: &Gpt2, ids: Vec<u32>, heads: &mut [Head], random: bool) -> Result<(), ModelError> {
+    let len = ids.len();
+    let trace = model.run(Arc::new(Input::plain(ids.clone())), Reuse::default())?;
+    let mut map = vec![0f32; len * len];
+    for head in heads {
+        trace.map_into(head.layer, head.head, &mut map)?;
+        let stats = head_stats(&map, len, &HeadsRequest { ids: &ids, masked: &[], side: 0 });
+        if random {
+            head.induction += stats.induction.unwrap_or(0.0);
+        } else {
+            head.sink += stats.sink;
+            head.previous += stats.previous;
+            head.entropy += stats.entropy;
+        }
+    }
+    Ok(())
+}
+
+fn kind(head: &Head) -> Option<&'static str> {
+    [("induction", head.induction), ("previous token", head.previous), ("sink", head.sink)]
+        .into_iter()
+        .filter(|(_, share)| *share >= NAMED)
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(name, _)| name)
+}
+
+fn table(report: &Report) -> String {
+    let mut out = format!(
+        "{}: {} windows of {} held-out tokens; induction on as many of random tokens that come twice\n\n",
+        report.model, report.windows, report.tokens
+    );
+    out.push_str("layer  head   sink  previous  induction  entropy  mostly\n");
+    for h in &report.heads {
+        out.push_str(&format!(
+            "{:5}  {:4}  {:5.3}  {:8.3}  {:9.3}  {:7.2}  {}\n",
+            h.layer,
+            h.head,
+            h.sink,
+            h.previous,
+            h.induction,
+            h.entropy,
+            h.kind.unwrap_or("–")
+        ));
+    }
+    out.push_str(&format!(
+        "\nshares of attention, means over queries and windows; entropy in nats; named from {NAMED} on\n"
+    ));
+    out
+}
