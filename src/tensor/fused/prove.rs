@@ -92,7 +92,8 @@ pub fn prove(device: &Device) -> Result<()> {
     same("GELU", &[(t(&[3, 141], 7)? * 3.0)?], &both, &|a| activate(&a[0], Activation::GeluNew))?;
     same("dropout", &[t(&[4, 51], 8)?], &both, &|a| dropout(&a[0], 0.4, (3, 1)))?;
     for n in [1, 33, 140] {
-        let cell = |i: usize| if i % n < i / n % n && i * 7 % 3 == 0 { f32::NEG_INFINITY } else { 0.0 };
+        let cell =
+            |i: usize| if i % n < i / n % n && (i * 7).is_multiple_of(3) { f32::NEG_INFINITY } else { 0.0 };
         let hidden = Tensor::from_vec((0..2 * n * n).map(cell).collect::<Vec<_>>(), (2, 1, n, n), device)?;
         for bias in [None, Some(hidden)] {
             let noise = bias.is_some().then(|| Mask::new(0.2, (7, 2)));
