@@ -14,6 +14,7 @@ use maskscope::attention::source::AttentionSource;
 use maskscope::model::forward::Reuse;
 use maskscope::model::{Checkpoint, Input, ModelFiles};
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
+use maskscope::tensor::device::plain;
 use maskscope::tensor::host;
 use maskscope::train::trainee::Trainee;
 use plain_gpt2::Plain;
@@ -52,7 +53,9 @@ fn logits_attentions_hidden_states_and_loss_match() {
             let at = (layer * trace.n_head() + head) * t * t;
             let place = format!("layer {layer} head {head}");
             let exact: Vec<f32> = exact[at..at + t * t].iter().map(|&x| x as f32).collect();
-            assert!(largest_difference(&map, &exact) < 1e-6, "{place} against the definition in f64");
+            // Long sums of the library's own products round more than those of this program's kernels.
+            let bound = if plain() { 2e-6 } else { 1e-6 };
+            assert!(largest_difference(&map, &exact) < bound, "{place} against the definition in f64");
             // The reference is f32 itself: its own rounding, measured against f64, reaches 1.01e-6 here.
             assert!(largest_difference(&map, &wanted[at..at + t * t]) < 2e-6, "{place}");
         }
