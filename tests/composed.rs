@@ -119,7 +119,7 @@ fn tiny() -> Gpt2 {
 fn trained(precision: Precision, steps: usize) -> (Vec<f64>, Vec<(String, Var)>) {
     let model = tiny();
     let mut trainee =
-        Trainee::with(&model.config, &model.tensors(), &Device::Cpu, (&Trained::All, 0)).unwrap();
+        Trainee::with(&model.config, &model.tensors().unwrap(), &Device::Cpu, (&Trained::All, 0)).unwrap();
     trainee.set_precision(precision).unwrap();
     let mut adamw = AdamW::new(trainee.vars.clone(), AdamWSettings::default()).unwrap();
     let ids: Vec<u32> = (0..4 * 33).map(|i| (i * 13 % 97) as u32).collect();
@@ -129,7 +129,7 @@ fn trained(precision: Precision, steps: usize) -> (Vec<f64>, Vec<(String, Var)>)
         let targets: Vec<u32> = ids.chunks(33).flat_map(|r| r[1..].to_vec()).collect();
         let hidden = model.forward_batch(&model.embed_batch(&inputs, 4).unwrap(), None, true).unwrap();
         let rows = hidden.reshape((128, model.config.n_embd)).unwrap();
-        let loss = cross_entropy(&rows, &model.lm_head, &targets, true).unwrap();
+        let loss = cross_entropy(&rows, &model.lm_head.tensor().unwrap(), &targets, true).unwrap();
         let applied = adamw.step(&loss.backward().unwrap(), 1e-3, 1.0).unwrap().unwrap();
         assert!(applied.without_gradient.is_empty(), "{:?}", applied.without_gradient);
         f64::from(loss.to_scalar::<f32>().unwrap())

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use maskscope::attention::types::ScoreSettings;
 use maskscope::engine::explorer::{Choice, Explorer, Policy, Reach};
 use maskscope::engine::loaded::{HELD_OUT_TEXT, Loaded};
-use maskscope::engine::loader::{LoadOptions, load};
+use maskscope::engine::loader::{LoadOptions, Purpose, load};
 use maskscope::engine::types::{ExploreRequest, HeadChoice, MapKind, Update};
 use maskscope::hub::HubOptions;
 use maskscope::mask::presets::{Budget, Preset};
@@ -30,7 +30,7 @@ fn open(spec: &str) -> Explorer {
         hub: HubOptions::default(),
         device: candle_core::Device::Cpu,
         device_name: "cpu",
-        weights: WeightType::F32,
+        purpose: Purpose::Explore(WeightType::F32),
     };
     let (loaded, _) = load(spec, &options, &mut |_| {}, &AtomicBool::new(false)).unwrap();
     Explorer::new(Arc::new(loaded))
@@ -81,6 +81,7 @@ fn eviction_leaves_what_a_cache_that_forgot_would_predict() {
         .loaded
         .model
         .tensors()
+        .unwrap()
         .into_iter()
         .map(|(name, t)| {
             let values: Vec<f32> = t.flatten_all().unwrap().to_vec1().unwrap();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use maskscope::attention::source::AttentionSource;
 use maskscope::model::forward::Reuse;
-use maskscope::model::{Checkpoint, Input, ModelFiles};
+use maskscope::model::{Checkpoint, Gpt2, Input, ModelFiles};
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
 use maskscope::tensor::device::plain;
 use maskscope::tensor::host;
@@ -27,19 +27,28 @@ fn load() -> Checkpoint {
 
 #[test]
 fn logits_attentions_hidden_states_and_loss_match() {
-    let (reference, checkpoint) = (Reference::open(), load());
+    matches_the_reference(&load().model);
+}
+
+#[test]
+fn they_match_with_packed_weights_too() {
+    matches_the_reference(&load().model.freeze().expect("packs"));
+}
+
+fn matches_the_reference(model: &Gpt2) {
+    let reference = Reference::open();
     let ids = reference.ids("causal.input_ids");
-    let trace = checkpoint.model.run(Arc::new(Input::plain(ids.clone())), Reuse::default()).expect("runs");
+    let trace = model.run(Arc::new(Input::plain(ids.clone())), Reuse::default()).expect("runs");
     let t = ids.len();
 
-    let logits = checkpoint.model.logits(&trace.hidden, 0, t).expect("logits");
+    let logits = model.logits(&trace.hidden, 0, t).expect("logits");
     assert!(largest_difference(&logits, &reference.floats("causal.logits")) < 2e-5);
 
     let states = host::values(&trace.hidden_states().expect("states")).expect("values");
     assert!(largest_difference(&states, &reference.floats("causal.hidden_states")) < 2e-5);
 
     let wanted = reference.floats("causal.attentions");
-    let config = checkpoint.model.config.clone();
+    let config = model.config.clone();
     let widen = |(name, tensor): (String, Tensor)| {
         let values = host::values(&tensor).expect("values").into_iter().map(f64::from).collect();
         (name, values)
@@ -62,7 +71,7 @@ fn logits_attentions_hidden_states_and_loss_match() {
     }
 
     let pairs: Vec<(usize, u32)> = (1..t).map(|i| (i - 1, ids[i])).collect();
-    let log_p = checkpoint.model.target_log_probabilities(&trace, &pairs).expect("log-probabilities");
+    let log_p = model.target_log_probabilities(&trace, &pairs).expect("log-probabilities");
     let loss = -log_p.iter().map(|&x| f64::from(x)).sum::<f64>() / log_p.len() as f64;
     assert!((loss - f64::from(reference.floats("causal.loss")[0])).abs() < 1e-5);
 }
@@ -84,7 +93,8 @@ fn gradients(prefix: &str, names: &[String]) {
     let rows = hidden.reshape((t, config.n_embd)).expect("rows");
     let mut targets: Vec<u32> = reference.ids(&format!("{prefix}.labels"))[1..].to_vec();
     targets.push(IGNORE);
-    let loss = cross_entropy(&rows, &trainee.model.lm_head, &targets, true).expect("loss");
+    let loss =
+        cross_entropy(&rows, &trainee.model.lm_head.tensor().expect("head"), &targets, true).expect("loss");
     let value = loss.to_scalar::<f32>().expect("scalar");
     let wanted = reference.floats(&format!("{prefix}.loss"))[0];
     assert!((value - wanted).abs() < 1e-5, "{prefix}: loss {value} against {wanted}");

@@ -54,7 +54,7 @@ fn bits(losses: &[(usize, f64)]) -> Vec<(usize, u64)> {
 /// Every weight of a model folder, as bits.
 fn weights(folder: &Path) -> HashMap<String, Vec<u32>> {
     let checkpoint = Checkpoint::load(&ModelFiles::Folder(folder.to_owned()), &Device::Cpu).unwrap();
-    let all = checkpoint.model.tensors();
+    let all = checkpoint.model.tensors().unwrap();
     all.into_iter()
         .map(|(n, t)| (n, host::values(&t).unwrap().iter().map(|v| v.to_bits()).collect()))
         .collect()
@@ -607,14 +607,14 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     assert!((report.mask_rate - 0.05 * 0.5).abs() < 1e-9, "{}", report.mask_rate);
     let (step, snapshot) = session.take_snapshot().expect("a copy of the weights");
     assert_eq!(step + 1, report.step);
-    let before = host::values(&snapshot.wte).unwrap();
+    let before = host::values(&snapshot.wte.tensor().unwrap()).unwrap();
     session.send(Command::Stop);
     wait_for(&session, "stopping", state_is(RunState::Stopping));
     let ended = wait_for(&session, "end", |r| matches!(r, Report::Ended(_)));
     let Report::Ended(summary) = ended else { unreachable!() };
     assert_eq!((summary.state, session.state()), (RunState::Stopped, RunState::Stopped));
     assert!(summary.stopped_early && summary.checkpoint.is_some());
-    assert_eq!(host::values(&snapshot.wte).unwrap(), before, "a copy does not move");
+    assert_eq!(host::values(&snapshot.wte.tensor().unwrap()).unwrap(), before, "a copy does not move");
     session.join();
 
     // The records tell the same, and the change is there to be replayed.
@@ -788,8 +788,13 @@ fn frozen_parts_cost_no_gradient() {
     let model = trainee.current().unwrap();
     let hidden = model.forward_batch(&model.embed_batch(&visit.inputs, 1).unwrap(), None, true).unwrap();
     let rows: Tensor = hidden.reshape((CONTEXT, 16)).unwrap();
-    let loss =
-        maskscope::tensor::cross_entropy::cross_entropy(&rows, &model.lm_head, &visit.targets, true).unwrap();
+    let loss = maskscope::tensor::cross_entropy::cross_entropy(
+        &rows,
+        &model.lm_head.tensor().unwrap(),
+        &visit.targets,
+        true,
+    )
+    .unwrap();
     let grads = loss.backward().unwrap();
     for name in ["h.0.attn.c_attn.weight", "h.2.mlp.c_proj.bias", "wte.weight"] {
         assert!(grads.get(&trainee.tensors()[name]).is_none(), "{name}");

@@ -67,7 +67,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
         None => documents_of(HELD_OUT_TEXT),
     };
     let model = open::open(context)?;
-    let against = args.against.as_deref().map(|spec| open::open_spec(context, spec)).transpose()?;
+    let against = args.against.as_deref().map(|spec| open::open_named(context, spec)).transpose()?;
     let both: Vec<&Arc<Loaded>> = std::iter::once(&model).chain(&against).collect();
     let corpora: Vec<Corpus> = both.iter().map(|m| corpus(m, &texts)).collect::<Result<_, _>>()?;
     if corpora.iter().any(|c| c.tokens != corpora[0].tokens) {

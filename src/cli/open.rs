@@ -14,30 +14,38 @@ use super::source::Source;
 use crate::engine::calibrate::{self, Calibrator};
 use crate::engine::explorer::{Explorer, Reach};
 use crate::engine::loaded::{CALIBRATION_TEXT, Loaded};
-use crate::engine::loader::{LoadOptions, load};
+use crate::engine::loader::{LoadOptions, Purpose, load};
 use crate::engine::types::LoadProgress;
 use crate::model::WeightType;
 
-/// Loads the model that the settings name.
+/// Loads the model that the settings name, to explore it.
 ///
 /// # Errors
 /// Exit code 3: the model or the device is not available.
 pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
-    open_spec(context, &convert::model_spec(&context.loaded.settings))
+    open_named(context, &convert::model_spec(&context.loaded.settings))
 }
 
-/// Loads the model of this name, otherwise as the settings say.
+/// Loads the model of this name to explore it, otherwise as the settings say.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_spec(context: &Context, spec: &str) -> Result<Arc<Loaded>, CliError> {
+pub fn open_named(context: &Context, spec: &str) -> Result<Arc<Loaded>, CliError> {
+    open_for(context, spec, Purpose::Explore(WeightType::F32)).map(Arc::new)
+}
+
+/// Loads the model of this name for `purpose`, otherwise as the settings say.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for(context: &Context, spec: &str, purpose: Purpose) -> Result<Loaded, CliError> {
     let settings = &context.loaded.settings;
     let chosen = convert::device(settings)?;
     let options = LoadOptions {
         hub: convert::hub_options(context),
         device: chosen.device,
         device_name: chosen.name,
-        weights: WeightType::F32,
+        purpose,
     };
     let bar = bar();
     let mut show = |p: LoadProgress| advance(bar.as_ref(), &p);
@@ -49,7 +57,7 @@ pub fn open_spec(context: &Context, spec: &str) -> Result<Arc<Loaded>, CliError>
     if let Some(note) = note {
         remark(&format!("note: {note}"));
     }
-    Ok(Arc::new(loaded))
+    Ok(loaded)
 }
 
 pub(super) fn bar() -> Option<ProgressBar> {

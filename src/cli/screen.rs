@@ -19,7 +19,7 @@ use crate::app::state::ColourScale;
 use crate::app::train::RunRequest;
 use crate::app::{App, KnownModel, Look, Options, Port, SliderSteps};
 use crate::config::{Kind, Settings, parameters};
-use crate::engine::loader::LoadOptions;
+use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
 use crate::engine::worker::Engine;
@@ -160,7 +160,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
         hub: convert::hub_options(context),
         device: chosen.device,
         device_name: chosen.name,
-        weights: convert::weights(settings)?,
+        purpose: Purpose::Explore(convert::weights(settings)?),
     };
     let options = options(context)?;
     let (send, updates) = crossbeam_channel::unbounded();

@@ -12,7 +12,7 @@ use super::output::{JsonFlag, note};
 use super::progress::Reporter;
 use super::train_spec::run_spec;
 use super::{Context, convert, open};
-use crate::engine::loader::translate;
+use crate::engine::loader::{Purpose, translate};
 use crate::hub::Progress;
 use crate::mask::apply::ReplacementSource;
 use crate::model::Config;
@@ -203,11 +203,13 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
             (config, tensors, tokenizer, None, None)
         }
         None => {
-            let loaded = open::open(context)?;
+            let spec = convert::model_spec(&context.loaded.settings);
+            let loaded = open::open_for(context, &spec, Purpose::Train)?;
             let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
             let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
             let mask_row = loaded.mask_row().map(|row| row.to_vec());
-            (loaded.model.config.clone(), loaded.model.tensors(), tokenizer, calibration, mask_row)
+            let tensors = loaded.model.tensors().map_err(|e| failed(e.into()))?;
+            (loaded.model.config.clone(), tensors, tokenizer, calibration, mask_row)
         }
     };
     let policy = if args.explorer_policy { Some(convert::mask_settings(settings)?) } else { None };

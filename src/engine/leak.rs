@@ -130,7 +130,7 @@ pub fn held_out(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::loader::{LoadOptions, load};
+    use crate::engine::loader::{LoadOptions, Purpose, load};
     use crate::hub::HubOptions;
     use crate::mask::rolling::RollingSettings;
     use crate::model::WeightType;
@@ -140,7 +140,7 @@ mod tests {
             hub: HubOptions::default(),
             device: candle_core::Device::Cpu,
             device_name: "cpu",
-            weights: WeightType::F32,
+            purpose: Purpose::Explore(WeightType::F32),
         };
         Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap().0)
     }

@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 
+use super::loader::Purpose;
 use super::types::ModelInfo;
 use crate::attention::calibration::Calibration;
 use crate::hub::{Files, Snapshot};
 use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
-use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer, WeightType};
-use crate::tensor::host;
+use crate::model::weight::Weight;
+use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer};
 use crate::train::checkpoint::files::read_mask_row;
 
 /// The text that calibrations and token counts are taken from: training novels and speeches, all in the public domain.
@@ -89,10 +90,16 @@ impl Loaded {
         }
     }
 
-    /// The same with matrices kept as `kind`, where it runs on the CPU.
-    pub fn with_weights(mut self, kind: WeightType) -> Result<Self, ModelError> {
-        if self.model.device.is_cpu() {
-            self.model = self.model.with_weights(kind)?;
+    /// The same model, ready for `purpose`.
+    ///
+    /// # Errors
+    /// Of the tensor library.
+    pub fn made_for(mut self, purpose: Purpose) -> Result<Self, ModelError> {
+        if let Purpose::Explore(kind) = purpose {
+            self.model = self.model.freeze()?;
+            if self.model.device.is_cpu() {
+                self.model = self.model.with_weights(kind)?;
+            }
         }
         Ok(self)
     }
@@ -131,10 +138,11 @@ impl Loaded {
     pub fn weights_hash(&self) -> Result<String, ModelError> {
         let mut hash = Sha256::new();
         let model = &self.model;
+        let positions = Weight::from(model.wpe.clone());
         let blocks = model.blocks.iter().flat_map(|b| [&b.c_attn, &b.attn_proj].map(|p| &p.weight));
         // Embeddings and attention matrices decide every map; two models that share them share their null.
-        for tensor in [&model.wte, &model.wpe].into_iter().chain(blocks) {
-            host::with_slice(tensor, |values| hash.update(bytemuck::cast_slice::<f32, u8>(values)))?;
+        for weight in [&model.wte, &positions].into_iter().chain(blocks) {
+            weight.visit(|values| hash.update(bytemuck::cast_slice::<f32, u8>(values)))?;
         }
         Ok(hex(&hash.finalize()))
     }
@@ -169,10 +177,7 @@ impl Loaded {
 }
 
 fn model_dtype(model: &Gpt2) -> &'static str {
-    match model.wte.dtype() {
-        candle_core::DType::BF16 => "bf16",
-        _ => "f32",
-    }
+    if model.wte.is_bf16() { "bf16" } else { "f32" }
 }
 
 /// Lower-case hexadecimal.
@@ -193,7 +198,7 @@ impl ReplacementSource for Loaded {
         let mean = || {
             let (rows, width) = (self.model.config.vocab_size, self.model.config.n_embd);
             let mut sum = vec![0f64; width];
-            let added = host::with_slice(&self.model.wte, |wte| {
+            let added = self.model.wte.visit(|wte| {
                 for row in wte.chunks_exact(width) {
                     sum.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x));
                 }

@@ -17,8 +17,16 @@ pub struct LoadOptions {
     pub hub: HubOptions,
     pub device: Device,
     pub device_name: &'static str,
-    /// How matrices are kept on the CPU.
-    pub weights: WeightType,
+    pub purpose: Purpose,
+}
+
+/// What a model is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Weights that never change, their matrices kept as said where the CPU runs them.
+    Explore(WeightType),
+    /// Weights as the checkpoint has them, to start a run from.
+    Train,
 }
 
 /// Why a model could not be loaded, in a sentence and a hint.
@@ -48,7 +56,7 @@ pub fn load(
         rate: None,
     });
     let read = Loaded::read(&snapshot, &options.device, options.device_name);
-    let loaded = read.and_then(|loaded| loaded.with_weights(options.weights)).map_err(|e| LoadError {
+    let loaded = read.and_then(|loaded| loaded.made_for(options.purpose)).map_err(|e| LoadError {
         message: e.to_string(),
         hint: e.hint(),
         cancelled: false,

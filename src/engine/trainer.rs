@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::loader::{LoadError, LoadOptions, load, translate};
+use super::loader::{LoadError, LoadOptions, Purpose, load, translate};
 use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
 use crate::hub::{DATASET_PREFIX, Progress};
@@ -180,6 +180,7 @@ fn prepare(spec: RunSpec, options: &LoadOptions, preparing: &Preparing) -> Resul
     let failed = |e: LoadError| TrainError::Setup { problem: e.message, hint: e.hint };
     let cancel = preparing.cancel();
     let say = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
+    let options = &LoadOptions { purpose: Purpose::Train, ..options.clone() };
     let (loaded, _) = load(&spec.model, options, &mut |p| say(p), cancel).map_err(failed)?;
     let tokenizer = loaded.tokenizer.clone().ok_or_else(|| {
         TrainError::setup(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
@@ -189,7 +190,7 @@ fn prepare(spec: RunSpec, options: &LoadOptions, preparing: &Preparing) -> Resul
     preparing.say("tokens".to_owned(), 0, None);
     let cache = cache_folder().map(TokenCache::new);
     let (corpora, _) = documents.tokens(&tokenizer, cache.as_ref())?;
-    let weights = (loaded.model.config.clone(), loaded.model.tensors());
+    let weights = (loaded.model.config.clone(), loaded.model.tensors()?);
     let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
     let mut setup = Setup::new(spec, weights, Some(tokenizer), corpora);
     setup.device = options.device.clone();

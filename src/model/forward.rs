@@ -260,8 +260,7 @@ impl Gpt2 {
     /// Embeddings of rows `start..`, `[T − start, D]`.
     fn embed(&self, input: &Input, start: usize) -> Result<Tensor> {
         let n = input.len() - start;
-        let ids = Tensor::from_slice(&input.ids[start..], n, &self.device)?;
-        let mut tokens = self.wte.index_select(&ids, 0)?.to_dtype(self.wpe.dtype())?;
+        let mut tokens = self.wte.select(&input.ids[start..])?.to_dtype(self.wpe.dtype())?;
         if input.replaced.range(start..).next().is_some() {
             let width = self.config.n_embd;
             let mut values = host::values(&tokens)?;
@@ -310,9 +309,9 @@ impl Gpt2 {
         let d = self.config.head_dim();
         let mut all = Vec::with_capacity(self.config.n_layer * self.config.n_head);
         for block in &self.blocks {
+            let weight = block.attn_proj.weight.tensor()?;
             for head in 0..self.config.n_head {
-                let rows =
-                    block.attn_proj.weight.narrow(0, head * d, d)?.to_dtype(DType::F32)?.contiguous()?;
+                let rows = weight.narrow(0, head * d, d)?.to_dtype(DType::F32)?.contiguous()?;
                 all.push(host::values(&rows.matmul(&rows.t()?)?)?);
             }
         }

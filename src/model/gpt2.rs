@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::config::{Config, WeightType};
 use super::error::ModelError;
+use super::weight::{Side, Weight};
 use crate::tensor::attention::Attention;
 use crate::tensor::device::on_host;
 use crate::tensor::dropout::{Mask, dropout};
@@ -23,7 +24,7 @@ pub struct Norm {
 /// A Conv1D: `weight` `[in, out]`, `bias` `[out]`.
 #[derive(Clone)]
 pub struct Projection {
-    pub weight: Tensor,
+    pub weight: Weight,
     pub bias: Tensor,
     /// Added to the weight, where a run adapts it (LoRA).
     pub adapter: Option<Adapter>,
@@ -56,11 +57,12 @@ impl Projection {
     /// `x W + b`, with the adapter's share.
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
         // On a device the product runs in the weight's format (mixed precision); the CPU's kernels take f32.
+        let weight = self.weight.tensor()?;
         let out = if on_host(x.device()) {
-            linear(x, &self.weight.to_dtype(x.dtype())?, &self.bias)?
+            linear(x, &weight.to_dtype(x.dtype())?, &self.bias)?
         } else {
-            let bias = self.bias.to_dtype(self.weight.dtype())?;
-            linear(&x.to_dtype(self.weight.dtype())?, &self.weight, &bias)?
+            let bias = self.bias.to_dtype(weight.dtype())?;
+            linear(&x.to_dtype(weight.dtype())?, &weight, &bias)?
         };
         match &self.adapter {
             Some(adapter) => {
@@ -120,12 +122,12 @@ impl Block {
 pub struct Gpt2 {
     pub config: Config,
     pub activation: Activation,
-    pub wte: Tensor,
+    pub wte: Weight,
     pub wpe: Tensor,
     pub blocks: Vec<Block>,
     pub ln_f: Norm,
-    /// `[V, D]`; the same tensor as `wte` where the checkpoint ties them.
-    pub lm_head: Tensor,
+    /// `[V, D]`; the same matrix as `wte` where the checkpoint ties them.
+    pub lm_head: Weight,
     /// Dropout in force; `None` but in training passes.
     pub noise: Option<Noise>,
     pub device: Device,
@@ -164,7 +166,7 @@ impl Gpt2 {
         };
         let projection = |at: &str| {
             Ok::<_, ModelError>(Projection {
-                weight: get(&format!("{at}.weight"))?,
+                weight: get(&format!("{at}.weight"))?.into(),
                 bias: get(&format!("{at}.bias"))?,
                 adapter: None,
             })
@@ -179,8 +181,8 @@ impl Gpt2 {
                 mlp_proj: projection(&format!("h.{l}.mlp.c_proj"))?,
             })
         };
-        let wte = get("wte.weight")?;
-        let lm_head = if config.tie_word_embeddings { wte.clone() } else { get("lm_head.weight")? };
+        let wte = Weight::from(get("wte.weight")?);
+        let lm_head = if config.tie_word_embeddings { wte.clone() } else { get("lm_head.weight")?.into() };
         Ok(Gpt2 {
             activation: config.activation("config.json")?,
             wte,
@@ -195,10 +197,17 @@ impl Gpt2 {
         })
     }
 
-    /// The same model with a promise that its weights never change.
-    #[must_use]
-    pub fn freeze(self) -> Self {
-        Gpt2 { frozen: Some(Arc::default()), ..self }
+    /// The same model with a promise that its weights never change: on the CPU its matrices are packed for products, one
+    /// after another, so that no more than one of them exists twice.
+    ///
+    /// # Errors
+    /// Weights that are neither f32 nor bf16.
+    pub fn freeze(mut self) -> Result<Self> {
+        if on_host(&self.device) {
+            self.change_matrices(Weight::packed)?;
+        }
+        self.frozen = Some(Arc::default());
+        Ok(self)
     }
 
     /// The same model with its matrices kept as `kind`. For exploring only: what is trained starts from f32.
@@ -209,23 +218,43 @@ impl Gpt2 {
         if kind == WeightType::F32 {
             return Ok(self);
         }
-        let tied = self.config.tie_word_embeddings;
-        self.wte = self.wte.to_dtype(DType::BF16)?;
-        self.lm_head = if tied { self.wte.clone() } else { self.lm_head.to_dtype(DType::BF16)? };
-        for block in &mut self.blocks {
-            for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
-                p.weight = p.weight.to_dtype(DType::BF16)?;
-            }
+        self.change_matrices(|weight, _| weight.rounded())?;
+        if !self.config.tie_word_embeddings {
+            self.wte = self.wte.rounded()?;
         }
         self.frozen = self.frozen.is_some().then(Arc::default);
         Ok(self)
     }
 
-    /// The weights by checkpoint names, as [`Gpt2::from_tensors`] takes them; memory is shared.
-    pub fn tensors(&self) -> HashMap<String, Tensor> {
+    /// Puts what `f` makes of every matrix that a product reads in its place. Embeddings follow the output matrix they are
+    /// tied to.
+    fn change_matrices(&mut self, f: impl Fn(Weight, Side) -> Result<Weight>) -> Result<()> {
+        // Taken out, so that the old matrix has no other holder when `f` has made the new one.
+        let take = |weight: &mut Weight| std::mem::replace(weight, Weight::Tensor(self.wpe.clone()));
+        let tied = self.config.tie_word_embeddings;
+        if tied {
+            take(&mut self.wte);
+        }
+        self.lm_head = f(take(&mut self.lm_head), Side::Columns)?;
+        if tied {
+            self.wte = self.lm_head.clone();
+        }
+        for block in &mut self.blocks {
+            for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
+                p.weight = f(take(&mut p.weight), Side::Rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The weights by checkpoint names, as [`Gpt2::from_tensors`] takes them; memory is shared where nothing is packed.
+    ///
+    /// # Errors
+    /// Of the tensor library.
+    pub fn tensors(&self) -> Result<HashMap<String, Tensor>> {
         let mut all = HashMap::new();
         let mut put = |name: String, tensor: &Tensor| all.insert(name, tensor.clone());
-        put("wte.weight".to_owned(), &self.wte);
+        put("wte.weight".to_owned(), &self.wte.tensor()?);
         put("wpe.weight".to_owned(), &self.wpe);
         for (l, b) in self.blocks.iter().enumerate() {
             for (name, norm) in [("ln_1", &b.ln_1), ("ln_2", &b.ln_2)] {
@@ -239,16 +268,16 @@ impl Gpt2 {
                 ("mlp.c_proj", &b.mlp_proj),
             ];
             for (name, p) in projections {
-                put(format!("h.{l}.{name}.weight"), &p.weight);
+                put(format!("h.{l}.{name}.weight"), &p.weight.tensor()?);
                 put(format!("h.{l}.{name}.bias"), &p.bias);
             }
         }
         put("ln_f.weight".to_owned(), &self.ln_f.gain);
         put("ln_f.bias".to_owned(), &self.ln_f.bias);
         if !self.config.tie_word_embeddings {
-            put("lm_head.weight".to_owned(), &self.lm_head);
+            put("lm_head.weight".to_owned(), &self.lm_head.tensor()?);
         }
-        all
+        Ok(all)
     }
 
     /// The attention rule of `layer`, without a bias.
@@ -300,8 +329,7 @@ impl Gpt2 {
     /// Token plus position embeddings of `ids` `[B, T]` (row-major), `[B, T, D]`, differentiable.
     pub fn embed_batch(&self, ids: &[u32], batch: usize) -> Result<Tensor> {
         let t = ids.len() / batch.max(1);
-        let ids = Tensor::from_slice(ids, ids.len(), &self.device)?;
-        let tokens = self.wte.index_select(&ids, 0)?.reshape((batch, t, self.config.n_embd))?;
+        let tokens = self.wte.select(ids)?.reshape((batch, t, self.config.n_embd))?;
         tokens.broadcast_add(&self.wpe.narrow(0, 0, t)?)
     }
 }

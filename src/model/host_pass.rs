@@ -8,6 +8,7 @@ use candle_core::{Result, Tensor};
 use super::gpt2::{Block, Gpt2, Norm, Projection};
 use super::stored::Stored;
 use super::trace::LayerTrace;
+use super::weight::{Lent, Side};
 use crate::tensor::attention::{Attention, Sums};
 use crate::tensor::host::{Held, hold};
 use crate::tensor::kernels::activation::Activation;
@@ -19,17 +20,17 @@ use crate::tensor::rows::Rows;
 /// A block's weights, held for one call.
 struct Weights<'a> {
     ln_1: [Held<'a>; 2],
-    c_attn: [Held<'a>; 2],
-    attn_proj: [Held<'a>; 2],
+    c_attn: (Lent<'a>, Held<'a>),
+    attn_proj: (Lent<'a>, Held<'a>),
     ln_2: [Held<'a>; 2],
-    c_fc: [Held<'a>; 2],
-    mlp_proj: [Held<'a>; 2],
+    c_fc: (Lent<'a>, Held<'a>),
+    mlp_proj: (Lent<'a>, Held<'a>),
 }
 
 impl<'a> Weights<'a> {
     fn hold(block: &'a Block) -> Result<Self> {
         let norm = |n: &'a Norm| Ok::<_, candle_core::Error>([hold(&n.gain)?, hold(&n.bias)?]);
-        let projection = |p: &'a Projection| Ok::<_, candle_core::Error>([hold(&p.weight)?, hold(&p.bias)?]);
+        let projection = |p: &'a Projection| Ok::<_, candle_core::Error>((p.weight.lend()?, hold(&p.bias)?));
         Ok(Weights {
             ln_1: norm(&block.ln_1)?,
             c_attn: projection(&block.c_attn)?,
@@ -41,8 +42,12 @@ impl<'a> Weights<'a> {
     }
 }
 
-fn linear<'a>(held: &'a [Held<'_>; 2], add: bool, activation: Option<Activation>) -> Result<Linear<'a>> {
-    Ok(Linear { weight: held[0].numbers()?, bias: held[1].floats()?, add, activation })
+fn linear<'a>(
+    (weight, bias): &'a (Lent<'_>, Held<'_>),
+    add: bool,
+    activation: Option<Activation>,
+) -> Result<Linear<'a>> {
+    Ok(Linear { weight: weight.right(Side::Rows)?, bias: bias.floats()?, add, activation })
 }
 
 /// Rows that pass through the blocks, and room that is used again in each.
@@ -115,8 +120,8 @@ impl Gpt2 {
         wanted: &[usize],
     ) -> Result<head::Read> {
         let (vocab, d) = (self.config.vocab_size, self.config.n_embd);
-        let (states, weight) = (hold(hidden)?, hold(&self.lm_head)?);
+        let (states, weight) = (hold(hidden)?, self.lm_head.lend()?);
         let rows = &states.floats()?[from * d..(from + targets.len()) * d];
-        Ok(head::read(rows, weight.numbers()?.transposed(d), (d, vocab), targets, wanted))
+        Ok(head::read(rows, weight.right(Side::Columns)?, (d, vocab), targets, wanted))
     }
 }

@@ -64,7 +64,7 @@ impl Checkpoint {
             );
             return Err(ModelError::file("tokenizer.json", problem));
         }
-        Ok(Checkpoint { model: Gpt2::from_tensors(&config, &tensors, device)?.freeze(), tokenizer })
+        Ok(Checkpoint { model: Gpt2::from_tensors(&config, &tensors, device)?, tokenizer })
     }
 }
 

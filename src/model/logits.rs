@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::error::ModelError;
 use super::gpt2::Gpt2;
 use super::trace::Trace;
+use super::weight::Side;
 use crate::tensor::device::on_host;
 use crate::tensor::host;
 use crate::tensor::kernels::head::Read;
@@ -29,13 +30,13 @@ impl Gpt2 {
     pub fn logits(&self, hidden: &Tensor, from: usize, count: usize) -> Result<Vec<f32>, ModelError> {
         let rows = hidden.narrow(0, from, count)?.contiguous()?;
         if !on_host(&self.device) {
-            let rows = rows.to_dtype(self.lm_head.dtype())?;
-            return Ok(host::values(&rows.matmul(&self.lm_head.t()?)?)?);
+            let head = self.lm_head.tensor()?.t()?;
+            return Ok(host::values(&rows.to_dtype(head.dtype())?.matmul(&head)?)?);
         }
         let (d, vocab) = (self.config.n_embd, self.config.vocab_size);
         let mut out = vec![0f32; count * vocab];
-        let (states, weight) = (host::hold(&rows)?, host::hold(&self.lm_head)?);
-        project(states.floats()?, weight.numbers()?.transposed(d), (d, vocab), &mut out);
+        let (states, weight) = (host::hold(&rows)?, self.lm_head.lend()?);
+        project(states.floats()?, weight.right(Side::Columns)?, (d, vocab), &mut out);
         Ok(out)
     }
 
@@ -88,7 +89,7 @@ impl Gpt2 {
         targets: &[u32],
         wanted: &[usize],
     ) -> candle_core::Result<Read> {
-        let head = self.lm_head.t()?;
+        let head = self.lm_head.tensor()?.t()?;
         let mut out = Read { log_sum_exp: Vec::new(), target: Vec::new(), rows: Vec::new() };
         for (tile, targets) in targets.chunks(DEVICE_TILE).enumerate() {
             let (first, n) = (tile * DEVICE_TILE, targets.len());

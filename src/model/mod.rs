@@ -12,6 +12,7 @@ pub mod pickle;
 pub mod stored;
 pub mod tokenizer;
 pub mod trace;
+pub mod weight;
 pub mod weights;
 
 pub use config::{Config, WeightType};

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 
-use super::kernels::product::Numbers;
+use super::kernels::right::Numbers;
 
 /// The contiguous f32 slice that a custom op's argument stands for.
 pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {

@@ -1,12 +1,13 @@
 //! `x W + b` with what follows it folded in, on plain slices: the exploring pass's form of a linear layer.
 
 use super::kernels::activation::{self, Activation};
-use super::kernels::product::{Left, Numbers, Out, Right, Rules, product};
+use super::kernels::product::{Left, Out, Rules, product};
+use super::kernels::right::Right;
 
-/// A linear layer in the Conv1D layout: `weight` `[in, out]`, `bias` `[out]`.
+/// A linear layer: `weight` `[in, out]` as the product sees it, `bias` `[out]`.
 #[derive(Clone, Copy)]
 pub struct Linear<'a> {
-    pub weight: Numbers<'a>,
+    pub weight: Right<'a>,
     pub bias: &'a [f32],
     /// Adds to what the output holds (a residual) instead of writing over it.
     pub add: bool,
@@ -19,10 +20,7 @@ pub struct Linear<'a> {
 /// When sizes do not fit together.
 pub fn project(x: &[f32], weight: Right, (depth, cols): (usize, usize), out: &mut [f32]) {
     let rows = x.len() / depth.max(1);
-    assert!(
-        out.len() == rows * cols && weight.data.len() >= depth * cols,
-        "sizes of a projection do not fit"
-    );
+    assert!(out.len() == rows * cols && weight.holds(depth, cols), "sizes of a projection do not fit");
     let rules = Rules { rows, depth, cols, scale: 1.0, add: false, finish: None, parallel: true };
     // SAFETY: the sizes were checked, and `out` is borrowed for this call.
     unsafe {
@@ -41,9 +39,10 @@ pub fn project(x: &[f32], weight: Right, (depth, cols): (usize, usize), out: &mu
 /// When sizes do not fit together.
 pub fn apply(layer: &Linear, x: &[f32], out: &mut [f32]) {
     let cols = layer.bias.len();
-    let depth = layer.weight.len() / cols.max(1);
-    let rows = x.len() / depth.max(1);
-    assert!(x.len() == rows * depth && out.len() == rows * cols, "sizes of a linear layer do not fit");
+    let rows = out.len() / cols.max(1);
+    let depth = x.len() / rows.max(1);
+    let fits = x.len() == rows * depth && out.len() == rows * cols && layer.weight.holds(depth, cols);
+    assert!(fits, "sizes of a linear layer do not fit");
     let target = Target(out.as_mut_ptr());
     let finish = |row: usize, first: usize, values: &mut [f32]| {
         activation::with_bias(layer.activation, &layer.bias[first..first + values.len()], values);
@@ -54,10 +53,9 @@ pub fn apply(layer: &Linear, x: &[f32], out: &mut [f32]) {
         }
     };
     let rules = Rules { rows, depth, cols, scale: 1.0, add: false, finish: Some(&finish), parallel: true };
-    let right = Right { data: layer.weight, row: cols, col: 1 };
     let place = if layer.add { Out::NOWHERE } else { Out { data: out.as_mut_ptr(), row: cols } };
     // SAFETY: the sizes were checked, and `out` is borrowed for this call.
-    unsafe { product(&rules, Left { data: x, row: depth, col: 1 }, right, place) };
+    unsafe { product(&rules, Left { data: x, row: depth, col: 1 }, layer.weight, place) };
 }
 
 /// An output that tasks share out among themselves.
@@ -82,7 +80,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tensor::kernels::packed::Packed;
     use crate::tensor::kernels::plain;
+    use crate::tensor::kernels::right::Numbers;
 
     fn numbers(n: usize, seed: u64) -> Vec<f32> {
         let step =
@@ -104,6 +104,12 @@ mod tests {
         (0..x.len() / depth).flat_map(|r| (0..cols).map(move |c| (r, c))).map(|(r, c)| value(r, c)).collect()
     }
 
+    /// The matrix as it lies, and packed once.
+    fn both_ways(weight: Numbers, (depth, cols): (usize, usize), mut check: impl FnMut(Right)) {
+        check(weight.rows(cols).into());
+        check(Right::Packed(&Packed::new(weight.rows(cols), (depth, cols))));
+    }
+
     /// Rounding grows with the sizes of the `depth` products summed (each a quarter on average), not with their sum.
     fn close(got: &[f32], wanted: &[f64], depth: usize) -> bool {
         let tolerance = 1e-6 * (1.0 + depth as f64 / 4.0);
@@ -120,11 +126,15 @@ mod tests {
         ) {
             let (x, weight, bias) = (numbers(rows * depth, seed), numbers(depth * cols, seed ^ 1), numbers(cols, 3));
             let activation = gelu.then_some(Activation::GeluNew);
-            let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add, activation };
-            let mut out = numbers(rows * cols, seed ^ 2);
-            let wanted = plain_linear(&layer, &weight, &x, &out);
-            apply(&layer, &x, &mut out);
-            prop_assert!(close(&out, &wanted, depth));
+            let mut right = true;
+            both_ways(Numbers::F32(&weight), (depth, cols), |view| {
+                let layer = Linear { weight: view, bias: &bias, add, activation };
+                let mut out = numbers(rows * cols, seed ^ 2);
+                let wanted = plain_linear(&layer, &weight, &x, &out);
+                apply(&layer, &x, &mut out);
+                right &= close(&out, &wanted, depth);
+            });
+            prop_assert!(right);
         }
 
         #[test]
@@ -132,11 +142,14 @@ mod tests {
             let (x, bias) = (numbers(rows * depth, 5), numbers(cols, 6));
             let short: Vec<half::bf16> = numbers(depth * cols, 7).into_iter().map(half::bf16::from_f32).collect();
             let weight: Vec<f32> = short.iter().map(|v| v.to_f32()).collect();
-            let stored = Numbers::Bf16(bytemuck::cast_slice(&short));
-            let layer = Linear { weight: stored, bias: &bias, add: false, activation: None };
-            let mut out = vec![0f32; rows * cols];
-            apply(&layer, &x, &mut out);
-            prop_assert!(close(&out, &plain_linear(&layer, &weight, &x, &out), depth));
+            let mut right = true;
+            both_ways(Numbers::Bf16(bytemuck::cast_slice(&short)), (depth, cols), |view| {
+                let layer = Linear { weight: view, bias: &bias, add: false, activation: None };
+                let mut out = vec![0f32; rows * cols];
+                apply(&layer, &x, &mut out);
+                right &= close(&out, &plain_linear(&layer, &weight, &x, &out), depth);
+            });
+            prop_assert!(right);
         }
 
         #[test]
@@ -144,11 +157,16 @@ mod tests {
             let (x, weight) = (numbers(rows * depth, 8), numbers(depth * cols, 9));
             let turned: Vec<f32> =
                 (0..cols).flat_map(|c| (0..depth).map(move |i| (i, c))).map(|(i, c)| weight[i * cols + c]).collect();
-            let mut out = vec![0f32; rows * cols];
-            project(&x, Numbers::F32(&turned).transposed(depth), (depth, cols), &mut out);
             let bias = vec![0f32; cols];
-            let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add: false, activation: None };
-            prop_assert!(close(&out, &plain_linear(&layer, &weight, &x, &out), depth));
+            let plain = Numbers::F32(&weight).rows(cols).into();
+            let layer = Linear { weight: plain, bias: &bias, add: false, activation: None };
+            let turned = Numbers::F32(&turned).transposed(depth);
+            let packed = Packed::new(turned, (depth, cols));
+            for right in [turned.into(), Right::Packed(&packed)] {
+                let mut out = vec![0f32; rows * cols];
+                project(&x, right, (depth, cols), &mut out);
+                prop_assert!(close(&out, &plain_linear(&layer, &weight, &x, &out), depth));
+            }
         }
     }
 
@@ -156,16 +174,18 @@ mod tests {
     fn the_number_of_threads_changes_no_bit() {
         let (rows, depth, cols) = (70, 400, 500);
         let (x, weight, bias) = (numbers(rows * depth, 1), numbers(depth * cols, 2), numbers(cols, 3));
-        let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add: false, activation: None };
-        let run = |threads: usize, rows: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut out = vec![0f32; rows * cols];
-            pool.install(|| apply(&layer, &x[..rows * depth], &mut out));
-            out
-        };
-        for rows in [1, rows] {
-            let one = run(1, rows);
-            assert!([2, 5].iter().all(|&threads| run(threads, rows) == one));
-        }
+        both_ways(Numbers::F32(&weight), (depth, cols), |view| {
+            let layer = Linear { weight: view, bias: &bias, add: false, activation: None };
+            let run = |threads: usize, rows: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut out = vec![0f32; rows * cols];
+                pool.install(|| apply(&layer, &x[..rows * depth], &mut out));
+                out
+            };
+            for rows in [1, rows] {
+                let one = run(1, rows);
+                assert!([2, 5].iter().all(|&threads| run(threads, rows) == one));
+            }
+        });
     }
 }

@@ -23,9 +23,9 @@ pub fn give_back() {
 
 /// An empty vector with room for `n` numbers. Large ones ask the system for large pages, which also makes the first
 /// writing of them cheaper; a system that refuses changes nothing but speed.
-pub fn room(n: usize) -> Vec<f32> {
-    let values: Vec<f32> = Vec::with_capacity(n);
-    advise(values.as_ptr() as usize, n * size_of::<f32>());
+pub fn room<T>(n: usize) -> Vec<T> {
+    let values: Vec<T> = Vec::with_capacity(n);
+    advise(values.as_ptr() as usize, n * size_of::<T>());
     values
 }
 

@@ -37,7 +37,7 @@ pub fn evaluate(
         }
         let hidden = model.forward_batch(&model.embed_batch(&inputs, to - from)?, None, true)?;
         let states = hidden.reshape(((), model.config.n_embd))?;
-        let loss = cross_entropy(&states, &model.lm_head, &targets, false)?;
+        let loss = cross_entropy(&states, &model.lm_head.tensor()?, &targets, false)?;
         total += f64::from(loss.to_scalar::<f32>()?) * targets.len() as f64;
         rows += targets.len();
     }

@@ -141,7 +141,7 @@ impl Trainee {
         let width = self.model.config.n_embd;
         let row = match row {
             Some(row) => Tensor::from_vec(row, width, &self.model.device)?,
-            None => mean_embedding(&self.model.wte)?,
+            None => mean_embedding(&self.model.wte.tensor()?)?,
         };
         let var = Var::from_tensor(&row)?;
         self.vars.push((MASK_ROW.to_owned(), var.clone()));
@@ -158,7 +158,7 @@ impl Trainee {
         let mut model = self.model.clone();
         if let Some(adapter) = &self.head_adapter {
             let delta = (adapter.down.matmul(&adapter.up)?.t()? * adapter.scale)?;
-            model.lm_head = (&model.lm_head + delta)?;
+            model.lm_head.change(|head| head + delta)?;
         }
         if self.precision == Precision::Bf16 {
             rounded(&mut model)?;
@@ -195,7 +195,7 @@ impl Trainee {
             };
             let delta = (get("lora_A")?.matmul(&get("lora_B")?)? * scale)?;
             if target == LoraTarget::LmHead {
-                let merged = (self.model.lm_head.detach() + delta.t()?)?;
+                let merged = (self.model.lm_head.detach().tensor()? + delta.t()?)?;
                 config.tie_word_embeddings = false;
                 tensors.insert("lm_head.weight".to_owned(), merged);
             } else {
@@ -226,15 +226,11 @@ impl Trainee {
 /// The model with its matrices as bf16 for products (mixed precision, 1710.03740): what is differentiated are the f32
 /// variables behind them. Embeddings, layer norms and the residual stream stay f32.
 fn rounded(model: &mut Gpt2) -> Result<(), candle_core::Error> {
-    let round = |t: &mut Tensor| -> Result<(), candle_core::Error> {
-        *t = t.to_dtype(DType::BF16)?;
-        Ok(())
-    };
-    round(&mut model.lm_head)?;
+    model.lm_head = model.lm_head.rounded()?;
     for block in &mut model.blocks {
         for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
-            round(&mut p.weight)?;
-            round(&mut p.bias)?;
+            p.weight = p.weight.rounded()?;
+            p.bias = p.bias.to_dtype(DType::BF16)?;
         }
     }
     Ok(())

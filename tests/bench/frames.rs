@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use maskscope::app::actions::Verb;
 use maskscope::app::{Action, App, Effect, Event, Options, Pane};
 use maskscope::engine::loaded::HELD_OUT_TEXT;
-use maskscope::engine::loader::LoadOptions;
+use maskscope::engine::loader::{LoadOptions, Purpose};
 use maskscope::engine::types::{Command, Update};
 use maskscope::engine::worker::Engine;
 use maskscope::hub::HubOptions;
@@ -27,7 +27,7 @@ fn settled() -> App {
         hub: HubOptions::default(),
         device: candle_core::Device::Cpu,
         device_name: "cpu",
-        weights: WeightType::F32,
+        purpose: Purpose::Explore(WeightType::F32),
     };
     let (send, updates) = crossbeam_channel::unbounded();
     let engine = Engine::start(load, send).unwrap();

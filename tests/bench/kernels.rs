@@ -9,7 +9,8 @@ use maskscope::mask::types::MaskSettings;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::kernels::attention::{Rows, Shape, forward};
 use maskscope::tensor::kernels::layer_norm;
-use maskscope::tensor::kernels::product::Numbers;
+use maskscope::tensor::kernels::packed::Packed;
+use maskscope::tensor::kernels::right::{Numbers, Right};
 use maskscope::tensor::linear::{Linear, apply};
 
 /// GPT-2 small.
@@ -33,13 +34,17 @@ fn products(c: &mut Criterion) {
     let mut group = c.benchmark_group("linear 768 to 3072 with GELU");
     let (weight, bias) = (numbers(WIDTH * 4 * WIDTH, 1), numbers(4 * WIDTH, 2));
     let activation = Some(Activation::GeluNew);
-    let layer = Linear { weight: Numbers::F32(&weight), bias: &bias, add: false, activation };
-    for rows in LENGTHS {
-        let (x, mut out) = (numbers(rows * WIDTH, 3), vec![0f32; rows * 4 * WIDTH]);
-        group.throughput(Throughput::Elements((2 * rows * WIDTH * 4 * WIDTH) as u64));
-        group.bench_function(BenchmarkId::from_parameter(rows), |b| {
-            b.iter(|| apply(&layer, black_box(&x), &mut out));
-        });
+    let lies = Numbers::F32(&weight).rows(4 * WIDTH);
+    let packed = Packed::new(lies, (WIDTH, 4 * WIDTH));
+    for (way, weight) in [("as it lies", lies.into()), ("packed", Right::Packed(&packed))] {
+        let layer = Linear { weight, bias: &bias, add: false, activation };
+        for rows in LENGTHS {
+            let (x, mut out) = (numbers(rows * WIDTH, 3), vec![0f32; rows * 4 * WIDTH]);
+            group.throughput(Throughput::Elements((2 * rows * WIDTH * 4 * WIDTH) as u64));
+            group.bench_function(BenchmarkId::new(way, rows), |b| {
+                b.iter(|| apply(&layer, black_box(&x), &mut out));
+            });
+        }
     }
     group.finish();
 }

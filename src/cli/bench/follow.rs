@@ -81,18 +81,17 @@ impl Batches {
 /// # Errors
 /// A file that holds no batches for this model, a step that fails.
 pub fn follow(
-    model: &Gpt2,
+    model: Gpt2,
     (path, gradients): (&Path, Option<&Path>),
     precision: Precision,
 ) -> Result<Followed, CliError> {
     let failed = |e: crate::train::TrainError| CliError::failed(e.to_string()).with_hint_if(e.hint());
     let batches = Batches::read(path, model.config.vocab_size)?;
-    let mut trainee =
-        Trainee::with(&model.config, &model.tensors(), &model.device, (&Trained::All, 0)).map_err(failed)?;
+    let mut trainee = super::train::trainee(model, &Trained::All)?;
     trainee.set_precision(precision).map_err(failed)?;
     let mut adamw = AdamW::new(trainee.vars.clone(), ADAMW).map_err(|e| failed(e.into()))?;
     let mut out = Followed {
-        device: if model.device.is_cpu() { "cpu" } else { "cuda" },
+        device: if trainee.model.device.is_cpu() { "cpu" } else { "cuda" },
         precision: precision.to_string(),
         losses: Vec::new(),
         norms: Vec::new(),
@@ -108,7 +107,7 @@ pub fn follow(
             let embedded = model.embed_batch(&inputs, batches.batch)?;
             let hidden = model.forward_batch(&embedded, None, true)?;
             let rows = hidden.reshape(((), model.config.n_embd))?;
-            let loss = cross_entropy(&rows, &model.lm_head, &targets, true)?;
+            let loss = cross_entropy(&rows, &model.lm_head.tensor()?, &targets, true)?;
             Ok((f64::from(loss.to_scalar::<f32>()?), loss.backward()?))
         };
         let (loss, grads) = pass().map_err(failed)?;
@@ -119,7 +118,7 @@ pub fn follow(
         }
         let applied = adamw.step(&grads, RATE, CLIP).map_err(|e| failed(e.into()))?;
         // What was queued counts for this step.
-        model.device.synchronize().map_err(|e| failed(e.into()))?;
+        trainee.model.device.synchronize().map_err(|e| failed(e.into()))?;
         let Some(applied) = applied else {
             return Err(CliError::failed(format!("the gradient of step {} is not finite", step + 1)));
         };
@@ -127,7 +126,7 @@ pub fn follow(
         out.losses.push(loss);
         out.norms.push(applied.grad_norm);
     }
-    out.device_bytes = device::memory(&model.device).map(|m| m.total - m.free);
+    out.device_bytes = device::memory(&trainee.model.device).map(|m| m.total - m.free);
     Ok(out)
 }
 

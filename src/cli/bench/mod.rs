@@ -18,6 +18,7 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert, open};
 use crate::engine::loaded::Loaded;
+use crate::engine::loader::Purpose;
 use crate::model::WeightType;
 use crate::tensor::memory;
 use measure::Meter;
@@ -83,18 +84,15 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     }
     if let Some(batches) = &args.follow {
         let precision = settings.train.precision.parse().map_err(CliError::usage)?;
-        let meter = Meter::new(1, vec!["nothing".to_owned()]);
-        let Some(subject) = subjects(args, context, &meter)?.into_iter().next() else {
-            return Err(CliError::usage("there is no model to follow with"));
-        };
-        let loaded = subject()?.loaded;
+        let subject = subjects(args, context).swap_remove(0);
         let files = (batches.as_path(), args.gradients.as_deref());
-        return context.out.json(&follow::follow(&loaded.model, files, precision)?);
+        return context.out.json(&follow::follow(subject.open(Purpose::Train)?.model, files, precision)?);
     }
     let meter = Meter::new(args.rounds as usize, args.only.clone());
     let mut models = Vec::new();
-    for subject in subjects(args, context, &meter)? {
-        models.push(measure_model(subject()?, args, &meter)?);
+    let weights = convert::weights(settings)?;
+    for subject in subjects(args, context) {
+        models.push(measure_model(&subject, weights, args, &meter)?);
     }
     let report = Report::new(models);
     if let Some(path) = &args.plot {
@@ -104,55 +102,55 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json { context.out.json(&report) } else { context.out.text(&report.text()) }
 }
 
-/// A model and what was measured while it was made ready.
-struct Subject {
-    loaded: Arc<Loaded>,
-    cases: Vec<Case>,
-    weights: WeightType,
+/// A model to measure; made only when its turn comes, since several large ones would not fit side by side.
+enum Subject<'a> {
+    /// The one that the settings name.
+    Named(&'a Context),
+    /// Random weights.
+    Shape(shape::Shape, &'a Context),
 }
 
-type MakeSubject<'a> = Box<dyn FnOnce() -> Result<Subject, CliError> + 'a>;
-
-/// The models to measure, each made only when its turn comes: several large ones would not fit side by side.
-fn subjects<'a>(
-    args: &'a BenchArgs,
-    context: &'a Context,
-    meter: &'a Meter,
-) -> Result<Vec<MakeSubject<'a>>, CliError> {
-    let weights = convert::weights(&context.loaded.settings)?;
-    if args.shape.is_empty() {
-        let make = move || {
-            let cases = match meter.wants("load") {
-                true => vec![meter.case("load", 0, || open::open(context).map(drop))?],
-                false => Vec::new(),
-            };
-            Ok(Subject { loaded: open::open(context)?, cases, weights })
-        };
-        return Ok(vec![Box::new(make)]);
+impl Subject<'_> {
+    fn open(&self, purpose: Purpose) -> Result<Loaded, CliError> {
+        match self {
+            Subject::Named(context) => {
+                open::open_for(context, &convert::model_spec(&context.loaded.settings), purpose)
+            }
+            Subject::Shape(shape, context) => {
+                let settings = &context.loaded.settings;
+                let device = convert::device(settings)?;
+                let model = shape.model(settings.train.seed, &device.device)?;
+                let loaded = Loaded::of_model(shape.name().to_owned(), model, device.name);
+                loaded.made_for(purpose).map_err(|e| CliError::failed(e.to_string()))
+            }
+        }
     }
-    let seed = context.loaded.settings.train.seed;
-    let device = convert::device(&context.loaded.settings)?;
-    let makers = args.shape.iter().map(move |&shape| {
-        let device = device.clone();
-        let make = move || {
-            let model = shape.model(seed, &device.device)?;
-            let loaded = Loaded::of_model(shape.name().to_owned(), model, device.name);
-            Ok(Subject { loaded: Arc::new(loaded), cases: Vec::new(), weights })
-        };
-        Box::new(make) as MakeSubject<'a>
-    });
-    Ok(makers.collect())
 }
 
-fn measure_model(subject: Subject, args: &BenchArgs, meter: &Meter) -> Result<ModelReport, CliError> {
-    let Subject { loaded, mut cases, weights } = subject;
+/// At least one.
+fn subjects<'a>(args: &BenchArgs, context: &'a Context) -> Vec<Subject<'a>> {
+    if args.shape.is_empty() {
+        return vec![Subject::Named(context)];
+    }
+    args.shape.iter().map(|&shape| Subject::Shape(shape, context)).collect()
+}
+
+fn measure_model(
+    subject: &Subject,
+    weights: WeightType,
+    args: &BenchArgs,
+    meter: &Meter,
+) -> Result<ModelReport, CliError> {
     let lengths: Vec<usize> = args.lengths.iter().map(|&n| n as usize).collect();
-    train::measure(&loaded.model, meter, &mut cases)?;
+    let mut cases = Vec::new();
+    if matches!(subject, Subject::Named(_)) && meter.wants("load") {
+        cases.push(meter.case("load", 0, || subject.open(Purpose::Explore(weights)).map(drop))?);
+    }
     memory::give_back();
-    let loaded = match Arc::try_unwrap(loaded) {
-        Ok(alone) => Arc::new(alone.with_weights(weights).map_err(|e| CliError::failed(e.to_string()))?),
-        Err(shared) => shared,
-    };
+    train::measure(&|| Ok(subject.open(Purpose::Train)?.model), meter, &mut cases)?;
+    memory::give_back();
+    let loaded = Arc::new(subject.open(Purpose::Explore(weights))?);
+    memory::give_back();
     explore::measure(&loaded, &lengths, meter, &mut cases)?;
     let config = &loaded.model.config;
     Ok(ModelReport {

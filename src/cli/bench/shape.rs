@@ -65,9 +65,7 @@ impl Shape {
             let tensor = Tensor::from_vec(values, shape, device);
             tensors.insert(name, tensor.map_err(|e| CliError::failed(e.to_string()))?);
         }
-        Gpt2::from_tensors(&config, &tensors, device)
-            .map(Gpt2::freeze)
-            .map_err(|e| CliError::failed(e.to_string()))
+        Gpt2::from_tensors(&config, &tensors, device).map_err(|e| CliError::failed(e.to_string()))
     }
 }
 

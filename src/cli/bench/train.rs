@@ -7,20 +7,29 @@ use crate::model::Gpt2;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::train::arm::plain_loss;
 use crate::train::batch::{Batch, Visit};
+use crate::train::spec::Trained;
 use crate::train::trainee::Trainee;
 
 const BATCH: usize = 2;
 const CONTEXT: usize = 256;
 
 /// Measures training steps on a copy of the weights.
-pub fn measure(model: &Gpt2, meter: &Meter, cases: &mut Vec<Case>) -> Result<(), CliError> {
-    if !meter.wants("train step") || model.config.n_positions < CONTEXT {
+pub fn measure(
+    open: &dyn Fn() -> Result<Gpt2, CliError>,
+    meter: &Meter,
+    cases: &mut Vec<Case>,
+) -> Result<(), CliError> {
+    if !meter.wants("train step") {
         return Ok(());
     }
     let failed = |e: &dyn std::fmt::Display| CliError::failed(e.to_string());
-    let trainee = Trainee::new(&model.config, &model.tensors(), &model.device).map_err(|e| failed(&e))?;
+    let model = open()?;
+    if model.config.n_positions < CONTEXT {
+        return Ok(());
+    }
+    let trainee = trainee(model, &Trained::All)?;
     let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default()).map_err(|e| failed(&e))?;
-    let vocab = model.config.vocab_size as u64;
+    let vocab = trainee.model.config.vocab_size as u64;
     let ids = |from: u64| -> Vec<u32> {
         (from..from + CONTEXT as u64).map(|i| ((i * 7919 + 13) % vocab) as u32).collect()
     };
@@ -37,4 +46,16 @@ pub fn measure(model: &Gpt2, meter: &Meter, cases: &mut Vec<Case>) -> Result<(),
     case.tokens_per_second = Some((BATCH * CONTEXT) as f64 * 1e3 / case.best_ms);
     cases.push(case);
     Ok(())
+}
+
+/// What trains the weights of `model`, which goes.
+///
+/// # Errors
+/// Of the tensor library.
+pub fn trainee(model: Gpt2, trained: &Trained) -> Result<Trainee, CliError> {
+    let failed = |e: crate::train::TrainError| CliError::failed(e.to_string()).with_hint_if(e.hint());
+    let tensors = model.tensors().map_err(|e| failed(e.into()))?;
+    let (config, device) = (model.config.clone(), model.device.clone());
+    drop(model);
+    Trainee::with(&config, &tensors, &device, (trained, 0)).map_err(failed)
 }

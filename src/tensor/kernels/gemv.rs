@@ -5,7 +5,10 @@ use rayon::prelude::*;
 
 use super::isa::{Isa, isa};
 use super::lanes::{Four, Lanes};
-use super::product::{Left, Numbers, Out, Right, Rules, prefetch};
+use super::pack::prefetch;
+use super::packed::Packed;
+use super::product::{BLOCK, Left, Out, Rules, depth_step};
+use super::right::{Numbers, Right, Stored, Strided};
 
 /// Most columns a task sums when rows of the matrix are contiguous; 3 KiB of each row.
 const CHUNK: usize = 768;
@@ -19,13 +22,19 @@ const AHEAD: usize = 4096;
 /// # Safety
 /// As [`super::product::product`].
 pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool {
-    if a.col != 1 || (b.col != 1 && b.row != 1) {
+    if a.col != 1 || matches!(b, Right::Strided(b) if b.col != 1 && b.row != 1) {
         return false;
     }
     let x = &a.data[..rules.depth];
-    // A column's sum does not depend on its neighbours, so tasks may be cut to the number of threads.
-    let even = (rules.cols / (2 * rayon::current_num_threads())).next_multiple_of(64);
-    let size = if b.col == 1 { even.clamp(64, CHUNK) } else { COLUMNS };
+    let size = match b {
+        // A column's sum does not depend on its neighbours, so tasks may be cut to the number of threads.
+        Right::Strided(b) if b.col == 1 => {
+            let even = (rules.cols / (2 * rayon::current_num_threads())).next_multiple_of(64);
+            even.clamp(64, CHUNK)
+        }
+        Right::Strided(_) => COLUMNS,
+        Right::Packed(_) => BLOCK,
+    };
     let work = |at: usize| {
         let (from, to) = (at * size, ((at + 1) * size).min(rules.cols));
         let mut sums = [0f32; CHUNK];
@@ -37,7 +46,7 @@ pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool
                 Isa::Avx512 => avx512(x, b, from, sums),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => avx2(x, b, from, sums),
-                _ => chunk::<Four>(x, b, from, sums),
+                _ => chunk::<Four, 2>(x, b, from, sums),
             }
         }
         sums.iter_mut().for_each(|s| *s *= rules.scale);
@@ -69,56 +78,35 @@ pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
     // SAFETY: passed on.
-    unsafe { chunk::<std::arch::x86_64::__m256>(x, b, from, sums) }
+    unsafe { chunk::<std::arch::x86_64::__m256, 2>(x, b, from, sums) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 unsafe fn avx512(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
     // SAFETY: passed on.
-    unsafe { chunk::<std::arch::x86_64::__m512>(x, b, from, sums) }
+    unsafe { chunk::<std::arch::x86_64::__m512, 3>(x, b, from, sums) }
 }
 
 #[inline(always)]
-unsafe fn chunk<V: Lanes>(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
+unsafe fn chunk<V: Lanes, const C: usize>(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
     // SAFETY: passed on.
     unsafe {
+        let b: Strided = match b {
+            Right::Strided(b) => b,
+            Right::Packed(b) => {
+                return match b.numbers() {
+                    Numbers::F32(w) => panels::<V, f32, C>(x, b, &w[b.block(from)..], sums),
+                    Numbers::Bf16(w) => panels::<V, u16, C>(x, b, &w[b.block(from)..], sums),
+                };
+            }
+        };
         match (b.data, b.col == 1) {
             (Numbers::F32(w), true) => rows::<V, f32>(x, &w[from..], b.row, sums),
             (Numbers::Bf16(w), true) => rows::<V, u16>(x, &w[from..], b.row, sums),
             (Numbers::F32(w), false) => columns::<V, f32>(x, &w[from * b.col..], b.col, sums),
             (Numbers::Bf16(w), false) => columns::<V, u16>(x, &w[from * b.col..], b.col, sums),
         }
-    }
-}
-
-/// A weight as it lies in memory.
-trait Stored: Copy {
-    fn wide(self) -> f32;
-    unsafe fn load<V: Lanes>(p: *const Self) -> V;
-}
-
-impl Stored for f32 {
-    #[inline(always)]
-    fn wide(self) -> f32 {
-        self
-    }
-    #[inline(always)]
-    unsafe fn load<V: Lanes>(p: *const f32) -> V {
-        // SAFETY: passed on.
-        unsafe { V::load(p) }
-    }
-}
-
-impl Stored for u16 {
-    #[inline(always)]
-    fn wide(self) -> f32 {
-        f32::from_bits(u32::from(self) << 16)
-    }
-    #[inline(always)]
-    unsafe fn load<V: Lanes>(p: *const u16) -> V {
-        // SAFETY: passed on.
-        unsafe { V::load_bf16(p) }
     }
 }
 
@@ -189,4 +177,47 @@ unsafe fn columns<V: Lanes, W: Stored>(x: &[f32], w: &[W], stride: usize, sums: 
             *sum = total;
         }
     }
+}
+
+/// `sums[c] = Σ_i x[i] · w[i, c]` over the panels of one packed block, which lies in memory as it is read.
+#[inline(always)]
+unsafe fn panels<V: Lanes, W: Stored, const C: usize>(x: &[f32], b: &Packed, w: &[W], sums: &mut [f32]) {
+    /// Rows whose sums do not wait for each other.
+    const APART: usize = 4;
+    let width = V::N * C;
+    let panels = sums.len().div_ceil(width);
+    assert!(b.width() == width && w.len() >= x.len() * panels * width, "a packed block does not fit");
+    let mut totals = [0f32; BLOCK];
+    let mut w = w.as_ptr();
+    for x in x.chunks(depth_step(x.len())) {
+        for p in 0..panels {
+            // SAFETY: the panel has `x.len()` rows of `width` columns.
+            unsafe {
+                let mut acc = [[V::zero(); C]; APART];
+                let add = |acc: &mut [V; C], x: f32, row: *const W| {
+                    for (c, acc) in acc.iter_mut().enumerate() {
+                        *acc = acc.fma(V::splat(x), W::load(row.add(c * V::N)));
+                    }
+                };
+                let whole = x.chunks_exact(APART);
+                let rest = whole.remainder();
+                for x in whole {
+                    for (j, acc) in acc.iter_mut().enumerate() {
+                        add(acc, x[j], w.add(j * width));
+                    }
+                    w = w.add(APART * width);
+                }
+                for &x in rest {
+                    add(&mut acc[0], x, w);
+                    w = w.add(width);
+                }
+                for c in 0..C {
+                    let to = totals.as_mut_ptr().add(p * width + c * V::N);
+                    let sum = acc[0][c].add(acc[1][c]).add(acc[2][c].add(acc[3][c]));
+                    sum.add(V::load(to)).store(to);
+                }
+            }
+        }
+    }
+    sums.copy_from_slice(&totals[..sums.len()]);
 }

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use multiversion::multiversion;
 
 use super::exp::exp;
-use super::product::{BLOCK, Left, Out, Right, Rules, product};
+use super::product::{BLOCK, Left, Out, Rules, product};
+use super::right::Right;
 
 /// What one sweep found.
 pub struct Read {
@@ -66,7 +67,7 @@ pub fn read(
 ) -> Read {
     let rows = targets.len();
     assert!(hidden.len() >= rows * width, "fewer states than targets");
-    assert!(weight.data.len() >= width * vocab, "the output matrix is too small");
+    assert!(weight.holds(width, vocab), "the output matrix has another size");
     // One row is cut into other stretches than several: as many as the smallest possible ones.
     let blocks = vocab.div_ceil(BLOCK) + 1;
     let mut parts = vec![(f32::NEG_INFINITY, 0f32); rows * blocks];
@@ -114,7 +115,7 @@ pub fn read(
 mod tests {
     use super::*;
     use crate::tensor::kernels::plain;
-    use crate::tensor::kernels::product::Numbers;
+    use crate::tensor::kernels::right::Numbers;
 
     #[test]
     fn one_sweep_reads_what_whole_logits_say() {
@@ -125,7 +126,7 @@ mod tests {
             let weight: Vec<f32> = (0..vocab * width).map(|i| value(i * 3 + 1)).collect();
             let targets: Vec<u32> =
                 (0..rows).map(|r| if r == 1 { u32::MAX } else { (r * 31 % vocab) as u32 }).collect();
-            let right = Numbers::F32(&weight).transposed(width);
+            let right = Numbers::F32(&weight).transposed(width).into();
             let got = read(&hidden, right, (width, vocab), &targets, &[rows - 1]);
             let logits: Vec<f32> = (0..rows * vocab)
                 .map(|at| {

@@ -4,7 +4,8 @@
 use gemm::{Parallelism, gemm};
 
 use super::isa::{Isa, OVERRIDE, isa};
-use super::product::{Left, Numbers, Out, Right, Rules, product};
+use super::product::{Left, Out, Rules, product};
+use super::right::{Numbers, Strided};
 
 /// A read-only matrix view: `rows × cols`, element `(r, c)` at `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy)]
@@ -90,9 +91,9 @@ pub unsafe fn matmul_raw(
     if ours && (keep == 0.0 || keep == 1.0) {
         let rules = Rules { rows: m, depth: k, cols: n, scale, add: keep != 0.0, finish: None, parallel };
         let left = Left { data: a.data, row: a.row_stride, col: a.col_stride };
-        let right = Right { data: Numbers::F32(b.data), row: b.row_stride, col: b.col_stride };
+        let right = Strided { data: Numbers::F32(b.data), row: b.row_stride, col: b.col_stride };
         // SAFETY: inputs were checked against their slices, the output by the caller.
-        return unsafe { product(&rules, left, right, Out { data: out, row: out_stride }) };
+        return unsafe { product(&rules, left, right.into(), Out { data: out, row: out_stride }) };
     }
     let parallelism = match threads {
         Threads::Pool if parallel => Parallelism::Rayon(0),

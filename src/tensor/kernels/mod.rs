@@ -10,8 +10,12 @@ pub mod isa;
 mod lanes;
 pub mod layer_norm;
 pub mod matmul;
+mod pack;
+pub mod packed;
 pub mod plain;
 pub mod product;
+pub mod right;
+mod tile;
 
 /// Rows that one parallel task handles at least; below it, threads cost more than they bring.
 pub(crate) const ROWS_PER_TASK: usize = 8;

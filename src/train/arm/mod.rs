@@ -95,7 +95,7 @@ impl Arms {
         spec.check_model(&model.config, lexicon.eot)?;
         let settings = MaskSettings { seed, ..spec.settings(context) };
         let mask_row = match mask_row {
-            None if spec.needs_mask_row() => Some(Var::from_tensor(&mean_embedding(&model.wte)?)?),
+            None if spec.needs_mask_row() => Some(Var::from_tensor(&mean_embedding(&model.wte.tensor()?)?)?),
             given => given,
         };
         let initial = if spec.arm == Arm::StaticAttn { Some(plain(model, true)?) } else { None };
@@ -269,7 +269,7 @@ impl Arms {
     pub(super) fn replacement_vector(&self, model: &Gpt2) -> Result<Tensor, TrainError> {
         match &self.mask_row {
             Some(row) => Ok(row.as_tensor().detach()),
-            None => Ok(mean_embedding(&model.wte)?),
+            None => Ok(mean_embedding(&model.wte.tensor()?)?),
         }
     }
 
@@ -332,7 +332,7 @@ impl Arms {
 pub fn plain_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
     let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
     let rows = model.forward_batch(&embedded, None, true)?.reshape(((), model.config.n_embd))?;
-    Ok(cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?)
+    Ok(cross_entropy(&rows, &model.lm_head.tensor()?, &batch.targets(), true)?)
 }
 
 /// The model as evaluations need it: no gradients, no dropout; its weights are shared.

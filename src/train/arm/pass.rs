@@ -32,8 +32,7 @@ pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>
         return model.embed_batch(&batch.ids, b);
     }
     let device = &model.device;
-    let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), device)?;
-    let mut tokens = model.wte.index_select(&ids, 0)?;
+    let mut tokens = model.wte.select(&batch.ids)?;
     if !batch.specials.is_empty() {
         let n = batch.ids.len() as u32;
         let mut source = vec![tokens.clone()];
@@ -48,7 +47,7 @@ pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>
             Some(row) => row.unsqueeze(0),
             None => candle_core::bail!("a [MASK] row is asked for, but there is none"),
         })?;
-        let mean = at(Special::Mean, &|| mean_embedding(&model.wte)?.unsqueeze(0))?;
+        let mean = at(Special::Mean, &|| mean_embedding(&model.wte.tensor()?)?.unsqueeze(0))?;
         let mut index: Vec<u32> = (0..n).collect();
         for &(row, special) in &batch.specials {
             index[row] = if special == Special::MaskRow { mask } else { mean };
@@ -135,7 +134,7 @@ pub(super) fn loss(
     gradients: bool,
 ) -> Result<MaskedLoss> {
     let rows = states.reshape(((), model.config.n_embd))?;
-    let head = if gradients { model.lm_head.clone() } else { model.lm_head.detach() };
+    let head = if gradients { model.lm_head.tensor()? } else { model.lm_head.detach().tensor()? };
     let (mut own, mut others) = (Vec::new(), Vec::new());
     for (row, &label) in batch.labels.iter().enumerate() {
         if label != IGNORE {
@@ -184,7 +183,7 @@ pub(super) fn row_losses(
 ) -> Result<Vec<Option<f64>>> {
     let states = states.detach().narrow(0, b, 1)?.squeeze(0)?;
     let labels = &batch.labels[b * batch.rows..][..batch.kept[b].len()];
-    let head = model.lm_head.detach().t()?;
+    let head = model.lm_head.detach().tensor()?.t()?;
     let mut out = Vec::with_capacity(labels.len());
     for (tile, labels) in labels.chunks(ROW_TILE).enumerate() {
         let logits = states.narrow(0, tile * ROW_TILE, labels.len())?.contiguous()?;

@@ -56,12 +56,14 @@ pub(super) struct Scoring {
 /// The model without gradients and dropout; with `copy`, its weights as they are now, whatever training does later.
 /// Otherwise it shares them.
 pub(super) fn plain(model: &Gpt2, copy: bool) -> Result<Gpt2> {
+    let owned = |t: &Tensor| if copy { t.detach().copy() } else { Ok(t.detach()) };
     let own = |t: &mut Tensor| -> Result<()> {
-        *t = if copy { t.detach().copy()? } else { t.detach() };
+        *t = owned(t)?;
         Ok(())
     };
     let mut out = Gpt2 { noise: None, ..model.clone() };
-    for t in [&mut out.wte, &mut out.wpe, &mut out.ln_f.gain, &mut out.ln_f.bias] {
+    out.wte.change(owned)?;
+    for t in [&mut out.wpe, &mut out.ln_f.gain, &mut out.ln_f.bias] {
         own(t)?;
     }
     // Scores never read logits.
@@ -72,7 +74,7 @@ pub(super) fn plain(model: &Gpt2, copy: bool) -> Result<Gpt2> {
             own(&mut norm.bias)?;
         }
         for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
-            own(&mut p.weight)?;
+            p.weight.change(owned)?;
             own(&mut p.bias)?;
             if let Some(adapter) = &mut p.adapter {
                 own(&mut adapter.down)?;
@@ -194,7 +196,10 @@ impl<'a> Maps<'a> {
                 }
             };
             let own = qkv.narrow(0, b, 1)?.narrow(1, 0, n)?.contiguous()?;
-            let output = contribution.then(|| model.blocks[layer].attn_proj.weight.detach());
+            let output = match contribution {
+                true => Some(model.blocks[layer].attn_proj.weight.tensor()?.detach()),
+                false => None,
+            };
             layers.push(Part {
                 qkv: host::values(&own)?,
                 rule: Attention { bias, ..model.attention(layer) },

@@ -304,7 +304,7 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
     let data = batch(0..2, 0, T);
     let (name, row) = arms.vars().remove(0);
     assert_eq!((name.as_str(), row.dims()), (MASK_ROW, &[16][..]));
-    let mean: Vec<f32> = mean_embedding(&tiny.model.wte).unwrap().to_vec1().unwrap();
+    let mean: Vec<f32> = mean_embedding(&tiny.model.wte.tensor().unwrap()).unwrap().to_vec1().unwrap();
     assert_eq!(row.to_vec1::<f32>().unwrap(), mean, "starts as the mean of wte");
     let (masked, loss) = loss_of(&mut arms, &tiny.model, &data);
     let grads = loss.loss.backward().unwrap();

@@ -203,7 +203,7 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
     let json: TrainerJson = serde_json::from_slice(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
     let checkpoint = Checkpoint::load(&ModelFiles::Folder(folder.to_owned()), device)?;
-    let mut tensors = checkpoint.model.tensors();
+    let mut tensors = checkpoint.model.tensors()?;
     let extra = read_tensors(&folder.join("trainer.safetensors"))?;
     let base = spec.out.join("base.safetensors");
     let base = if base.is_file() { read_tensors(&base)? } else { HashMap::new() };

@@ -7,7 +7,7 @@
 //! of the same rate. No extra pass.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Var};
 use serde::{Deserialize, Serialize};
 
 use super::PolicyLoss;
@@ -135,8 +135,7 @@ impl Adversary {
         let loss = arms.masked_loss_nudged(model, &masked, Some(nudge.as_tensor()))?;
         self.watch.note(masked.realised.rate());
         let target = host::values(&arms.replacement_vector(model)?)?;
-        let ids = Tensor::new(batch.inputs(), &model.device)?;
-        let mut way = host::values(&model.wte.detach().index_select(&ids, 0)?)?;
+        let mut way = host::values(&model.wte.detach().select(&batch.inputs())?)?;
         for row in way.chunks_exact_mut(width) {
             row.iter_mut().zip(&target).for_each(|(w, t)| *w = t - *w);
         }

@@ -116,7 +116,7 @@ impl SoftThresholds {
         let planes = self.planes(arms, model, batch)?;
         let (states, gates) = self.states(model, batch, &planes)?;
         let rows = states.reshape(((), model.config.n_embd))?;
-        let ce = cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?;
+        let ce = cross_entropy(&rows, &model.lm_head.tensor()?, &batch.targets(), true)?;
         let value = f64::from(ce.to_scalar::<f32>()?);
         // Every gate starts open, which is no degeneration yet.
         if at.step as f64 >= SETTLING * at.steps as f64 {

@@ -53,7 +53,7 @@ pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
     let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
     let hidden = model.forward_batch(&embedded, None, true)?;
     let rows = hidden.reshape(((), model.config.n_embd))?;
-    Ok(cross_entropy(&rows, &model.lm_head, &batch.targets(), true)?)
+    Ok(cross_entropy(&rows, &model.lm_head.tensor()?, &batch.targets(), true)?)
 }
 
 /// What the micro-batches of a step add up to.

@@ -308,7 +308,7 @@ pub fn document_loss(
         let (from, to) = (starts[at], (starts[at + count - 1] + context).min(labels));
         let states = model.forward_batch(&model.embed_batch(&tokens[from..to], count)?, None, true)?;
         let rows = states.reshape(((), model.config.n_embd))?;
-        let mean = cross_entropy(&rows, &model.lm_head, &tokens[from + 1..to + 1], false)?;
+        let mean = cross_entropy(&rows, &model.lm_head.tensor()?, &tokens[from + 1..to + 1], false)?;
         loss.nats += f64::from(mean.to_scalar::<f32>()?) * (to - from) as f64;
         loss.labels += to - from;
         at += count;
