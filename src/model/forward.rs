@@ -214,15 +214,15 @@ impl Gpt2 {
     ) -> std::result::Result<(LayerTrace, Tensor), ModelError> {
         let base = self.attention(layer);
         // Adapters are composed: the fast block knows plain matrices only.
-        if rule.input.ablated.is_empty() && on_host(x.device()) && !self.blocks[layer].is_adapted() {
+        if on_host(x.device()) && !self.blocks[layer].is_adapted() {
             let all = Attention { bias: rule.bias.clone(), ..base };
             let (n, width) = x.dims2()?;
             let mut flow = Flow::new(host::values(x)?);
             let h = self.config.n_head;
             let grams = &rule.grams[layer * h..(layer + 1) * h];
-            let step = Step { layer, from, old, rule: all.clone(), grams };
-            let Passed { residual, qkv, sums } = self.host_block(&mut flow, &step)?;
-            let trace = LayerTrace { residual, qkv, heads: None, rule: all, rows: rule.rows, sums };
+            let step = Step { layer, from, old, rule: all.clone(), grams, ablated: &rule.input.ablated };
+            let Passed { residual, qkv, heads, sums } = self.host_block(&mut flow, &step)?;
+            let trace = LayerTrace { residual, qkv, heads, rule: all, rows: rule.rows, sums };
             return Ok((trace, Tensor::from_vec(flow.x, (n, width), x.device())?));
         }
         let stored = |pick: fn(&LayerTrace) -> &Stored| old.map(|o| pick(o).tensor()).transpose();
@@ -275,7 +275,7 @@ impl Gpt2 {
     }
 
     /// Takes the ablated heads of `layer` out of `heads` `[n, D]`.
-    fn ablate(&self, layer: usize, heads: &Tensor, ablated: &[HeadAblation]) -> Result<Tensor> {
+    pub(super) fn ablate(&self, layer: usize, heads: &Tensor, ablated: &[HeadAblation]) -> Result<Tensor> {
         if !ablated.iter().any(|a| a.layer == layer) {
             return Ok(heads.clone());
         }
@@ -388,7 +388,7 @@ fn first_row(rows: &[usize], start: usize) -> usize {
 }
 
 /// The first `from` rows of `old`, then `new`.
-fn join(old: Option<&Tensor>, new: &Tensor, from: usize) -> Result<Tensor> {
+pub(super) fn join(old: Option<&Tensor>, new: &Tensor, from: usize) -> Result<Tensor> {
     match old {
         Some(old) if from > 0 => Tensor::cat(&[&old.narrow(0, 0, from)?, new], 0),
         _ => Ok(new.clone()),

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
+use super::forward::join;
 use super::gpt2::{Block, Gpt2, Norm, Projection};
+use super::input::HeadAblation;
 use super::stored::Stored;
 use super::trace::LayerTrace;
 use super::weight::{Lent, Side};
 use crate::tensor::attention::{Attention, Sums};
-use crate::tensor::host::{Held, hold};
+use crate::tensor::host::{self, Held, hold};
 use crate::tensor::kernels::activation::Activation;
 use crate::tensor::kernels::attention::TileSums;
 use crate::tensor::kernels::{head, layer_norm};
@@ -74,12 +76,16 @@ pub(super) struct Step<'a> {
     pub rule: Attention,
     /// `W_O W_Oᵀ` of the layer's heads.
     pub grams: &'a [Vec<f32>],
+    /// Heads taken out, of all layers.
+    pub ablated: &'a [HeadAblation],
 }
 
 /// What one block leaves behind.
 pub(super) struct Passed {
     pub residual: Stored,
     pub qkv: Stored,
+    /// The heads' output of all rows, `[T, D]`, before any was taken out; only where some are.
+    pub heads: Option<Tensor>,
     pub sums: Vec<Arc<TileSums>>,
 }
 
@@ -102,13 +108,20 @@ impl Gpt2 {
         let qkv = old(|o| &o.qkv, 3 * d)?.grow(step.from, n, |to| apply(&c_attn, &flow.normed, to));
         let known = step.old.filter(|_| step.from > 0).map_or(&[][..], |old| &old.sums);
         let sums = Sums { old: known, grams: step.grams };
-        let (heads, sums) = step.rule.cached_rows(qkv.values(), d, step.from, sums)?;
+        let (mut heads, sums) = step.rule.cached_rows(qkv.values(), d, step.from, sums)?;
+        let mut kept = None;
+        if !step.ablated.is_empty() {
+            let new = Tensor::from_vec(heads, (n, d), &self.device)?;
+            let all = join(step.old.and_then(|old| old.heads.as_ref()), &new, step.from)?;
+            heads = host::values(&self.ablate(step.layer, &all, step.ablated)?.narrow(0, step.from, n)?)?;
+            kept = Some(all);
+        }
         apply(&linear(&w.attn_proj, true, None)?, &heads, &mut flow.x);
         layer_norm::forward(&flow.x, w.ln_2[0].floats()?, w.ln_2[1].floats()?, eps, &mut flow.normed);
         flow.hidden.resize(n * inner, 0.0);
         apply(&linear(&w.c_fc, false, Some(self.activation))?, &flow.normed, &mut flow.hidden);
         apply(&linear(&w.mlp_proj, true, None)?, &flow.hidden, &mut flow.x);
-        Ok(Passed { residual: Stored::Host(residual, d), qkv: Stored::Host(qkv, 3 * d), sums })
+        Ok(Passed { residual: Stored::Host(residual, d), qkv: Stored::Host(qkv, 3 * d), heads: kept, sums })
     }
 
     /// Reads logits of rows `from..from + targets.len()` of `hidden` `[T, D]` without holding them.

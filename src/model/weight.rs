@@ -82,7 +82,7 @@ impl Weight {
     pub fn detach(&self) -> Self {
         match self {
             Weight::Tensor(tensor) => Weight::Tensor(tensor.detach()),
-            packed => packed.clone(),
+            Weight::Packed(..) => self.clone(),
         }
     }
 

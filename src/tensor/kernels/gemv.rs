@@ -211,10 +211,10 @@ unsafe fn panels<V: Lanes, W: Stored, const C: usize>(x: &[f32], b: &Packed, w: 
                     add(&mut acc[0], x, w);
                     w = w.add(width);
                 }
-                for c in 0..C {
-                    let to = totals.as_mut_ptr().add(p * width + c * V::N);
-                    let sum = acc[0][c].add(acc[1][c]).add(acc[2][c].add(acc[3][c]));
-                    sum.add(V::load(to)).store(to);
+                let [a, b, c, d] = acc;
+                for (at, (((a, b), c), d)) in a.into_iter().zip(b).zip(c).zip(d).enumerate() {
+                    let to = totals.as_mut_ptr().add(p * width + at * V::N);
+                    a.add(b).add(c.add(d)).add(V::load(to)).store(to);
                 }
             }
         }
