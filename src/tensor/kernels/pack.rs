@@ -22,14 +22,18 @@ pub(super) fn pack_left<K: Kernel>(
         let from = kb * step;
         let depth = step.min(rules.depth - from);
         for (p, panel) in block.chunks_mut(K::ROWS * depth).enumerate() {
+            let first = p * K::ROWS;
+            let at = (first_row + first) * a.row + from * a.col;
+            if a.col == 1 && first + K::ROWS <= rows && K::ROWS == SIX {
+                interleave(panel, std::array::from_fn(|r| &a.data[at + r * a.row..][..depth]));
+                continue;
+            }
             for r in 0..K::ROWS {
-                let row = p * K::ROWS + r;
-                if row >= rows {
+                if first + r >= rows {
                     panel.iter_mut().skip(r).step_by(K::ROWS).for_each(|x| *x = 0.0);
                     continue;
                 }
-                let at = (first_row + row) * a.row + from * a.col;
-                let source = a.data[at..].iter().step_by(a.col.max(1));
+                let source = a.data[at + r * a.row..].iter().step_by(a.col.max(1));
                 for (x, &v) in panel.iter_mut().skip(r).step_by(K::ROWS).zip(source) {
                     *x = v;
                 }
@@ -40,6 +44,19 @@ pub(super) fn pack_left<K: Kernel>(
         packed.chunks_mut(padded * step).enumerate().for_each(pack);
     } else {
         packed.par_chunks_mut(padded * step).enumerate().for_each(pack);
+    }
+}
+
+/// Rows of the tile whose packing has a loop of its own: the one of AVX2.
+const SIX: usize = 6;
+
+/// Six rows into one panel, written in order.
+fn interleave(panel: &mut [f32], rows: [&[f32]; SIX]) {
+    for (i, to) in panel.chunks_exact_mut(SIX).enumerate() {
+        for (to, row) in to.iter_mut().zip(rows) {
+            // Every row has as many numbers as the panel has steps; anything else would be a zero that tests find.
+            *to = row.get(i).copied().unwrap_or_default();
+        }
     }
 }
 
@@ -205,6 +222,19 @@ pub(super) fn prefetch(at: *const i8) {
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T1>(at);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// Asks for a cache line that is about to be read and written.
+#[inline(always)]
+pub(super) fn soon(at: *const i8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint that never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at);
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

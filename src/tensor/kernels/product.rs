@@ -119,7 +119,7 @@ impl Kernel for Plain {
     const ROWS: usize = 4;
     unsafe fn block(task: &Task) {
         // SAFETY: passed on; portable code.
-        unsafe { block::<Four, 4, 2>(task) }
+        unsafe { block::<Four, 4, 2, 2>(task) }
     }
 }
 
@@ -132,7 +132,7 @@ impl Kernel for Avx2 {
         #[target_feature(enable = "avx2,fma")]
         unsafe fn with_features(task: &Task) {
             // SAFETY: passed on.
-            unsafe { block::<std::arch::x86_64::__m256, 6, 2>(task) }
+            unsafe { block::<std::arch::x86_64::__m256, 6, 2, 4>(task) }
         }
         // SAFETY: passed on.
         unsafe { with_features(task) }
@@ -148,7 +148,7 @@ impl Kernel for Avx512 {
         #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
         unsafe fn with_features(task: &Task) {
             // SAFETY: passed on.
-            unsafe { block::<std::arch::x86_64::__m512, 8, 3>(task) }
+            unsafe { block::<std::arch::x86_64::__m512, 8, 3, 4>(task) }
         }
         // SAFETY: passed on.
         unsafe { with_features(task) }

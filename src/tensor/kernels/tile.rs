@@ -1,7 +1,7 @@
 //! One block of columns over one stripe of packed rows, tile by tile in registers.
 
 use super::lanes::Lanes;
-use super::pack::{Ahead, pack_right};
+use super::pack::{Ahead, pack_right, soon};
 use super::product::{DEPTH, depth_step};
 use super::right::{Numbers, Right, Stored};
 
@@ -38,7 +38,7 @@ struct Depth {
 /// # Safety
 /// The processor has the instructions of `V`; views and output as promised to [`super::product::product`].
 #[inline(always)]
-pub(super) unsafe fn block<V: Lanes, const R: usize, const C: usize>(task: &Task) {
+pub(super) unsafe fn block<V: Lanes, const R: usize, const C: usize, const FEW: usize>(task: &Task) {
     let width = V::N * C;
     let panels = task.cols.len().div_ceil(width);
     let tiles = panels * task.rows.div_ceil(R);
@@ -53,14 +53,14 @@ pub(super) unsafe fn block<V: Lanes, const R: usize, const C: usize>(task: &Task
                     pack_right::<V, C>(b, &task.cols, (from, at.depth), task.scratch);
                     let mut ahead = Ahead::strided(b, (task.depth, task.all_cols), &task.cols, kb, tiles);
                     for p in 0..panels {
-                        panel::<V, R, C>(task, at, p, task.scratch.add(p * width * DEPTH), &mut ahead);
+                        panel::<V, R, C, FEW>(task, at, p, task.scratch.add(p * width * DEPTH), &mut ahead);
                     }
                 }
                 Right::Packed(b) => {
                     let first = b.block(task.cols.start) + from * panels * width;
                     match b.numbers() {
-                        Numbers::F32(x) => stored::<V, f32, R, C>(task, at, &x[first..], panels),
-                        Numbers::Bf16(x) => stored::<V, u16, R, C>(task, at, &x[first..], panels),
+                        Numbers::F32(x) => stored::<V, f32, R, C, FEW>(task, at, &x[first..], panels),
+                        Numbers::Bf16(x) => stored::<V, u16, R, C, FEW>(task, at, &x[first..], panels),
                     }
                 }
             }
@@ -70,7 +70,7 @@ pub(super) unsafe fn block<V: Lanes, const R: usize, const C: usize>(task: &Task
 
 /// The panels of one depth block that were packed once.
 #[inline(always)]
-unsafe fn stored<V: Lanes, W: Stored, const R: usize, const C: usize>(
+unsafe fn stored<V: Lanes, W: Stored, const R: usize, const C: usize, const FEW: usize>(
     task: &Task,
     at: Depth,
     numbers: &[W],
@@ -83,14 +83,14 @@ unsafe fn stored<V: Lanes, W: Stored, const R: usize, const C: usize>(
         unsafe {
             let b = W::widened::<V>(panel_at, size, task.scratch);
             let mut ahead = Ahead::sequential(panel_at.wrapping_add(size), size, task.rows.div_ceil(R));
-            panel::<V, R, C>(task, at, p, b, &mut ahead);
+            panel::<V, R, C, FEW>(task, at, p, b, &mut ahead);
         }
     }
 }
 
-/// All rows of a stripe against the panel `b`.
+/// All rows of a stripe against the panel `b`; the last tile does without the rows it lacks when at most `FEW` are there.
 #[inline(always)]
-unsafe fn panel<V: Lanes, const R: usize, const C: usize>(
+unsafe fn panel<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
     task: &Task,
     Depth { kb, from, depth }: Depth,
     p: usize,
@@ -107,40 +107,76 @@ unsafe fn panel<V: Lanes, const R: usize, const C: usize>(
         unsafe {
             let a = task.packed.as_ptr().add(rows_at + s * R * depth);
             let to = task.out.add(s * R * task.out_row + p * width);
-            let acc = tile::<V, R, C>(depth, a, b);
-            put::<V, R, C>(&acc, to, task.out_row, (rows, cols), task.scale, task.add || kb > 0);
+            expect::<R>(to, task.out_row, rows);
+            let add = task.add || kb > 0;
+            if rows <= FEW {
+                let acc = tile::<V, R, C, FEW>(depth, a, b);
+                put::<V, C>(&acc, to, task.out_row, (rows, cols), task.scale, add);
+            } else {
+                let acc = tile::<V, R, C, R>(depth, a, b);
+                put::<V, C>(&acc, to, task.out_row, (rows, cols), task.scale, add);
+            }
         }
     }
 }
 
-/// `R × C·N` sums in registers.
+/// Asks for the output of a tile while the tile is computed.
 #[inline(always)]
-unsafe fn tile<V: Lanes, const R: usize, const C: usize>(
+fn expect<const R: usize>(out: *const f32, row: usize, rows: usize) {
+    for r in 0..R.min(rows) {
+        soon(out.wrapping_add(r * row).cast());
+    }
+}
+
+/// Steps of the inner dimension per turn of the loop.
+const UNROLL: usize = 4;
+
+/// `ROWS × C·N` sums in registers, of rows packed `R` by `R`.
+#[inline(always)]
+unsafe fn tile<V: Lanes, const R: usize, const C: usize, const ROWS: usize>(
     depth: usize,
     mut a: *const f32,
     mut b: *const f32,
-) -> [[V; C]; R] {
+) -> [[V; C]; ROWS] {
     // SAFETY: panels hold `depth` steps of `R` rows and `C·N` columns.
     unsafe {
-        let mut acc = [[V::zero(); C]; R];
-        for _ in 0..depth {
-            let right: [V; C] = std::array::from_fn(|c| V::load(b.add(c * V::N)));
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let left = V::splat(*a.add(r));
-                for (acc, right) in acc.iter_mut().zip(right) {
-                    *acc = acc.fma(left, right);
-                }
+        let mut acc = [[V::zero(); C]; ROWS];
+        for _ in 0..depth / UNROLL {
+            for u in 0..UNROLL {
+                step(&mut acc, a.add(u * R), b.add(u * C * V::N));
             }
-            a = a.add(R);
-            b = b.add(C * V::N);
+            a = a.add(UNROLL * R);
+            b = b.add(UNROLL * C * V::N);
+        }
+        for u in 0..depth % UNROLL {
+            step(&mut acc, a.add(u * R), b.add(u * C * V::N));
         }
         acc
     }
 }
 
+/// One column of `a` times one row of `b`.
 #[inline(always)]
-unsafe fn put<V: Lanes, const R: usize, const C: usize>(
-    acc: &[[V; C]; R],
+unsafe fn step<V: Lanes, const C: usize, const ROWS: usize>(
+    acc: &mut [[V; C]; ROWS],
+    a: *const f32,
+    b: *const f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let right: [V; C] = std::array::from_fn(|c| V::load(b.add(c * V::N)));
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let left = V::splat(*a.add(r));
+            for (acc, right) in acc.iter_mut().zip(right) {
+                *acc = acc.fma(left, right);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn put<V: Lanes, const C: usize>(
+    acc: &[[V; C]],
     out: *mut f32,
     row: usize,
     (rows, cols): (usize, usize),
