@@ -16,8 +16,8 @@ use crate::tensor::host::{self, Held, hold};
 use crate::tensor::kernels::activation::Activation;
 use crate::tensor::kernels::attention::TileSums;
 use crate::tensor::kernels::{head, layer_norm};
-use crate::tensor::linear::{Linear, apply};
-use crate::tensor::rows::Rows;
+use crate::tensor::linear::{Linear, apply, fill};
+use crate::tensor::rows::{Rows, copy_to};
 
 /// A block's weights, held for one call.
 struct Weights<'a> {
@@ -101,11 +101,13 @@ impl Gpt2 {
             Some(old) if step.from > 0 => pick(old).rows(width),
             _ => Ok(Rows::empty(width)),
         };
-        let residual = old(|o| &o.residual, d)?.grow(step.from, n, |to| to.copy_from_slice(&flow.x));
+        // SAFETY: a copy writes every element.
+        let residual = unsafe { old(|o| &o.residual, d)?.grow(step.from, n, |to| copy_to(to, &flow.x)) };
         flow.normed.resize(n * d, 0.0);
         layer_norm::forward(&flow.x, w.ln_1[0].floats()?, w.ln_1[1].floats()?, eps, &mut flow.normed);
         let c_attn = linear(&w.c_attn, false, None)?;
-        let qkv = old(|o| &o.qkv, 3 * d)?.grow(step.from, n, |to| apply(&c_attn, &flow.normed, to));
+        // SAFETY: `fill` writes every element.
+        let qkv = unsafe { old(|o| &o.qkv, 3 * d)?.grow(step.from, n, |to| fill(&c_attn, &flow.normed, to)) };
         let known = step.old.filter(|_| step.from > 0).map_or(&[][..], |old| &old.sums);
         let sums = Sums { old: known, grams: step.grams };
         let (mut heads, sums) = step.rule.cached_rows(qkv.values(), d, step.from, sums)?;

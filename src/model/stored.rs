@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Device, Result, Tensor};
 
 use crate::tensor::host;
-use crate::tensor::rows::Rows;
+use crate::tensor::rows::{Rows, copy_to};
 
 /// A `[n, width]` matrix of a trace.
 #[derive(Clone)]
@@ -72,7 +72,8 @@ impl Stored {
             Stored::Host(rows, _) => Ok(rows.clone()),
             Stored::Device(tensor, _) => {
                 let n = tensor.dim(0)?;
-                host::with_slice(tensor, |v| Rows::empty(width).grow(0, n, |to| to.copy_from_slice(v)))
+                // SAFETY: a copy writes every element.
+                host::with_slice(tensor, |v| unsafe { Rows::empty(width).grow(0, n, |to| copy_to(to, v)) })
             }
         }
     }

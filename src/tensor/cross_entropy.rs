@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::device::{Way, on_host, way};
 use super::fused;
 use super::host::slice;
-use super::kernels::exp::exp;
+use super::kernels::exp::{exp_all, largest};
 use super::kernels::matmul::{Threads, View, matmul};
 
 /// Rows whose logits exist at the same time.
@@ -23,27 +23,9 @@ pub const IGNORE: u32 = u32::MAX;
 /// Turns a row of logits into `softmax − onehot(target)`, times `scale`; returns `−ln p(target)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn loss_row(row: &mut [f32], target: usize, scale: f32) -> f32 {
-    let mut max = [f32::NEG_INFINITY; 16];
-    let whole = row.len() / 16 * 16;
-    for chunk in row[..whole].chunks_exact(16) {
-        for (m, &x) in max.iter_mut().zip(chunk) {
-            *m = if x > *m { x } else { *m };
-        }
-    }
-    let top = max.iter().chain(&row[whole..]).copied().fold(f32::NEG_INFINITY, f32::max);
+    let top = largest(row);
     let wanted = row[target];
-    let mut sums = [0f32; 16];
-    for chunk in row[..whole].chunks_exact_mut(16) {
-        for (s, x) in sums.iter_mut().zip(chunk) {
-            *x = exp(*x - top);
-            *s += *x;
-        }
-    }
-    let mut total = sums.iter().sum::<f32>();
-    for x in &mut row[whole..] {
-        *x = exp(*x - top);
-        total += *x;
-    }
+    let total = exp_all(row, top);
     let factor = scale / total;
     row.iter_mut().for_each(|x| *x *= factor);
     row[target] -= scale;

@@ -1,5 +1,7 @@
 //! `x W + b` with what follows it folded in, on plain slices: the exploring pass's form of a linear layer.
 
+use std::mem::MaybeUninit;
+
 use super::kernels::activation::{self, Activation};
 use super::kernels::product::{Left, Out, Rules, product};
 use super::kernels::right::Right;
@@ -38,12 +40,28 @@ pub fn project(x: &[f32], weight: Right, (depth, cols): (usize, usize), out: &mu
 /// # Panics
 /// When sizes do not fit together.
 pub fn apply(layer: &Linear, x: &[f32], out: &mut [f32]) {
+    // SAFETY: every f32 may stand where none is expected, and none is taken away.
+    run(layer, x, unsafe { std::mem::transmute::<&mut [f32], &mut [MaybeUninit<f32>]>(out) });
+}
+
+/// As [`apply`] for an output that holds nothing yet; every element of it is written.
+///
+/// # Panics
+/// When sizes do not fit together, or the layer adds to its output.
+pub fn fill(layer: &Linear, x: &[f32], out: &mut [MaybeUninit<f32>]) {
+    assert!(!layer.add, "there is nothing to add to");
+    run(layer, x, out);
+}
+
+/// Reads `out` only where the layer adds to it.
+fn run(layer: &Linear, x: &[f32], out: &mut [MaybeUninit<f32>]) {
     let cols = layer.bias.len();
     let rows = out.len() / cols.max(1);
     let depth = x.len() / rows.max(1);
     let fits = x.len() == rows * depth && out.len() == rows * cols && layer.weight.holds(depth, cols);
     assert!(fits, "sizes of a linear layer do not fit");
-    let target = Target(out.as_mut_ptr());
+    let out = out.as_mut_ptr().cast::<f32>();
+    let target = Target(out);
     let finish = |row: usize, first: usize, values: &mut [f32]| {
         activation::with_bias(layer.activation, &layer.bias[first..first + values.len()], values);
         if layer.add {
@@ -53,7 +71,7 @@ pub fn apply(layer: &Linear, x: &[f32], out: &mut [f32]) {
         }
     };
     let rules = Rules { rows, depth, cols, scale: 1.0, add: false, finish: Some(&finish), parallel: true };
-    let place = if layer.add { Out::NOWHERE } else { Out { data: out.as_mut_ptr(), row: cols } };
+    let place = if layer.add { Out::NOWHERE } else { Out { data: out, row: cols } };
     // SAFETY: the sizes were checked, and `out` is borrowed for this call.
     unsafe { product(&rules, Left { data: x, row: depth, col: 1 }, layer.weight, place) };
 }

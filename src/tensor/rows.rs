@@ -2,6 +2,7 @@
 //! the pass before it instead of copying them; any other change copies what it keeps.
 
 use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +11,7 @@ const SLACK: usize = 64;
 
 /// One allocation. Rows below `claimed` are never written again; rows above it belong to nobody.
 struct Buffer {
-    cells: Box<[UnsafeCell<f32>]>,
+    cells: Box<[UnsafeCell<MaybeUninit<f32>>]>,
     claimed: AtomicUsize,
 }
 // SAFETY: a row is written once, by the one owner that claimed it, before any `Rows` that covers it exists.
@@ -47,9 +48,17 @@ impl Rows {
         unsafe { std::slice::from_raw_parts(self.buffer.cells.as_ptr().cast::<f32>(), n) }
     }
 
-    /// The first `keep` rows of this matrix, followed by `extra` rows that `write` fills (they start as zeros or
-    /// leftovers). The kept rows are shared when they are all that was ever written and there is room behind them.
-    pub fn grow(&self, keep: usize, extra: usize, write: impl FnOnce(&mut [f32])) -> Rows {
+    /// The first `keep` rows of this matrix, followed by `extra` rows that `write` fills. The kept rows are shared when
+    /// they are all that was ever written and there is room behind them.
+    ///
+    /// # Safety
+    /// `write` writes every element that it is given.
+    pub unsafe fn grow(
+        &self,
+        keep: usize,
+        extra: usize,
+        write: impl FnOnce(&mut [MaybeUninit<f32>]),
+    ) -> Rows {
         let keep = keep.min(self.len);
         let (len, width) = (keep + extra, self.width);
         let fits = len * width <= self.buffer.cells.len();
@@ -60,14 +69,13 @@ impl Rows {
         let buffer = if fits && claim() {
             self.buffer.clone()
         } else {
-            // Zeroed pages cost nothing until they are touched, so the slack is free.
-            let values = vec![0f32; (len + SLACK) * width];
-            let cells: Box<[UnsafeCell<f32>]> = bytes_of(values);
+            // Nothing is cleared: new rows are written below, and slack is not read before it is.
+            let cells = uninit((len + SLACK) * width);
             let buffer = Buffer { cells, claimed: AtomicUsize::new(len) };
             // SAFETY: the buffer is new and has room for `keep` rows.
             unsafe {
                 let to = UnsafeCell::raw_get(buffer.cells.as_ptr());
-                std::ptr::copy_nonoverlapping(self.values().as_ptr(), to, keep * width);
+                std::ptr::copy_nonoverlapping(self.values().as_ptr(), to.cast::<f32>(), keep * width);
             }
             Arc::new(buffer)
         };
@@ -81,11 +89,20 @@ impl Rows {
     }
 }
 
-/// The same allocation, seen as cells.
-fn bytes_of(values: Vec<f32>) -> Box<[UnsafeCell<f32>]> {
-    let whole = Box::into_raw(values.into_boxed_slice());
-    // SAFETY: `UnsafeCell<f32>` has the layout of f32.
-    unsafe { Box::from_raw(whole as *mut [UnsafeCell<f32>]) }
+/// Cells that hold nothing yet.
+fn uninit(n: usize) -> Box<[UnsafeCell<MaybeUninit<f32>>]> {
+    let whole = Box::into_raw(Box::<[f32]>::new_uninit_slice(n));
+    // SAFETY: a cell has the layout of what it holds.
+    unsafe { Box::from_raw(whole as *mut [UnsafeCell<MaybeUninit<f32>>]) }
+}
+
+/// Copies `from` to rows that hold nothing yet.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn copy_to(to: &mut [MaybeUninit<f32>], from: &[f32]) {
+    assert_eq!(to.len(), from.len(), "rows of another length");
+    to.iter_mut().zip(from).for_each(|(to, &x)| _ = to.write(x));
 }
 
 #[cfg(test)]
@@ -93,7 +110,8 @@ mod tests {
     use super::*;
 
     fn grown(rows: &Rows, keep: usize, new: &[f32]) -> Rows {
-        rows.grow(keep, new.len() / rows.width, |to| to.copy_from_slice(new))
+        // SAFETY: a copy writes every element.
+        unsafe { rows.grow(keep, new.len() / rows.width, |to| copy_to(to, new)) }
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::exp::{exp, tanh};
+use super::exp::exp;
 
 /// `activation_function` of `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))` (Hendrycks and Gimpel, 1606.08415; GPT-2's own).
+    /// `0.5 x (1 + tanh u)`, `u = √(2/π) (x + 0.044715 x³)` (Hendrycks and Gimpel, 1606.08415; GPT-2's own); computed as
+    /// the same `x · σ(2u)`, which needs one exponential and no subtraction.
     GeluNew,
     /// `0.5 x (1 + erf(x / √2))`.
     Gelu,
@@ -17,8 +18,10 @@ pub enum Activation {
     Silu,
 }
 
-const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-const CUBIC: f32 = 0.044_715;
+/// `2 √(2/π)`.
+const TWICE_SQRT: f32 = 1.595_769_1;
+/// `0.044715 · 2 √(2/π)`.
+const TWICE_CUBIC: f32 = 0.071_354_814;
 
 /// Standard normal distribution function; through `erfc`, which keeps its precision in the left tail.
 fn normal_cdf(x: f64) -> f64 {
@@ -29,7 +32,7 @@ impl Activation {
     #[inline(always)]
     fn value(self, x: f32) -> f32 {
         match self {
-            Activation::GeluNew => 0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))),
+            Activation::GeluNew => x / (1.0 + exp(-x * (TWICE_SQRT + TWICE_CUBIC * (x * x)))),
             Activation::Gelu => (f64::from(x) * normal_cdf(f64::from(x))) as f32,
             Activation::Relu => x.max(0.0),
             Activation::Silu => x / (1.0 + exp(-x)),
@@ -40,9 +43,10 @@ impl Activation {
     fn slope(self, x: f32) -> f32 {
         match self {
             Activation::GeluNew => {
-                let t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x));
-                let inner = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x * x);
-                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner
+                let e = exp(-x * (TWICE_SQRT + TWICE_CUBIC * (x * x)));
+                let s = 1.0 / (1.0 + e);
+                // 1 − σ is e σ, exactly where σ is almost 1.
+                s + x * s * (e * s) * (TWICE_SQRT + 3.0 * TWICE_CUBIC * (x * x))
             }
             Activation::Gelu => {
                 let x = f64::from(x);

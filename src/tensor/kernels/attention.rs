@@ -6,7 +6,7 @@ use std::ops::Range;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::exp::exp;
+use super::exp::{exp_all, largest};
 use super::matmul::{Threads, View, matmul, matmul_raw};
 
 /// Query rows per tile.
@@ -70,33 +70,13 @@ fn softmax_row(row: &mut [f32], bias: Option<&[f32]>) {
     if let Some(bias) = bias {
         row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
     }
-    let mut max = [f32::NEG_INFINITY; 16];
-    let whole = row.len() / 16 * 16;
-    for chunk in row[..whole].chunks_exact(16) {
-        for (m, &x) in max.iter_mut().zip(chunk) {
-            *m = if x > *m { x } else { *m };
-        }
-    }
-    let mut top = max.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    top = row[whole..].iter().copied().fold(top, f32::max);
+    let top = largest(row);
     if top == f32::NEG_INFINITY {
         // A row that lost every key would give NaN; callers keep at least one, this keeps the promise local.
         row.fill(0.0);
         return;
     }
-    let mut sums = [0f32; 16];
-    for chunk in row[..whole].chunks_exact_mut(16) {
-        for (s, x) in sums.iter_mut().zip(chunk) {
-            *x = exp(*x - top);
-            *s += *x;
-        }
-    }
-    let mut total = sums.iter().sum::<f32>();
-    for x in &mut row[whole..] {
-        *x = exp(*x - top);
-        total += *x;
-    }
-    let inverse = 1.0 / total;
+    let inverse = 1.0 / exp_all(row, top);
     row.iter_mut().for_each(|x| *x *= inverse);
 }
 

@@ -1,10 +1,11 @@
-//! Exponential and hyperbolic tangent that the compiler can vectorise: no branches, no calls.
+//! Exponential that the compiler can vectorise: no branches, no calls; and what softmax and log-sum-exp make of it, with
+//! sums in a fixed order.
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 split in two so that `x − n·ln 2` keeps its low bits (Cody and Waite).
 const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -2.121_944_4e-4;
-/// 1.5 · 2²³: adding and subtracting it rounds to the nearest integer.
+/// 1.5 · 2²³: adding it rounds to the nearest integer, which then stands in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// `eˣ` to about 2 ulp for x in [-87, 88]; smaller x give 0, larger ones saturate at e⁸⁸.
@@ -13,7 +14,8 @@ const ROUND: f32 = 12_582_912.0;
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let clamped = x.clamp(-87.0, 88.0);
-    let n = (clamped * LOG2_E + ROUND) - ROUND;
+    let rounded = clamped * LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (clamped - n * LN2_HI) - n * LN2_LO;
     let p = 1.987_569_1e-4_f32;
     let p = p * r + 1.398_2e-3;
@@ -22,16 +24,73 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let y = p * (r * r) + r + 1.0;
-    let scale = f32::from_bits((((n as i32) + 127) << 23) as u32);
+    // The low bits of `rounded` are n, its other bits leave at the top: this is 2ⁿ.
+    let scale = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1f32.to_bits()));
     if x < -87.0 { 0.0 } else { y * scale }
 }
 
-/// `tanh x` through `exp`, exact to about 1e-7 absolute.
+/// Partial results side by side: two AVX2 registers, one of AVX-512.
+pub const LANES: usize = 16;
+
+/// Joins partial results half by half.
 #[inline(always)]
-pub fn tanh(x: f32) -> f32 {
-    let e = exp(-2.0 * x.abs().min(20.0));
-    let t = (1.0 - e) / (1.0 + e);
-    t.copysign(x)
+fn halved(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            lanes[i] = join(lanes[i], lanes[i + width]);
+        }
+    }
+    lanes[0]
+}
+
+/// Sum of partial sums.
+#[inline(always)]
+pub fn total(lanes: [f32; LANES]) -> f32 {
+    halved(lanes, |a, b| a + b)
+}
+
+/// The largest value, −∞ of none; NaN is passed over.
+#[inline(always)]
+pub fn largest(values: &[f32]) -> f32 {
+    let larger = |m: f32, x: f32| if x > m { x } else { m };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(m, &x)| *m = larger(*m, x));
+    }
+    rest.iter().fold(halved(lanes, larger), |m, &x| larger(m, x))
+}
+
+/// `Σ exp(x − top)`.
+#[inline(always)]
+pub fn exp_sum(values: &[f32], top: f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += exp(x - top));
+    }
+    rest.iter().fold(total(lanes), |sum, &x| sum + exp(x - top))
+}
+
+/// `x ← exp(x − top)`; returns the sum.
+#[inline(always)]
+pub fn exp_all(values: &mut [f32], top: f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let mut chunks = values.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for (sum, x) in lanes.iter_mut().zip(chunk) {
+            *x = exp(*x - top);
+            *sum += *x;
+        }
+    }
+    let mut sum = total(lanes);
+    for x in chunks.into_remainder() {
+        *x = exp(*x - top);
+        sum += *x;
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -39,15 +98,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_and_tanh_follow_the_library() {
+    fn exp_follows_the_library() {
         for i in -86_999..88_000 {
             let x = i as f32 * 1e-3;
             let want = f64::from(x).exp();
             assert!((f64::from(exp(x)) - want).abs() <= 4e-7 * want, "exp({x})");
-            let want = (f64::from(x) * 0.2).tanh();
-            assert!((f64::from(tanh(x * 0.2)) - want).abs() <= 3e-7, "tanh({x})");
         }
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(0.0), 1.0);
+        assert!(exp(f32::NAN).is_nan() && exp(f32::INFINITY).is_finite());
+    }
+
+    #[test]
+    fn stretches_of_every_length_follow_the_definition() {
+        for n in 0..70usize {
+            let values: Vec<f32> = (0..n).map(|i| ((i * 37 % 23) as f32 - 11.0) * 0.7).collect();
+            let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(largest(&values), top);
+            let want: f64 = values.iter().map(|&x| f64::from(x - top).exp()).sum();
+            let mut written = values.clone();
+            let (read, wrote) = (exp_sum(&values, top), exp_all(&mut written, top));
+            assert_eq!(read, wrote);
+            assert!((f64::from(read) - want).abs() <= 1e-6 * want);
+            assert!(written.iter().zip(&values).all(|(w, &x)| *w == exp(x - top)));
+        }
     }
 }

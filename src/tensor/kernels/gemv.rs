@@ -179,45 +179,86 @@ unsafe fn columns<V: Lanes, W: Stored>(x: &[f32], w: &[W], stride: usize, sums: 
     }
 }
 
-/// `sums[c] = Σ_i x[i] · w[i, c]` over the panels of one packed block, which lies in memory as it is read.
+/// `sums[c] = Σ_i x[i] · w[i, c]` over the panels of one packed block: its first and its second half of depth blocks
+/// at once, since a processor brings two streams from memory faster than one.
 #[inline(always)]
 unsafe fn panels<V: Lanes, W: Stored, const C: usize>(x: &[f32], b: &Packed, w: &[W], sums: &mut [f32]) {
-    /// Rows whose sums do not wait for each other.
-    const APART: usize = 4;
     let width = V::N * C;
-    let panels = sums.len().div_ceil(width);
-    assert!(b.width() == width && w.len() >= x.len() * panels * width, "a packed block does not fit");
-    let mut totals = [0f32; BLOCK];
-    let mut w = w.as_ptr();
-    for x in x.chunks(depth_step(x.len())) {
-        for p in 0..panels {
-            // SAFETY: the panel has `x.len()` rows of `width` columns.
-            unsafe {
-                let mut acc = [[V::zero(); C]; APART];
-                let add = |acc: &mut [V; C], x: f32, row: *const W| {
-                    for (c, acc) in acc.iter_mut().enumerate() {
-                        *acc = acc.fma(V::splat(x), W::load(row.add(c * V::N)));
+    let padded = sums.len().next_multiple_of(width);
+    assert!(b.width() == width && w.len() >= x.len() * padded, "a packed block does not fit");
+    let mut totals = [[0f32; BLOCK]; 2];
+    let step = depth_step(x.len());
+    let middle = (x.len().div_ceil(step) / 2 * step).min(x.len());
+    let (first, second) = x.split_at(middle);
+    let [low, high] = &mut totals;
+    let mut begun = 0;
+    for (x, y) in first.chunks(step).zip(second.chunks(step)) {
+        // SAFETY: both depth blocks have `padded` columns of as many rows as they are long.
+        unsafe {
+            let (at_x, at_y) = (w.as_ptr().add(begun * padded), w.as_ptr().add((middle + begun) * padded));
+            if x.len() == y.len() {
+                let both = [(x, at_x), (y, at_y)];
+                depth_blocks::<V, W, C, 2, 2>(both, padded, [&mut *low, &mut *high]);
+            } else {
+                depth_blocks::<V, W, C, 1, 4>([(x, at_x)], padded, [&mut *low]);
+                depth_blocks::<V, W, C, 1, 4>([(y, at_y)], padded, [&mut *high]);
+            }
+        }
+        begun += step;
+    }
+    // An odd number of depth blocks leaves one.
+    if let Some(y) = second.chunks(step).nth(begun / step) {
+        // SAFETY: as above.
+        unsafe {
+            let at = w.as_ptr().add((middle + begun) * padded);
+            depth_blocks::<V, W, C, 1, 4>([(y, at)], padded, [high]);
+        }
+    }
+    for ((sum, low), high) in sums.iter_mut().zip(low).zip(high) {
+        *sum = *low + *high;
+    }
+}
+
+/// Adds the products of `STREAMS` depth blocks of one length to their sums, panel by panel; `APART` rows of each are
+/// summed apart, so that they need not wait for each other.
+#[inline(always)]
+unsafe fn depth_blocks<V: Lanes, W: Stored, const C: usize, const STREAMS: usize, const APART: usize>(
+    blocks: [(&[f32], *const W); STREAMS],
+    padded: usize,
+    mut sums: [&mut [f32; BLOCK]; STREAMS],
+) {
+    let width = V::N * C;
+    let depth = blocks[0].0.len();
+    let mut at = blocks.map(|(_, w)| w);
+    for first in (0..padded).step_by(width) {
+        // SAFETY: each panel has `depth` rows of `width` columns.
+        unsafe {
+            let mut acc = [[[V::zero(); C]; APART]; STREAMS];
+            let mut add = |acc: &mut [[[V; C]; APART]; STREAMS], i: usize, apart: usize| {
+                for (s, (x, _)) in blocks.iter().enumerate() {
+                    let x = V::splat(*x.get_unchecked(i));
+                    for (c, acc) in acc[s][apart].iter_mut().enumerate() {
+                        *acc = acc.fma(x, W::load(at[s].add(c * V::N)));
                     }
-                };
-                let whole = x.chunks_exact(APART);
-                let rest = whole.remainder();
-                for x in whole {
-                    for (j, acc) in acc.iter_mut().enumerate() {
-                        add(acc, x[j], w.add(j * width));
-                    }
-                    w = w.add(APART * width);
+                    at[s] = at[s].add(width);
                 }
-                for &x in rest {
-                    add(&mut acc[0], x, w);
-                    w = w.add(width);
+            };
+            let whole = depth / APART * APART;
+            for i in (0..whole).step_by(APART) {
+                for apart in 0..APART {
+                    add(&mut acc, i + apart, apart);
                 }
-                let [a, b, c, d] = acc;
-                for (at, (((a, b), c), d)) in a.into_iter().zip(b).zip(c).zip(d).enumerate() {
-                    let to = totals.as_mut_ptr().add(p * width + at * V::N);
-                    a.add(b).add(c.add(d)).add(V::load(to)).store(to);
+            }
+            for i in whole..depth {
+                add(&mut acc, i, 0);
+            }
+            for (sums, acc) in sums.iter_mut().zip(acc) {
+                for c in 0..C {
+                    let to = sums.as_mut_ptr().add(first + c * V::N);
+                    let sum = (1..APART).fold(acc[0][c], |sum, apart| sum.add(acc[apart][c]));
+                    sum.add(V::load(to)).store(to);
                 }
             }
         }
     }
-    sums.copy_from_slice(&totals[..sums.len()]);
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use multiversion::multiversion;
 
-use super::exp::exp;
+use super::exp::{exp_sum, largest};
 use super::product::{BLOCK, Left, Out, Rules, product};
 use super::right::Right;
 
@@ -22,22 +22,8 @@ pub struct Read {
 /// Largest value and sum of `exp(x − largest)` of a stretch.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn partial(values: &[f32]) -> (f32, f32) {
-    let mut max = [f32::NEG_INFINITY; 16];
-    let whole = values.len() / 16 * 16;
-    for chunk in values[..whole].chunks_exact(16) {
-        for (m, &x) in max.iter_mut().zip(chunk) {
-            *m = if x > *m { x } else { *m };
-        }
-    }
-    let top = max.iter().chain(&values[whole..]).copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sums = [0f32; 16];
-    for chunk in values[..whole].chunks_exact(16) {
-        for (s, &x) in sums.iter_mut().zip(chunk) {
-            *s += exp(x - top);
-        }
-    }
-    let rest: f32 = values[whole..].iter().map(|&x| exp(x - top)).sum();
-    (top, sums.iter().sum::<f32>() + rest)
+    let top = largest(values);
+    (top, exp_sum(values, top))
 }
 
 /// A pointer whose elements are shared out among tasks.

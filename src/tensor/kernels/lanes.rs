@@ -67,7 +67,7 @@ impl Lanes for Four {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::transpose;
+pub(super) use x86::{interleave_six, transpose};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -103,6 +103,46 @@ mod x86 {
             for i in whole..depth {
                 for c in 0..8 {
                     *to.add(i * width + c) = *from.add(c * stride + i);
+                }
+            }
+        }
+    }
+
+    /// Six rows of `depth` numbers, `stride` apart, to `[depth][6]`.
+    ///
+    /// # Safety
+    /// AVX2, and both sides valid.
+    #[inline(always)]
+    pub unsafe fn interleave_six(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        const ROWS: usize = 6;
+        let whole = depth / 8 * 8;
+        // SAFETY: the contract above.
+        unsafe {
+            for i in (0..whole).step_by(8) {
+                let row = |r: usize| _mm256_loadu_ps(from.add(r * stride + i));
+                let pair = |r: usize| {
+                    let (a, b) = (row(r), row(r + 1));
+                    (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
+                };
+                let ((a0, a1), (b0, b1), (c0, c1)) = (pair(0), pair(2), pair(4));
+                let four = |x, y| [_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y)];
+                let ([e0, e1], [e2, e3]) = (four(a0, b0), four(a1, b1));
+                // Each half register is one step: four rows of it in `e`, and the last two of two steps in `c`.
+                let step = |k: usize, four: __m128, two: __m128, high: bool| {
+                    let to = to.add((i + k) * ROWS);
+                    _mm_storeu_ps(to, four);
+                    let (to, two) = (to.add(4).cast(), _mm_castps_pd(two));
+                    if high { _mm_storeh_pd(to, two) } else { _mm_storel_pd(to, two) }
+                };
+                for (k, (e, c)) in [(e0, c0), (e1, c0), (e2, c1), (e3, c1)].into_iter().enumerate() {
+                    let high = k % 2 == 1;
+                    step(k, _mm256_castps256_ps128(e), _mm256_castps256_ps128(c), high);
+                    step(k + 4, _mm256_extractf128_ps::<1>(e), _mm256_extractf128_ps::<1>(c), high);
+                }
+            }
+            for i in whole..depth {
+                for r in 0..ROWS {
+                    *to.add(i * ROWS + r) = *from.add(r * stride + i);
                 }
             }
         }

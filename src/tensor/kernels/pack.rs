@@ -24,8 +24,10 @@ pub(super) fn pack_left<K: Kernel>(
         for (p, panel) in block.chunks_mut(K::ROWS * depth).enumerate() {
             let first = p * K::ROWS;
             let at = (first_row + first) * a.row + from * a.col;
-            if a.col == 1 && first + K::ROWS <= rows && K::ROWS == SIX {
-                interleave(panel, std::array::from_fn(|r| &a.data[at + r * a.row..][..depth]));
+            if a.col == 1 && first + K::ROWS <= rows {
+                let from = &a.data[at..at + (K::ROWS - 1) * a.row + depth];
+                // SAFETY: all rows lie inside `from`, the panel has their size; the kernel is one for this processor.
+                unsafe { K::interleave(from.as_ptr(), a.row, depth, panel.as_mut_ptr()) };
                 continue;
             }
             for r in 0..K::ROWS {
@@ -44,19 +46,6 @@ pub(super) fn pack_left<K: Kernel>(
         packed.chunks_mut(padded * step).enumerate().for_each(pack);
     } else {
         packed.par_chunks_mut(padded * step).enumerate().for_each(pack);
-    }
-}
-
-/// Rows of the tile whose packing has a loop of its own: the one of AVX2.
-const SIX: usize = 6;
-
-/// Six rows into one panel, written in order.
-fn interleave(panel: &mut [f32], rows: [&[f32]; SIX]) {
-    for (i, to) in panel.chunks_exact_mut(SIX).enumerate() {
-        for (to, row) in to.iter_mut().zip(rows) {
-            // Every row has as many numbers as the panel has steps; anything else would be a zero that tests find.
-            *to = row.get(i).copied().unwrap_or_default();
-        }
     }
 }
 

@@ -112,6 +112,19 @@ pub(super) trait Kernel {
     /// # Safety
     /// As [`block`], on a processor with the instructions.
     unsafe fn block(task: &Task);
+
+    /// Packs `ROWS` rows of `depth` numbers, `stride` apart, to `[depth][ROWS]`.
+    ///
+    /// # Safety
+    /// Both sides are valid, on a processor with the instructions.
+    unsafe fn interleave(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        for i in 0..depth {
+            for r in 0..Self::ROWS {
+                // SAFETY: inside both sides.
+                unsafe { *to.add(i * Self::ROWS + r) = *from.add(r * stride + i) };
+            }
+        }
+    }
 }
 
 struct Plain;
@@ -137,6 +150,15 @@ impl Kernel for Avx2 {
         // SAFETY: passed on.
         unsafe { with_features(task) }
     }
+    unsafe fn interleave(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        #[target_feature(enable = "avx2")]
+        unsafe fn with_features(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+            // SAFETY: passed on.
+            unsafe { super::lanes::interleave_six(from, stride, depth, to) }
+        }
+        // SAFETY: passed on.
+        unsafe { with_features(from, stride, depth, to) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -152,6 +174,15 @@ impl Kernel for Avx512 {
         }
         // SAFETY: passed on.
         unsafe { with_features(task) }
+    }
+    unsafe fn interleave(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        #[target_feature(enable = "avx2")]
+        unsafe fn with_features(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+            // SAFETY: passed on.
+            unsafe { super::lanes::transpose(from, stride, depth, to, Avx512::ROWS) }
+        }
+        // SAFETY: passed on.
+        unsafe { with_features(from, stride, depth, to) }
     }
 }
 
