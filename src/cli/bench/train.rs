@@ -1,51 +1,117 @@
-//! A fine-tuning step: forward, backward and AdamW over every parameter.
+//! Fine-tuning steps: forward, backward and AdamW, over every parameter, over adapters, and with half of the tokens left
+//! out. A step over tokens that are dropped or skipped is compared with the full one.
+
+use std::sync::Arc;
 
 use super::measure::Meter;
 use super::report::Case;
 use crate::cli::error::CliError;
+use crate::mask::types::Op;
 use crate::model::Gpt2;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
-use crate::train::arm::plain_loss;
+use crate::tensor::memory;
+use crate::train::TrainError;
+use crate::train::arm::{Arms, At, Lexicon, Setup, plain_loss};
 use crate::train::batch::{Batch, Visit};
-use crate::train::spec::Trained;
+use crate::train::spec::{Arm, LoraSpec, LoraTarget, MaskingSpec, Trained};
 use crate::train::trainee::Trainee;
 
 const BATCH: usize = 2;
 const CONTEXT: usize = 256;
+/// Share of the tokens that a step with an operation leaves out.
+const LEFT_OUT: f64 = 0.5;
 
-/// Measures training steps on a copy of the weights.
+/// The steps by name: what is done to half of the tokens, and whether adapters move instead of all weights.
+const STEPS: [(&str, Option<Op>, bool); 4] = [
+    ("train step", None, false),
+    ("train step lora", None, true),
+    ("train step drop", Some(Op::Drop), false),
+    ("train step skip", Some(Op::Skip), false),
+];
+
+/// Measures training steps, each on a copy of the weights.
+///
+/// # Errors
+/// A model that cannot be opened or trained.
 pub fn measure(
     open: &dyn Fn() -> Result<Gpt2, CliError>,
     meter: &Meter,
     cases: &mut Vec<Case>,
 ) -> Result<(), CliError> {
-    if !meter.wants("train step") {
-        return Ok(());
+    for (name, op, lora) in STEPS {
+        if !meter.wants(name) {
+            continue;
+        }
+        let model = open()?;
+        if model.config.n_positions < CONTEXT {
+            return Ok(());
+        }
+        let trainee = trainee(model, &trained(lora))?;
+        memory::give_back();
+        let mut case = step(&trainee, op, meter, name).map_err(of_training)?;
+        case.tokens_per_second = Some((BATCH * CONTEXT) as f64 * 1e3 / case.best_ms);
+        cases.push(case);
+        drop(trainee);
+        memory::give_back();
     }
-    let failed = |e: &dyn std::fmt::Display| CliError::failed(e.to_string());
-    let model = open()?;
-    if model.config.n_positions < CONTEXT {
-        return Ok(());
-    }
-    let trainee = trainee(model, &Trained::All)?;
-    let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default()).map_err(|e| failed(&e))?;
-    let vocab = trainee.model.config.vocab_size as u64;
-    let ids = |from: u64| -> Vec<u32> {
-        (from..from + CONTEXT as u64).map(|i| ((i * 7919 + 13) % vocab) as u32).collect()
-    };
-    let visit = |sequence: u32| {
-        let from = u64::from(sequence) * CONTEXT as u64;
-        Visit { sequence, pass: 0, inputs: ids(from), targets: ids(from + 1) }
-    };
-    let batch = Batch { visits: (0..BATCH as u32).map(visit).collect() };
-    let mut case = meter.case("train step", BATCH * CONTEXT, || {
-        let loss = plain_loss(&trainee.model, &batch).map_err(|e| failed(&e))?;
-        let grads = loss.backward().map_err(|e| failed(&e))?;
-        optimizer.step(&grads, 1e-5, 0.0).map_err(|e| failed(&e)).map(drop)
-    })?;
-    case.tokens_per_second = Some((BATCH * CONTEXT) as f64 * 1e3 / case.best_ms);
-    cases.push(case);
     Ok(())
+}
+
+/// All weights, or what PEFT adapts of GPT-2 where nothing else is asked for.
+fn trained(lora: bool) -> Trained {
+    match lora {
+        false => Trained::All,
+        true => Trained::Lora(LoraSpec { rank: 8, alpha: 16.0, targets: vec![LoraTarget::CAttn] }),
+    }
+}
+
+fn step(trainee: &Trainee, op: Option<Op>, meter: &Meter, name: &str) -> Result<Case, TrainError> {
+    let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default())?;
+    let batch = batch(trainee.model.config.vocab_size);
+    let mut arms = op.map(|op| arms(trainee, op, &batch)).transpose()?;
+    meter.case(name, BATCH * CONTEXT, || {
+        let loss = match &mut arms {
+            None => plain_loss(&trainee.model, &batch)?,
+            Some(arms) => {
+                let masked = arms.prepare(&trainee.model, &batch, At::NONE)?;
+                arms.masked_loss(&trainee.model, &masked)?.loss
+            }
+        };
+        optimizer.step(&loss.backward()?, 1e-5, 0.0)?;
+        Ok(())
+    })
+}
+
+fn batch(vocab: usize) -> Batch {
+    let ids = |from: usize| -> Vec<u32> {
+        (from..from + CONTEXT).map(|i| ((i * 7919 + 13) % vocab) as u32).collect()
+    };
+    let visit = |sequence: usize| {
+        let from = sequence * CONTEXT;
+        Visit { sequence: sequence as u32, pass: 0, inputs: ids(from), targets: ids(from + 1) }
+    };
+    Batch { visits: (0..BATCH).map(visit).collect() }
+}
+
+/// Draws [`LEFT_OUT`] of the tokens anew every pass.
+fn arms(trainee: &Trainee, op: Op, batch: &Batch) -> Result<Arms, TrainError> {
+    let spec = MaskingSpec { arm: Arm::DynRand, op, rate: LEFT_OUT, ..MaskingSpec::default() };
+    let vocab = trainee.model.config.vocab_size;
+    // Which letters a token has plays no part in a random choice.
+    let lexicon = Arc::new(Lexicon::from_bytes(vocab, None, &batch.inputs(), |_| b" w".to_vec()));
+    Arms::new(Setup {
+        spec: &spec,
+        model: &trainee.model,
+        context: CONTEXT,
+        lexicon,
+        seed: 0,
+        calibration: None,
+        mask_row: None,
+    })
+}
+
+fn of_training(e: TrainError) -> CliError {
+    CliError::failed(e.to_string()).with_hint_if(e.hint())
 }
 
 /// What trains the weights of `model`, which goes.
@@ -53,9 +119,8 @@ pub fn measure(
 /// # Errors
 /// Of the tensor library.
 pub fn trainee(model: Gpt2, trained: &Trained) -> Result<Trainee, CliError> {
-    let failed = |e: crate::train::TrainError| CliError::failed(e.to_string()).with_hint_if(e.hint());
-    let tensors = model.tensors().map_err(|e| failed(e.into()))?;
+    let tensors = model.tensors().map_err(|e| of_training(e.into()))?;
     let (config, device) = (model.config.clone(), model.device.clone());
     drop(model);
-    Trainee::with(&config, &tensors, &device, (trained, 0)).map_err(failed)
+    Trainee::with(&config, &tensors, &device, (trained, 0)).map_err(of_training)
 }

@@ -1,8 +1,8 @@
 """Times the peers on GPT-2 small (random weights), f32, and prints JSON lines: {"peer", "what", "ms", "median_ms", "cpu_ms"}.
 
-usage: venv/bin/python bench.py [--threads 2] [--peers torch,ort,ct2] [--lengths 64,256] [--train]
+usage: venv/bin/python bench.py [--threads 2] [--peers torch,ort,ct2] [--lengths 64,256]
 For torch at its best on an AMD processor: LD_PRELOAD=$PEERS/avx512.so
-Best of 15; the shared machine is noisy, so compare programs in one run and quote ratios.
+Training steps are in train.py. Best of 15; the shared machine is noisy, so compare programs in one run and quote ratios.
 """
 import argparse, json, os, time
 import numpy as np
@@ -11,7 +11,6 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--peers", default="torch,ort,ct2")
 parser.add_argument("--lengths", default="64,256")
-parser.add_argument("--train", action="store_true")
 args = parser.parse_args()
 home = os.environ.get("PEERS") or os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "maskscope-peers")
 lengths = [int(n) for n in args.lengths.split(",")]
@@ -70,13 +69,3 @@ if "torch" in args.peers:
                 o = model(state[1], past_key_values=state[0], use_cache=True)
                 state[:] = [o.past_key_values, o.logits[:, -1:].argmax(-1)]
             report(peer, f"append one token, context {n} and up", append, 40)
-    if args.train:
-        model = transformers.GPT2LMHeadModel.from_pretrained(home + "/gpt2-random-124m", attn_implementation="sdpa").train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-        batch = torch.randint(0, 50257, (2, 256))
-
-        def step():
-            optimizer.zero_grad(set_to_none=True)
-            model(batch, labels=batch).loss.backward()
-            optimizer.step()
-        report(peer, "train step B=2 T=256 (forward, backward, fused AdamW)", step, 5, 60)
