@@ -19,7 +19,7 @@ pub enum Activation {
 }
 
 /// `2 √(2/π)`.
-const TWICE_SQRT: f32 = 1.595_769_1;
+const TWICE_SQRT: f32 = 1.595_769;
 /// `0.044715 · 2 √(2/π)`.
 const TWICE_CUBIC: f32 = 0.071_354_814;
 

@@ -253,9 +253,10 @@ unsafe fn depth_blocks<V: Lanes, W: Stored, const C: usize, const STREAMS: usize
                 add(&mut acc, i, 0);
             }
             for (sums, acc) in sums.iter_mut().zip(acc) {
-                for c in 0..C {
+                let (one, others) = acc.split_at(1);
+                for (c, one) in one[0].iter().enumerate() {
                     let to = sums.as_mut_ptr().add(first + c * V::N);
-                    let sum = (1..APART).fold(acc[0][c], |sum, apart| sum.add(acc[apart][c]));
+                    let sum = others.iter().fold(*one, |sum, other| sum.add(other[c]));
                     sum.add(V::load(to)).store(to);
                 }
             }
