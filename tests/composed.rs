@@ -16,6 +16,7 @@ use maskscope::tensor::attention::Attention;
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
 use maskscope::tensor::device::{Way, with_fused, with_plain};
 use maskscope::tensor::dropout::{Mask, dropout};
+use maskscope::tensor::gradients::backward;
 use maskscope::tensor::host;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::ops::{activate, layer_norm, linear};
@@ -57,7 +58,7 @@ fn same(name: &str, args: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
             0 => out.clone(),
             _ => (&out * tensor(out.dims(), 5)).unwrap().sum_all().unwrap(),
         };
-        let grads = scalar.backward().unwrap();
+        let grads = backward(&scalar).unwrap();
         let grads: Vec<Tensor> = tensors.iter().map(|t| grads.get(t).unwrap().clone()).collect();
         (out, grads)
     };
@@ -130,7 +131,7 @@ fn trained(precision: Precision, steps: usize) -> (Vec<f64>, Vec<(String, Var)>)
         let hidden = model.forward_batch(&model.embed_batch(&inputs, 4).unwrap(), None, true).unwrap();
         let rows = hidden.reshape((128, model.config.n_embd)).unwrap();
         let loss = cross_entropy(&rows, &model.lm_head.tensor().unwrap(), &targets, true).unwrap();
-        let applied = adamw.step(&loss.backward().unwrap(), 1e-3, 1.0).unwrap().unwrap();
+        let applied = adamw.step(&backward(&loss).unwrap(), 1e-3, 1.0).unwrap().unwrap();
         assert!(applied.without_gradient.is_empty(), "{:?}", applied.without_gradient);
         f64::from(loss.to_scalar::<f32>().unwrap())
     });

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 
 use super::config::{Config, WeightType};
 use super::error::ModelError;
 use super::weight::{Side, Weight};
 use crate::tensor::attention::Attention;
-use crate::tensor::device::on_host;
-use crate::tensor::dropout::{Mask, dropout};
+use crate::tensor::device::{Way, on_host, way};
+use crate::tensor::dropout::{Mask, masked};
 use crate::tensor::kernels::activation::Activation;
 use crate::tensor::ops::{activate, layer_norm, linear};
 
@@ -84,17 +84,22 @@ pub struct Noise {
 }
 
 impl Noise {
+    /// What drops elements at a site of the residual stream, where anything is dropped.
+    pub(super) fn mask(self, site: usize) -> Option<Mask> {
+        (self.rate > 0.0).then(|| Mask::new(self.rate, (self.key, site as u32)))
+    }
+
     /// What drops the attention weights of a layer.
     fn attention(self, layers: usize, layer: usize) -> Option<Mask> {
-        (self.rate > 0.0).then(|| Mask::new(self.rate, (self.key, (1 + 2 * layers + layer) as u32)))
+        self.mask(1 + 2 * layers + layer)
     }
 
     /// `site` 0 is the embeddings; 1 + 2·layer attention's output, 2 + 2·layer the MLP's; the weights of attention
     /// come behind them.
     pub(crate) fn apply(noise: Option<Noise>, x: Tensor, site: usize) -> Result<Tensor> {
-        match noise {
-            Some(noise) if noise.rate > 0.0 => dropout(&x, noise.rate, (noise.key, site as u32)),
-            _ => Ok(x),
+        match noise.and_then(|noise| noise.mask(site)) {
+            Some(mask) => masked(&x, mask),
+            None => Ok(x),
         }
     }
 }
@@ -309,6 +314,24 @@ impl Gpt2 {
         &x + drop(w.mlp_proj.apply(&activate(&hidden, self.activation)?)?, 2)?.to_dtype(x.dtype())?
     }
 
+    /// [`Gpt2::block`] with attention after `rule`: the next rows, and the packed projection `[B, T, 3D]`, which no gradient
+    /// leaves. One operator on the CPU's kernels.
+    ///
+    /// # Errors
+    /// Of the tensor library.
+    pub fn ruled_block(&self, layer: usize, x: &Tensor, rule: Attention) -> Result<(Tensor, Tensor)> {
+        if way(x.device()) == Way::Host && self.blocks[layer].has_plain_parameters() {
+            return self.host_train_block(layer, x, rule);
+        }
+        let mut packed = None;
+        let next = self.block(layer, x, |qkv| {
+            packed = Some(qkv.detach());
+            rule.packed(&qkv)
+        })?;
+        let Some(packed) = packed else { bail!("the block did not ask for attention") };
+        Ok((next, packed))
+    }
+
     /// The final layer norm.
     pub fn final_norm(&self, x: &Tensor) -> Result<Tensor> {
         layer_norm(x, &self.ln_f.gain, &self.ln_f.bias, self.config.layer_norm_epsilon)
@@ -321,7 +344,7 @@ impl Gpt2 {
         let mut x = Noise::apply(self.noise, embedded.clone(), 0)?;
         for layer in 0..self.config.n_layer {
             let rule = Attention { bias: bias.cloned(), causal, ..self.attention(layer) };
-            x = self.block(layer, &x, |qkv| rule.packed(&qkv))?;
+            x = self.ruled_block(layer, &x, rule)?.0;
         }
         self.final_norm(&x)
     }

@@ -5,6 +5,7 @@ pub mod error;
 pub mod forward;
 pub mod gpt2;
 mod host_pass;
+mod host_train;
 pub mod input;
 pub mod load;
 pub mod logits;

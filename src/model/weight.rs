@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+use crate::tensor::embedding;
 use crate::tensor::host::{self, Held};
 use crate::tensor::kernels::packed::Packed;
 use crate::tensor::kernels::right::Right;
@@ -138,9 +139,7 @@ impl Weight {
     pub fn select(&self, ids: &[u32]) -> Result<Tensor> {
         let (rows, cols) = self.dims()?;
         let (packed, side) = match self {
-            Weight::Tensor(tensor) => {
-                return tensor.index_select(&Tensor::from_slice(ids, ids.len(), tensor.device())?, 0);
-            }
+            Weight::Tensor(tensor) => return embedding::select(tensor, ids),
             Weight::Packed(packed, side) => (packed, side),
         };
         let mut values = vec![0f32; ids.len() * cols];

@@ -40,6 +40,13 @@ struct Sizes {
     width: usize,
 }
 
+impl Sizes {
+    /// Of `batch` sequences of `t` packed rows.
+    fn packed(qkv: &[f32], batch: usize, t: usize) -> Self {
+        Sizes { batch, queries: t, keys: t, start: 0, width: qkv.len() / (3 * batch * t).max(1) }
+    }
+}
+
 impl Attention {
     fn shape<'a>(&self, sizes: &Sizes, bias: Option<&'a [f32]>) -> Result<kernel::Shape<'a>> {
         let plane = sizes.queries * sizes.keys;
@@ -91,6 +98,32 @@ impl Attention {
         let width = qkv.dim(D::Minus1)? / 3;
         let part = |i: usize| qkv.narrow(D::Minus1, i * width, width);
         self.composed(&part(0)?, &part(1)?, &part(2)?, 0)
+    }
+
+    /// As [`Attention::packed`] on host values of `batch` sequences of `t` rows.
+    pub(crate) fn packed_rows(&self, qkv: &[f32], (batch, t): (usize, usize)) -> Result<Vec<f32>> {
+        let sizes = Sizes::packed(qkv, batch, t);
+        let stride = 3 * sizes.width;
+        self.with_bias(|bias| {
+            let shape = self.shape(&sizes, bias)?;
+            let rows = |part: usize| Rows {
+                data: &qkv[part * sizes.width..],
+                batch_stride: t * stride,
+                row_stride: stride,
+            };
+            Ok(kernel::forward(&shape, rows(0), rows(1), rows(2)))
+        })?
+    }
+
+    /// Gradient of `qkv`, given what [`Attention::packed_rows`] made of it and the gradient of that.
+    pub(crate) fn packed_gradient(
+        &self,
+        qkv: &[f32],
+        (out, grad): (&[f32], &[f32]),
+        (batch, t): (usize, usize),
+    ) -> Result<Vec<f32>> {
+        let sizes = Sizes::packed(qkv, batch, t);
+        self.with_bias(|bias| Ok(kernel::backward(&self.shape(&sizes, bias)?, qkv, out, grad)))?
     }
 
     /// Query rows `start..` of `qkv` `[T, 3D]` against all its keys: `[T − start, D]`. No backward.
@@ -220,44 +253,26 @@ fn causal_bias(n: usize, keys: usize, start: usize, device: &candle_core::Device
 
 struct Packed(Attention);
 
-impl Packed {
-    fn sizes(dims: &[usize]) -> Result<Sizes> {
-        match *dims {
-            [batch, t, packed] => Ok(Sizes { batch, queries: t, keys: t, start: 0, width: packed / 3 }),
-            _ => bail!("packed attention needs [batch, T, 3 · width], got {dims:?}"),
-        }
-    }
-}
-
 impl CustomOp1 for Packed {
     fn name(&self) -> &'static str {
         "packed-attention"
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let sizes = Self::sizes(layout.dims())?;
-        let data = slice(qkv, layout, self.name())?;
-        let stride = 3 * sizes.width;
-        let out = self.0.with_bias(|bias| {
-            let shape = self.0.shape(&sizes, bias)?;
-            let rows = |part: usize| Rows {
-                data: &data[part * sizes.width..],
-                batch_stride: sizes.keys * stride,
-                row_stride: stride,
-            };
-            Ok::<_, candle_core::Error>(kernel::forward(&shape, rows(0), rows(1), rows(2)))
-        })??;
-        Ok((CpuStorage::F32(out), Shape::from((sizes.batch, sizes.queries, sizes.width))))
+        let [batch, t, packed] = *layout.dims() else {
+            bail!("packed attention needs [batch, T, 3 · width], got {:?}", layout.dims())
+        };
+        let out = self.0.packed_rows(slice(qkv, layout, self.name())?, (batch, t))?;
+        Ok((CpuStorage::F32(out), Shape::from((batch, t, packed / 3))))
     }
 
     fn bwd(&self, qkv: &Tensor, out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let sizes = Self::sizes(qkv.dims())?;
-        let values = self.0.with_bias(|bias| {
-            let shape = self.0.shape(&sizes, bias)?;
-            with_slice(qkv, |qkv| {
-                with_slice(out, |out| with_slice(grad, |grad| kernel::backward(&shape, qkv, out, grad)))
-            })??
-        })??;
+        let (batch, t, _) = qkv.dims3()?;
+        let values = with_slice(qkv, |qkv| {
+            with_slice(out, |out| {
+                with_slice(grad, |grad| self.0.packed_gradient(qkv, (out, grad), (batch, t)))
+            })
+        })????;
         Ok(Some(Tensor::from_vec(values, qkv.shape(), qkv.device())?))
     }
 }

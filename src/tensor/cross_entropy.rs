@@ -10,12 +10,16 @@ use rayon::prelude::*;
 
 use super::device::{Way, on_host, way};
 use super::fused;
+use super::gradients::{Sum, is_summed, sum};
 use super::host::slice;
 use super::kernels::exp::{exp_all, largest};
 use super::kernels::matmul::{Threads, View, matmul};
 
-/// Rows whose logits exist at the same time.
-const TILE: usize = 128;
+/// Rows whose logits exist at the same time: 103 MB for GPT-2's vocabulary. Fewer would sweep the weight's gradient more
+/// often.
+const TILE: usize = 512;
+/// Tokens of the vocabulary that one product with the gradient of the logits takes.
+const STRETCH: usize = 6144;
 
 /// A target that does not count.
 pub const IGNORE: u32 = u32::MAX;
@@ -32,7 +36,7 @@ fn loss_row(row: &mut [f32], target: usize, scale: f32) -> f32 {
     total.ln() + top - wanted
 }
 
-/// Loss and gradients of the mean over targets that count: `(loss, d hidden, d weight)`.
+/// Loss and gradients of the mean over targets that count: `(loss, d hidden, d weight)`, those that are wanted.
 fn sweep(
     hidden: &[f32],
     weight: &[f32],
@@ -45,7 +49,7 @@ fn sweep(
     let scale = 1.0 / count as f32;
     let mut total = 0f64;
     let mut d_hidden = vec![0f32; if gradients { hidden.len() } else { 0 }];
-    let mut d_weight = vec![0f32; if gradients && weight_too { weight.len() } else { 0 }];
+    let mut d_weight = Sum::new(if gradients && weight_too { weight.len() } else { 0 });
     let mut logits = vec![0f32; TILE.min(targets.len()) * vocab];
     let weights = View::new(weight, vocab, width);
     for (tile, targets) in targets.chunks(TILE).enumerate() {
@@ -66,14 +70,19 @@ fn sweep(
             .collect();
         total += losses.iter().map(|&l| f64::from(l)).sum::<f64>();
         if gradients {
-            let d_logits = View::new(logits, targets.len(), vocab);
-            matmul(&mut d_hidden[at..], width, d_logits, weights, 1.0, 0.0, Threads::Pool);
+            // In stretches of the vocabulary, since a product brings its left side into an order of its own first.
+            for from in (0..vocab).step_by(STRETCH) {
+                let to = (from + STRETCH).min(vocab);
+                let part = View::strided(&logits[from..], targets.len(), to - from, vocab);
+                let weights = View::new(&weight[from * width..to * width], to - from, width);
+                matmul(&mut d_hidden[at..], width, part, weights, 1.0, 1.0, Threads::Pool);
+            }
             if weight_too {
-                matmul(&mut d_weight, width, d_logits.t(), rows, 1.0, 1.0, Threads::Pool);
+                d_weight.add_product(View::new(logits, targets.len(), vocab).t(), rows);
             }
         }
     }
-    ((total / count as f64) as f32, d_hidden, d_weight)
+    ((total / count as f64) as f32, d_hidden, d_weight.into_values())
 }
 
 /// `(d hidden, d weight)`.
@@ -132,9 +141,13 @@ impl CustomOp2 for Fused {
         let upstream = f64::from(grad.to_scalar::<f32>()?);
         let dh = Tensor::from_vec(dh, hidden.shape(), hidden.device())?;
         let scaled = |g: Tensor| if upstream == 1.0 { Ok(g) } else { g * upstream };
-        let dw = match self.weight_too {
-            true => Some(scaled(Tensor::from_vec(dw, weight.shape(), weight.device())?)?),
-            false => None,
+        let dw = if !self.weight_too {
+            None
+        } else if is_summed(weight) {
+            sum(weight, |sum| sum.add(dw, upstream as f32))?;
+            None
+        } else {
+            Some(scaled(Tensor::from_vec(dw, weight.shape(), weight.device())?)?)
         };
         Ok((Some(scaled(dh)?), dw))
     }

@@ -48,9 +48,14 @@ impl Mask {
         }
     }
 
+    /// Multiplies the whole array, on all threads.
+    pub(crate) fn apply_all(self, x: &mut [f32]) {
+        x.par_chunks_mut(CHUNK).enumerate().for_each(|(at, x)| self.apply((at * CHUNK) as u64, x));
+    }
+
     fn over(self, x: &[f32]) -> Vec<f32> {
         let mut out = x.to_vec();
-        out.par_chunks_mut(CHUNK).enumerate().for_each(|(at, out)| self.apply((at * CHUNK) as u64, out));
+        self.apply_all(&mut out);
         out
     }
 

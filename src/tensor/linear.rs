@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use super::kernels::activation::{self, Activation};
 use super::kernels::product::{Left, Out, Rules, product};
 use super::kernels::right::Right;
+use super::memory::room;
 
 /// A linear layer: `weight` `[in, out]` as the product sees it, `bias` `[out]`.
 #[derive(Clone, Copy)]
@@ -51,6 +52,19 @@ pub fn apply(layer: &Linear, x: &[f32], out: &mut [f32]) {
 pub fn fill(layer: &Linear, x: &[f32], out: &mut [MaybeUninit<f32>]) {
     assert!(!layer.add, "there is nothing to add to");
     run(layer, x, out);
+}
+
+/// The layer's output for `rows` rows `x` `[rows, in]`, `[rows, out]`.
+///
+/// # Panics
+/// As [`fill`].
+pub fn made(layer: &Linear, x: &[f32], rows: usize) -> Vec<f32> {
+    let size = rows * layer.bias.len();
+    let mut out = room(size);
+    fill(layer, x, &mut out.spare_capacity_mut()[..size]);
+    // SAFETY: `fill` wrote every element.
+    unsafe { out.set_len(size) };
+    out
 }
 
 /// Reads `out` only where the layer adds to it.

@@ -8,7 +8,8 @@ use super::fused;
 use super::host::{slice, with_slice};
 use super::kernels::activation::{self, Activation};
 use super::kernels::layer_norm;
-use super::kernels::matmul::{Threads, View, matmul};
+use super::kernels::matmul::{Threads, View, matmul, product_of};
+use super::kernels::sums::column_sums;
 
 struct LayerNorm {
     eps: f32,
@@ -153,17 +154,9 @@ fn linear_backward(
 ) -> Gradients {
     let rows = x.len() / k;
     let (g, x) = (View::new(grad, rows, n), View::new(x, rows, k));
-    let dx = wanted.x.then(|| {
-        let mut dx = vec![0f32; rows * k];
-        matmul(&mut dx, k, g, View::new(weight, k, n).t(), 1.0, 0.0, Threads::Pool);
-        dx
-    });
-    let dw = wanted.weight.then(|| {
-        let mut dw = vec![0f32; k * n];
-        matmul(&mut dw, n, x.t(), g, 1.0, 0.0, Threads::Pool);
-        dw
-    });
-    (dx, dw, wanted.bias.then(|| layer_norm::column_sums(grad, n)))
+    let dx = wanted.x.then(|| product_of(g, View::new(weight, k, n).t()));
+    let dw = wanted.weight.then(|| product_of(x.t(), g));
+    (dx, dw, wanted.bias.then(|| column_sums(grad, n)))
 }
 
 /// `x W + b` with `x` `[…, in]`, `weight` `[in, out]` (the Conv1D layout of GPT-2 checkpoints), `bias` `[out]`.

@@ -94,19 +94,23 @@ impl Run {
         let trainable = 4 * self.trainee.trainable() as u64;
         let data = self.train.tokens.len() + self.validation.as_ref().map_or(0, |v| v.tokens.len());
         let rows = self.spec.batch_size * self.spec.context;
-        // With accumulation the sum so far and the new gradients are held together.
-        let held = if self.spec.accumulate > 1 { 2 } else { 1 };
+        let way = device::way(&self.trainee.model.device);
+        // With accumulation the sum so far and the new gradients are held together, where they are not added in place.
+        let held = if self.spec.accumulate > 1 && way != Way::Host { 2 } else { 1 };
+        let lora = self.trainee.lora();
         let mut plan = MemoryPlan {
             weights: 4 * config.parameters() as u64,
             gradients: held * trainable,
             optimizer: 2 * trainable,
-            activations: activations(config, rows, self.spec.dropout > 0.0)
-                + adapters(config, rows, self.trainee.lora())
-                + match device::way(&self.trainee.model.device) {
-                    Way::Host => 0,
-                    Way::Fused => fused(config, rows, self.spec.context),
-                    Way::Composed => composed(config, rows, self.spec.context),
-                },
+            activations: match way {
+                Way::Host => host(config, rows, lora),
+                other => {
+                    let beyond = if other == Way::Fused { fused } else { composed };
+                    activations(config, rows, self.spec.dropout > 0.0)
+                        + adapters(config, rows, lora)
+                        + beyond(config, rows, self.spec.context)
+                }
+            },
             data: 4 * data as u64,
             total: 0,
             available,
@@ -157,7 +161,25 @@ impl Run {
     }
 }
 
-/// Bytes of what a forward pass keeps for its backward over `rows` tokens, and of what the backward makes on its way.
+/// Bytes of what a forward pass on the CPU keeps for its backward over `rows` tokens, and of what the backward makes on its
+/// way.
+fn host(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
+    let (d, inner) = (config.n_embd, config.inner());
+    // Per layer and row: residuals before and after attention, qkv, heads, and the MLP's inner row.
+    let kept = rows * config.n_layer * (2 * d + 3 * d + d + inner);
+    // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream.
+    let block = rows * (3 * inner + 8 * d);
+    // A tile of logits, and the output matrix's gradient where it has one, which is made in the forward pass.
+    let head = match lora {
+        None => d * config.vocab_size,
+        Some(lora) if lora.targets.contains(&LoraTarget::LmHead) => 4 * d * config.vocab_size,
+        Some(_) => 0,
+    };
+    4 * (kept + block + head + rows.min(512) * config.vocab_size) as u64
+}
+
+/// Bytes of what the forward pass of composed operators keeps for its backward over `rows` tokens, and of what the backward
+/// makes on its way.
 fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
     let (d, inner) = (config.n_embd, config.inner());
     // Per layer and row: two norms, qkv, heads, two branch outputs, two residuals (D each but qkv), and the MLP's two
@@ -165,9 +187,8 @@ fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
     let per_layer = d * (2 + 3 + 1 + 2 + 2 + if dropout { 2 } else { 0 }) + 2 * inner;
     // Gradients of one layer's rows live beside it, and the output keeps its rows' gradients.
     let kept = rows * (config.n_layer * per_layer + per_layer + 4 * d);
-    // A tile of logits, and the output matrix's gradient, which is made in the forward pass.
-    let logits = 128 * config.vocab_size + d * config.vocab_size;
-    4 * (kept + logits) as u64
+    // The output matrix's gradient, which is made in the forward pass.
+    4 * (kept + d * config.vocab_size) as u64
 }
 
 /// Bytes that a GPU's operators keep beyond that: scores and weights of every layer, products before their bias, heads

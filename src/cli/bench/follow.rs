@@ -14,6 +14,7 @@ use crate::model::Gpt2;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::tensor::cross_entropy::cross_entropy;
 use crate::tensor::device;
+use crate::tensor::gradients::backward;
 use crate::tensor::host;
 use crate::train::spec::{Precision, Trained};
 use crate::train::trainee::Trainee;
@@ -108,7 +109,7 @@ pub fn follow(
             let hidden = model.forward_batch(&embedded, None, true)?;
             let rows = hidden.reshape(((), model.config.n_embd))?;
             let loss = cross_entropy(&rows, &model.lm_head.tensor()?, &targets, true)?;
-            Ok((f64::from(loss.to_scalar::<f32>()?), loss.backward()?))
+            Ok((f64::from(loss.to_scalar::<f32>()?), backward(&loss)?))
         };
         let (loss, grads) = pass().map_err(failed)?;
         if step == 0

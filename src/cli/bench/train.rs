@@ -9,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::mask::types::Op;
 use crate::model::Gpt2;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
+use crate::tensor::gradients::backward;
 use crate::tensor::memory;
 use crate::train::TrainError;
 use crate::train::arm::{Arms, At, Lexicon, Setup, plain_loss};
@@ -77,7 +78,7 @@ fn step(trainee: &Trainee, op: Option<Op>, meter: &Meter, name: &str) -> Result<
                 arms.masked_loss(&trainee.model, &masked)?.loss
             }
         };
-        optimizer.step(&loss.backward()?, 1e-5, 0.0)?;
+        optimizer.step(&backward(&loss)?, 1e-5, 0.0)?;
         Ok(())
     })
 }

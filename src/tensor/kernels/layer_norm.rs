@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::ROWS_PER_TASK;
 use super::exp::total;
+use super::sums::{BLOCK_ROWS, add_row};
 
 /// Lanes of a partial sum: enough for two AVX-512 registers, and a fixed order of summation on every machine.
 const LANES: usize = 32;
@@ -74,13 +75,10 @@ fn backward_row(
     }
 }
 
-/// Rows whose gain and bias gradients are summed together; fixed, so that sums do not depend on the threads.
-const BACKWARD_ROWS: usize = 64;
-
 /// Gradients `(dx, dgain, dbias)`.
 pub fn backward(x: &[f32], gain: &[f32], dy: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let d = gain.len();
-    let block = d * BACKWARD_ROWS;
+    let block = d * BLOCK_ROWS;
     let mut dx = vec![0f32; x.len()];
     let partial: Vec<(Vec<f32>, Vec<f32>)> = dx
         .par_chunks_mut(block)
@@ -96,28 +94,8 @@ pub fn backward(x: &[f32], gain: &[f32], dy: &[f32], eps: f32) -> (Vec<f32>, Vec
         .collect();
     let (mut dg, mut db) = (vec![0f32; d], vec![0f32; d]);
     for (pg, pb) in partial {
-        dg.iter_mut().zip(pg).for_each(|(a, b)| *a += b);
-        db.iter_mut().zip(pb).for_each(|(a, b)| *a += b);
+        add_row(&mut dg, &pg);
+        add_row(&mut db, &pb);
     }
     (dx, dg, db)
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn add_row(acc: &mut [f32], x: &[f32]) {
-    acc.iter_mut().zip(x).for_each(|(a, x)| *a += x);
-}
-
-/// Column sums of a row-major matrix of width `d`.
-pub fn column_sums(x: &[f32], d: usize) -> Vec<f32> {
-    let partial: Vec<Vec<f32>> = x
-        .par_chunks(d * BACKWARD_ROWS)
-        .map(|rows| {
-            let mut acc = vec![0f32; d];
-            rows.chunks(d).for_each(|row| add_row(&mut acc, row));
-            acc
-        })
-        .collect();
-    let mut total = vec![0f32; d];
-    partial.iter().for_each(|p| add_row(&mut total, p));
-    total
 }

@@ -6,6 +6,7 @@ use gemm::{Parallelism, gemm};
 use super::isa::{Isa, OVERRIDE, isa};
 use super::product::{Left, Out, Rules, product};
 use super::right::{Numbers, Strided};
+use crate::tensor::memory::room;
 
 /// A read-only matrix view: `rows × cols`, element `(r, c)` at `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy)]
@@ -65,6 +66,22 @@ pub fn matmul(out: &mut [f32], out_stride: usize, a: View, b: View, scale: f32, 
     assert!((m - 1) * out_stride + n <= out.len(), "matrix product writes past its output");
     // SAFETY: the assertion above bounds every write.
     unsafe { matmul_raw(out.as_mut_ptr(), out_stride, a, b, scale, keep, threads) }
+}
+
+/// `a × b`, row-major, on all threads of the pool.
+pub fn product_of(a: View, b: View) -> Vec<f32> {
+    let size = a.rows * b.cols;
+    if a.cols == 0 {
+        return vec![0.0; size];
+    }
+    assert_eq!(a.cols, b.rows, "inner sizes of a matrix product differ");
+    let mut out = room(size);
+    // SAFETY: there is room for every element, and a product that keeps nothing writes each of them without reading it.
+    unsafe {
+        matmul_raw(out.as_mut_ptr(), b.cols, a, b, 1.0, 0.0, Threads::Pool);
+        out.set_len(size);
+    }
+    out
 }
 
 /// As [`matmul`], on a raw output, for tasks that own disjoint column blocks of one matrix.

@@ -15,6 +15,7 @@ pub mod packed;
 pub mod plain;
 pub mod product;
 pub mod right;
+pub mod sums;
 mod tile;
 
 /// Rows that one parallel task handles at least; below it, threads cost more than they bring.

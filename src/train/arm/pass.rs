@@ -113,12 +113,11 @@ pub(super) fn states(
             None => &batch.bias,
         };
         let rule = Attention { bias: bias.clone(), ..model.attention(layer) };
-        x = model.block(layer, &x, |qkv| {
-            if let Some(seen) = seen.as_deref_mut() {
-                seen.layers.push(qkv.detach());
-            }
-            rule.packed(&qkv)
-        })?;
+        let (next, qkv) = model.ruled_block(layer, &x, rule)?;
+        x = next;
+        if let Some(seen) = seen.as_deref_mut() {
+            seen.layers.push(qkv);
+        }
     }
     model.final_norm(&x)
 }

@@ -12,6 +12,7 @@ use crate::mask::types::{Replacement, State};
 use crate::model::forward::Reuse;
 use crate::model::{Config, Input};
 use crate::tensor::cross_entropy::IGNORE;
+use crate::tensor::gradients::backward;
 use crate::train::batch::Visit;
 use crate::train::init;
 use crate::train::spec::MaskSchedule;
@@ -143,7 +144,7 @@ fn keep_is_no_mask_to_the_last_bit() {
     let gradients = |spec: &MaskingSpec| {
         let mut arms = arms(spec, &tiny.model, T);
         let (masked, loss) = loss_of(&mut arms, &tiny.model, &data);
-        let grads = loss.loss.backward().unwrap();
+        let grads = backward(&loss.loss).unwrap();
         let all: Vec<Vec<f32>> = tiny
             .vars
             .iter()
@@ -307,7 +308,7 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
     let mean: Vec<f32> = mean_embedding(&tiny.model.wte.tensor().unwrap()).unwrap().to_vec1().unwrap();
     assert_eq!(row.to_vec1::<f32>().unwrap(), mean, "starts as the mean of wte");
     let (masked, loss) = loss_of(&mut arms, &tiny.model, &data);
-    let grads = loss.loss.backward().unwrap();
+    let grads = backward(&loss.loss).unwrap();
     let grad: Vec<f32> = grads.get(row.as_tensor()).unwrap().to_vec1().unwrap();
     for (name, var) in &tiny.vars {
         let g = grads.get(var.as_tensor()).unwrap().sqr().unwrap().sum_all().unwrap();
@@ -453,7 +454,7 @@ fn drop_and_skip_cut_the_time_of_a_step() {
         for (arms, best) in &mut best {
             let start = std::time::Instant::now();
             let (_, loss) = loss_of(arms, &model, &data);
-            loss.loss.backward().unwrap();
+            backward(&loss.loss).unwrap();
             *best = best.min(start.elapsed().as_secs_f64());
         }
     }

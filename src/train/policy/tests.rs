@@ -12,6 +12,7 @@ use crate::mask::types::{Polarity, State};
 use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::tensor::attention::Attention;
 use crate::tensor::cross_entropy::cross_entropy;
+use crate::tensor::gradients::backward;
 
 const T: usize = 32;
 
@@ -81,7 +82,7 @@ fn thresholds_get_the_gradient_of_finite_differences_in_every_gated_layer() {
     let mut at =
         |policy: &mut JointPolicy| policy.loss(&mut arms, &tiny.model, &data, At::NONE).unwrap().loss;
     let loss = at(&mut policy);
-    let grads = loss.backward().unwrap();
+    let grads = backward(&loss).unwrap();
     let grad: Vec<f32> = grads.get(soft(&policy).theta().as_tensor()).unwrap().to_vec1().unwrap();
     for layer in 0..2 {
         let mut side = |step: f32| {
@@ -117,7 +118,7 @@ fn a_price_on_visible_tokens_closes_gates_and_too_high_a_price_raises_the_alarm(
         for step in 0..steps {
             let data = batch(step as u32 * 2 % 40..step as u32 * 2 % 40 + 2, 0, T);
             let loss = policy.loss(&mut arms, &tiny.model, &data, At { step, steps: 2 * steps }).unwrap();
-            policy.learn(&loss.loss.backward().unwrap()).unwrap();
+            policy.learn(&backward(&loss.loss).unwrap()).unwrap();
             realised = loss.realised.rate();
         }
         (realised, policy)
@@ -176,7 +177,7 @@ fn the_adversary_learns_to_raise_the_loss_at_the_same_rate() {
     for step in 0..120 {
         let data = of(step * 4 % 200, 0);
         let loss = plain_loss(&tiny.model, &data).unwrap();
-        optimizer.step(&loss.backward().unwrap(), 1e-2, 1.0).unwrap();
+        optimizer.step(&backward(&loss).unwrap(), 1e-2, 1.0).unwrap();
     }
     let mut policy = JointPolicy::new(&joint(Joint::Adversarial, 0.0), &arms, &tiny.model, 7).unwrap();
     let mean = |policy: &mut JointPolicy, arms: &mut Arms| {
@@ -195,7 +196,7 @@ fn the_adversary_learns_to_raise_the_loss_at_the_same_rate() {
     }
     for step in 0..40 {
         let loss = policy.loss(&mut arms, &tiny.model, &of(step * 4 % 200, 1), At::NONE).unwrap();
-        policy.learn(&loss.loss.backward().unwrap()).unwrap();
+        policy.learn(&backward(&loss.loss).unwrap()).unwrap();
     }
     let (after, same) = mean(&mut policy, &mut arms);
     assert_eq!(rate, same, "the rate is fixed");
@@ -265,7 +266,7 @@ fn a_bandit_trains_a_model_keeps_its_state_and_avoids_masking_nearly_everything(
             let data = Batch { visits: (at * 4..at * 4 + 4).map(|s| visit(s, 0)).collect() };
             let loss = policy.loss(&mut arms, &tiny.model, &data, At::NONE).unwrap();
             assert!(loss.value.is_finite());
-            optimizer.step(&loss.loss.backward().unwrap(), 1e-2, 1.0).unwrap();
+            optimizer.step(&backward(&loss.loss).unwrap(), 1e-2, 1.0).unwrap();
         }
         let now = clean();
         let cell = policy.evaluated(&mut arms, now).unwrap().unwrap();

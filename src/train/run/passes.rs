@@ -11,6 +11,7 @@ use crate::mask::types::{Op, State};
 use crate::model::Gpt2;
 use crate::model::gpt2::Noise;
 use crate::tensor::cross_entropy::cross_entropy;
+use crate::tensor::gradients::Gradients;
 use crate::train::TrainError;
 use crate::train::arm::{At, MaskedBatch, Realised};
 use crate::train::batch::Batch;
@@ -109,7 +110,7 @@ impl Run {
         step: usize,
         killed: &dyn Fn() -> bool,
     ) -> Result<Passes, TrainError> {
-        let mut sum: Option<GradStore> = None;
+        let mut gradients = Gradients::default();
         let share = 1.0 / batches.len() as f64;
         let at = self.at();
         let (mut own, mut others, mut out) = (Mean::default(), Mean::default(), PassSums::default());
@@ -135,18 +136,13 @@ impl Run {
             out.loss += loss.value * share;
             let started = Instant::now();
             let scaled = if batches.len() > 1 { (loss.loss * share)? } else { loss.loss };
-            let grads = scaled.backward()?;
-            sum = Some(match sum {
-                Some(old) => self.added(old, grads)?,
-                None => grads,
-            });
+            gradients.add(&scaled)?;
             out.backward += started.elapsed().as_secs_f64();
             first = first.or(loss.masked);
         }
-        let grads = sum.ok_or_else(|| TrainError::setup("a step needs at least one batch"))?;
         Ok(Passes {
             loss: out.loss,
-            grads,
+            grads: gradients.finish()?,
             own: own.value(),
             others: others.value(),
             rate: out.rate,
@@ -202,20 +198,5 @@ impl Run {
         let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
         (self.spec.dropout > 0.0)
             .then(|| Noise { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
-    }
-
-    /// Gradients of two micro-batches together.
-    fn added(&self, mut old: GradStore, mut new: GradStore) -> Result<GradStore, TrainError> {
-        for (_, var) in &self.trainee.vars {
-            let key = var.as_tensor();
-            let together = match (old.remove(key), new.remove(key)) {
-                (Some(a), Some(b)) => Some((a + b)?),
-                (a, b) => a.or(b),
-            };
-            if let Some(together) = together {
-                new.insert(key, together);
-            }
-        }
-        Ok(new)
     }
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::Op;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
+use crate::tensor::gradients::backward;
 
 /// Normal numbers (Box and Muller) for simulations.
 fn normal(seed: u64, i: usize) -> f64 {
@@ -119,7 +120,7 @@ fn run(spec: &MaskingSpec, seed: u64, steps: usize, rate: f64) -> Vec<DocumentLo
             order[2 * step..2 * step + 2].iter().map(|&i| train.visit(i as usize, 0, CONTEXT, 0)).collect();
         let masked = arms.prepare(&tiny.model, &Batch { visits }, At { step, steps }).unwrap();
         let loss = arms.masked_loss(&tiny.model, &masked).unwrap();
-        optimizer.step(&loss.loss.backward().unwrap(), rate, 1.0).unwrap();
+        optimizer.step(&backward(&loss.loss).unwrap(), rate, 1.0).unwrap();
     }
     document_losses(&tiny.model, &held, CONTEXT, 100).unwrap()
 }

@@ -1,7 +1,9 @@
 """GPT-2 small with random weights (seed 0), saved as a Hugging Face folder and as one ONNX graph with explicit past K/V."""
 import os, shutil, sys
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 out, tokenizer = sys.argv[1], (sys.argv[2] if len(sys.argv) > 2 else None)
 torch.manual_seed(0)
@@ -10,9 +12,15 @@ config._attn_implementation = "eager"
 model = GPT2LMHeadModel(config).eval()
 hf = os.path.join(out, "gpt2-random-124m")
 model.save_pretrained(hf)
-# The timings run on ids; a tokenizer makes the folder usable for more.
-for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt") if tokenizer else ():
-    shutil.copy(os.path.join(tokenizer, name), hf)
+# The timings run on ids, but CTranslate2 converts no model without as many token names as it has ids.
+if tokenizer:
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
+        shutil.copy(os.path.join(tokenizer, name), hf)
+else:
+    names = {f"t{i}": i for i in range(config.vocab_size - 1)} | {"<|endoftext|>": config.vocab_size - 1}
+    stand_in = Tokenizer(WordLevel(names, unk_token="<|endoftext|>"))
+    PreTrainedTokenizerFast(tokenizer_object=stand_in, unk_token="<|endoftext|>", bos_token="<|endoftext|>",
+                            eos_token="<|endoftext|>").save_pretrained(hf)
 LAYERS, HEADS, WIDTH = 12, 12, 64
 
 

@@ -1,0 +1,320 @@
+//! One transformer block of the training pass on the CPU as a single operator: forward and backward on plain slices, with
+//! every parameter's gradient added straight to its sum ([`crate::tensor::gradients`]). Norms and activations are computed
+//! again on the way back instead of kept. `Gpt2::block` with `Attention::packed` is its plain twin.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use super::gpt2::{Adapter, Block, Gpt2, Noise, Norm, Projection};
+use super::weight::{Side, Weight};
+use crate::tensor::attention::Attention;
+use crate::tensor::gradients::sum;
+use crate::tensor::host::{Held, hold, slice, with_slice};
+use crate::tensor::kernels::activation::{self, Activation};
+use crate::tensor::kernels::layer_norm;
+use crate::tensor::kernels::matmul::{Threads, View, matmul, product_of};
+use crate::tensor::kernels::sums::{add, column_sums};
+use crate::tensor::linear::{Linear, made};
+
+impl Gpt2 {
+    /// [`Gpt2::block`] on residual rows `x` `[B, T, D]`, with attention after `rule`: the next rows, and the packed projection
+    /// `[B, T, 3D]` without a gradient. Differentiable once, by [`crate::tensor::gradients`].
+    ///
+    /// # Errors
+    /// Tensors that are not f32 on the CPU.
+    pub(super) fn host_train_block(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        rule: Attention,
+    ) -> Result<(Tensor, Tensor)> {
+        let x = x.contiguous()?;
+        let (batch, t, _) = x.dims3()?;
+        let block = self.blocks[layer].clone();
+        // The library records an operator when an argument leads to a variable: where `x` does not, a parameter has to.
+        let moving = block.parameters().into_iter().find(|p| p.track_op()).cloned();
+        let recorded = x.track_op() || moving.is_some();
+        let anchor = moving.unwrap_or_else(|| block.ln_1.gain.clone());
+        let kept = Arc::new(Mutex::new(None));
+        let whole = Whole {
+            block,
+            rule,
+            activation: self.activation,
+            eps: self.config.layer_norm_epsilon as f32,
+            noise: self.noise,
+            site: 1 + 2 * layer,
+            rows: (batch, t),
+            kept: kept.clone(),
+        };
+        let out = x.apply_op2(&anchor, whole)?;
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(qkv) = kept.as_ref().map(|kept: &Kept| kept.qkv.clone()) else {
+            bail!("a block left no projection behind");
+        };
+        if !recorded {
+            *kept = None;
+        }
+        Ok((out, qkv))
+    }
+}
+
+impl Block {
+    /// Every tensor of the block.
+    fn parameters(&self) -> Vec<&Tensor> {
+        let mut all = vec![&self.ln_1.gain, &self.ln_1.bias, &self.ln_2.gain, &self.ln_2.bias];
+        for p in [&self.c_attn, &self.attn_proj, &self.c_fc, &self.mlp_proj] {
+            all.push(&p.bias);
+            if let Weight::Tensor(weight) = &p.weight {
+                all.push(weight);
+            }
+            all.extend(p.adapter.iter().flat_map(|a| [&a.down, &a.up]));
+        }
+        all
+    }
+
+    /// Whether no parameter is computed from variables: only the library finds gradients through such a one.
+    pub(super) fn has_plain_parameters(&self) -> bool {
+        self.parameters().into_iter().all(|p| p.is_variable() || !p.track_op())
+    }
+}
+
+/// What the way back needs of the way there.
+struct Kept {
+    /// `[B, T, 3D]`
+    qkv: Tensor,
+    /// The heads' output, `[B · T, D]`.
+    heads: Vec<f32>,
+    /// Residual rows between attention and MLP, `[B · T, D]`.
+    middle: Vec<f32>,
+    /// The MLP before its activation, `[B · T, inner]`.
+    hidden: Vec<f32>,
+}
+
+/// A block as an operator on its residual rows. The second argument only stands for the parameters.
+struct Whole {
+    block: Block,
+    rule: Attention,
+    activation: Activation,
+    eps: f32,
+    noise: Option<Noise>,
+    /// Of the dropout after attention; the one after the MLP follows.
+    site: usize,
+    /// Sequences and rows of each.
+    rows: (usize, usize),
+    kept: Arc<Mutex<Option<Kept>>>,
+}
+
+impl CustomOp2 for Whole {
+    fn name(&self) -> &'static str {
+        "transformer-block"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        _anchor: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (out, kept) = self.forward(slice(x, lx, self.name())?)?;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        Ok((CpuStorage::F32(out), lx.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _anchor: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let Some(kept) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            bail!("the gradient of this block was taken already");
+        };
+        let dx =
+            with_slice(x, |rows| with_slice(grad, |grad| self.backward(rows, grad, kept, x.track_op())))???;
+        Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))
+    }
+}
+
+impl Whole {
+    fn forward(&self, x: &[f32]) -> Result<(Vec<f32>, Kept)> {
+        let b = &self.block;
+        let qkv = b.c_attn.rows(&self.norm(&b.ln_1, x)?)?;
+        let heads = self.rule.packed_rows(&qkv, self.rows)?;
+        let mut middle = b.attn_proj.rows(&heads)?;
+        self.drop(&mut middle, self.site);
+        add(&mut middle, x);
+        let hidden = b.c_fc.rows(&self.norm(&b.ln_2, &middle)?)?;
+        let mut out = b.mlp_proj.rows(&self.activated(&hidden))?;
+        self.drop(&mut out, self.site + 1);
+        add(&mut out, &middle);
+        let (batch, t) = self.rows;
+        let width = qkv.len() / (batch * t).max(1);
+        let qkv = Tensor::from_vec(qkv, (batch, t, width), b.ln_1.gain.device())?;
+        Ok((out, Kept { qkv, heads, middle, hidden }))
+    }
+
+    /// Adds the gradients of all parameters to their sums; the gradient of `x` where it is wanted.
+    fn backward(&self, x: &[f32], grad: &[f32], kept: Kept, wanted: bool) -> Result<Option<Vec<f32>>> {
+        let b = &self.block;
+        let d_activated = {
+            let grad = self.dropped(grad, self.site + 1);
+            b.mlp_proj.learn(&self.activated(&kept.hidden), &grad)?;
+            b.mlp_proj.back(&grad)?
+        };
+        let d_hidden = activation::backward(self.activation, &kept.hidden, &d_activated);
+        drop(d_activated);
+        b.c_fc.learn(&self.norm(&b.ln_2, &kept.middle)?, &d_hidden)?;
+        let mut d_middle = self.norm_back(&b.ln_2, &kept.middle, &b.c_fc.back(&d_hidden)?)?;
+        drop(d_hidden);
+        add(&mut d_middle, grad);
+        let d_heads = {
+            let grad = self.dropped(&d_middle, self.site);
+            b.attn_proj.learn(&kept.heads, &grad)?;
+            b.attn_proj.back(&grad)?
+        };
+        let d_qkv =
+            with_slice(&kept.qkv, |qkv| self.rule.packed_gradient(qkv, (&kept.heads, &d_heads), self.rows))??;
+        b.c_attn.learn(&self.norm(&b.ln_1, x)?, &d_qkv)?;
+        if !wanted && !b.ln_1.gain.track_op() && !b.ln_1.bias.track_op() {
+            return Ok(None);
+        }
+        let mut dx = self.norm_back(&b.ln_1, x, &b.c_attn.back(&d_qkv)?)?;
+        add(&mut dx, &d_middle);
+        Ok(wanted.then_some(dx))
+    }
+
+    fn norm(&self, norm: &Norm, x: &[f32]) -> Result<Vec<f32>> {
+        let (gain, bias) = (hold(&norm.gain)?, hold(&norm.bias)?);
+        let mut out = vec![0f32; x.len()];
+        layer_norm::forward(x, gain.floats()?, bias.floats()?, self.eps, &mut out);
+        Ok(out)
+    }
+
+    fn norm_back(&self, norm: &Norm, x: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
+        let gain = hold(&norm.gain)?;
+        let (dx, d_gain, d_bias) = layer_norm::backward(x, gain.floats()?, grad, self.eps);
+        for (parameter, share) in [(&norm.gain, d_gain), (&norm.bias, d_bias)] {
+            if parameter.track_op() {
+                sum(parameter, |sum| sum.add(share, 1.0))?;
+            }
+        }
+        Ok(dx)
+    }
+
+    fn activated(&self, hidden: &[f32]) -> Vec<f32> {
+        let mut out = vec![0f32; hidden.len()];
+        activation::forward(self.activation, hidden, &mut out);
+        out
+    }
+
+    /// Dropout of one site, in place.
+    fn drop(&self, x: &mut [f32], site: usize) {
+        if let Some(mask) = self.noise.and_then(|noise| noise.mask(site)) {
+            mask.apply_all(x);
+        }
+    }
+
+    /// The gradient under the dropout of one site.
+    fn dropped<'a>(&self, grad: &'a [f32], site: usize) -> std::borrow::Cow<'a, [f32]> {
+        let mut grad = std::borrow::Cow::Borrowed(grad);
+        if let Some(mask) = self.noise.and_then(|noise| noise.mask(site)) {
+            mask.apply_all(grad.to_mut());
+        }
+        grad
+    }
+}
+
+impl Projection {
+    /// `x W + b`, with the adapter's share; `x` is `[n, in]`.
+    fn rows(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
+        let rows = x.len() / self.weight.dims()?.0;
+        let layer =
+            Linear { weight: weight.right(Side::Rows)?, bias: bias.floats()?, add: false, activation: None };
+        let mut out = made(&layer, x, rows);
+        if let Some(adapter) = &self.adapter {
+            let up = Matrix::of(&adapter.up)?;
+            let low = adapter.low(x)?;
+            let low = View::new(&low, rows, adapter.down.dim(1)?);
+            matmul(&mut out, up.cols, low, up.view()?, adapter.scale as f32, 1.0, Threads::Pool);
+        }
+        Ok(out)
+    }
+
+    /// Adds the gradients of weight, bias and adapter to their sums, for input `x` `[n, in]` and output gradient `grad`
+    /// `[n, out]`.
+    fn learn(&self, x: &[f32], grad: &[f32]) -> Result<()> {
+        let (inner, out) = self.weight.dims()?;
+        let rows = grad.len() / out;
+        let (x, g) = (View::new(x, rows, inner), View::new(grad, rows, out));
+        if let Weight::Tensor(weight) = &self.weight
+            && weight.track_op()
+        {
+            sum(weight, |sum| sum.add_product(x.t(), g))?;
+        }
+        if self.bias.track_op() {
+            sum(&self.bias, |sum| sum.add(column_sums(grad, out), 1.0))?;
+        }
+        if let Some(adapter) = &self.adapter {
+            // The scale goes to the narrow side of both products.
+            let scaled = |mut low: Vec<f32>| {
+                low.iter_mut().for_each(|v| *v *= adapter.scale as f32);
+                low
+            };
+            let rank = adapter.down.dim(1)?;
+            let low = scaled(adapter.low(x.data)?);
+            sum(&adapter.up, |sum| sum.add_product(View::new(&low, rows, rank).t(), g))?;
+            let d_low = scaled(adapter.d_low(grad)?);
+            sum(&adapter.down, |sum| sum.add_product(x.t(), View::new(&d_low, rows, rank)))?;
+        }
+        Ok(())
+    }
+
+    /// The gradient of the input, `[n, in]`, for that of the output, `[n, out]`.
+    fn back(&self, grad: &[f32]) -> Result<Vec<f32>> {
+        let Weight::Tensor(weight) = &self.weight else { bail!("a packed weight has no way back") };
+        let weight = Matrix::of(weight)?;
+        let mut dx = product_of(View::new(grad, grad.len() / weight.cols, weight.cols), weight.view()?.t());
+        if let Some(adapter) = &self.adapter {
+            let (down, d_low) = (Matrix::of(&adapter.down)?, adapter.d_low(grad)?);
+            let d_low = View::new(&d_low, grad.len() / weight.cols, down.cols);
+            matmul(&mut dx, down.rows, d_low, down.view()?.t(), adapter.scale as f32, 1.0, Threads::Pool);
+        }
+        Ok(dx)
+    }
+}
+
+impl Adapter {
+    /// `x · down`, `[n, rank]`.
+    fn low(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let down = Matrix::of(&self.down)?;
+        Ok(product_of(View::new(x, x.len() / down.rows, down.rows), down.view()?))
+    }
+
+    /// `grad · upᵀ`, `[n, rank]`.
+    fn d_low(&self, grad: &[f32]) -> Result<Vec<f32>> {
+        let up = Matrix::of(&self.up)?;
+        Ok(product_of(View::new(grad, grad.len() / up.cols, up.cols), up.view()?.t()))
+    }
+}
+
+/// A matrix held for one call.
+struct Matrix<'a> {
+    held: Held<'a>,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Matrix<'a> {
+    fn of(tensor: &'a Tensor) -> Result<Self> {
+        let (rows, cols) = tensor.dims2()?;
+        Ok(Matrix { held: hold(tensor)?, rows, cols })
+    }
+
+    fn view(&self) -> Result<View<'_>> {
+        Ok(View::new(self.held.floats()?, self.rows, self.cols))
+    }
+}

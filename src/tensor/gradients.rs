@@ -1,0 +1,166 @@
+//! Gradients of variables, each summed in one place. An operator that knows its parameters adds what it finds straight to
+//! their sums; the library's own pass would write every share to a matrix of its own and add that to a matrix of zeros, on
+//! one thread. Sums belong to the thread that runs the backward pass.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, TensorId, bail};
+use rayon::prelude::*;
+
+use super::kernels::matmul::{Threads, View, matmul, product_of};
+
+type Sums = HashMap<TensorId, (Tensor, Sum)>;
+
+thread_local! {
+    /// The sums that operators on this thread add to, while a backward pass runs.
+    static SUMS: RefCell<Option<Sums>> = const { RefCell::new(None) };
+}
+
+/// Gradients of `loss` with respect to every variable that leads to it.
+///
+/// # Errors
+/// Of an operator, or of one that was differentiated already.
+pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    let mut gradients = Gradients::default();
+    gradients.add(loss)?;
+    gradients.finish()
+}
+
+/// Gradients of a sum of losses, one after another.
+#[derive(Default)]
+pub struct Gradients {
+    sums: Sums,
+    /// Those of operators that do not know their parameters.
+    others: Option<GradStore>,
+}
+
+impl Gradients {
+    /// Adds the gradients of one more loss.
+    ///
+    /// # Errors
+    /// As [`backward`].
+    pub fn add(&mut self, loss: &Tensor) -> Result<()> {
+        let lent = Lent { sums: &mut self.sums, outer: None }.begin();
+        let found = loss.backward();
+        drop(lent);
+        match &mut self.others {
+            Some(others) => others.extend(found?)?,
+            none => *none = Some(found?),
+        }
+        Ok(())
+    }
+
+    /// All sums, by variable.
+    ///
+    /// # Errors
+    /// No loss was added.
+    pub fn finish(self) -> Result<GradStore> {
+        let Some(mut grads) = self.others else { bail!("there is no loss to take gradients of") };
+        for (var, sum) in self.sums.into_values() {
+            let sum = Tensor::from_vec(sum.into_values(), var.shape(), var.device())?;
+            let sum = match grads.remove(&var) {
+                Some(other) => (sum + other)?,
+                None => sum,
+            };
+            grads.insert(&var, sum);
+        }
+        Ok(grads)
+    }
+}
+
+/// Sums lent to the operators of this thread; they come back when this goes, after a panic too.
+struct Lent<'a> {
+    sums: &'a mut Sums,
+    /// Of a pass that waits on this thread while another one runs on it.
+    outer: Option<Sums>,
+}
+
+impl Lent<'_> {
+    fn begin(mut self) -> Self {
+        self.outer = SUMS.replace(Some(std::mem::take(self.sums)));
+        self
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        *self.sums = SUMS.replace(self.outer.take()).unwrap_or_default();
+    }
+}
+
+/// Whether gradients of `tensor` can be added to a sum: it is a variable, and a pass of [`Gradients`] runs on this thread.
+pub(crate) fn is_summed(tensor: &Tensor) -> bool {
+    tensor.is_variable() && SUMS.with_borrow(Option::is_some)
+}
+
+/// Lets `add` add to the sum of a variable's gradients.
+///
+/// # Errors
+/// No pass of [`Gradients`] runs on this thread: the gradient would be lost.
+pub(crate) fn sum(var: &Tensor, add: impl FnOnce(&mut Sum)) -> Result<()> {
+    // Taken out meanwhile: a thread that waits for others inside `add` may run another pass.
+    let taken = SUMS.with_borrow_mut(|sums| sums.as_mut().map(|sums| sums.remove(&var.id())));
+    let Some(taken) = taken else {
+        bail!("gradients of this operator are found by `tensor::gradients`, not by the library's own pass");
+    };
+    let empty = || (var.clone(), Sum::new(var.elem_count()));
+    let (var, mut sum) = taken.unwrap_or_else(empty);
+    add(&mut sum);
+    SUMS.with_borrow_mut(|sums| sums.as_mut().map(|sums| sums.insert(var.id(), (var, sum))));
+    Ok(())
+}
+
+/// The sum of a variable's gradients; without numbers until the first share.
+pub(crate) struct Sum {
+    values: Vec<f32>,
+    size: usize,
+}
+
+impl Sum {
+    /// Of `size` numbers.
+    pub fn new(size: usize) -> Self {
+        Sum { values: Vec::new(), size }
+    }
+
+    /// The numbers; zeros where nothing was added.
+    pub fn into_values(self) -> Vec<f32> {
+        if self.values.is_empty() { vec![0.0; self.size] } else { self.values }
+    }
+
+    /// Adds `a · b`.
+    pub fn add_product(&mut self, a: View, b: View) {
+        debug_assert_eq!(a.rows * b.cols, self.size, "a gradient of another size");
+        if self.values.is_empty() {
+            self.values = product_of(a, b);
+        } else {
+            matmul(&mut self.values, b.cols, a, b, 1.0, 1.0, Threads::Pool);
+        }
+    }
+
+    /// Adds `share` times `factor`.
+    pub fn add(&mut self, mut share: Vec<f32>, factor: f32) {
+        debug_assert_eq!(share.len(), self.size, "a gradient of another size");
+        if self.values.is_empty() {
+            if factor != 1.0 {
+                share.par_iter_mut().for_each(|x| *x *= factor);
+            }
+            self.values = share;
+        } else {
+            self.values.par_iter_mut().zip(&share).for_each(|(sum, x)| *sum += factor * x);
+        }
+    }
+
+    /// Adds row `r` of `rows` to row `at[r]`, in order.
+    pub fn add_rows(&mut self, at: &[u32], rows: &[f32]) {
+        let width = rows.len() / at.len().max(1);
+        if self.values.is_empty() {
+            self.values = vec![0.0; self.size];
+        }
+        for (&at, row) in at.iter().zip(rows.chunks_exact(width.max(1))) {
+            let sums = &mut self.values[at as usize * width..][..width];
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+    }
+}
