@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use super::kernels::activation::{self, Activation};
 use super::kernels::product::{Left, Out, Rules, product};
 use super::kernels::right::Right;
+use super::kernels::sums::add_row;
 use super::memory::room;
 
 /// A linear layer: `weight` `[in, out]` as the product sees it, `bias` `[out]`.
@@ -81,7 +82,7 @@ fn run(layer: &Linear, x: &[f32], out: &mut [MaybeUninit<f32>]) {
         if layer.add {
             // SAFETY: this stretch of `out`, whose size was checked, is this task's alone.
             let residual = unsafe { target.stretch(row * cols + first, values.len()) };
-            residual.iter_mut().zip(values.iter()).for_each(|(x, v)| *x += v);
+            add_row(residual, values);
         }
     };
     let rules = Rules { rows, depth, cols, scale: 1.0, add: false, finish: Some(&finish), parallel: true };

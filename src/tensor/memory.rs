@@ -7,6 +7,8 @@ pub fn keep() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: they only set numbers in the allocator.
     unsafe {
+        // One arena: those of other threads than the main one keep nothing beyond 64 MiB, and passes run on workers.
+        libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
         // Never on its own: a step of a large model frees gigabytes and asks for them again.
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);

@@ -70,7 +70,7 @@ fn step(trainee: &Trainee, op: Option<Op>, meter: &Meter, name: &str) -> Result<
     let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default())?;
     let batch = batch(trainee.model.config.vocab_size);
     let mut arms = op.map(|op| arms(trainee, op, &batch)).transpose()?;
-    meter.case(name, BATCH * CONTEXT, || {
+    let mut once = || {
         let loss = match &mut arms {
             None => plain_loss(&trainee.model, &batch)?,
             Some(arms) => {
@@ -80,7 +80,9 @@ fn step(trainee: &Trainee, op: Option<Op>, meter: &Meter, name: &str) -> Result<
         };
         optimizer.step(&backward(&loss)?, 1e-5, 0.0)?;
         Ok(())
-    })
+    };
+    // Inside the pool, as a run is.
+    meter.case(name, BATCH * CONTEXT, || rayon::scope(|_| once()))
 }
 
 fn batch(vocab: usize) -> Batch {

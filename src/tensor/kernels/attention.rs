@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::exp::{exp_all, largest};
 use super::matmul::{Threads, View, matmul, matmul_raw};
+use super::product::APART;
 
 /// Query rows per tile.
 const TILE: usize = 64;
@@ -181,7 +182,7 @@ fn forward_collecting<T: Send>(
         read((b, h), (from, to), scratch)
     };
     let tasks = 0..shape.batch * shape.heads * tiles.len();
-    let read = tasks.into_par_iter().map_init(Vec::new, task).collect();
+    let read = tasks.into_par_iter().with_max_len(APART).map_init(Vec::new, task).collect();
     (out, read)
 }
 
@@ -293,7 +294,7 @@ pub fn backward(shape: &Shape, qkv: &[f32], out: &[f32], grad_out: &[f32]) -> Ve
     let stride = 3 * width;
     let mut grad = vec![0f32; qkv.len()];
     let target = Shared(grad.as_mut_ptr());
-    (0..shape.batch * shape.heads).into_par_iter().for_each_init(
+    (0..shape.batch * shape.heads).into_par_iter().with_max_len(APART).for_each_init(
         || (Vec::new(), Vec::new()),
         |(p, dp), task| {
             let (b, h) = (task / shape.heads, task % shape.heads);

@@ -7,7 +7,7 @@ use super::isa::{Isa, isa};
 use super::lanes::{Four, Lanes};
 use super::pack::prefetch;
 use super::packed::Packed;
-use super::product::{BLOCK, Left, Out, Rules, depth_step};
+use super::product::{APART, BLOCK, Left, Out, Rules, depth_step};
 use super::right::{Numbers, Right, Stored, Strided};
 
 /// Most columns a task sums when rows of the matrix are contiguous; 3 KiB of each row.
@@ -67,7 +67,7 @@ pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool
     };
     let tasks = rules.cols.div_ceil(size);
     if rules.parallel {
-        (0..tasks).into_par_iter().for_each(work);
+        (0..tasks).into_par_iter().with_max_len(APART).for_each(work);
     } else {
         (0..tasks).for_each(work);
     }
@@ -78,7 +78,7 @@ pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(x: &[f32], b: Right, from: usize, sums: &mut [f32]) {
     // SAFETY: passed on.
-    unsafe { chunk::<std::arch::x86_64::__m256, 2>(x, b, from, sums) }
+    unsafe { chunk::<std::arch::x86_64::__m256, 3>(x, b, from, sums) }
 }
 
 #[cfg(target_arch = "x86_64")]

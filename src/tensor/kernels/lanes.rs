@@ -2,7 +2,7 @@
 //! instructions it needs; calling one elsewhere is undefined on a processor without them.
 
 /// A register of `N` numbers.
-pub(super) trait Lanes: Copy {
+pub(super) trait Lanes: Copy + Sized {
     const N: usize;
 
     /// # Safety
@@ -17,6 +17,18 @@ pub(super) trait Lanes: Copy {
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
+
+    /// `sums += a · b` over `depth` steps: `a` holds `R` numbers a step, `b` `C·N`.
+    #[inline(always)]
+    unsafe fn full_tile<const R: usize, const C: usize>(
+        sums: &mut [[Self; C]; R],
+        depth: usize,
+        a: *const f32,
+        b: *const f32,
+    ) {
+        // SAFETY: the contract.
+        unsafe { super::tile::steps::<Self, R, C, R>(sums, depth, a, b) }
+    }
 }
 
 /// Four numbers in portable Rust: SSE2 on x86-64, NEON on AArch64.
@@ -67,7 +79,7 @@ impl Lanes for Four {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{interleave_six, transpose};
+pub(super) use x86::{interleave_four, transpose};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -108,36 +120,27 @@ mod x86 {
         }
     }
 
-    /// Six rows of `depth` numbers, `stride` apart, to `[depth][6]`.
+    /// Four rows of `depth` numbers, `stride` apart, to `[depth][4]`.
     ///
     /// # Safety
     /// AVX2, and both sides valid.
     #[inline(always)]
-    pub unsafe fn interleave_six(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
-        const ROWS: usize = 6;
+    pub unsafe fn interleave_four(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        const ROWS: usize = 4;
         let whole = depth / 8 * 8;
         // SAFETY: the contract above.
         unsafe {
             for i in (0..whole).step_by(8) {
                 let row = |r: usize| _mm256_loadu_ps(from.add(r * stride + i));
-                let pair = |r: usize| {
-                    let (a, b) = (row(r), row(r + 1));
-                    (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
-                };
-                let ((a0, a1), (b0, b1), (c0, c1)) = (pair(0), pair(2), pair(4));
+                let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                let ((a0, a1), (b0, b1)) = (pair(row(0), row(1)), pair(row(2), row(3)));
                 let four = |x, y| [_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y)];
                 let ([e0, e1], [e2, e3]) = (four(a0, b0), four(a1, b1));
-                // Each half register is one step: four rows of it in `e`, and the last two of two steps in `c`.
-                let step = |k: usize, four: __m128, two: __m128, high: bool| {
-                    let to = to.add((i + k) * ROWS);
-                    _mm_storeu_ps(to, four);
-                    let (to, two) = (to.add(4).cast(), _mm_castps_pd(two));
-                    if high { _mm_storeh_pd(to, two) } else { _mm_storel_pd(to, two) }
-                };
-                for (k, (e, c)) in [(e0, c0), (e1, c0), (e2, c1), (e3, c1)].into_iter().enumerate() {
-                    let high = k % 2 == 1;
-                    step(k, _mm256_castps256_ps128(e), _mm256_castps256_ps128(c), high);
-                    step(k + 4, _mm256_extractf128_ps::<1>(e), _mm256_extractf128_ps::<1>(c), high);
+                // The lower half of each is one step, the upper half the step four later.
+                for (k, (x, y)) in [(e0, e1), (e2, e3)].into_iter().enumerate() {
+                    let to = to.add((i + 2 * k) * ROWS);
+                    _mm256_storeu_ps(to, _mm256_permute2f128_ps::<0x20>(x, y));
+                    _mm256_storeu_ps(to.add(4 * ROWS), _mm256_permute2f128_ps::<0x31>(x, y));
                 }
             }
             for i in whole..depth {
@@ -145,6 +148,96 @@ mod x86 {
                     *to.add(i * ROWS + r) = *from.add(r * stride + i);
                 }
             }
+        }
+    }
+
+    /// Steps of one turn of [`four_by_three`].
+    const FOUR: usize = 4;
+
+    /// `turns` turns of four steps of a tile of four rows and three registers. By hand, since all sixteen registers are in use
+    /// and the compiler, which moves loads ahead, would keep sums in memory.
+    ///
+    /// # Safety
+    /// AVX2 and FMA; `a` and `b` hold all steps.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn four_by_three(sums: &mut [[__m256; 3]; 4], turns: usize, a: *const f32, b: *const f32) {
+        if turns == 0 {
+            return;
+        }
+        macro_rules! step {
+            ($a0:literal $a1:literal $a2:literal $a3:literal, $b0:literal $b1:literal $b2:literal) => {
+                concat!(
+                    "vmovups {b0}, [{b} + ",
+                    $b0,
+                    "]\n",
+                    "vmovups {b1}, [{b} + ",
+                    $b1,
+                    "]\n",
+                    "vmovups {b2}, [{b} + ",
+                    $b2,
+                    "]\n",
+                    "vbroadcastss {x}, dword ptr [{a} + ",
+                    $a0,
+                    "]\n",
+                    "vfmadd231ps {s00}, {x}, {b0}\n",
+                    "vfmadd231ps {s01}, {x}, {b1}\n",
+                    "vfmadd231ps {s02}, {x}, {b2}\n",
+                    "vbroadcastss {x}, dword ptr [{a} + ",
+                    $a1,
+                    "]\n",
+                    "vfmadd231ps {s10}, {x}, {b0}\n",
+                    "vfmadd231ps {s11}, {x}, {b1}\n",
+                    "vfmadd231ps {s12}, {x}, {b2}\n",
+                    "vbroadcastss {x}, dword ptr [{a} + ",
+                    $a2,
+                    "]\n",
+                    "vfmadd231ps {s20}, {x}, {b0}\n",
+                    "vfmadd231ps {s21}, {x}, {b1}\n",
+                    "vfmadd231ps {s22}, {x}, {b2}\n",
+                    "vbroadcastss {x}, dword ptr [{a} + ",
+                    $a3,
+                    "]\n",
+                    "vfmadd231ps {s30}, {x}, {b0}\n",
+                    "vfmadd231ps {s31}, {x}, {b1}\n",
+                    "vfmadd231ps {s32}, {x}, {b2}\n",
+                )
+            };
+        }
+        let [[s00, s01, s02], [s10, s11, s12], [s20, s21, s22], [s30, s31, s32]] = sums;
+        // SAFETY: reads `turns · FOUR` steps of both sides and writes registers only.
+        unsafe {
+            std::arch::asm!(
+                "2:",
+                step!("0" "4" "8" "12", "0" "32" "64"),
+                step!("16" "20" "24" "28", "96" "128" "160"),
+                step!("32" "36" "40" "44", "192" "224" "256"),
+                step!("48" "52" "56" "60", "288" "320" "352"),
+                "add {a}, 64",
+                "add {b}, 384",
+                "dec {turns}",
+                "jnz 2b",
+                a = inout(reg) a => _,
+                b = inout(reg) b => _,
+                turns = inout(reg) turns => _,
+                b0 = out(ymm_reg) _,
+                b1 = out(ymm_reg) _,
+                b2 = out(ymm_reg) _,
+                x = out(ymm_reg) _,
+                s00 = inout(ymm_reg) *s00,
+                s01 = inout(ymm_reg) *s01,
+                s02 = inout(ymm_reg) *s02,
+                s10 = inout(ymm_reg) *s10,
+                s11 = inout(ymm_reg) *s11,
+                s12 = inout(ymm_reg) *s12,
+                s20 = inout(ymm_reg) *s20,
+                s21 = inout(ymm_reg) *s21,
+                s22 = inout(ymm_reg) *s22,
+                s30 = inout(ymm_reg) *s30,
+                s31 = inout(ymm_reg) *s31,
+                s32 = inout(ymm_reg) *s32,
+                options(nostack, readonly),
+            );
         }
     }
 
@@ -194,6 +287,24 @@ mod x86 {
         unsafe fn mul(self, other: Self) -> Self {
             // SAFETY: see above.
             unsafe { _mm256_mul_ps(self, other) }
+        }
+
+        #[inline(always)]
+        unsafe fn full_tile<const R: usize, const C: usize>(
+            sums: &mut [[Self; C]; R],
+            depth: usize,
+            a: *const f32,
+            b: *const f32,
+        ) {
+            const { assert!(R == 4 && C == 3, "another tile than the one written by hand") }
+            let whole = depth / FOUR * FOUR;
+            // SAFETY: the contract; the array has the layout of the one it is seen as.
+            unsafe {
+                let by_hand = &mut *std::ptr::from_mut(sums).cast::<[[__m256; 3]; 4]>();
+                four_by_three(by_hand, whole / FOUR, a, b);
+                let (a, b) = (a.add(whole * R), b.add(whole * C * 8));
+                super::super::tile::steps::<Self, R, C, R>(sums, depth - whole, a, b);
+            }
         }
     }
 

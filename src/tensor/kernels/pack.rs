@@ -30,6 +30,13 @@ pub(super) fn pack_left<K: Kernel>(
                 unsafe { K::interleave(from.as_ptr(), a.row, depth, panel.as_mut_ptr()) };
                 continue;
             }
+            if a.row == 1 && first + K::ROWS <= rows {
+                // The rows of a transpose lie side by side already.
+                for (i, to) in panel.chunks_exact_mut(K::ROWS).enumerate() {
+                    to.copy_from_slice(&a.data[at + i * a.col..][..K::ROWS]);
+                }
+                continue;
+            }
             for r in 0..K::ROWS {
                 if first + r >= rows {
                     panel.iter_mut().skip(r).step_by(K::ROWS).for_each(|x| *x = 0.0);

@@ -14,7 +14,7 @@ use crate::tensor::memory::room;
 fn panel_width() -> usize {
     match isa() {
         Isa::Avx512 => 48,
-        Isa::Avx2 => 16,
+        Isa::Avx2 => 24,
         Isa::Plain => 8,
     }
 }

@@ -27,6 +27,9 @@ pub const BLOCK: usize = 96;
 /// Rows that share a packed block; more would push the packed rows out of the second-level cache.
 const STRIPE: usize = 512;
 
+/// Tasks that one thread takes at once, so that the last ones are shared out evenly.
+pub(super) const APART: usize = 1;
+
 /// What happens to a finished stretch of one output row: `(row, first column, values)`.
 pub type Finish<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
 
@@ -140,12 +143,12 @@ impl Kernel for Plain {
 struct Avx2;
 #[cfg(target_arch = "x86_64")]
 impl Kernel for Avx2 {
-    const ROWS: usize = 6;
+    const ROWS: usize = 4;
     unsafe fn block(task: &Task) {
         #[target_feature(enable = "avx2,fma")]
         unsafe fn with_features(task: &Task) {
             // SAFETY: passed on.
-            unsafe { block::<std::arch::x86_64::__m256, 6, 2, 4>(task) }
+            unsafe { block::<std::arch::x86_64::__m256, 4, 3, 2>(task) }
         }
         // SAFETY: passed on.
         unsafe { with_features(task) }
@@ -154,7 +157,7 @@ impl Kernel for Avx2 {
         #[target_feature(enable = "avx2")]
         unsafe fn with_features(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
             // SAFETY: passed on.
-            unsafe { super::lanes::interleave_six(from, stride, depth, to) }
+            unsafe { super::lanes::interleave_four(from, stride, depth, to) }
         }
         // SAFETY: passed on.
         unsafe { with_features(from, stride, depth, to) }
@@ -235,7 +238,7 @@ unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
             });
         };
         if rules.parallel {
-            (0..blocks).into_par_iter().for_each(work);
+            (0..blocks).into_par_iter().with_max_len(APART).for_each(work);
         } else {
             (0..blocks).for_each(work);
         }

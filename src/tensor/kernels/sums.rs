@@ -10,7 +10,7 @@ const CHUNK: usize = 1 << 14;
 
 /// `acc += x`, as long as both.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-pub(super) fn add_row(acc: &mut [f32], x: &[f32]) {
+pub(crate) fn add_row(acc: &mut [f32], x: &[f32]) {
     acc.iter_mut().zip(x).for_each(|(a, x)| *a += x);
 }
 

@@ -110,10 +110,12 @@ unsafe fn panel<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
             expect::<R>(to, task.out_row, rows);
             let add = task.add || kb > 0;
             if rows <= FEW {
-                let acc = tile::<V, R, C, FEW>(depth, a, b);
+                let mut acc = [[V::zero(); C]; FEW];
+                steps::<V, R, C, FEW>(&mut acc, depth, a, b);
                 put::<V, C>(&acc, to, task.out_row, (rows, cols), task.scale, add);
             } else {
-                let acc = tile::<V, R, C, R>(depth, a, b);
+                let mut acc = [[V::zero(); C]; R];
+                V::full_tile(&mut acc, depth, a, b);
                 put::<V, C>(&acc, to, task.out_row, (rows, cols), task.scale, add);
             }
         }
@@ -131,27 +133,29 @@ fn expect<const R: usize>(out: *const f32, row: usize, rows: usize) {
 /// Steps of the inner dimension per turn of the loop.
 const UNROLL: usize = 4;
 
-/// `ROWS × C·N` sums in registers, of rows packed `R` by `R`.
+/// `sums += a · b` over `depth` steps, of rows packed `R` by `R`, for the first `ROWS` of them.
+///
+/// # Safety
+/// The processor has the instructions of `V`; `a` and `b` hold all steps.
 #[inline(always)]
-unsafe fn tile<V: Lanes, const R: usize, const C: usize, const ROWS: usize>(
+pub(super) unsafe fn steps<V: Lanes, const R: usize, const C: usize, const ROWS: usize>(
+    sums: &mut [[V; C]; ROWS],
     depth: usize,
     mut a: *const f32,
     mut b: *const f32,
-) -> [[V; C]; ROWS] {
-    // SAFETY: panels hold `depth` steps of `R` rows and `C·N` columns.
+) {
+    // SAFETY: the contract.
     unsafe {
-        let mut acc = [[V::zero(); C]; ROWS];
         for _ in 0..depth / UNROLL {
             for u in 0..UNROLL {
-                step(&mut acc, a.add(u * R), b.add(u * C * V::N));
+                step(sums, a.add(u * R), b.add(u * C * V::N));
             }
             a = a.add(UNROLL * R);
             b = b.add(UNROLL * C * V::N);
         }
         for u in 0..depth % UNROLL {
-            step(&mut acc, a.add(u * R), b.add(u * C * V::N));
+            step(sums, a.add(u * R), b.add(u * C * V::N));
         }
-        acc
     }
 }
 
