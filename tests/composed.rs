@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use maskscope::model::forward::Reuse;
+use maskscope::model::gpt2::Noise;
 use maskscope::model::input::{HeadAblation, Input, Visibility};
 use maskscope::model::{Checkpoint, Gpt2, ModelFiles};
 use maskscope::tensor::adamw::{AdamW, AdamWSettings};
@@ -16,11 +17,11 @@ use maskscope::tensor::attention::Attention;
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
 use maskscope::tensor::device::{Way, with_fused, with_plain};
 use maskscope::tensor::dropout::{Mask, dropout};
-use maskscope::tensor::gradients::backward;
+use maskscope::tensor::gradients::{Gradients, backward};
 use maskscope::tensor::host;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::ops::{activate, layer_norm, linear};
-use maskscope::train::spec::{Precision, Trained};
+use maskscope::train::spec::{LoraSpec, LoraTarget, Precision, Trained};
 use maskscope::train::trainee::Trainee;
 
 fn numbers(n: usize, salt: usize) -> Vec<f32> {
@@ -154,6 +155,83 @@ fn training_steps_follow_the_kernels() {
             assert!(mean < 5e-4, "{name}, {way:?}: {mean}");
         }
     }
+}
+
+/// The gradients of one batch under hidden keys and dropout, by name.
+fn gradients(trained: &Trained) -> Vec<(String, Tensor)> {
+    let model = tiny();
+    let mut trainee =
+        Trainee::with(&model.config, &model.tensors().unwrap(), &Device::Cpu, (trained, 3)).unwrap();
+    for (name, var) in &trainee.vars {
+        // Adapters start as nothing, and nothing has no gradient on its other side.
+        if name.ends_with("lora_B") {
+            var.set(&(tensor(var.dims(), 17) * 0.1).unwrap()).unwrap();
+        }
+    }
+    trainee.model.noise = Some(Noise { rate: 0.2, key: 11 });
+    let model = trainee.current().unwrap();
+    let (batch, t) = (2, 24);
+    let hidden = |i: usize| if i % t < i / t % t && (i * 5) % 4 == 0 { f32::NEG_INFINITY } else { 0.0 };
+    let bias: Vec<f32> = (0..batch * t * t).map(hidden).collect();
+    let bias = Tensor::from_vec(bias, (batch, 1, t, t), &Device::Cpu).unwrap();
+    let ids: Vec<u32> = (0..batch * t).map(|i| (i * 29 % 97) as u32).collect();
+    let targets: Vec<u32> = (0..batch * t).map(|i| (i * 31 % 89) as u32).collect();
+    let embedded = model.embed_batch(&ids, batch).unwrap();
+    let states = model.forward_batch(&embedded, Some(&bias), true).unwrap();
+    let rows = states.reshape((batch * t, model.config.n_embd)).unwrap();
+    let loss = cross_entropy(&rows, &model.lm_head.tensor().unwrap(), &targets, true).unwrap();
+    let grads = backward(&loss).unwrap();
+    let found =
+        |name: &str, var: &Var| grads.get(var.as_tensor()).unwrap_or_else(|| panic!("{name}")).clone();
+    trainee.vars.iter().map(|(name, var)| (name.clone(), found(name, var))).collect()
+}
+
+#[test]
+fn a_block_as_one_operator_has_the_gradients_of_its_parts() {
+    let lora = LoraSpec { rank: 3, alpha: 6.0, targets: LoraTarget::ALL.to_vec() };
+    for trained in [Trained::All, Trained::LastBlocks(1), Trained::LayerNorms, Trained::Lora(lora)] {
+        let whole = gradients(&trained);
+        for way in WAYS {
+            let parts = forced(way, || gradients(&trained));
+            assert_eq!(whole.len(), parts.len());
+            for ((name, a), (_, b)) in whole.iter().zip(&parts) {
+                // A bias of keys has no gradient but rounding.
+                let difference = host::values(&(a - b).unwrap()).unwrap();
+                let far = difference.iter().fold(0f32, |m, x| m.max(x.abs()));
+                assert!(far < 1e-7 || apart(a, b) < 2e-4, "{trained:?}, {name}, {way:?}: {}", apart(a, b));
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_several_losses_add_up_and_are_never_lost() {
+    let model = tiny();
+    let trainee =
+        Trainee::with(&model.config, &model.tensors().unwrap(), &Device::Cpu, (&Trained::All, 0)).unwrap();
+    let loss = |salt: usize| {
+        let model = trainee.current().unwrap();
+        let ids: Vec<u32> = (0..20).map(|i| ((i + salt) * 13 % 97) as u32).collect();
+        let states = model.forward_batch(&model.embed_batch(&ids, 1).unwrap(), None, true).unwrap();
+        let rows = states.reshape((20, model.config.n_embd)).unwrap();
+        cross_entropy(&rows, &model.lm_head.tensor().unwrap(), &ids, true).unwrap()
+    };
+    let mut both = Gradients::default();
+    both.add(&loss(1)).unwrap();
+    both.add(&loss(2)).unwrap();
+    let (both, one, two) = (both.finish().unwrap(), backward(&loss(1)).unwrap(), backward(&loss(2)).unwrap());
+    for (name, var) in &trainee.vars {
+        let of = |grads: &candle_core::backprop::GradStore| grads.get(var.as_tensor()).unwrap().clone();
+        let sum = (of(&one) + of(&two)).unwrap();
+        assert!(apart(&of(&both), &sum) < 1e-5, "{name}: {}", apart(&of(&both), &sum));
+    }
+    // The library's own pass knows nothing of the sums: it must fail rather than leave parameters out.
+    let refused = loss(3).backward().unwrap_err().to_string();
+    assert!(refused.contains("tensor::gradients"), "{refused}");
+    let twice = loss(4);
+    backward(&twice).unwrap();
+    assert!(backward(&twice).is_err(), "a loss has its gradients taken once");
+    assert!(Gradients::default().finish().is_err(), "no loss, no gradients");
 }
 
 #[test]

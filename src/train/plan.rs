@@ -167,15 +167,16 @@ fn host(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
     let (d, inner) = (config.n_embd, config.inner());
     // Per layer and row: residuals before and after attention, qkv, heads, and the MLP's inner row.
     let kept = rows * config.n_layer * (2 * d + 3 * d + d + inner);
-    // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream.
-    let block = rows * (3 * inner + 8 * d);
-    // A tile of logits, and the output matrix's gradient where it has one, which is made in the forward pass.
+    // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream. A tile of
+    // logits is gone by then.
+    let passing = (rows * (3 * inner + 8 * d)).max(rows.min(512) * config.vocab_size);
+    // The output matrix's gradient where it has one, which is made in the forward pass.
     let head = match lora {
         None => d * config.vocab_size,
         Some(lora) if lora.targets.contains(&LoraTarget::LmHead) => 4 * d * config.vocab_size,
         Some(_) => 0,
     };
-    4 * (kept + block + head + rows.min(512) * config.vocab_size) as u64
+    4 * (kept + passing + head) as u64
 }
 
 /// Bytes of what the forward pass of composed operators keeps for its backward over `rows` tokens, and of what the backward

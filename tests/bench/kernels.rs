@@ -9,6 +9,7 @@ use maskscope::mask::types::MaskSettings;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::kernels::attention::{Rows, Shape, forward};
 use maskscope::tensor::kernels::layer_norm;
+use maskscope::tensor::kernels::matmul::{View, product_of};
 use maskscope::tensor::kernels::packed::Packed;
 use maskscope::tensor::kernels::right::{Numbers, Right};
 use maskscope::tensor::linear::{Linear, apply};
@@ -45,6 +46,22 @@ fn products(c: &mut Criterion) {
                 b.iter(|| apply(&layer, black_box(&x), &mut out));
             });
         }
+    }
+    group.finish();
+}
+
+/// The three products of a linear layer in training: its output, the gradient of its input, that of its weight.
+fn training(c: &mut Criterion) {
+    const ROWS: usize = 512;
+    let mut group = c.benchmark_group("training, 512 rows, 768 to 3072");
+    group.throughput(Throughput::Elements((2 * ROWS * WIDTH * 4 * WIDTH) as u64));
+    let (x, w, g) = (numbers(ROWS * WIDTH, 1), numbers(WIDTH * 4 * WIDTH, 2), numbers(ROWS * 4 * WIDTH, 3));
+    let (x, w) = (View::new(&x, ROWS, WIDTH), View::new(&w, WIDTH, 4 * WIDTH));
+    let g = View::new(&g, ROWS, 4 * WIDTH);
+    for (name, a, b) in
+        [("output", x, w), ("input", g, w.t()), ("weight", x.t(), g), ("narrow weight", g.t(), x)]
+    {
+        group.bench_function(name, |bench| bench.iter(|| black_box(product_of(black_box(a), b))));
     }
     group.finish();
 }
@@ -89,5 +106,5 @@ fn decisions(c: &mut Criterion) {
     c.bench_function("decision, 1024 positions", |b| b.iter(|| decide(black_box(&mask), &input)));
 }
 
-criterion_group!(benches, products, attention, norms, decisions);
+criterion_group!(benches, products, training, attention, norms, decisions);
 criterion_main!(benches);
