@@ -315,12 +315,12 @@ impl Gpt2 {
     }
 
     /// [`Gpt2::block`] with attention after `rule`: the next rows, and the packed projection `[B, T, 3D]`, which no gradient
-    /// leaves. One operator on the CPU's kernels.
+    /// leaves. One operator on the CPU's kernels, differentiable by [`crate::tensor::gradients`] alone.
     ///
     /// # Errors
     /// Of the tensor library.
     pub fn ruled_block(&self, layer: usize, x: &Tensor, rule: Attention) -> Result<(Tensor, Tensor)> {
-        if way(x.device()) == Way::Host && self.blocks[layer].has_plain_parameters() {
+        if way(x.device()) == Way::Host && self.blocks[layer].is_one_operator(x.track_op()) {
             return self.host_train_block(layer, x, rule);
         }
         let mut packed = None;

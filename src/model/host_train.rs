@@ -2,6 +2,7 @@
 //! every parameter's gradient added straight to its sum ([`crate::tensor::gradients`]). Norms and activations are computed
 //! again on the way back instead of kept. `Gpt2::block` with `Attention::packed` is its plain twin.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -9,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use super::gpt2::{Adapter, Block, Gpt2, Noise, Norm, Projection};
 use super::weight::{Side, Weight};
 use crate::tensor::attention::Attention;
-use crate::tensor::gradients::sum;
+use crate::tensor::gradients::add_to;
 use crate::tensor::host::{Held, hold, slice, with_slice};
 use crate::tensor::kernels::activation::{self, Activation};
 use crate::tensor::kernels::layer_norm;
@@ -73,9 +74,12 @@ impl Block {
         all
     }
 
-    /// Whether no parameter is computed from variables: only the library finds gradients through such a one.
-    pub(super) fn has_plain_parameters(&self) -> bool {
+    /// Whether [`Gpt2::host_train_block`] can run it on rows that have a gradient or not: no parameter is computed from
+    /// variables, which only the library differentiates, and no matrix on a way back is packed for the way there.
+    pub(super) fn is_one_operator(&self, differentiated: bool) -> bool {
+        let packed = |p: &&Projection| differentiated && matches!(p.weight, Weight::Packed(..));
         self.parameters().into_iter().all(|p| p.is_variable() || !p.track_op())
+            && ![&self.c_attn, &self.attn_proj, &self.c_fc, &self.mlp_proj].iter().any(packed)
     }
 }
 
@@ -161,23 +165,23 @@ impl Whole {
         let b = &self.block;
         let d_activated = {
             let grad = self.dropped(grad, self.site + 1);
-            b.mlp_proj.learn(&self.activated(&kept.hidden), &grad)?;
+            b.mlp_proj.learn(|| Ok(self.activated(&kept.hidden).into()), &grad)?;
             b.mlp_proj.back(&grad)?
         };
         let d_hidden = activation::backward(self.activation, &kept.hidden, &d_activated);
         drop(d_activated);
-        b.c_fc.learn(&self.norm(&b.ln_2, &kept.middle)?, &d_hidden)?;
+        b.c_fc.learn(|| Ok(self.norm(&b.ln_2, &kept.middle)?.into()), &d_hidden)?;
         let mut d_middle = self.norm_back(&b.ln_2, &kept.middle, &b.c_fc.back(&d_hidden)?)?;
         drop(d_hidden);
         add(&mut d_middle, grad);
         let d_heads = {
             let grad = self.dropped(&d_middle, self.site);
-            b.attn_proj.learn(&kept.heads, &grad)?;
+            b.attn_proj.learn(|| Ok(Cow::Borrowed(&kept.heads)), &grad)?;
             b.attn_proj.back(&grad)?
         };
         let d_qkv =
             with_slice(&kept.qkv, |qkv| self.rule.packed_gradient(qkv, (&kept.heads, &d_heads), self.rows))??;
-        b.c_attn.learn(&self.norm(&b.ln_1, x)?, &d_qkv)?;
+        b.c_attn.learn(|| Ok(self.norm(&b.ln_1, x)?.into()), &d_qkv)?;
         if !wanted && !b.ln_1.gain.track_op() && !b.ln_1.bias.track_op() {
             return Ok(None);
         }
@@ -198,7 +202,7 @@ impl Whole {
         let (dx, d_gain, d_bias) = layer_norm::backward(x, gain.floats()?, grad, self.eps);
         for (parameter, share) in [(&norm.gain, d_gain), (&norm.bias, d_bias)] {
             if parameter.track_op() {
-                sum(parameter, |sum| sum.add(share, 1.0))?;
+                add_to(parameter, |sum| sum.add(share, 1.0))?;
             }
         }
         Ok(dx)
@@ -218,8 +222,8 @@ impl Whole {
     }
 
     /// The gradient under the dropout of one site.
-    fn dropped<'a>(&self, grad: &'a [f32], site: usize) -> std::borrow::Cow<'a, [f32]> {
-        let mut grad = std::borrow::Cow::Borrowed(grad);
+    fn dropped<'a>(&self, grad: &'a [f32], site: usize) -> Cow<'a, [f32]> {
+        let mut grad = Cow::Borrowed(grad);
         if let Some(mask) = self.noise.and_then(|noise| noise.mask(site)) {
             mask.apply_all(grad.to_mut());
         }
@@ -244,21 +248,28 @@ impl Projection {
         Ok(out)
     }
 
-    /// Adds the gradients of weight, bias and adapter to their sums, for input `x` `[n, in]` and output gradient `grad`
-    /// `[n, out]`.
-    fn learn(&self, x: &[f32], grad: &[f32]) -> Result<()> {
+    /// Adds the gradients of weight, bias and adapter to their sums, for output gradient `grad` `[n, out]`; `x` makes the
+    /// input `[n, in]` where one of them asks for it.
+    fn learn<'a>(&self, x: impl FnOnce() -> Result<Cow<'a, [f32]>>, grad: &[f32]) -> Result<()> {
         let (inner, out) = self.weight.dims()?;
-        let rows = grad.len() / out;
-        let (x, g) = (View::new(x, rows, inner), View::new(grad, rows, out));
-        if let Weight::Tensor(weight) = &self.weight
-            && weight.track_op()
-        {
-            sum(weight, |sum| sum.add_product(x.t(), g))?;
-        }
         if self.bias.track_op() {
-            sum(&self.bias, |sum| sum.add(column_sums(grad, out), 1.0))?;
+            add_to(&self.bias, |sum| sum.add(column_sums(grad, out), 1.0))?;
         }
-        if let Some(adapter) = &self.adapter {
+        let weight = match &self.weight {
+            Weight::Tensor(weight) if weight.track_op() => Some(weight),
+            _ => None,
+        };
+        let adapter = self.adapter.as_ref().filter(|a| a.down.track_op() || a.up.track_op());
+        if weight.is_none() && adapter.is_none() {
+            return Ok(());
+        }
+        let x = x()?;
+        let rows = grad.len() / out;
+        let (x, g) = (View::new(&x, rows, inner), View::new(grad, rows, out));
+        if let Some(weight) = weight {
+            add_to(weight, |sum| sum.add_product(x.t(), g))?;
+        }
+        if let Some(adapter) = adapter {
             // The scale goes to the narrow side of both products.
             let scaled = |mut low: Vec<f32>| {
                 low.iter_mut().for_each(|v| *v *= adapter.scale as f32);
@@ -266,9 +277,9 @@ impl Projection {
             };
             let rank = adapter.down.dim(1)?;
             let low = scaled(adapter.low(x.data)?);
-            sum(&adapter.up, |sum| sum.add_product(View::new(&low, rows, rank).t(), g))?;
+            add_to(&adapter.up, |sum| sum.add_product(View::new(&low, rows, rank).t(), g))?;
             let d_low = scaled(adapter.d_low(grad)?);
-            sum(&adapter.down, |sum| sum.add_product(x.t(), View::new(&d_low, rows, rank)))?;
+            add_to(&adapter.down, |sum| sum.add_product(x.t(), View::new(&d_low, rows, rank)))?;
         }
         Ok(())
     }

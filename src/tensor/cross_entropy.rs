@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::device::{Way, on_host, way};
 use super::fused;
-use super::gradients::{Sum, is_summed, sum};
+use super::gradients::{Sum, add_to, is_summed};
 use super::host::slice;
 use super::kernels::exp::{exp_all, largest};
 use super::kernels::matmul::{Threads, View, matmul};
@@ -144,7 +144,7 @@ impl CustomOp2 for Fused {
         let dw = if !self.weight_too {
             None
         } else if is_summed(weight) {
-            sum(weight, |sum| sum.add(dw, upstream as f32))?;
+            add_to(weight, |sum| sum.add(dw, upstream as f32))?;
             None
         } else {
             Some(scaled(Tensor::from_vec(dw, weight.shape(), weight.device())?)?)

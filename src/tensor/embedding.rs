@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::device::{Way, way};
-use super::gradients::sum;
+use super::gradients::add_to;
 use super::host::{slice, with_slice};
 
 struct Select {
@@ -30,7 +30,7 @@ impl CustomOp1 for Select {
     }
 
     fn bwd(&self, table: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        with_slice(grad, |rows| sum(table, |sum| sum.add_rows(&self.at, rows)))??;
+        with_slice(grad, |rows| add_to(table, |sum| sum.add_rows(&self.at, rows)))??;
         Ok(None)
     }
 }

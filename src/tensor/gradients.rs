@@ -33,7 +33,8 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
 pub struct Gradients {
     sums: Sums,
     /// Those of operators that do not know their parameters.
-    others: Option<GradStore>,
+    others: HashMap<TensorId, (Tensor, Tensor)>,
+    losses: usize,
 }
 
 impl Gradients {
@@ -42,13 +43,20 @@ impl Gradients {
     /// # Errors
     /// As [`backward`].
     pub fn add(&mut self, loss: &Tensor) -> Result<()> {
-        let lent = Lent { sums: &mut self.sums, outer: None }.begin();
+        let on_loan = OnLoan { sums: &mut self.sums, outer: None }.begin();
         let found = loss.backward();
-        drop(lent);
-        match &mut self.others {
-            Some(others) => others.extend(found?)?,
-            none => *none = Some(found?),
+        drop(on_loan);
+        let mut found = found?;
+        // Only what belongs to variables: the library leaves gradients of constants behind, too.
+        for var in loss.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
+            let Some(share) = found.remove(var) else { continue };
+            let sum = match self.others.remove(&var.id()) {
+                Some((_, sum)) => (sum + share)?,
+                None => share,
+            };
+            self.others.insert(var.id(), (var.clone(), sum));
         }
+        self.losses += 1;
         Ok(())
     }
 
@@ -57,7 +65,13 @@ impl Gradients {
     /// # Errors
     /// No loss was added.
     pub fn finish(self) -> Result<GradStore> {
-        let Some(mut grads) = self.others else { bail!("there is no loss to take gradients of") };
+        if self.losses == 0 {
+            bail!("there is no loss to take gradients of");
+        }
+        let mut grads = GradStore::default();
+        for (var, sum) in self.others.into_values() {
+            grads.insert(&var, sum);
+        }
         for (var, sum) in self.sums.into_values() {
             let sum = Tensor::from_vec(sum.into_values(), var.shape(), var.device())?;
             let sum = match grads.remove(&var) {
@@ -70,21 +84,21 @@ impl Gradients {
     }
 }
 
-/// Sums lent to the operators of this thread; they come back when this goes, after a panic too.
-struct Lent<'a> {
+/// Sums lent to the operators of this thread; they come back when this goes.
+struct OnLoan<'a> {
     sums: &'a mut Sums,
     /// Of a pass that waits on this thread while another one runs on it.
     outer: Option<Sums>,
 }
 
-impl Lent<'_> {
+impl OnLoan<'_> {
     fn begin(mut self) -> Self {
         self.outer = SUMS.replace(Some(std::mem::take(self.sums)));
         self
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for OnLoan<'_> {
     fn drop(&mut self) {
         *self.sums = SUMS.replace(self.outer.take()).unwrap_or_default();
     }
@@ -95,11 +109,11 @@ pub(crate) fn is_summed(tensor: &Tensor) -> bool {
     tensor.is_variable() && SUMS.with_borrow(Option::is_some)
 }
 
-/// Lets `add` add to the sum of a variable's gradients.
+/// Lets `add` add a share to the sum of a variable's gradients.
 ///
 /// # Errors
 /// No pass of [`Gradients`] runs on this thread: the gradient would be lost.
-pub(crate) fn sum(var: &Tensor, add: impl FnOnce(&mut Sum)) -> Result<()> {
+pub(crate) fn add_to(var: &Tensor, add: impl FnOnce(&mut Sum)) -> Result<()> {
     // Taken out meanwhile: a thread that waits for others inside `add` may run another pass.
     let taken = SUMS.with_borrow_mut(|sums| sums.as_mut().map(|sums| sums.remove(&var.id())));
     let Some(taken) = taken else {

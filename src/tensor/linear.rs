@@ -73,7 +73,8 @@ fn run(layer: &Linear, x: &[f32], out: &mut [MaybeUninit<f32>]) {
     let cols = layer.bias.len();
     let rows = out.len() / cols.max(1);
     let depth = x.len() / rows.max(1);
-    let fits = x.len() == rows * depth && out.len() == rows * cols && layer.weight.holds(depth, cols);
+    let fits =
+        depth > 0 && x.len() == rows * depth && out.len() == rows * cols && layer.weight.holds(depth, cols);
     assert!(fits, "sizes of a linear layer do not fit");
     let out = out.as_mut_ptr().cast::<f32>();
     let target = Target(out);

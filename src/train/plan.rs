@@ -6,10 +6,11 @@ use std::time::Instant;
 use candle_core::Var;
 
 use super::TrainError;
+use super::policy::JointPolicy;
 use super::records::Memory;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
-use super::spec::{LoraSpec, LoraTarget};
+use super::spec::{LoraSpec, LoraTarget, Trained};
 use crate::model::Config;
 use crate::tensor::adamw::AdamW;
 use crate::tensor::device::{self, Way};
@@ -94,7 +95,11 @@ impl Run {
         let trainable = 4 * self.trainee.trainable() as u64;
         let data = self.train.tokens.len() + self.validation.as_ref().map_or(0, |v| v.tokens.len());
         let rows = self.spec.batch_size * self.spec.context;
-        let way = device::way(&self.trainee.model.device);
+        let way = match device::way(&self.trainee.model.device) {
+            // Soft thresholds are made of composed operators everywhere.
+            Way::Host if matches!(self.joint, Some(JointPolicy::Soft(_))) => Way::Composed,
+            way => way,
+        };
         // With accumulation the sum so far and the new gradients are held together, where they are not added in place.
         let held = if self.spec.accumulate > 1 && way != Way::Host { 2 } else { 1 };
         let lora = self.trainee.lora();
@@ -103,7 +108,7 @@ impl Run {
             gradients: held * trainable,
             optimizer: 2 * trainable,
             activations: match way {
-                Way::Host => host(config, rows, lora),
+                Way::Host => host(config, rows, &self.spec.trained),
                 other => {
                     let beyond = if other == Way::Fused { fused } else { composed };
                     activations(config, rows, self.spec.dropout > 0.0)
@@ -127,7 +132,7 @@ impl Run {
     fn probe(&mut self) -> Result<(f64, f64), TrainError> {
         let before = self.visits.clone();
         let memory = self.arms.memory().clone();
-        let policy = self.joint.as_ref().map(super::policy::JointPolicy::state).transpose()?;
+        let policy = self.joint.as_ref().map(JointPolicy::state).transpose()?;
         let batches = self.next_batches();
         self.visits = before;
         let step = self.counters.step + 1;
@@ -163,18 +168,23 @@ impl Run {
 
 /// Bytes of what a forward pass on the CPU keeps for its backward over `rows` tokens, and of what the backward makes on its
 /// way.
-fn host(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
+fn host(config: &Config, rows: usize, trained: &Trained) -> u64 {
     let (d, inner) = (config.n_embd, config.inner());
     // Per layer and row: residuals before and after attention, qkv, heads, and the MLP's inner row.
-    let kept = rows * config.n_layer * (2 * d + 3 * d + d + inner);
+    let blocks = match trained {
+        Trained::LastBlocks(k) => *k,
+        _ => config.n_layer,
+    };
+    let kept = rows * blocks * (2 * d + 3 * d + d + inner);
     // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream. A tile of
     // logits is gone by then.
     let passing = (rows * (3 * inner + 8 * d)).max(rows.min(512) * config.vocab_size);
-    // The output matrix's gradient where it has one, which is made in the forward pass.
-    let head = match lora {
-        None => d * config.vocab_size,
-        Some(lora) if lora.targets.contains(&LoraTarget::LmHead) => 4 * d * config.vocab_size,
-        Some(_) => 0,
+    // The output matrix's gradient where it has one, which is made in the forward pass; an adapter on it is composed: its
+    // product, scaled, added, and the gradients of each.
+    let head = match trained {
+        Trained::All => d * config.vocab_size,
+        Trained::Lora(lora) if lora.targets.contains(&LoraTarget::LmHead) => 8 * d * config.vocab_size,
+        _ => 0,
     };
     4 * (kept + passing + head) as u64
 }

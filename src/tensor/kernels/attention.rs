@@ -1,14 +1,15 @@
 //! Multi-head attention on the CPU: tiles of query rows, scores never all in memory, softmax over visible keys only.
 
-use super::super::dropout::Mask;
+use std::cell::RefCell;
 use std::ops::Range;
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::super::dropout::Mask;
 use super::exp::{exp_all, largest};
 use super::matmul::{Threads, View, matmul, matmul_raw};
-use super::product::APART;
+use super::product::TASKS_AT_ONCE;
 
 /// Query rows per tile.
 const TILE: usize = 64;
@@ -122,6 +123,11 @@ pub fn map(shape: &Shape, q: Rows, k: Rows, head: usize, out: &mut [f32]) {
     }
 }
 
+thread_local! {
+    /// Room for a tile of weights and one of their gradients, for the task of a thread.
+    static TILES: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
 /// A raw output pointer that tasks with disjoint elements may share.
 #[derive(Clone, Copy)]
 struct Shared(*mut f32);
@@ -165,24 +171,27 @@ fn forward_collecting<T: Send>(
     let mut out = vec![0f32; shape.batch * shape.queries * width];
     let target = Shared(out.as_mut_ptr());
     let tiles = tiles_of(shape);
-    let task = |scratch: &mut Vec<f32>, task: usize| {
+    let task = |task: usize| {
+        let [mut scratch, other] = TILES.take();
         let (head_task, (from, to)) = (task / tiles.len(), tiles[task % tiles.len()]);
         let (b, h) = (head_task / shape.heads, head_task % shape.heads);
         scratch.resize(TILE * shape.keys, 0f32);
-        weights(shape, q, k, (b, h), (from, to), scratch);
-        shape.drop((b, h), (from, to), scratch);
+        weights(shape, q, k, (b, h), (from, to), &mut scratch);
+        shape.drop((b, h), (from, to), &mut scratch);
         let last = shape.limit(to - 1);
-        let p = View::strided(scratch, to - from, last, shape.keys);
+        let p = View::strided(&scratch, to - from, last, shape.keys);
         let v_rows = View::strided(&v.data[b * v.batch_stride + h * d..], last, d, v.row_stride);
         // SAFETY: this task alone writes rows from..to, columns of head h, of sequence b.
         unsafe {
             let at = target.at((b * shape.queries + from) * width + h * d);
             matmul_raw(at, width, p, v_rows, 1.0, 0.0, Threads::One);
         }
-        read((b, h), (from, to), scratch)
+        let read = read((b, h), (from, to), &scratch);
+        TILES.set([scratch, other]);
+        read
     };
     let tasks = 0..shape.batch * shape.heads * tiles.len();
-    let read = tasks.into_par_iter().with_max_len(APART).map_init(Vec::new, task).collect();
+    let read = tasks.into_par_iter().with_max_len(TASKS_AT_ONCE).map(task).collect();
     (out, read)
 }
 
@@ -294,48 +303,44 @@ pub fn backward(shape: &Shape, qkv: &[f32], out: &[f32], grad_out: &[f32]) -> Ve
     let stride = 3 * width;
     let mut grad = vec![0f32; qkv.len()];
     let target = Shared(grad.as_mut_ptr());
-    (0..shape.batch * shape.heads).into_par_iter().with_max_len(APART).for_each_init(
-        || (Vec::new(), Vec::new()),
-        |(p, dp), task| {
-            let (b, h) = (task / shape.heads, task % shape.heads);
-            let base = b * t * stride + h * d;
-            let rows = |part: usize| Rows {
-                data: &qkv[part * width..],
-                batch_stride: t * stride,
-                row_stride: stride,
-            };
-            p.resize(TILE * t, 0f32);
-            dp.resize(TILE * t, 0f32);
-            for from in (0..t).step_by(TILE) {
-                let to = (from + TILE).min(t);
-                let (n, last) = (to - from, shape.limit(to - 1));
-                weights(shape, rows(0), rows(1), (b, h), (from, to), p);
-                let at = (b * t + from) * width + h * d;
-                let d_out = View::strided(&grad_out[at..], n, d, width);
-                let values = View::strided(&qkv[base + 2 * width..], last, d, stride);
-                matmul(dp, t, d_out, values.t(), 1.0, 0.0, Threads::One);
-                // The dropped weights' output times its gradient is still the sum that softmax takes off.
-                shape.drop((b, h), (from, to), dp);
-                for r in 0..n {
-                    let o = &out[at + r * width..at + r * width + d];
-                    let g = &grad_out[at + r * width..at + r * width + d];
-                    let dot: f32 = o.iter().zip(g).map(|(a, b)| a * b).sum();
-                    score_gradient(&p[r * t..r * t + last], &mut dp[r * t..r * t + last], dot, shape.scale);
-                }
-                shape.drop((b, h), (from, to), p);
-                let weights_t = View::strided(p, n, last, t).t();
-                let ds = View::strided(dp, n, last, t);
-                let queries = View::strided(&qkv[base + from * stride..], n, d, stride);
-                let keys = View::strided(&qkv[base + width..], last, d, stride);
-                // SAFETY: this task alone writes the columns of head h of sequence b.
-                unsafe {
-                    matmul_raw(target.at(base + from * stride), stride, ds, keys, 1.0, 0.0, Threads::One);
-                    matmul_raw(target.at(base + width), stride, ds.t(), queries, 1.0, 1.0, Threads::One);
-                    matmul_raw(target.at(base + 2 * width), stride, weights_t, d_out, 1.0, 1.0, Threads::One);
-                }
+    (0..shape.batch * shape.heads).into_par_iter().with_max_len(TASKS_AT_ONCE).for_each(|task| {
+        let [mut p, mut dp] = TILES.take();
+        let (b, h) = (task / shape.heads, task % shape.heads);
+        let base = b * t * stride + h * d;
+        let rows =
+            |part: usize| Rows { data: &qkv[part * width..], batch_stride: t * stride, row_stride: stride };
+        p.resize(TILE * t, 0f32);
+        dp.resize(TILE * t, 0f32);
+        for from in (0..t).step_by(TILE) {
+            let to = (from + TILE).min(t);
+            let (n, last) = (to - from, shape.limit(to - 1));
+            weights(shape, rows(0), rows(1), (b, h), (from, to), &mut p);
+            let at = (b * t + from) * width + h * d;
+            let d_out = View::strided(&grad_out[at..], n, d, width);
+            let values = View::strided(&qkv[base + 2 * width..], last, d, stride);
+            matmul(&mut dp, t, d_out, values.t(), 1.0, 0.0, Threads::One);
+            // The dropped weights' output times its gradient is still the sum that softmax takes off.
+            shape.drop((b, h), (from, to), &mut dp);
+            for r in 0..n {
+                let o = &out[at + r * width..at + r * width + d];
+                let g = &grad_out[at + r * width..at + r * width + d];
+                let dot: f32 = o.iter().zip(g).map(|(a, b)| a * b).sum();
+                score_gradient(&p[r * t..r * t + last], &mut dp[r * t..r * t + last], dot, shape.scale);
             }
-        },
-    );
+            shape.drop((b, h), (from, to), &mut p);
+            let weights_t = View::strided(&p, n, last, t).t();
+            let ds = View::strided(&dp, n, last, t);
+            let queries = View::strided(&qkv[base + from * stride..], n, d, stride);
+            let keys = View::strided(&qkv[base + width..], last, d, stride);
+            // SAFETY: this task alone writes the columns of head h of sequence b.
+            unsafe {
+                matmul_raw(target.at(base + from * stride), stride, ds, keys, 1.0, 0.0, Threads::One);
+                matmul_raw(target.at(base + width), stride, ds.t(), queries, 1.0, 1.0, Threads::One);
+                matmul_raw(target.at(base + 2 * width), stride, weights_t, d_out, 1.0, 1.0, Threads::One);
+            }
+        }
+        TILES.set([p, dp]);
+    });
     grad
 }
 

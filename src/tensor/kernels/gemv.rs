@@ -7,7 +7,7 @@ use super::isa::{Isa, isa};
 use super::lanes::{Four, Lanes};
 use super::pack::prefetch;
 use super::packed::Packed;
-use super::product::{APART, BLOCK, Left, Out, Rules, depth_step};
+use super::product::{BLOCK, Left, Out, Rules, TASKS_AT_ONCE, depth_step};
 use super::right::{Numbers, Right, Stored, Strided};
 
 /// Most columns a task sums when rows of the matrix are contiguous; 3 KiB of each row.
@@ -67,7 +67,7 @@ pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool
     };
     let tasks = rules.cols.div_ceil(size);
     if rules.parallel {
-        (0..tasks).into_par_iter().with_max_len(APART).for_each(work);
+        (0..tasks).into_par_iter().with_max_len(TASKS_AT_ONCE).for_each(work);
     } else {
         (0..tasks).for_each(work);
     }
@@ -234,23 +234,18 @@ unsafe fn depth_blocks<V: Lanes, W: Stored, const C: usize, const STREAMS: usize
         // SAFETY: each panel has `depth` rows of `width` columns.
         unsafe {
             let mut acc = [[[V::zero(); C]; APART]; STREAMS];
-            let mut add = |acc: &mut [[[V; C]; APART]; STREAMS], i: usize, apart: usize| {
-                for (s, (x, _)) in blocks.iter().enumerate() {
-                    let x = V::splat(*x.get_unchecked(i));
-                    for (c, acc) in acc[s][apart].iter_mut().enumerate() {
-                        *acc = acc.fma(x, W::load(at[s].add(c * V::N)));
-                    }
-                    at[s] = at[s].add(width);
-                }
-            };
             let whole = depth / APART * APART;
             for i in (0..whole).step_by(APART) {
                 for apart in 0..APART {
-                    add(&mut acc, i + apart, apart);
+                    for (s, (x, _)) in blocks.iter().enumerate() {
+                        add_row(&mut acc[s][apart], *x.get_unchecked(i + apart), &mut at[s]);
+                    }
                 }
             }
             for i in whole..depth {
-                add(&mut acc, i, 0);
+                for (s, (x, _)) in blocks.iter().enumerate() {
+                    add_row(&mut acc[s][0], *x.get_unchecked(i), &mut at[s]);
+                }
             }
             for (sums, acc) in sums.iter_mut().zip(acc) {
                 let (one, others) = acc.split_at(1);
@@ -261,5 +256,19 @@ unsafe fn depth_blocks<V: Lanes, W: Stored, const C: usize, const STREAMS: usize
                 }
             }
         }
+    }
+}
+
+/// `sums += x · row`, and on to the next row. A function of its own: a closure would not be sure to be inlined where the
+/// instructions are allowed.
+#[inline(always)]
+unsafe fn add_row<V: Lanes, W: Stored, const C: usize>(sums: &mut [V; C], x: f32, row: &mut *const W) {
+    // SAFETY: the caller's row has `C` registers.
+    unsafe {
+        let x = V::splat(x);
+        for (c, sum) in sums.iter_mut().enumerate() {
+            *sum = sum.fma(x, W::load(row.add(c * V::N)));
+        }
+        *row = row.add(C * V::N);
     }
 }

@@ -2,7 +2,7 @@
 //! instructions it needs; calling one elsewhere is undefined on a processor without them.
 
 /// A register of `N` numbers.
-pub(super) trait Lanes: Copy + Sized {
+pub(super) trait Lanes: Copy {
     const N: usize;
 
     /// # Safety
@@ -18,7 +18,7 @@ pub(super) trait Lanes: Copy + Sized {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
 
-    /// `sums += a · b` over `depth` steps: `a` holds `R` numbers a step, `b` `C·N`.
+    /// `sums += a · b` over `depth` steps; here pointers are valid for `depth · R` and `depth · C·N` numbers.
     #[inline(always)]
     unsafe fn full_tile<const R: usize, const C: usize>(
         sums: &mut [[Self; C]; R],

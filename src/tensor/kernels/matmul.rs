@@ -101,6 +101,7 @@ pub unsafe fn matmul_raw(
     a.check();
     b.check();
     let (m, n, k) = (a.rows, b.cols, a.cols);
+    debug_assert!(k > 0, "a product of nothing writes nothing");
     // Threads only pay above this many multiplications.
     const PARALLEL_FROM: usize = 1 << 17;
     let parallel = threads == Threads::Pool && m * n * k >= PARALLEL_FROM;

@@ -28,7 +28,7 @@ pub const BLOCK: usize = 96;
 const STRIPE: usize = 512;
 
 /// Tasks that one thread takes at once, so that the last ones are shared out evenly.
-pub(super) const APART: usize = 1;
+pub(super) const TASKS_AT_ONCE: usize = 1;
 
 /// What happens to a finished stretch of one output row: `(row, first column, values)`.
 pub type Finish<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
@@ -238,7 +238,7 @@ unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
             });
         };
         if rules.parallel {
-            (0..blocks).into_par_iter().with_max_len(APART).for_each(work);
+            (0..blocks).into_par_iter().with_max_len(TASKS_AT_ONCE).for_each(work);
         } else {
             (0..blocks).for_each(work);
         }

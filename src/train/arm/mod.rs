@@ -292,7 +292,7 @@ impl Arms {
         Ok(())
     }
 
-    /// Runs a prepared batch and gives its loss, ready for `backward`. Under scores of the last visit, this is the visit
+    /// Runs a prepared batch and gives its loss, ready for [`crate::tensor::gradients`]. Under scores of the last visit, this is the visit
     /// that is remembered.
     ///
     /// # Errors

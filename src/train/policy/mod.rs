@@ -31,7 +31,7 @@ use crate::model::Gpt2;
 
 /// What a policy says of a batch.
 pub struct PolicyLoss {
-    /// What to call `backward` on; differentiable once.
+    /// What to take gradients of; differentiable once.
     pub loss: Tensor,
     /// Cross-entropy in nats per token, without what the policy adds to it.
     pub value: f64,
