@@ -233,25 +233,25 @@ unsafe fn depth_blocks<V: Lanes, W: Stored, const C: usize, const STREAMS: usize
     for first in (0..padded).step_by(width) {
         // SAFETY: each panel has `depth` rows of `width` columns.
         unsafe {
-            let mut acc = [[[V::zero(); C]; APART]; STREAMS];
+            let mut acc = [[[V::zero(); C]; STREAMS]; APART];
             let whole = depth / APART * APART;
             for i in (0..whole).step_by(APART) {
-                for apart in 0..APART {
-                    for (s, (x, _)) in blocks.iter().enumerate() {
-                        add_row(&mut acc[s][apart], *x.get_unchecked(i + apart), &mut at[s]);
+                for (apart, acc) in acc.iter_mut().enumerate() {
+                    for ((acc, (x, _)), at) in acc.iter_mut().zip(&blocks).zip(&mut at) {
+                        add_row(acc, *x.get_unchecked(i + apart), at);
                     }
                 }
             }
             for i in whole..depth {
-                for (s, (x, _)) in blocks.iter().enumerate() {
-                    add_row(&mut acc[s][0], *x.get_unchecked(i), &mut at[s]);
+                for ((acc, (x, _)), at) in acc[0].iter_mut().zip(&blocks).zip(&mut at) {
+                    add_row(acc, *x.get_unchecked(i), at);
                 }
             }
-            for (sums, acc) in sums.iter_mut().zip(acc) {
+            for (stream, sums) in sums.iter_mut().enumerate() {
                 let (one, others) = acc.split_at(1);
-                for (c, one) in one[0].iter().enumerate() {
+                for (c, one) in one[0][stream].iter().enumerate() {
                     let to = sums.as_mut_ptr().add(first + c * V::N);
-                    let sum = others.iter().fold(*one, |sum, other| sum.add(other[c]));
+                    let sum = others.iter().fold(*one, |sum, other| sum.add(other[stream][c]));
                     sum.add(V::load(to)).store(to);
                 }
             }
