@@ -239,10 +239,8 @@ fn gradients_of_several_losses_add_up_and_are_never_lost() {
 
 #[test]
 fn mixed_precision_keeps_f32_weights_and_follows_within_one_percent() {
-    assert!(
-        std::panic::catch_unwind(|| trained(Precision::Bf16, 1)).is_err(),
-        "bf16 must be refused where the CPU's kernels run"
-    );
+    let refused = || std::panic::catch_unwind(|| trained(Precision::Bf16, 1)).is_err();
+    assert!(plain() || refused(), "bf16 must be refused where the CPU's kernels run");
     let (exact, _) = trained(Precision::F32, 12);
     for way in WAYS {
         let (mixed, vars) = forced(way, || trained(Precision::Bf16, 12));
