@@ -144,19 +144,23 @@ pub(super) unsafe fn steps<V: Lanes, const R: usize, const C: usize, const ROWS:
     mut a: *const f32,
     mut b: *const f32,
 ) {
+    // A local copy stays in registers; through the reference, which has an address, LLVM stores every sum to the stack
+    // after every multiply-add.
+    let mut local = *sums;
     // SAFETY: the contract.
     unsafe {
         for _ in 0..depth / UNROLL {
             for u in 0..UNROLL {
-                step(sums, a.add(u * R), b.add(u * C * V::N));
+                step(&mut local, a.add(u * R), b.add(u * C * V::N));
             }
             a = a.add(UNROLL * R);
             b = b.add(UNROLL * C * V::N);
         }
         for u in 0..depth % UNROLL {
-            step(sums, a.add(u * R), b.add(u * C * V::N));
+            step(&mut local, a.add(u * R), b.add(u * C * V::N));
         }
     }
+    *sums = local;
 }
 
 /// One column of `a` times one row of `b`.
