@@ -75,7 +75,7 @@ impl Bench {
 fn files(snapshot: &Snapshot) -> &FolderFiles {
     match &snapshot.files {
         Files::Folder(files) => files,
-        Files::Embedded(_) => panic!("embedded"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -273,8 +273,36 @@ fn an_index_that_points_outside_is_refused() {
 fn another_architecture_is_named_before_its_weights_are_fetched() {
     let bench = Bench::new(Repo::tiny(ID).with("config.json", br#"{"model_type": "llama"}"#));
     let error = bench.fetch().unwrap_err();
-    assert_eq!(error.to_string(), "owner/name is not a GPT-2 checkpoint: its model type is llama");
+    assert_eq!(error.to_string(), "owner/name: config.json: model_type is \"llama\", not \"gpt2\"");
     assert!(!bench.server.requests().iter().any(|r| r.path.contains(WEIGHTS)));
+}
+
+/// Whatever keeps a model shut is said before its weights are asked for.
+#[test]
+fn a_model_that_cannot_open_costs_no_weights() {
+    let config = |field: &str, value: serde_json::Value| {
+        let mut json: serde_json::Value = serde_json::from_str(GPT2_CONFIG).unwrap();
+        json[field] = value;
+        json.to_string()
+    };
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:38ba\nsize 907\n";
+    for (file, content, cause) in [
+        ("config.json", config("vocab_size", "many".into()), "vocab_size"),
+        ("config.json", config("n_head", 3.into()), "n_head 3"),
+        ("config.json", config("activation_function", "prelu".into()), "prelu"),
+        ("config.json", config("attention_head_type", "multiquery".into()), "multiquery"),
+        ("config.json", pointer.to_owned(), "Git LFS pointer"),
+        ("config.json", "<!doctype html>".to_owned(), "HTML"),
+        ("tokenizer.json", "{\"version\": \"1.0\"}".to_owned(), "tokenizer.json"),
+        ("tokenizer.json", pointer.to_owned(), "tokenizer.json"),
+    ] {
+        let bench = Bench::new(Repo::tiny(ID).with(file, content.as_bytes()));
+        let error = bench.fetch().unwrap_err();
+        assert!(error.to_string().contains(cause), "{error}");
+        assert!(error.hint().is_some(), "{error}");
+        let asked = bench.server.requests();
+        assert!(!asked.iter().any(|r| r.path.contains(WEIGHTS) || r.cdn), "{cause}: {asked:?}");
+    }
 }
 
 #[test]

@@ -115,6 +115,7 @@ pub fn held_out(
     let mut all = Vec::new();
     for document in text.split("\n\n").map(str::trim).filter(|d| !d.is_empty()) {
         let ids: Vec<u32> = tokenizer.encode(document)?.into_iter().map(|p| p.id).collect();
+        loaded.check_rows(&ids)?;
         all.extend(ids.chunks_exact(length).map(<[u32]>::to_vec));
     }
     if all.is_empty() {
