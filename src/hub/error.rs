@@ -135,20 +135,6 @@ impl HubError {
         matches!(self, HubError::Cancelled)
     }
 
-    /// Whether the Hub, not the model, is what failed: a whole cached snapshot may stand in.
-    pub(super) fn is_network(&self) -> bool {
-        matches!(
-            self,
-            HubError::NoNetwork { .. }
-                | HubError::Stalled { .. }
-                | HubError::Broken { .. }
-                | HubError::RateLimited { .. }
-                | HubError::Server { .. }
-                | HubError::Redirect { .. }
-                | HubError::BadAnswer { .. }
-        )
-    }
-
     /// Whether another try may well succeed.
     pub(super) fn is_passing(&self) -> bool {
         matches!(self, HubError::Stalled { .. } | HubError::Broken { .. } | HubError::RateLimited { .. })

@@ -24,20 +24,18 @@ const SHOWN: usize = 60;
 pub fn fields(bytes: &[u8]) -> Result<Fields, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
     if bytes.is_empty() {
-        return Err("is empty".to_owned());
+        return Err("empty".to_owned());
     }
     if bytes.starts_with(b"version https://git-lfs") {
-        return Err(
-            "is a Git LFS pointer, not the file itself: the clone was made without Git LFS".to_owned()
-        );
+        return Err("a Git LFS pointer, not the file itself: the clone was made without Git LFS".to_owned());
     }
     if bytes.starts_with(b"<") {
-        return Err("is an HTML or XML page, not a configuration".to_owned());
+        return Err("an HTML or XML page, not a configuration".to_owned());
     }
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(other) => Err(format!("is {} and not an object with fields", kind_of(&other))),
-        Err(e) => Err(format!("is not valid JSON: {e}")),
+        Ok(other) => Err(format!("{} and not an object with fields", kind_of(&other))),
+        Err(e) => Err(format!("not valid JSON: {e}")),
     }
 }
 
@@ -110,10 +108,7 @@ pub fn foreign(fields: &Fields) -> Option<String> {
 /// The same for a file from before `model_type`: `architectures` and the names of the sizes tell.
 fn without_type(fields: &Fields) -> Option<String> {
     let names = given(fields, "architectures").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let stranger = |name: &&Value| {
-        let name = name.as_str().unwrap_or_default();
-        !name.contains("GPT2") || name.starts_with("TFGPT2Custom")
-    };
+    let stranger = |name: &&Value| !name.as_str().unwrap_or_default().contains("GPT2");
     if let Some(other) = names.iter().find(stranger) {
         return Some(format!("model_type is missing and architectures names {}, not a GPT-2", shown(other)));
     }

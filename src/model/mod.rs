@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod config;
 mod config_json;
 pub mod error;
+pub mod formats;
 pub mod forward;
 pub mod gpt2;
 mod host_pass;
