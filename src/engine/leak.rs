@@ -143,7 +143,7 @@ mod tests {
             device_name: "cpu",
             purpose: Purpose::Explore(WeightType::F32),
         };
-        Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap().0)
+        Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap())
     }
 
     #[test]

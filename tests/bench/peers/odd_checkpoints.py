@@ -50,7 +50,7 @@ def nanogpt(model, biases):
     if biases:
         state["_orig_mod.transformer.h.0.attn.bias"] = torch.ones(1, 1, 8, 8).tril()
     args = dict(n_layer=2, n_head=2, n_embd=8, block_size=8, bias=biases, vocab_size=13, dropout=0.0)
-    parameters = [torch.nn.Parameter(p) for p in state.values() if p.dim() > 1]
+    parameters = [torch.nn.Parameter(p.clone()) for p in state.values() if p.dim() > 1]
     optimizer = torch.optim.AdamW(parameters[:2], lr=1e-3)
     sum((p**2).sum() for p in parameters).backward()
     optimizer.step()
