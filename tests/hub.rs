@@ -429,6 +429,19 @@ fn a_newer_version_that_does_not_open_is_said_and_the_old_one_used() {
 }
 
 #[test]
+fn a_repository_with_an_adapter_alone_names_its_base() {
+    let told =
+        serde_json::json!({"peft_type": "LORA", "lora_alpha": 8, "base_model_name_or_path": "owner/base"});
+    let repo = Repo::empty(ID)
+        .with("adapter_config.json", told.to_string().as_bytes())
+        .with_lfs("adapter_model.safetensors", &noise(1000, 6));
+    let bench = Bench::new(repo);
+    let error = bench.fetch().unwrap_err();
+    assert_eq!(error.to_string(), "owner/name: a LoRA adapter of owner/base, not a model");
+    assert_eq!(bench.server.downloads("adapter_model.safetensors"), []);
+}
+
+#[test]
 fn an_adapter_brings_its_base_from_the_hub() {
     let bench = Bench::new(Repo::tiny(ID));
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::cache::{RepoCache, is_commit};
 use super::download::{check_space, fetch_file, missing_bytes};
-use super::error::HubError;
+use super::error::{HubError, visible};
 use super::files::{self, FolderFiles, Gap, WeightNames};
 use super::options::Settings;
 use super::progress::{Phase, Progress, Reporter};
@@ -14,6 +14,7 @@ use super::remote::{Item, Listing, Remote};
 use super::spec::{ModelSpec, valid_id, valid_revision};
 use super::wait::{Wait, with_tries};
 use super::{Files, HubOptions, Snapshot};
+use crate::model::adapter;
 use crate::model::load::judge;
 
 const DEFAULT_REVISION: &str = "main";
@@ -105,8 +106,11 @@ impl<'a> Wanted<'a> {
         let remote = Remote::new(&self.settings, self.id, self.revision, wait)?;
         reporter.phase(Phase::Asking);
         let listing = with_tries(&self.settings, wait, reporter, async || remote.listing().await).await?;
-        let plan = Plan::from_listing(&listing, self.id)?;
         let cache = RepoCache::new(&self.settings.cache, self.id);
+        if let Some(error) = self.lone_adapter(&remote, &cache, &listing, reporter).await? {
+            return Err(error);
+        }
+        let plan = Plan::from_listing(&listing, self.id)?;
         cache.prepare(&listing.commit)?;
         let mut job = Job { remote: &remote, cache: &cache, listing: &listing, reporter };
 
@@ -131,6 +135,36 @@ impl<'a> Wanted<'a> {
             Err(Gap::Wrong(error)) => Err(error),
             Err(Gap::Missing(missing)) => Err(HubError::Incomplete { id: self.id.into(), missing }),
         }
+    }
+}
+
+impl Wanted<'_> {
+    /// A repository that holds an adapter and no model: said with the base that it names.
+    async fn lone_adapter(
+        &self,
+        remote: &Remote<'_>,
+        cache: &RepoCache,
+        listing: &Listing,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Option<HubError>, HubError> {
+        let has = |name: &str| listing.files.contains_key(name);
+        if has(files::CONFIG) || !has(adapter::CONFIG) {
+            return Ok(None);
+        }
+        cache.prepare(&listing.commit)?;
+        let mut job = Job { remote, cache, listing, reporter };
+        let item = job.item(adapter::CONFIG).await?;
+        let told = job.fetch_json(&item).await?;
+        Ok(Some(match adapter::Adapter::parse(&told, adapter::CONFIG) {
+            Ok(adapter) => HubError::Unusable {
+                id: self.id.into(),
+                problem: format!("a LoRA adapter of {}, not a model", visible(&adapter.base)),
+                hint: Some(
+                    "download its files into a folder and open that: the base is fetched for it".into(),
+                ),
+            },
+            Err(error) => HubError::unusable(self.id, error),
+        }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The classes that a plain checkpoint may name, and what is kept of each. Nothing is ever called: a name that is not
 //! listed here ends the reading.
 
-use super::machine::Kind;
+use super::values::Kind;
 
 /// What a class stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

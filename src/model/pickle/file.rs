@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zip::ZipArchive;
 
-use super::machine::{Pickle, Storage, Value, run};
+use super::machine::run;
+use super::values::{Pickle, Storage, Value};
 use crate::model::ModelError;
 use crate::model::weights::{map, pointer};
 

@@ -5,6 +5,7 @@
 mod classes;
 mod file;
 mod machine;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use super::error::ModelError;
 use super::names::Offer;
 use super::weights::{Assembled, Store, assemble, every, to_f32};
 use file::PthFile;
-use machine::{Described, Id, Kind, Pickle, Value};
+use values::{Described, Id, Kind, Pickle, Value};
 
 /// Dicts in dicts that are walked: `{"checkpoint": {"model": {…}}}` has three.
 const DEEPEST: usize = 6;
