@@ -214,6 +214,9 @@ fn every_option_follows_its_definition() {
         ("activation_function", serde_json::json!("gelu")),
         ("activation_function", serde_json::json!("relu")),
         ("activation_function", serde_json::json!("silu")),
+        ("activation_function", serde_json::json!("quick_gelu")),
+        ("activation_function", serde_json::json!("mish")),
+        ("activation_function", serde_json::json!("laplace")),
         ("scale_attn_weights", serde_json::json!(false)),
         ("scale_attn_by_inverse_layer_idx", serde_json::json!(true)),
         ("reorder_and_upcast_attn", serde_json::json!(true)),
@@ -284,7 +287,7 @@ fn damaged_checkpoints_are_refused_by_file_and_field() {
     refused(with("n_head", 0.into()).path(), &["n_head is 0"]);
     refused(with("n_positions", (-1).into()).path(), &["config.json"]);
     refused(with("vocab_size", "many".into()).path(), &["config.json"]);
-    refused(with("activation_function", "mish".into()).path(), &["activation_function", "mish"]);
+    refused(with("activation_function", "geglu".into()).path(), &["activation_function", "geglu"]);
     refused(with("model_type", "llama".into()).path(), &["model_type", "llama"]);
     refused(with("n_layer", 3.into()).path(), &["model.safetensors", "h.2.ln_1.weight is missing"]);
     refused(with("vocab_size", 513.into()).path(), &["wte.weight", "[512, 64]", "[513, 64]"]);

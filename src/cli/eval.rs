@@ -30,6 +30,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("op", "mask.op"),
         ("replacement", "mask.replacement"),
         ("seed", "mask.seed"),

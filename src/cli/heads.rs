@@ -27,6 +27,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("seed", "mask.seed"),
     ];
 }

@@ -37,6 +37,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("text", "explore.text"),
     ];
 }

@@ -44,6 +44,7 @@ impl Calibrator {
             return Err(ModelError::input("a checkpoint without a tokenizer cannot be calibrated").into());
         };
         let ids: Vec<u32> = tokenizer.encode(text)?.into_iter().map(|p| p.id).collect();
+        loaded.check_rows(&ids)?;
         let config = &loaded.model.config;
         let window = WINDOW.min(config.n_positions);
         let windows = windows(ids.len(), window, WINDOWS);

@@ -161,12 +161,14 @@ impl Explorer {
         let limit = reach.limit(self.loaded.model.config.n_positions);
         self.truncated = pieces.len().checked_sub(limit).filter(|&left_out| left_out > 0);
         pieces.truncate(limit);
+        self.loaded.check_rows(&pieces.iter().map(|p| p.id).collect::<Vec<_>>())?;
         self.set_pieces(&pieces);
         Ok(())
     }
 
     /// Takes token ids instead of a text.
     pub fn set_ids(&mut self, ids: &[u32]) -> Result<(), ModelError> {
+        self.loaded.check_rows(ids)?;
         self.loaded.model.check(&Input::plain(ids.to_vec()))?;
         self.take_ids(ids);
         Ok(())
@@ -186,6 +188,7 @@ impl Explorer {
             );
             return Err(ModelError::input(problem).with_hint("shorten the text"));
         }
+        self.loaded.check_rows(ids)?;
         for part in ids.chunks(context) {
             self.loaded.model.check(&Input::plain(part.to_vec()))?;
         }

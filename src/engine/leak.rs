@@ -115,6 +115,7 @@ pub fn held_out(
     let mut all = Vec::new();
     for document in text.split("\n\n").map(str::trim).filter(|d| !d.is_empty()) {
         let ids: Vec<u32> = tokenizer.encode(document)?.into_iter().map(|p| p.id).collect();
+        loaded.check_rows(&ids)?;
         all.extend(ids.chunks_exact(length).map(<[u32]>::to_vec));
     }
     if all.is_empty() {
@@ -142,7 +143,7 @@ mod tests {
             device_name: "cpu",
             purpose: Purpose::Explore(WeightType::F32),
         };
-        Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap().0)
+        Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap())
     }
 
     #[test]

@@ -181,7 +181,7 @@ fn prepare(spec: RunSpec, options: &LoadOptions, preparing: &Preparing) -> Resul
     let cancel = preparing.cancel();
     let say = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
     let options = &LoadOptions { purpose: Purpose::Train, ..options.clone() };
-    let (loaded, _) = load(&spec.model, options, &mut |p| say(p), cancel).map_err(failed)?;
+    let loaded = load(&spec.model, options, &mut |p| say(p), cancel).map_err(failed)?;
     let tokenizer = loaded.tokenizer.clone().ok_or_else(|| {
         TrainError::setup(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
     })?;

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{HubError, io, visible};
+use crate::model::Config;
 
 pub(super) const CONFIG: &str = "config.json";
 /// Calibrated nulls written by this program beside a checkpoint.
@@ -94,7 +95,7 @@ impl FolderFiles {
         if !has(CONFIG) {
             return Err(Gap::Missing(CONFIG.into()));
         }
-        check_model_type(&read_json(&dir.join(CONFIG)).map_err(Gap::Wrong)?, id).map_err(Gap::Wrong)?;
+        judge_config(&read_json(&dir.join(CONFIG)).map_err(Gap::Wrong)?, id).map_err(Gap::Wrong)?;
         let tokenizer = match choose_tokenizer(&has) {
             Ok([vocab, merges]) => {
                 TokenizerFiles::VocabMerges { vocab: dir.join(vocab), merges: dir.join(merges) }
@@ -176,19 +177,9 @@ pub(super) fn read_json(path: &Path) -> Result<Vec<u8>, HubError> {
     Ok(bytes)
 }
 
-/// Refuses a `config.json` of another architecture, naming the one it is of.
-pub(super) fn check_model_type(config: &[u8], id: &str) -> Result<(), HubError> {
-    let bad = |detail: String| HubError::BadFile { id: id.into(), file: CONFIG.into(), detail };
-    let config: serde_json::Value =
-        serde_json::from_slice(config).map_err(|e| bad(format!("it is no JSON: {e}")))?;
-    let Some(fields) = config.as_object() else { return Err(bad("it is no JSON object".into())) };
-    match fields.get("model_type").and_then(serde_json::Value::as_str) {
-        Some("gpt2") => Ok(()),
-        Some(other) => Err(HubError::NotGpt2 { id: id.into(), found: visible(other) }),
-        // Checkpoints from before the field existed are told by GPT-2's own names for its sizes.
-        None if ["n_layer", "n_head", "n_embd"].iter().all(|name| fields.contains_key(*name)) => Ok(()),
-        None => Err(HubError::NotGpt2 { id: id.into(), found: "not given".into() }),
-    }
+/// Refuses a `config.json` that this program cannot run, by the one reader that decides.
+pub(super) fn judge_config(config: &[u8], id: &str) -> Result<(), HubError> {
+    Config::parse(config, CONFIG).map(|_| ()).map_err(|error| HubError::unusable(id, error))
 }
 
 /// The shards an index names, sorted, each once.
@@ -223,6 +214,9 @@ pub(super) fn is_safe_path(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    const GPT2: &str =
+        r#"{"model_type":"gpt2","n_layer":1,"n_head":1,"n_embd":8,"n_positions":8,"vocab_size":8}"#;
+
     fn offer(names: &[&str]) -> impl Fn(&str) -> bool {
         move |name| names.contains(&name)
     }
@@ -248,22 +242,21 @@ mod tests {
     }
 
     #[test]
-    fn other_architectures_are_named() {
+    fn what_is_no_gpt2_is_named() {
         for (config, found) in [
-            (r#"{"model_type":"llama"}"#, "llama"),
-            (r#"{"model_type":"gpt_neo\u001b[31m"}"#, "gpt_neo\u{fffd}[31m"),
-            (r#"{"architectures":["X"]}"#, "not given"),
+            (r#"{"model_type":"llama"}"#, "\"llama\""),
+            (r#"{"model_type":"gpt_neo\u001b[31m"}"#, "gpt_neo"),
+            (r#"{"architectures":["X"]}"#, "\"X\""),
+            (r#"{"model_type":"gpt2"}"#, "vocab_size is missing"),
+            ("", "empty"),
+            ("[]", "a list"),
+            ("{\"model_type\":", "not valid JSON"),
         ] {
-            match check_model_type(config.as_bytes(), "a/b") {
-                Err(HubError::NotGpt2 { found: got, .. }) => assert_eq!(got, found),
-                other => panic!("{other:?}"),
-            }
+            let error = judge_config(config.as_bytes(), "a/b").unwrap_err().to_string();
+            assert!(error.starts_with("a/b: config.json") && error.contains(found), "{error}");
+            assert!(!error.contains('\u{1b}'), "{error:?}");
         }
-        assert!(check_model_type(br#"{"model_type":"gpt2"}"#, "a/b").is_ok());
-        assert!(check_model_type(br#"{"n_layer":1,"n_head":1,"n_embd":8}"#, "a/b").is_ok());
-        for broken in ["", "[]", "{\"model_type\":"] {
-            assert!(matches!(check_model_type(broken.as_bytes(), "a/b"), Err(HubError::BadFile { .. })));
-        }
+        assert!(judge_config(GPT2.as_bytes(), "a/b").is_ok());
     }
 
     #[test]
@@ -305,7 +298,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(missing(), CONFIG);
-        write(CONFIG, r#"{"model_type":"gpt2"}"#);
+        write(CONFIG, GPT2);
         assert!(missing().contains("tokenizer.json"));
         write("vocab.json", "{}");
         write("merges.txt", "");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::TrainError;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
+use crate::model::input::check_rows;
 use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
 
 /// How the next token is drawn.
@@ -30,6 +31,7 @@ pub fn sample(
             tokenizer.eot.ok_or_else(|| ModelError::input("an empty prompt needs an end-of-text token"))?,
         );
     }
+    check_rows(&ids, model.config.vocab_size, Some(tokenizer))?;
     let mut trace: Option<Trace> = None;
     for n in 0..how.tokens {
         if ids.len() >= model.config.n_positions {

@@ -60,7 +60,7 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
         let path = folder.join(name);
         write(disk, &path, bytes).map_err(TrainError::io(&path))
     };
-    put("config.json", config_json(contents.config)?.as_bytes())?;
+    put("config.json", config_json(contents.config, contents.dtype)?.as_bytes())?;
     if let Some(tokenizer) = contents.tokenizer {
         put("tokenizer.json", tokenizer.to_json()?.as_bytes())?;
     }
@@ -85,10 +85,20 @@ pub fn pretty(value: &impl serde::Serialize) -> Result<String, TrainError> {
     serde_json::to_string_pretty(value).map_err(|e| TrainError::setup(format!("JSON cannot be written: {e}")))
 }
 
-fn config_json(config: &Config) -> Result<String, TrainError> {
+fn config_json(config: &Config, dtype: SavedDtype) -> Result<String, TrainError> {
     let mut value =
         serde_json::to_value(config).map_err(|e| TrainError::setup(format!("config.json: {e}")))?;
     value["architectures"] = serde_json::json!(["GPT2LMHeadModel"]);
+    // transformers 5 rounds the weights to what is said here; older ones read it under its old name.
+    for name in ["dtype", "torch_dtype"] {
+        if value.get(name).is_some() {
+            value[name] = match dtype {
+                SavedDtype::F32 => "float32",
+                SavedDtype::F16 => "float16",
+            }
+            .into();
+        }
+    }
     pretty(&value)
 }
 

@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use crate::attention::calibration::Calibration;
+use crate::model::input::check_rows;
 use crate::model::{Config, Tokenizer};
 use crate::train::TrainError;
 use crate::train::checkpoint::disk::{Disk, RealDisk};
@@ -107,6 +108,7 @@ pub(super) fn check_data(
     config: &Config,
     train: &Corpus,
     validation: Option<&Corpus>,
+    tokenizer: Option<&Tokenizer>,
 ) -> Result<(), TrainError> {
     let limit = config.n_positions;
     if spec.context == 0 || spec.context > limit {
@@ -124,12 +126,10 @@ pub(super) fn check_data(
                 hint: Some("use more text or a shorter context".to_owned()),
             });
         }
-        if let Some(id) = corpus.tokens.iter().find(|id| **id as usize >= config.vocab_size) {
-            return Err(TrainError::setup(format!(
-                "the {what} text has id {id}, outside the vocabulary of {}",
-                config.vocab_size
-            )));
-        }
+        check_rows(&corpus.tokens, config.vocab_size, tokenizer).map_err(|error| TrainError::Setup {
+            problem: format!("the {what} text cannot be trained on: {error}"),
+            hint: error.hint(),
+        })?;
     }
     Ok(())
 }
