@@ -219,6 +219,23 @@ fn old_formats_are_the_last_resort() {
 }
 
 #[test]
+fn every_small_file_of_a_tokenizer_comes_along() {
+    let small = ["spiece.model", "added_tokens.json", "special_tokens_map.json", "chat_template.jinja"];
+    let mut repo = Repo::tiny(ID).without("tokenizer.json").with("tokenizer.model.v3", b"no such file");
+    for name in small {
+        repo = repo.with(name, name.as_bytes());
+    }
+    let bench = Bench::new(repo);
+    let snapshot = bench.fetch().unwrap();
+    let dir = snapshot.dir().unwrap();
+    for name in small {
+        assert_eq!(fs::read(dir.join(name)).unwrap(), name.as_bytes());
+    }
+    assert!(!dir.join("tokenizer.model.v3").exists());
+    assert_eq!(files(&snapshot).tokenizer, [dir.join("spiece.model")]);
+}
+
+#[test]
 fn an_empty_file_is_a_file() {
     let bench = Bench::new(Repo::tiny(ID).with("special_tokens_map.json", b""));
     let dir = bench.fetch().unwrap().dir().unwrap().to_path_buf();

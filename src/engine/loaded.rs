@@ -152,6 +152,11 @@ impl Loaded {
         self.eot() == Some(id) || self.tokenizer.as_ref().is_some_and(|t| t.is_special(id))
     }
 
+    /// Whether a token begins a word.
+    pub fn begins_word(&self, id: u32) -> bool {
+        self.tokenizer.as_ref().is_some_and(|t| t.begins_word(id))
+    }
+
     /// Exact bytes of a token; `#id` where there is no tokenizer.
     pub fn bytes(&self, id: u32) -> Vec<u8> {
         self.tokenizer.as_ref().map_or_else(|| format!("#{id}").into_bytes(), |t| t.bytes(id))

@@ -13,6 +13,7 @@ mod surface;
 mod visible;
 mod wordpiece;
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -27,6 +28,8 @@ use special::Described;
 pub use special::END_OF_TEXT;
 use surface::Surface;
 pub use visible::visible;
+
+const JSON: &str = "tokenizer.json";
 
 /// A tokenizer of any kind in [`kinds`].
 #[derive(Clone)]
@@ -55,7 +58,7 @@ impl Tokenizer {
     /// # Errors
     /// Bytes that the library refuses.
     pub fn from_json(bytes: &[u8], file: &str) -> Result<Self, ModelError> {
-        let files = SmallFiles::default().with("tokenizer.json", bytes.to_vec());
+        let files = SmallFiles::default().with(JSON, bytes.to_vec());
         let inner = parse(bytes, file)?;
         Self::wrap(inner, Described::default(), files, &Value::Null)
     }
@@ -144,9 +147,34 @@ impl Tokenizer {
         self.roles.iter().map(|(role, token)| (role.as_str(), token.as_str()))
     }
 
-    /// The small files that the model came with, byte for byte.
-    pub fn files(&self) -> &SmallFiles {
-        &self.files
+    /// The files that go into every folder saved with this tokenizer: those that the model came with, byte for byte,
+    /// and `tokenizer.json` beside `vocab.json` and `merges.txt`, for readers that know nothing else.
+    ///
+    /// # Errors
+    /// Of the library.
+    pub fn saved_files(&self) -> Result<Vec<(&str, Cow<'_, [u8]>)>, ModelError> {
+        let mut saved: Vec<(&str, Cow<[u8]>)> =
+            self.files.iter().map(|(name, bytes)| (name, Cow::Borrowed(bytes))).collect();
+        let has = |name: &str| self.files.get(name).is_some();
+        // Whatever else there is holds more than this JSON would say, such as what is put around a text.
+        if !has(JSON) && (has("vocab.json") || has("aitextgen.tokenizer.json")) {
+            saved.push((JSON, Cow::Owned(self.to_json()?.into_bytes())));
+        }
+        Ok(saved)
+    }
+
+    /// Whether a model with `rows` rows in its embedding can read these tokens.
+    ///
+    /// # Errors
+    /// A sentence that names the first token without a row.
+    pub fn check_rows(&self, ids: impl IntoIterator<Item = u32>, rows: usize) -> Result<(), ModelError> {
+        let Some(id) = ids.into_iter().find(|&id| id as usize >= rows) else { return Ok(()) };
+        let problem = format!(
+            "the model has no row for the token {} (id {id}): its embedding has {rows} rows, 0 to {}",
+            self.display(id),
+            rows.saturating_sub(1)
+        );
+        Err(ModelError::input(problem).with_hint("leave it out of the text, or resize the model's embedding"))
     }
 
     /// Text to tokens; nothing is added before or after.
@@ -220,9 +248,7 @@ impl Tokenizer {
     /// # Errors
     /// Of the library.
     pub fn to_json(&self) -> Result<String, ModelError> {
-        self.inner
-            .to_string(true)
-            .map_err(|e| ModelError::file("tokenizer.json", format!("cannot be written: {e}")))
+        self.inner.to_string(true).map_err(|e| ModelError::file(JSON, format!("cannot be written: {e}")))
     }
 }
 

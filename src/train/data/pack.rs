@@ -1,4 +1,4 @@
-//! Documents as one run of tokens, cut to the context. Every document ends with `<|endoftext|>` where the tokenizer has
+//! Documents as one run of tokens, cut to the context. Every document ends with its end mark where the tokenizer has
 //! it; where it has none, the token before a boundary has no label, because what follows is another text.
 
 use rayon::prelude::*;

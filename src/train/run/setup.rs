@@ -107,6 +107,7 @@ pub(super) fn check_data(
     config: &Config,
     train: &Corpus,
     validation: Option<&Corpus>,
+    tokenizer: Option<&Tokenizer>,
 ) -> Result<(), TrainError> {
     let limit = config.n_positions;
     if spec.context == 0 || spec.context > limit {
@@ -124,7 +125,9 @@ pub(super) fn check_data(
                 hint: Some("use more text or a shorter context".to_owned()),
             });
         }
-        if let Some(id) = corpus.tokens.iter().find(|id| **id as usize >= config.vocab_size) {
+        if let Some(tokenizer) = tokenizer {
+            tokenizer.check_rows(corpus.tokens.iter().copied(), config.vocab_size)?;
+        } else if let Some(id) = corpus.tokens.iter().find(|id| **id as usize >= config.vocab_size) {
             return Err(TrainError::setup(format!(
                 "the {what} text has id {id}, outside the vocabulary of {}",
                 config.vocab_size
