@@ -196,12 +196,15 @@ fn tokenizer_from_vocabulary_and_merges_equals_tokenizer_json() {
     let json = tiny_folder().join("tokenizer.json");
     let a = maskscope::model::Tokenizer::from_json(&fs::read(&json).expect("file"), "tokenizer.json")
         .expect("json");
-    let read = |n: &str| fs::read(tiny_folder().join(n)).expect("file");
-    let merges = String::from_utf8(read("merges.txt")).expect("utf-8");
-    let b = maskscope::model::Tokenizer::from_vocab(&read("vocab.json"), &merges, "folder").expect("vocab");
+    let two = tempfile::tempdir().expect("folder");
+    for name in ["vocab.json", "merges.txt"] {
+        fs::copy(tiny_folder().join(name), two.path().join(name)).expect("file");
+    }
+    let b = maskscope::model::Tokenizer::from_folder(two.path(), &serde_json::Value::Null);
+    let b = b.expect("vocab").expect("a tokenizer");
     assert_eq!(a.encode(text).expect("a"), b.encode(text).expect("b"));
-    assert_eq!(a.eot, Some(511));
-    assert_eq!(b.eot, Some(511));
+    assert_eq!(a.end_of_document(), Some(511));
+    assert_eq!(b.end_of_document(), Some(511));
     let ids: Vec<u32> = b.encode(text).expect("b").into_iter().map(|p| p.id).collect();
     assert_eq!(b.decode(&ids), text);
 }

@@ -199,7 +199,8 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
                 std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
             let mut config = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
             let tokenizer = init::tokenizer(&documents.train, config.vocab_size).map_err(failed)?;
-            (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
+            (config.bos_token_id, config.eos_token_id) =
+                (tokenizer.end_of_document(), tokenizer.end_of_document());
             let tensors = init::weights(&config, settings.train.seed, &device).map_err(failed)?;
             (config, tensors, tokenizer, None, None)
         }

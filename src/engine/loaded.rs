@@ -165,7 +165,12 @@ impl Loaded {
 
     /// Whether a token stands for itself alone and not for text.
     pub fn is_special(&self, id: u32) -> bool {
-        self.eot() == Some(id)
+        self.eot() == Some(id) || self.tokenizer.as_ref().is_some_and(|t| t.is_special(id))
+    }
+
+    /// Whether a token begins a word.
+    pub fn begins_word(&self, id: u32) -> bool {
+        self.tokenizer.as_ref().is_some_and(|t| t.begins_word(id))
     }
 
     /// Exact bytes of a token; `#id` where there is no tokenizer.
@@ -208,10 +213,11 @@ impl ReplacementSource for Loaded {
     }
 
     fn eot(&self) -> Option<u32> {
-        // Published files name ends past their own vocabulary.
-        let rows = self.model.config.vocab_size;
-        let named = [self.tokenizer.as_ref().and_then(|t| t.eot), self.model.config.eos_token_id];
-        named.into_iter().flatten().find(|id| (*id as usize) < rows)
+        let end = match &self.tokenizer {
+            Some(tokenizer) => tokenizer.end_of_document(),
+            None => self.model.config.eos_token_id,
+        };
+        end.filter(|&id| (id as usize) < self.model.config.vocab_size)
     }
 
     fn mean_embedding(&self) -> Arc<[f32]> {

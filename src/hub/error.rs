@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::progress::human_bytes;
 use crate::model::ModelError;
+use crate::model::tokenizer::kinds;
 
 /// Why a model could not be resolved to files.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +91,7 @@ impl HubError {
             HubError::NoBundledModel => "name a model on the Hub instead: gpt2".into(),
             HubError::NoFolder { .. } => "a folder starts with ./, ../, / or ~/".into(),
             HubError::FolderIncomplete { .. } | HubError::Incomplete { .. } => {
-                "needed: config.json, tokenizer.json (or vocab.json and merges.txt), and model.safetensors or \
-                 pytorch_model.bin"
-                    .into()
+                format!("needed: config.json, {}, and model.safetensors or pytorch_model.bin", kinds::wanted())
             }
             HubError::NotFound { .. } => format!("check the spelling; for a private model, {LOGIN}"),
             HubError::RevisionNotFound { .. } => "a revision is a branch, a tag or a commit, such as main".into(),

@@ -183,8 +183,8 @@ impl Plan {
         }
         let tokenizer = files::choose_tokenizer(&has).map_err(missing)?;
         let weights = files::choose_weights(&has).map_err(missing)?;
-        let optional = files::OPTIONAL.iter().filter(|name| has(name));
-        let small = tokenizer.iter().chain(optional).copied().map(str::to_owned).collect();
+        let optional = files::optional().filter(|name| has(name) && !tokenizer.contains(name));
+        let small = tokenizer.iter().copied().chain(optional).map(str::to_owned).collect();
         Ok(Plan { small, weights })
     }
 }

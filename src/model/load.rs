@@ -72,12 +72,14 @@ impl Checkpoint {
             }
             ModelFiles::Folder(folder) => {
                 let path = folder.join("config.json");
-                let config = Config::parse(&read_limited(&path)?, &path.display().to_string())?;
-                let tokenizer = read_tokenizer(folder)?;
+                let bytes = read_limited(&path)?;
+                let config = Config::parse(&bytes, &path.display().to_string())?;
+                let tokenizer = Tokenizer::from_folder(folder, &raw(&bytes))?;
                 (read_weights(&config, &find_weights(folder)?, device)?, tokenizer)
             }
             ModelFiles::NanoGpt(file) => {
-                let tokenizer = file.parent().map(read_tokenizer).transpose()?.flatten();
+                let beside = |folder| Tokenizer::from_folder(folder, &serde_json::Value::Null);
+                let tokenizer = file.parent().map(beside).transpose()?.flatten();
                 (nanogpt::load(file, device)?, tokenizer)
             }
         };
@@ -85,7 +87,8 @@ impl Checkpoint {
         if let Some(folder) = adapter {
             adapter::merge(folder, &mut config, &mut tensors)?;
             // An adapter that brought tokens of its own brought its tokenizer.
-            tokenizer = read_tokenizer(folder)?.or(tokenizer);
+            let own = serde_json::to_value(&config).unwrap_or_default();
+            tokenizer = Tokenizer::from_folder(folder, &own)?.or(tokenizer);
         }
         Ok(Checkpoint { model: Gpt2::from_tensors(&config, &tensors, device)?, tokenizer, notes })
     }
@@ -96,8 +99,14 @@ impl Checkpoint {
 /// # Errors
 /// What [`Checkpoint::load`] would say of them.
 pub fn judge(folder: &Path) -> Result<(), ModelError> {
-    Config::parse(&read_limited(&folder.join("config.json"))?, "config.json")?;
-    read_tokenizer(folder).map(|_| ())
+    let bytes = read_limited(&folder.join("config.json"))?;
+    Config::parse(&bytes, "config.json")?;
+    Tokenizer::from_folder(folder, &raw(&bytes)).map(|_| ())
+}
+
+/// `config.json` as it is written: a tokenizer looks for fields that the model has no use for.
+fn raw(config: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(config).unwrap_or_default()
 }
 
 /// A small file's bytes.
@@ -112,20 +121,6 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, ModelError> {
         ));
     }
     std::fs::read(path).map_err(|e| ModelError::file(&name, format!("cannot be read: {e}")))
-}
-
-fn read_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, ModelError> {
-    let json = folder.join("tokenizer.json");
-    if json.is_file() {
-        return Tokenizer::from_json(&read_limited(&json)?, &json.display().to_string()).map(Some);
-    }
-    let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
-    if vocab.is_file() && merges.is_file() {
-        let text = String::from_utf8(read_limited(&merges)?)
-            .map_err(|e| ModelError::file(merges.display().to_string(), format!("not UTF-8: {e}")))?;
-        return Tokenizer::from_vocab(&read_limited(&vocab)?, &text, &folder.display().to_string()).map(Some);
-    }
-    Ok(None)
 }
 
 /// Finds the weights of a checkpoint folder: safetensors (single, then sharded), then PyTorch pickles.

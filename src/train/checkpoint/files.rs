@@ -62,7 +62,7 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
     };
     put("config.json", config_json(contents.config, contents.dtype)?.as_bytes())?;
     if let Some(tokenizer) = contents.tokenizer {
-        put("tokenizer.json", tokenizer.to_json()?.as_bytes())?;
+        write_tokenizer(disk, folder, tokenizer)?;
     }
     put("training.json", pretty(&contents.facts)?.as_bytes())?;
     let mut named = Vec::new();
@@ -76,6 +76,15 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
     if let Some(row) = contents.mask_row {
         let named = [(MASK_ROW.to_owned(), Data::Values(row))];
         write_tensors(disk, &folder.join(SIDE_FILE), &named, SavedDtype::F32)?;
+    }
+    Ok(())
+}
+
+/// Writes the small files that a model came with into `folder`, which exists.
+pub fn write_tokenizer(disk: &dyn Disk, folder: &Path, tokenizer: &Tokenizer) -> Result<(), TrainError> {
+    for (name, bytes) in tokenizer.saved_files()? {
+        let path = folder.join(name);
+        write(disk, &path, &bytes).map_err(TrainError::io(&path))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Documents as one run of tokens, cut to the context. Every document ends with `<|endoftext|>` where the tokenizer has
+//! Documents as one run of tokens, cut to the context. Every document ends with its end mark where the tokenizer has
 //! it; where it has none, the token before a boundary has no label, because what follows is another text.
 
 use rayon::prelude::*;
@@ -38,7 +38,7 @@ impl Corpus {
                     ids.extend(piece.into_iter().map(|p| p.id));
                     at = i;
                 }
-                ids.extend(tokenizer.eot);
+                ids.extend(tokenizer.end_of_document());
                 Ok(ids)
             })
             .collect::<Result<_, ModelError>>()?;
@@ -49,7 +49,7 @@ impl Corpus {
             at += part.len() as u64;
         }
         let bytes = documents.iter().map(String::len).sum();
-        Ok(Self::from_tokens(parts.concat(), starts, bytes, tokenizer.eot))
+        Ok(Self::from_tokens(parts.concat(), starts, bytes, tokenizer.end_of_document()))
     }
 
     /// From tokens that are there already, such as those of a model without a tokenizer.

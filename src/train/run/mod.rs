@@ -89,8 +89,8 @@ impl Run {
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
         setup.spec.check()?;
         let spec = as_written(&setup.spec)?;
-        let validation = setup.validation.as_deref();
-        check_data(&spec, &setup.config, &setup.train, validation, setup.tokenizer.as_ref())?;
+        let (validation, tokenizer) = (setup.validation.as_deref(), setup.tokenizer.as_ref());
+        check_data(&spec, &setup.config, &setup.train, validation, tokenizer)?;
         let (trainee, arms) = learners(&spec, &setup)?;
         let joint = match &spec.masking.joint {
             Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
