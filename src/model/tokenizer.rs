@@ -1,12 +1,16 @@
 //! Byte-level BPE: text to ids with byte spans, ids to exact bytes, and a display form that is safe in a terminal cell.
 
+mod cuts;
+
 use std::collections::HashMap;
 
+use rayon::prelude::*;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::error::ModelError;
+use cuts::Cuts;
 
 /// A tokenizer of the GPT-2 kind.
 #[derive(Clone)]
@@ -14,6 +18,7 @@ pub struct Tokenizer {
     inner: Inner,
     /// The byte that each character of a byte-level token stands for.
     bytes: HashMap<char, u8>,
+    cuts: Cuts,
     /// Id of `<|endoftext|>`, where there is one.
     pub eot: Option<u32>,
 }
@@ -86,7 +91,8 @@ impl Tokenizer {
         inner.with_padding(None);
         let eot = inner.token_to_id(END_OF_TEXT);
         let bytes = byte_characters().iter().enumerate().map(|(b, &c)| (c, b as u8)).collect();
-        Tokenizer { inner, bytes, eot }
+        let cuts = Cuts::of(&inner);
+        Tokenizer { inner, bytes, cuts, eot }
     }
 
     /// Number of ids, added tokens included.
@@ -102,6 +108,29 @@ impl Tokenizer {
             .map_err(|e| ModelError::input(format!("the text cannot be tokenised: {e}")))?;
         let pieces = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(pieces.map(|(&id, &span)| Piece { id, span }).collect())
+    }
+
+    /// The ids of a text of any length: those of [`Tokenizer::encode`]. A long text is cut where that is proven to change
+    /// nothing, and its parts are spread over rayon's pool.
+    ///
+    /// # Errors
+    /// Text that the tokenizer refuses.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let parts = self.cuts.parts(text, cuts::WINDOW);
+        if let [whole] = parts[..] {
+            return self.ids_of(whole);
+        }
+        let parts: Vec<Vec<u32>> =
+            parts.par_iter().map(|part| self.ids_of(part)).collect::<Result<_, _>>()?;
+        Ok(parts.concat())
+    }
+
+    fn ids_of(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .map_err(|e| ModelError::input(format!("the text cannot be tokenised: {e}")))?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// The exact bytes of one token; empty for an unknown id.

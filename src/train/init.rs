@@ -1,6 +1,7 @@
 //! A model from nothing: weights drawn as GPT-2 draws them, and a byte-level BPE tokenizer learned from the data.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use tokenizers::models::TrainerWrapper;
@@ -55,6 +56,19 @@ pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<St
         tensors.insert(name, Tensor::from_vec(values, shape, device)?);
     }
     Ok(tensors)
+}
+
+/// The tokenizer at a place: a `tokenizer.json`, or a folder that holds one; `None` where there is none.
+///
+/// # Errors
+/// Files that are no tokenizer.
+pub fn tokenizer_at(place: &Path) -> Result<Option<Tokenizer>, TrainError> {
+    let file = if place.is_dir() { place.join("tokenizer.json") } else { place.to_owned() };
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&file).map_err(TrainError::io(&file))?;
+    Ok(Some(Tokenizer::from_json(&bytes, &file.display().to_string())?))
 }
 
 /// Learns a byte-level BPE of `vocab_size` ids (`<|endoftext|>` last) from documents.

@@ -24,7 +24,7 @@ pub fn sample(
     prompt: &str,
     how: Sampling,
 ) -> Result<String, TrainError> {
-    let mut ids: Vec<u32> = tokenizer.encode(prompt)?.into_iter().map(|p| p.id).collect();
+    let mut ids = tokenizer.ids(prompt)?;
     if ids.is_empty() {
         ids.push(
             tokenizer.eot.ok_or_else(|| ModelError::input("an empty prompt needs an end-of-text token"))?,

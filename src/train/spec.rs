@@ -269,6 +269,15 @@ impl RunSpec {
         self.batch_size * self.accumulate
     }
 
+    /// Shortens a context that nobody asked for to what a model takes; says so where it does.
+    pub fn fit_context(&mut self, positions: usize) -> Option<String> {
+        if self.context <= positions {
+            return None;
+        }
+        self.context = positions;
+        Some(format!("context {positions}: the model takes no longer one"))
+    }
+
     /// Checks what can be checked without model and data.
     ///
     /// # Errors

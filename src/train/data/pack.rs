@@ -22,26 +22,19 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Tokenises documents in parallel, line by line, so that one long document is spread over the cores.
+    /// Tokenises documents, each as a whole, spread over the cores. An end mark that a document brings along is its own.
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
     pub fn new(documents: &[String], tokenizer: &Tokenizer) -> Result<Self, TrainError> {
-        let parts: Vec<Vec<u32>> = documents
-            .par_iter()
-            .map(|document| {
-                let mut ids = Vec::new();
-                // Cutting before a newline never cuts a GPT-2 pre-token that holds text on both sides.
-                let mut at = 0;
-                for (i, _) in document.match_indices('\n').chain([(document.len(), "")]) {
-                    let piece = tokenizer.encode(&document[at..i])?;
-                    ids.extend(piece.into_iter().map(|p| p.id));
-                    at = i;
-                }
+        let ended = |document: &String| {
+            let mut ids = tokenizer.ids(document)?;
+            if ids.is_empty() || ids.last().copied() != tokenizer.eot {
                 ids.extend(tokenizer.eot);
-                Ok(ids)
-            })
-            .collect::<Result<_, ModelError>>()?;
+            }
+            Ok(ids)
+        };
+        let parts: Vec<Vec<u32>> = documents.par_iter().map(ended).collect::<Result<_, ModelError>>()?;
         let mut starts = Vec::with_capacity(parts.len());
         let mut at = 0u64;
         for part in &parts {
