@@ -8,6 +8,8 @@ mod cache;
 mod chat;
 mod file;
 pub mod forms;
+#[cfg(test)]
+mod forms_tests;
 mod json;
 mod order;
 mod pack;
