@@ -7,9 +7,9 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::documents::documents;
 use super::error::CliError;
 use super::eval::{EvalArgs, Range};
-use super::documents::documents;
 use super::{Context, open};
 use crate::engine::loaded::Loaded;
 use crate::eval::documents::{Comparison, DocumentPair, compare};

@@ -16,6 +16,7 @@ use super::{Context, convert, open};
 use crate::engine::loader::translate;
 use crate::hub::Progress;
 use crate::mask::apply::ReplacementSource;
+use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::state;
 use crate::train::data::{ChatStyle, Corpora, Documents, TokenCache, cache_folder};
@@ -24,7 +25,6 @@ use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
 use crate::train::spec::{DataSpec, RunSpec};
-use crate::train::TrainError;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]

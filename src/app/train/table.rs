@@ -91,7 +91,10 @@ const DOCS: &[(Field, &str)] = &[
         Field::Data,
         "text, JSON, CSV, TSV or Parquet (also .gz, .zst), a folder, or datasets/owner/name of the Hub; novels is bundled",
     ),
-    (Field::Column, "column of the text or the conversations; empty takes text, messages, or the only one there is"),
+    (
+        Field::Column,
+        "column of the text or the conversations; empty takes text, messages, or the only one there is",
+    ),
     (Field::Validation, "what losses are measured on; empty holds out the last tenth of the documents"),
     (Field::Masking, "who is masked: the explorer's exact policy, nobody, or one of the training arms"),
     (Field::Minutes, "the run ends after so many minutes even if steps are left; empty sets no limit"),

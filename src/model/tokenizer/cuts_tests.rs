@@ -10,10 +10,62 @@ use super::*;
 /// What makes pipelines treat neighbours together: whitespace of every sort, contractions, marks that combine or vanish,
 /// characters that decompose into several, and added tokens.
 const PIECES: [&str; 56] = [
-    "a", "b", "the", "The", "cat", "'s", "'ll", "'", "s", "1", "23", "½", "Ⅳ", ".", ",", "!?", "—", "``", "_", " ", "  ",
-    "   ", "\n", "\n\n", "\r\n", "\t", "\u{a0}", "\u{3000}", "\u{200b}", "\u{ad}", "\0", "é", "e\u{301}", "\u{301}",
-    "\u{345}", "ß", "İ", "ﬁ", "Σ", "한", "국어", "\u{1112}\u{1161}", "中", "文", "。", "あ", "\u{3164}", "\u{d4e}", "ക",
-    "👩‍🚀", "▁", "Ġ", "<|endoftext|>", "<pad>", "<mask>", "New York",
+    "a",
+    "b",
+    "the",
+    "The",
+    "cat",
+    "'s",
+    "'ll",
+    "'",
+    "s",
+    "1",
+    "23",
+    "½",
+    "Ⅳ",
+    ".",
+    ",",
+    "!?",
+    "—",
+    "``",
+    "_",
+    " ",
+    "  ",
+    "   ",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\t",
+    "\u{a0}",
+    "\u{3000}",
+    "\u{200b}",
+    "\u{ad}",
+    "\0",
+    "é",
+    "e\u{301}",
+    "\u{301}",
+    "\u{345}",
+    "ß",
+    "İ",
+    "ﬁ",
+    "Σ",
+    "한",
+    "국어",
+    "\u{1112}\u{1161}",
+    "中",
+    "文",
+    "。",
+    "あ",
+    "\u{3164}",
+    "\u{d4e}",
+    "ക",
+    "👩‍🚀",
+    "▁",
+    "Ġ",
+    "<|endoftext|>",
+    "<pad>",
+    "<mask>",
+    "New York",
 ];
 
 fn text() -> impl Strategy<Value = String> {
@@ -135,9 +187,8 @@ fn unigram_parts_are_the_whole() {
         {"type": "Replace", "pattern": {"String": "``"}, "content": "\""},
         {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]}"#;
     holds(&learned("unigram", normal, METASPACES, marks()));
-    let words = format!(
-        r#"{{"type": "Sequence", "pretokenizers": [{{"type": "WhitespaceSplit"}}, {METASPACES}]}}"#
-    );
+    let words =
+        format!(r#"{{"type": "Sequence", "pretokenizers": [{{"type": "WhitespaceSplit"}}, {METASPACES}]}}"#);
     holds(&learned("unigram", normal, &words, marks()));
     let first = METASPACES.replace("always", "first");
     let nmt = r#"{"type": "Sequence", "normalizers": [{"type": "Nmt"}, {"type": "NFKC"},
@@ -160,7 +211,8 @@ fn word_piece_parts_are_the_whole() {
 fn what_is_not_proven_is_not_cut() {
     let plain = "the cat and the cat, a cat";
     let split = METASPACES.replace("\"split\": true", "\"split\": false");
-    let pattern = r#"{"type": "Split", "pattern": {"Regex": "\\w+ \\w+"}, "behavior": "Isolated", "invert": false}"#;
+    let pattern =
+        r#"{"type": "Split", "pattern": {"Regex": "\\w+ \\w+"}, "behavior": "Isolated", "invert": false}"#;
     let prepend = r#"{"type": "Prepend", "prepend": "▁"}"#;
     let strip = r#"{"type": "Strip", "strip_left": true, "strip_right": true}"#;
     let spaces = r#"{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}"#;

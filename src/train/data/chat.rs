@@ -69,7 +69,8 @@ impl ChatStyle {
             (Some(_), _) => "written by the tokenizer's chat template".to_owned(),
             (None, Some(end)) => format!("turns joined by {end}, since the tokenizer has no chat template"),
             (None, None) => {
-                "turns joined by line ends, since the tokenizer has neither chat template nor end mark".to_owned()
+                "turns joined by line ends, since the tokenizer has neither chat template nor end mark"
+                    .to_owned()
             }
         }
     }
@@ -81,7 +82,8 @@ impl ChatStyle {
     pub fn document(&self, turns: &[Value]) -> Result<String, Refusal> {
         let turns: Vec<Map<String, Value>> =
             turns.iter().enumerate().map(|(n, turn)| plain(n + 1, turn)).collect::<Result<_, _>>()?;
-        let said = |turn: &&Map<String, Value>| turn["content"].as_str().is_some_and(|c| !c.trim().is_empty());
+        let said =
+            |turn: &&Map<String, Value>| turn["content"].as_str().is_some_and(|c| !c.trim().is_empty());
         if !turns.iter().any(|turn| said(&turn)) {
             return Ok(String::new());
         }

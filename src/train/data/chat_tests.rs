@@ -27,7 +27,12 @@ fn without_a_template_turns_are_joined_by_the_end_mark() {
     assert_eq!(of(parts).unwrap(), "ab<|endoftext|>c");
     assert_eq!(of(json!([])).unwrap(), "");
     assert_eq!(of(json!([{"role": "user", "content": " "}])).unwrap(), "");
-    assert_eq!(ChatStyle::default().document(&[json!({"role": "user", "content": "a"}), json!({"role": "b", "content": "c"})]).unwrap(), "a\nc");
+    assert_eq!(
+        ChatStyle::default()
+            .document(&[json!({"role": "user", "content": "a"}), json!({"role": "b", "content": "c"})])
+            .unwrap(),
+        "a\nc"
+    );
     for (turns, what) in [
         (json!(["hi"]), "turn 1 is not an object"),
         (json!([{"role": "user", "content": "a"}, {"content": "b"}]), "turn 2 does not say whose it is"),
@@ -47,11 +52,9 @@ fn templates_have_what_transformers_gives_them() {
     assert_eq!(text(blocks, turns.clone()).unwrap(), "USER: Hi</s>\nASSISTANT: Hello <you> & me</s>\n");
     let namespace = "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ bos_token }}{{ ns.n }}";
     assert_eq!(text(namespace, turns.clone()).unwrap(), "<s>2");
-    let json = "{{ messages[1] | tojson }}{% if tools %}t{% endif %}{% if add_generation_prompt %}g{% endif %}";
-    assert_eq!(
-        text(json, turns.clone()).unwrap(),
-        r#"{"content": "Hello <you> & me", "role": "assistant"}"#
-    );
+    let json =
+        "{{ messages[1] | tojson }}{% if tools %}t{% endif %}{% if add_generation_prompt %}g{% endif %}";
+    assert_eq!(text(json, turns.clone()).unwrap(), r#"{"content": "Hello <you> & me", "role": "assistant"}"#);
     let refuses = "{{ raise_exception('Roles must alternate') }}";
     assert_eq!(text(refuses, turns.clone()), Err(Refusal::Template("Roles must alternate".to_owned())));
     let year = text("{{ strftime_now('%Y') }}", turns.clone()).unwrap();

@@ -52,7 +52,12 @@ impl Room {
         let what = match (files, largest) {
             ([only], _) => format!("{} has {}", only.display(), human_bytes(total)),
             (_, Some(largest)) => {
-                format!("{} files have {}, the largest {}", files.len(), human_bytes(total), largest.display())
+                format!(
+                    "{} files have {}, the largest {}",
+                    files.len(),
+                    human_bytes(total),
+                    largest.display()
+                )
             }
             _ => human_bytes(total),
         };

@@ -94,7 +94,12 @@ const STRANGERS: [(usize, &[u8], &str, &str); 19] = [
     (0, b"<!doctype html", "an HTML page", "save its text without the markup"),
     (0, b"<html", "an HTML page", "save its text without the markup"),
     (0, b"<?xml", "an XML file", "save its text without the markup"),
-    (0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
+    (
+        0,
+        b"version https://git-lfs",
+        "a pointer of Git LFS, not the file itself",
+        "fetch it with git lfs pull",
+    ),
     (257, b"ustar", "a tar archive", "unpack it and name the folder"),
     (0, b"BZh", "packed by bzip2", "unpack it, e.g. with bunzip2"),
     (0, b"\xfd7zXZ\0", "packed by xz", "unpack it, e.g. with unxz"),
@@ -140,7 +145,8 @@ pub fn has_columns(name: &str) -> bool {
 pub fn refuse_strangers(name: &str, bytes: &[u8]) -> Result<(), TrainError> {
     // Markup may follow a byte order mark and blank lines.
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
-    let begins = |head: &[u8], magic: &[u8]| head.get(..magic.len()).is_some_and(|h| h.eq_ignore_ascii_case(magic));
+    let begins =
+        |head: &[u8], magic: &[u8]| head.get(..magic.len()).is_some_and(|h| h.eq_ignore_ascii_case(magic));
     let found = STRANGERS.iter().find(|(at, magic, ..)| {
         let markup = magic[0] == b'<' || magic[0] == b'{';
         begins(if markup { text } else { bytes.get(*at..).unwrap_or_default() }, magic)

@@ -52,8 +52,7 @@ fn every_form_gives_the_documents_and_tokens_that_python_reads() {
         let path = folder().join(file);
         let Found { documents: got, account } = found(std::slice::from_ref(&path), &style(*template));
         let corpus = Corpus::new(&got, &tokenizer).unwrap();
-        let hash: String =
-            Sha256::digest(got.join("\0")).iter().map(|b| format!("{b:02x}")).collect();
+        let hash: String = Sha256::digest(got.join("\0")).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             (got.len(), account.without_text + account.refused, corpus.tokens.len(), &hash),
             (*documents, *left_out, *tokens, sha256),
@@ -71,10 +70,13 @@ fn every_form_gives_the_documents_and_tokens_that_python_reads() {
 fn a_folder_is_read_in_every_form_and_its_empty_files_are_counted() {
     let from = folder();
     let folder = tempfile::tempdir().unwrap();
-    for name in ["array.json", "packed.jsonl.gz", "packed.json.zst", "semicolon.csv", "quoted.tsv", "text.parquet"] {
+    for name in
+        ["array.json", "packed.jsonl.gz", "packed.json.zst", "semicolon.csv", "quoted.tsv", "text.parquet"]
+    {
         std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
     }
-    for (name, content) in [("a.txt", ""), ("b.jsonl", "\n"), ("c.csv", "text,n\n"), ("d.md", "\u{feff} \n"), ("e.json", "[]")]
+    for (name, content) in
+        [("a.txt", ""), ("b.jsonl", "\n"), ("c.csv", "text,n\n"), ("d.md", "\u{feff} \n"), ("e.json", "[]")]
     {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
@@ -84,16 +86,26 @@ fn a_folder_is_read_in_every_form_and_its_empty_files_are_counted() {
     assert_eq!((account.empty_files, account.other_files, account.without_text), (5, 1, 2));
     assert_eq!(
         account.sentences(&style(false)),
-        ["2 rows without text were left out", "5 empty files were left out", "1 file of no known form was left out"]
+        [
+            "2 rows without text were left out",
+            "5 empty files were left out",
+            "1 file of no known form was left out"
+        ]
     );
 }
 
 #[test]
 fn names_say_the_form_whatever_their_case_and_packing() {
-    for (name, extension) in [("a/B.JSONL.GZ", "jsonl"), ("x.json", "json"), ("y.zst", ""), ("z.csv.zst", "csv"), ("n", "")] {
+    for (name, extension) in
+        [("a/B.JSONL.GZ", "jsonl"), ("x.json", "json"), ("y.zst", ""), ("z.csv.zst", "csv"), ("n", "")]
+    {
         assert_eq!(forms::extension(Path::new(name)), extension, "{name}");
     }
-    assert!(forms::has_columns("data.JSON.gz") && !forms::has_columns("data.txt") && !forms::has_columns("novels"));
+    assert!(
+        forms::has_columns("data.JSON.gz")
+            && !forms::has_columns("data.txt")
+            && !forms::has_columns("novels")
+    );
     let known = forms::known();
     assert!(FORMS.iter().flat_map(|f| f.extensions).all(|e| known.contains(e)), "{known}");
     assert!(PACKINGS.iter().all(|p| known.contains(p.extension)));

@@ -37,7 +37,8 @@ impl Row<'_> {
 /// The numbers that Python's `json` writes although JSON lacks them, replaced by what is there and means nothing: as long,
 /// so that offsets stay. Texts are left alone.
 pub fn plain_numbers(text: &str) -> Cow<'_, str> {
-    const ODD: [(&str, &str); 3] = [("NaN", "\"\" "), ("-Infinity", "\"\"       "), ("Infinity", "\"\"      ")];
+    const ODD: [(&str, &str); 3] =
+        [("NaN", "\"\" "), ("-Infinity", "\"\"       "), ("Infinity", "\"\"      ")];
     if !text.contains("NaN") && !text.contains("Infinity") {
         return Cow::Borrowed(text);
     }
@@ -49,7 +50,9 @@ pub fn plain_numbers(text: &str) -> Cow<'_, str> {
             b'\\' if quoted => at += 1,
             b'"' => quoted = !quoted,
             b'N' | b'I' | b'-' if !quoted => {
-                if let Some((odd, plain)) = ODD.iter().find(|(odd, _)| bytes[at..].starts_with(odd.as_bytes())) {
+                if let Some((odd, plain)) =
+                    ODD.iter().find(|(odd, _)| bytes[at..].starts_with(odd.as_bytes()))
+                {
                     out.push_str(&text[copied..at]);
                     out.push_str(plain);
                     at += odd.len();
@@ -154,7 +157,10 @@ mod tests {
         assert_eq!(raws("{\"a\": 1}\n\n{\"a\": 2}\r{\"a\": 3}"), ["{\"a\": 1}", "{\"a\": 2}", "{\"a\": 3}"]);
         assert_eq!(raws("[{\"a\": 1},\n \"b\"]"), ["{\"a\": 1}", "\"b\""]);
         assert_eq!(raws("{\n \"a\": 1\n}\n{\"a\": 2}"), ["{\n \"a\": 1\n}", "{\"a\": 2}"]);
-        assert_eq!(raws("{\"version\": \"1\", \"data\": [{\"a\": 1}, {\"a\": 2}]}"), ["{\"a\": 1}", "{\"a\": 2}"]);
+        assert_eq!(
+            raws("{\"version\": \"1\", \"data\": [{\"a\": 1}, {\"a\": 2}]}"),
+            ["{\"a\": 1}", "{\"a\": 2}"]
+        );
         let row = "{\"text\": \"t\", \"items\": [\"x\"]}";
         assert_eq!(raws(row), [row], "a row with a list is a row");
         assert_eq!(raws("{\"data\": [1, 2]}"), ["{\"data\": [1, 2]}"]);

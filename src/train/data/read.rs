@@ -193,9 +193,8 @@ fn read_file(path: &Path, room: &mut Room, how: &Reading) -> Result<Found, Train
 
 /// The documents of a text: what lies between blank lines, whatever ends a line.
 pub fn documents_of(text: &str) -> Vec<String> {
-    let documents = |text: &str| {
-        text.split("\n\n").map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned).collect()
-    };
+    let documents =
+        |text: &str| text.split("\n\n").map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned).collect();
     if !text.contains('\r') {
         return documents(text);
     }
@@ -248,7 +247,8 @@ const BLANK: u64 = 64;
 /// Whether a file is empty, or nothing but blanks.
 fn is_blank(path: &Path) -> bool {
     let small = std::fs::metadata(path).is_ok_and(|m| m.len() <= BLANK);
-    let blank = |bytes: Vec<u8>| bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii().is_empty();
+    let blank =
+        |bytes: Vec<u8>| bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii().is_empty();
     small && std::fs::read(path).is_ok_and(blank)
 }
 

@@ -61,7 +61,10 @@ fn json_lines_take_the_named_column_and_say_where_they_fail() {
     assert_eq!(at(two, Some("title")).unwrap(), ["T", "U"]);
     let missing = problem(at(two, Some("body")));
     assert!(missing.contains("no column \"body\"") && missing.contains("id, text, title"), "{missing}");
-    assert!(problem(at(two, Some("id"))).contains("line 1 (byte offset 0): column \"id\" holds a number, not text"));
+    assert!(
+        problem(at(two, Some("id")))
+            .contains("line 1 (byte offset 0): column \"id\" holds a number, not text")
+    );
     assert_eq!(at("{\"id\": 1, \"body\": \"x\"}", None).unwrap(), ["x"], "the only text column");
     assert!(problem(at("{\"a\": \"1\", \"b\": \"2\"}", None)).contains("a, b"));
     let broken = problem(at("{\"text\": \"é\"}\n{\"text\": \n", None));
@@ -155,7 +158,10 @@ fn rows_without_text_are_left_out_wherever_they_stand() {
     assert_eq!(at(&rows, None).unwrap(), texts, "the first row does not decide alone");
     assert_eq!(at(&rows, Some("note")).unwrap(), ["removed", "removed"]);
     let none = problem(at(&rows, Some("body")));
-    assert!(none.contains("a.jsonl has no column \"body\"") && none.ends_with("its columns: id, note, text"), "{none}");
+    assert!(
+        none.contains("a.jsonl has no column \"body\"") && none.ends_with("its columns: id, note, text"),
+        "{none}"
+    );
     let numbers = problem(at("{\"text\": NaN, \"id\": 1}\n{\"text\": null, \"id\": 2}\n", None));
     assert!(numbers.contains("has no column that holds text"), "{numbers}");
     assert!(problem(at("{\"text\": NaN}\n", Some("text"))).contains("holds no text"));
@@ -165,7 +171,8 @@ fn rows_without_text_are_left_out_wherever_they_stand() {
 #[test]
 fn json_without_a_usual_column_asks_for_one() {
     let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str, content: &str, column| read(&[write(folder.path(), name, content.as_bytes())], column);
+    let at =
+        |name: &str, content: &str, column| read(&[write(folder.path(), name, content.as_bytes())], column);
     let alpaca = "[{\"instruction\": \"i\", \"input\": \"\", \"output\": \"o\"}, {\"instruction\": \"j\", \"input\": \"k\", \
                   \"output\": \"p\"}]";
     let asked = problem(at("a.json", alpaca, None));
@@ -193,10 +200,14 @@ fn conversations_are_documents_and_a_hint_names_what_can_be_read() {
     assert_eq!(at(&row, Some("source")).unwrap(), ["s"]);
     assert_eq!(at(&format!("[{turns}, {turns}]"), None).unwrap(), ["a<end>b", "a<end>b"]);
     assert_eq!(at("{\"prompt\": \"a\", \"completion\": \"b\", \"id\": \"1\"}", None).unwrap(), ["a<end>b"]);
-    let pair = format!("{{\"prompt\": {turns}, \"completion\": [{{\"role\": \"user\", \"content\": \"c\"}}]}}");
+    let pair =
+        format!("{{\"prompt\": {turns}, \"completion\": [{{\"role\": \"user\", \"content\": \"c\"}}]}}");
     assert_eq!(at(&pair, None).unwrap(), ["a<end>b<end>c"]);
     let damaged = problem(at(&format!("{row}\n{{\"messages\": [\"hi\"]}}"), None));
-    assert!(damaged.contains("line 2 (byte offset") && damaged.contains("turn 1 is not an object"), "{damaged}");
+    assert!(
+        damaged.contains("line 2 (byte offset") && damaged.contains("turn 1 is not an object"),
+        "{damaged}"
+    );
     let list = problem(at("{\"tags\": [\"a\"], \"n\": 1}", None));
     assert!(list.contains("has no column that holds text"), "{list}");
 }
@@ -265,7 +276,9 @@ fn sizes_are_judged_before_memory_is_taken() {
     std::fs::File::create(&large).unwrap().set_len(40 << 30).unwrap();
     let said = problem(read(&[large], None));
     assert!(
-        said.contains("large.txt has 42.9 GB: to read that takes about 429.6 GB of memory, and 209.7 MB are free"),
+        said.contains(
+            "large.txt has 42.9 GB: to read that takes about 429.6 GB of memory, and 209.7 MB are free"
+        ),
         "{said}"
     );
     let bomb = write(folder.path(), "bomb.txt.gz", &gzip(&vec![b'a'; 64 << 20]));

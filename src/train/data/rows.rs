@@ -87,11 +87,16 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
     let holds = |name: &str| columns.iter().find(|(known, _)| known == name).map(|(_, holds)| *holds);
     let has = |name: &str, what: Holds| holds(name) == Some(what);
     if columns.is_empty() {
-        return wrong(format!("{file} has no columns"), "leave out the column: each row is a text".to_owned());
+        return wrong(
+            format!("{file} has no columns"),
+            "leave out the column: each row is a text".to_owned(),
+        );
     }
     if let Some(asked) = asked {
         return match holds(asked) {
-            None => wrong(format!("{file} has no column {asked:?}"), format!("its columns: {}", list(&|_| true))),
+            None => {
+                wrong(format!("{file} has no column {asked:?}"), format!("its columns: {}", list(&|_| true)))
+            }
             Some(Holds::Turns) => Ok(Pick::Conversation(asked.to_owned())),
             Some(_) => Ok(Pick::Text(asked.to_owned())),
         };
@@ -117,9 +122,15 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
     }
     let able = list(&|holds| holds == Holds::Text || holds == Holds::Turns);
     if able.is_empty() {
-        return wrong(format!("{file} has no column that holds text"), format!("its columns: {}", list(&|_| true)));
+        return wrong(
+            format!("{file} has no column that holds text"),
+            format!("its columns: {}", list(&|_| true)),
+        );
     }
-    wrong(format!("{file} does not say which column holds the text"), format!("name one of its columns: {able}"))
+    wrong(
+        format!("{file} does not say which column holds the text"),
+        format!("name one of its columns: {able}"),
+    )
 }
 
 /// What became of a row.

@@ -68,7 +68,9 @@ impl Documents {
             });
         }
         if shared > 0 {
-            notes.push(format!("{shared} validation documents are also in the training data and were left out"));
+            notes.push(format!(
+                "{shared} validation documents are also in the training data and were left out"
+            ));
         }
         Ok(Documents { train, held, notes })
     }

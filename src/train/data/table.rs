@@ -193,8 +193,7 @@ fn parquet_rows<R: ChunkReader + 'static>(
     let bad = |e: ParquetError| wrong(&name, format!("not a Parquet file that can be read: {e}"));
     let reader = SerializedFileReader::new(source).map_err(bad)?;
     let schema = reader.metadata().file_metadata().schema().clone();
-    let columns: Columns =
-        schema.get_fields().iter().map(|c| (c.name().to_owned(), holds(c))).collect();
+    let columns: Columns = schema.get_fields().iter().map(|c| (c.name().to_owned(), holds(c))).collect();
     let pick = rows::choose(&name, into.column, &columns)?;
     if let Pick::Text(column) = &pick
         && columns.iter().any(|(name, holds)| name == column && *holds != Holds::Text)
@@ -209,8 +208,7 @@ fn parquet_rows<R: ChunkReader + 'static>(
         let row = row.map_err(bad)?;
         let mut values = Map::new();
         for (column, field) in row.get_column_iter() {
-            let value =
-                value(field).map_err(|e| wrong(&name, format!("row {number} of {column:?} {e}")))?;
+            let value = value(field).map_err(|e| wrong(&name, format!("row {number} of {column:?} {e}")))?;
             values.insert(column.clone(), value);
         }
         let outcome = rows::document(&pick, &values, into.style);

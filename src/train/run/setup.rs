@@ -116,7 +116,10 @@ pub(super) fn check_data(
     let limit = config.n_positions;
     if spec.context == 0 || spec.context > limit {
         return Err(TrainError::Setup {
-            problem: format!("a context of {} does not fit: this model takes 1 to {limit} tokens", spec.context),
+            problem: format!(
+                "a context of {} does not fit: this model takes 1 to {limit} tokens",
+                spec.context
+            ),
             hint: Some(format!("ask for a context of {limit} or less")),
         });
     }
