@@ -15,7 +15,6 @@ use super::train_spec::{CONTEXT, run_spec};
 use super::{Context, convert, open};
 use crate::engine::loader::translate;
 use crate::hub::Progress;
-use crate::mask::apply::ReplacementSource;
 use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::state;

@@ -11,6 +11,7 @@ use super::train::{failed, no_tokenizer};
 use super::{Context, convert, open};
 use crate::attention::calibration::Calibration;
 use crate::engine::loader::Purpose;
+use crate::mask::apply::ReplacementSource;
 use crate::model::{Config, Tokenizer};
 use crate::train::data::ChatStyle;
 use crate::train::init;

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minijinja::value::{Kwargs, Value as Jinja};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind};
+use regex::{Captures, Regex};
 use serde_json::{Map, Value};
 
 use crate::model::Tokenizer;
@@ -93,7 +95,7 @@ impl ChatStyle {
         };
         let mut names: BTreeMap<&str, Jinja> =
             self.marks.iter().map(|(name, mark)| (name.as_str(), Jinja::from(mark))).collect();
-        names.insert("messages", Jinja::from_serialize(&turns));
+        names.insert("messages", Jinja::from(Serde(&turns)));
         names.insert("add_generation_prompt", Jinja::from(false));
         for absent in ["tools", "documents"] {
             names.insert(absent, Jinja::from(()));
@@ -139,8 +141,8 @@ fn plain(number: usize, turn: &Value) -> Result<Map<String, Value>, Refusal> {
 /// A template under the settings and with the functions that transformers gives it.
 fn compiled(source: &str) -> Result<Environment<'static>, String> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.map_err(|e| e.to_string())?);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |reason: String| -> Result<Jinja, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, reason))
@@ -148,9 +150,23 @@ fn compiled(source: &str) -> Result<Environment<'static>, String> {
     environment.add_function("strftime_now", |format: String| strftime(&format));
     environment.add_filter("tojson", to_json);
     environment
-        .add_template_owned(TEMPLATE, source.to_owned())
+        .add_template_owned(TEMPLATE, without_generation(source))
         .map_err(|e| format!("the tokenizer's chat template cannot be read: {e}"))?;
     Ok(environment)
+}
+
+/// `{% generation %}` marks what an assistant says, for losses on that alone; the text is the same without.
+fn without_generation(source: &str) -> String {
+    match Regex::new(r"(\{%[-+]?\s*)(?:generation|(endgeneration))(\s*[-+]?%\})") {
+        Err(_) => source.to_owned(),
+        Ok(tag) => {
+            let plain = |found: &Captures| {
+                let inside = if found.get(2).is_some() { "endif" } else { "if true" };
+                format!("{}{inside}{}", &found[1], &found[3])
+            };
+            tag.replace_all(source, plain).into_owned()
+        }
+    }
 }
 
 /// Today in the words of a template that writes the date.

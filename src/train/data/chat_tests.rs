@@ -55,6 +55,8 @@ fn templates_have_what_transformers_gives_them() {
     let json =
         "{{ messages[1] | tojson }}{% if tools %}t{% endif %}{% if add_generation_prompt %}g{% endif %}";
     assert_eq!(text(json, turns.clone()).unwrap(), r#"{"content": "Hello <you> & me", "role": "assistant"}"#);
+    let marked = "{% for m in messages %}{%- generation %}\n{{ m.content }}{% endgeneration -%} {% endfor %}";
+    assert_eq!(text(marked, turns.clone()).unwrap(), " Hi Hello <you> & me");
     let refuses = "{{ raise_exception('Roles must alternate') }}";
     assert_eq!(text(refuses, turns.clone()), Err(Refusal::Template("Roles must alternate".to_owned())));
     let year = text("{{ strftime_now('%Y') }}", turns.clone()).unwrap();

@@ -109,7 +109,8 @@ pub fn bytes(path: &Path, room: &mut Room) -> Result<Vec<u8>, TrainError> {
     } else if ZSTD.packs(&head) {
         unpacked(&name, zstd::Decoder::new(whole).map_err(TrainError::io(path))?, room)?
     } else {
-        let mut bytes = Vec::new();
+        let size = std::fs::metadata(path).map_or(0, |m| m.len()).min(room.left());
+        let mut bytes = Vec::with_capacity(size as usize + 1);
         let read = whole.take(room.left() + 1).read_to_end(&mut bytes).map_err(TrainError::io(path))?;
         room.take(&name, read as u64)?;
         bytes

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::train::TrainError;
-
 /// Under these names an object may hold the rows of a file.
 const HOLDERS: [&str; 9] =
     ["data", "rows", "train", "examples", "items", "records", "documents", "texts", "instances"];

@@ -34,7 +34,7 @@ impl Corpus {
             }
             Ok(ids)
         };
-        let parts: Vec<Vec<u32>> = documents.par_iter().map(ended).collect::<Result<_, ModelError>>()?;
+        let mut parts: Vec<Vec<u32>> = documents.par_iter().map(ended).collect::<Result<_, ModelError>>()?;
         let mut starts = Vec::with_capacity(parts.len());
         let mut at = 0u64;
         for part in &parts {
@@ -42,7 +42,8 @@ impl Corpus {
             at += part.len() as u64;
         }
         let bytes = documents.iter().map(String::len).sum();
-        Ok(Self::from_tokens(parts.concat(), starts, bytes, tokenizer.eot))
+        let tokens = if parts.len() == 1 { parts.remove(0) } else { parts.concat() };
+        Ok(Self::from_tokens(tokens, starts, bytes, tokenizer.eot))
     }
 
     /// From tokens that are there already, such as those of a model without a tokenizer.
