@@ -60,7 +60,7 @@ impl Start {
         let parsed = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
         let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
         let place = tokenizer.unwrap_or(beside.unwrap_or(Path::new(".")));
-        let found = init::tokenizer_at(place).map_err(failed)?;
+        let found = init::tokenizer_at(place, &bytes).map_err(failed)?;
         if let (None, Some(place)) = (&found, tokenizer) {
             return Err(CliError::failed(format!("{} holds no tokenizer", place.display()))
                 .with_hint("name a tokenizer.json, or a folder that holds one"));
@@ -115,8 +115,9 @@ impl Start {
             Some(tokenizer) => tokenizer,
             None => init::tokenizer(documents, self.config.vocab_size).map_err(failed)?,
         };
-        if self.tensors.is_none() && tokenizer.eot.is_some() {
-            (self.config.bos_token_id, self.config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
+        let end = tokenizer.end_of_document();
+        if self.tensors.is_none() && end.is_some() {
+            (self.config.bos_token_id, self.config.eos_token_id) = (end, end);
         }
         Ok(tokenizer)
     }

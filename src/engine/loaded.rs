@@ -149,7 +149,7 @@ impl Loaded {
 
     /// Whether a token stands for itself alone and not for text.
     pub fn is_special(&self, id: u32) -> bool {
-        self.eot() == Some(id)
+        self.eot() == Some(id) || self.tokenizer.as_ref().is_some_and(|t| t.is_special(id))
     }
 
     /// Exact bytes of a token; `#id` where there is no tokenizer.
@@ -191,7 +191,11 @@ impl ReplacementSource for Loaded {
     }
 
     fn eot(&self) -> Option<u32> {
-        self.tokenizer.as_ref().and_then(|t| t.eot).or(self.model.config.eos_token_id)
+        let end = match &self.tokenizer {
+            Some(tokenizer) => tokenizer.end_of_document(),
+            None => self.model.config.eos_token_id,
+        };
+        end.filter(|&id| (id as usize) < self.model.config.vocab_size)
     }
 
     fn mean_embedding(&self) -> Arc<[f32]> {

@@ -128,8 +128,8 @@ impl Plan {
         }
         let tokenizer = files::choose_tokenizer(&has).map_err(missing)?;
         let weights = files::choose_weights(&has).map_err(missing)?;
-        let optional = files::OPTIONAL.iter().filter(|name| has(name));
-        let names = tokenizer.iter().chain(optional).copied().chain([weights.name()]);
+        let optional = files::optional().filter(|name| has(name) && !tokenizer.contains(name));
+        let names = tokenizer.iter().copied().chain(optional).chain([weights.name()]);
         Ok(Plan { names: names.map(str::to_owned).collect(), weights })
     }
 }

@@ -9,16 +9,16 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{HubError, io, visible};
+use crate::model::tokenizer::kinds;
 
 pub(super) const CONFIG: &str = "config.json";
 /// Calibrated nulls written by this program beside a checkpoint.
 pub(super) const SIDE: &str = "maskscope.safetensors";
-/// Fetched where present; nothing fails without them.
-pub(super) const OPTIONAL: [&str; 4] =
-    ["tokenizer_config.json", "generation_config.json", "special_tokens_map.json", SIDE];
-
-const TOKENIZER: &str = "tokenizer.json";
-const VOCAB_AND_MERGES: [&str; 2] = ["vocab.json", "merges.txt"];
+/// Fetched where present; nothing fails without them. A model's other tokenizer files come along: what is saved from it
+/// is to hold everything that it came with.
+pub(super) fn optional() -> impl Iterator<Item = &'static str> {
+    kinds::all_files().chain([SIDE])
+}
 
 /// In order of preference: safetensors can be mapped and cannot run code.
 const WEIGHTS: [WeightNames; 4] = [
@@ -36,21 +36,11 @@ const LARGEST_JSON: u64 = 16 << 20;
 pub struct FolderFiles {
     pub dir: PathBuf,
     pub config: PathBuf,
-    pub tokenizer: TokenizerFiles,
+    /// What the tokenizer is read from; empty in a local folder without one: ids can be run, text cannot.
+    pub tokenizer: Vec<PathBuf>,
     pub weights: WeightFiles,
     /// `maskscope.safetensors`, where there is one.
     pub side: Option<PathBuf>,
-}
-
-/// The two ways a GPT-2 tokenizer is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenizerFiles {
-    /// `tokenizer.json`.
-    Json(PathBuf),
-    /// `vocab.json` and `merges.txt`.
-    VocabMerges { vocab: PathBuf, merges: PathBuf },
-    /// A local folder without one: ids can be run, text cannot.
-    Absent,
 }
 
 /// Weights in one file or in shards, shards in order of their names.
@@ -96,12 +86,9 @@ impl FolderFiles {
         }
         check_model_type(&read_json(&dir.join(CONFIG)).map_err(Gap::Wrong)?, id).map_err(Gap::Wrong)?;
         let tokenizer = match choose_tokenizer(&has) {
-            Ok([vocab, merges]) => {
-                TokenizerFiles::VocabMerges { vocab: dir.join(vocab), merges: dir.join(merges) }
-            }
-            Ok(_) => TokenizerFiles::Json(dir.join(TOKENIZER)),
+            Ok(names) => names.iter().map(|name| dir.join(name)).collect(),
             Err(missing) if needs_tokenizer => return Err(Gap::Missing(missing)),
-            Err(_) => TokenizerFiles::Absent,
+            Err(_) => Vec::new(),
         };
         let choice = choose_weights(&has).map_err(Gap::Missing)?;
         let names = match choice {
@@ -154,15 +141,9 @@ pub(super) fn choose_weights(has: &dyn Fn(&str) -> bool) -> Result<WeightNames, 
     WEIGHTS.into_iter().find(|w| has(w.name())).ok_or_else(|| "model.safetensors or pytorch_model.bin".into())
 }
 
-/// The tokenizer on offer: one name or two; the error says what was looked for.
+/// The files of the tokenizer on offer; the error says what was looked for.
 pub(super) fn choose_tokenizer(has: &dyn Fn(&str) -> bool) -> Result<&'static [&'static str], String> {
-    if has(TOKENIZER) {
-        Ok(&[TOKENIZER])
-    } else if VOCAB_AND_MERGES.iter().all(|name| has(name)) {
-        Ok(&VOCAB_AND_MERGES)
-    } else {
-        Err("tokenizer.json, or vocab.json and merges.txt".into())
-    }
+    kinds::choose(has).map(|(_, names)| names).ok_or_else(kinds::wanted)
 }
 
 /// Reads a small JSON file; one of an absurd size is refused unread.
@@ -242,9 +223,11 @@ mod tests {
 
     #[test]
     fn half_a_tokenizer_is_none() {
-        assert_eq!(choose_tokenizer(&offer(&["vocab.json", "merges.txt", TOKENIZER])).unwrap(), [TOKENIZER]);
-        assert_eq!(choose_tokenizer(&offer(&["vocab.json", "merges.txt"])).unwrap(), VOCAB_AND_MERGES);
-        assert!(choose_tokenizer(&offer(&["vocab.json"])).is_err());
+        assert_eq!(
+            choose_tokenizer(&offer(&["vocab.json", "merges.txt"])).unwrap(),
+            ["vocab.json", "merges.txt"]
+        );
+        assert!(choose_tokenizer(&offer(&["vocab.json"])).unwrap_err().contains("spiece.model"));
     }
 
     #[test]
@@ -322,12 +305,12 @@ mod tests {
                 dir.path().join("2.safetensors")
             ])
         );
-        assert!(matches!(found.tokenizer, TokenizerFiles::VocabMerges { .. }));
+        assert_eq!(found.tokenizer, [dir.path().join("vocab.json"), dir.path().join("merges.txt")]);
         assert_eq!(found.side, None);
-        write(TOKENIZER, "{}");
+        write("tokenizer.json", "{}");
         write(SIDE, "");
         let found = FolderFiles::find(dir.path(), "x").unwrap();
-        assert_eq!(found.tokenizer, TokenizerFiles::Json(dir.path().join(TOKENIZER)));
+        assert_eq!(found.tokenizer, [dir.path().join("tokenizer.json")]);
         assert_eq!(found.side, Some(dir.path().join(SIDE)));
     }
 }

@@ -30,7 +30,7 @@ pub use bundled::{EmbeddedFiles, embedded};
 pub use catalog::{CachedModel, CachedRevision, KNOWN_MODELS, KnownModel, Shape, cached_models};
 pub use dataset::{Dataset, PREFIX as DATASET_PREFIX, fetch_dataset};
 pub use error::HubError;
-pub use files::{FolderFiles, TokenizerFiles, WeightFiles};
+pub use files::{FolderFiles, WeightFiles};
 pub use options::HubOptions;
 pub use progress::{Phase, Progress, human_bytes};
 pub use spec::ModelSpec;

@@ -48,24 +48,20 @@ impl Checkpoint {
             }
             ModelFiles::Folder(folder) => {
                 let path = folder.join("config.json");
-                let config = Config::parse(&read_limited(&path)?, &path.display().to_string())?;
-                let tokenizer = read_tokenizer(folder)?;
+                let bytes = read_limited(&path)?;
+                let config = Config::parse(&bytes, &path.display().to_string())?;
+                let tokenizer = Tokenizer::from_folder(folder, &raw(&bytes))?;
                 let tensors = read_weights(&config, &find_weights(folder)?, device)?;
                 (config, tokenizer, tensors)
             }
         };
-        if let Some(tokenizer) = &tokenizer
-            && tokenizer.vocab_size() > config.vocab_size
-        {
-            let problem = format!(
-                "the tokenizer has {} ids, vocab_size in config.json is {}",
-                tokenizer.vocab_size(),
-                config.vocab_size
-            );
-            return Err(ModelError::file("tokenizer.json", problem));
-        }
         Ok(Checkpoint { model: Gpt2::from_tensors(&config, &tensors, device)?, tokenizer })
     }
+}
+
+/// `config.json` as it is written: a tokenizer looks for fields that the model has no use for.
+fn raw(config: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(config).unwrap_or_default()
 }
 
 /// A small file's bytes.
@@ -80,20 +76,6 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, ModelError> {
         ));
     }
     std::fs::read(path).map_err(|e| ModelError::file(&name, format!("cannot be read: {e}")))
-}
-
-fn read_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, ModelError> {
-    let json = folder.join("tokenizer.json");
-    if json.is_file() {
-        return Tokenizer::from_json(&read_limited(&json)?, &json.display().to_string()).map(Some);
-    }
-    let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
-    if vocab.is_file() && merges.is_file() {
-        let text = String::from_utf8(read_limited(&merges)?)
-            .map_err(|e| ModelError::file(merges.display().to_string(), format!("not UTF-8: {e}")))?;
-        return Tokenizer::from_vocab(&read_limited(&vocab)?, &text, &folder.display().to_string()).map(Some);
-    }
-    Ok(None)
 }
 
 /// Finds the weights of a checkpoint folder: safetensors (single, then sharded), then PyTorch pickles.

@@ -58,17 +58,21 @@ pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<St
     Ok(tensors)
 }
 
-/// The tokenizer at a place: a `tokenizer.json`, or a folder that holds one; `None` where there is none.
+/// The tokenizer at a place: a `tokenizer.json`, or the folder of a model; `None` where there is none. `config` is the
+/// `config.json` that it is for.
 ///
 /// # Errors
 /// Files that are no tokenizer.
-pub fn tokenizer_at(place: &Path) -> Result<Option<Tokenizer>, TrainError> {
-    let file = if place.is_dir() { place.join("tokenizer.json") } else { place.to_owned() };
-    if !file.is_file() {
+pub fn tokenizer_at(place: &Path, config: &[u8]) -> Result<Option<Tokenizer>, TrainError> {
+    if place.is_dir() {
+        let config = serde_json::from_slice(config).unwrap_or_default();
+        return Ok(Tokenizer::from_folder(place, &config)?);
+    }
+    if !place.is_file() {
         return Ok(None);
     }
-    let bytes = std::fs::read(&file).map_err(TrainError::io(&file))?;
-    Ok(Some(Tokenizer::from_json(&bytes, &file.display().to_string())?))
+    let bytes = std::fs::read(place).map_err(TrainError::io(place))?;
+    Ok(Some(Tokenizer::from_json(&bytes, &place.display().to_string())?))
 }
 
 /// Learns a byte-level BPE of `vocab_size` ids (`<|endoftext|>` last) from documents.

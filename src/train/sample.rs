@@ -26,9 +26,8 @@ pub fn sample(
 ) -> Result<String, TrainError> {
     let mut ids = tokenizer.ids(prompt)?;
     if ids.is_empty() {
-        ids.push(
-            tokenizer.eot.ok_or_else(|| ModelError::input("an empty prompt needs an end-of-text token"))?,
-        );
+        let end = tokenizer.end_of_document();
+        ids.push(end.ok_or_else(|| ModelError::input("an empty prompt needs a token that ends texts"))?);
     }
     let mut trace: Option<Trace> = None;
     for n in 0..how.tokens {
@@ -39,7 +38,7 @@ pub fn sample(
         let next = model.run(Arc::new(Input::plain(ids.clone())), Reuse { traces: &traces, cancel: None })?;
         let log_p = model.log_probabilities(&next, ids.len() - 1)?;
         let id = draw(&log_p, how, n);
-        if Some(id) == tokenizer.eot {
+        if tokenizer.is_end(id) {
             break;
         }
         ids.push(id);

@@ -34,7 +34,7 @@ pub struct Lexicon {
 impl Lexicon {
     /// From a tokenizer and the training tokens.
     pub fn new(tokenizer: &Tokenizer, n_vocab: usize, tokens: &[u32]) -> Self {
-        Self::from_bytes(n_vocab, tokenizer.eot, tokens, |id| tokenizer.bytes(id))
+        Self::from_bytes(n_vocab, tokenizer.end_of_document(), tokens, |id| tokenizer.bytes(id))
     }
 
     /// The same from the bytes of each id; without a tokenizer, ids can stand for themselves.

@@ -56,8 +56,14 @@ impl ChatStyle {
     /// # Errors
     /// As [`ChatStyle::new`].
     pub fn of(tokenizer: &Tokenizer) -> Result<Self, TrainError> {
-        let end = tokenizer.eot.map(|id| tokenizer.decode(&[id]));
-        Self::new(None, BTreeMap::new(), end).map_err(TrainError::setup)
+        let marks: BTreeMap<String, String> =
+            tokenizer.special_tokens().map(|(role, mark)| (role.to_owned(), mark.to_owned())).collect();
+        // A mark that is not found in text again would be cut into pieces.
+        let end = tokenizer.end_of_document().and_then(|id| {
+            let text = marks.get("eos_token").cloned().unwrap_or_else(|| tokenizer.decode(&[id]));
+            tokenizer.ids(&text).is_ok_and(|ids| ids == [id]).then_some(text)
+        });
+        Self::new(tokenizer.chat_template(), marks, end).map_err(TrainError::setup)
     }
 
     /// Turns joined by `end`.

@@ -27,10 +27,11 @@ impl Corpus {
     /// # Errors
     /// Text that the tokenizer refuses.
     pub fn new(documents: &[String], tokenizer: &Tokenizer) -> Result<Self, TrainError> {
+        let end = tokenizer.end_of_document();
         let ended = |document: &String| {
             let mut ids = tokenizer.ids(document)?;
-            if ids.is_empty() || ids.last().copied() != tokenizer.eot {
-                ids.extend(tokenizer.eot);
+            if ids.is_empty() || ids.last().copied() != end {
+                ids.extend(end);
             }
             Ok(ids)
         };
@@ -43,7 +44,7 @@ impl Corpus {
         }
         let bytes = documents.iter().map(String::len).sum();
         let tokens = if parts.len() == 1 { parts.remove(0) } else { parts.concat() };
-        Ok(Self::from_tokens(tokens, starts, bytes, tokenizer.eot))
+        Ok(Self::from_tokens(tokens, starts, bytes, end))
     }
 
     /// From tokens that are there already, such as those of a model without a tokenizer.
