@@ -139,3 +139,27 @@ fn documents_have_the_tokens_of_the_whole_under_every_kind_of_tokenizer() {
         assert_eq!((long.len(), hash(&long)), (expected.long, expected.long_sha256), "{kind}, one document");
     }
 }
+
+#[test]
+fn documents_end_as_the_files_beside_a_tokenizer_say() {
+    let from = folder();
+    let texts = found(&[from.join("code.jsonl")], &style(false)).documents;
+    let model = tempfile::tempdir().unwrap();
+    std::fs::copy(from.join("tokenizers/metaspace.json"), model.path().join("tokenizer.json")).unwrap();
+    let ended = |config: &str| {
+        std::fs::write(model.path().join("tokenizer_config.json"), config).unwrap();
+        let tokenizer = Tokenizer::from_folder(model.path(), &serde_json::Value::Null).unwrap().unwrap();
+        (Corpus::new(&texts, &tokenizer).unwrap(), ChatStyle::of(&tokenizer).unwrap())
+    };
+    let (bare, style) = ended("{}");
+    assert_eq!((bare.tokens.len(), bare.eot), (1102, None));
+    assert!(style.name().contains("neither chat template nor end mark"), "{}", style.name());
+    let (marked, style) = ended(r#"{"eos_token": "</s>"}"#);
+    assert_eq!((marked.tokens.len(), marked.documents), (1102 + 60, 60));
+    assert!(style.name().starts_with("turns joined by </s>"), "{}", style.name());
+    let (_, style) = ended(
+        r#"{"eos_token": "</s>", "chat_template": "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"}"#,
+    );
+    let turn = |text: &str| serde_json::json!({"role": "user", "content": text});
+    assert_eq!(style.document(&[turn("a"), turn("b")]).unwrap(), "a</s>b</s>");
+}
