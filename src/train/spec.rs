@@ -22,7 +22,7 @@ pub struct DataSpec {
     pub train: Vec<PathBuf>,
     /// Empty: the last `held_share` of the training documents.
     pub validation: Vec<PathBuf>,
-    /// Column that holds the text in JSONL, CSV, TSV and Parquet files.
+    /// Column that holds the text, or the conversations, in JSON, CSV, TSV and Parquet files.
     pub column: Option<String>,
     /// Share of the documents held out where `validation` is empty.
     pub held_share: f64,

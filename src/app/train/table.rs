@@ -89,7 +89,7 @@ const LABELS: &[(Field, &str)] = &[
 const DOCS: &[(Field, &str)] = &[
     (
         Field::Data,
-        "text, JSON, CSV, TSV or Parquet (also .gz, .zst), a folder, or datasets/owner/name of the Hub; novels is bundled",
+        "texts, JSON, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; novels is bundled, 130 KB",
     ),
     (
         Field::Column,

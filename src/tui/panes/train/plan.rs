@@ -198,10 +198,7 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
     line(c, area, y, "trained", &trainable);
     let data = format!("{} tok, {} docs", count(plan.train_tokens as usize), plan.train_documents);
     line(c, area, y, "data", &data);
-    let held = match plan.validation_documents {
-        0 => "none".to_owned(),
-        documents => format!("{} tok, {documents} docs", count(plan.validation_tokens as usize)),
-    };
+    let held = format!("{} tok, {} docs", count(plan.validation_tokens as usize), plan.validation_documents);
     line(c, area, y, "validation", &held);
     let steps = format!("{} × {} tok, {:.1} passes", plan.steps, plan.tokens_per_step, plan.epochs);
     line(c, area, y, "steps", &steps);
