@@ -130,7 +130,9 @@ pub fn read(paths: &[PathBuf], how: &Reading) -> Result<Found, TrainError> {
     let (files, others) = expand(paths)?;
     all.account.other_files = others;
     let mut room = Room::of(how.memory);
-    room.judge(&files.iter().map(|f| f.path.clone()).collect::<Vec<_>>())?;
+    // Of a Parquet file, only some columns are read; it is judged by their sizes when it is opened.
+    let by_size = files.iter().map(|f| f.path.clone()).filter(|path| kind(path) != Kind::Parquet);
+    room.judge(&by_size.collect::<Vec<_>>())?;
     for Listed { path, in_folder } in &files {
         if *in_folder && is_blank(path) {
             all.account.empty_files += 1;
@@ -155,6 +157,10 @@ pub fn read(paths: &[PathBuf], how: &Reading) -> Result<Found, TrainError> {
     Ok(all)
 }
 
+fn kind(path: &Path) -> Kind {
+    forms::form(path).map_or(Kind::Text, |form| form.kind)
+}
+
 fn no_text(path: &Path, account: &Account) -> TrainError {
     let problem = match &account.reason {
         Some(reason) => format!("{}: the chat template refuses every conversation: {reason}", path.display()),
@@ -166,7 +172,7 @@ fn no_text(path: &Path, account: &Account) -> TrainError {
 fn read_file(path: &Path, room: &mut Room, how: &Reading) -> Result<Found, TrainError> {
     let name = path.display().to_string();
     let mut rows = Rows { column: how.column, style: how.style, found: Found::default() };
-    let kind = forms::form(path).map_or(Kind::Text, |form| form.kind);
+    let kind = kind(path);
     if kind == Kind::Parquet {
         table::parquet(path, room, &mut rows)?;
         return Ok(rows.found);
