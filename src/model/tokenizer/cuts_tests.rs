@@ -69,7 +69,7 @@ const PIECES: [&str; 56] = [
 ];
 
 fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(&PIECES[..]), 0..40).prop_map(|p| p.concat())
+    prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..40).prop_map(|p| p.concat())
 }
 
 fn corpus() -> Vec<String> {
@@ -85,22 +85,33 @@ fn part<T: serde::de::DeserializeOwned>(json: &str) -> T {
     serde_json::from_str(json).unwrap()
 }
 
+fn unknown() -> Vec<AddedToken> {
+    vec![AddedToken::from("<unk>", true)]
+}
+
 /// A tokenizer learned from the pieces, with a normalizer and a pre-tokenizer as `tokenizer.json` has them.
 fn learned(model: &str, normalizer: &str, pre_tokenizer: &str, added: Vec<AddedToken>) -> Inner {
     let (model, trainer): (ModelWrapper, TrainerWrapper) = match model {
         "bpe" => {
-            let trainer = BpeTrainer::builder().vocab_size(400).min_frequency(2).show_progress(false);
+            let trainer = BpeTrainer::builder()
+                .vocab_size(400)
+                .min_frequency(2)
+                .show_progress(false)
+                .special_tokens(unknown());
             (BPE::builder().unk_token("<unk>".into()).build().unwrap().into(), trainer.build().into())
         }
         "unigram" => {
             let mut trainer = UnigramTrainer::default();
             (trainer.vocab_size, trainer.show_progress) = (200, false);
-            (trainer.unk_token, trainer.special_tokens) =
-                (Some("<unk>".into()), vec![AddedToken::from("<unk>", true)]);
+            (trainer.unk_token, trainer.special_tokens) = (Some("<unk>".into()), unknown());
             (Unigram::default().into(), trainer.into())
         }
         _ => {
-            let trainer = WordPieceTrainer::builder().vocab_size(300).show_progress(false).build();
+            let trainer = WordPieceTrainer::builder()
+                .vocab_size(300)
+                .show_progress(false)
+                .special_tokens(unknown())
+                .build();
             let model = WordPiece::builder().unk_token("<unk>".into()).build().unwrap();
             (model.into(), trainer.into())
         }

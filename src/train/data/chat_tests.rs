@@ -49,7 +49,10 @@ fn templates_have_what_transformers_gives_them() {
     let turns = json!([{"from": "human", "value": " Hi "}, {"from": "gpt", "value": "Hello <you> & me"}]);
     let blocks = "{% for message in messages %}\n    {%- if loop.index0 > 5 %}{% break %}{% endif %}\n    {{ message.role | upper \
                   }}: {{ message['content'].strip() + eos_token }}\n{% endfor %}";
-    assert_eq!(text(blocks, turns.clone()).unwrap(), "USER: Hi</s>\nASSISTANT: Hello <you> & me</s>\n");
+    assert_eq!(
+        text(blocks, turns.clone()).unwrap(),
+        "    USER: Hi</s>\n    ASSISTANT: Hello <you> & me</s>\n"
+    );
     let namespace = "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ bos_token }}{{ ns.n }}";
     assert_eq!(text(namespace, turns.clone()).unwrap(), "<s>2");
     let json =

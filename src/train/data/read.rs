@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::chat::ChatStyle;
 use super::file::{self, Room};
 use super::forms::{self, Kind};
-use super::rows::{Outcome, Pick};
+use super::rows::Outcome;
 use super::{json, table};
 use crate::train::TrainError;
 
@@ -95,12 +95,12 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Takes what became of a row; a problem is handed back.
-    pub fn take(&mut self, pick: Option<&Pick>, outcome: Result<Outcome, String>) -> Result<(), String> {
+    /// Takes what became of a row, which was a conversation or not; a problem is handed back.
+    pub fn take(&mut self, conversation: bool, outcome: Result<Outcome, String>) -> Result<(), String> {
         let account = &mut self.found.account;
         match outcome? {
             Outcome::Document(text) => {
-                account.conversations += usize::from(pick.is_none_or(Pick::is_conversation));
+                account.conversations += usize::from(conversation);
                 self.found.documents.push(text);
             }
             Outcome::NoText => account.without_text += 1,

@@ -50,14 +50,16 @@ pub fn json(name: &str, text: &str, into: &mut Rows) -> Result<(), TrainError> {
         _ => Some(rows::choose(name, into.column, &columns)?),
     };
     for row in &rows {
-        let outcome = match (row.value().map_err(|e| wrong(name, e))?, &pick) {
+        let value = row.value().map_err(|e| wrong(name, e))?;
+        let conversation = value.is_array() || pick.as_ref().is_some_and(Pick::is_conversation);
+        let outcome = match (value, &pick) {
             (Value::Object(object), Some(pick)) => rows::document(pick, &object, into.style),
             (Value::String(text), None) => Ok(rows::Outcome::text(&text)),
             (turns @ Value::Array(_), None) => rows::conversation("row", &turns, into.style),
             (Value::Null, _) => Ok(rows::Outcome::NoText),
             (other, _) => Err(format!("is {}, unlike the rows before", rows::what(&other))),
         };
-        into.take(pick.as_ref(), outcome).map_err(|e| wrong(name, format!("{}: {e}", row.place())))?;
+        into.take(conversation, outcome).map_err(|e| wrong(name, format!("{}: {e}", row.place())))?;
     }
     Ok(())
 }
@@ -146,7 +148,8 @@ pub fn separated(
         }
         let value = |i: usize| Value::from(record.get(i).unwrap_or_default());
         let row: Map<String, Value> = used.iter().map(|(c, i)| ((*c).to_owned(), value(*i))).collect();
-        into.take(Some(&pick), rows::document(&pick, &row, into.style)).map_err(|e| wrong(name, e))?;
+        into.take(pick.is_conversation(), rows::document(&pick, &row, into.style))
+            .map_err(|e| wrong(name, e))?;
     }
     Ok(())
 }
@@ -212,7 +215,7 @@ fn parquet_rows<R: ChunkReader + 'static>(
             values.insert(column.clone(), value);
         }
         let outcome = rows::document(&pick, &values, into.style);
-        into.take(Some(&pick), outcome).map_err(|e| wrong(&name, format!("row {number}: {e}")))?;
+        into.take(pick.is_conversation(), outcome).map_err(|e| wrong(&name, format!("row {number}: {e}")))?;
     }
     Ok(())
 }
