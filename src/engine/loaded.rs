@@ -241,8 +241,7 @@ impl ReplacementSource for Loaded {
 
     fn unigram(&self) -> Option<&Unigram> {
         let count = || {
-            let ids: Vec<u32> =
-                self.tokenizer.as_ref()?.encode(CALIBRATION_TEXT).ok()?.into_iter().map(|p| p.id).collect();
+            let ids = self.tokenizer.as_ref()?.ids(CALIBRATION_TEXT).ok()?;
             Some(Unigram::from_ids(self.model.config.vocab_size, &ids))
         };
         self.unigram.get_or_init(count).as_ref()

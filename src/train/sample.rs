@@ -25,7 +25,7 @@ pub fn sample(
     prompt: &str,
     how: Sampling,
 ) -> Result<String, TrainError> {
-    let mut ids: Vec<u32> = tokenizer.encode(prompt)?.into_iter().map(|p| p.id).collect();
+    let mut ids = tokenizer.ids(prompt)?;
     if ids.is_empty() {
         let end = tokenizer.end_of_document();
         ids.push(end.ok_or_else(|| ModelError::input("an empty prompt needs a token that ends texts"))?);

@@ -5,6 +5,7 @@
 
 mod byte_level;
 mod chat;
+mod cuts;
 pub mod kinds;
 mod sentencepiece;
 mod small_files;
@@ -17,11 +18,13 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde_json::Value;
-use tokenizers::Tokenizer as Inner;
+use tokenizers::{Encoding, Tokenizer as Inner};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
 use super::error::ModelError;
+use cuts::Cuts;
 use kinds::Form;
 pub use small_files::SmallFiles;
 use special::Described;
@@ -36,6 +39,7 @@ const JSON: &str = "tokenizer.json";
 pub struct Tokenizer {
     inner: Inner,
     surface: Surface,
+    cuts: Cuts,
     /// Ids that end a text; the first ends a document.
     ends: Vec<u32>,
     /// Special tokens by role, such as `eos_token`.
@@ -108,7 +112,8 @@ impl Tokenizer {
         let ends = special::ends(&inner, &told, model, &generation);
         let chat_template = chat::template(&files, &told.config)?;
         let roles = told.roles.iter().map(|(role, token)| (role.clone(), token.content.clone())).collect();
-        Ok(Tokenizer { surface: Surface::of(&inner), inner, ends, roles, chat_template, files })
+        let (surface, cuts) = (Surface::of(&inner), Cuts::of(&inner));
+        Ok(Tokenizer { surface, cuts, inner, ends, roles, chat_template, files })
     }
 
     /// Number of ids, added tokens included.
@@ -168,12 +173,28 @@ impl Tokenizer {
     /// # Errors
     /// Text that the tokenizer refuses.
     pub fn encode(&self, text: &str) -> Result<Vec<Piece>, ModelError> {
-        let refused = |e: &str| ModelError::input(format!("the text cannot be tokenised: {e}"));
-        let encoded = catch_unwind(AssertUnwindSafe(|| self.inner.encode(text, false)))
-            .map_err(|_| refused("the tokenizer's files are damaged"))?;
-        let encoding = encoded.map_err(|e| refused(&e.to_string()))?;
+        let encoding = encoded(|| self.inner.encode(text, false))?;
         let pieces = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(pieces.map(|(&id, &span)| Piece { id, span }).collect())
+    }
+
+    /// The ids of a text of any length: those of [`Tokenizer::encode`]. A long text is cut where that is proven to change
+    /// nothing, and its parts are spread over rayon's pool.
+    ///
+    /// # Errors
+    /// Text that the tokenizer refuses.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let parts = self.cuts.parts(text, cuts::WINDOW);
+        if let [whole] = parts[..] {
+            return self.ids_of(whole);
+        }
+        let parts: Vec<Vec<u32>> =
+            parts.par_iter().map(|part| self.ids_of(part)).collect::<Result<_, _>>()?;
+        Ok(parts.concat())
+    }
+
+    fn ids_of(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        Ok(encoded(|| self.inner.encode_fast(text, false))?.get_ids().to_vec())
     }
 
     /// The exact bytes of one token; empty for an unknown id. A tokenizer that loses spaces writes one before every
@@ -236,6 +257,14 @@ impl Tokenizer {
     pub fn to_json(&self) -> Result<String, ModelError> {
         self.inner.to_string(true).map_err(|e| ModelError::file(JSON, format!("cannot be written: {e}")))
     }
+}
+
+/// What the library makes of a text; it panics on some damaged files.
+fn encoded(encode: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encoding, ModelError> {
+    let refused = |e: &str| ModelError::input(format!("the text cannot be tokenised: {e}"));
+    catch_unwind(AssertUnwindSafe(encode))
+        .map_err(|_| refused("the tokenizer's files are damaged"))?
+        .map_err(|e| refused(&e.to_string()))
 }
 
 /// Applies what `tokenizer_config.json` says to a tokenizer, as transformers does for the class that it names.

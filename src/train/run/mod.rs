@@ -79,6 +79,8 @@ pub struct Run {
     pace: Pace,
     memory: Memory,
     look: Look,
+    /// On the data, for the plan.
+    pub(super) notes: Vec<String>,
 }
 
 impl Run {
@@ -120,6 +122,7 @@ impl Run {
             without_gradient: HashMap::new(),
             pace: Pace::default(),
             memory: Memory::default(),
+            notes: setup.notes,
         };
         if let Some(resumed) = setup.resumed {
             run.restore(resumed, order)?;

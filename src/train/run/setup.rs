@@ -32,6 +32,8 @@ pub struct Setup {
     pub mask_row: Option<Vec<f32>>,
     /// For scores over the distance null.
     pub calibration: Option<Arc<Calibration>>,
+    /// What a person should know of the data, said with the plan.
+    pub notes: Vec<String>,
     pub resumed: Option<Resumed>,
 }
 
@@ -54,6 +56,7 @@ impl Setup {
             disk: Arc::new(RealDisk),
             mask_row: None,
             calibration: None,
+            notes: Vec::new(),
             resumed: None,
         }
     }
@@ -71,6 +74,7 @@ impl Setup {
             disk: self.disk.clone(),
             mask_row: self.mask_row.clone(),
             calibration: self.calibration.clone(),
+            notes: self.notes.clone(),
             resumed: None,
         }
     }
@@ -92,6 +96,7 @@ impl Setup {
             disk: Arc::new(RealDisk),
             mask_row: None,
             calibration: None,
+            notes: Vec::new(),
             resumed: Some(resumed),
         }
     }
@@ -112,7 +117,13 @@ pub(super) fn check_data(
 ) -> Result<(), TrainError> {
     let limit = config.n_positions;
     if spec.context == 0 || spec.context > limit {
-        return Err(TrainError::setup(format!("context {} is outside 1 to {limit}", spec.context)));
+        return Err(TrainError::Setup {
+            problem: format!(
+                "a context of {} does not fit: this model takes 1 to {limit} tokens",
+                spec.context
+            ),
+            hint: Some(format!("ask for a context of {limit} or less")),
+        });
     }
     for (what, corpus) in [("training", Some(train)), ("validation", validation)] {
         let Some(corpus) = corpus else { continue };
