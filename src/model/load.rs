@@ -97,7 +97,13 @@ impl Checkpoint {
 /// What [`Checkpoint::load`] would say of them.
 pub fn judge(folder: &Path) -> Result<(), ModelError> {
     Config::parse(&read_limited(&folder.join("config.json"))?, "config.json")?;
-    read_tokenizer(folder).map(|_| ())
+    // Where the folder lies in a cache is nothing to a person who asked for an id.
+    let plain =
+        |file: &str| Path::new(file).file_name().map_or_else(|| file.into(), |n| n.display().to_string());
+    read_tokenizer(folder).map(|_| ()).map_err(|error| match error {
+        ModelError::File { file, problem, hint } => ModelError::File { file: plain(&file), problem, hint },
+        other => other,
+    })
 }
 
 /// A small file's bytes.
