@@ -416,9 +416,8 @@ fn an_interrupted_update_leaves_the_old_one_and_goes_on_from_there() {
     let new = Repo { commit: NEXT_COMMIT.into(), ..old.clone() }.with_lfs(WEIGHTS, &noise(300_000, 5));
     bench.server.publish(new.clone());
     bench.options.refresh = true;
-    bench.server.fault(WEIGHTS, Fault::Cut { after: 100_000 });
-    let cancelled =
-        bench.fetch_until(|p| p.file == WEIGHTS && p.phase == Phase::Downloading && p.done > 90_000);
+    bench.server.fault(WEIGHTS, Fault::Stall { after: 65_536 });
+    let cancelled = bench.fetch_until(|p| p.file == WEIGHTS && p.done > 40_000);
     assert!(cancelled.unwrap_err().is_cancelled());
     bench.options.refresh = false;
     let kept = bench.fetch().unwrap();

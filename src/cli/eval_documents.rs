@@ -88,7 +88,9 @@ fn corpus(loaded: &Loaded, texts: &[String]) -> Result<Corpus, CliError> {
     let tokenizer = loaded.tokenizer.as_ref().ok_or_else(|| {
         CliError::failed(format!("{} has no tokenizer, so text cannot be measured", loaded.id))
     })?;
-    Corpus::new(texts, tokenizer).map_err(failed)
+    let corpus = Corpus::new(texts, tokenizer).map_err(failed)?;
+    loaded.check_rows(&corpus.tokens).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    Ok(corpus)
 }
 
 fn losses(

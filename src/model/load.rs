@@ -101,7 +101,13 @@ impl Checkpoint {
 pub fn judge(folder: &Path) -> Result<(), ModelError> {
     let bytes = read_limited(&folder.join("config.json"))?;
     Config::parse(&bytes, "config.json")?;
-    Tokenizer::from_folder(folder, &raw(&bytes)).map(|_| ())
+    // Where the folder lies in a cache is nothing to a person who asked for an id.
+    let plain =
+        |file: &str| Path::new(file).file_name().map_or_else(|| file.into(), |n| n.display().to_string());
+    Tokenizer::from_folder(folder, &raw(&bytes)).map(|_| ()).map_err(|error| match error {
+        ModelError::File { file, problem, hint } => ModelError::File { file: plain(&file), problem, hint },
+        other => other,
+    })
 }
 
 /// `config.json` as it is written: a tokenizer looks for fields that the model has no use for.
