@@ -5,6 +5,7 @@
 
 mod byte_level;
 mod chat;
+mod damage;
 pub mod kinds;
 mod sentencepiece;
 mod small_files;
@@ -14,7 +15,6 @@ mod visible;
 mod wordpiece;
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::Value;
@@ -22,6 +22,7 @@ use tokenizers::Tokenizer as Inner;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
 use super::error::ModelError;
+use damage::{caught, guarded};
 use kinds::Form;
 pub use small_files::SmallFiles;
 use special::Described;
@@ -185,8 +186,8 @@ impl Tokenizer {
     /// Text that the tokenizer refuses.
     pub fn encode(&self, text: &str) -> Result<Vec<Piece>, ModelError> {
         let refused = |e: &str| ModelError::input(format!("the text cannot be tokenised: {e}"));
-        let encoded = catch_unwind(AssertUnwindSafe(|| self.inner.encode(text, false)))
-            .map_err(|_| refused("the tokenizer's files are damaged"))?;
+        let encoded = caught(|| self.inner.encode(text, false));
+        let encoded = encoded.ok_or_else(|| refused("the tokenizer's files are damaged"))?;
         let encoding = encoded.map_err(|e| refused(&e.to_string()))?;
         let pieces = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(pieces.map(|(&id, &span)| Piece { id, span }).collect())
@@ -274,12 +275,5 @@ fn parse(bytes: &[u8], file: &str) -> Result<Inner, ModelError> {
     guarded(file, || {
         Inner::from_bytes(bytes)
             .map_err(|e| ModelError::file(file, format!("not a tokenizer this program can read: {e}")))
-    })
-}
-
-/// Some damaged files make the library panic; that is a sentence like any other.
-fn guarded<T>(file: &str, read: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        Err(ModelError::file(file, "not a tokenizer this program can read: it is damaged"))
     })
 }
