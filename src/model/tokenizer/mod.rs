@@ -18,8 +18,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::Value;
-use tokenizers::Tokenizer as Inner;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::error::ModelError;
 use damage::{caught, guarded};
@@ -131,13 +131,7 @@ impl Tokenizer {
 
     /// Whether a token stands for itself and not for text: ends, beginnings, padding and the like.
     pub fn is_special(&self, id: u32) -> bool {
-        self.is_end(id)
-            || self
-                .inner
-                .get_added_vocabulary()
-                .get_added_tokens_decoder()
-                .get(&id)
-                .is_some_and(|t| t.special)
+        self.is_end(id) || self.added(id).is_some_and(|token| token.special)
     }
 
     /// The chat template that came with the tokenizer, in Jinja.
@@ -197,7 +191,7 @@ impl Tokenizer {
     /// word; see [`texts`](Self::texts) for those of a text that is at hand.
     pub fn bytes(&self, id: u32) -> Vec<u8> {
         let Some(matched) = self.inner.id_to_token(id) else { return Vec::new() };
-        match self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id) {
+        match self.added(id) {
             Some(token) if self.surface.loses_spaces() && self.is_unknown(&token.content) => {
                 self.surface.bytes(&token.content)
             }
@@ -206,22 +200,30 @@ impl Tokenizer {
         }
     }
 
-    /// The exact bytes of the tokens of `text`: where the tokenizer loses spaces, they are those of the text.
+    /// The exact bytes of the tokens of `text`. What tokens alone cannot say comes from the text: spaces that the
+    /// tokenizer loses, and those that an added token takes along.
     pub fn texts(&self, text: &str, pieces: &[Piece]) -> Vec<Vec<u8>> {
-        if !self.surface.loses_spaces() {
-            return pieces.iter().map(|p| self.bytes(p.id)).collect();
-        }
-        let mut end = 0;
+        let (apart, mut end) = (self.surface.loses_spaces(), 0);
         let one = |p: &Piece| {
             let (from, to) = p.span;
-            let gap = text.get(end.min(from)..from).unwrap_or_default();
+            let gap = text.get(end..from).unwrap_or_default();
+            end = end.max(to);
+            if self.added(p.id).is_some_and(|token| token.lstrip || token.rstrip) {
+                return text.get(from..to).unwrap_or_default().as_bytes().to_vec();
+            }
             let bytes = self.bytes(p.id);
+            if !apart {
+                return bytes;
+            }
             let bare = bytes.strip_prefix(b" ").unwrap_or(&bytes);
             let space: &[u8] = if gap.contains(char::is_whitespace) { b" " } else { b"" };
-            end = end.max(to);
             [space, bare].concat()
         };
         pieces.iter().map(one).collect()
+    }
+
+    fn added(&self, id: u32) -> Option<&AddedToken> {
+        self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id)
     }
 
     fn is_unknown(&self, content: &str) -> bool {

@@ -207,11 +207,11 @@ fn before(dummy_prefix: bool, legacy: bool, defined: &[&str]) -> Option<Value> {
     (!parts.is_empty()).then(|| json!({"type": "Sequence", "pretokenizers": parts}))
 }
 
-/// A text as a pattern that matches it alone.
+/// A text as a pattern that matches it alone. Signs that a backslash would give a meaning, such as `\<`, stay as they are.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
-        if c.is_ascii_punctuation() || c == ' ' {
+        if r"\.+*?()|[]{}^$".contains(c) {
             out.push('\\');
         }
         out.push(c);
