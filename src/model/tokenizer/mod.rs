@@ -6,6 +6,7 @@
 mod byte_level;
 mod chat;
 mod cuts;
+mod damage;
 pub mod kinds;
 mod sentencepiece;
 mod small_files;
@@ -15,16 +16,16 @@ mod visible;
 mod wordpiece;
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde_json::Value;
-use tokenizers::{Encoding, Tokenizer as Inner};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::{AddedToken, Encoding, Tokenizer as Inner};
 
 use super::error::ModelError;
 use cuts::Cuts;
+use damage::{caught, guarded};
 use kinds::Form;
 pub use small_files::SmallFiles;
 use special::Described;
@@ -92,7 +93,9 @@ impl Tokenizer {
             Form::WordPiece => wordpiece::from_vocab(text(0)?, &mut told, &name)?,
         };
         if told.class == "GPT2Tokenizer" || (told.class.is_empty() && form == Form::VocabMerges) {
-            ["bos_token", "eos_token", "unk_token"].map(|role| told.default_role(role, END_OF_TEXT));
+            for role in ["bos_token", "eos_token", "unk_token"] {
+                told.default_role(role, END_OF_TEXT);
+            }
         }
         let inner = guarded(&name, || {
             let mut inner = built;
@@ -133,13 +136,7 @@ impl Tokenizer {
 
     /// Whether a token stands for itself and not for text: ends, beginnings, padding and the like.
     pub fn is_special(&self, id: u32) -> bool {
-        self.is_end(id)
-            || self
-                .inner
-                .get_added_vocabulary()
-                .get_added_tokens_decoder()
-                .get(&id)
-                .is_some_and(|t| t.special)
+        self.is_end(id) || self.added(id).is_some_and(|token| token.special)
     }
 
     /// The chat template that came with the tokenizer, in Jinja.
@@ -201,7 +198,7 @@ impl Tokenizer {
     /// word; see [`texts`](Self::texts) for those of a text that is at hand.
     pub fn bytes(&self, id: u32) -> Vec<u8> {
         let Some(matched) = self.inner.id_to_token(id) else { return Vec::new() };
-        match self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id) {
+        match self.added(id) {
             Some(token) if self.surface.loses_spaces() && self.is_unknown(&token.content) => {
                 self.surface.bytes(&token.content)
             }
@@ -210,22 +207,30 @@ impl Tokenizer {
         }
     }
 
-    /// The exact bytes of the tokens of `text`: where the tokenizer loses spaces, they are those of the text.
+    /// The exact bytes of the tokens of `text`. What tokens alone cannot say comes from the text: spaces that the
+    /// tokenizer loses, and those that an added token takes along.
     pub fn texts(&self, text: &str, pieces: &[Piece]) -> Vec<Vec<u8>> {
-        if !self.surface.loses_spaces() {
-            return pieces.iter().map(|p| self.bytes(p.id)).collect();
-        }
-        let mut end = 0;
+        let (apart, mut end) = (self.surface.loses_spaces(), 0);
         let one = |p: &Piece| {
             let (from, to) = p.span;
-            let gap = text.get(end.min(from)..from).unwrap_or_default();
+            let gap = text.get(end..from).unwrap_or_default();
+            end = end.max(to);
+            if self.added(p.id).is_some_and(|token| token.lstrip || token.rstrip) {
+                return text.get(from..to).unwrap_or_default().as_bytes().to_vec();
+            }
             let bytes = self.bytes(p.id);
+            if !apart {
+                return bytes;
+            }
             let bare = bytes.strip_prefix(b" ").unwrap_or(&bytes);
             let space: &[u8] = if gap.contains(char::is_whitespace) { b" " } else { b"" };
-            end = end.max(to);
             [space, bare].concat()
         };
         pieces.iter().map(one).collect()
+    }
+
+    fn added(&self, id: u32) -> Option<&AddedToken> {
+        self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id)
     }
 
     fn is_unknown(&self, content: &str) -> bool {
@@ -262,8 +267,8 @@ impl Tokenizer {
 /// What the library makes of a text; it panics on some damaged files.
 fn encoded(encode: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encoding, ModelError> {
     let refused = |e: &str| ModelError::input(format!("the text cannot be tokenised: {e}"));
-    catch_unwind(AssertUnwindSafe(encode))
-        .map_err(|_| refused("the tokenizer's files are damaged"))?
+    caught(encode)
+        .ok_or_else(|| refused("the tokenizer's files are damaged"))?
         .map_err(|e| refused(&e.to_string()))
 }
 
@@ -287,12 +292,5 @@ fn parse(bytes: &[u8], file: &str) -> Result<Inner, ModelError> {
     guarded(file, || {
         Inner::from_bytes(bytes)
             .map_err(|e| ModelError::file(file, format!("not a tokenizer this program can read: {e}")))
-    })
-}
-
-/// Some damaged files make the library panic; that is a sentence like any other.
-fn guarded<T>(file: &str, read: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        Err(ModelError::file(file, "not a tokenizer this program can read: it is damaged"))
     })
 }

@@ -1,7 +1,7 @@
 //! A SentencePiece model (`spiece.model`, `tokenizer.model`) as a tokenizer of Hugging Face's library.
 //!
 //! The conversion is that of transformers' `SpmConverter.build_tokenizer_from_spm_proto`, which encodes as
-//! `SentencePieceProcessor.encode` does; control and user-defined symbols become added tokens.
+//! `SentencePieceProcessor.encode` does; control symbols become special tokens, user-defined ones are never split.
 
 use prost::Message;
 use serde_json::{Value, json};
@@ -103,9 +103,8 @@ pub fn from_model(bytes: &[u8], told: &Described, file: &str) -> Result<Inner, M
     }
     let decoder = decoder(trainer.byte_fallback(), dummy_prefix);
     inner.with_decoder(Some(part::<DecoderWrapper>(decoder).map_err(refused)?));
-    let marked = proto.pieces.iter().filter(|p| matches!(p.kind(), CONTROL | USER_DEFINED));
-    let added = |p: &SentencePiece| AddedToken::from(p.piece(), p.kind() == CONTROL).normalized(false);
-    inner.add_tokens(marked.map(added)).map_err(refused)?;
+    let control = texts(&proto, CONTROL).into_iter().map(|text| AddedToken::from(text, true));
+    inner.add_tokens(control).map_err(refused)?;
     Ok(inner)
 }
 
@@ -208,11 +207,11 @@ fn before(dummy_prefix: bool, legacy: bool, defined: &[&str]) -> Option<Value> {
     (!parts.is_empty()).then(|| json!({"type": "Sequence", "pretokenizers": parts}))
 }
 
-/// A text as a pattern that matches it alone.
+/// A text as a pattern that matches it alone. Signs that a backslash would give a meaning, such as `\<`, stay as they are.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
-        if c.is_ascii_punctuation() || c == ' ' {
+        if r"\.+*?()|[]{}^$".contains(c) {
             out.push('\\');
         }
         out.push(c);

@@ -115,21 +115,18 @@ impl Described {
     /// # Errors
     /// Of the library, for tokens that cannot stand side by side.
     pub fn add_to(&self, inner: &mut Inner) -> tokenizers::Result<()> {
-        let known = |inner: &Inner, token: &AddedToken| {
-            inner.get_added_tokens_decoder().values().any(|there| there.content == token.content)
-        };
-        let changed: Vec<AddedToken> = {
-            let there = inner.get_added_tokens_decoder();
-            self.added.iter().filter(|t| !there.values().any(|same| same == *t)).cloned().collect()
-        };
-        inner.add_tokens(changed)?;
+        let there = inner.get_added_tokens_decoder();
+        let is_there = |token: &AddedToken| there.values().any(|same| same == token);
+        let mut fresh: Vec<AddedToken> = self.added.iter().filter(|t| !is_there(t)).cloned().collect();
         let in_order = ROLES.iter().filter_map(|role| self.roles.get(*role));
         let others = self.roles.iter().filter(|(role, _)| !ROLES.contains(&role.as_str())).map(|(_, t)| t);
         for token in in_order.chain(others).chain(&self.extra) {
-            if !known(inner, token) {
-                inner.add_tokens([token.clone()])?;
+            let named = |other: &AddedToken| other.content == token.content;
+            if !there.values().any(named) && !fresh.iter().any(named) {
+                fresh.push(token.clone());
             }
         }
+        inner.add_tokens(fresh)?;
         Ok(())
     }
 }
