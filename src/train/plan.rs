@@ -24,10 +24,7 @@ const USABLE: f64 = 0.9;
 
 impl Run {
     /// Measures and estimates.
-    ///
-    /// # Errors
-    /// A run that does not fit into memory, with the numbers; a probe step that fails or diverges.
-    pub fn plan(&mut self) -> Result<Plan, TrainError> {
+    pub(super) fn estimate(&mut self) -> Result<Plan, TrainError> {
         let device = &self.trainee.model.device;
         let available = device::memory(device).map_or_else(Memory::available, |m| m.free);
         let memory = MemoryPlan { resident: Memory::default().resident(), ..self.memory_plan(available) };
@@ -44,7 +41,9 @@ impl Run {
         let train_tokens = self.train.tokens.len() as u64;
         let validation = self.validation.as_deref();
         let validation_tokens = validation.map_or(0, |v| v.tokens.len() as u64);
-        let evaluations = left.checked_div(spec.eval_every).unwrap_or(0) + 1;
+        // The last step is evaluated in any case, and so is the start of a fresh run.
+        let every = if spec.eval_every == 0 { left.max(1) } else { spec.eval_every };
+        let evaluations = left.div_ceil(every) + usize::from(self.counters.step == 0);
         // A pass without gradients is a third of a step's arithmetic.
         let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
         let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;

@@ -202,7 +202,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Of the last step, nats per token.
     pub train_loss: f64,
-    /// Nats per token on the validation documents, after the last step.
+    /// Nats per token on the validation documents, before the first step and after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_validation_loss: Option<f64>,
     pub validation_loss: Option<f64>,
     pub bits_per_byte: Option<f64>,
     /// Lowest validation loss and its step.

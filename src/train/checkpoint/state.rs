@@ -44,6 +44,9 @@ pub struct Counters {
     pub changes: Vec<LiveChange>,
     /// The checkpoint with the lowest validation loss.
     pub best: Option<Best>,
+    /// Nats per token on the validation documents, before the first step and when they were last evaluated.
+    #[serde(default, with = "exact::option")]
+    pub start_validation_loss: Option<f64>,
     #[serde(with = "exact::option")]
     pub validation_loss: Option<f64>,
     #[serde(with = "exact")]

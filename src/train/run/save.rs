@@ -28,7 +28,7 @@ impl Run {
 
     /// Saves a checkpoint of this step, unless there is one. A full disk is reported and ends the run only where the
     /// spec says so; older checkpoints stay whole either way.
-    pub(super) fn save(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+    pub(super) fn save_checkpoint(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let step = self.counters.step;
         if self.saved.as_ref().is_some_and(|(at, _)| *at == step) {
             return Ok(());
