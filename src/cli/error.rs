@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::output::visible;
 use crate::config::{ConfigError, Fault, Problem, SaveError};
+use crate::support::visible::lines;
 
 /// What an exit code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +85,9 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = std::iter::once((&self.message, &self.hint));
         for (message, hint) in first.chain(self.more.iter().map(|(message, hint)| (message, hint))) {
-            writeln!(f, "error: {}", visible(message))?;
+            writeln!(f, "error: {}", lines(message))?;
             if let Some(hint) = hint {
-                writeln!(f, "hint: {}", visible(hint))?;
+                writeln!(f, "hint: {}", lines(hint))?;
             }
         }
         Ok(())

@@ -1,10 +1,8 @@
 //! `maskscope eval`: what hiding a share of the tokens costs over held-out text, by polarity and scope, with intervals, and
 //! what the mask itself gives away.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -19,6 +17,8 @@ use crate::eval::hidden::{WindowCost, arm_cost, paired, rise};
 use crate::eval::stats::{Bootstrap, Interval};
 use crate::mask::rolling::{Policy as Decider, RollingSettings};
 use crate::mask::types::{MaskSettings, Op, Polarity, Scope};
+use crate::support::progress::bar;
+use crate::support::table::Table;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +156,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let question = question(args, context, tokens)?;
     let score = convert::score_settings(&context.loaded.settings)?;
     let mut explorer = Explorer::new(loaded);
-    let bar = bar(windows.len());
+    let bar = bar(windows.len(), "{pos}/{len} windows {wide_bar} {eta}");
     let scopes = [Scope::Block, Scope::Whole];
     let polarities = [Polarity::High, Polarity::Random, Polarity::Low];
     let mut arms: Vec<Arm> = Vec::new();
@@ -242,17 +242,6 @@ fn question(args: &EvalArgs, context: &Context, tokens: usize) -> Result<Questio
     Ok(Question { mask, rolling })
 }
 
-fn bar(windows: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(windows as u64);
-    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} windows {wide_bar} {eta}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
 fn arm_reports(arms: &[Arm], windows: &[Vec<u32>], clean_loss: f64) -> Vec<ArmReport> {
     let bootstrap = Bootstrap::default();
     let one = |arm: &Arm| {
@@ -283,31 +272,32 @@ fn plain(r: &Report) -> String {
         "clean loss {:.4} nats per token, perplexity {:.2}; block: first boundary at {}, then every {} tokens\n\n",
         r.clean_loss, r.clean_perplexity, r.first_window, r.stride
     ));
-    out.push_str(&format!(
-        "{:<20}{:<10}{:>6}   {:<30}{:<28}{:<12}{}\n",
+    let heads = [
         "scope",
         "polarity",
         "rate",
         "rise of the loss, nats/token",
         "against random",
         "perplexity",
-        "leak, bits/token"
-    ));
+        "leak, bits/token",
+    ];
+    let mut table = Table::new(heads).right([2]);
     let range = |x: Option<Range>| {
         x.map_or("–".to_owned(), |x| format!("{:+.4} [{:+.4}, {:+.4}]", x.value, x.low, x.high))
     };
     for a in &r.arms {
         let scope = if a.look_ahead { "whole (look-ahead)" } else { "block" };
-        out.push_str(&format!(
-            "{scope:<20}{:<10}{:>6.3}   {:<30}{:<28}{:<12}{}\n",
-            a.polarity,
-            a.rate,
+        table.row([
+            scope.to_owned(),
+            a.polarity.to_owned(),
+            format!("{:.3}", a.rate),
             range(Some(a.loss_rise)),
             range(a.against_random),
             a.perplexity.map_or("–".to_owned(), |p| format!("{p:.2}")),
-            range(a.leak_bits)
-        ));
+            range(a.leak_bits),
+        ]);
     }
+    out.push_str(&table.to_string());
     out.push_str("\n95 % intervals by resampling windows\n");
     out
 }

@@ -1,10 +1,9 @@
 //! `maskscope eval --by-document`: clean losses of one model over documents, or of two against each other, with intervals by
 //! document.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::error::CliError;
@@ -13,6 +12,8 @@ use super::{Context, open};
 use crate::engine::loaded::{HELD_OUT_TEXT, Loaded};
 use crate::eval::documents::{Comparison, DocumentPair, compare};
 use crate::eval::stats::Bootstrap;
+use crate::support::progress::bar;
+use crate::support::table::Table;
 use crate::train::TrainError;
 use crate::train::data::{Corpus, documents_of, read};
 use crate::train::twins::{DocumentLoss, document_loss};
@@ -78,7 +79,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     }
     let length = both.iter().map(|m| m.model.config.n_positions).min().unwrap_or(1);
     let length = args.length.unwrap_or(length).clamp(1, length);
-    let bar = bar(both.len() * texts.len());
+    let bar = bar(both.len() * texts.len(), "{pos}/{len} documents {wide_bar} {eta}");
     let losses: Vec<Vec<DocumentLoss>> =
         both.iter().map(|m| losses(m, &corpora[0], length, &bar)).collect::<Result<_, _>>()?;
     bar.finish_and_clear();
@@ -105,17 +106,6 @@ fn losses(
         loss
     };
     (0..corpus.documents).map(one).collect()
-}
-
-fn bar(documents: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(documents as u64);
-    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} documents {wide_bar} {eta}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn report(
@@ -180,19 +170,16 @@ fn plain(r: &Report) -> String {
     );
     let range = |x: &Range| format!("{:.4} [{:.4}, {:.4}]", x.value, x.low, x.high);
     let signed = |x: &Range| format!("{:+.4} [{:+.4}, {:+.4}]", x.value, x.low, x.high);
-    let mut row = |name: &str, loss: &Range, bits: f64| {
-        out.push_str(&format!("{name:<28}{:<34}{bits:.4} bits per byte\n", range(loss)));
-    };
-    row(&r.model, &r.loss, r.bits_per_byte);
+    let mut table = Table::default();
+    let rate = |bits: f64| format!("{bits:.4} bits per byte");
+    table.row([r.model.clone(), range(&r.loss), rate(r.bits_per_byte)]);
     if let (Some(name), Some(loss), Some(bits)) = (&r.against, &r.against_loss, r.against_bits_per_byte) {
-        row(name, loss, bits);
+        table.row([name.clone(), range(loss), rate(bits)]);
     }
-    if let Some(difference) = &r.difference {
-        out.push_str(&format!("{:<28}{}\n", "difference", signed(difference)));
+    for (name, range) in [("difference", &r.difference), ("mean over documents", &r.difference_by_document)] {
+        range.iter().for_each(|range| table.row([name.to_owned(), signed(range)]));
     }
-    if let Some(difference) = &r.difference_by_document {
-        out.push_str(&format!("{:<28}{}\n", "mean over documents", signed(difference)));
-    }
+    out.push_str(&table.to_string());
     out.push_str(
         "\nnats per token, every token counting the same; 95 % intervals by resampling whole documents, paired; the mean \
          over documents counts every document the same (Student's t)\n",

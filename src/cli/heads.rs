@@ -16,6 +16,7 @@ use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
 use crate::model::input::Input;
 use crate::model::{Gpt2, ModelError};
+use crate::support::table::Table;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -152,19 +153,15 @@ fn table(report: &Report) -> String {
         "{}: {} windows of {} held-out tokens; induction on as many of random tokens that come twice\n\n",
         report.model, report.windows, report.tokens
     );
-    out.push_str("layer  head   sink  previous  induction  entropy  mostly\n");
+    let heads = ["layer", "head", "sink", "previous", "induction", "entropy", "mostly"];
+    let mut table = Table::new(heads).right(0..6);
     for h in &report.heads {
-        out.push_str(&format!(
-            "{:5}  {:4}  {:5.3}  {:8.3}  {:9.3}  {:7.2}  {}\n",
-            h.layer,
-            h.head,
-            h.sink,
-            h.previous,
-            h.induction,
-            h.entropy,
-            h.kind.unwrap_or("–")
-        ));
+        let shares = [h.sink, h.previous, h.induction].map(|share| format!("{share:.3}"));
+        let [sink, previous, induction] = shares;
+        let (layer, head, entropy) = (h.layer.to_string(), h.head.to_string(), format!("{:.2}", h.entropy));
+        table.row([layer, head, sink, previous, induction, entropy, h.kind.unwrap_or("–").to_owned()]);
     }
+    out.push_str(&table.to_string());
     out.push_str(&format!(
         "\nshares of attention, means over queries and windows; entropy in nats; named from {NAMED} on\n"
     ));

@@ -40,7 +40,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::{Env, FlagValue, LoadOptions, Loaded, Preset, load};
 pub use error::{CliError, ExitKind};
 pub use flags::{FlagSet, ParameterFlags};
-pub use output::{Output, visible};
+pub use output::Output;
 
 /// Explore dynamic attention masking in GPT-2-style models, live in a terminal.
 #[derive(Debug, Parser)]

@@ -6,7 +6,9 @@ use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert};
-use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
+use crate::hub::{KNOWN_MODELS, cached_models};
+use crate::support::table::Table;
+use crate::support::units::bytes;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -81,18 +83,19 @@ pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json {
         return context.out.json(&serde_json::json!({ "bundled": "demo", "cached": cached, "known": known }));
     }
-    let mut text = String::from("bundled\n  demo\n\ncached\n");
-    if cached.is_empty() {
-        text.push_str("  none yet; `maskscope --model openai-community/gpt2` downloads one\n");
-    }
+    let table = || Table::default().right([1]).indented(2);
+    let (mut here, mut others) = (table(), table());
     for m in &cached {
         let state = if m.usable { "ready" } else { "not a whole GPT-2-style checkpoint" };
-        text.push_str(&format!("  {:<44} {:>9}  {state}\n", m.id, human_bytes(m.bytes)));
+        here.row([m.id.clone(), bytes(m.bytes), state.to_owned()]);
     }
-    text.push_str("\nknown\n");
     for m in &known {
-        let size = m.download_bytes.map_or_else(|| "?".to_owned(), human_bytes);
-        text.push_str(&format!("  {:<44} {:>9}  {}\n", m.id, size, m.doc));
+        let size = m.download_bytes.map_or_else(|| "?".to_owned(), bytes);
+        others.row([m.id.to_owned(), size, m.doc.to_owned()]);
     }
-    context.out.text(&text)
+    let here = match cached.is_empty() {
+        true => "  none yet; `maskscope --model openai-community/gpt2` downloads one\n".to_owned(),
+        false => here.to_string(),
+    };
+    context.out.text(&format!("bundled\n  demo\n\ncached\n{here}\nknown\n{others}"))
 }

@@ -6,25 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::error::CliError;
+use super::error::{CliError, ExitKind};
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::{JsonFlag, note};
+use super::output::JsonFlag;
 use super::progress::Reporter;
 use super::train_spec::run_spec;
 use super::{Context, convert, open};
-use crate::engine::loader::{Purpose, translate};
-use crate::hub::Progress;
-use crate::mask::apply::ReplacementSource;
-use crate::model::Config;
+use crate::engine::loader::{LoadOptions, Purpose};
+use crate::engine::prepare::{Preparation, known};
+use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
-use crate::train::checkpoint::state;
-use crate::train::data::{Corpora, Documents, TokenCache, cache_folder};
 use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
 use crate::train::spec::{DataSpec, RunSpec};
-use crate::train::{TrainError, init};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -142,10 +138,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
     if args.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
         return Err(CliError::usage("--minutes must be a number above 0"));
     }
-    let setup = match &args.resume {
-        Some(folder) => resumed(folder, args, context)?,
-        None => fresh(args, context)?,
-    };
+    let setup = prepared(args, context)?;
     let (out, steps) = (setup.spec.out.clone(), setup.spec.steps);
     let options = SessionOptions {
         threads: settings.compute.threads_trainer.or_else(all_cores),
@@ -172,10 +165,38 @@ fn all_cores() -> Option<usize> {
 }
 
 fn failed(error: TrainError) -> CliError {
-    CliError::failed(error.to_string()).with_hint_if(error.hint())
+    let kind = match error {
+        TrainError::Unavailable { .. } => ExitKind::Unavailable,
+        _ => ExitKind::Failed,
+    };
+    CliError::new(kind, error.to_string()).with_hint_if(error.hint())
 }
 
-fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
+/// The run that the flags ask for, with a bar while it is fetched and read.
+fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
+    let chosen = convert::device(&context.loaded.settings)?;
+    let bar = open::bar();
+    let mut preparation = Preparation {
+        load: LoadOptions {
+            hub: convert::hub_options(context),
+            device: chosen.device,
+            device_name: chosen.name,
+            purpose: Purpose::Train,
+        },
+        progress: &mut |p| open::advance(&bar, &p),
+        remark: &mut |text| open::above(&bar, &format!("note: {text}")),
+        cancel: &AtomicBool::new(false),
+    };
+    let setup = match (&args.resume, &args.init) {
+        (Some(folder), _) => preparation.resumed(folder, |spec| extend(spec, args)),
+        (None, Some(shape)) => preparation.random(spec(args, context)?, shape),
+        (None, None) => preparation.fresh(spec(args, context)?),
+    };
+    bar.finish_and_clear();
+    setup.map_err(failed)
+}
+
+fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
     let settings = &context.loaded.settings;
     let out = args.out.clone().unwrap_or_default();
     if out.join("run.json").exists() {
@@ -189,29 +210,6 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         column: args.column.clone(),
         held_share: 0.1,
     };
-    let documents = documents(&data, context)?;
-    let device = convert::device(settings)?.device;
-    let (config, tensors, tokenizer, calibration, mask_row) = match &args.init {
-        Some(path) => {
-            let name = path.display().to_string();
-            let bytes =
-                std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
-            let mut config = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
-            let tokenizer = init::tokenizer(&documents.train, config.vocab_size).map_err(failed)?;
-            (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
-            let tensors = init::weights(&config, settings.train.seed, &device).map_err(failed)?;
-            (config, tensors, tokenizer, None, None)
-        }
-        None => {
-            let spec = convert::model_spec(&context.loaded.settings);
-            let loaded = open::open_for(context, &spec, Purpose::Train)?;
-            let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
-            let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
-            let mask_row = loaded.mask_row().map(|row| row.to_vec());
-            let tensors = loaded.model.tensors().map_err(|e| failed(e.into()))?;
-            (loaded.model.config.clone(), tensors, tokenizer, calibration, mask_row)
-        }
-    };
     let policy = if args.explorer_policy { Some(convert::mask_settings(settings)?) } else { None };
     let mut spec = run_spec(settings, (data, out), policy)?;
     spec.dtype = args.save_dtype;
@@ -220,23 +218,7 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         // Who names only minutes wants them used.
         spec.steps = AS_MANY_AS_FIT;
     }
-    let corpora = corpora(&documents, &tokenizer)?;
-    let mut setup = Setup::new(spec, (config, tensors), Some(tokenizer), corpora);
-    setup.device = device;
-    setup.calibration = calibration;
-    setup.mask_row = mask_row;
-    Ok(setup)
-}
-
-fn resumed(folder: &Path, args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
-    let settings = &context.loaded.settings;
-    let device = convert::device(settings)?.device;
-    let mut resumed = state::resume(folder, &device).map_err(failed)?;
-    extend(&mut resumed.spec, args);
-    let tokenizer = resumed.tokenizer.clone().ok_or_else(|| no_tokenizer(&folder.display().to_string()))?;
-    let documents = documents(&resumed.spec.data, context)?;
-    let corpora = corpora(&documents, &tokenizer)?;
-    Ok(Setup::resume(resumed, corpora, device))
+    Ok(spec)
 }
 
 /// What a resumed run may be told anew: how long it goes on.
@@ -251,38 +233,6 @@ fn extend(spec: &mut RunSpec, args: &TrainArgs) {
     if let Some(minutes) = args.minutes {
         spec.time_limit = Some(minutes * 60.0);
     }
-}
-
-fn no_tokenizer(id: &str) -> CliError {
-    CliError::failed(format!("{id} has no tokenizer, so text cannot be trained on"))
-}
-
-/// Documents of a run, fetched with a bar where stderr is a terminal.
-fn documents(data: &DataSpec, context: &Context) -> Result<Documents, CliError> {
-    let bar = open::bar();
-    let mut show = |p: &Progress| open::advance(bar.as_ref(), &translate("data", p));
-    let options = convert::hub_options(context);
-    let documents = Documents::open(data, &options, &mut show, &AtomicBool::new(false));
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    let documents = documents.map_err(failed)?;
-    if documents.shared > 0 {
-        note(&format!(
-            "note: {} validation documents are also in the training data and were left out",
-            documents.shared
-        ));
-    }
-    Ok(documents)
-}
-
-fn corpora(documents: &Documents, tokenizer: &crate::model::Tokenizer) -> Result<Corpora, CliError> {
-    let cache = cache_folder().map(TokenCache::new);
-    let (corpora, known) = documents.tokens(tokenizer, cache.as_ref()).map_err(failed)?;
-    if known {
-        note("note: the training tokens come from the cache");
-    }
-    Ok(corpora)
 }
 
 /// What a watched session came to.
@@ -350,7 +300,7 @@ fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliE
     let files = crate::model::ModelFiles::Folder(out.to_owned());
     let device = convert::device(&context.loaded.settings)?.device;
     let checkpoint = crate::model::Checkpoint::load(&files, &device).map_err(|e| failed(e.into()))?;
-    let tokenizer = checkpoint.tokenizer.ok_or_else(|| no_tokenizer(&out.display().to_string()))?;
+    let tokenizer = known(checkpoint.tokenizer, &out.display().to_string()).map_err(failed)?;
     let seed = context.loaded.settings.train.seed;
     let how = Sampling { tokens: 80, temperature: 0.8, top_k: 40, seed };
     sample(&checkpoint.model, &tokenizer, prompt, how).map_err(failed)
@@ -382,7 +332,8 @@ fn report(
         summary.steps, summary.tokens, summary.seconds, summary.train_loss
     );
     if let (Some(loss), Some(bits)) = (summary.validation_loss, summary.bits_per_byte) {
-        text.push_str(&format!("validation loss {loss:.4} nats per token, {bits:.4} bits per byte\n"));
+        let start = summary.start_validation_loss.map_or_else(String::new, |l| format!("{l:.4} → "));
+        text.push_str(&format!("validation loss {start}{loss:.4} nats per token, {bits:.4} bits per byte\n"));
     }
     if let Some((step, loss)) = summary.best {
         text.push_str(&format!("best checkpoint: step {step}, {loss:.4}\n"));

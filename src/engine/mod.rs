@@ -9,6 +9,7 @@ pub mod leak;
 pub mod loaded;
 pub mod loader;
 pub mod mailbox;
+pub mod prepare;
 pub mod run;
 pub mod trainer;
 pub mod types;

@@ -12,6 +12,7 @@ use super::report::{MemoryPlan, Plan};
 use super::run::Run;
 use super::spec::{LoraSpec, LoraTarget, Trained};
 use crate::model::Config;
+use crate::support::units::mib;
 use crate::tensor::adamw::AdamW;
 use crate::tensor::device::{self, Way};
 
@@ -235,14 +236,13 @@ fn adapters(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
 }
 
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {
-    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
     TrainError::Setup {
         problem: format!(
             "the run needs {} MiB more than it has loaded ({} of gradients, {} of activations), the {who} has {} MiB free",
-            mb(memory.total),
-            mb(memory.gradients),
-            mb(memory.activations),
-            mb(memory.available)
+            mib(memory.total),
+            mib(memory.gradients),
+            mib(memory.activations),
+            mib(memory.available)
         ),
         hint: Some(
             "use a smaller batch with accumulation, a shorter context, or train less of the model".to_owned(),

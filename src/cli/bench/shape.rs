@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::cli::error::CliError;
 use crate::model::{Config, Gpt2};
 use crate::named::named;
+use crate::support::random::splitmix64;
 
 named! {
     /// A published GPT-2 shape.
@@ -69,16 +70,13 @@ impl Shape {
     }
 }
 
-/// Uniform numbers of the given standard deviation, one counter each (SplitMix64, Steele et al. 2014).
+/// Uniform numbers of the given standard deviation, one counter each.
 fn uniform(n: usize, sd: f32, seed: u64) -> Vec<f32> {
     let spread = sd * 12f32.sqrt();
     (0..n as u64)
         .into_par_iter()
         .map(|i| {
-            let mut z = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            let unit = ((z ^ (z >> 31)) >> 40) as f32 / (1u32 << 24) as f32;
+            let unit = (splitmix64(seed, i) >> 40) as f32 / (1u32 << 24) as f32;
             (unit - 0.5) * spread
         })
         .collect()

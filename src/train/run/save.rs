@@ -17,6 +17,7 @@ impl Run {
     /// Writes what a resume needs before the first checkpoint.
     pub(super) fn begin(&mut self) -> Result<(), TrainError> {
         let out = self.spec.out.clone();
+        Folders::new(&out).clean().map_err(TrainError::io(&out))?;
         std::fs::create_dir_all(&out).map_err(TrainError::io(&out))?;
         if self.saved.is_some() {
             return Ok(());
