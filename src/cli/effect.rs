@@ -123,12 +123,8 @@ pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&request.mask))?;
-    let report = measure(&mut explorer, &request, args.rerolls).map_err(failed)?;
+    let report = measure(&mut explorer, &request, args.rerolls)?;
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
-}
-
-fn failed(e: ExploreError) -> CliError {
-    CliError::failed(e.to_string()).with_hint_if(e.hint())
 }
 
 /// What the screen would ask its engine.

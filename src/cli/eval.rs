@@ -137,7 +137,6 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     if args.by_document {
         return super::eval_documents::run(args, context);
     }
-    let failed = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
     if !(args.rate > 0.0 && args.rate < 1.0 && args.probability >= args.rate && args.probability <= 1.0) {
         let problem = format!("--rate {} with --probability {} makes no mask", args.rate, args.probability);
         return Err(CliError::usage(problem).with_hint("0 < rate < 1, and rate ≤ probability ≤ 1"));
@@ -151,7 +150,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let length = args.length.unwrap_or(loaded.model.config.n_positions);
-    let windows = held_out(&loaded, &text, length, args.windows as usize).map_err(failed)?;
+    let windows = held_out(&loaded, &text, length, args.windows as usize)?;
     let tokens = windows[0].len();
     let question = question(args, context, tokens)?;
     let score = convert::score_settings(&context.loaded.settings)?;
@@ -165,8 +164,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     }
     let (mut clean, mut formula) = (Vec::new(), String::new());
     for (n, ids) in windows.iter().enumerate() {
-        explorer.set_ids(ids).map_err(|e| failed(e.into()))?;
-        let baseline = explorer.baseline(None).map_err(failed)?.by_position();
+        explorer.set_ids(ids)?;
+        let baseline = explorer.baseline(None)?.by_position();
         let known: Vec<f64> = baseline.iter().flatten().map(|p| -f64::from(*p)).collect();
         clean.push(known.iter().sum::<f64>() / known.len().max(1) as f64);
         for arm in &mut arms {
@@ -177,8 +176,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
                 ..question.mask.clone()
             };
             let policy = Policy { mask: &mask, score: &score, rolling: &question.rolling };
-            let choice = explorer.choose(policy, None).map_err(failed)?;
-            let run = explorer.masked(&choice.plan, None).map_err(failed)?;
+            let choice = explorer.choose(policy, None)?;
+            let run = explorer.masked(&choice.plan, None)?;
             let cost = rise(&baseline, &run.by_position()).unwrap_or(0.0);
             arm.costs.push(WindowCost { rise: cost, rate: choice.decision.rate() });
             arm.bits.push(mask_bits(&choice, arm.scope));

@@ -14,7 +14,6 @@ use crate::eval::documents::{Comparison, DocumentPair, compare};
 use crate::eval::stats::Bootstrap;
 use crate::support::progress::bar;
 use crate::support::table::Table;
-use crate::train::TrainError;
 use crate::train::data::{Corpus, documents_of, read};
 use crate::train::twins::{DocumentLoss, document_loss};
 
@@ -54,17 +53,13 @@ struct Report {
     documents: Vec<DocumentReport>,
 }
 
-fn failed(error: TrainError) -> CliError {
-    CliError::failed(error.to_string()).with_hint_if(error.hint())
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// Text or models that cannot be read; two models that cut the text into other tokens.
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let texts = match &args.data {
-        Some(path) => read(std::slice::from_ref(path), None).map_err(failed)?,
+        Some(path) => read(std::slice::from_ref(path), None)?,
         None => documents_of(HELD_OUT_TEXT),
     };
     let model = open::open(context)?;
@@ -91,7 +86,7 @@ fn corpus(loaded: &Loaded, texts: &[String]) -> Result<Corpus, CliError> {
     let tokenizer = loaded.tokenizer.as_ref().ok_or_else(|| {
         CliError::failed(format!("{} has no tokenizer, so text cannot be measured", loaded.id))
     })?;
-    Corpus::new(texts, tokenizer).map_err(failed)
+    Ok(Corpus::new(texts, tokenizer)?)
 }
 
 fn losses(
@@ -101,9 +96,9 @@ fn losses(
     bar: &ProgressBar,
 ) -> Result<Vec<DocumentLoss>, CliError> {
     let one = |index| {
-        let loss = document_loss(&loaded.model, corpus.document(index), length, usize::MAX).map_err(failed);
+        let loss = document_loss(&loaded.model, corpus.document(index), length, usize::MAX)?;
         bar.inc(1);
-        loss
+        Ok(loss)
     };
     (0..corpus.documents).map(one).collect()
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use serde::Serialize;
 
-use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, open};
@@ -81,15 +81,15 @@ struct Report<'a> {
 ///
 /// # Errors
 /// A model without a tokenizer, a text too short for a window.
-pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &HeadsArgs, context: &Context) -> anyhow::Result<()> {
     let text = match &args.text_file {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|e| CliError::failed(format!("{} cannot be read: {e}", path.display())))?,
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?
+        }
         None => HELD_OUT_TEXT.to_owned(),
     };
     let loaded = open::open(context)?;
-    let windows = held_out(&loaded, &text, WINDOW, usize::from(args.windows))
-        .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    let windows = held_out(&loaded, &text, WINDOW, usize::from(args.windows))?;
     let model = &loaded.model;
     let mut heads: Vec<Head> = (0..model.config.n_layer * model.config.n_head)
         .map(|at| {
@@ -101,8 +101,8 @@ pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
     let seed = context.loaded.settings.mask.seed;
     for (at, window) in windows.into_iter().enumerate() {
         let random = repeated(seed, at, tokens / 2, model.config.vocab_size);
-        add(model, window, &mut heads, false).map_err(|e| CliError::failed(e.to_string()))?;
-        add(model, random, &mut heads, true).map_err(|e| CliError::failed(e.to_string()))?;
+        add(model, window, &mut heads, false)?;
+        add(model, random, &mut heads, true)?;
     }
     for head in &mut heads {
         for sum in [&mut head.sink, &mut head.previous, &mut head.induction, &mut head.entropy] {
@@ -111,7 +111,7 @@ pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
         head.kind = kind(head);
     }
     let report = Report { model: &loaded.id, windows: n, tokens, heads };
-    if args.output.json { context.out.json(&report) } else { context.out.text(&table(&report)) }
+    Ok(if args.output.json { context.out.json(&report) } else { context.out.text(&table(&report)) }?)
 }
 
 /// `half` random tokens, twice: a copy of what came before can only be found by looking for it.

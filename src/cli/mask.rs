@@ -11,7 +11,7 @@ use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{Context, convert, open};
 use crate::config::{PRESETS, Preset};
-use crate::engine::explorer::{ExploreError, Explorer, Policy, Reach};
+use crate::engine::explorer::{Explorer, Policy, Reach};
 use crate::mask::reason::reason;
 use crate::mask::types::{Decision, MaskSettings, State};
 use crate::support::table::Table;
@@ -158,13 +158,12 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;
-    let fail = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
     let rolling = convert::rolling_settings(settings)?;
     let policy = Policy { mask: &mask, score: &score, rolling: &rolling };
-    let choice = explorer.choose(policy, None).map_err(fail)?;
-    let baseline = explorer.baseline(None).map_err(fail)?;
+    let choice = explorer.choose(policy, None)?;
+    let baseline = explorer.baseline(None)?;
     let top = settings.explore.top;
-    let (effect, _) = explorer.effect(&choice, (mask.op, top), None).map_err(fail)?;
+    let (effect, _) = explorer.effect(&choice, (mask.op, top), None)?;
     let decision = &choice.decision;
     let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
     let report = Report {

@@ -56,8 +56,7 @@ struct Cached {
 /// # Errors
 /// A cache folder that cannot be read.
 pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
-    let cached: Vec<Cached> = cached_models(&convert::hub_options(context))
-        .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?
+    let cached: Vec<Cached> = cached_models(&convert::hub_options(context))?
         .into_iter()
         .map(|m| Cached {
             usable: m.is_usable(),

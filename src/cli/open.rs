@@ -116,7 +116,7 @@ pub fn explorer(loaded: Arc<Loaded>, source: &Source, reach: Reach) -> Result<Ex
         Source::Text(text) => explorer.set_text(text, reach),
         Source::Ids(ids) => explorer.set_ids_within(ids, reach),
     };
-    set.map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    set?;
     if let Some(left_out) = explorer.truncated {
         let tokens = limit + left_out;
         return Err(CliError::failed(format!(

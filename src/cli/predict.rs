@@ -55,8 +55,7 @@ struct Report<'a> {
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     let top = context.loaded.settings.explore.top;
     let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
-    let baseline =
-        explorer.baseline(None).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    let baseline = explorer.baseline(None)?;
     let prediction = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
     let report = Report {
         model: &explorer.loaded.id,

@@ -66,7 +66,7 @@ pub fn run(args: &RunsArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn read(path: &std::path::Path) -> Result<RunInfo, CliError> {
-    RunInfo::read(path).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))
+    Ok(RunInfo::read(path)?)
 }
 
 fn list(folders: &[PathBuf], json: bool, context: &Context) -> Result<(), CliError> {
@@ -151,7 +151,7 @@ fn delete(paths: &[PathBuf], yes: bool) -> Result<(), CliError> {
         }
     }
     for path in paths {
-        runs::delete(path).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+        runs::delete(path)?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ use crate::hub::{KNOWN_MODELS, cached_models};
 use crate::support::paths::{self, expand_home};
 use crate::support::units::bytes;
 use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
-use crate::tui::{self, TerminalOptions, TuiError};
+use crate::tui::{self, TerminalOptions};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -188,7 +188,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let result = tui::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
     drop(port);
     drop(log);
-    result.map_err(|e: TuiError| CliError::failed(e.to_string()).with_hint_if(e.hint()))
+    Ok(result?)
 }
 
 /// The log goes to a file: the screen belongs to the frames. Without a place for it, there is none.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::error::{CliError, ExitKind};
+use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::progress::Reporter;
@@ -14,7 +14,6 @@ use super::train_spec::run_spec;
 use super::{Context, convert, open};
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::{Preparation, known};
-use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
@@ -146,7 +145,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
         plan: !args.no_plan,
         pictures: false,
     };
-    let session = Session::start(move |_| Ok(setup), options).map_err(failed)?;
+    let session = Session::start(move |_| Ok(setup), options)?;
     let reporter = Reporter::new(args.output.json, steps, args.minutes.is_some());
     match watch(&session, &reporter, args.plan)? {
         End::Planned(plan) => planned(args, context, &plan),
@@ -162,14 +161,6 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
 /// Nothing else runs here, so no core is left to a screen.
 fn all_cores() -> Option<usize> {
     std::thread::available_parallelism().ok().map(usize::from)
-}
-
-fn failed(error: TrainError) -> CliError {
-    let kind = match error {
-        TrainError::Unavailable { .. } => ExitKind::Unavailable,
-        _ => ExitKind::Failed,
-    };
-    CliError::new(kind, error.to_string()).with_hint_if(error.hint())
 }
 
 /// The run that the flags ask for, with a bar while it is fetched and read.
@@ -193,7 +184,7 @@ fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         (None, None) => preparation.fresh(spec(args, context)?),
     };
     bar.finish_and_clear();
-    setup.map_err(failed)
+    Ok(setup?)
 }
 
 fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
@@ -299,11 +290,11 @@ impl Interrupts {
 fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliError> {
     let files = crate::model::ModelFiles::Folder(out.to_owned());
     let device = convert::device(&context.loaded.settings)?.device;
-    let checkpoint = crate::model::Checkpoint::load(&files, &device).map_err(|e| failed(e.into()))?;
-    let tokenizer = known(checkpoint.tokenizer, &out.display().to_string()).map_err(failed)?;
+    let checkpoint = crate::model::Checkpoint::load(&files, &device)?;
+    let tokenizer = known(checkpoint.tokenizer, &out.display().to_string())?;
     let seed = context.loaded.settings.train.seed;
     let how = Sampling { tokens: 80, temperature: 0.8, top_k: 40, seed };
-    sample(&checkpoint.model, &tokenizer, prompt, how).map_err(failed)
+    Ok(sample(&checkpoint.model, &tokenizer, prompt, how)?)
 }
 
 fn planned(args: &TrainArgs, context: &Context, plan: &Plan) -> Result<(), CliError> {

@@ -90,12 +90,19 @@ pub fn clear_asides(folder: &Path) -> io::Result<()> {
     };
     for entry in entries {
         let entry = entry?;
-        let name = entry.file_name();
-        if name.to_string_lossy().starts_with('.') && name.to_string_lossy().ends_with(".tmp") {
+        if is_aside(&entry.file_name().to_string_lossy()) {
             fs::remove_file(entry.path())?;
         }
     }
     Ok(())
+}
+
+/// `.NAME.PID-N.tmp`
+fn is_aside(name: &str) -> bool {
+    let numbers =
+        name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp")).and_then(|n| n.rsplit_once('.'));
+    let number = |text: &str| text.parse::<u64>().is_ok();
+    numbers.and_then(|(_, n)| n.split_once('-')).is_some_and(|(pid, n)| number(pid) && number(n))
 }
 
 /// Makes renames within `folder` last; not every file system can, and the renames are atomic already.
@@ -130,8 +137,11 @@ mod tests {
         let left = Aside::of(&path).unwrap();
         fs::write(left.path(), b"killed").unwrap();
         std::mem::forget(left);
+        let foreign = path.with_file_name(".mine.tmp");
+        fs::write(&foreign, b"").unwrap();
         drop(aside);
         clear_asides(path.parent().unwrap()).unwrap();
+        fs::remove_file(foreign).unwrap();
         assert_eq!(
             (fs::read(&path).unwrap(), names(path.parent().unwrap())),
             (b"two".to_vec(), vec!["file".to_owned()])

@@ -198,7 +198,7 @@ pub struct Summary {
     pub state: RunState,
     pub steps: usize,
     pub tokens: u64,
-    /// Of computing, pauses left out, earlier parts of a resumed run included.
+    /// Of computing from the first step on, pauses left out, earlier parts of a resumed run included.
     pub seconds: f64,
     /// Of the last step, nats per token.
     pub train_loss: f64,

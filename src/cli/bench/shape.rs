@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::cli::error::CliError;
 use crate::model::{Config, Gpt2};
 use crate::named::named;
 use crate::support::random::splitmix64;
@@ -35,13 +34,13 @@ impl Shape {
         }
     }
 
-    fn config(self) -> Result<Config, CliError> {
+    fn config(self) -> anyhow::Result<Config> {
         let (layers, width, heads) = self.sizes();
         let json = serde_json::json!({
             "model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024,
             "n_embd": width, "n_layer": layers, "n_head": heads,
         });
-        Config::parse(json.to_string().as_bytes(), self.name()).map_err(|e| CliError::failed(e.to_string()))
+        Ok(Config::parse(json.to_string().as_bytes(), self.name())?)
     }
 
     /// The model with random weights: uniform with GPT-2's standard deviation (0.02, residual projections divided by
@@ -49,7 +48,7 @@ impl Shape {
     ///
     /// # Errors
     /// A device that takes no tensors.
-    pub fn model(self, seed: u64, device: &Device) -> Result<Gpt2, CliError> {
+    pub fn model(self, seed: u64, device: &Device) -> anyhow::Result<Gpt2> {
         let config = self.config()?;
         let mut tensors = HashMap::new();
         for (at, (name, shape)) in config.expected_tensors().into_iter().enumerate() {
@@ -64,9 +63,9 @@ impl Shape {
                 }
             };
             let tensor = Tensor::from_vec(values, shape, device);
-            tensors.insert(name, tensor.map_err(|e| CliError::failed(e.to_string()))?);
+            tensors.insert(name, tensor?);
         }
-        Gpt2::from_tensors(&config, &tensors, device).map_err(|e| CliError::failed(e.to_string()))
+        Ok(Gpt2::from_tensors(&config, &tensors, device)?)
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Counters {
     pub tokens: u64,
     #[serde(with = "exact")]
     pub visible_tokens: f64,
-    /// Of computing, pauses left out.
+    /// Of computing from the first step on, pauses left out.
     #[serde(with = "exact")]
     pub seconds: f64,
     pub position: Position,

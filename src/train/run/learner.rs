@@ -35,20 +35,28 @@ pub trait Learner {
     fn spec(&self) -> &RunSpec;
     /// Optimizer steps done.
     fn done(&self) -> usize;
-    /// Of computing, pauses left out.
+    /// Of computing from the first step on, pauses left out.
     fn seconds(&mut self) -> &mut f64;
     fn state(&mut self) -> &mut RunState;
     /// Whether this is where a resumed run was saved: what was due here is done.
-    fn is_resumed(&self) -> bool;
+    fn is_resumed(&self) -> bool {
+        false
+    }
     /// Measures the loss on the validation documents, unless this step was measured already.
     fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError>;
     /// Lets policies take in a scheduled evaluation.
-    fn steer(&mut self, watch: &mut dyn Watch);
-    fn sample(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError>;
+    fn steer(&mut self, _: &mut dyn Watch) {}
+    fn sample(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        Ok(())
+    }
     /// Saves a checkpoint of this step, unless there is one.
-    fn save(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError>;
+    fn save(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        Ok(())
+    }
     /// Gives a copy of the weights to whoever waits for one.
-    fn show(&self, watch: &mut dyn Watch) -> Result<(), TrainError>;
+    fn show(&self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        Ok(())
+    }
     /// Carries out a command that does not pause, resume or end the run.
     fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError>;
     /// One optimizer step, and what is to be logged of it.

@@ -217,7 +217,10 @@ impl Learner for Run {
         }
         let bits_per_byte = bits_per_byte(loss, &corpus);
         watch.report(Report::Evaluated { step, loss, bits_per_byte, masked_loss: self.masked_loss });
-        self.counters.seconds += started.elapsed().as_secs_f64();
+        if step > 0 {
+            // The clock of a run starts with its first step.
+            self.counters.seconds += started.elapsed().as_secs_f64();
+        }
         Ok(())
     }
 

@@ -33,7 +33,7 @@ pub struct TwinRun {
     /// Steps of that seed that are done, and the one that was evaluated last.
     done: usize,
     evaluated: Option<usize>,
-    /// Of computing, pauses left out.
+    /// Of computing from the first step on, pauses left out.
     seconds: f64,
     tokens: u64,
     /// Losses of the last step by arm.
@@ -232,10 +232,6 @@ impl Learner for TwinRun {
         &mut self.state
     }
 
-    fn is_resumed(&self) -> bool {
-        false
-    }
-
     /// Losses of every arm on the same held-out documents, and what they say so far.
     fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let step = self.done;
@@ -274,21 +270,9 @@ impl Learner for TwinRun {
             differences: differences.collect(),
         });
         self.evaluated = Some(step);
-        self.seconds += started.elapsed().as_secs_f64();
-        Ok(())
-    }
-
-    fn steer(&mut self, _: &mut dyn Watch) {}
-
-    fn sample(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
-        Ok(())
-    }
-
-    fn save(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
-        Ok(())
-    }
-
-    fn show(&self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        if step > 0 {
+            self.seconds += started.elapsed().as_secs_f64();
+        }
         Ok(())
     }
 
