@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert, open, source};
-use crate::engine::explorer::{ExploreError, Explorer, Policy};
+use crate::engine::explorer::{Explorer, Policy};
 use crate::engine::leak::{held_out, mask_bits, measure};
 use crate::engine::loaded::HELD_OUT_TEXT;
 use crate::engine::types::LeakReport;
