@@ -1,9 +1,12 @@
 //! maskscope: explore dynamic attention masking in GPT-2-style models, live in a terminal.
 //!
-//! Rooms, lowest first: `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `app`, `tui`, `cli`; a room
+//! Rooms, lowest first: `support`, `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `app`, `tui`, `cli`; a room
 //! imports only rooms before it in this list, and `config` imports none (`tests/rooms.rs` checks that).
 
 mod named;
+#[cfg(all(test, unix))]
+#[path = "../tests/support/pty.rs"]
+mod pty;
 
 pub mod app;
 pub mod attention;
@@ -14,6 +17,7 @@ pub mod eval;
 pub mod hub;
 pub mod mask;
 pub mod model;
+pub mod support;
 pub mod tensor;
 pub mod train;
 pub mod tui;

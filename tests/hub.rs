@@ -560,13 +560,14 @@ fn a_small_file_is_fetched_anew_after_a_cut() {
 #[test]
 fn a_cancel_ends_a_silent_connection_and_keeps_the_part() {
     let repo = Repo::tiny(ID);
-    let bench = Bench::new(repo.clone());
+    let mut bench = Bench::new(repo.clone());
+    bench.options.stall_timeout = Duration::from_secs(600);
     bench.server.fault(WEIGHTS, Fault::Stall { after: 65_536 });
     let start = Instant::now();
     let error = bench.fetch_until(|p| p.file == WEIGHTS && p.done > 40_000).unwrap_err();
     assert!(error.is_cancelled(), "{error}");
-    // Far less than the stall timeout of 20 s.
-    assert!(start.elapsed() < Duration::from_secs(10));
+    // Long before the stall is noticed.
+    assert!(start.elapsed() < bench.options.stall_timeout / 2);
     let kept = fs::read(bench.partial(&repo)).unwrap();
     assert!(!kept.is_empty() && repo.content(WEIGHTS).starts_with(&kept));
     assert!(!bench.repo_dir().join("refs/main").exists());
@@ -586,12 +587,12 @@ fn a_cancel_before_the_start_asks_nothing() {
 #[test]
 fn a_cancel_ends_the_pause_before_another_try() {
     let mut bench = Bench::new(Repo::tiny(ID));
-    bench.options.backoff = Duration::from_secs(60);
+    bench.options.backoff = Duration::from_secs(600);
     bench.server.fault(WEIGHTS, Fault::status(503));
     let start = Instant::now();
     let error = bench.fetch_until(|p| p.phase == Phase::Retrying && p.pause.is_some()).unwrap_err();
     assert!(error.is_cancelled(), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < bench.options.backoff / 2);
 }
 
 #[test]

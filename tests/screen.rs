@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use hub_server::{Fault, HubServer, Repo};
-use pty::{Session, Start};
+use pty::{Program, Session, Start};
 
-const DEFAULT: Start<'static> = Start { args: &[], env: &[], size: (0, 0) };
+const DEFAULT: Start<'static> = Start { program: Program::Binary, args: &[], env: &[], size: (0, 0) };
 
 /// The panes whose content follows from text and settings alone: no counters, no timings, no key hints.
 fn panes(session: &Session) -> String {
@@ -198,31 +198,6 @@ fn signals_leave_the_terminal_as_it_was() {
         session.wait_end();
         session.assert_restored();
     }
-}
-
-#[test]
-fn a_panic_of_the_screen_leaves_the_terminal_as_it_was() {
-    let mut session = Session::start(&Start { env: &[("MASKSCOPE_TEST_PANIC", "ui")], ..DEFAULT });
-    assert!(!session.wait_end().success());
-    assert!(String::from_utf8_lossy(&session.raw).contains("panicked"), "the panic is told");
-    session.assert_restored();
-}
-
-#[test]
-fn a_panic_of_the_engine_becomes_a_message_and_the_screen_goes_on() {
-    let mut session = open(&Start { env: &[("MASKSCOPE_TEST_PANIC", "worker")], ..DEFAULT });
-    session.send("i\u{1}");
-    session.send("\u{1b}[200~panic\u{1b}[201~");
-    session.wait_text("a panic that a test asked for");
-    assert!(session.terminal.screen().alternate_screen());
-    assert!(!String::from_utf8_lossy(&session.raw).contains("panicked at"), "nothing tears the screen");
-    // Another text, and everything is as before.
-    session.send(" is what the captain never knew");
-    session.wait_text("Δ log p");
-    session.wait_for("tokens of the new text", |s| s.contains("·captain"));
-    session.send("\u{3}");
-    assert!(session.wait_end().success());
-    session.assert_restored();
 }
 
 #[test]

@@ -25,8 +25,9 @@ use maskscope::train::checkpoint::SavedDtype;
 use maskscope::train::checkpoint::disk::{Disk, NewFile, RealDisk};
 use maskscope::train::checkpoint::folder::Folders;
 use maskscope::train::checkpoint::state;
+use maskscope::train::evaluate::evaluate;
 use maskscope::train::report::{Command, Live, Report, RunState};
-use maskscope::train::run::Run;
+use maskscope::train::run::{Learner, Run};
 use maskscope::train::runs;
 use maskscope::train::schedule::{GapControl, LrPolicy, Progress};
 use maskscope::train::session::{Session, SessionOptions};
@@ -95,6 +96,27 @@ fn a_resumed_run_is_the_same_run_in_every_mode() {
         s.trained = lora(&[LoraTarget::Fc]);
     });
     resumes_exactly("plateau", |s| (s.rate.policy, s.eval_every) = (LrPolicy::Plateau, 2));
+}
+
+#[test]
+fn the_start_is_evaluated_once_and_what_was_evaluated_is_not_evaluated_again() {
+    for stop in [3, 4] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spec = spec(dir.path());
+        (spec.steps, spec.eval_every, spec.checkpoint_every) = (6, 3, 3);
+        let setup = setup(spec.clone());
+        let model = Gpt2::from_tensors(&setup.config, &setup.tensors, &Device::Cpu).unwrap();
+        let held = setup.validation.clone().unwrap();
+        let start = evaluate(&model, &held, (spec.context, spec.batch_size), &|| false).unwrap();
+        let first = drive(setup, vec![(stop, Command::Stop)]).evaluations();
+        let steps: Vec<usize> = first.iter().map(|(step, _)| *step).collect();
+        assert_eq!(steps, if stop == 3 { vec![0, 3] } else { vec![0, 3, 4] });
+        assert_eq!(first[0].1.to_bits(), start.to_bits(), "nothing has moved yet");
+        let mut log = Log::default();
+        let summary = Run::new(resumed(dir.path())).unwrap().drive(&mut log).unwrap();
+        let after: Vec<usize> = log.evaluations().iter().map(|(step, _)| *step).collect();
+        assert_eq!((after, summary.start_validation_loss), (vec![6], Some(start)));
+    }
 }
 
 #[test]
@@ -234,15 +256,7 @@ fn the_newest_and_the_best_checkpoints_are_kept_and_the_run_folder_is_a_model() 
     // A rate that ruins the model after a while, so that the best checkpoint is not the last.
     let log = drive(setup(spec), vec![(10, Command::SetLearningRate(Some(1.0)))]);
     let folders = Folders::new(dir.path());
-    let best = log
-        .reports
-        .iter()
-        .filter_map(|r| match r {
-            Report::Evaluated { step, loss, .. } => Some((*step, *loss)),
-            _ => None,
-        })
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-        .unwrap();
+    let best = log.evaluations().into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     assert!(best.0 <= 12, "{best:?}");
     assert_eq!(folders.steps(), vec![best.0, 22, 24]);
     assert_eq!(weights(dir.path()), weights(&folders.path(24)));
@@ -888,7 +902,8 @@ fn twins_see_the_same_batches_and_equal_arms_end_equal_to_the_last_bit() {
     let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let count = |event: &str| lines.iter().filter(|l| l["event"] == event).count();
-    assert_eq!((count("twin-step"), count("twin-evaluated"), count("twin-seed")), (36, 12, 6));
+    // The start is evaluated under the first seed only: every seed starts from the same weights.
+    assert_eq!((count("twin-step"), count("twin-evaluated"), count("twin-seed")), (36, 1 + 12, 6));
     let info = &runs::list(dir.path())[0];
     assert_eq!((info.state(), info.steps), ("finished", 36));
     assert_eq!(info.summary.as_ref().unwrap().twins.as_ref().unwrap(), &result);

@@ -24,7 +24,6 @@ pub mod strip;
 pub mod tour;
 pub mod train;
 pub mod update;
-pub mod visible;
 pub mod why;
 pub mod wrap;
 

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::app::visible::{visible, width};
 use crate::engine::types::Token;
+use crate::support::visible::{visible, width};
 
 /// Longest token drawn in full, in columns.
 const LONGEST: usize = 24;

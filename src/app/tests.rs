@@ -1,7 +1,5 @@
 //! Whole-app tests by key strings: type this, press that, and this is asked of the engine, this is the state.
 
-use std::time::Duration;
-
 use crate::app::Effect;
 use crate::app::actions::{ACTIONS, Context, Verb};
 use crate::app::hints::hints;
@@ -487,13 +485,11 @@ fn a_curve_of_equal_rate_keeps_the_rate() {
 }
 
 #[test]
-fn a_huge_paste_is_one_step_and_quick() {
+fn a_huge_paste_is_one_step() {
     let mut stage = Stage::new();
     stage.answering = false;
     let book = "It was a bright cold day in April.\r\n".repeat(30_000);
-    let start = std::time::Instant::now();
     stage.event(Event::Paste(book));
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
     assert_eq!(stage.app.view.focus, Pane::Text);
     assert!(!stage.last().text.contains('\r') && stage.last().text.len() > 1_000_000);
     stage.press("up pageup home end ctrl-left").press("ctrl-/");

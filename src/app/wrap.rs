@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::app::visible::clusters;
+use crate::support::visible::clusters;
 
 /// Byte ranges of the rows of `line` (which holds no line break). Breaks after spaces where possible, inside words
 /// where not. Always at least one row; the ranges join without gaps.

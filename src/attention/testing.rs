@@ -1,6 +1,7 @@
 //! Attention for tests: random causal maps, and uniform ones.
 
 use super::source::AttentionSource;
+use crate::support::random::{GAMMA, splitmix64};
 
 /// Maps and norms that are held, for tests only.
 #[derive(Clone, Debug)]
@@ -19,11 +20,9 @@ pub(crate) struct TestRng(pub u64);
 
 impl TestRng {
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let number = splitmix64(self.0, 1);
+        self.0 = self.0.wrapping_add(GAMMA);
+        number
     }
     /// In [0, 1).
     pub fn unit(&mut self) -> f64 {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::error::CliError;
+use anyhow::Context as _;
+
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, open, source};
@@ -42,28 +43,29 @@ pub struct CalibrateArgs {
 ///
 /// # Errors
 /// A model that is not available, a text too short, a file that cannot be written.
-pub fn run(args: &CalibrateArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &CalibrateArgs, context: &Context) -> anyhow::Result<()> {
     let text = match &args.text_file {
         Some(path) => source::read_file(path)?,
         None => CALIBRATION_TEXT.to_owned(),
     };
-    let failed = |e: &dyn std::fmt::Display| CliError::failed(format!("calibration failed: {e}"));
-    let mut calibrator = Calibrator::new(open::open(context)?, &text).map_err(|e| failed(&e))?;
-    while !calibrator.step(None).map_err(|e| failed(&e))? {}
+    const FAILED: &str = "calibration failed";
+    let mut calibrator = Calibrator::new(open::open(context)?, &text).context(FAILED)?;
+    while !calibrator.step(None).context(FAILED)? {}
     let windows = calibrator.progress().1;
-    let calibration = calibrator.finish().map_err(|e| failed(&e))?;
-    let bytes = calibration.to_bytes().map_err(|e| failed(&e))?;
+    let calibration = calibrator.finish().context(FAILED)?;
+    let bytes = calibration.to_bytes().context(FAILED)?;
     let out = args.out.display();
-    std::fs::write(&args.out, &bytes)
-        .map_err(|e| CliError::failed(format!("{out} cannot be written: {e}")))?;
+    std::fs::write(&args.out, &bytes).with_context(|| format!("{out} cannot be written"))?;
     if args.output.json {
-        return context.out.json(&serde_json::json!({
+        return Ok(context.out.json(&serde_json::json!({
             "out": out.to_string(),
             "windows": windows,
             "tokens_per_window": calibration.window,
             "weights_sha256": calibration.source.weights,
             "text_sha256": calibration.source.text,
-        }));
+        }))?);
     }
-    context.out.text(&format!("{windows} windows of {} tokens, written to {out}\n", calibration.window))
+    Ok(context
+        .out
+        .text(&format!("{windows} windows of {} tokens, written to {out}\n", calibration.window))?)
 }

@@ -8,7 +8,9 @@ use super::error::CliError;
 use super::output::JsonFlag;
 use super::{Context, convert};
 use crate::engine::calibrate;
-use crate::hub::{cached_models, human_bytes};
+use crate::hub::cached_models;
+use crate::support::table::Table;
+use crate::support::units::bytes;
 use crate::tensor::device::{DeviceChoice, KERNELS, choose, describe, plain, proved};
 use crate::tensor::meter::Meter;
 
@@ -58,8 +60,9 @@ pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json {
         return context.out.json(&serde_json::json!({ "checks": checks }));
     }
-    let lines = checks.iter().map(|c| format!("{:<8} {:<12} {}\n", c.state, c.name, c.finding));
-    context.out.text(&lines.collect::<String>())
+    let mut table = Table::default();
+    checks.iter().for_each(|c| table.row([c.state, c.name, &c.finding]));
+    context.out.text(&table.to_string())
 }
 
 fn program() -> Check {
@@ -85,11 +88,7 @@ fn memory() -> Check {
     system.refresh_memory();
     let free = system.available_memory();
     let state = if free < 1_000_000_000 { "note" } else { "ok" };
-    Check::new(
-        "memory",
-        state,
-        format!("{} free of {}", human_bytes(free), human_bytes(system.total_memory())),
-    )
+    Check::new("memory", state, format!("{} free of {}", bytes(free), bytes(system.total_memory())))
 }
 
 fn device() -> Check {
@@ -106,9 +105,8 @@ fn device() -> Check {
 fn gpu() -> Option<Check> {
     let gpu = describe(&choose(DeviceChoice::Auto).ok()?.device)?;
     let (major, minor) = gpu.capability;
-    let memory = gpu
-        .memory
-        .map_or_else(String::new, |m| format!(", {} free of {}", human_bytes(m.free), human_bytes(m.total)));
+    let memory =
+        gpu.memory.map_or_else(String::new, |m| format!(", {} free of {}", bytes(m.free), bytes(m.total)));
     let driver = format!("its driver serves CUDA {}.{}", gpu.driver / 1000, gpu.driver % 1000 / 10);
     let finding = format!("{}, compute capability {major}.{minor}{memory}; {driver}", gpu.name);
     Some(Check::new("gpu", "ok", finding))
@@ -169,8 +167,8 @@ fn settings(context: &Context) -> Check {
 fn cache(context: &Context) -> Check {
     match cached_models(&convert::hub_options(context)) {
         Ok(models) => {
-            let bytes = models.iter().map(|m| m.size_bytes).sum();
-            Check::new("models", "ok", format!("{} cached, {}", models.len(), human_bytes(bytes)))
+            let all = models.iter().map(|m| m.size_bytes).sum();
+            Check::new("models", "ok", format!("{} cached, {}", models.len(), bytes(all)))
         }
         Err(error) => Check::new("models", "problem", error.to_string()),
     }

@@ -17,6 +17,7 @@ use crate::engine::background::Rerolls;
 use crate::engine::explorer::{ExploreError, Explorer, Reach, SIDE_BY_SIDE};
 use crate::engine::types::{Effect, ExploreRequest, HeadChoice, MapKind, RerollRow, Spread, Update};
 use crate::mask::types::{Op, Scope};
+use crate::support::table::Table;
 
 /// Most seeds that one command tries.
 const MOST_REROLLS: u64 = 100_000;
@@ -122,12 +123,8 @@ pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&request.mask))?;
-    let report = measure(&mut explorer, &request, args.rerolls).map_err(failed)?;
+    let report = measure(&mut explorer, &request, args.rerolls)?;
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
-}
-
-fn failed(e: ExploreError) -> CliError {
-    CliError::failed(e.to_string()).with_hint_if(e.hint())
 }
 
 /// What the screen would ask its engine.
@@ -247,15 +244,9 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
     if let Some(note) = &report.note {
         out.push_str(&format!("{note}\n"));
     }
-    let width = 20;
-    let cell = |text: String| format!("{:<width$}", crate::app::visible::fit(&text, width - 2, "…"));
-    let mut line = |name: &str, cells: Vec<String>| {
-        let cells: String = cells.into_iter().map(cell).collect();
-        out.push_str(format!("{name:<12}{cells}").trim_end());
-        out.push('\n');
-    };
     let heads = std::iter::once("baseline".to_owned()).chain(report.effects.iter().map(|e| e.op.to_owned()));
-    line("", heads.collect());
+    let mut table = Table::new(std::iter::once(String::new()).chain(heads)).at_most(24);
+    let mut line = |name: &str, cells: Vec<String>| table.row(std::iter::once(name.to_owned()).chain(cells));
     let shown = |n: Option<&Next>| {
         n.map_or(String::new(), |n| {
             let token =
@@ -289,6 +280,7 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
             e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.delta_others))
         });
     }
+    out.push_str(&table.to_string());
     if report.look_ahead {
         out.push_str("Losses are look-ahead: the mask was decided with the whole text in view\n");
     } else {

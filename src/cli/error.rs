@@ -4,8 +4,13 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::output::visible;
 use crate::config::{ConfigError, Fault, Problem, SaveError};
+use crate::engine::explorer::ExploreError;
+use crate::hub::HubError;
+use crate::model::ModelError;
+use crate::support::visible::lines;
+use crate::train::TrainError;
+use crate::tui::TuiError;
 
 /// What an exit code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +76,7 @@ impl CliError {
     }
 
     /// Writes the error to stderr and gives the exit code.
-    pub fn report(&self) -> ExitCode {
+    fn report(&self) -> ExitCode {
         if self.kind != ExitKind::ReaderGone {
             // Nobody is left to tell when stderr is closed.
             let _ = write!(io::stderr().lock(), "{self}");
@@ -80,14 +85,24 @@ impl CliError {
     }
 }
 
+/// Writes to stderr what ended a command, and gives the exit code.
+pub fn report(error: anyhow::Error) -> ExitCode {
+    let known = error
+        .downcast::<CliError>()
+        .or_else(|e| e.downcast::<TrainError>().map(CliError::from))
+        .or_else(|e| e.downcast::<ExploreError>().map(CliError::from))
+        .or_else(|e| e.downcast::<ModelError>().map(CliError::from));
+    known.unwrap_or_else(|e| CliError::failed(format!("{e:#}"))).report()
+}
+
 /// `error: …` and `hint: …` lines.
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = std::iter::once((&self.message, &self.hint));
         for (message, hint) in first.chain(self.more.iter().map(|(message, hint)| (message, hint))) {
-            writeln!(f, "error: {}", visible(message))?;
+            writeln!(f, "error: {}", lines(message))?;
             if let Some(hint) = hint {
-                writeln!(f, "hint: {}", visible(hint))?;
+                writeln!(f, "hint: {}", lines(hint))?;
             }
         }
         Ok(())
@@ -95,6 +110,28 @@ impl fmt::Display for CliError {
 }
 
 impl std::error::Error for CliError {}
+
+/// Errors of the rooms below: a sentence, and what to do where that is known.
+macro_rules! of_rooms {
+    ($($error:ty),+) => {$(
+        impl From<$error> for CliError {
+            fn from(error: $error) -> CliError {
+                CliError::failed(error.to_string()).with_hint_if(error.hint())
+            }
+        }
+    )+};
+}
+of_rooms!(ExploreError, HubError, ModelError, TuiError);
+
+impl From<TrainError> for CliError {
+    fn from(error: TrainError) -> CliError {
+        let kind = match error {
+            TrainError::Unavailable { .. } => ExitKind::Unavailable,
+            _ => ExitKind::Failed,
+        };
+        CliError::new(kind, error.to_string()).with_hint_if(error.hint())
+    }
+}
 
 impl From<Problem> for CliError {
     fn from(problem: Problem) -> CliError {

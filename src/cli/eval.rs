@@ -1,10 +1,8 @@
 //! `maskscope eval`: what hiding a share of the tokens costs over held-out text, by polarity and scope, with intervals, and
 //! what the mask itself gives away.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::documents::documents;
@@ -12,13 +10,15 @@ use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert, open};
-use crate::engine::explorer::{ExploreError, Explorer, Policy};
+use crate::engine::explorer::{Explorer, Policy};
 use crate::engine::leak::{held_out, mask_bits, measure};
 use crate::engine::types::LeakReport;
 use crate::eval::hidden::{WindowCost, arm_cost, paired, rise};
 use crate::eval::stats::{Bootstrap, Interval};
 use crate::mask::rolling::{Policy as Decider, RollingSettings};
 use crate::mask::types::{MaskSettings, Op, Polarity, Scope};
+use crate::support::progress::bar;
+use crate::support::table::Table;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +141,6 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     if args.by_document {
         return super::eval_documents::run(args, context);
     }
-    let failed = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
     if !(args.rate > 0.0 && args.rate < 1.0 && args.probability >= args.rate && args.probability <= 1.0) {
         let problem = format!("--rate {} with --probability {} makes no mask", args.rate, args.probability);
         return Err(CliError::usage(problem).with_hint("0 < rate < 1, and rate ≤ probability ≤ 1"));
@@ -152,12 +151,12 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let length = args.length.unwrap_or(loaded.model.config.n_positions);
-    let windows = held_out(&loaded, &documents, length, args.windows as usize).map_err(failed)?;
+    let windows = held_out(&loaded, &documents, length, args.windows as usize)?;
     let tokens = windows[0].len();
     let question = question(args, context, tokens)?;
     let score = convert::score_settings(&context.loaded.settings)?;
     let mut explorer = Explorer::new(loaded);
-    let bar = bar(windows.len());
+    let bar = bar(windows.len(), "{pos}/{len} windows {wide_bar} {eta}");
     let scopes = [Scope::Block, Scope::Whole];
     let polarities = [Polarity::High, Polarity::Random, Polarity::Low];
     let mut arms: Vec<Arm> = Vec::new();
@@ -166,8 +165,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     }
     let (mut clean, mut formula) = (Vec::new(), String::new());
     for (n, ids) in windows.iter().enumerate() {
-        explorer.set_ids(ids).map_err(|e| failed(e.into()))?;
-        let baseline = explorer.baseline(None).map_err(failed)?.by_position();
+        explorer.set_ids(ids)?;
+        let baseline = explorer.baseline(None)?.by_position();
         let known: Vec<f64> = baseline.iter().flatten().map(|p| -f64::from(*p)).collect();
         clean.push(known.iter().sum::<f64>() / known.len().max(1) as f64);
         for arm in &mut arms {
@@ -178,8 +177,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
                 ..question.mask.clone()
             };
             let policy = Policy { mask: &mask, score: &score, rolling: &question.rolling };
-            let choice = explorer.choose(policy, None).map_err(failed)?;
-            let run = explorer.masked(&choice.plan, None).map_err(failed)?;
+            let choice = explorer.choose(policy, None)?;
+            let run = explorer.masked(&choice.plan, None)?;
             let cost = rise(&baseline, &run.by_position()).unwrap_or(0.0);
             arm.costs.push(WindowCost { rise: cost, rate: choice.decision.rate() });
             arm.bits.push(mask_bits(&choice, arm.scope));
@@ -243,17 +242,6 @@ fn question(args: &EvalArgs, context: &Context, tokens: usize) -> Result<Questio
     Ok(Question { mask, rolling })
 }
 
-fn bar(windows: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(windows as u64);
-    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} windows {wide_bar} {eta}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
 fn arm_reports(arms: &[Arm], windows: &[Vec<u32>], clean_loss: f64) -> Vec<ArmReport> {
     let bootstrap = Bootstrap::default();
     let one = |arm: &Arm| {
@@ -284,31 +272,32 @@ fn plain(r: &Report) -> String {
         "clean loss {:.4} nats per token, perplexity {:.2}; block: first boundary at {}, then every {} tokens\n\n",
         r.clean_loss, r.clean_perplexity, r.first_window, r.stride
     ));
-    out.push_str(&format!(
-        "{:<20}{:<10}{:>6}   {:<30}{:<28}{:<12}{}\n",
+    let heads = [
         "scope",
         "polarity",
         "rate",
         "rise of the loss, nats/token",
         "against random",
         "perplexity",
-        "leak, bits/token"
-    ));
+        "leak, bits/token",
+    ];
+    let mut table = Table::new(heads).right([2]);
     let range = |x: Option<Range>| {
         x.map_or("–".to_owned(), |x| format!("{:+.4} [{:+.4}, {:+.4}]", x.value, x.low, x.high))
     };
     for a in &r.arms {
         let scope = if a.look_ahead { "whole (look-ahead)" } else { "block" };
-        out.push_str(&format!(
-            "{scope:<20}{:<10}{:>6.3}   {:<30}{:<28}{:<12}{}\n",
-            a.polarity,
-            a.rate,
+        table.row([
+            scope.to_owned(),
+            a.polarity.to_owned(),
+            format!("{:.3}", a.rate),
             range(Some(a.loss_rise)),
             range(a.against_random),
             a.perplexity.map_or("–".to_owned(), |p| format!("{p:.2}")),
-            range(a.leak_bits)
-        ));
+            range(a.leak_bits),
+        ]);
     }
+    out.push_str(&table.to_string());
     out.push_str("\n95 % intervals by resampling windows\n");
     out
 }

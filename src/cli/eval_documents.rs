@@ -1,10 +1,9 @@
 //! `maskscope eval --by-document`: clean losses of one model over documents, or of two against each other, with intervals by
 //! document.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::documents::documents;
@@ -14,7 +13,8 @@ use super::{Context, open};
 use crate::engine::loaded::Loaded;
 use crate::eval::documents::{Comparison, DocumentPair, compare};
 use crate::eval::stats::Bootstrap;
-use crate::train::TrainError;
+use crate::support::progress::bar;
+use crate::support::table::Table;
 use crate::train::data::Corpus;
 use crate::train::twins::{DocumentLoss, document_loss};
 
@@ -54,10 +54,6 @@ struct Report {
     documents: Vec<DocumentReport>,
 }
 
-fn failed(error: TrainError) -> CliError {
-    CliError::failed(error.to_string()).with_hint_if(error.hint())
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -76,7 +72,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     }
     let length = both.iter().map(|m| m.model.config.n_positions).min().unwrap_or(1);
     let length = args.length.unwrap_or(length).clamp(1, length);
-    let bar = bar(both.len() * texts.len());
+    let bar = bar(both.len() * texts.len(), "{pos}/{len} documents {wide_bar} {eta}");
     let losses: Vec<Vec<DocumentLoss>> =
         both.iter().map(|m| losses(m, &corpora[0], length, &bar)).collect::<Result<_, _>>()?;
     bar.finish_and_clear();
@@ -88,8 +84,8 @@ fn corpus(loaded: &Loaded, texts: &[String]) -> Result<Corpus, CliError> {
     let tokenizer = loaded.tokenizer.as_ref().ok_or_else(|| {
         CliError::failed(format!("{} has no tokenizer, so text cannot be measured", loaded.id))
     })?;
-    let corpus = Corpus::new(texts, tokenizer).map_err(failed)?;
-    loaded.check_rows(&corpus.tokens).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    let corpus = Corpus::new(texts, tokenizer)?;
+    loaded.check_rows(&corpus.tokens)?;
     Ok(corpus)
 }
 
@@ -100,22 +96,11 @@ fn losses(
     bar: &ProgressBar,
 ) -> Result<Vec<DocumentLoss>, CliError> {
     let one = |index| {
-        let loss = document_loss(&loaded.model, corpus.document(index), length, usize::MAX).map_err(failed);
+        let loss = document_loss(&loaded.model, corpus.document(index), length, usize::MAX)?;
         bar.inc(1);
-        loss
+        Ok(loss)
     };
     (0..corpus.documents).map(one).collect()
-}
-
-fn bar(documents: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(documents as u64);
-    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} documents {wide_bar} {eta}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn report(
@@ -180,19 +165,16 @@ fn plain(r: &Report) -> String {
     );
     let range = |x: &Range| format!("{:.4} [{:.4}, {:.4}]", x.value, x.low, x.high);
     let signed = |x: &Range| format!("{:+.4} [{:+.4}, {:+.4}]", x.value, x.low, x.high);
-    let mut row = |name: &str, loss: &Range, bits: f64| {
-        out.push_str(&format!("{name:<28}{:<34}{bits:.4} bits per byte\n", range(loss)));
-    };
-    row(&r.model, &r.loss, r.bits_per_byte);
+    let mut table = Table::default();
+    let rate = |bits: f64| format!("{bits:.4} bits per byte");
+    table.row([r.model.clone(), range(&r.loss), rate(r.bits_per_byte)]);
     if let (Some(name), Some(loss), Some(bits)) = (&r.against, &r.against_loss, r.against_bits_per_byte) {
-        row(name, loss, bits);
+        table.row([name.clone(), range(loss), rate(bits)]);
     }
-    if let Some(difference) = &r.difference {
-        out.push_str(&format!("{:<28}{}\n", "difference", signed(difference)));
+    for (name, range) in [("difference", &r.difference), ("mean over documents", &r.difference_by_document)] {
+        range.iter().for_each(|range| table.row([name.to_owned(), signed(range)]));
     }
-    if let Some(difference) = &r.difference_by_document {
-        out.push_str(&format!("{:<28}{}\n", "mean over documents", signed(difference)));
-    }
+    out.push_str(&table.to_string());
     out.push_str(
         "\nnats per token, every token counting the same; 95 % intervals by resampling whole documents, paired; the mean \
          over documents counts every document the same (Student's t)\n",

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use super::documents::documents;
-use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, open};
@@ -16,6 +16,7 @@ use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
 use crate::model::input::Input;
 use crate::model::{Gpt2, ModelError};
+use crate::support::table::Table;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -81,11 +82,10 @@ struct Report<'a> {
 ///
 /// # Errors
 /// A model without a tokenizer, a text too short for a window.
-pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &HeadsArgs, context: &Context) -> anyhow::Result<()> {
     let loaded = open::open(context)?;
     let documents = documents(args.text_file.as_deref(), None, &loaded)?;
-    let windows = held_out(&loaded, &documents, WINDOW, usize::from(args.windows))
-        .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    let windows = held_out(&loaded, &documents, WINDOW, usize::from(args.windows))?;
     let model = &loaded.model;
     let mut heads: Vec<Head> = (0..model.config.n_layer * model.config.n_head)
         .map(|at| {
@@ -97,8 +97,8 @@ pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
     let seed = context.loaded.settings.mask.seed;
     for (at, window) in windows.into_iter().enumerate() {
         let random = repeated(seed, at, tokens / 2, model.config.vocab_size);
-        add(model, window, &mut heads, false).map_err(|e| CliError::failed(e.to_string()))?;
-        add(model, random, &mut heads, true).map_err(|e| CliError::failed(e.to_string()))?;
+        add(model, window, &mut heads, false)?;
+        add(model, random, &mut heads, true)?;
     }
     for head in &mut heads {
         for sum in [&mut head.sink, &mut head.previous, &mut head.induction, &mut head.entropy] {
@@ -107,7 +107,7 @@ pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
         head.kind = kind(head);
     }
     let report = Report { model: &loaded.id, windows: n, tokens, heads };
-    if args.output.json { context.out.json(&report) } else { context.out.text(&table(&report)) }
+    Ok(if args.output.json { context.out.json(&report) } else { context.out.text(&table(&report)) }?)
 }
 
 /// `half` random tokens, twice: a copy of what came before can only be found by looking for it.
@@ -149,19 +149,15 @@ fn table(report: &Report) -> String {
         "{}: {} windows of {} held-out tokens; induction on as many of random tokens that come twice\n\n",
         report.model, report.windows, report.tokens
     );
-    out.push_str("layer  head   sink  previous  induction  entropy  mostly\n");
+    let heads = ["layer", "head", "sink", "previous", "induction", "entropy", "mostly"];
+    let mut table = Table::new(heads).right(0..6);
     for h in &report.heads {
-        out.push_str(&format!(
-            "{:5}  {:4}  {:5.3}  {:8.3}  {:9.3}  {:7.2}  {}\n",
-            h.layer,
-            h.head,
-            h.sink,
-            h.previous,
-            h.induction,
-            h.entropy,
-            h.kind.unwrap_or("–")
-        ));
+        let shares = [h.sink, h.previous, h.induction].map(|share| format!("{share:.3}"));
+        let [sink, previous, induction] = shares;
+        let (layer, head, entropy) = (h.layer.to_string(), h.head.to_string(), format!("{:.2}", h.entropy));
+        table.row([layer, head, sink, previous, induction, entropy, h.kind.unwrap_or("–").to_owned()]);
     }
+    out.push_str(&table.to_string());
     out.push_str(&format!(
         "\nshares of attention, means over queries and windows; entropy in nats; named from {NAMED} on\n"
     ));

@@ -11,9 +11,10 @@ use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{Context, convert, open};
 use crate::config::{PRESETS, Preset};
-use crate::engine::explorer::{ExploreError, Explorer, Policy, Reach};
+use crate::engine::explorer::{Explorer, Policy, Reach};
 use crate::mask::reason::reason;
 use crate::mask::types::{Decision, MaskSettings, State};
+use crate::support::table::Table;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -158,13 +159,12 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;
-    let fail = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
     let rolling = convert::rolling_settings(settings)?;
     let policy = Policy { mask: &mask, score: &score, rolling: &rolling };
-    let choice = explorer.choose(policy, None).map_err(fail)?;
-    let baseline = explorer.baseline(None).map_err(fail)?;
+    let choice = explorer.choose(policy, None)?;
+    let baseline = explorer.baseline(None)?;
     let top = settings.explore.top;
-    let (effect, _) = explorer.effect(&choice, (mask.op, top), None).map_err(fail)?;
+    let (effect, _) = explorer.effect(&choice, (mask.op, top), None)?;
     let decision = &choice.decision;
     let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
     let report = Report {
@@ -226,24 +226,20 @@ fn positions(explorer: &Explorer, mask: &MaskSettings, decision: &Decision) -> V
 
 fn plain(report: &Report, explorer: &Explorer) -> String {
     let mut out = format!("{}\n\n", report.settings.score);
+    let mut positions = Table::default().right([1]);
     for p in &report.positions {
-        let sign = if p.op.is_some() { '■' } else { ' ' };
-        out.push_str(&format!(
-            "{sign} {:>4}  {:<16} {}\n",
-            p.index, explorer.tokens[p.index].display, p.reason
-        ));
+        let sign = if p.op.is_some() { "■" } else { " " };
+        let (index, token) = (p.index.to_string(), explorer.tokens[p.index].display.clone());
+        positions.row([sign.to_owned(), index, token, p.reason.clone()]);
     }
     out.push_str(&format!(
-        "\n{} of {} eligible positions selected (rate {:.3}, seed {})\n",
+        "{positions}\n{} of {} eligible positions selected (rate {:.3}, seed {})\n",
         report.selected, report.eligible, report.rate, report.seed
     ));
     if let Some(note) = &report.note {
         out.push_str(&format!("{note}\n"));
     }
-    out.push_str(&format!(
-        "\n{}\n\nbaseline                    masked ({})\n",
-        report.masked_text, report.settings.op
-    ));
+    out.push_str(&format!("\n{}\n\n", report.masked_text));
     let cell = |n: &Next| {
         format!(
             "{:6.2} %  {}",
@@ -251,10 +247,9 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
             explorer.loaded.tokenizer.as_ref().map_or_else(|| format!("#{}", n.id), |t| t.display(n.id))
         )
     };
-    for (a, b) in report.baseline.iter().zip(&report.masked) {
-        out.push_str(&format!("{:<27} {}\n", cell(a), cell(b)));
-    }
-    out.push_str(&format!("\nKL(baseline ‖ masked) {:.4} nats", report.kl_nats));
+    let mut next = Table::new(["baseline".to_owned(), format!("masked ({})", report.settings.op)]);
+    report.baseline.iter().zip(&report.masked).for_each(|(a, b)| next.row([cell(a), cell(b)]));
+    out.push_str(&format!("{next}\nKL(baseline ‖ masked) {:.4} nats", report.kl_nats));
     if let (Some(a), Some(b)) = (report.loss_baseline, report.loss_masked) {
         let look = if report.look_ahead { " (look-ahead)" } else { " (block: decided from the past only)" };
         out.push_str(&format!(", loss {a:.4} → {b:.4} nats per token{look}"));

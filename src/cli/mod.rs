@@ -27,7 +27,6 @@ pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
-mod train_from;
 mod train_spec;
 
 #[cfg(test)]
@@ -42,7 +41,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::{Env, FlagValue, LoadOptions, Loaded, Origin, Preset, load};
 pub use error::{CliError, ExitKind};
 pub use flags::{FlagSet, ParameterFlags};
-pub use output::{Output, visible};
+pub use output::Output;
 
 /// Explore dynamic attention masking in GPT-2-style models, live in a terminal.
 #[derive(Debug, Parser)]
@@ -115,7 +114,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Env) -> ExitCode {
     };
     match run(cli, env) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(),
+        Err(error) => error::report(error),
     }
 }
 
@@ -132,12 +131,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     Ok(cli)
 }
 
-fn run(cli: Cli, env: Env) -> Result<(), CliError> {
+fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
     let Cli { common, command, screen: screen_args } = cli;
     let out = Output::stdout();
     let plain = |flags: &[FlagValue]| context(common.clone(), env.clone(), out, None, flags.to_vec());
-    match command {
-        Some(Command::Trace(args)) => trace::run(&args, &plain(args.parameters.values())?),
+    let ended = match command {
+        Some(Command::Trace(args)) => return trace::run(&args, &plain(args.parameters.values())?),
         Some(Command::Predict(args)) => predict::run(&args, &plain(args.parameters.values())?),
         Some(Command::Mask(args)) => {
             let flags = args.parameters.values().to_vec();
@@ -151,14 +150,15 @@ fn run(cli: Cli, env: Env) -> Result<(), CliError> {
         Some(Command::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
         Some(Command::Runs(args)) => runs::run(&args, &plain(&[])?),
         Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Calibrate(args)) => calibrate::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Heads(args)) => heads::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Bench(args)) => bench::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Calibrate(args)) => return calibrate::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Heads(args)) => return heads::run(&args, &plain(args.parameters.values())?),
+        Some(Command::Bench(args)) => return bench::run(&args, &plain(args.parameters.values())?),
         Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),
         Some(Command::Config(args)) => config::run(&args, common, env, out),
         Some(Command::Completions(args)) => completions::run(&args, out),
         None => screen::run(&context(common, env, out, None, screen_args.parameters.values().to_vec())?),
-    }
+    };
+    Ok(ended?)
 }
 
 /// Loads the settings for a command: its preset and flags go over `--set`, which goes over the environment.

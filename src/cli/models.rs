@@ -8,7 +8,9 @@ use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert};
-use crate::hub::{CachedModel, KNOWN_MODELS, ModelSpec, cached_models, human_bytes, moved};
+use crate::hub::{CachedModel, KNOWN_MODELS, ModelSpec, cached_models, moved};
+use crate::support::table::Table;
+use crate::support::units::bytes;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +68,7 @@ pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
             .flatten()
             .map(|newer| newer.is_some())
     };
-    let cached: Vec<Cached> = cached_models(&options)
-        .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?
+    let cached: Vec<Cached> = cached_models(&options)?
         .into_iter()
         .map(|m| Cached {
             usable: m.is_usable(),
@@ -94,22 +95,23 @@ pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json {
         return context.out.json(&serde_json::json!({ "bundled": "demo", "cached": cached, "known": known }));
     }
-    let mut text = String::from("bundled\n  demo\n\ncached\n");
-    if cached.is_empty() {
-        text.push_str("  none yet; `maskscope --model openai-community/gpt2` downloads one\n");
-    }
+    let table = || Table::default().right([1]).indented(2);
+    let (mut here, mut others) = (table(), table());
     for m in &cached {
         let state = match (m.usable, m.moved) {
             (false, _) => "not a whole GPT-2-style checkpoint",
             (true, Some(true)) => "ready; the Hub has a newer one: open it with --refresh",
             (true, _) => "ready",
         };
-        text.push_str(&format!("  {:<44} {:>9}  {state}\n", m.id, human_bytes(m.bytes)));
+        here.row([m.id.clone(), bytes(m.bytes), state.to_owned()]);
     }
-    text.push_str("\nknown\n");
     for m in &known {
-        let size = m.download_bytes.map_or_else(|| "?".to_owned(), human_bytes);
-        text.push_str(&format!("  {:<44} {:>9}  {}\n", m.id, size, m.doc));
+        let size = m.download_bytes.map_or_else(|| "?".to_owned(), bytes);
+        others.row([m.id.to_owned(), size, m.doc.to_owned()]);
     }
-    context.out.text(&text)
+    let here = match cached.is_empty() {
+        true => "  none yet; `maskscope --model openai-community/gpt2` downloads one\n".to_owned(),
+        false => here.to_string(),
+    };
+    context.out.text(&format!("bundled\n  demo\n\ncached\n{here}\nknown\n{others}"))
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::Context;
 use super::convert;
@@ -17,6 +17,8 @@ use crate::engine::loaded::{CALIBRATION_TEXT, Loaded};
 use crate::engine::loader::{LoadOptions, Purpose, load};
 use crate::engine::types::LoadProgress;
 use crate::model::WeightType;
+use crate::support::progress;
+use crate::support::visible::{line, lines};
 
 /// Loads the model that the settings name, to explore it.
 ///
@@ -48,36 +50,32 @@ pub fn open_for(context: &Context, spec: &str, purpose: Purpose) -> Result<Loade
         purpose,
     };
     let bar = bar();
-    let mut show = |p: LoadProgress| advance(bar.as_ref(), &p);
+    let mut show = |p: LoadProgress| advance(&bar, &p);
     let result = load(spec, &options, &mut show, &AtomicBool::new(false));
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
+    bar.finish_and_clear();
     let loaded = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
     for note in &loaded.notes {
-        remark(&format!("note: {}", super::visible(note)));
+        remark(&format!("note: {}", visible(note)));
     }
     Ok(loaded)
 }
 
-pub(super) fn bar() -> Option<ProgressBar> {
-    if !std::io::stderr().is_terminal() {
-        return None;
-    }
-    let bar = ProgressBar::new(0);
-    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    Some(bar)
+/// A bar for what [`advance`] is told.
+pub(super) fn bar() -> ProgressBar {
+    progress::bar(0, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
 }
 
-pub(super) fn advance(bar: Option<&ProgressBar>, p: &LoadProgress) {
-    if let (Some(bar), Some(total)) = (bar, p.total) {
+pub(super) fn advance(bar: &ProgressBar, p: &LoadProgress) {
+    if let Some(total) = p.total {
         bar.set_length(total);
         bar.set_position(p.done);
-        bar.set_message(super::visible(&p.what));
+        bar.set_message(line(&p.what));
     }
+}
+
+/// A remark, above the bar where one is drawn.
+pub(super) fn above(bar: &ProgressBar, text: &str) {
+    if bar.is_hidden() { remark(text) } else { bar.println(lines(text)) }
 }
 
 /// Calibrates a model that has no distance null yet, from the cache where it has been done before.
@@ -118,7 +116,7 @@ pub fn explorer(loaded: Arc<Loaded>, source: &Source, reach: Reach) -> Result<Ex
         Source::Text(text) => explorer.set_text(text, reach),
         Source::Ids(ids) => explorer.set_ids_within(ids, reach),
     };
-    set.map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    set?;
     if let Some(left_out) = explorer.truncated {
         let tokens = limit + left_out;
         return Err(CliError::failed(format!(

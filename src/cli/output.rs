@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::error::{CliError, ExitKind};
+use crate::support::visible::lines;
 
 /// The `--json` flag.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -29,7 +30,7 @@ impl Output {
     /// # Errors
     /// A full disk; a closed pipe ends the command quietly.
     pub fn text(self, text: &str) -> Result<(), CliError> {
-        self.raw(visible(text).as_bytes())
+        self.raw(lines(text).as_bytes())
     }
 
     /// Writes a value as indented JSON with a line end.
@@ -69,16 +70,7 @@ fn json_text<T: Serialize>(value: &T) -> Result<String, CliError> {
 /// Writes a remark to stderr, where it cannot mix with results.
 pub fn note(text: &str) {
     // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(io::stderr().lock(), "{}", visible(text));
-}
-
-/// Text with control characters written out, so that none of them acts on a terminal. Line ends and tabs stay.
-pub fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' && c != '\t' { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
+    let _ = writeln!(io::stderr().lock(), "{}", lines(text));
 }
 
 #[cfg(test)]
@@ -88,11 +80,10 @@ mod tests {
     #[test]
     fn no_control_sequence_gets_through() {
         let evil = "a\u{1b}[2J\u{9b}31m\u{7f}\u{7}\r";
-        for text in [visible(evil), json_text(&evil).unwrap()] {
+        for text in [lines(evil), json_text(&evil).unwrap()] {
             assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
         }
         let back: String = serde_json::from_str(&json_text(&evil).unwrap()).unwrap();
         assert_eq!(back, evil);
-        assert_eq!(visible("a\n\tπ"), "a\n\tπ");
     }
 }

@@ -9,6 +9,7 @@ use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{Context, open};
 use crate::engine::explorer::Reach;
+use crate::support::table::Table;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +56,7 @@ struct Report<'a> {
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     let top = context.loaded.settings.explore.top;
     let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
-    let baseline =
-        explorer.baseline(None).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    let baseline = explorer.baseline(None)?;
     let prediction = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
     let report = Report {
         model: &explorer.loaded.id,
@@ -69,17 +69,15 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json {
         return context.out.json(&report);
     }
-    let mut text = String::new();
+    let mut tokens = Table::default().right([0]);
     for (token, surprisal) in explorer.tokens.iter().zip(&report.surprisal) {
-        let surprisal = surprisal.map_or_else(|| "     -".to_owned(), |s| format!("{s:6.2}"));
-        text.push_str(&format!("{surprisal}  {}\n", token.display));
+        tokens.row([surprisal.map_or("–".to_owned(), |s| format!("{s:.2}")), token.display.clone()]);
     }
+    let mut text = tokens.to_string();
     if let Some(loss) = report.loss {
         text.push_str(&format!("\nloss {loss:.4} nats per token, perplexity {:.1}\n", loss.exp()));
     }
-    text.push_str("\nnext token\n");
-    for c in &prediction.next {
-        text.push_str(&format!("{:6.2} %  {}\n", 100.0 * c.p, c.display));
-    }
-    context.out.text(&text)
+    let mut next = Table::default().right([0]);
+    prediction.next.iter().for_each(|c| next.row([format!("{:.2} %", 100.0 * c.p), c.display.clone()]));
+    context.out.text(&format!("{text}\nnext token\n{next}"))
 }

@@ -1,40 +1,33 @@
 //! How a run looks in a terminal or a log: a bar where stderr is a terminal, plain lines elsewhere, and with `--json`
 //! one JSON object a line.
 
-use std::io::IsTerminal;
+use indicatif::ProgressBar;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::open;
 use super::output::note;
+use crate::support::progress::bar;
+use crate::support::units::{duration, mib};
 use crate::train::report::{Live, Plan, Report};
 
 /// Shows reports as they come.
 pub struct Reporter {
     json: bool,
-    bar: Option<ProgressBar>,
+    /// Hidden where plain lines are wanted.
+    bar: ProgressBar,
     every: usize,
 }
 
 impl Reporter {
     /// `timed`: a run that ends by the clock has no honest bar of steps left.
     pub fn new(json: bool, steps: usize, timed: bool) -> Self {
-        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new(steps as u64);
-            let template =
-                if timed { "{pos} steps {spinner} {elapsed} {msg}" } else { "{pos}/{len} {wide_bar} {msg}" };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
-            }
-            bar
-        });
+        let template =
+            if timed { "{pos} steps {spinner} {elapsed} {msg}" } else { "{pos}/{len} {wide_bar} {msg}" };
+        let bar = if json { ProgressBar::hidden() } else { bar(steps, template) };
         Reporter { json, bar, every: (steps / 100).clamp(1, 50) }
     }
 
     fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(super::visible(text)),
-            None => note(text),
-        }
+        open::above(&self.bar, text);
     }
 
     /// One report.
@@ -47,19 +40,24 @@ impl Reporter {
             }
             return;
         }
-        if let (Report::Step { report: r, .. }, Some(bar)) = (report, &self.bar) {
-            bar.set_position(r.step as u64);
+        let drawn = !self.bar.is_hidden();
+        if let Report::Step { report: r, .. } = report
+            && drawn
+        {
+            self.bar.set_position(r.step as u64);
             let eta = r.eta.map_or_else(String::new, |s| format!("  {} left", duration(s)));
-            bar.set_message(format!(
+            self.bar.set_message(format!(
                 "loss {:.3}  lr {:.1e}  {:.0} tok/s{eta}",
                 r.loss, r.learning_rate, r.tokens_per_second
             ));
             return;
         }
-        if let (Report::TwinStep(t), Some(bar)) = (report, &self.bar) {
+        if let Report::TwinStep(t) = report
+            && drawn
+        {
             let eta = t.eta.map_or_else(String::new, |s| format!("  {} left", duration(s)));
-            bar.set_position(t.step as u64);
-            bar.set_message(format!("seed {}  {:.0} tok/s{eta}", t.seed, t.tokens_per_second));
+            self.bar.set_position(t.step as u64);
+            self.bar.set_message(format!("seed {}  {:.0} tok/s{eta}", t.seed, t.tokens_per_second));
             return;
         }
         if let Some(text) = self.text(report) {
@@ -141,25 +139,12 @@ impl Reporter {
 
     /// Takes the bar away.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-/// Seconds as a person says them.
-pub fn duration(seconds: f64) -> String {
-    let s = seconds.round().max(0.0) as u64;
-    match s {
-        0..=99 => format!("{s} s"),
-        100..=5999 => format!("{} min", (s + 30) / 60),
-        _ => format!("{:.1} h", s as f64 / 3600.0),
+        self.bar.finish_and_clear();
     }
 }
 
 /// The plan in a few lines.
 pub fn plan_text(plan: &Plan) -> String {
-    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
     let m = &plan.memory;
     let mut text = format!(
         "plan: {} of {} parameters, {} training tokens in {} documents, {:.2} passes over the text\n",
@@ -173,7 +158,7 @@ pub fn plan_text(plan: &Plan) -> String {
     }
     text.push_str(&format!(
         "plan: about {} MiB more memory ({} gradients, {} activations; {} optimizer and {} weights are loaded), {} MiB free\n",
-        mb(m.total), mb(m.gradients), mb(m.activations), mb(m.optimizer), mb(m.weights), mb(m.available)
+        mib(m.total), mib(m.gradients), mib(m.activations), mib(m.optimizer), mib(m.weights), mib(m.available)
     ));
     text.push_str(&format!(
         "plan: {:.3} s a step of {} tokens, {} steps, about {}\n",

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use super::Context;
 use super::error::CliError;
 use super::output::{JsonFlag, note};
+use crate::support::table::Table;
+use crate::support::units::bytes;
 use crate::train::runs::{self, Curve, RunInfo};
 
 /// List, compare and delete training runs
@@ -64,7 +66,7 @@ pub fn run(args: &RunsArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn read(path: &std::path::Path) -> Result<RunInfo, CliError> {
-    RunInfo::read(path).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))
+    Ok(RunInfo::read(path)?)
 }
 
 fn list(folders: &[PathBuf], json: bool, context: &Context) -> Result<(), CliError> {
@@ -76,24 +78,27 @@ fn list(folders: &[PathBuf], json: bool, context: &Context) -> Result<(), CliErr
         let all: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
         return context.out.text(&format!("no runs in {}\n", all.join(" or ")));
     }
-    let mut text = String::new();
+    let heads =
+        ["run", "state", "step", "training loss", "validation loss", "trained", "arm", "size", "model"];
+    let mut table = Table::new(heads).right([3, 4, 7]);
     for r in &runs {
-        let loss = |l: Option<f64>| l.map_or_else(|| "-".to_owned(), |l| format!("{l:.4}"));
-        text.push_str(&format!(
-            "{}  {}  step {} of {}  train {}  validation {}  {} {}  {} MiB  from {}\n",
-            r.path.display(),
-            r.state(),
-            r.steps,
-            r.spec.steps,
+        table.row([
+            r.path.display().to_string(),
+            r.state().to_owned(),
+            format!("{} of {}", r.steps, r.spec.steps),
             loss(r.train_loss),
             loss(r.validation_loss),
-            r.spec.trained.name(),
-            r.spec.masking.arm,
-            r.bytes.div_ceil(1 << 20),
-            r.spec.model,
-        ));
+            r.spec.trained.name().to_owned(),
+            r.spec.masking.arm.to_string(),
+            bytes(r.bytes),
+            r.spec.model.clone(),
+        ]);
     }
-    context.out.text(&text)
+    context.out.text(&table.to_string())
+}
+
+fn loss(loss: Option<f64>) -> String {
+    loss.map_or_else(|| "–".to_owned(), |l| format!("{l:.4}"))
 }
 
 /// Mean of the values in `from..=to`.
@@ -117,25 +122,16 @@ fn compare(paths: &[PathBuf], rows: usize, json: bool, context: &Context) -> Res
     }
     let last = curves.iter().filter_map(|(t, _)| t.last().map(|(s, _)| *s)).max().unwrap_or(0);
     let width = last.div_ceil(rows.max(1)).max(1);
-    let mut text = String::from("steps");
-    for info in &infos {
-        text.push_str(&format!("\t{}", info.path.display()));
-    }
-    text.push_str("\t(training loss, validation loss after /)\n");
+    let heads = infos.iter().map(|info| info.path.display().to_string());
+    let mut table = Table::new(std::iter::once("steps".to_owned()).chain(heads));
     for from in (1..=last).step_by(width) {
         let to = (from + width - 1).min(last);
-        text.push_str(&format!("{from}-{to}"));
-        for (train, validation) in &curves {
-            let cell = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
-            text.push_str(&format!(
-                "\t{} / {}",
-                cell(mean(train, from, to)),
-                cell(mean(validation, from, to))
-            ));
-        }
-        text.push('\n');
+        let cell = |(train, validation): &(Curve, Curve)| {
+            format!("{} / {}", loss(mean(train, from, to)), loss(mean(validation, from, to)))
+        };
+        table.row(std::iter::once(format!("{from}-{to}")).chain(curves.iter().map(cell)));
     }
-    context.out.text(&text)
+    context.out.text(&format!("{table}\ntraining loss / validation loss, means over the steps\n"))
 }
 
 fn delete(paths: &[PathBuf], yes: bool) -> Result<(), CliError> {
@@ -155,7 +151,7 @@ fn delete(paths: &[PathBuf], yes: bool) -> Result<(), CliError> {
         }
     }
     for path in paths {
-        runs::delete(path).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+        runs::delete(path)?;
     }
     Ok(())
 }

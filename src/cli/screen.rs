@@ -23,9 +23,11 @@ use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
 use crate::engine::worker::Engine;
-use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
+use crate::hub::{KNOWN_MODELS, cached_models};
+use crate::support::paths::{self, expand_home};
+use crate::support::units::bytes;
 use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
-use crate::tui::{self, TerminalOptions, TuiError};
+use crate::tui::{self, TerminalOptions};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +73,7 @@ impl EnginePort {
         }
         let paths = |text: &str| match text {
             "" => Vec::new(),
-            text => vec![expanded(text)],
+            text => vec![expand_home(text)],
         };
         let data = DataSpec {
             train: paths(&request.data),
@@ -79,8 +81,11 @@ impl EnginePort {
             column: (!request.column.is_empty()).then(|| request.column.clone()),
             held_share: 0.1,
         };
-        let out =
-            if request.out.is_empty() { self.runs.join(run_name(request)) } else { expanded(&request.out) };
+        let out = if request.out.is_empty() {
+            self.runs.join(run_name(request))
+        } else {
+            expand_home(&request.out)
+        };
         let mut spec = run_spec(&settings, (data, out), None)?;
         spec.model.clone_from(&request.model);
         spec.time_limit = request.minutes.map(|m| m * 60.0);
@@ -97,15 +102,6 @@ impl EnginePort {
             spec.fixed_cuts = true;
         }
         Ok(spec)
-    }
-}
-
-/// A leading `~/` means the home folder.
-fn expanded(path: &str) -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    match (path.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(path),
     }
 }
 
@@ -204,12 +200,12 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let result = tui::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
     drop(port);
     drop(log);
-    result.map_err(|e: TuiError| CliError::failed(e.to_string()).with_hint_if(e.hint()))
+    Ok(result?)
 }
 
 /// The log goes to a file: the screen belongs to the frames. Without a place for it, there is none.
 fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::WorkerGuard> {
-    let folder = log_folder()?;
+    let folder = paths::state()?;
     std::fs::create_dir_all(&folder).ok()?;
     let file = tracing_appender::rolling::never(folder, "maskscope.log");
     let (writer, guard) = tracing_appender::non_blocking(file);
@@ -219,12 +215,6 @@ fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::Worker
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     tracing_subscriber::registry().with(lines.with_filter(wanted)).try_init().ok()?;
     Some(guard)
-}
-
-fn log_folder() -> Option<PathBuf> {
-    use etcetera::BaseStrategy;
-    let base = etcetera::choose_base_strategy().ok()?;
-    Some(base.state_dir().unwrap_or_else(|| base.cache_dir()).join("maskscope"))
 }
 
 fn options(context: &Context) -> Result<Options, CliError> {
@@ -251,9 +241,7 @@ fn options(context: &Context) -> Result<Options, CliError> {
 
 /// Where runs of the screen go unless told otherwise.
 pub(super) fn runs_folder() -> PathBuf {
-    use etcetera::BaseStrategy;
-    let base = etcetera::choose_base_strategy().ok().map(|b| b.data_dir().join("maskscope"));
-    base.unwrap_or_default().join("runs")
+    paths::data().unwrap_or_default().join("runs")
 }
 
 fn look(context: &Context) -> Look {
@@ -276,11 +264,11 @@ fn known(context: &Context) -> Vec<KnownModel> {
     let mut all = vec![KnownModel { spec: "demo".to_owned(), note: "bundled, needs no network".to_owned() }];
     let cached = cached_models(&convert::hub_options(context)).unwrap_or_default();
     for m in cached.iter().filter(|m| m.is_usable()) {
-        all.push(KnownModel { spec: m.id.clone(), note: format!("cached, {}", human_bytes(m.size_bytes)) });
+        all.push(KnownModel { spec: m.id.clone(), note: format!("cached, {}", bytes(m.size_bytes)) });
     }
     for m in KNOWN_MODELS {
         if all.iter().all(|k| k.spec != m.id) {
-            let size = m.download.map_or_else(String::new, |b| format!("{} download, ", human_bytes(b)));
+            let size = m.download.map_or_else(String::new, |b| format!("{} download, ", bytes(b)));
             all.push(KnownModel { spec: m.id.to_owned(), note: format!("{size}{}", m.doc) });
         }
     }

@@ -4,6 +4,8 @@ use clap::{CommandFactory, Parser};
 
 use super::*;
 use crate::config::load;
+#[cfg(unix)]
+use crate::pty::{Program, Session, Start};
 
 #[derive(Debug, Parser)]
 struct Wrapped<A: clap::Args> {
@@ -100,4 +102,37 @@ fn screen_flags_stand_before_no_subcommand() {
     assert!(line("maskscope --set mask.seed=1 config print --config f").is_ok());
     let error = line("maskscope --model demo config print").unwrap_err().to_string();
     assert!(error.contains("--model belongs after the subcommand"), "{error}");
+}
+
+/// Set in the process inside the pseudo-terminal.
+const INSIDE: &str = "MASKSCOPE_TEST_INSIDE";
+
+#[cfg(unix)]
+#[test]
+#[ignore = "started by the next one, inside a pseudo-terminal"]
+fn inside() {
+    if std::env::var_os(INSIDE).is_some() {
+        main(["maskscope".into()], Env::of_process());
+    }
+}
+
+/// The engine of a test binary panics on this one text.
+#[cfg(unix)]
+#[test]
+fn a_panic_of_the_engine_becomes_a_message_and_the_screen_goes_on() {
+    let program = Program::Inside("cli::tests::inside");
+    let mut session = Session::start(&Start { program, env: &[(INSIDE, "1")], ..Start::default() });
+    session.wait_text("Δ log p");
+    session.send("i\u{1}");
+    session.send("\u{1b}[200~panic\u{1b}[201~");
+    session.wait_text("a panic that a test asked for");
+    assert!(session.terminal.screen().alternate_screen());
+    assert!(!String::from_utf8_lossy(&session.raw).contains("panicked at"), "nothing tears the screen");
+    // Another text, and everything is as before.
+    session.send(" is what the captain never knew");
+    session.wait_text("Δ log p");
+    session.wait_for("tokens of the new text", |s| s.contains("·captain"));
+    session.send("\u{3}");
+    assert!(session.wait_end().success());
+    session.assert_restored();
 }

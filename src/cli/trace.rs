@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde::Serialize;
 
-use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
@@ -55,18 +55,17 @@ struct Summary<'a> {
 ///
 /// # Errors
 /// A model or text that cannot be run, a file that cannot be written.
-pub fn run(args: &TraceArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &TraceArgs, context: &Context) -> anyhow::Result<()> {
     let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
-    let fail = |e: &dyn std::fmt::Display| CliError::failed(e.to_string());
-    let baseline = explorer.baseline(None).map_err(|e| fail(&e))?;
+    let baseline = explorer.baseline(None)?;
     let trace = &baseline.trace;
     let (t, c) = (trace.len(), &trace.config);
-    let logits = explorer.loaded.model.logits(&trace.hidden, 0, t).map_err(|e| fail(&e))?;
+    let logits = explorer.loaded.model.logits(&trace.hidden, 0, t)?;
     let mut attentions = vec![0f32; c.n_layer * c.n_head * t * t];
     for (i, map) in attentions.chunks_exact_mut(t * t).enumerate() {
-        trace.map_into(i / c.n_head, i % c.n_head, map).map_err(|e| fail(&e))?;
+        trace.map_into(i / c.n_head, i % c.n_head, map)?;
     }
-    let states = trace.hidden_states().and_then(|s| host::values(&s)).map_err(|e| fail(&e))?;
+    let states = trace.hidden_states().and_then(|s| host::values(&s))?;
     let loss = baseline.prediction(None, 0).loss;
     let ids: Vec<i64> = explorer.ids.iter().map(|&id| i64::from(id)).collect();
     let loss_value = [loss.unwrap_or(f32::NAN)];
@@ -81,17 +80,16 @@ pub fn run(args: &TraceArgs, context: &Context) -> Result<(), CliError> {
     let views = parts
         .into_iter()
         .map(|(name, dtype, shape, bytes)| TensorView::new(dtype, shape, bytes).map(|v| (name, v)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| fail(&e))?;
+        .collect::<Result<Vec<_>, _>>()?;
     let model = explorer.loaded.id.as_str();
     let metadata = HashMap::from([("model".to_owned(), model.to_owned())]);
     serialize_to_file(views, Some(metadata), &args.out)
-        .map_err(|e| CliError::failed(format!("{} cannot be written: {e}", args.out.display())))?;
+        .with_context(|| format!("{} cannot be written", args.out.display()))?;
     let summary = Summary { model, out: args.out.display().to_string(), tokens: t, loss, tensors: shapes };
     if args.output.json {
-        return context.out.json(&summary);
+        return Ok(context.out.json(&summary)?);
     }
     let loss =
         loss.map_or_else(|| "undefined for one token".to_owned(), |l| format!("{l:.4} nats per token"));
-    context.out.text(&format!("{t} tokens, loss {loss}, written to {}\n", summary.out))
+    Ok(context.out.text(&format!("{t} tokens, loss {loss}, written to {}\n", summary.out))?)
 }

@@ -8,17 +8,14 @@ use std::time::Duration;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::{JsonFlag, note};
+use super::output::JsonFlag;
 use super::progress::Reporter;
 use super::train_from::Start;
 use super::train_spec::{CONTEXT, run_spec};
 use super::{Context, convert, open};
-use crate::engine::loader::translate;
-use crate::hub::Progress;
-use crate::train::TrainError;
+use crate::engine::loader::{LoadOptions, Purpose};
+use crate::engine::prepare::{Preparation, known};
 use crate::train::checkpoint::SavedDtype;
-use crate::train::checkpoint::state;
-use crate::train::data::{ChatStyle, Corpora, Documents, TokenCache, cache_folder};
 use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
@@ -147,10 +144,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
     if args.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
         return Err(CliError::usage("--minutes must be a number above 0"));
     }
-    let setup = match &args.resume {
-        Some(folder) => resumed(folder, args, context)?,
-        None => fresh(args, context)?,
-    };
+    let setup = prepared(args, context)?;
     let (out, steps) = (setup.spec.out.clone(), setup.spec.steps);
     let options = SessionOptions {
         threads: settings.compute.threads_trainer.or_else(all_cores),
@@ -158,7 +152,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
         plan: !args.no_plan,
         pictures: false,
     };
-    let session = Session::start(move |_| Ok(setup), options).map_err(failed)?;
+    let session = Session::start(move |_| Ok(setup), options)?;
     let reporter = Reporter::new(args.output.json, steps, args.minutes.is_some());
     match watch(&session, &reporter, args.plan)? {
         End::Planned(plan) => planned(args, context, &plan),
@@ -176,11 +170,39 @@ fn all_cores() -> Option<usize> {
     std::thread::available_parallelism().ok().map(usize::from)
 }
 
-pub(super) fn failed(error: TrainError) -> CliError {
-    CliError::failed(error.to_string()).with_hint_if(error.hint())
+/// The run that the flags ask for, with a bar while it is fetched and read.
+fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
+    let chosen = convert::device(&context.loaded.settings)?;
+    let bar = open::bar();
+    let mut preparation = Preparation {
+        load: LoadOptions {
+            hub: convert::hub_options(context),
+            device: chosen.device,
+            device_name: chosen.name,
+            purpose: Purpose::Train,
+        },
+        progress: &mut |p| open::advance(&bar, &p),
+        remark: &mut |text| open::above(&bar, &format!("note: {text}")),
+        cancel: &AtomicBool::new(false),
+    };
+    let asked = context.asked(CONTEXT);
+    let setup = match (&args.resume, &args.init) {
+        (Some(folder), _) => preparation.resumed(folder, |spec| extend(spec, args)),
+        (None, Some(shape)) => {
+            preparation.random(spec(args, context)?, asked, (shape, args.tokenizer.as_deref()))
+        }
+        (None, None) => preparation.fresh(spec(args, context)?, asked),
+    };
+    bar.finish_and_clear();
+    let setup = setup?;
+    // Notes on the data stand in the plan; a run without one says them as it begins.
+    if args.no_plan || args.output.json {
+        setup.notes.iter().for_each(|text| note(&format!("note: {text}")));
+    }
+    Ok(setup)
 }
 
-fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
+fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
     let settings = &context.loaded.settings;
     let out = args.out.clone().unwrap_or_default();
     if out.join("run.json").exists() {
@@ -194,13 +216,6 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         column: args.column.clone(),
         held_share: 0.1,
     };
-    let device = convert::device(settings)?.device;
-    let mut start = match &args.init {
-        Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
-        None => Start::from_model(context)?,
-    };
-    let documents = documents(&data, &start.style()?, context)?;
-    start.notes.extend(documents.notes.iter().cloned());
     let policy = if args.explorer_policy { Some(convert::mask_settings(settings)?) } else { None };
     let mut spec = run_spec(settings, (data, out), policy)?;
     spec.dtype = args.save_dtype;
@@ -209,41 +224,7 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         // Who names only minutes wants them used.
         spec.steps = AS_MANY_AS_FIT;
     }
-    if !context.asked(CONTEXT) {
-        start.notes.extend(spec.fit_context(start.config.n_positions));
-    }
-    let tokenizer = start.tokenizer(&documents.train)?;
-    let corpora = corpora(&documents, &tokenizer)?;
-    let tensors = start.tensors(spec.seed, &device)?;
-    say_without_plan(args, &start.notes);
-    let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
-    setup.device = device;
-    setup.calibration = start.calibration;
-    setup.mask_row = start.mask_row;
-    setup.notes = start.notes;
-    Ok(setup)
-}
-
-/// Notes on the data stand in the plan; a run without one says them as it begins.
-fn say_without_plan(args: &TrainArgs, notes: &[String]) {
-    if args.no_plan || args.output.json {
-        notes.iter().for_each(|text| note(&format!("note: {text}")));
-    }
-}
-
-fn resumed(folder: &Path, args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
-    let settings = &context.loaded.settings;
-    let device = convert::device(settings)?.device;
-    let mut resumed = state::resume(folder, &device).map_err(failed)?;
-    extend(&mut resumed.spec, args);
-    let tokenizer = resumed.tokenizer.clone().ok_or_else(|| no_tokenizer(&folder.display().to_string()))?;
-    let style = ChatStyle::of(&tokenizer).map_err(failed)?;
-    let documents = documents(&resumed.spec.data, &style, context)?;
-    let corpora = corpora(&documents, &tokenizer)?;
-    say_without_plan(args, &documents.notes);
-    let mut setup = Setup::resume(resumed, corpora, device);
-    setup.notes = documents.notes;
-    Ok(setup)
+    Ok(spec)
 }
 
 /// What a resumed run may be told anew: how long it goes on.
@@ -258,31 +239,6 @@ fn extend(spec: &mut RunSpec, args: &TrainArgs) {
     if let Some(minutes) = args.minutes {
         spec.time_limit = Some(minutes * 60.0);
     }
-}
-
-pub(super) fn no_tokenizer(id: &str) -> CliError {
-    CliError::failed(format!("{id} has no tokenizer, so text cannot be trained on"))
-}
-
-/// Documents of a run, fetched with a bar where stderr is a terminal.
-fn documents(data: &DataSpec, style: &ChatStyle, context: &Context) -> Result<Documents, CliError> {
-    let bar = open::bar();
-    let mut show = |p: &Progress| open::advance(bar.as_ref(), &translate("data", p));
-    let options = convert::hub_options(context);
-    let documents = Documents::open(data, style, &options, &mut show, &AtomicBool::new(false));
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    documents.map_err(failed)
-}
-
-fn corpora(documents: &Documents, tokenizer: &crate::model::Tokenizer) -> Result<Corpora, CliError> {
-    let cache = cache_folder().map(TokenCache::new);
-    let (corpora, known) = documents.tokens(tokenizer, cache.as_ref()).map_err(failed)?;
-    if known {
-        note("note: the training tokens come from the cache");
-    }
-    Ok(corpora)
 }
 
 /// What a watched session came to.
@@ -349,11 +305,11 @@ impl Interrupts {
 fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliError> {
     let files = crate::model::ModelFiles::Folder(out.to_owned());
     let device = convert::device(&context.loaded.settings)?.device;
-    let checkpoint = crate::model::Checkpoint::load(&files, &device).map_err(|e| failed(e.into()))?;
-    let tokenizer = checkpoint.tokenizer.ok_or_else(|| no_tokenizer(&out.display().to_string()))?;
+    let checkpoint = crate::model::Checkpoint::load(&files, &device)?;
+    let tokenizer = known(checkpoint.tokenizer, &out.display().to_string())?;
     let seed = context.loaded.settings.train.seed;
     let how = Sampling { tokens: 80, temperature: 0.8, top_k: 40, seed };
-    sample(&checkpoint.model, &tokenizer, prompt, how).map_err(failed)
+    Ok(sample(&checkpoint.model, &tokenizer, prompt, how)?)
 }
 
 fn planned(args: &TrainArgs, context: &Context, plan: &Plan) -> Result<(), CliError> {
@@ -382,7 +338,8 @@ fn report(
         summary.steps, summary.tokens, summary.seconds, summary.train_loss
     );
     if let (Some(loss), Some(bits)) = (summary.validation_loss, summary.bits_per_byte) {
-        text.push_str(&format!("validation loss {loss:.4} nats per token, {bits:.4} bits per byte\n"));
+        let start = summary.start_validation_loss.map_or_else(String::new, |l| format!("{l:.4} → "));
+        text.push_str(&format!("validation loss {start}{loss:.4} nats per token, {bits:.4} bits per byte\n"));
     }
     if let Some((step, loss)) = summary.best {
         text.push_str(&format!("best checkpoint: step {step}, {loss:.4}\n"));

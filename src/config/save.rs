@@ -2,8 +2,8 @@
 //! Atomic: a reader sees the old file or the new one, and a crash leaves one of them whole.
 //! Must never write a token, or a file that would not load again.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Table};
@@ -14,6 +14,7 @@ use super::problem::{Fault, Origin, Problem};
 use super::settings::binding;
 use super::value::Value;
 use super::{kind, parameters};
+use crate::support::files::replace;
 
 const HEADER: &str = "\
 # Your settings for maskscope. Keys that are not here keep their defaults; `maskscope config reference` lists them all.
@@ -57,8 +58,7 @@ pub fn save(path: &Path, changes: &[(String, Value)]) -> Result<(), SaveError> {
     if old.as_deref() == Some(text.as_str()) {
         return Ok(());
     }
-    write_atomically(&target, text.as_bytes())
-        .map_err(|source| SaveError::Write { path: path.to_owned(), source })
+    replace(&target, text.as_bytes()).map_err(|source| SaveError::Write { path: path.to_owned(), source })
 }
 
 /// `text` with `changes` set in it.
@@ -137,55 +137,4 @@ fn follow_links(path: &Path) -> PathBuf {
         };
     }
     path
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    fs::create_dir_all(&folder)?;
-    let permissions = fs::metadata(path).ok().map(|metadata| metadata.permissions());
-    if permissions.as_ref().is_some_and(fs::Permissions::readonly) {
-        // Renaming over it would work, but whoever made it read-only meant it.
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
-    }
-    let (aside, mut file) = create_aside(&folder, path)?;
-    let written = (|| {
-        file.write_all(bytes)?;
-        if let Some(permissions) = permissions {
-            file.set_permissions(permissions)?;
-        }
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    })();
-    if written.is_err() {
-        // The error that counts is the first one.
-        let _ = fs::remove_file(&aside);
-    }
-    written?;
-    sync_folder(&folder);
-    Ok(())
-}
-
-/// A new file beside `path`, in the same folder so that the rename stays on one file system.
-fn create_aside(folder: &Path, path: &Path) -> io::Result<(PathBuf, File)> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut last = io::Error::other("no free name for a temporary file");
-    for attempt in 0..100 {
-        let aside = folder.join(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
-        match File::options().write(true).create_new(true).open(&aside) {
-            Ok(file) => return Ok((aside, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
-}
-
-/// Without this a power cut may undo the rename. Not every file system allows it, and the data is safe without.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use toml_edit::Item;
 
+use crate::support::visible::shortened;
+
 /// A value in one of the types that settings use.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -99,18 +101,9 @@ fn float(x: f64) -> toml_edit::Value {
     text.parse().unwrap_or_else(|_| x.into())
 }
 
-/// Text from outside, made fit for a one-line message: control characters escaped, cut at 60 characters.
+/// Text from outside, made fit for a one-line message.
 pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut out = String::new();
-    for (i, c) in text.chars().enumerate() {
-        if i == LONGEST {
-            out.push('…');
-            break;
-        }
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
+    shortened(text, 60)
 }
 
 /// As TOML would write it.

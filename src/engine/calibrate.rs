@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
 use super::loaded::{Loaded, hex};
@@ -14,6 +13,8 @@ use crate::attention::calibration::{
 };
 use crate::model::forward::Reuse;
 use crate::model::{Input, ModelError};
+use crate::support::files::replace;
+use crate::support::paths;
 
 /// Windows of one calibration, and tokens per window at most (masking.md §1).
 const WINDOWS: usize = 64;
@@ -82,9 +83,9 @@ impl Calibrator {
     }
 }
 
-/// Where calibrations are cached: `$XDG_CACHE_HOME/maskscope/calibration`.
+/// Where calibrations are cached.
 pub fn cache_folder() -> Option<PathBuf> {
-    etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("maskscope/calibration"))
+    paths::cache("calibration")
 }
 
 fn cache_file(folder: &Path, source: &CalibrationSource) -> PathBuf {
@@ -98,12 +99,8 @@ pub fn read_cached(folder: &Path, source: &CalibrationSource) -> Option<Calibrat
     Calibration::from_bytes_for(&bytes, source).ok()
 }
 
-/// Writes a calibration to the cache, aside first; a cache that cannot be written costs only time.
+/// Writes a calibration to the cache; a cache that cannot be written costs only time.
 pub fn write_cached(folder: &Path, calibration: &Calibration) -> std::io::Result<()> {
     let bytes = calibration.to_bytes().map_err(std::io::Error::other)?;
-    std::fs::create_dir_all(folder)?;
-    let target = cache_file(folder, &calibration.source);
-    let aside = target.with_extension(format!("{}.writing", std::process::id()));
-    std::fs::write(&aside, bytes)?;
-    std::fs::rename(aside, target)
+    replace(&cache_file(folder, &calibration.source), &bytes)
 }

@@ -9,6 +9,8 @@ pub mod leak;
 pub mod loaded;
 pub mod loader;
 pub mod mailbox;
+pub mod prepare;
+pub mod start;
 pub mod run;
 pub mod trainer;
 pub mod types;

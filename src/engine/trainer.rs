@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::loader::{LoadError, LoadOptions, Purpose, load, translate};
+use super::loader::LoadOptions;
+use super::prepare::Preparation;
 use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
-use crate::hub::{DATASET_PREFIX, Progress};
-use crate::mask::apply::ReplacementSource;
+use crate::hub::DATASET_PREFIX;
+use crate::support::paths::expand_home;
 use crate::train::TrainError;
-use crate::train::data::{BUNDLED, ChatStyle, Documents, TokenCache, cache_folder};
+use crate::train::data::BUNDLED;
 use crate::train::report::{Command, Report};
-use crate::train::run::Setup;
 use crate::train::runs;
 use crate::train::session::{Preparing, Session, SessionOptions};
 use crate::train::spec::RunSpec;
@@ -139,7 +139,12 @@ impl Trainer {
             plan: true,
             pictures: true,
         };
-        let session = Arc::new(Session::start(move |p| prepare((spec, asked), &load, p), options)?);
+        let prepare = move |preparing: &Preparing| {
+            let mut progress = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
+            let (remark, cancel) = (&mut |_: String| {}, preparing.cancel());
+            Preparation { load, progress: &mut progress, remark, cancel }.fresh(spec, asked)
+        };
+        let session = Arc::new(Session::start(prepare, options)?);
         let forward = Forward {
             run,
             session: session.clone(),
@@ -174,39 +179,6 @@ fn free(out: &Path) -> PathBuf {
     }
     let name = out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     (2..).map(|n| out.with_file_name(format!("{name}-{n}"))).find(|p| !p.exists()).unwrap_or_default()
-}
-
-/// Loads the model and the data, on the trainer's thread; says how far it is and gives up when told.
-fn prepare(
-    (mut spec, asked): (RunSpec, bool),
-    options: &LoadOptions,
-    preparing: &Preparing,
-) -> Result<Setup, TrainError> {
-    let failed = |e: LoadError| TrainError::Setup { problem: e.message, hint: e.hint };
-    let cancel = preparing.cancel();
-    let say = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
-    let options = &LoadOptions { purpose: Purpose::Train, ..options.clone() };
-    let loaded = load(&spec.model, options, &mut |p| say(p), cancel).map_err(failed)?;
-    let tokenizer = loaded.tokenizer.clone().ok_or_else(|| {
-        TrainError::setup(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
-    })?;
-    let mut fetching = |p: &Progress| say(translate("data", p));
-    let style = ChatStyle::of(&tokenizer)?;
-    let mut documents = Documents::open(&spec.data, &style, &options.hub, &mut fetching, cancel)?;
-    if !asked {
-        documents.notes.extend(spec.fit_context(loaded.model.config.n_positions));
-    }
-    preparing.say("tokens".to_owned(), 0, None);
-    let cache = cache_folder().map(TokenCache::new);
-    let (corpora, _) = documents.tokens(&tokenizer, cache.as_ref())?;
-    let weights = (loaded.model.config.clone(), loaded.model.tensors()?);
-    let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
-    let mut setup = Setup::new(spec, weights, Some(tokenizer), corpora);
-    setup.device = options.device.clone();
-    setup.mask_row = loaded.mask_row().map(|row| row.to_vec());
-    setup.calibration = calibration;
-    setup.notes = documents.notes;
-    Ok(setup)
 }
 
 /// Carries reports, and weights when asked for, from a session to the screen.
@@ -281,11 +253,7 @@ fn serve(chores: &Receiver<Chore>, updates: &Sender<Update>) {
 
 /// Files and folders that a typed path may go on to; a path that leads nowhere is said in a sentence.
 fn complete(typed: String) -> TrainUpdate {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let expanded = match (typed.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(&typed),
-    };
+    let expanded = expand_home(&typed);
     if typed.is_empty() || typed == BUNDLED || typed.starts_with(DATASET_PREFIX) {
         return TrainUpdate::Completed { typed, offers: Vec::new(), problem: None };
     }

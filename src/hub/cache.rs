@@ -12,10 +12,10 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dataset::PREFIX;
 use super::error::{HubError, io};
+use crate::support::files::{Aside, replace};
 
 /// Tells backup programs that a folder can be fetched again (<https://bford.info/cachedir/>).
 const CACHE_TAG: (&str, &str) = (
@@ -86,11 +86,7 @@ impl RepoCache {
             return Ok(());
         }
         let path = self.folder().join("refs").join(revision);
-        let write = || {
-            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
-            replace(&path, |temporary| std::fs::write(temporary, commit))
-        };
-        write().map_err(io("write", &path))
+        replace(&path, commit.as_bytes()).map_err(io("write", &path))
     }
 
     /// Lets `file` of `commit` lead to its blob by a relative link. Readers see the old link or the new.
@@ -98,15 +94,12 @@ impl RepoCache {
         let pointer = self.snapshot(commit).join(file);
         let up = "../".repeat(2 + file.matches('/').count());
         let target = PathBuf::from(format!("{up}blobs/{etag}"));
-        let write = || {
-            std::fs::create_dir_all(pointer.parent().unwrap_or(&pointer))?;
-            match replace(&pointer, |temporary| symlink(&target, temporary)) {
-                Ok(()) => Ok(()),
-                // A disk without links: the file itself takes the link's place, as Python does it.
-                Err(_) => std::fs::rename(self.blob(etag), &pointer),
-            }
-        };
-        write().map_err(io("link", &pointer))
+        let aside = Aside::of(&pointer).map_err(io("link", &pointer))?;
+        symlink(&target, aside.path())
+            .and_then(|()| aside.put())
+            // A disk without links: the file itself takes the link's place, as Python does it.
+            .or_else(|_| std::fs::rename(self.blob(etag), &pointer))
+            .map_err(io("link", &pointer))
     }
 
     /// The lock of a blob, or `None` while another process has it.
@@ -135,17 +128,6 @@ impl RepoCache {
     fn locks(&self) -> PathBuf {
         self.root.join(".locks").join(&self.name)
     }
-}
-
-/// Puts what `make` makes under a name of its own in the place of `path`, in one step.
-fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    make(Path::new(&temporary))?;
-    std::fs::rename(&temporary, path).inspect_err(|_| {
-        let _ = std::fs::remove_file(&temporary);
-    })
 }
 
 /// Several people may share a cache: Python gives its locks the same mode, whatever the umask. A file system

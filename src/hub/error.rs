@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::progress::human_bytes;
 use crate::model::ModelError;
 use crate::model::tokenizer::kinds;
+use crate::support::units::bytes;
+use crate::support::visible::shortened;
 
 /// Why a model could not be resolved to files.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ pub enum HubError {
     WrongLength { file: String, expected: u64, got: u64 },
     #[error("{file} arrived damaged: its SHA-256 checksum differs")]
     Checksum { file: String },
-    #[error("not enough space in {}: {} needed, {} free", path.display(), human_bytes(*needed), human_bytes(*free))]
+    #[error("not enough space in {}: {} needed, {} free", path.display(), bytes(*needed), bytes(*free))]
     DiskFull { needed: u64, free: u64, path: PathBuf },
     #[error("cancelled")]
     Cancelled,
@@ -147,23 +148,9 @@ pub(super) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(st
     move |source| HubError::Io { action, path, source }
 }
 
-/// Text from outside made safe and short enough for a message: no control characters, at most 240 characters.
+/// Text from outside made safe and short enough for a message.
 pub(super) fn visible(text: &str) -> String {
-    const LONGEST: usize = 240;
-    let mut out: String = text
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        out.push('…');
-    }
-    out
-}
-
-/// Bidirectional overrides and zero-width characters, which can make a name read as another.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    shortened(text, 240)
 }
 
 #[cfg(test)]
@@ -172,7 +159,7 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(visible("a\u{1b}[2Jb\u{202e}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+        assert_eq!(visible("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\n");
         assert_eq!(visible(&"x".repeat(500)).chars().count(), 241);
         assert_eq!(visible("modèle"), "modèle");
     }

@@ -33,7 +33,7 @@ pub use dataset::{Dataset, PREFIX as DATASET_PREFIX, fetch_dataset};
 pub use error::HubError;
 pub use files::{FolderFiles, WeightFiles};
 pub use options::HubOptions;
-pub use progress::{Phase, Progress, human_bytes};
+pub use progress::{Phase, Progress};
 pub use spec::ModelSpec;
 
 use crate::model::nanogpt;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::spec::expand_home;
+use crate::support::paths::expand;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
@@ -87,7 +87,7 @@ impl Settings {
             text(name).is_some_and(|v| ["1", "ON", "YES", "TRUE"].contains(&v.to_ascii_uppercase().as_str()))
         };
         let home = set("HOME").map(PathBuf::from).or_else(std::env::home_dir);
-        let folder = |name: &str| set(name).map(|v| expand_home(&v.to_string_lossy(), home.clone()));
+        let folder = |name: &str| set(name).map(|v| expand(&v.to_string_lossy(), home.as_deref()));
 
         let hf_home = folder("HF_HOME")
             .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))

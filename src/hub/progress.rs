@@ -171,21 +171,6 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// `548.1 MB`: decimal units, as the Hub's pages show them.
-pub fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    // 999.95 would be printed as 1000.0.
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        (value, unit) = (value / 1000.0, unit + 1);
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,21 +198,6 @@ mod tests {
             meter.add(1_000, start + Duration::from_secs(step));
         }
         assert!((meter.rate().unwrap() - 1_000.0).abs() < 10.0);
-    }
-
-    #[test]
-    fn sizes_read_as_on_the_hub() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_000, "1.0 kB"),
-            (999_949, "999.9 kB"),
-            (999_950, "1.0 MB"),
-            (548_105_171, "548.1 MB"),
-            (u64::MAX, "18.4 EB"),
-        ] {
-            assert_eq!(human_bytes(bytes), text);
-        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub mod visits;
 pub enum TrainError {
     #[error("{problem}")]
     Setup { problem: String, hint: Option<String> },
+    /// A model or a data set that cannot be had.
+    #[error("{problem}")]
+    Unavailable { problem: String, hint: Option<String> },
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },
     #[error(transparent)]
@@ -56,7 +59,7 @@ impl TrainError {
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            TrainError::Setup { hint, .. } => hint.clone(),
+            TrainError::Setup { hint, .. } | TrainError::Unavailable { hint, .. } => hint.clone(),
             TrainError::Model(e) => e.hint(),
             TrainError::Diverged { .. } => Some("lower the learning rate or the clip norm".to_owned()),
             TrainError::Io { source, .. } if checkpoint::disk::is_full(source) => {

@@ -12,6 +12,7 @@ use super::report::{MemoryPlan, Plan};
 use super::run::Run;
 use super::spec::{LoraSpec, LoraTarget, Trained};
 use crate::model::Config;
+use crate::support::units::mib;
 use crate::tensor::adamw::AdamW;
 use crate::tensor::device::{self, Way};
 
@@ -24,10 +25,7 @@ const USABLE: f64 = 0.9;
 
 impl Run {
     /// Measures and estimates.
-    ///
-    /// # Errors
-    /// A run that does not fit into memory, with the numbers; a probe step that fails or diverges.
-    pub fn plan(&mut self) -> Result<Plan, TrainError> {
+    pub(super) fn estimate(&mut self) -> Result<Plan, TrainError> {
         let device = &self.trainee.model.device;
         let available = device::memory(device).map_or_else(Memory::available, |m| m.free);
         let memory = MemoryPlan { resident: Memory::default().resident(), ..self.memory_plan(available) };
@@ -44,7 +42,9 @@ impl Run {
         let train_tokens = self.train.tokens.len() as u64;
         let validation = self.validation.as_deref();
         let validation_tokens = validation.map_or(0, |v| v.tokens.len() as u64);
-        let evaluations = left.checked_div(spec.eval_every).unwrap_or(0) + 1;
+        // The last step is evaluated in any case, and so is the start of a fresh run.
+        let every = if spec.eval_every == 0 { left.max(1) } else { spec.eval_every };
+        let evaluations = left.div_ceil(every) + usize::from(self.counters.step == 0);
         // A pass without gradients is a third of a step's arithmetic.
         let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
         let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;
@@ -234,14 +234,13 @@ fn adapters(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
 }
 
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {
-    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
     TrainError::Setup {
         problem: format!(
             "the run needs {} MiB more than it has loaded ({} of gradients, {} of activations), the {who} has {} MiB free",
-            mb(memory.total),
-            mb(memory.gradients),
-            mb(memory.activations),
-            mb(memory.available)
+            mib(memory.total),
+            mib(memory.gradients),
+            mib(memory.activations),
+            mib(memory.available)
         ),
         hint: Some(
             "use a smaller batch with accumulation, a shorter context, or train less of the model".to_owned(),

@@ -198,11 +198,13 @@ pub struct Summary {
     pub state: RunState,
     pub steps: usize,
     pub tokens: u64,
-    /// Of computing, pauses left out, earlier parts of a resumed run included.
+    /// Of computing from the first step on, pauses left out, earlier parts of a resumed run included.
     pub seconds: f64,
     /// Of the last step, nats per token.
     pub train_loss: f64,
-    /// Nats per token on the validation documents, after the last step.
+    /// Nats per token on the validation documents, before the first step and after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_validation_loss: Option<f64>,
     pub validation_loss: Option<f64>,
     pub bits_per_byte: Option<f64>,
     /// Lowest validation loss and its step.

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::TrainError;
 use super::records::Records;
 use super::report::{Command, Report, RunState, StepReport, Summary};
-use super::run::{Run, Setup, Watch};
+use super::run::{Learner, Run, Setup, Watch};
 use super::twins::TwinRun;
 use crate::model::Gpt2;
 use crate::tensor::memory;
@@ -219,41 +219,26 @@ fn run(
         return Err(TrainError::Killed);
     }
     let setup = setup?;
-    if setup.spec.twins.is_some() {
-        return twins(setup, options, watch);
-    }
-    let from = setup.resumed.as_ref().map(|r| r.counters.step);
-    let warnings = setup.resumed.as_ref().map(|r| r.passed_over.clone()).unwrap_or_default();
-    let mut run = Run::new(setup)?;
+    let resumed = setup.resumed.as_ref();
+    let from = resumed.map(|r| r.counters.step);
+    let warnings = resumed.map(|r| r.passed_over.clone()).unwrap_or_default();
+    let mut run: Box<dyn Learner> = match setup.spec.twins {
+        Some(_) => Box::new(TwinRun::new(setup)?),
+        None => Box::new(Run::new(setup)?),
+    };
     for problem in warnings {
         let message = format!("a newer checkpoint was passed over: {problem}");
         watch.report(Report::Warning { step: from.unwrap_or(0), message });
     }
-    let plan = if options.plan { Some(run.plan()?) } else { None };
-    if let Some(plan) = plan {
-        watch.report(Report::Planned(plan));
-        watch.report(Report::State { state: RunState::Planned });
-    }
-    if options.wait_after_plan && !watch.told_to_start() {
-        return Err(TrainError::Killed);
-    }
-    watch.open_records(run.spec.out.clone(), from);
-    run.drive(watch)
-}
-
-/// The same for arms side by side.
-fn twins(setup: Setup, options: SessionOptions, watch: &mut SessionWatch) -> Result<Summary, TrainError> {
-    let out = setup.spec.out.clone();
-    let mut twins = TwinRun::new(setup)?;
     if options.plan {
-        watch.report(Report::Planned(twins.plan()?));
+        watch.report(Report::Planned(run.plan()?));
         watch.report(Report::State { state: RunState::Planned });
     }
     if options.wait_after_plan && !watch.told_to_start() {
         return Err(TrainError::Killed);
     }
-    watch.open_records(out, None);
-    twins.drive(watch)
+    watch.open_records(run.spec().out.clone(), from);
+    run.drive(watch)
 }
 
 fn failure(error: &TrainError) -> Report {

@@ -245,7 +245,7 @@ pub struct RunSpec {
     pub dropout: f64,
     /// Of initial weights, batches, masks and dropout.
     pub seed: u64,
-    /// Steps between two evaluations on the validation documents; 0 evaluates only at the end.
+    /// Steps between two evaluations on the validation documents; 0 evaluates only at the start and at the end.
     pub eval_every: usize,
     /// Steps between two checkpoints; 0 saves only at the end.
     pub checkpoint_every: usize,

@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::app::visible::{ascii, fit, visible, width};
+use crate::support::visible::{ascii, fit, visible, width};
 use crate::tui::colours::mix;
 use crate::tui::theme::{Role, Theme};
 

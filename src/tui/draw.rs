@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::app::state::App;
-use crate::app::visible::width;
+use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::layout::{self, Class, Layout, NEEDED};
 use crate::tui::theme::{Role, Theme};

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::app::state::App;
-use crate::app::visible::width;
+use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::layout::{Group, Layout};
 use crate::tui::panes::{self, Piece};
@@ -74,7 +74,7 @@ fn pieces(c: &mut Canvas, pieces: &[Piece], left: u16, right: u16, y: u16) {
         if left < 4 && !piece.text.is_empty() {
             break;
         }
-        let text = crate::app::visible::fit(&piece.text, left, "…");
+        let text = crate::support::visible::fit(&piece.text, left, "…");
         used += width(&text) + gap;
         texts.push((text, piece.role));
     }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::app::lists;
 use crate::app::state::{App, Geometry, Pane, Popup, Screen};
-use crate::app::visible::width;
+use crate::support::visible::width;
 use crate::tui::{panes, popups};
 
 /// How much screen there is.

@@ -1,5 +1,8 @@
-//! The real binary in a pseudo-terminal, with a terminal emulator and the raw bytes it wrote. Every wait is for a condition
-//! with a deadline.
+//! A program in a pseudo-terminal, with a terminal emulator and the raw bytes it wrote. Every wait is for a condition with a
+//! deadline.
+
+// Every test file that includes this uses its own part of it.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -47,9 +50,41 @@ impl Modes {
     }
 }
 
+/// What a session starts.
+#[derive(Clone, Copy, Default)]
+pub enum Program<'a> {
+    /// What was just built, or what `MASKSCOPE_BIN` names.
+    #[default]
+    Binary,
+    /// This test binary again, with this one ignored test.
+    Inside(&'a str),
+    /// A command of the shell.
+    Shell(&'a str),
+}
+
+impl Program<'_> {
+    fn command(self) -> CommandBuilder {
+        match self {
+            Program::Binary => CommandBuilder::new(binary()),
+            Program::Inside(test) => {
+                let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+                command.args([test, "--exact", "--ignored", "--nocapture"]);
+                command
+            }
+            Program::Shell(line) => {
+                let mut command = CommandBuilder::new("sh");
+                command.args(["-c", line]);
+                command.cwd(env!("CARGO_MANIFEST_DIR"));
+                command
+            }
+        }
+    }
+}
+
 /// How a session is started.
 #[derive(Clone, Default)]
 pub struct Start<'a> {
+    pub program: Program<'a>,
     pub args: &'a [&'a str],
     pub env: &'a [(&'a str, &'a str)],
     /// Columns and rows; 160 × 50 when zero.
@@ -58,7 +93,9 @@ pub struct Start<'a> {
 
 /// The program under test: what was just built, or the one that `MASKSCOPE_BIN` names.
 pub fn binary() -> std::ffi::OsString {
-    std::env::var_os("MASKSCOPE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_maskscope").into())
+    // Unit tests have no binary.
+    let built = || option_env!("CARGO_BIN_EXE_maskscope").expect("a test of the binary").into();
+    std::env::var_os("MASKSCOPE_BIN").unwrap_or_else(built)
 }
 
 impl Session {
@@ -70,7 +107,7 @@ impl Session {
         let (cols, rows) = if start.size == (0, 0) { (160, 50) } else { start.size };
         let pair =
             native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
-        let mut command = CommandBuilder::new(binary());
+        let mut command = start.program.command();
         command.args(start.args);
         command.env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH"] {
@@ -132,6 +169,16 @@ impl Session {
         self.terminal.screen().contents()
     }
 
+    /// Reads on until `ready`; false when the time is up or nothing more can come.
+    pub fn reads(&mut self, deadline: Instant, ready: impl Fn(&Session) -> bool) -> bool {
+        while !ready(self) {
+            if self.take(deadline.saturating_duration_since(Instant::now())).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     fn take(&mut self, wait: Duration) -> Result<(), RecvTimeoutError> {
         let bytes = self.output.recv_timeout(wait)?;
         self.terminal.process(&bytes);
@@ -147,13 +194,8 @@ impl Session {
 
     /// Reads on until a whole frame satisfies `ready`.
     pub fn wait_for(&mut self, what: &str, ready: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + LIMIT;
-        while !self.whole() || !ready(&self.screen()) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.take(left).is_err() {
-                panic!("never saw {what}; the screen shows:\n{}", self.screen());
-            }
-        }
+        let seen = self.reads(Instant::now() + LIMIT, |s| s.whole() && ready(&s.screen()));
+        assert!(seen, "never saw {what}; the screen shows:\n{}", self.screen());
     }
 
     /// Reads on until a text is on screen.
@@ -200,13 +242,11 @@ impl Session {
     }
 
     /// Whole frames that were read so far.
-    #[allow(dead_code)]
     pub fn frames(&self) -> usize {
         self.raw.windows(8).filter(|w| w == b"\x1b[?2026l").count()
     }
 
     /// Reads on until another frame than the first `known` is whole.
-    #[allow(dead_code)]
     pub fn wait_frame(&mut self, known: usize) {
         let from = self.raw.len().saturating_sub(7);
         let deadline = Instant::now() + LIMIT;
@@ -217,7 +257,6 @@ impl Session {
     }
 
     /// Takes in whatever comes until a moment.
-    #[allow(dead_code)]
     pub fn read_until(&mut self, moment: Instant) {
         while let Some(left) = moment.checked_duration_since(Instant::now()).filter(|l| !l.is_zero()) {
             if self.take(left).is_err() {
@@ -244,12 +283,16 @@ impl Session {
         modes
     }
 
+    /// Modes that were left other than they were found: 25 is the visible cursor, everything else was off.
+    pub fn left(&self) -> Vec<String> {
+        self.modes().into_iter().filter(|(mode, on)| *on != (mode == "25")).map(|(mode, _)| mode).collect()
+    }
+
     /// The terminal is as it was before the program started.
     pub fn assert_restored(&self) {
-        for (mode, on) in self.modes() {
-            // 25 is the visible cursor; everything else was off.
-            assert_eq!(on, mode == "25", "mode {mode} was left {}", if on { "on" } else { "off" });
-        }
+        assert_eq!(self.left(), [""; 0], "modes were left switched");
+        let last = |bytes: &[u8]| self.raw.windows(8).rposition(|w| w == bytes);
+        assert!(last(b"\x1b[?2026h") < last(b"\x1b[?1049l"), "a frame after leaving");
         assert_eq!(Modes::of(self.master.as_raw_fd().unwrap()), self.before, "line settings differ");
         assert!(!self.terminal.screen().alternate_screen());
         assert!(!self.terminal.screen().hide_cursor());

@@ -13,7 +13,7 @@ use maskscope::train::checkpoint::state;
 use maskscope::train::data::Corpus;
 use maskscope::train::init;
 use maskscope::train::report::{Command, Report};
-use maskscope::train::run::{Run, Setup, Watch};
+use maskscope::train::run::{Learner, Run, Setup, Watch};
 use maskscope::train::schedule::{LrPolicy, Progress, RateSpec};
 use maskscope::train::spec::{DataSpec, LoraSpec, LoraTarget, MaskingSpec, OnDiskFull, RunSpec, Trained};
 
@@ -118,6 +118,15 @@ impl Log {
             _ => None,
         };
         self.reports.iter().filter_map(step).collect()
+    }
+
+    /// Validation losses by step.
+    pub fn evaluations(&self) -> Vec<(usize, f64)> {
+        let evaluation = |r: &Report| match r {
+            Report::Evaluated { step, loss, .. } => Some((*step, *loss)),
+            _ => None,
+        };
+        self.reports.iter().filter_map(evaluation).collect()
     }
 
     pub fn warnings(&self) -> Vec<String> {

@@ -368,6 +368,7 @@ fn kill_and_leaving_ask_first() {
         tokens: 1,
         seconds: 1.0,
         train_loss: 2.0,
+        start_validation_loss: None,
         validation_loss: None,
         bits_per_byte: None,
         best: None,

@@ -7,7 +7,6 @@ use super::report::Case;
 use crate::attention::score::score;
 use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
-use crate::cli::error::CliError;
 use crate::engine::explorer::{ExploreError, Explorer, Policy};
 use crate::engine::loaded::Loaded;
 use crate::engine::run::{Run, RunRequest};
@@ -29,7 +28,7 @@ pub fn measure(
     lengths: &[usize],
     meter: &Meter,
     cases: &mut Vec<Case>,
-) -> Result<(), CliError> {
+) -> anyhow::Result<()> {
     let bench = Bench { loaded, meter, context: loaded.model.config.n_positions };
     let mut all = || -> Result<(), ExploreError> {
         for &tokens in lengths {
@@ -44,7 +43,7 @@ pub fn measure(
         bench.slider(cases)?;
         bench.maps(cases)
     };
-    all().map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))
+    Ok(all()?)
 }
 
 struct Bench<'a> {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
+use anyhow::{Context as _, bail};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde::Serialize;
 
-use super::super::error::CliError;
 use crate::model::Gpt2;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::tensor::cross_entropy::cross_entropy;
@@ -47,23 +47,21 @@ struct Batches {
 }
 
 impl Batches {
-    fn read(path: &Path, vocab: usize) -> Result<Self, CliError> {
-        let wrong =
-            |problem: String| CliError::failed(format!("{} cannot be followed: {problem}", path.display()));
-        let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
-        let view = file.tensor("ids").map_err(|e| wrong(e.to_string()))?;
+    fn read(path: &Path, vocab: usize) -> anyhow::Result<Self> {
+        let file = std::fs::read(path)?;
+        let file = SafeTensors::deserialize(&file)?;
+        let view = file.tensor("ids")?;
         let (&[steps, batch, row], width) = (view.shape(), view.dtype().bitsize() / 8) else {
-            return Err(wrong("ids must be [steps, batch, length + 1]".to_owned()));
+            bail!("ids must be [steps, batch, length + 1]");
         };
         if !matches!(view.dtype(), Dtype::I32 | Dtype::I64) || row < 2 || steps * batch == 0 {
-            return Err(wrong("ids must be whole numbers, two or more in a row".to_owned()));
+            bail!("ids must be whole numbers, two or more in a row");
         }
         // Ids are small and not negative, so the low half of a wide one is all of it.
         let low = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
         let ids: Vec<u32> = view.data().chunks_exact(width).map(low).collect();
         match ids.iter().find(|&&id| id as usize >= vocab) {
-            Some(id) => Err(wrong(format!("id {id} lies outside the vocabulary of {vocab}"))),
+            Some(id) => bail!("id {id} lies outside the vocabulary of {vocab}"),
             None => Ok(Batches { ids, steps, batch, row }),
         }
     }
@@ -85,12 +83,12 @@ pub fn follow(
     model: Gpt2,
     (path, gradients): (&Path, Option<&Path>),
     precision: Precision,
-) -> Result<Followed, CliError> {
-    let failed = |e: crate::train::TrainError| CliError::failed(e.to_string()).with_hint_if(e.hint());
-    let batches = Batches::read(path, model.config.vocab_size)?;
+) -> anyhow::Result<Followed> {
+    let batches = Batches::read(path, model.config.vocab_size)
+        .with_context(|| format!("{} cannot be followed", path.display()))?;
     let mut trainee = super::train::trainee(model, &Trained::All)?;
-    trainee.set_precision(precision).map_err(failed)?;
-    let mut adamw = AdamW::new(trainee.vars.clone(), ADAMW).map_err(|e| failed(e.into()))?;
+    trainee.set_precision(precision)?;
+    let mut adamw = AdamW::new(trainee.vars.clone(), ADAMW)?;
     let mut out = Followed {
         device: if trainee.model.device.is_cpu() { "cpu" } else { "cuda" },
         precision: precision.to_string(),
@@ -109,19 +107,19 @@ pub fn follow(
             let hidden = model.forward_batch(&embedded, None, true)?;
             let rows = hidden.reshape(((), model.config.n_embd))?;
             let loss = cross_entropy(&rows, &model.lm_head.tensor()?, &targets, true)?;
-            Ok((f64::from(loss.to_scalar::<f32>()?), backward(&loss)?))
+            anyhow::Ok((f64::from(loss.to_scalar::<f32>()?), backward(&loss)?))
         };
-        let (loss, grads) = pass().map_err(failed)?;
+        let (loss, grads) = pass()?;
         if step == 0
             && let Some(path) = gradients
         {
             write_gradients(path, &trainee, &grads)?;
         }
-        let applied = adamw.step(&grads, RATE, CLIP).map_err(|e| failed(e.into()))?;
+        let applied = adamw.step(&grads, RATE, CLIP)?;
         // What was queued counts for this step.
-        trainee.model.device.synchronize().map_err(|e| failed(e.into()))?;
+        trainee.model.device.synchronize()?;
         let Some(applied) = applied else {
-            return Err(CliError::failed(format!("the gradient of step {} is not finite", step + 1)));
+            bail!("the gradient of step {} is not finite", step + 1);
         };
         out.seconds.push(started.elapsed().as_secs_f64());
         out.losses.push(loss);
@@ -135,13 +133,11 @@ fn write_gradients(
     path: &Path,
     trainee: &Trainee,
     grads: &candle_core::backprop::GradStore,
-) -> Result<(), CliError> {
-    let fail =
-        |e: &dyn std::fmt::Display| CliError::failed(format!("{} cannot be written: {e}", path.display()));
+) -> anyhow::Result<()> {
     let mut values = HashMap::new();
     for (name, var) in &trainee.vars {
         if let Some(grad) = grads.get(var.as_tensor()) {
-            values.insert(name.as_str(), (grad.dims().to_vec(), host::values(grad).map_err(|e| fail(&e))?));
+            values.insert(name.as_str(), (grad.dims().to_vec(), host::values(grad)?));
         }
     }
     let views = values
@@ -149,7 +145,6 @@ fn write_gradients(
         .map(|(name, (shape, v))| {
             TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(v)).map(|view| (*name, view))
         })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| fail(&e))?;
-    serialize_to_file(views, None, path).map_err(|e| fail(&e))
+        .collect::<Result<Vec<_>, _>>()?;
+    serialize_to_file(views, None, path).with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -13,6 +13,8 @@ mod train;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
@@ -77,7 +79,7 @@ pub struct BenchArgs {
 ///
 /// # Errors
 /// A model that cannot be loaded or run, a plot that cannot be written.
-pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
     let settings = &context.loaded.settings;
     if let Some(threads) = settings.compute.threads_explorer {
         // Fails only when a pool exists already, which then stays.
@@ -87,7 +89,11 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
         let precision = settings.train.precision.parse().map_err(CliError::usage)?;
         let subject = subjects(args, context).swap_remove(0);
         let files = (batches.as_path(), args.gradients.as_deref());
-        return context.out.json(&follow::follow(subject.open(Purpose::Train)?.model, files, precision)?);
+        return Ok(context.out.json(&follow::follow(
+            subject.open(Purpose::Train)?.model,
+            files,
+            precision,
+        )?)?);
     }
     let meter = Meter::new(args.rounds as usize, args.only.clone());
     let mut models = Vec::new();
@@ -98,9 +104,9 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     let report = Report::new(models);
     if let Some(path) = &args.plot {
         std::fs::write(path, plot::svg(&report))
-            .map_err(|e| CliError::failed(format!("{} cannot be written: {e}", path.display())))?;
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    if args.output.json { context.out.json(&report) } else { context.out.text(&report.text()) }
+    Ok(if args.output.json { context.out.json(&report) } else { context.out.text(&report.text()) }?)
 }
 
 /// A model to measure; made only when its turn comes, since several large ones would not fit side by side.
@@ -112,17 +118,17 @@ enum Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn open(&self, purpose: Purpose) -> Result<Loaded, CliError> {
+    fn open(&self, purpose: Purpose) -> anyhow::Result<Loaded> {
         match self {
             Subject::Named(context) => {
-                open::open_for(context, &convert::model_spec(&context.loaded.settings), purpose)
+                Ok(open::open_for(context, &convert::model_spec(&context.loaded.settings), purpose)?)
             }
             Subject::Shape(shape, context) => {
                 let settings = &context.loaded.settings;
                 let device = convert::device(settings)?;
                 let model = shape.model(settings.train.seed, &device.device)?;
                 let loaded = Loaded::of_model(shape.name().to_owned(), model, device.name);
-                loaded.made_for(purpose).map_err(|e| CliError::failed(e.to_string()))
+                Ok(loaded.made_for(purpose)?)
             }
         }
     }
@@ -141,7 +147,7 @@ fn measure_model(
     weights: WeightType,
     args: &BenchArgs,
     meter: &Meter,
-) -> Result<ModelReport, CliError> {
+) -> anyhow::Result<ModelReport> {
     let lengths: Vec<usize> = args.lengths.iter().map(|&n| n as usize).collect();
     let mut cases = Vec::new();
     if matches!(subject, Subject::Named(_)) && meter.wants("load") {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::support::table::Table;
+
 /// Changes when a field changes its meaning or goes away; new fields and new cases may come at any time.
 const SCHEMA: u32 = 1;
 
@@ -96,25 +98,16 @@ impl Report {
         for model in &self.models {
             let millions = model.parameters as f64 / 1e6;
             let _ = writeln!(out, "\n{}, {millions:.1} M parameters", model.id);
-            let _ = writeln!(
-                out,
-                "{:<24} {:>7} {:>10} {:>10} {:>10}",
-                "", "tokens", "best ms", "median", "CPU ms"
-            );
+            let heads = ["", "tokens", "best ms", "median", "CPU ms", "", ""];
+            let mut table = Table::new(heads).right(1..5);
             for c in &model.cases {
-                let _ = write!(
-                    out,
-                    "{:<24} {:>7} {:>10.2} {:>10.2} {:>10.2}",
-                    c.name, c.tokens, c.best_ms, c.median_ms, c.cpu_ms
-                );
-                if let Some(rate) = c.tokens_per_second {
-                    let _ = write!(out, "  {rate:.0} tokens/s");
-                }
-                if let Some(share) = c.computed_share {
-                    let _ = write!(out, "  {:.0} % of the rows", 100.0 * share);
-                }
-                out.push('\n');
+                let mut row = vec![c.name.to_string(), c.tokens.to_string()];
+                row.extend([c.best_ms, c.median_ms, c.cpu_ms].map(|ms| format!("{ms:.2}")));
+                row.extend(c.tokens_per_second.map(|rate| format!("{rate:.0} tokens/s")));
+                row.extend(c.computed_share.map(|share| format!("{:.0} % of the rows", 100.0 * share)));
+                table.row(row);
             }
+            out.push_str(&table.to_string());
         }
         out
     }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::cli::error::CliError;
 use crate::model::{Config, Gpt2};
 use crate::named::named;
+use crate::support::random::splitmix64;
 
 named! {
     /// A published GPT-2 shape.
@@ -34,13 +34,13 @@ impl Shape {
         }
     }
 
-    fn config(self) -> Result<Config, CliError> {
+    fn config(self) -> anyhow::Result<Config> {
         let (layers, width, heads) = self.sizes();
         let json = serde_json::json!({
             "model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024,
             "n_embd": width, "n_layer": layers, "n_head": heads,
         });
-        Config::parse(json.to_string().as_bytes(), self.name()).map_err(|e| CliError::failed(e.to_string()))
+        Ok(Config::parse(json.to_string().as_bytes(), self.name())?)
     }
 
     /// The model with random weights: uniform with GPT-2's standard deviation (0.02, residual projections divided by
@@ -48,7 +48,7 @@ impl Shape {
     ///
     /// # Errors
     /// A device that takes no tensors.
-    pub fn model(self, seed: u64, device: &Device) -> Result<Gpt2, CliError> {
+    pub fn model(self, seed: u64, device: &Device) -> anyhow::Result<Gpt2> {
         let config = self.config()?;
         let mut tensors = HashMap::new();
         for (at, (name, shape)) in config.expected_tensors().into_iter().enumerate() {
@@ -63,22 +63,19 @@ impl Shape {
                 }
             };
             let tensor = Tensor::from_vec(values, shape, device);
-            tensors.insert(name, tensor.map_err(|e| CliError::failed(e.to_string()))?);
+            tensors.insert(name, tensor?);
         }
-        Gpt2::from_tensors(&config, &tensors, device).map_err(|e| CliError::failed(e.to_string()))
+        Ok(Gpt2::from_tensors(&config, &tensors, device)?)
     }
 }
 
-/// Uniform numbers of the given standard deviation, one counter each (SplitMix64, Steele et al. 2014).
+/// Uniform numbers of the given standard deviation, one counter each.
 fn uniform(n: usize, sd: f32, seed: u64) -> Vec<f32> {
     let spread = sd * 12f32.sqrt();
     (0..n as u64)
         .into_par_iter()
         .map(|i| {
-            let mut z = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            let unit = ((z ^ (z >> 31)) >> 40) as f32 / (1u32 << 24) as f32;
+            let unit = (splitmix64(seed, i) >> 40) as f32 / (1u32 << 24) as f32;
             (unit - 0.5) * spread
         })
         .collect()

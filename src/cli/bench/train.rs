@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::measure::Meter;
 use super::report::Case;
-use crate::cli::error::CliError;
 use crate::mask::types::Op;
 use crate::model::Gpt2;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
@@ -35,10 +34,10 @@ const STEPS: [(&str, Option<Op>, bool); 4] = [
 /// # Errors
 /// A model that cannot be opened or trained.
 pub fn measure(
-    open: &dyn Fn() -> Result<Gpt2, CliError>,
+    open: &dyn Fn() -> anyhow::Result<Gpt2>,
     meter: &Meter,
     cases: &mut Vec<Case>,
-) -> Result<(), CliError> {
+) -> anyhow::Result<()> {
     for (name, op, lora) in STEPS {
         if !meter.wants(name) {
             continue;
@@ -49,7 +48,7 @@ pub fn measure(
         }
         let trainee = trainee(model, &trained(lora))?;
         memory::give_back();
-        let mut case = step(&trainee, op, meter, name).map_err(of_training)?;
+        let mut case = step(&trainee, op, meter, name)?;
         case.tokens_per_second = Some((BATCH * CONTEXT) as f64 * 1e3 / case.best_ms);
         cases.push(case);
         drop(trainee);
@@ -113,17 +112,13 @@ fn arms(trainee: &Trainee, op: Op, batch: &Batch) -> Result<Arms, TrainError> {
     })
 }
 
-fn of_training(e: TrainError) -> CliError {
-    CliError::failed(e.to_string()).with_hint_if(e.hint())
-}
-
 /// What trains the weights of `model`, which goes.
 ///
 /// # Errors
 /// Of the tensor library.
-pub fn trainee(model: Gpt2, trained: &Trained) -> Result<Trainee, CliError> {
-    let tensors = model.tensors().map_err(|e| of_training(e.into()))?;
+pub fn trainee(model: Gpt2, trained: &Trained) -> anyhow::Result<Trainee> {
+    let tensors = model.tensors()?;
     let (config, device) = (model.config.clone(), model.device.clone());
     drop(model);
-    Trainee::with(&config, &tensors, &device, (trained, 0)).map_err(of_training)
+    Ok(Trainee::with(&config, &tensors, &device, (trained, 0))?)
 }

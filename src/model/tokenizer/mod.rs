@@ -12,7 +12,6 @@ mod sentencepiece;
 mod small_files;
 mod special;
 mod surface;
-mod visible;
 mod wordpiece;
 
 use std::borrow::Cow;
@@ -31,7 +30,8 @@ pub use small_files::SmallFiles;
 use special::Described;
 pub use special::END_OF_TEXT;
 use surface::Surface;
-pub use visible::visible;
+/// How bytes look on screen.
+pub use crate::support::visible::token as visible;
 
 const JSON: &str = "tokenizer.json";
 

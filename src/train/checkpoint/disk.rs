@@ -1,8 +1,10 @@
 //! The disk as the checkpoint writer sees it; a trait, so that a test can make it full at any byte.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+use crate::support::files::Aside;
 
 /// A file being written.
 pub trait NewFile: Write {
@@ -58,25 +60,9 @@ pub fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync()
 }
 
-/// Makes renames within `folder` last; not every file system can, and the renames are atomic already.
-pub fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
 /// Replaces `path` by `bytes` in one step.
 pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = aside(path, "writing");
-    let written = write(disk, &aside, bytes).and_then(|()| fs::rename(&aside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    written
-}
-
-/// `.NAME.SUFFIX` beside `path`.
-pub fn aside(path: &Path, suffix: &str) -> std::path::PathBuf {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!(".{name}.{suffix}"))
+    let aside = Aside::of(path)?;
+    write(disk, aside.path(), bytes)?;
+    aside.put()
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{aside, sync_folder};
 use super::files::SIDE_FILE;
 use crate::model::tokenizer::kinds;
+use crate::support::files::{beside, clear_asides, sync_folder};
 
 /// Files that the run folder shows from its newest checkpoint, and all that belong to a tokenizer.
 const SHOWN: [&str; 4] = ["config.json", "training.json", "model.safetensors", SIDE_FILE];
@@ -50,7 +50,7 @@ impl Folders {
         fill: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<PathBuf, E> {
         let target = self.path(step);
-        let writing = aside(&target, "writing");
+        let writing = beside(&target, "writing");
         let made = fs::remove_dir_all(&writing)
             .or_else(absent)
             .and_then(|()| fs::create_dir_all(&writing))
@@ -78,7 +78,7 @@ impl Folders {
             if !source.is_file() {
                 continue;
             }
-            let new = aside(&shown, "linking");
+            let new = beside(&shown, "linking");
             fs::remove_file(&new).or_else(absent)?;
             if fs::hard_link(&source, &new).is_err() {
                 fs::copy(&source, &new)?;
@@ -94,7 +94,7 @@ impl Folders {
     /// Removes a checkpoint: renamed out of sight first, so that no half-removed folder looks like a checkpoint.
     pub fn discard(&self, step: usize) -> io::Result<()> {
         let path = self.path(step);
-        let going = aside(&path, "going");
+        let going = beside(&path, "going");
         fs::remove_dir_all(&going).or_else(absent)?;
         match fs::rename(&path, &going) {
             Ok(()) => fs::remove_dir_all(&going),
@@ -114,6 +114,7 @@ impl Folders {
 
     /// Removes what an interrupted write or removal left behind.
     pub fn clean(&self) -> io::Result<()> {
+        clear_asides(&self.run)?;
         let entries = match fs::read_dir(self.root()) {
             Ok(entries) => entries,
             Err(e) => return absent(e),

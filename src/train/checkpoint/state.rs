@@ -15,6 +15,7 @@ use super::files::{Data, pretty, write_tensors};
 use super::folder::Folders;
 use crate::model::weights::to_f32;
 use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
+use crate::support::files::Aside;
 use crate::tensor::adamw::{AdamW, Moments};
 use crate::train::TrainError;
 use crate::train::arm::Memory;
@@ -36,7 +37,7 @@ pub struct Counters {
     pub tokens: u64,
     #[serde(with = "exact")]
     pub visible_tokens: f64,
-    /// Of computing, pauses left out.
+    /// Of computing from the first step on, pauses left out.
     #[serde(with = "exact")]
     pub seconds: f64,
     pub position: Position,
@@ -44,6 +45,9 @@ pub struct Counters {
     pub changes: Vec<LiveChange>,
     /// The checkpoint with the lowest validation loss.
     pub best: Option<Best>,
+    /// Nats per token on the validation documents, before the first step and when they were last evaluated.
+    #[serde(default, with = "exact::option")]
+    pub start_validation_loss: Option<f64>,
     #[serde(with = "exact::option")]
     pub validation_loss: Option<f64>,
     #[serde(with = "exact")]
@@ -155,13 +159,9 @@ pub fn write_base(disk: &dyn Disk, spec: &RunSpec, trainee: &Trainee) -> Result<
     let tensors: Vec<(String, Data)> =
         names.into_iter().map(|n| (n.clone(), Data::Tensor(&trainee.tensors()[n]))).collect();
     let path = spec.out.join("base.safetensors");
-    let aside = super::disk::aside(&path, "writing");
-    let written = write_tensors(disk, &aside, &tensors, SavedDtype::F32)
-        .and_then(|()| std::fs::rename(&aside, &path).map_err(TrainError::io(&path)));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&aside);
-    }
-    written
+    let aside = Aside::of(&path).map_err(TrainError::io(&path))?;
+    write_tensors(disk, aside.path(), &tensors, SavedDtype::F32)?;
+    aside.put().map_err(TrainError::io(&path))
 }
 
 /// Reads the newest checkpoint of a run that loads; damaged ones are passed over and named.

@@ -3,12 +3,13 @@
 //! One file per corpus, `tokens-<key>.bin`, all numbers little-endian: the magic, the numbers of tokens, documents and
 //! bytes of text and the end mark (`u64` each), the documents' starts (`u64`), the tokens (`u32`), SHA-256 of all that.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
 use super::Corpus;
 use crate::model::Tokenizer;
+use crate::support::files::replace;
 use crate::train::TrainError;
 
 const MAGIC: &[u8; 8] = b"MSTOK\0\0\x02";
@@ -37,7 +38,7 @@ impl TokenCache {
             return Ok((corpus, true));
         }
         let corpus = Corpus::new(documents, tokenizer)?;
-        if let Err(error) = keep(&path, &corpus) {
+        if let Err(error) = replace(&path, &encode(&corpus)) {
             tracing::warn!("the tokens could not be kept in {}: {error}", path.display());
         }
         Ok((corpus, false))
@@ -85,19 +86,6 @@ fn decode(data: &[u8]) -> Option<Corpus> {
     let ids = ids.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(u32::from_le_bytes).collect();
     let eot = u32::try_from(number(3)?).ok();
     Some(Corpus::from_tokens(ids, starts, number(2)? as usize, eot))
-}
-
-/// Written aside and renamed, so that no reader ever sees a part.
-fn keep(path: &Path, corpus: &Corpus) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let aside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = std::fs::write(&aside, encode(corpus)).and_then(|()| std::fs::rename(&aside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&aside);
-    }
-    written
 }
 
 #[cfg(test)]

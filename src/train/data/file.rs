@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::forms::{self, GZIP, ZSTD};
-use crate::hub::human_bytes;
+use crate::support::units::bytes as human_bytes;
 use crate::train::TrainError;
 
 /// Memory of a preparation: so much, and so many bytes a byte of text. Half of what README promises; measured on texts with

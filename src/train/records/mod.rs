@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use candle_core::Device;
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use super::checkpoint::disk::aside;
 use super::report::Report;
+use crate::support::files::Aside;
 use crate::tensor::meter::{GpuFigures, Meter};
 use tensorboard::EventFile;
 
@@ -77,8 +77,8 @@ pub fn step_of(line: &serde_json::Value) -> Option<usize> {
 
 /// Drops lines of later steps, of an end that was not one, and a last line that a crash cut off.
 fn keep_until(path: &Path, step: usize) -> io::Result<()> {
-    let aside = aside(path, "writing");
-    let mut out = BufWriter::new(File::create(&aside)?);
+    let aside = Aside::of(path)?;
+    let mut out = BufWriter::new(File::create(aside.path())?);
     for line in BufReader::new(File::open(path)?).split(b'\n') {
         let line = line?;
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(&line) else { continue };
@@ -89,7 +89,7 @@ fn keep_until(path: &Path, step: usize) -> io::Result<()> {
         }
     }
     out.flush()?;
-    fs::rename(&aside, path)
+    aside.put()
 }
 
 /// Memory of this process and of the machine.

@@ -1,51 +1,15 @@
-//! What moves a run while it goes on: commands, changes made by hand, and the policies that listen to losses.
+//! What moves a run while it goes on: changes made by hand, and the policies that listen to losses.
 
 use super::{Run, Watch};
 use crate::train::TrainError;
 use crate::train::arm::rate::scaled;
 use crate::train::policy::JointPolicy;
-use crate::train::report::{Command, Live, LiveChange, Report, RunState};
+use crate::train::report::{Live, LiveChange, Report};
 
 impl Run {
-    /// Carries out every command that waits; while paused, waits for the next one.
-    pub(super) fn obey(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
-        loop {
-            if watch.killed() {
-                return Err(TrainError::Killed);
-            }
-            let paused = self.state == RunState::Paused;
-            let Some(command) = watch.command(paused) else {
-                if paused {
-                    // Nobody can resume it any more.
-                    self.enter(RunState::Stopping, watch);
-                }
-                return Ok(());
-            };
-            match command {
-                Command::Pause if self.state == RunState::Running => self.enter(RunState::Paused, watch),
-                Command::Resume if paused => self.enter(RunState::Running, watch),
-                Command::Pause | Command::Resume => {}
-                Command::Stop => {
-                    self.enter(RunState::Stopping, watch);
-                    return Ok(());
-                }
-                Command::Kill => return Err(TrainError::Killed),
-                Command::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
-                Command::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
-                Command::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
-                Command::Sample => self.sample(watch)?,
-                Command::SaveNow => self.save(watch)?,
-                Command::EvaluateNow => self.evaluate(watch)?,
-            }
-            if paused && watch.wants_snapshot() {
-                watch.snapshot(self.counters.step, self.trainee.snapshot()?);
-            }
-        }
-    }
-
     /// Puts a change made by hand in force from the next step on, and logs it; one that makes no sense is refused with
     /// its reason.
-    fn change(&mut self, what: Live, value: Option<f64>, watch: &mut dyn Watch) {
+    pub(super) fn change(&mut self, what: Live, value: Option<f64>, watch: &mut dyn Watch) {
         // Nine digits survive JSON exactly.
         let value = value.map(|v| format!("{v:.8e}").parse().unwrap_or(v));
         let change = LiveChange { step: self.counters.step + 1, what, value };
@@ -93,7 +57,7 @@ impl Run {
 
     /// Lets the policies that listen to losses take in a scheduled evaluation. One asked for by hand, or made because a
     /// run was stopped, steers nothing: the run would not continue as it would have without it.
-    pub(super) fn steer(&mut self, watch: &mut dyn Watch) {
+    pub(super) fn steer_policies(&mut self, watch: &mut dyn Watch) {
         let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
         if let Err(error) = self.steer_policy((step, loss), watch) {
             let message = format!("the learned policy stays as it is: {error}");

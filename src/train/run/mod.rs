@@ -1,52 +1,115 @@
-//! The training loop, on whatever thread calls it: evaluate → sample → checkpoint → stop? → step → log. Everything it
-//! does is a function of its spec, its data, its counters and the commands it gets; must never look at a screen.
+//! The training loop, on whatever thread calls it: [`train`] reads top to bottom, evaluate → sample → checkpoint → stop? →
+//! step → log. Everything it does is a function of its spec, its data, its counters and the commands it gets; must never
+//! look at a screen.
 
+mod learner;
 mod live;
-mod measure;
 mod pace;
 mod passes;
 mod save;
 mod setup;
-mod step;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use self::learner::{Learner, Watch};
 use self::pace::Pace;
 pub use self::passes::batch_loss;
 pub use self::setup::Setup;
-use self::setup::{as_written, check_data, fingerprint};
 use super::TrainError;
-use super::arm::{self, Arms, Lexicon};
+use super::arm::{Arms, without_gradients};
 use super::checkpoint::disk::Disk;
-use super::checkpoint::state::{Counters, Resumed};
-use super::data::{Corpus, Order};
-use super::evaluate::bits_per_byte;
+use super::checkpoint::state::Counters;
+use super::data::Corpus;
+use super::evaluate::{bits_per_byte, evaluate};
 use super::look::Look;
 use super::policy::JointPolicy;
 use super::records::Memory;
-use super::report::{Command, Report, RunState, Summary};
+use super::report::{Command, Live, Plan, Report, RunState, StepReport, StepTime, Summary};
+use super::sample::{Sampling, sample};
 use super::spec::{Arm, RunSpec};
 use super::trainee::Trainee;
-use super::visits::{Position, Visits};
+use super::visits::Visits;
 use crate::mask::types::MaskSettings;
-use crate::model::{Gpt2, Tokenizer};
+use crate::model::Tokenizer;
 use crate::tensor::adamw::AdamW;
 
-/// Who watches a run and tells it what to do.
-pub trait Watch {
-    fn report(&mut self, report: Report);
-    /// The next command; with `wait`, blocks until there is one, and `None` then means that nobody is left to ask.
-    fn command(&mut self, wait: bool) -> Option<Command>;
-    /// Whether the run is to end at once; asked often.
-    fn killed(&self) -> bool;
-    /// Whether somebody waits for a copy of the weights.
-    fn wants_snapshot(&self) -> bool;
-    fn snapshot(&mut self, step: usize, model: Gpt2);
-    /// Whether rasters and batches are looked at.
-    fn wants_pictures(&self) -> bool;
+/// Length and taste of samples.
+const SAMPLING: Sampling = Sampling { tokens: 60, temperature: 0.8, top_k: 40, seed: 0 };
+
+/// The loop. False when a command stopped it before its last step.
+pub(in crate::train) fn train(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<bool, TrainError> {
+    loop {
+        let (step, spec) = (run.done(), run.spec());
+        let (steps, limit) = (spec.steps, spec.time_limit);
+        let due = |every: usize| step > 0 && every > 0 && step.is_multiple_of(every);
+        let [evaluate, sample, save] = [spec.eval_every, spec.sample_every, spec.checkpoint_every].map(due);
+        if !run.is_resumed() {
+            // Evaluate. The start steers nothing: no policy has done anything yet.
+            if step == 0 || evaluate {
+                run.evaluate(watch)?;
+            }
+            if evaluate {
+                run.steer(watch);
+            }
+            // Sample.
+            if sample {
+                run.sample(watch)?;
+            }
+            // Checkpoint.
+            if save {
+                run.save(watch)?;
+            }
+        }
+        // Stop?
+        if step >= steps || limit.is_some_and(|limit| *run.seconds() >= limit) {
+            return Ok(true);
+        }
+        obey(run, watch)?;
+        if *run.state() == RunState::Stopping {
+            return Ok(false);
+        }
+        run.show(watch)?;
+        // Step.
+        let started = Instant::now();
+        let report = run.step(watch)?;
+        *run.seconds() += started.elapsed().as_secs_f64();
+        // Log.
+        watch.report(report);
+    }
+}
+
+/// Carries out every command that waits; while paused, waits for the next one.
+fn obey(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<(), TrainError> {
+    loop {
+        if watch.killed() {
+            return Err(TrainError::Killed);
+        }
+        let paused = *run.state() == RunState::Paused;
+        let Some(command) = watch.command(paused) else {
+            if paused {
+                // Nobody can resume it any more.
+                run.enter(RunState::Stopping, watch);
+            }
+            return Ok(());
+        };
+        match command {
+            Command::Pause if !paused => run.enter(RunState::Paused, watch),
+            Command::Resume if paused => run.enter(RunState::Running, watch),
+            Command::Pause | Command::Resume => {}
+            Command::Stop => {
+                run.enter(RunState::Stopping, watch);
+                return Ok(());
+            }
+            Command::Kill => return Err(TrainError::Killed),
+            other => run.tell(other, watch)?,
+        }
+        if paused {
+            run.show(watch)?;
+        }
+    }
 }
 
 /// A run in progress.
@@ -83,183 +146,185 @@ pub struct Run {
     pub(super) notes: Vec<String>,
 }
 
-impl Run {
-    /// Checks that model, data and settings fit, and puts a resumed run back where it was. Writes nothing yet.
-    ///
-    /// # Errors
-    /// A setting that makes no sense for this model or data; other data than the run began with.
-    pub fn new(setup: Setup) -> Result<Self, TrainError> {
-        setup.spec.check()?;
-        let spec = as_written(&setup.spec)?;
-        let (validation, tokenizer) = (setup.validation.as_deref(), setup.tokenizer.as_ref());
-        check_data(&spec, &setup.config, &setup.train, validation, tokenizer)?;
-        let (trainee, arms) = learners(&spec, &setup)?;
-        let joint = match &spec.masking.joint {
-            Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
-            None => None,
-        };
-        let order = Order { seed: spec.seed, context: spec.context, fixed_cuts: spec.fixed_cuts };
-        let mut run = Run {
-            optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
-            policy: arms.settings().clone(),
-            visits: Visits::new(&setup.train, order, Position::default()),
-            look: Look::new(&setup.train, order),
-            fingerprint: fingerprint(&setup.train),
-            spec,
-            trainee,
-            arms,
-            joint,
-            counters: Counters::default(),
-            alarmed: false,
-            train: setup.train,
-            validation: setup.validation,
-            tokenizer: setup.tokenizer,
-            disk: setup.disk,
-            state: RunState::Preparing,
-            saved: None,
-            evaluated: None,
-            masked_loss: None,
-            without_gradient: HashMap::new(),
-            pace: Pace::default(),
-            memory: Memory::default(),
-            notes: setup.notes,
-        };
-        if let Some(resumed) = setup.resumed {
-            run.restore(resumed, order)?;
-        }
-        Ok(run)
+impl Learner for Run {
+    fn plan(&mut self) -> Result<Plan, TrainError> {
+        self.estimate()
     }
 
-    /// Puts counters, moments, policies and changes made by hand back in force.
-    fn restore(&mut self, resumed: Resumed, order: Order) -> Result<(), TrainError> {
-        if resumed.data != self.fingerprint {
-            return Err(TrainError::Setup {
-                problem: "the training data is not what this run began with".to_owned(),
-                hint: Some("give the same files, or start a new run from its checkpoint".to_owned()),
-            });
-        }
-        resumed.restore(&mut self.optimizer)?;
-        self.arms.restore(resumed.memory);
-        if let (Some(joint), Some(state)) = (&mut self.joint, resumed.policy) {
-            joint.restore(state)?;
-            if let JointPolicy::Bandit(bandit) = joint {
-                let cell = bandit.cell();
-                self.arms.set_cell(cell.rate, cell.polarity, cell.op)?;
-            }
-        }
-        self.saved = Some((resumed.counters.step, resumed.folder));
-        self.counters = resumed.counters;
-        self.visits = Visits::new(&self.train, order, self.counters.position);
-        self.policy = self.arms.settings().clone();
-        for change in self.counters.changes.clone() {
-            self.apply(change)?;
-        }
-        if self.counters.rate.mask_scale != 1.0 {
-            self.control_rate()?;
-        }
-        Ok(())
-    }
-
-    /// Trains until the steps are done, the time is up or a command ends it.
-    ///
-    /// # Errors
-    /// A loss that is not finite, a disk that is full and must not be; [`TrainError::Killed`].
-    pub fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+    fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
         self.begin()?;
         self.enter(RunState::Running, watch);
-        let mut stopped_early = false;
-        while self.counters.step < self.spec.steps && !self.time_is_up() {
-            self.obey(watch)?;
-            if self.state == RunState::Stopping {
-                stopped_early = true;
-                break;
-            }
-            if watch.wants_snapshot() {
-                watch.snapshot(self.counters.step, self.trainee.snapshot()?);
-            }
-            let started = Instant::now();
-            let report = self.step(watch)?;
-            let step = report.step;
-            self.counters.seconds += started.elapsed().as_secs_f64();
-            watch.report(Report::Step { report, merged: 1 });
-            let due = |every: usize| every > 0 && step.is_multiple_of(every);
-            if due(self.spec.eval_every) {
-                self.evaluate(watch)?;
-                self.steer(watch);
-            }
-            if due(self.spec.sample_every) {
-                self.sample(watch)?;
-            }
-            if due(self.spec.checkpoint_every) {
-                self.save(watch)?;
-            }
-        }
-        self.finish(stopped_early, watch)
-    }
-
-    fn finish(&mut self, stopped_early: bool, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+        let stopped_early = !train(self, watch)?;
         self.evaluate(watch)?;
         self.save(watch)?;
-        if watch.wants_snapshot() {
-            watch.snapshot(self.counters.step, self.trainee.snapshot()?);
-        }
+        self.show(watch)?;
         let state = if stopped_early { RunState::Stopped } else { RunState::Finished };
-        let loss = self.counters.validation_loss;
-        let bits = loss.zip(self.validation.as_deref()).map(|(loss, corpus)| bits_per_byte(loss, corpus));
-        let summary = Summary {
+        self.enter(state, watch);
+        let c = &self.counters;
+        let loss = c.validation_loss;
+        Ok(Summary {
             state,
-            steps: self.counters.step,
-            tokens: self.counters.tokens,
-            seconds: self.counters.seconds,
-            train_loss: self.counters.train_loss,
+            steps: c.step,
+            tokens: c.tokens,
+            seconds: c.seconds,
+            train_loss: c.train_loss,
+            start_validation_loss: c.start_validation_loss,
             validation_loss: loss,
-            bits_per_byte: bits,
-            best: self.counters.best.map(|b| (b.step, b.loss)),
+            bits_per_byte: loss.zip(self.validation.as_deref()).map(|(loss, text)| bits_per_byte(loss, text)),
+            best: c.best.map(|b| (b.step, b.loss)),
             stopped_early,
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
             peak_memory: Memory::peak(),
             twins: None,
-        };
-        self.enter(state, watch);
-        Ok(summary)
+        })
     }
 
-    fn enter(&mut self, state: RunState, watch: &mut dyn Watch) {
-        self.state = state;
-        watch.report(Report::State { state });
+    fn spec(&self) -> &RunSpec {
+        &self.spec
+    }
+
+    fn done(&self) -> usize {
+        self.counters.step
+    }
+
+    fn seconds(&mut self) -> &mut f64 {
+        &mut self.counters.seconds
+    }
+
+    fn state(&mut self) -> &mut RunState {
+        &mut self.state
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.saved.as_ref().is_some_and(|(at, _)| *at == self.counters.step)
+    }
+
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let step = self.counters.step;
+        let Some(corpus) = self.validation.clone() else { return Ok(()) };
+        if self.evaluated.is_some_and(|(at, _)| at == step) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let model = self.trainee.current()?;
+        let sizes = (self.spec.context, self.spec.batch_size);
+        let loss = evaluate(&model, &corpus, sizes, &|| watch.killed())?;
+        let masks = self.spec.rate.gap.is_some() && self.spec.masking.arm != Arm::None;
+        self.masked_loss =
+            masks.then(|| self.masked_validation(&model, &corpus, &|| watch.killed())).transpose()?;
+        self.evaluated = Some((step, loss));
+        self.counters.validation_loss = Some(loss);
+        if step == 0 {
+            self.counters.start_validation_loss = Some(loss);
+        }
+        let bits_per_byte = bits_per_byte(loss, &corpus);
+        watch.report(Report::Evaluated { step, loss, bits_per_byte, masked_loss: self.masked_loss });
+        if step > 0 {
+            // The clock of a run starts with its first step.
+            self.counters.seconds += started.elapsed().as_secs_f64();
+        }
+        Ok(())
+    }
+
+    fn steer(&mut self, watch: &mut dyn Watch) {
+        self.steer_policies(watch);
+    }
+
+    fn sample(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let Some(tokenizer) = &self.tokenizer else { return Ok(()) };
+        let model = without_gradients(&self.trainee.current()?)?;
+        let how = Sampling { seed: self.spec.seed, ..SAMPLING };
+        let prompt = self.spec.sample_prompt.clone();
+        let text = sample(&model, tokenizer, &prompt, how)?;
+        watch.report(Report::Sample { step: self.counters.step, prompt, text });
+        Ok(())
+    }
+
+    fn save(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        self.save_checkpoint(watch)
+    }
+
+    fn show(&self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        if watch.wants_snapshot() {
+            watch.snapshot(self.counters.step, self.trainee.snapshot()?);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        match command {
+            Command::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
+            Command::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
+            Command::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
+            Command::Sample => return self.sample(watch),
+            Command::SaveNow => return self.save(watch),
+            Command::EvaluateNow => return self.evaluate(watch),
+            Command::Pause | Command::Resume | Command::Stop | Command::Kill => {}
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, watch: &mut dyn Watch) -> Result<Report, TrainError> {
+        Ok(Report::Step { report: self.update(watch)?, merged: 1 })
     }
 }
 
-/// What learns: the model with what moves of it, and the arm that masks it.
-fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError> {
-    let (config, device) = (&setup.config, &setup.device);
-    let mut trainee = Trainee::with(config, &setup.tensors, device, (&spec.trained, spec.seed))?;
-    trainee.set_precision(spec.precision)?;
-    let row = match spec.masking.needs_mask_row() {
-        true => Some(trainee.add_mask_row(setup.mask_row.clone())?),
-        false => None,
-    };
-    let train = &setup.train;
-    let lexicon = Arc::new(match &setup.tokenizer {
-        Some(tokenizer) => Lexicon::new(tokenizer, config.vocab_size, &train.tokens),
-        None => Lexicon::from_bytes(config.vocab_size, train.eot, &train.tokens, |id| {
-            format!(" #{id}").into_bytes()
-        }),
-    });
-    let initial = match &setup.resumed {
-        Some(r) if !r.initial.is_empty() && spec.masking.arm == Arm::StaticAttn => {
-            Gpt2::from_tensors(config, &r.initial, device)?
+impl Run {
+    /// One update.
+    pub(in crate::train) fn update(&mut self, watch: &mut dyn Watch) -> Result<StepReport, TrainError> {
+        let started = Instant::now();
+        let step = self.counters.step + 1;
+        let rate = self.learning_rate();
+        let batches = self.next_batches();
+        let passes = self.passes(&batches, step, &|| watch.killed())?;
+        let masking = started.elapsed().as_secs_f64() - passes.forward - passes.backward;
+        let updating = Instant::now();
+        if let Some(joint) = &mut self.joint {
+            joint.learn(&passes.grads)?;
         }
-        _ => trainee.model.clone(),
-    };
-    let arms = Arms::new(arm::Setup {
-        spec: &spec.masking,
-        model: &initial,
-        context: spec.context,
-        lexicon,
-        seed: spec.seed,
-        calibration: setup.calibration.clone(),
-        mask_row: row,
-    })?;
-    Ok((trainee, arms))
+        let applied = self
+            .optimizer
+            .step(&passes.grads, rate, self.spec.clip)?
+            .ok_or_else(|| self.diverged(step, "the gradient"))?;
+        let optimizer = updating.elapsed().as_secs_f64();
+        self.name_dead_variables(step, &applied, watch);
+        let tokens = (self.spec.sequences_per_step() * self.spec.context) as u64;
+        let c = &mut self.counters;
+        c.step = step;
+        c.updates = self.optimizer.updates;
+        c.tokens += tokens;
+        c.visible_tokens += passes.visible;
+        c.train_loss = passes.loss;
+        c.position = self.visits.position();
+        let total = started.elapsed().as_secs_f64();
+        self.pace.add(total);
+        if watch.wants_pictures()
+            && let Some(masked) = &passes.first
+        {
+            let model = without_gradients(&self.trainee.current()?)?;
+            self.look.show(
+                step,
+                (&self.arms, &model, self.tokenizer.as_ref()),
+                (&batches[0], masked),
+                watch,
+            )?;
+        }
+        Ok(StepReport {
+            step,
+            loss: passes.loss,
+            loss_own: passes.own,
+            loss_others: passes.own.and(passes.others),
+            mask_rate: passes.rate,
+            realised_rate: passes.realised.rate(),
+            learning_rate: rate,
+            grad_norm: applied.grad_norm,
+            tokens: self.counters.tokens,
+            visible_tokens: self.counters.visible_tokens,
+            tokens_per_second: tokens as f64 / total,
+            time: StepTime { masking, forward: passes.forward, backward: passes.backward, optimizer, total },
+            memory: self.memory.resident(),
+            gpu: self.memory.gpu(&self.trainee.model.device),
+            eta: self.eta(step),
+        })
+    }
 }

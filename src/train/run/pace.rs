@@ -31,10 +31,6 @@ impl Pace {
 }
 
 impl Run {
-    pub(super) fn time_is_up(&self) -> bool {
-        self.spec.time_limit.is_some_and(|limit| self.counters.seconds >= limit)
-    }
-
     /// Seconds left: of the steps, or of the clock where that ends first.
     pub(super) fn eta(&self, step: usize) -> Option<f64> {
         let steps = self.pace.eta(self.spec.steps - step);

@@ -1,21 +1,28 @@
-//! Forward and backward over the micro-batches of one step, under the arm's masks or the policy that is learned.
+//! Forward and backward over the micro-batches of one step, under the arm's masks or the policy that is learned, and what
+//! is wrong with their gradients.
 
 use std::time::Instant;
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
-use super::Run;
+use super::{Run, Watch};
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{Op, State};
 use crate::model::Gpt2;
 use crate::model::gpt2::Noise;
+use crate::tensor::adamw::Applied;
 use crate::tensor::cross_entropy::cross_entropy;
 use crate::tensor::gradients::Gradients;
 use crate::train::TrainError;
-use crate::train::arm::{At, MaskedBatch, Realised};
-use crate::train::batch::Batch;
+use crate::train::arm::{self, At, MaskedBatch, Realised, without_gradients};
+use crate::train::batch::{Batch, Visit};
+use crate::train::data::Corpus;
+use crate::train::report::Report;
 use crate::train::spec::Arm;
+
+/// Steps for which a variable may be without gradient before it is named: `B = 0` gives LoRA's `A` none at first.
+const ZERO_STEPS: usize = 3;
 
 /// What the forward and backward passes of one step gave.
 pub(in crate::train) struct Passes {
@@ -198,5 +205,61 @@ impl Run {
         let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
         (self.spec.dropout > 0.0)
             .then(|| Noise { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+    }
+
+    /// Warns, once, of variables that no gradient has reached in several steps.
+    pub(super) fn name_dead_variables(&mut self, step: usize, applied: &Applied, watch: &mut dyn Watch) {
+        let mut dead = Vec::new();
+        self.without_gradient
+            .retain(|name, count| count.is_none() || applied.without_gradient.contains(name));
+        for name in &applied.without_gradient {
+            if let Some(count) = self.without_gradient.entry(name.clone()).or_insert(Some(0)) {
+                *count += 1;
+                if *count == ZERO_STEPS {
+                    dead.push(name.as_str());
+                    self.without_gradient.insert(name.clone(), None);
+                }
+            }
+        }
+        if !dead.is_empty() {
+            let message = format!("no gradient reaches {}", dead.join(", "));
+            watch.report(Report::Warning { step, message });
+        }
+    }
+
+    pub(super) fn diverged(&self, step: usize, what: &'static str) -> TrainError {
+        let checkpoint =
+            self.saved.as_ref().map_or_else(|| "none".to_owned(), |(_, path)| path.display().to_string());
+        TrainError::Diverged { step, what, checkpoint }
+    }
+
+    /// Loss on the validation documents under the arm's masks at its average rate; draws of their own, the same at every
+    /// evaluation.
+    pub(super) fn masked_validation(
+        &mut self,
+        model: &Gpt2,
+        corpus: &Corpus,
+        killed: &dyn Fn() -> bool,
+    ) -> Result<f64, TrainError> {
+        let model = without_gradients(model)?;
+        let memory = self.arms.memory().clone();
+        self.arms.restore(arm::Memory::default());
+        let (context, size) = (self.spec.context, self.spec.batch_size);
+        let count = corpus.sequences(context, 0);
+        let mut mean = Mean::default();
+        for from in (0..count).step_by(size) {
+            if killed() {
+                return Err(TrainError::Killed);
+            }
+            let visits = (from..(from + size).min(count))
+                // Numbers that no training sequence has.
+                .map(|i| Visit { sequence: u32::MAX - i as u32, ..corpus.visit(i, 0, context, 0) })
+                .collect();
+            let masked = self.arms.prepare(&model, &Batch { visits }, At::NONE)?;
+            let loss = self.arms.masked_loss(&model, &masked)?;
+            mean.add(Some(loss.value), loss.own_tokens + loss.other_tokens);
+        }
+        self.arms.restore(memory);
+        mean.value().ok_or_else(|| TrainError::setup("the validation text has no label"))
     }
 }

@@ -17,6 +17,7 @@ impl Run {
     /// Writes what a resume needs before the first checkpoint.
     pub(super) fn begin(&mut self) -> Result<(), TrainError> {
         let out = self.spec.out.clone();
+        Folders::new(&out).clean().map_err(TrainError::io(&out))?;
         std::fs::create_dir_all(&out).map_err(TrainError::io(&out))?;
         if self.saved.is_some() {
             return Ok(());
@@ -28,7 +29,7 @@ impl Run {
 
     /// Saves a checkpoint of this step, unless there is one. A full disk is reported and ends the run only where the
     /// spec says so; older checkpoints stay whole either way.
-    pub(super) fn save(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+    pub(super) fn save_checkpoint(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let step = self.counters.step;
         if self.saved.as_ref().is_some_and(|(at, _)| *at == step) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! What a run is built from, and the checks of model, data and settings before it begins. Pure but for the hash over
-//! the data.
+//! What a run is built from, the checks of model, data and settings before it begins, and how it is built: fresh, or put
+//! back where it was.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,15 +7,25 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
+use super::Run;
+use super::pace::Pace;
 use crate::attention::calibration::Calibration;
 use crate::model::input::check_rows;
-use crate::model::{Config, Tokenizer};
+use crate::model::{Config, Gpt2, Tokenizer};
+use crate::tensor::adamw::AdamW;
 use crate::train::TrainError;
+use crate::train::arm::{self, Arms, Lexicon};
 use crate::train::checkpoint::disk::{Disk, RealDisk};
 use crate::train::checkpoint::files::pretty;
-use crate::train::checkpoint::state::Resumed;
-use crate::train::data::Corpus;
-use crate::train::spec::RunSpec;
+use crate::train::checkpoint::state::{Counters, Resumed};
+use crate::train::data::{Corpus, Order};
+use crate::train::look::Look;
+use crate::train::policy::JointPolicy;
+use crate::train::records::Memory;
+use crate::train::report::RunState;
+use crate::train::spec::{Arm, RunSpec};
+use crate::train::trainee::Trainee;
+use crate::train::visits::{Position, Visits};
 
 /// Everything a run is built from.
 pub struct Setup {
@@ -102,13 +112,125 @@ impl Setup {
     }
 }
 
+impl Run {
+    /// Checks that model, data and settings fit, and puts a resumed run back where it was. Writes nothing yet.
+    ///
+    /// # Errors
+    /// A setting that makes no sense for this model or data; other data than the run began with.
+    pub fn new(setup: Setup) -> Result<Self, TrainError> {
+        setup.spec.check()?;
+        let spec = as_written(&setup.spec)?;
+        let (validation, tokenizer) = (setup.validation.as_deref(), setup.tokenizer.as_ref());
+        check_data(&spec, &setup.config, &setup.train, validation, tokenizer)?;
+        let (trainee, arms) = learners(&spec, &setup)?;
+        let joint = match &spec.masking.joint {
+            Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
+            None => None,
+        };
+        let order = Order { seed: spec.seed, context: spec.context, fixed_cuts: spec.fixed_cuts };
+        let mut run = Run {
+            optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
+            policy: arms.settings().clone(),
+            visits: Visits::new(&setup.train, order, Position::default()),
+            look: Look::new(&setup.train, order),
+            fingerprint: fingerprint(&setup.train),
+            spec,
+            trainee,
+            arms,
+            joint,
+            counters: Counters::default(),
+            alarmed: false,
+            train: setup.train,
+            validation: setup.validation,
+            tokenizer: setup.tokenizer,
+            disk: setup.disk,
+            state: RunState::Preparing,
+            saved: None,
+            evaluated: None,
+            masked_loss: None,
+            without_gradient: HashMap::new(),
+            pace: Pace::default(),
+            memory: Memory::default(),
+            notes: setup.notes,
+        };
+        if let Some(resumed) = setup.resumed {
+            run.restore(resumed, order)?;
+        }
+        Ok(run)
+    }
+
+    /// Puts counters, moments, policies and changes made by hand back in force.
+    fn restore(&mut self, resumed: Resumed, order: Order) -> Result<(), TrainError> {
+        if resumed.data != self.fingerprint {
+            return Err(TrainError::Setup {
+                problem: "the training data is not what this run began with".to_owned(),
+                hint: Some("give the same files, or start a new run from its checkpoint".to_owned()),
+            });
+        }
+        resumed.restore(&mut self.optimizer)?;
+        self.arms.restore(resumed.memory);
+        if let (Some(joint), Some(state)) = (&mut self.joint, resumed.policy) {
+            joint.restore(state)?;
+            if let JointPolicy::Bandit(bandit) = joint {
+                let cell = bandit.cell();
+                self.arms.set_cell(cell.rate, cell.polarity, cell.op)?;
+            }
+        }
+        self.saved = Some((resumed.counters.step, resumed.folder));
+        self.counters = resumed.counters;
+        self.visits = Visits::new(&self.train, order, self.counters.position);
+        self.policy = self.arms.settings().clone();
+        for change in self.counters.changes.clone() {
+            self.apply(change)?;
+        }
+        if self.counters.rate.mask_scale != 1.0 {
+            self.control_rate()?;
+        }
+        Ok(())
+    }
+}
+
+/// What learns: the model with what moves of it, and the arm that masks it.
+fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError> {
+    let (config, device) = (&setup.config, &setup.device);
+    let mut trainee = Trainee::with(config, &setup.tensors, device, (&spec.trained, spec.seed))?;
+    trainee.set_precision(spec.precision)?;
+    let row = match spec.masking.needs_mask_row() {
+        true => Some(trainee.add_mask_row(setup.mask_row.clone())?),
+        false => None,
+    };
+    let train = &setup.train;
+    let lexicon = Arc::new(match &setup.tokenizer {
+        Some(tokenizer) => Lexicon::new(tokenizer, config.vocab_size, &train.tokens),
+        None => Lexicon::from_bytes(config.vocab_size, train.eot, &train.tokens, |id| {
+            format!(" #{id}").into_bytes()
+        }),
+    });
+    let initial = match &setup.resumed {
+        Some(r) if !r.initial.is_empty() && spec.masking.arm == Arm::StaticAttn => {
+            Gpt2::from_tensors(config, &r.initial, device)?
+        }
+        _ => trainee.model.clone(),
+    };
+    let arms = Arms::new(arm::Setup {
+        spec: &spec.masking,
+        model: &initial,
+        context: spec.context,
+        lexicon,
+        seed: spec.seed,
+        calibration: setup.calibration.clone(),
+        mask_row: row,
+    })?;
+    Ok((trainee, arms))
+}
+
 /// The spec as `run.json` gives it back: what a resumed run will read, to the last bit.
-pub(super) fn as_written(spec: &RunSpec) -> Result<RunSpec, TrainError> {
+fn as_written(spec: &RunSpec) -> Result<RunSpec, TrainError> {
     serde_json::from_str(&pretty(spec)?)
         .map_err(|e| TrainError::setup(format!("the settings of the run cannot be written down: {e}")))
 }
 
-pub(super) fn check_data(
+fn check_data(
     spec: &RunSpec,
     config: &Config,
     train: &Corpus,
@@ -146,7 +268,7 @@ pub(super) fn check_data(
 }
 
 /// SHA-256 over the tokens, in hexadecimal.
-pub(super) fn fingerprint(corpus: &Corpus) -> String {
+fn fingerprint(corpus: &Corpus) -> String {
     let mut hash = Sha256::new();
     hash.update(bytemuck::cast_slice::<u32, u8>(&corpus.tokens));
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()

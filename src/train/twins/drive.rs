@@ -14,7 +14,8 @@ use crate::train::records::Memory;
 use crate::train::report::{
     Command, Plan, Report, RunState, Summary, TwinDifference, TwinStep, TwinSummary, TwinVerdict,
 };
-use crate::train::run::{Run, Setup, Watch};
+use crate::train::run::{Learner, Run, Setup, Watch, train};
+use crate::train::spec::RunSpec;
 
 /// Contexts of held-out text that an evaluation reads for each arm, spread over the documents; each document gives one
 /// at least.
@@ -29,7 +30,10 @@ pub struct TwinRun {
     /// Runs of the seed that is next or under way, one for each arm.
     runs: Vec<Run>,
     seed: usize,
-    /// Of computing, pauses left out.
+    /// Steps of that seed that are done, and the one that was evaluated last.
+    done: usize,
+    evaluated: Option<usize>,
+    /// Of computing from the first step on, pauses left out.
     seconds: f64,
     tokens: u64,
     /// Losses of the last step by arm.
@@ -59,6 +63,8 @@ impl TwinRun {
             state: RunState::Preparing,
             runs: Vec::new(),
             seed: 0,
+            done: 0,
+            evaluated: None,
             seconds: 0.0,
             tokens: 0,
             losses: Vec::new(),
@@ -86,11 +92,74 @@ impl TwinRun {
         }
     }
 
+    /// Tokens of an evaluation over tokens of a step.
+    fn evaluation_share(&self) -> f64 {
+        let spec = &self.setup.spec;
+        let documents = self.setup.validation.as_ref().map_or(1, |v| v.documents).max(1);
+        (self.pieces() * documents) as f64 / spec.sequences_per_step() as f64
+    }
+
+    /// Contexts that each held-out document gives at most.
+    fn pieces(&self) -> usize {
+        let documents = self.setup.validation.as_ref().map_or(1, |v| v.documents).max(1);
+        (CONTEXTS / documents).max(1)
+    }
+
+    fn finish_seed(&mut self, watch: &mut dyn Watch) {
+        self.twins.finish_seed();
+        self.seed += 1;
+        self.runs.clear();
+        (self.done, self.evaluated) = (0, None);
+        let last = |arm: usize| self.twins.differences(arm).last().copied().unwrap_or(0.0);
+        let differences = (1..self.twins.arms.len()).map(last).collect();
+        watch.report(Report::TwinSeed { seed: self.seed, differences, verdicts: self.verdicts() });
+    }
+
+    fn verdicts(&self) -> Vec<TwinVerdict> {
+        let (first, seeds) = (&self.twins.arms[0], self.twins.seeds());
+        let one = |(judged, arm): (Judged, &String)| verdict(judged, (arm, first), seeds);
+        if seeds == 0 {
+            Vec::new()
+        } else {
+            self.twins.verdicts().into_iter().zip(&self.twins.arms[1..]).map(one).collect()
+        }
+    }
+
+    fn summary(&self, state: RunState, stopped_early: bool) -> Summary {
+        Summary {
+            state,
+            steps: self.seed * self.setup.spec.steps,
+            tokens: self.tokens,
+            seconds: self.seconds,
+            train_loss: self.losses.first().copied().unwrap_or_default(),
+            start_validation_loss: None,
+            validation_loss: None,
+            bits_per_byte: None,
+            best: None,
+            stopped_early,
+            checkpoint: None,
+            peak_memory: Memory::peak(),
+            twins: Some(TwinSummary {
+                arms: self.twins.arms.clone(),
+                seeds: self.twins.seeds(),
+                verdicts: self.verdicts(),
+            }),
+        }
+    }
+
+    /// Says in the folder what it is of.
+    fn begin(&self) -> Result<(), TrainError> {
+        let out = &self.setup.spec.out;
+        std::fs::create_dir_all(out).map_err(TrainError::io(out))?;
+        let path = out.join("run.json");
+        let spec = pretty(&self.setup.spec)?;
+        disk::replace(&*self.setup.disk, &path, spec.as_bytes()).map_err(TrainError::io(&path))
+    }
+}
+
+impl Learner for TwinRun {
     /// Measures a step of every arm and adds up what all of them cost.
-    ///
-    /// # Errors
-    /// As [`Run::plan`].
-    pub fn plan(&mut self) -> Result<Plan, TrainError> {
+    fn plan(&mut self) -> Result<Plan, TrainError> {
         let mut plans = Vec::new();
         for index in 0..self.runs.len() {
             let plan = self.runs[index].plan().map_err(|e| self.of_arm(index, e))?;
@@ -100,9 +169,11 @@ impl TwinRun {
         all.step_seconds = plans.iter().map(|p| p.step_seconds).sum();
         let evaluation = self.evaluation_share() * all.step_seconds / 3.0;
         let spec = &self.setup.spec;
-        let evaluations = (spec.steps.checked_div(spec.eval_every).unwrap_or(0) + 1) as f64;
+        let every = if spec.eval_every == 0 { spec.steps } else { spec.eval_every };
+        let evaluations = spec.steps.div_ceil(every) as f64;
         let seed = all.step_seconds * spec.steps as f64 + evaluation * evaluations;
-        let whole = seed * self.spec.seeds as f64;
+        // The start is evaluated once: it is the same for every seed.
+        let whole = seed * self.spec.seeds as f64 + evaluation;
         all.expected_seconds = spec.time_limit.map_or(whole, |limit| whole.min(limit));
         // Weights and moments of every arm are held at once, gradients and activations of one at a time.
         all.memory.weights = plans.iter().map(|p| p.memory.weights).sum();
@@ -125,41 +196,19 @@ impl TwinRun {
         Ok(all)
     }
 
-    /// Tokens of an evaluation over tokens of a step.
-    fn evaluation_share(&self) -> f64 {
-        let spec = &self.setup.spec;
-        let documents = self.setup.validation.as_ref().map_or(1, |v| v.documents).max(1);
-        (self.pieces() * documents) as f64 / spec.sequences_per_step() as f64
-    }
-
-    /// Contexts that each held-out document gives at most.
-    fn pieces(&self) -> usize {
-        let documents = self.setup.validation.as_ref().map_or(1, |v| v.documents).max(1);
-        (CONTEXTS / documents).max(1)
-    }
-
-    /// Trains every arm under every seed, until that is done, the time is up or a command ends it. Seeds that were not
-    /// finished do not count.
-    ///
-    /// # Errors
-    /// A loss that is not finite, with its arm; [`TrainError::Killed`].
-    pub fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+    /// Trains every arm under every seed. Seeds that were not finished do not count.
+    fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
         self.begin()?;
         self.enter(RunState::Running, watch);
         while self.seed < self.spec.seeds {
             if self.runs.is_empty() {
                 self.runs = self.seed_runs(self.seed)?;
             }
-            if !self.drive_seed(watch)? {
+            if !train(self, watch)? || self.done < self.setup.spec.steps {
                 break;
             }
-            self.twins.finish_seed();
-            self.seed += 1;
-            self.runs.clear();
-            let verdicts = self.verdicts();
-            let last = |arm: usize| self.twins.differences(arm).last().copied().unwrap_or(0.0);
-            let differences = (1..self.twins.arms.len()).map(last).collect();
-            watch.report(Report::TwinSeed { seed: self.seed, differences, verdicts });
+            self.evaluate(watch)?;
+            self.finish_seed(watch);
         }
         let early = self.seed < self.spec.seeds;
         let state = if early { RunState::Stopped } else { RunState::Finished };
@@ -167,63 +216,31 @@ impl TwinRun {
         Ok(self.summary(state, early))
     }
 
-    /// One seed to its end; false where it was cut off.
-    fn drive_seed(&mut self, watch: &mut dyn Watch) -> Result<bool, TrainError> {
-        let steps = self.setup.spec.steps;
-        let every = self.setup.spec.eval_every;
-        for step in 1..=steps {
-            self.obey(step - 1, watch)?;
-            let up = self.setup.spec.time_limit.is_some_and(|limit| self.seconds >= limit);
-            if up || self.state == RunState::Stopping {
-                return Ok(false);
-            }
-            let started = Instant::now();
-            self.step(step, watch)?;
-            if step == steps || (every > 0 && step.is_multiple_of(every)) {
-                self.evaluate(step, watch)?;
-            }
-            self.seconds += started.elapsed().as_secs_f64();
-        }
-        Ok(true)
+    fn spec(&self) -> &RunSpec {
+        &self.setup.spec
     }
 
-    /// One step of every arm.
-    fn step(&mut self, step: usize, watch: &mut dyn Watch) -> Result<(), TrainError> {
-        let started = Instant::now();
-        let (mut losses, mut realised) = (Vec::new(), Vec::new());
-        for index in 0..self.runs.len() {
-            let mut named = Named { outer: watch, arm: &self.twins.arms[index] };
-            let done = self.runs[index].step(&mut named);
-            let report = done.map_err(|e| self.of_arm(index, e))?;
-            losses.push(report.loss);
-            realised.push(report.realised_rate);
-        }
-        let spec = &self.setup.spec;
-        let tokens = (spec.sequences_per_step() * spec.context * self.runs.len()) as u64;
-        self.tokens += tokens;
-        self.losses.clone_from(&losses);
-        let seconds = started.elapsed().as_secs_f64();
-        let done = self.seed * spec.steps + step;
-        let left = self.spec.seeds * spec.steps - done;
-        // Steps before this one, evaluations among them, say what the rest takes.
-        let pace = (self.seconds + seconds) / done as f64;
-        let clock = spec.time_limit.map(|limit| (limit - self.seconds).max(0.0));
-        let eta = clock.map_or(pace * left as f64, |clock| clock.min(pace * left as f64));
-        watch.report(Report::TwinStep(TwinStep {
-            seed: self.seed + 1,
-            step,
-            losses,
-            realised,
-            tokens: self.tokens,
-            tokens_per_second: tokens as f64 / seconds.max(1e-9),
-            eta: Some(eta),
-        }));
-        Ok(())
+    fn done(&self) -> usize {
+        self.done
+    }
+
+    fn seconds(&mut self) -> &mut f64 {
+        &mut self.seconds
+    }
+
+    fn state(&mut self) -> &mut RunState {
+        &mut self.state
     }
 
     /// Losses of every arm on the same held-out documents, and what they say so far.
-    fn evaluate(&mut self, step: usize, watch: &mut dyn Watch) -> Result<(), TrainError> {
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let step = self.done;
         let Some(corpus) = self.setup.validation.clone() else { return Ok(()) };
+        // Every seed starts from the same weights.
+        if self.evaluated == Some(step) || (step == 0 && self.seed > 0) {
+            return Ok(());
+        }
+        let started = Instant::now();
         let (context, pieces) = (self.setup.spec.context, self.pieces());
         let mut losses = Vec::new();
         for run in &self.runs {
@@ -252,89 +269,55 @@ impl TwinRun {
             losses: losses.iter().map(mean).collect(),
             differences: differences.collect(),
         });
+        self.evaluated = Some(step);
+        if step > 0 {
+            self.seconds += started.elapsed().as_secs_f64();
+        }
         Ok(())
     }
 
-    fn verdicts(&self) -> Vec<TwinVerdict> {
-        let (first, seeds) = (&self.twins.arms[0], self.twins.seeds());
-        let one = |(judged, arm): (Judged, &String)| verdict(judged, (arm, first), seeds);
-        if seeds == 0 {
-            Vec::new()
-        } else {
-            self.twins.verdicts().into_iter().zip(&self.twins.arms[1..]).map(one).collect()
+    fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        if command == Command::EvaluateNow {
+            return self.evaluate(watch);
         }
+        let message = "twins keep to their plan: nothing is changed, sampled or saved by hand";
+        watch.report(Report::Warning { step: self.done, message: message.to_owned() });
+        Ok(())
     }
 
-    fn summary(&self, state: RunState, stopped_early: bool) -> Summary {
-        Summary {
-            state,
-            steps: self.seed * self.setup.spec.steps,
+    /// One step of every arm.
+    fn step(&mut self, watch: &mut dyn Watch) -> Result<Report, TrainError> {
+        let step = self.done + 1;
+        let started = Instant::now();
+        let (mut losses, mut realised) = (Vec::new(), Vec::new());
+        for index in 0..self.runs.len() {
+            let mut named = Named { outer: watch, arm: &self.twins.arms[index] };
+            let done = self.runs[index].update(&mut named);
+            let report = done.map_err(|e| self.of_arm(index, e))?;
+            losses.push(report.loss);
+            realised.push(report.realised_rate);
+        }
+        let spec = &self.setup.spec;
+        let tokens = (spec.sequences_per_step() * spec.context * self.runs.len()) as u64;
+        self.done = step;
+        self.tokens += tokens;
+        self.losses.clone_from(&losses);
+        let seconds = started.elapsed().as_secs_f64();
+        let done = self.seed * spec.steps + step;
+        let left = self.spec.seeds * spec.steps - done;
+        // Steps before this one, evaluations among them, say what the rest takes.
+        let pace = (self.seconds + seconds) / done as f64;
+        let clock = spec.time_limit.map(|limit| (limit - self.seconds).max(0.0));
+        let eta = clock.map_or(pace * left as f64, |clock| clock.min(pace * left as f64));
+        Ok(Report::TwinStep(TwinStep {
+            seed: self.seed + 1,
+            step,
+            losses,
+            realised,
             tokens: self.tokens,
-            seconds: self.seconds,
-            train_loss: self.losses.first().copied().unwrap_or_default(),
-            validation_loss: None,
-            bits_per_byte: None,
-            best: None,
-            stopped_early,
-            checkpoint: None,
-            peak_memory: Memory::peak(),
-            twins: Some(TwinSummary {
-                arms: self.twins.arms.clone(),
-                seeds: self.twins.seeds(),
-                verdicts: self.verdicts(),
-            }),
-        }
-    }
-
-    fn enter(&mut self, state: RunState, watch: &mut dyn Watch) {
-        self.state = state;
-        watch.report(Report::State { state });
-    }
-
-    /// Says in the folder what it is of.
-    fn begin(&self) -> Result<(), TrainError> {
-        let out = &self.setup.spec.out;
-        std::fs::create_dir_all(out).map_err(TrainError::io(out))?;
-        let path = out.join("run.json");
-        let spec = pretty(&self.setup.spec)?;
-        disk::replace(&*self.setup.disk, &path, spec.as_bytes()).map_err(TrainError::io(&path))
-    }
-
-    /// Carries out every command that waits; while paused, waits for the next one.
-    fn obey(&mut self, step: usize, watch: &mut dyn Watch) -> Result<(), TrainError> {
-        loop {
-            if watch.killed() {
-                return Err(TrainError::Killed);
-            }
-            let paused = self.state == RunState::Paused;
-            let Some(command) = watch.command(paused) else {
-                if paused {
-                    // Nobody can resume it any more.
-                    self.enter(RunState::Stopping, watch);
-                }
-                return Ok(());
-            };
-            match command {
-                Command::Pause if self.state == RunState::Running => self.enter(RunState::Paused, watch),
-                Command::Resume if paused => self.enter(RunState::Running, watch),
-                Command::Pause | Command::Resume => {}
-                Command::Stop => {
-                    self.enter(RunState::Stopping, watch);
-                    return Ok(());
-                }
-                Command::Kill => return Err(TrainError::Killed),
-                Command::EvaluateNow if step > 0 => self.evaluate(step, watch)?,
-                Command::EvaluateNow => {}
-                Command::SetLearningRate(_)
-                | Command::SetThreshold(_)
-                | Command::SetProbability(_)
-                | Command::Sample
-                | Command::SaveNow => {
-                    let message = "twins keep to their plan: nothing is changed, sampled or saved by hand";
-                    watch.report(Report::Warning { step, message: message.to_owned() });
-                }
-            }
-        }
+            tokens_per_second: tokens as f64 / seconds.max(1e-9),
+            eta: Some(eta),
+        }))
     }
 }
 

@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::app::state::{App, Screen};
 use crate::app::train::RunView;
+use crate::support::units::count;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -97,27 +98,4 @@ fn state(app: &App) -> String {
         parts.push(if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") });
     }
     parts.join("  ")
-}
-
-/// 124 M, 3.2 M, 812 k.
-pub fn count(n: usize) -> String {
-    match n {
-        0..1_000 => n.to_string(),
-        1_000..1_000_000 => format!("{:.0} k", n as f64 / 1e3),
-        1_000_000..10_000_000 => format!("{:.1} M", n as f64 / 1e6),
-        10_000_000..1_000_000_000 => format!("{:.0} M", n as f64 / 1e6),
-        _ => format!("{:.1} B", n as f64 / 1e9),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_short() {
-        let shown: Vec<String> =
-            [7, 812_000, 3_240_000, 124_439_808, 1_557_611_200].iter().map(|n| count(*n)).collect();
-        assert_eq!(shown, ["7", "812 k", "3.2 M", "124 M", "1.6 B"]);
-    }
 }

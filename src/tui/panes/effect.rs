@@ -5,8 +5,8 @@ use ratatui::layout::Rect;
 
 use crate::app::data::{Candidate, Effect, RerollRow, Work};
 use crate::app::state::App;
-use crate::app::visible::fit;
 use crate::mask::types::{Op, Scope};
+use crate::support::visible::fit;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::{Piece, empty_text, percent, signed};
 use crate::tui::theme::Role;

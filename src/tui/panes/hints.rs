@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use crate::app::actions::Verb;
 use crate::app::hints::{Hint, hints};
 use crate::app::state::App;
-use crate::app::visible::width;
+use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 

@@ -45,7 +45,7 @@ fn quiet(c: &mut Canvas, app: &App, area: Rect) {
     let (accent, faint, dim) = (c.theme.bold(Role::Accent), c.style(Role::Faint), c.style(Role::Dim));
     let mut right = area.right();
     if let Some((key, offer)) = offer(app) {
-        let w = (crate::app::visible::width(&key) + 1 + crate::app::visible::width(&offer)) as u16;
+        let w = (crate::support::visible::width(&key) + 1 + crate::support::visible::width(&offer)) as u16;
         let x = if area.width > w + 50 { right - w } else { area.x };
         c.spans(x, area.y, &[(&key, accent), (" ", dim), (&offer, dim)], right);
         right = x.saturating_sub(3);

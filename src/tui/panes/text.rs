@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 
 use crate::app::actions::Verb;
 use crate::app::state::{App, Pane};
-use crate::app::visible::clusters;
 use crate::app::wrap;
+use crate::support::visible::clusters;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;

@@ -5,8 +5,8 @@ use ratatui::style::{Modifier, Style};
 
 use crate::app::state::App;
 use crate::app::strip;
-use crate::app::visible::fit;
 use crate::mask::types::{Op, PositionDecision, State};
+use crate::support::visible::fit;
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::step;
 use crate::tui::panes::{Piece, empty_text};

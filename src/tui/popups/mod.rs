@@ -11,7 +11,7 @@ use crate::app::params;
 use crate::app::state::{App, Card, List, Popup};
 use crate::app::tour::STOPS;
 use crate::app::train::state::Question;
-use crate::app::visible::width;
+use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::frames;
 use crate::tui::layout::Layout;

@@ -6,6 +6,9 @@ mod snapshots;
 #[cfg(unix)]
 mod terminal;
 
+/// Set in the process inside a pseudo-terminal; its value says what its engine and its screen do.
+pub const ROLE: &str = "MASKSCOPE_TEST_ROLE";
+
 use std::fmt::Write;
 
 use ratatui::buffer::Buffer;
@@ -40,7 +43,7 @@ pub fn text(buf: &Buffer) -> String {
                 continue;
             }
             let symbol = buf[(x, y)].symbol();
-            skip = crate::app::visible::width(symbol).saturating_sub(1);
+            skip = crate::support::visible::width(symbol).saturating_sub(1);
             row.push_str(symbol);
         }
         out.push_str(row.trim_end());

@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use crate::app::state::ColourScale;
-use crate::app::visible::{clusters, visible, width};
 use crate::mask::types::State;
+use crate::support::visible::{clusters, visible, width};
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::step;
 use crate::tui::panes::map::cells::{LOG_FLOOR, Painter};
@@ -30,7 +30,7 @@ impl Painter<'_> {
             let (_, state) = self.telling(range, self.app.view.key);
             let x = plot.x + own.end as u16;
             let room = plot.right().saturating_sub(x + 1).min(LABEL as u16);
-            let label = crate::app::visible::fit(&token.display, room as usize, "…");
+            let label = crate::support::visible::fit(&token.display, room as usize, "…");
             let style = label_style(c.theme, state, crossed);
             if room > 2 && !label.is_empty() {
                 c.text(x, plot.y + line, &format!(" {} ", label.trim_start_matches('·')), style, room + 2);
@@ -158,7 +158,7 @@ impl Painter<'_> {
         let (dim, text) = (c.style(Role::Dim), c.style(Role::Text));
         let (qs, ks) = (format!("{q} "), format!("{k} "));
         let value_style = c.theme.bold(role);
-        let short = |s: &str| crate::app::visible::fit(s, 14, "…");
+        let short = |s: &str| crate::support::visible::fit(s, 14, "…");
         let (qn, kn) = (short(name(q)), short(name(k)));
         c.spans(
             area.x,

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use crate::app::data::{HeadChoice, MapKind, Token};
 use crate::app::mapview::{self, MapView, Room};
 use crate::app::state::App;
-use crate::app::visible::{visible, width};
+use crate::support::visible::{visible, width};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::map::cells::{Painter, Scale};
 use crate::tui::panes::{Piece, empty_text};

@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 
 use super::empty;
 use crate::app::state::{App, Pane};
-use crate::app::visible::width;
 use crate::mask::types::State;
+use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;

@@ -3,13 +3,14 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::empty;
 use super::plot::{self, Curve, Frame, Pen};
-use super::{bytes, duration, empty, short};
 use crate::app::data::Live;
 use crate::app::state::App;
 use crate::app::train::series::Point;
 use crate::app::train::update::TAIL;
 use crate::app::train::{RunView, runs};
+use crate::support::units::{duration, memory, short};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;
@@ -249,7 +250,7 @@ pub fn speed(c: &mut Canvas, app: &App, area: Rect) {
         },
         Small {
             name: "memory",
-            value: bytes(p.memory),
+            value: memory(p.memory),
             curves: vec![curve(run, |p| p.memory / f64::from(1 << 20), Pen::Line, accent, "*")],
             zero: true,
         },
@@ -260,8 +261,8 @@ pub fn speed(c: &mut Canvas, app: &App, area: Rect) {
             value: format!(
                 "{} %, {} of {}, {} °C, {:.0} W",
                 gpu.busy,
-                bytes(gpu.used as f64),
-                bytes(gpu.total as f64),
+                memory(gpu.used as f64),
+                memory(gpu.total as f64),
                 gpu.temperature,
                 gpu.watts
             ),

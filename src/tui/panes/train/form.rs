@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::app::state::{App, Pane};
 use crate::app::train::Field;
-use crate::app::visible::width;
+use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;

@@ -3,14 +3,14 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::{bytes, duration};
 use crate::app::actions::Verb;
 use crate::app::data::{Live, Plan, RunState};
 use crate::app::state::App;
 use crate::app::train::{RunView, runs, update};
+use crate::support::units::{count, duration, memory};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
-use crate::tui::panes::bar::{count, spinner};
+use crate::tui::panes::bar::spinner;
 use crate::tui::theme::Role;
 
 /// Columns of names, and of a slider's number.
@@ -193,8 +193,8 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
         "measured step",
         &format!("{:.0} ms, loss {:.3}", 1e3 * plan.step_seconds, plan.probe_loss),
     );
-    let free = bytes(plan.memory.available as f64);
-    line(c, area, y, "memory needed", &format!("{} of {free}", bytes(plan.memory.total as f64)));
+    let free = memory(plan.memory.available as f64);
+    line(c, area, y, "memory needed", &format!("{} of {free}", memory(plan.memory.total as f64)));
     line(c, area, y, "trained", &trainable);
     let data = format!("{} tok, {} docs", count(plan.train_tokens as usize), plan.train_documents);
     line(c, area, y, "data", &data);
@@ -213,9 +213,9 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
     line(c, area, y, "masking", &masking);
     let detail = format!(
         "grad {} · moments {} · activ {}",
-        bytes(plan.memory.gradients as f64),
-        bytes(plan.memory.optimizer as f64),
-        bytes(plan.memory.activations as f64)
+        memory(plan.memory.gradients as f64),
+        memory(plan.memory.optimizer as f64),
+        memory(plan.memory.activations as f64)
     );
     line(c, area, y, "by part", &detail);
     line(c, area, y, "folder", &run.spec.out.display().to_string());
@@ -233,8 +233,8 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
     if run.state == RunState::Preparing {
         let style = c.style(Role::Dim);
         if let Some((what, done, total)) = &run.loading {
-            let of = total.map_or(String::new(), |t| format!(" of {}", bytes(t as f64)));
-            let size = if *done > 0 { bytes(*done as f64) } else { String::new() };
+            let of = total.map_or(String::new(), |t| format!(" of {}", memory(t as f64)));
+            let size = if *done > 0 { memory(*done as f64) } else { String::new() };
             line(c, area, &mut y, "preparing", &format!("{what}  {size}{of}"));
         }
         let area = Rect { y, height: area.bottom().saturating_sub(y), ..area };
@@ -290,11 +290,12 @@ fn summary(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
         line(c, area, &mut y, "training loss", &format!("{:.4}", s.train_loss));
     }
     if let Some(peak) = s.peak_memory {
-        line(c, area, &mut y, "peak memory", &bytes(peak as f64));
+        line(c, area, &mut y, "peak memory", &memory(peak as f64));
     }
     if let Some(loss) = s.validation_loss {
         let bits = s.bits_per_byte.map_or(String::new(), |b| format!(", {b:.4} bits per byte"));
-        line(c, area, &mut y, "validation", &format!("{loss:.4}{bits}"));
+        let start = s.start_validation_loss.map_or(String::new(), |l| format!("{l:.4} → "));
+        line(c, area, &mut y, "validation", &format!("{start}{loss:.4}{bits}"));
     }
     if let Some((step, loss)) = s.best {
         line(c, area, &mut y, "best", &format!("{loss:.4} at step {step}"));

@@ -4,7 +4,7 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::short;
+use crate::support::units::short;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 

@@ -2,10 +2,10 @@
 
 use ratatui::layout::Rect;
 
-use super::bytes;
 use crate::app::actions::Verb;
 use crate::app::state::{App, Pane};
 use crate::app::train::runs::name;
+use crate::support::units::memory;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;
@@ -73,7 +73,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
             c.right(at + 12, at + 19, y, &run.steps.to_string(), dim);
             c.right(at + 19, at + 27, y, &number(run.train_loss), dim);
             c.right(at + 27, at + 35, y, &number(run.validation_loss), text);
-            c.right(at + 35, at + 45, y, &bytes(run.bytes as f64), dim);
+            c.right(at + 35, at + 45, y, &memory(run.bytes as f64), dim);
         } else {
             c.right(at + 11, at + 18, y, &number(run.validation_loss), text);
         }

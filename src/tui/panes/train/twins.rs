@@ -3,11 +3,11 @@
 use ratatui::layout::Rect;
 
 use super::plot::{self, Curve, Frame, Pen};
-use super::{duration, short};
 use crate::app::actions::Verb;
 use crate::app::data::TwinVerdict;
 use crate::app::state::App;
 use crate::app::train::twins::TwinView;
+use crate::support::units::{duration, short};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;

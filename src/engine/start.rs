@@ -1,4 +1,4 @@
-//! What a run of `maskscope train` starts from: a model, or a configuration with random weights and its tokenizer.
+//! What a run starts from: a model, or a configuration with random weights and its tokenizer.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,15 +6,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::error::CliError;
-use super::train::{failed, no_tokenizer};
-use super::{Context, convert, open};
+use super::loaded::Loaded;
 use crate::attention::calibration::Calibration;
-use crate::engine::loader::Purpose;
 use crate::mask::apply::ReplacementSource;
 use crate::model::{Config, Tokenizer};
 use crate::train::data::ChatStyle;
-use crate::train::init;
+use crate::train::{TrainError, init};
 
 /// A model to be, and what is known of it.
 pub struct Start {
@@ -30,18 +27,15 @@ pub struct Start {
 }
 
 impl Start {
-    /// The model that the settings name.
+    /// A model that was loaded to be trained.
     ///
     /// # Errors
-    /// A model that is not available, or has no tokenizer.
-    pub fn from_model(context: &Context) -> Result<Self, CliError> {
-        let spec = convert::model_spec(&context.loaded.settings);
-        let loaded = open::open_for(context, &spec, Purpose::Train)?;
-        let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
+    /// A model without a tokenizer.
+    pub fn from_model(loaded: &Loaded) -> Result<Self, TrainError> {
         Ok(Start {
             config: loaded.model.config.clone(),
-            tensors: Some(loaded.model.tensors().map_err(|e| failed(e.into()))?),
-            tokenizer: Some(tokenizer),
+            tensors: Some(loaded.model.tensors()?),
+            tokenizer: Some(known(loaded.tokenizer.clone(), &loaded.id)?),
             calibration: loaded.calibration().map(|c| Arc::new(c.clone())),
             mask_row: loaded.mask_row().map(|row| row.to_vec()),
             notes: Vec::new(),
@@ -53,17 +47,19 @@ impl Start {
     ///
     /// # Errors
     /// Files that cannot be read; a tokenizer with more ids than the configuration has rows.
-    pub fn from_config(config: &Path, tokenizer: Option<&Path>) -> Result<Self, CliError> {
+    pub fn from_config(config: &Path, tokenizer: Option<&Path>) -> Result<Self, TrainError> {
         let name = config.display().to_string();
         let bytes =
-            std::fs::read(config).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
-        let parsed = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
+            std::fs::read(config).map_err(|e| TrainError::setup(format!("{name} cannot be read: {e}")))?;
+        let parsed = Config::parse(&bytes, &name)?;
         let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
         let place = tokenizer.unwrap_or(beside.unwrap_or(Path::new(".")));
-        let found = init::tokenizer_at(place, &bytes).map_err(failed)?;
+        let found = init::tokenizer_at(place, &bytes)?;
         if let (None, Some(place)) = (&found, tokenizer) {
-            return Err(CliError::failed(format!("{} holds no tokenizer", place.display()))
-                .with_hint("name a tokenizer.json, or a folder that holds one"));
+            return Err(TrainError::Setup {
+                problem: format!("{} holds no tokenizer", place.display()),
+                hint: Some("name a tokenizer.json, or a folder that holds one".to_owned()),
+            });
         }
         let rows = parsed.vocab_size;
         let mut start = Start {
@@ -77,11 +73,13 @@ impl Start {
         match &start.tokenizer {
             Some(tokenizer) if tokenizer.vocab_size() > rows => {
                 let ids = tokenizer.vocab_size();
-                return Err(CliError::failed(format!(
-                    "the tokenizer in {} has {ids} ids, but vocab_size in {name} is {rows}",
-                    place.display()
-                ))
-                .with_hint(format!("set vocab_size to {ids}, or name another tokenizer with --tokenizer")));
+                return Err(TrainError::Setup {
+                    problem: format!(
+                        "the tokenizer in {} has {ids} ids, but vocab_size in {name} is {rows}",
+                        place.display()
+                    ),
+                    hint: Some(format!("set vocab_size to {ids}, or name another tokenizer with --tokenizer")),
+                });
             }
             Some(tokenizer) => {
                 let ids = tokenizer.vocab_size();
@@ -99,9 +97,9 @@ impl Start {
     ///
     /// # Errors
     /// A chat template that is damaged.
-    pub fn style(&self) -> Result<ChatStyle, CliError> {
+    pub fn style(&self) -> Result<ChatStyle, TrainError> {
         match &self.tokenizer {
-            Some(tokenizer) => ChatStyle::of(tokenizer).map_err(failed),
+            Some(tokenizer) => ChatStyle::of(tokenizer),
             None => Ok(ChatStyle::plain(crate::model::tokenizer::END_OF_TEXT)),
         }
     }
@@ -110,10 +108,10 @@ impl Start {
     ///
     /// # Errors
     /// Data that no tokenizer can be learned from.
-    pub fn tokenizer(&mut self, documents: &[String]) -> Result<Tokenizer, CliError> {
+    pub fn tokenizer(&mut self, documents: &[String]) -> Result<Tokenizer, TrainError> {
         let tokenizer = match self.tokenizer.take() {
             Some(tokenizer) => tokenizer,
-            None => init::tokenizer(documents, self.config.vocab_size).map_err(failed)?,
+            None => init::tokenizer(documents, self.config.vocab_size)?,
         };
         let end = tokenizer.end_of_document();
         if self.tensors.is_none() && end.is_some() {
@@ -126,10 +124,18 @@ impl Start {
     ///
     /// # Errors
     /// A device without the memory for them.
-    pub fn tensors(&mut self, seed: u64, device: &Device) -> Result<HashMap<String, Tensor>, CliError> {
+    pub fn tensors(&mut self, seed: u64, device: &Device) -> Result<HashMap<String, Tensor>, TrainError> {
         match self.tensors.take() {
             Some(tensors) => Ok(tensors),
-            None => init::weights(&self.config, seed, device).map_err(failed),
+            None => init::weights(&self.config, seed, device),
         }
     }
+}
+
+/// The tokenizer of model `id`, without which it cannot be trained on text.
+///
+/// # Errors
+/// There is none.
+pub fn known(tokenizer: Option<Tokenizer>, id: &str) -> Result<Tokenizer, TrainError> {
+    tokenizer.ok_or_else(|| TrainError::setup(format!("{id} has no tokenizer, so text cannot be trained on")))
 }

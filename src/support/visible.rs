@@ -1,6 +1,7 @@
-//! Makes any text safe and visible before it reaches a terminal cell, and measures it. Pure; any thread.
-//! Everything that comes from a model, a file, the Hub or the clipboard passes through here exactly once, on its
-//! way to the screen. Must never let a control character, an escape sequence or a bidirectional override through.
+//! Makes any text safe and visible before it reaches a terminal, and measures it. Pure; any thread.
+//! Everything that comes from a model, a file, the Hub or the clipboard passes through here exactly once, on its way out:
+//! through [`visible`] to a cell of the screen, through [`line`] or [`lines`] into a message, through [`token`] where every
+//! space counts. Must never let a control character, an escape sequence or a bidirectional override through.
 
 use std::borrow::Cow;
 
@@ -73,6 +74,53 @@ fn push_visible(out: &mut String, grapheme: &str) {
         out.truncate(start);
         out.push('◦');
     }
+}
+
+/// Text on one line: everything unsafe written out, `\n` or `\u{202e}`.
+pub fn line(text: &str) -> String {
+    escaped(text, is_unsafe)
+}
+
+/// The same, but line ends and tabs stay.
+pub fn lines(text: &str) -> String {
+    escaped(text, |c| is_unsafe(c) && c != '\n' && c != '\t')
+}
+
+/// As [`line`], of the first `longest` characters.
+pub fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => line(&text[..end]) + "…",
+        None => line(text),
+    }
+}
+
+/// The bytes of a token, each to be seen: space `·`, newline `↵`, tab `→`, loose bytes `‹hex›`, everything unsafe or
+/// joining written out as `\u{…}`.
+pub fn token(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                ' ' => out.push('·'),
+                '\n' => out.push('↵'),
+                '\t' => out.push('→'),
+                c if is_unsafe(c) || matches!(c, '\u{200c}' | '\u{200d}') => out.extend(c.escape_unicode()),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("‹{byte:02x}›"));
+        }
+    }
+    out
+}
+
+fn escaped(text: &str, out: impl Fn(char) -> bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if out(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
+    }
+    safe
 }
 
 /// One grapheme of a text as it is drawn.
@@ -192,6 +240,17 @@ mod tests {
         assert_eq!(visible("\u{9b}2J"), "�2J");
         assert_eq!(visible("abc\u{202e}fed"), "abc◦fed");
         assert_eq!(visible("\u{301}"), "◌\u{301}");
+    }
+
+    #[test]
+    fn messages_and_tokens_write_out_what_may_not_be_printed() {
+        let evil = "a\u{1b}[2J\u{9b}31m\n\tb\u{202e}c";
+        assert_eq!(line(evil), "a\\u{1b}[2J\\u{9b}31m\\n\\tb\\u{202e}c");
+        assert_eq!(lines(evil), "a\\u{1b}[2J\\u{9b}31m\n\tb\\u{202e}c");
+        assert_eq!(shortened("modèle", 6), "modèle");
+        assert_eq!(shortened("a\u{7}bcd", 3), "a\\u{7}b…");
+        assert_eq!(token("a\u{1b}[m\u{202e}\u{200d}b".as_bytes()), "a\\u{1b}[m\\u{202e}\\u{200d}b");
+        assert_eq!(token(b"\xff x\n\t"), "‹ff›·x↵→");
     }
 
     #[test]

@@ -1,0 +1,101 @@
+//! From the spec of a run to a run that can start: documents, model, tokens. The command and the screen's trainer both come
+//! through here. Runs on the caller's thread; says how far it is, and gives up when told.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::loader::{LoadOptions, Purpose, load, translate};
+use super::start::{Start, known};
+use super::types::LoadProgress;
+use crate::hub::Progress;
+use crate::model::Tokenizer;
+use crate::train::TrainError;
+use crate::train::checkpoint::state;
+use crate::train::data::{ChatStyle, Corpora, Documents, TokenCache, cache_folder};
+use crate::train::run::Setup;
+use crate::train::spec::{DataSpec, RunSpec};
+
+/// Where models and data come from, and who listens meanwhile.
+pub struct Preparation<'a> {
+    pub load: LoadOptions,
+    pub progress: &'a mut dyn FnMut(LoadProgress),
+    /// What is worth a remark and is no failure.
+    pub remark: &'a mut dyn FnMut(String),
+    pub cancel: &'a AtomicBool,
+}
+
+impl Preparation<'_> {
+    /// A fresh run of the model that the spec names. Unless the context was `asked` for, it is no longer than the model's.
+    ///
+    /// # Errors
+    /// [`TrainError::Unavailable`] where the model is; data that cannot be read; a model without a tokenizer.
+    pub fn fresh(&mut self, spec: RunSpec, asked: bool) -> Result<Setup, TrainError> {
+        let options = LoadOptions { purpose: Purpose::Train, ..self.load.clone() };
+        let loaded = load(&spec.model, &options, self.progress, self.cancel)
+            .map_err(|e| TrainError::Unavailable { problem: e.message, hint: e.hint })?;
+        loaded.notes.iter().cloned().for_each(&mut *self.remark);
+        self.begin(spec, asked, Start::from_model(&loaded)?)
+    }
+
+    /// A fresh run of random weights in the shape that a `config.json` gives; see [`Start::from_config`].
+    ///
+    /// # Errors
+    /// A shape, a tokenizer or data that cannot be read.
+    pub fn random(
+        &mut self,
+        spec: RunSpec,
+        asked: bool,
+        (shape, tokenizer): (&Path, Option<&Path>),
+    ) -> Result<Setup, TrainError> {
+        self.begin(spec, asked, Start::from_config(shape, tokenizer)?)
+    }
+
+    fn begin(&mut self, mut spec: RunSpec, asked: bool, mut start: Start) -> Result<Setup, TrainError> {
+        let documents = self.documents(&spec.data, &start.style()?)?;
+        let mut notes = std::mem::take(&mut start.notes);
+        notes.extend(documents.notes.iter().cloned());
+        if !asked {
+            notes.extend(spec.fit_context(start.config.n_positions));
+        }
+        let tokenizer = start.tokenizer(&documents.train)?;
+        let corpora = self.tokens(&documents, &tokenizer)?;
+        let tensors = start.tensors(spec.seed, &self.load.device)?;
+        let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
+        setup.device = self.load.device.clone();
+        setup.calibration = start.calibration;
+        setup.mask_row = start.mask_row;
+        setup.notes = notes;
+        Ok(setup)
+    }
+
+    /// The run in `folder` from its newest checkpoint; `change` is told its settings first.
+    ///
+    /// # Errors
+    /// A folder without a run that can be resumed; data that is not there any more.
+    pub fn resumed(&mut self, folder: &Path, change: impl FnOnce(&mut RunSpec)) -> Result<Setup, TrainError> {
+        let mut resumed = state::resume(folder, &self.load.device)?;
+        change(&mut resumed.spec);
+        let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
+        let documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
+        let corpora = self.tokens(&documents, &tokenizer)?;
+        let mut setup = Setup::resume(resumed, corpora, self.load.device.clone());
+        setup.notes = documents.notes;
+        Ok(setup)
+    }
+
+    fn documents(&mut self, data: &DataSpec, style: &ChatStyle) -> Result<Documents, TrainError> {
+        let mut fetching = |p: &Progress| (self.progress)(translate("data", p));
+        Documents::open(data, style, &self.load.hub, &mut fetching, self.cancel)
+    }
+
+    fn tokens(&mut self, documents: &Documents, tokenizer: &Tokenizer) -> Result<Corpora, TrainError> {
+        let what = "tokens".to_owned();
+        (self.progress)(LoadProgress { id: "data".to_owned(), what, done: 0, total: None, rate: None });
+        let cache = cache_folder().map(TokenCache::new);
+        let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref())?;
+        if kept {
+            (self.remark)("the training tokens come from the cache".to_owned());
+        }
+        Ok(corpora)
+    }
+}

@@ -1,0 +1,169 @@
+//! Files that appear whole or not at all: written beside their target, synced, renamed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A name beside `target` for what will take its place; whatever stands there is removed unless it is
+/// [`put`](Aside::put) in place.
+#[derive(Debug)]
+pub struct Aside {
+    target: PathBuf,
+    path: PathBuf,
+}
+
+impl Aside {
+    /// `.NAME.PID-N.tmp` in the folder of `target`, so that the rename stays on one file system and no two writers meet.
+    /// Makes that folder.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn of(target: &Path) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        fs::create_dir_all(folder(target))?;
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = beside(target, &format!("{}-{n}.tmp", std::process::id()));
+        Ok(Aside { target: target.to_owned(), path })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Renames what was written onto the target. A file reaches the disk first: without that, a power cut could leave an
+    /// empty one.
+    ///
+    /// # Errors
+    /// The target stays as it was, and nothing is left beside it.
+    pub fn put(self) -> io::Result<()> {
+        if fs::symlink_metadata(&self.path)?.is_file() {
+            OpenOptions::new().write(true).open(&self.path)?.sync_all()?;
+        }
+        fs::rename(&self.path, &self.target)?;
+        sync_folder(folder(&self.target));
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Gone already where it was renamed.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Replaces `path`, or makes it, with these bytes in one step; keeps its permissions.
+///
+/// # Errors
+/// A file that is read-only: renaming over it would work, but whoever made it read-only meant it. Otherwise what the disk
+/// says; `path` is as it was then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let permissions = fs::metadata(path).ok().map(|metadata| metadata.permissions());
+    if permissions.as_ref().is_some_and(fs::Permissions::readonly) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
+    }
+    let aside = Aside::of(path)?;
+    fs::write(aside.path(), bytes)?;
+    if let Some(permissions) = permissions {
+        fs::set_permissions(aside.path(), permissions)?;
+    }
+    aside.put()
+}
+
+/// `.NAME.SUFFIX` in the folder of `path`.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{suffix}"))
+}
+
+/// Removes what writers that were killed left in `folder`, which nobody writes to now.
+///
+/// # Errors
+/// What the disk says; a folder that is not there holds nothing.
+pub fn clear_asides(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if is_aside(&entry.file_name().to_string_lossy()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// `.NAME.PID-N.tmp`
+fn is_aside(name: &str) -> bool {
+    let numbers =
+        name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp")).and_then(|n| n.rsplit_once('.'));
+    let number = |text: &str| text.parse::<u64>().is_ok();
+    numbers.and_then(|(_, n)| n.split_once('-')).is_some_and(|(pid, n)| number(pid) && number(n))
+}
+
+/// Makes renames within `folder` last; not every file system can, and the renames are atomic already.
+pub fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("deep/file");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let aside = Aside::of(&path).unwrap();
+        fs::write(aside.path(), b"half").unwrap();
+        let left = Aside::of(&path).unwrap();
+        fs::write(left.path(), b"killed").unwrap();
+        std::mem::forget(left);
+        let foreign = path.with_file_name(".mine.tmp");
+        fs::write(&foreign, b"").unwrap();
+        drop(aside);
+        clear_asides(path.parent().unwrap()).unwrap();
+        fs::remove_file(foreign).unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(path.parent().unwrap())),
+            (b"two".to_vec(), vec!["file".to_owned()])
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_stay_and_a_read_only_file_stays_as_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        replace(&path, b"one").unwrap();
+        let mode = |mode: u32| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o640);
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        mode(0o440);
+        assert_eq!(replace(&path, b"three").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(root.path())),
+            (b"two".to_vec(), vec!["file".to_owned()])
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! The two sides of the loop: what it trains, and who watches it.
+
+use crate::model::Gpt2;
+use crate::train::TrainError;
+use crate::train::report::{Command, Plan, Report, RunState, Summary};
+use crate::train::spec::RunSpec;
+
+/// Who watches a run and tells it what to do.
+pub trait Watch {
+    fn report(&mut self, report: Report);
+    /// The next command; with `wait`, blocks until there is one, and `None` then means that nobody is left to ask.
+    fn command(&mut self, wait: bool) -> Option<Command>;
+    /// Whether the run is to end at once; asked often.
+    fn killed(&self) -> bool;
+    /// Whether somebody waits for a copy of the weights.
+    fn wants_snapshot(&self) -> bool;
+    fn snapshot(&mut self, step: usize, model: Gpt2);
+    /// Whether rasters and batches are looked at.
+    fn wants_pictures(&self) -> bool;
+}
+
+/// What the loop trains: one model ([`Run`]), or arms side by side ([`TwinRun`](super::twins::TwinRun)).
+pub trait Learner {
+    /// What the whole will cost, from one measured step. Changes nothing.
+    ///
+    /// # Errors
+    /// A run that does not fit into memory, with the numbers; a probe step that fails or diverges.
+    fn plan(&mut self) -> Result<Plan, TrainError>;
+    /// Trains until the steps are done, the time is up or a command ends it.
+    ///
+    /// # Errors
+    /// A loss that is not finite, a disk that is full and must not be; [`TrainError::Killed`].
+    fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError>;
+
+    fn spec(&self) -> &RunSpec;
+    /// Optimizer steps done.
+    fn done(&self) -> usize;
+    /// Of computing from the first step on, pauses left out.
+    fn seconds(&mut self) -> &mut f64;
+    fn state(&mut self) -> &mut RunState;
+    /// Whether this is where a resumed run was saved: what was due here is done.
+    fn is_resumed(&self) -> bool {
+        false
+    }
+    /// Measures the loss on the validation documents, unless this step was measured already.
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError>;
+    /// Lets policies take in a scheduled evaluation.
+    fn steer(&mut self, _: &mut dyn Watch) {}
+    fn sample(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        Ok(())
+    }
+    /// Saves a checkpoint of this step, unless there is one.
+    fn save(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        Ok(())
+    }
+    /// Gives a copy of the weights to whoever waits for one.
+    fn show(&self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        Ok(())
+    }
+    /// Carries out a command that does not pause, resume or end the run.
+    fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError>;
+    /// One optimizer step, and what is to be logged of it.
+    fn step(&mut self, watch: &mut dyn Watch) -> Result<Report, TrainError>;
+
+    fn enter(&mut self, state: RunState, watch: &mut dyn Watch) {
+        *self.state() = state;
+        watch.report(Report::State { state });
+    }
+}
