@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, note};
 use super::progress::Reporter;
-use super::train_from::Start;
 use super::train_spec::{CONTEXT, run_spec};
 use super::{Context, convert, open};
 use crate::engine::loader::{LoadOptions, Purpose};
-use crate::engine::prepare::{Preparation, known};
+use crate::engine::prepare::Preparation;
+use crate::engine::start::{Start, known};
 use crate::train::checkpoint::SavedDtype;
 use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
@@ -172,7 +172,8 @@ fn all_cores() -> Option<usize> {
 
 /// The run that the flags ask for, with a bar while it is fetched and read.
 fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
-    let chosen = convert::device(&context.loaded.settings)?;
+    let settings = &context.loaded.settings;
+    let chosen = convert::device(settings)?;
     let bar = open::bar();
     let mut preparation = Preparation {
         load: LoadOptions {
@@ -185,17 +186,19 @@ fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         remark: &mut |text| open::above(&bar, &format!("note: {text}")),
         cancel: &AtomicBool::new(false),
     };
-    let asked = context.asked(CONTEXT);
-    let setup = match (&args.resume, &args.init) {
-        (Some(folder), _) => preparation.resumed(folder, |spec| extend(spec, args)),
-        (None, Some(shape)) => {
-            preparation.random(spec(args, context)?, asked, (shape, args.tokenizer.as_deref()))
+    let setup = match &args.resume {
+        Some(folder) => preparation.resumed(folder, |spec| extend(spec, args))?,
+        None => {
+            let spec = spec(args, context)?;
+            let start = match &args.init {
+                Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
+                None => preparation.model(&spec.model)?,
+            };
+            preparation.fresh(spec, start, context.asked(CONTEXT))?
         }
-        (None, None) => preparation.fresh(spec(args, context)?, asked),
     };
     bar.finish_and_clear();
-    let setup = setup?;
-    // Notes on the data stand in the plan; a run without one says them as it begins.
+    // Notes stand in the plan; a run without one says them as it begins.
     if args.no_plan || args.output.json {
         setup.notes.iter().for_each(|text| note(&format!("note: {text}")));
     }

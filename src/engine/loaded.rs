@@ -152,7 +152,7 @@ impl Loaded {
         for weight in [&model.wte, &positions].into_iter().chain(blocks) {
             weight.visit(|values| hash.update(bytemuck::cast_slice::<f32, u8>(values)))?;
         }
-        Ok(hex(&hash.finalize()))
+        Ok(crate::support::units::hex(&hash.finalize()))
     }
 
     /// Refuses ids that the model has no row for, by the token.
@@ -200,11 +200,6 @@ impl Loaded {
 
 fn model_dtype(model: &Gpt2) -> &'static str {
     if model.wte.is_bf16() { "bf16" } else { "f32" }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl ReplacementSource for Loaded {

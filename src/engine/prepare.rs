@@ -1,4 +1,4 @@
-//! From the spec of a run to a run that can start: documents, model, tokens. The command and the screen's trainer both come
+//! From the spec of a run to a run that can start: model, documents, tokens. The command and the screen's trainer both come
 //! through here. Runs on the caller's thread; says how far it is, and gives up when told.
 
 use std::path::Path;
@@ -25,37 +25,27 @@ pub struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
-    /// A fresh run of the model that the spec names. Unless the context was `asked` for, it is no longer than the model's.
+    /// The model `id` to start from.
     ///
     /// # Errors
-    /// [`TrainError::Unavailable`] where the model is; data that cannot be read; a model without a tokenizer.
-    pub fn fresh(&mut self, spec: RunSpec, asked: bool) -> Result<Setup, TrainError> {
+    /// [`TrainError::Unavailable`]; a model without a tokenizer.
+    pub fn model(&mut self, id: &str) -> Result<Start, TrainError> {
         let options = LoadOptions { purpose: Purpose::Train, ..self.load.clone() };
-        let loaded = load(&spec.model, &options, self.progress, self.cancel)
+        let loaded = load(id, &options, self.progress, self.cancel)
             .map_err(|e| TrainError::Unavailable { problem: e.message, hint: e.hint })?;
-        loaded.notes.iter().cloned().for_each(&mut *self.remark);
-        self.begin(spec, asked, Start::from_model(&loaded)?)
+        loaded.notes.iter().for_each(|note| (self.remark)(note.clone()));
+        Start::from_model(&loaded)
     }
 
-    /// A fresh run of random weights in the shape that a `config.json` gives; see [`Start::from_config`].
+    /// A fresh run; where nobody `asked` for a context length, it fits the model.
     ///
     /// # Errors
-    /// A shape, a tokenizer or data that cannot be read.
-    pub fn random(
-        &mut self,
-        spec: RunSpec,
-        asked: bool,
-        (shape, tokenizer): (&Path, Option<&Path>),
-    ) -> Result<Setup, TrainError> {
-        self.begin(spec, asked, Start::from_config(shape, tokenizer)?)
-    }
-
-    fn begin(&mut self, mut spec: RunSpec, asked: bool, mut start: Start) -> Result<Setup, TrainError> {
+    /// Data that cannot be read.
+    pub fn fresh(&mut self, mut spec: RunSpec, mut start: Start, asked: bool) -> Result<Setup, TrainError> {
         let documents = self.documents(&spec.data, &start.style()?)?;
-        let mut notes = std::mem::take(&mut start.notes);
-        notes.extend(documents.notes.iter().cloned());
+        start.notes.extend(documents.notes.iter().cloned());
         if !asked {
-            notes.extend(spec.fit_context(start.config.n_positions));
+            start.notes.extend(spec.fit_context(start.config.n_positions));
         }
         let tokenizer = start.tokenizer(&documents.train)?;
         let corpora = self.tokens(&documents, &tokenizer)?;
@@ -64,7 +54,7 @@ impl Preparation<'_> {
         setup.device = self.load.device.clone();
         setup.calibration = start.calibration;
         setup.mask_row = start.mask_row;
-        setup.notes = notes;
+        setup.notes = start.notes;
         Ok(setup)
     }
 

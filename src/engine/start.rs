@@ -27,15 +27,16 @@ pub struct Start {
 }
 
 impl Start {
-    /// A model that was loaded to be trained.
+    /// A model with its weights as the checkpoint has them.
     ///
     /// # Errors
     /// A model without a tokenizer.
     pub fn from_model(loaded: &Loaded) -> Result<Self, TrainError> {
+        let tokenizer = known(loaded.tokenizer.clone(), &loaded.id)?;
         Ok(Start {
             config: loaded.model.config.clone(),
             tensors: Some(loaded.model.tensors()?),
-            tokenizer: Some(known(loaded.tokenizer.clone(), &loaded.id)?),
+            tokenizer: Some(tokenizer),
             calibration: loaded.calibration().map(|c| Arc::new(c.clone())),
             mask_row: loaded.mask_row().map(|row| row.to_vec()),
             notes: Vec::new(),

@@ -142,7 +142,9 @@ impl Trainer {
         let prepare = move |preparing: &Preparing| {
             let mut progress = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
             let (remark, cancel) = (&mut |_: String| {}, preparing.cancel());
-            Preparation { load, progress: &mut progress, remark, cancel }.fresh(spec, asked)
+            let mut preparation = Preparation { load, progress: &mut progress, remark, cancel };
+            let start = preparation.model(&spec.model)?;
+            preparation.fresh(spec, start, asked)
         };
         let session = Arc::new(Session::start(prepare, options)?);
         let forward = Forward {

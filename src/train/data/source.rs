@@ -98,10 +98,9 @@ impl Documents {
     }
 }
 
-/// Where tokens are kept: `$XDG_CACHE_HOME/maskscope/tokens`.
+/// Where tokens are kept.
 pub fn cache_folder() -> Option<PathBuf> {
-    use etcetera::BaseStrategy;
-    etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("maskscope/tokens"))
+    crate::support::paths::cache("tokens")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::pace::Pace;
 use crate::attention::calibration::Calibration;
 use crate::model::input::check_rows;
 use crate::model::{Config, Gpt2, Tokenizer};
+use crate::support::units::hex;
 use crate::tensor::adamw::AdamW;
 use crate::train::TrainError;
 use crate::train::arm::{self, Arms, Lexicon};
@@ -271,5 +272,5 @@ fn check_data(
 fn fingerprint(corpus: &Corpus) -> String {
     let mut hash = Sha256::new();
     hash.update(bytemuck::cast_slice::<u32, u8>(&corpus.tokens));
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(&hash.finalize())
 }
