@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, open};
+use super::{Context, open, source};
 use crate::engine::calibrate::Calibrator;
 use crate::engine::loaded::CALIBRATION_TEXT;
 
@@ -20,6 +20,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
     ];
 }
 
@@ -44,9 +45,7 @@ pub struct CalibrateArgs {
 /// A model that is not available, a text too short, a file that cannot be written.
 pub fn run(args: &CalibrateArgs, context: &Context) -> anyhow::Result<()> {
     let text = match &args.text_file {
-        Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?
-        }
+        Some(path) => source::read_file(path)?,
         None => CALIBRATION_TEXT.to_owned(),
     };
     const FAILED: &str = "calibration failed";

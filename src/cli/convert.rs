@@ -43,6 +43,7 @@ pub fn hub_options(context: &Context) -> HubOptions {
         cache: h.cache.clone(),
         token: None,
         offline: h.offline,
+        refresh: h.refresh,
         stall_timeout: Duration::from_secs(h.stall_seconds),
         ..HubOptions::default()
     }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::documents::documents;
 use super::error::CliError;
 use super::eval::{EvalArgs, Range};
 use super::{Context, open};
-use crate::engine::loaded::{HELD_OUT_TEXT, Loaded};
+use crate::engine::loaded::Loaded;
 use crate::eval::documents::{Comparison, DocumentPair, compare};
 use crate::eval::stats::Bootstrap;
 use crate::support::progress::bar;
 use crate::support::table::Table;
-use crate::train::data::{Corpus, documents_of, read};
+use crate::train::data::Corpus;
 use crate::train::twins::{DocumentLoss, document_loss};
 
 #[derive(Debug, Serialize)]
@@ -58,11 +59,8 @@ struct Report {
 /// # Errors
 /// Text or models that cannot be read; two models that cut the text into other tokens.
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
-    let texts = match &args.data {
-        Some(path) => read(std::slice::from_ref(path), None)?,
-        None => documents_of(HELD_OUT_TEXT),
-    };
     let model = open::open(context)?;
+    let texts = documents(args.data.as_deref(), args.column.as_deref(), &model)?;
     let against = args.against.as_deref().map(|spec| open::open_named(context, spec)).transpose()?;
     let both: Vec<&Arc<Loaded>> = std::iter::once(&model).chain(&against).collect();
     let corpora: Vec<Corpus> = both.iter().map(|m| corpus(m, &texts)).collect::<Result<_, _>>()?;

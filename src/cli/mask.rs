@@ -26,6 +26,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("threshold", "mask.threshold"),
         ("probability", "mask.probability"),
         ("seed", "mask.seed"),

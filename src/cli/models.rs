@@ -1,12 +1,14 @@
 //! `maskscope models`: cached and known models.
 
+use std::sync::atomic::AtomicBool;
+
 use serde::Serialize;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert};
-use crate::hub::{KNOWN_MODELS, cached_models};
+use crate::hub::{CachedModel, KNOWN_MODELS, ModelSpec, cached_models, moved};
 use crate::support::table::Table;
 use crate::support::units::bytes;
 
@@ -16,7 +18,7 @@ pub struct Flags;
 
 impl FlagSet for Flags {
     const FLAGS: &'static [(&'static str, &'static str)] =
-        &[("cache", "hub.cache"), ("offline", "hub.offline")];
+        &[("cache", "hub.cache"), ("offline", "hub.offline"), ("refresh", "hub.refresh")];
 }
 
 /// List cached and known models
@@ -49,6 +51,8 @@ struct Cached {
     path: String,
     /// Whether a whole GPT-2-style snapshot is there, so that it opens without a network.
     usable: bool,
+    /// Whether the Hub has a newer version; null where it was not asked (`--refresh`) or did not answer.
+    moved: Option<bool>,
 }
 
 /// Runs the command.
@@ -56,10 +60,19 @@ struct Cached {
 /// # Errors
 /// A cache folder that cannot be read.
 pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
-    let cached: Vec<Cached> = cached_models(&convert::hub_options(context))?
+    let options = convert::hub_options(context);
+    let asked = |m: &CachedModel| {
+        let spec = ModelSpec::Hub { id: m.id.clone(), revision: None };
+        let asks = options.refresh && !options.offline && m.is_usable();
+        asks.then(|| moved(&spec, &options, &AtomicBool::new(false)).ok())
+            .flatten()
+            .map(|newer| newer.is_some())
+    };
+    let cached: Vec<Cached> = cached_models(&options)?
         .into_iter()
         .map(|m| Cached {
             usable: m.is_usable(),
+            moved: asked(&m),
             path: m.path.display().to_string(),
             bytes: m.size_bytes,
             id: m.id,
@@ -85,7 +98,11 @@ pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
     let table = || Table::default().right([1]).indented(2);
     let (mut here, mut others) = (table(), table());
     for m in &cached {
-        let state = if m.usable { "ready" } else { "not a whole GPT-2-style checkpoint" };
+        let state = match (m.usable, m.moved) {
+            (false, _) => "not a whole GPT-2-style checkpoint",
+            (true, Some(true)) => "ready; the Hub has a newer one: open it with --refresh",
+            (true, _) => "ready",
+        };
         here.row([m.id.clone(), bytes(m.bytes), state.to_owned()]);
     }
     for m in &known {

@@ -53,8 +53,8 @@ pub fn open_for(context: &Context, spec: &str, purpose: Purpose) -> Result<Loade
     let mut show = |p: LoadProgress| advance(&bar, &p);
     let result = load(spec, &options, &mut show, &AtomicBool::new(false));
     bar.finish_and_clear();
-    let (loaded, note) = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
-    if let Some(note) = note {
+    let loaded = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
+    for note in &loaded.notes {
         remark(&format!("note: {note}"));
     }
     Ok(loaded)

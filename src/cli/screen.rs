@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::train_spec::run_spec;
+use super::train_spec::{CONTEXT, run_spec};
 use super::{Context, convert};
 use crate::app::configured;
 use crate::app::keymap::KeyOverrides;
@@ -39,6 +39,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("text", "explore.text"),
     ];
 }
@@ -59,6 +60,8 @@ struct EnginePort {
     trainer: Trainer,
     settings: Settings,
     runs: PathBuf,
+    /// Whether the configuration names a context for training.
+    context_asked: bool,
 }
 
 impl EnginePort {
@@ -129,7 +132,10 @@ impl Port for EnginePort {
 
     fn plan(&self, request: RunRequest) {
         match self.spec(&request) {
-            Ok(spec) => self.trainer.plan(spec),
+            Ok(spec) => {
+                let asked = self.context_asked || spec.context != self.settings.train.context;
+                self.trainer.plan(spec, asked);
+            }
             Err(e) => self.trainer.refuse(e.message, e.hint),
         }
     }
@@ -165,7 +171,13 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let trainer = TrainerOptions { load, threads: settings.compute.threads_trainer };
     let trainer = Trainer::start(trainer, engine.follower(), send)
         .map_err(|e| CliError::failed(format!("the trainer cannot start: {e}")))?;
-    let port = EnginePort { engine, trainer, settings: settings.clone(), runs: options.runs.clone() };
+    let port = EnginePort {
+        engine,
+        trainer,
+        settings: settings.clone(),
+        runs: options.runs.clone(),
+        context_asked: context.asked(CONTEXT),
+    };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
     let spec = convert::model_spec(settings);

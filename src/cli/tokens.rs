@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::engine::loaded::{Loaded, hex};
+use crate::engine::loaded::Loaded;
 use crate::engine::types::Candidate;
+use crate::support::units::hex;
 
 /// A token's text; an object with its bytes where they are not UTF-8.
 #[derive(Clone, Debug, PartialEq, Serialize)]

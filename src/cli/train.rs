@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, note};
 use super::progress::Reporter;
-use super::train_spec::run_spec;
+use super::train_spec::{CONTEXT, run_spec};
 use super::{Context, convert, open};
 use crate::engine::loader::{LoadOptions, Purpose};
-use crate::engine::prepare::{Preparation, known};
+use crate::engine::prepare::Preparation;
+use crate::engine::start::{Start, known};
 use crate::train::checkpoint::SavedDtype;
 use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
@@ -32,6 +33,7 @@ impl FlagSet for Flags {
         ("device", "model.device"),
         ("precision", "train.precision"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("threads", "compute.threads_trainer"),
         ("steps", "train.steps"),
         ("batch-size", "train.batch_size"),
@@ -83,16 +85,21 @@ impl FlagSet for Flags {
 /// Train a model on text files
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
-    /// Text, JSONL, CSV, TSV and Parquet files or folders, or datasets/owner/name of the Hub; novels is the bundled text
+    /// Text, JSON, JSON lines, CSV, TSV and Parquet files (also as .gz or .zst) or folders, or datasets/owner/name of the
+    /// Hub; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Start from random weights of this shape (a config.json) instead of a model
+    /// Start from random weights of this shape (a config.json) instead of a model; its tokenizer is the one that lies beside
+    /// it, or a new one learned from the data
     #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
+    /// With --init: the tokenizer to use, a tokenizer.json or a folder that holds one
+    #[arg(long, value_name = "FILE", requires = "init")]
+    pub tokenizer: Option<PathBuf>,
     /// The same to validate on; without it, what a data set holds out, or the last tenth of the documents
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
-    /// Column that holds the text in tables
+    /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
     /// Folder of the run; at its top lies the newest checkpoint, a Hugging Face folder
@@ -165,7 +172,8 @@ fn all_cores() -> Option<usize> {
 
 /// The run that the flags ask for, with a bar while it is fetched and read.
 fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
-    let chosen = convert::device(&context.loaded.settings)?;
+    let settings = &context.loaded.settings;
+    let chosen = convert::device(settings)?;
     let bar = open::bar();
     let mut preparation = Preparation {
         load: LoadOptions {
@@ -178,13 +186,23 @@ fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         remark: &mut |text| open::above(&bar, &format!("note: {text}")),
         cancel: &AtomicBool::new(false),
     };
-    let setup = match (&args.resume, &args.init) {
-        (Some(folder), _) => preparation.resumed(folder, |spec| extend(spec, args)),
-        (None, Some(shape)) => preparation.random(spec(args, context)?, shape),
-        (None, None) => preparation.fresh(spec(args, context)?),
+    let setup = match &args.resume {
+        Some(folder) => preparation.resumed(folder, |spec| extend(spec, args))?,
+        None => {
+            let spec = spec(args, context)?;
+            let start = match &args.init {
+                Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
+                None => preparation.model(&spec.model)?,
+            };
+            preparation.fresh(spec, start, context.asked(CONTEXT))?
+        }
     };
     bar.finish_and_clear();
-    Ok(setup?)
+    // Notes stand in the plan; a run without one says them as it begins.
+    if args.no_plan || args.output.json {
+        setup.notes.iter().for_each(|text| note(&format!("note: {text}")));
+    }
+    Ok(setup)
 }
 
 fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {

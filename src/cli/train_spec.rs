@@ -13,6 +13,9 @@ use crate::train::schedule::{GapControl, RateSpec};
 use crate::train::spec::{Arm, DataSpec, JointSpec, LoraSpec, LoraTarget, MaskingSpec, RunSpec, Trained};
 use crate::train::twins::TwinSpec;
 
+/// The setting that is shortened to the model's context unless somebody asked for it.
+pub const CONTEXT: &str = "train.context";
+
 fn parse<T: std::str::FromStr<Err = String>>(key: &str, name: &str) -> Result<T, CliError> {
     name.parse().map_err(|problem: String| CliError::usage(format!("train.{key}: {problem}")))
 }

@@ -120,6 +120,7 @@ pub struct Hub {
     #[serde(with = "empty_is_none")]
     pub cache: Option<PathBuf>,
     pub offline: bool,
+    pub refresh: bool,
     /// Seconds.
     pub stall_seconds: u64,
 }

@@ -163,6 +163,8 @@ pub(super) const TABLE: &[Parameter] = &[
         "Cache folder; empty is HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub"),
     row("hub.offline", "offline", Kind::Bool, Restart,
         "Use only what is cached; HF_HUB_OFFLINE=1 does the same"),
+    row("hub.refresh", "refresh", Kind::Bool, Restart,
+        "Ask the Hub for a newer version of a cached model, and fetch it"),
     row("hub.stall_seconds", "stall limit", int_by(5, 1, 3600), Restart,
         "Silence after which a download is given up").unit("s"),
 

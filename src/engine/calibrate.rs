@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 
-use super::loaded::{Loaded, hex};
+use super::loaded::Loaded;
 use crate::attention::calibration::{
     Calibration, CalibrationBuilder, CalibrationError, CalibrationSource, windows,
 };
@@ -15,6 +15,7 @@ use crate::model::forward::Reuse;
 use crate::model::{Input, ModelError};
 use crate::support::files::replace;
 use crate::support::paths;
+use crate::support::units::hex;
 
 /// Windows of one calibration, and tokens per window at most (masking.md §1).
 const WINDOWS: usize = 64;
@@ -44,7 +45,8 @@ impl Calibrator {
         let Some(tokenizer) = &loaded.tokenizer else {
             return Err(ModelError::input("a checkpoint without a tokenizer cannot be calibrated").into());
         };
-        let ids: Vec<u32> = tokenizer.encode(text)?.into_iter().map(|p| p.id).collect();
+        let ids = tokenizer.ids(text)?;
+        loaded.check_rows(&ids)?;
         let config = &loaded.model.config;
         let window = WINDOW.min(config.n_positions);
         let windows = windows(ids.len(), window, WINDOWS);

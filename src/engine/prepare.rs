@@ -1,20 +1,19 @@
-//! From the spec of a run to a run that can start: documents, model, tokens. The command and the screen's trainer both come
+//! From the spec of a run to a run that can start: model, documents, tokens. The command and the screen's trainer both come
 //! through here. Runs on the caller's thread; says how far it is, and gives up when told.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::loader::{LoadOptions, Purpose, load, translate};
+use super::start::{Start, known};
 use super::types::LoadProgress;
 use crate::hub::Progress;
-use crate::mask::apply::ReplacementSource;
-use crate::model::{Config, Tokenizer};
+use crate::model::Tokenizer;
+use crate::train::TrainError;
 use crate::train::checkpoint::state;
-use crate::train::data::{Corpora, Documents, TokenCache, cache_folder};
+use crate::train::data::{ChatStyle, Corpora, Documents, TokenCache, cache_folder};
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
-use crate::train::{TrainError, init};
 
 /// Where models and data come from, and who listens meanwhile.
 pub struct Preparation<'a> {
@@ -26,41 +25,36 @@ pub struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
-    /// A fresh run of the model that the spec names.
+    /// The model `id` to start from.
     ///
     /// # Errors
-    /// [`TrainError::Unavailable`] where the model is; data that cannot be read; a model without a tokenizer.
-    pub fn fresh(&mut self, spec: RunSpec) -> Result<Setup, TrainError> {
-        let documents = self.documents(&spec.data)?;
+    /// [`TrainError::Unavailable`]; a model without a tokenizer.
+    pub fn model(&mut self, id: &str) -> Result<Start, TrainError> {
         let options = LoadOptions { purpose: Purpose::Train, ..self.load.clone() };
-        let (loaded, note) = load(&spec.model, &options, self.progress, self.cancel)
+        let loaded = load(id, &options, self.progress, self.cancel)
             .map_err(|e| TrainError::Unavailable { problem: e.message, hint: e.hint })?;
-        note.into_iter().for_each(&mut *self.remark);
-        let tokenizer = known(loaded.tokenizer.clone(), &loaded.id)?;
-        let corpora = self.tokens(&documents, &tokenizer)?;
-        let weights = (loaded.model.config.clone(), loaded.model.tensors()?);
-        let mut setup = Setup::new(spec, weights, Some(tokenizer), corpora);
-        setup.device = options.device;
-        setup.mask_row = loaded.mask_row().map(|row| row.to_vec());
-        setup.calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
-        Ok(setup)
+        loaded.notes.iter().for_each(|note| (self.remark)(note.clone()));
+        Start::from_model(&loaded)
     }
 
-    /// A fresh run of random weights in the shape that a `config.json` gives, with a tokenizer learned from the data.
+    /// A fresh run; where nobody `asked` for a context length, it fits the model.
     ///
     /// # Errors
-    /// A shape or data that cannot be read.
-    pub fn random(&mut self, spec: RunSpec, shape: &Path) -> Result<Setup, TrainError> {
-        let documents = self.documents(&spec.data)?;
-        let bytes = std::fs::read(shape)
-            .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", shape.display())))?;
-        let mut config = Config::parse(&bytes, &shape.display().to_string())?;
-        let tokenizer = init::tokenizer(&documents.train, config.vocab_size)?;
-        (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
-        let tensors = init::weights(&config, spec.seed, &self.load.device)?;
+    /// Data that cannot be read.
+    pub fn fresh(&mut self, mut spec: RunSpec, mut start: Start, asked: bool) -> Result<Setup, TrainError> {
+        let documents = self.documents(&spec.data, &start.style()?)?;
+        start.notes.extend(documents.notes.iter().cloned());
+        if !asked {
+            start.notes.extend(spec.fit_context(start.config.n_positions));
+        }
+        let tokenizer = start.tokenizer(&documents.train)?;
         let corpora = self.tokens(&documents, &tokenizer)?;
-        let mut setup = Setup::new(spec, (config, tensors), Some(tokenizer), corpora);
+        let tensors = start.tensors(spec.seed, &self.load.device)?;
+        let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
         setup.device = self.load.device.clone();
+        setup.calibration = start.calibration;
+        setup.mask_row = start.mask_row;
+        setup.notes = start.notes;
         Ok(setup)
     }
 
@@ -72,21 +66,16 @@ impl Preparation<'_> {
         let mut resumed = state::resume(folder, &self.load.device)?;
         change(&mut resumed.spec);
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
-        let documents = self.documents(&resumed.spec.data)?;
+        let documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
         let corpora = self.tokens(&documents, &tokenizer)?;
-        Ok(Setup::resume(resumed, corpora, self.load.device.clone()))
+        let mut setup = Setup::resume(resumed, corpora, self.load.device.clone());
+        setup.notes = documents.notes;
+        Ok(setup)
     }
 
-    fn documents(&mut self, data: &DataSpec) -> Result<Documents, TrainError> {
+    fn documents(&mut self, data: &DataSpec, style: &ChatStyle) -> Result<Documents, TrainError> {
         let mut fetching = |p: &Progress| (self.progress)(translate("data", p));
-        let documents = Documents::open(data, &self.load.hub, &mut fetching, self.cancel)?;
-        if documents.shared > 0 {
-            (self.remark)(format!(
-                "{} validation documents are also in the training data and were left out",
-                documents.shared
-            ));
-        }
-        Ok(documents)
+        Documents::open(data, style, &self.load.hub, &mut fetching, self.cancel)
     }
 
     fn tokens(&mut self, documents: &Documents, tokenizer: &Tokenizer) -> Result<Corpora, TrainError> {
@@ -99,12 +88,4 @@ impl Preparation<'_> {
         }
         Ok(corpora)
     }
-}
-
-/// The tokenizer of model `id`, without which it cannot be trained on text.
-///
-/// # Errors
-/// There is none.
-pub fn known(tokenizer: Option<Tokenizer>, id: &str) -> Result<Tokenizer, TrainError> {
-    tokenizer.ok_or_else(|| TrainError::setup(format!("{id} has no tokenizer, so text cannot be trained on")))
 }

@@ -109,10 +109,11 @@ impl Trainer {
         let _ = self.updates.send(Update::Train(Box::new(update)));
     }
 
-    /// Prepares a run; it starts when told [`Command::Resume`]. Whatever goes wrong comes as a report.
-    pub fn plan(&self, spec: RunSpec) {
+    /// Prepares a run; it starts when told [`Command::Resume`]. Whatever goes wrong comes as a report. Unless the context
+    /// was `asked` for, it is no longer than the model's.
+    pub fn plan(&self, spec: RunSpec, asked: bool) {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Err(e) = self.prepare(run, spec) {
+        if let Err(e) = self.prepare(run, spec, asked) {
             let report = Report::Failed { message: e.to_string(), hint: e.hint() };
             self.send(TrainUpdate::Report { run, report });
         }
@@ -123,7 +124,7 @@ impl Trainer {
         self.send(TrainUpdate::Problem { message, hint });
     }
 
-    fn prepare(&self, run: u64, mut spec: RunSpec) -> Result<(), TrainError> {
+    fn prepare(&self, run: u64, mut spec: RunSpec, asked: bool) -> Result<(), TrainError> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = slot.take() {
             // The screen asks only when nothing goes on any more; a plan that was not taken up still waits.
@@ -141,7 +142,9 @@ impl Trainer {
         let prepare = move |preparing: &Preparing| {
             let mut progress = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
             let (remark, cancel) = (&mut |_: String| {}, preparing.cancel());
-            Preparation { load, progress: &mut progress, remark, cancel }.fresh(spec)
+            let mut preparation = Preparation { load, progress: &mut progress, remark, cancel };
+            let start = preparation.model(&spec.model)?;
+            preparation.fresh(spec, start, asked)
         };
         let session = Arc::new(Session::start(prepare, options)?);
         let forward = Forward {

@@ -1,4 +1,4 @@
-//! Durations, sizes and counts as a person reads them.
+//! Durations, sizes and counts as a person reads them, bytes as hexadecimal.
 
 /// `12 s`, `4:05`, `1:02:03`; `–` where it is no number.
 pub fn duration(seconds: f64) -> String {
@@ -43,6 +43,11 @@ pub fn bytes(n: u64) -> String {
         (value, unit) = (value / 1000.0, unit + 1);
     }
     format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// 124 M, 3.2 M, 812 k.

@@ -1,6 +1,7 @@
 //! The form of a run: its values as text, how they are changed and checked, and the request that comes of them. Part of
 //! the document, so that undo brings it back. Pure.
 
+use std::path::Path;
 use std::sync::Arc;
 
 pub use super::table::Field;
@@ -8,7 +9,7 @@ use super::table::{EXPLORER, Entered};
 use crate::attention::types::ScoreSettings;
 use crate::config::{self, Settings, Value};
 use crate::mask::types::MaskSettings;
-use crate::train::data::BUNDLED;
+use crate::train::data::{BUNDLED, forms};
 use crate::train::twins::TwinSpec;
 
 /// Values of all fields, by their place in [`Field::ALL`]; cheap to clone.
@@ -165,9 +166,10 @@ impl Form {
         let (explorer, none) = (explorer && !twins, none && !twins);
         let keep = |field: &Field| match field {
             Field::Column => {
+                // A folder's name does not tell what lies in it.
                 let data = self.get(Field::Data);
-                ["jsonl", "ndjson", "csv", "tsv", "tab", "parquet"].iter().any(|e| data.ends_with(e))
-                    || data.starts_with("datasets/")
+                let folder = forms::extension(Path::new(data)).is_empty() && data != BUNDLED;
+                forms::has_columns(data) || folder
             }
             Field::TwinSeeds => twins,
             Field::Masking | Field::Joint if twins => false,

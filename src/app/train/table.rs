@@ -89,9 +89,12 @@ const LABELS: &[(Field, &str)] = &[
 const DOCS: &[(Field, &str)] = &[
     (
         Field::Data,
-        "text, JSONL, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; novels is bundled, 130 KB",
+        "texts, JSON, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; novels is bundled, 130 KB",
     ),
-    (Field::Column, "column that holds the text in tables; empty takes text, or the only one there is"),
+    (
+        Field::Column,
+        "column of the text or the conversations; empty takes text, messages, or the only one there is",
+    ),
     (Field::Validation, "what losses are measured on; empty holds out the last tenth of the documents"),
     (Field::Masking, "who is masked: the explorer's exact policy, nobody, or one of the training arms"),
     (Field::Minutes, "the run ends after so many minutes even if steps are left; empty sets no limit"),

@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 use super::Corpus;
 use crate::model::Tokenizer;
 use crate::support::files::replace;
+use crate::support::units::hex;
 use crate::train::TrainError;
 
-const MAGIC: &[u8; 8] = b"MSTOK\0\0\x01";
+const MAGIC: &[u8; 8] = b"MSTOK\0\0\x02";
 const HEAD: usize = 8 + 4 * 8;
 const SUM: usize = 32;
 
@@ -53,7 +54,7 @@ fn key(documents: &[String], tokenizer: &Tokenizer) -> Result<String, TrainError
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn encode(corpus: &Corpus) -> Vec<u8> {

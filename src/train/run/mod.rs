@@ -142,6 +142,8 @@ pub struct Run {
     pace: Pace,
     memory: Memory,
     look: Look,
+    /// On the data, for the plan.
+    pub(super) notes: Vec<String>,
 }
 
 impl Learner for Run {

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use super::Run;
 use super::pace::Pace;
 use crate::attention::calibration::Calibration;
+use crate::model::input::check_rows;
 use crate::model::{Config, Gpt2, Tokenizer};
+use crate::support::units::hex;
 use crate::tensor::adamw::AdamW;
 use crate::train::TrainError;
 use crate::train::arm::{self, Arms, Lexicon};
@@ -41,6 +43,8 @@ pub struct Setup {
     pub mask_row: Option<Vec<f32>>,
     /// For scores over the distance null.
     pub calibration: Option<Arc<Calibration>>,
+    /// What a person should know of the data, said with the plan.
+    pub notes: Vec<String>,
     pub resumed: Option<Resumed>,
 }
 
@@ -63,6 +67,7 @@ impl Setup {
             disk: Arc::new(RealDisk),
             mask_row: None,
             calibration: None,
+            notes: Vec::new(),
             resumed: None,
         }
     }
@@ -80,6 +85,7 @@ impl Setup {
             disk: self.disk.clone(),
             mask_row: self.mask_row.clone(),
             calibration: self.calibration.clone(),
+            notes: self.notes.clone(),
             resumed: None,
         }
     }
@@ -101,6 +107,7 @@ impl Setup {
             disk: Arc::new(RealDisk),
             mask_row: None,
             calibration: None,
+            notes: Vec::new(),
             resumed: Some(resumed),
         }
     }
@@ -114,7 +121,8 @@ impl Run {
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
         setup.spec.check()?;
         let spec = as_written(&setup.spec)?;
-        check_data(&spec, &setup.config, &setup.train, setup.validation.as_deref())?;
+        let (validation, tokenizer) = (setup.validation.as_deref(), setup.tokenizer.as_ref());
+        check_data(&spec, &setup.config, &setup.train, validation, tokenizer)?;
         let (trainee, arms) = learners(&spec, &setup)?;
         let joint = match &spec.masking.joint {
             Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
@@ -144,6 +152,7 @@ impl Run {
             without_gradient: HashMap::new(),
             pace: Pace::default(),
             memory: Memory::default(),
+            notes: setup.notes,
         };
         if let Some(resumed) = setup.resumed {
             run.restore(resumed, order)?;
@@ -227,10 +236,17 @@ fn check_data(
     config: &Config,
     train: &Corpus,
     validation: Option<&Corpus>,
+    tokenizer: Option<&Tokenizer>,
 ) -> Result<(), TrainError> {
     let limit = config.n_positions;
     if spec.context == 0 || spec.context > limit {
-        return Err(TrainError::setup(format!("context {} is outside 1 to {limit}", spec.context)));
+        return Err(TrainError::Setup {
+            problem: format!(
+                "a context of {} does not fit: this model takes 1 to {limit} tokens",
+                spec.context
+            ),
+            hint: Some(format!("ask for a context of {limit} or less")),
+        });
     }
     for (what, corpus) in [("training", Some(train)), ("validation", validation)] {
         let Some(corpus) = corpus else { continue };
@@ -244,12 +260,10 @@ fn check_data(
                 hint: Some("use more text or a shorter context".to_owned()),
             });
         }
-        if let Some(id) = corpus.tokens.iter().find(|id| **id as usize >= config.vocab_size) {
-            return Err(TrainError::setup(format!(
-                "the {what} text has id {id}, outside the vocabulary of {}",
-                config.vocab_size
-            )));
-        }
+        check_rows(&corpus.tokens, config.vocab_size, tokenizer).map_err(|error| TrainError::Setup {
+            problem: format!("the {what} text cannot be trained on: {error}"),
+            hint: error.hint(),
+        })?;
     }
     Ok(())
 }
@@ -258,5 +272,5 @@ fn check_data(
 fn fingerprint(corpus: &Corpus) -> String {
     let mut hash = Sha256::new();
     hash.update(bytemuck::cast_slice::<u32, u8>(&corpus.tokens));
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(&hash.finalize())
 }
