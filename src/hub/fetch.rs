@@ -30,7 +30,7 @@ impl<'a> Wanted<'a> {
     pub fn new(id: &'a str, revision: Option<&'a str>, options: &HubOptions) -> Result<Self, HubError> {
         let revision = revision.unwrap_or(DEFAULT_REVISION);
         if !valid_id(id) || !valid_revision(revision) {
-            return Err(HubError::BadSpec { text: super::error::visible(&format!("{id}@{revision}")) });
+            return Err(HubError::BadSpec { text: visible(&format!("{id}@{revision}")) });
         }
         Ok(Self::checked(id, Some(revision), options))
     }
