@@ -208,23 +208,24 @@ impl Tokenizer {
     }
 
     /// The exact bytes of the tokens of `text`. What tokens alone cannot say comes from the text: spaces that the
-    /// tokenizer loses, and those that an added token takes along.
+    /// tokenizer loses, those that an added token takes along, and those that it puts where the text has none.
     pub fn texts(&self, text: &str, pieces: &[Piece]) -> Vec<Vec<u8>> {
         let (apart, mut end) = (self.surface.loses_spaces(), 0);
         let one = |p: &Piece| {
             let (from, to) = p.span;
+            let own = text.get(from..to).unwrap_or_default();
             let gap = text.get(end..from).unwrap_or_default();
             end = end.max(to);
             if self.added(p.id).is_some_and(|token| token.lstrip || token.rstrip) {
-                return text.get(from..to).unwrap_or_default().as_bytes().to_vec();
+                return own.as_bytes().to_vec();
             }
             let bytes = self.bytes(p.id);
-            if !apart {
-                return bytes;
+            let Some(bare) = bytes.strip_prefix(b" ") else { return spaced(apart, gap, &bytes) };
+            if apart {
+                return spaced(apart, gap, bare);
             }
-            let bare = bytes.strip_prefix(b" ").unwrap_or(&bytes);
-            let space: &[u8] = if gap.contains(char::is_whitespace) { b" " } else { b"" };
-            [space, bare].concat()
+            let there = gap.contains(is_space) || own.starts_with(is_space);
+            if there || bare.is_empty() { bytes } else { bare.to_vec() }
         };
         pieces.iter().map(one).collect()
     }
@@ -293,4 +294,15 @@ fn parse(bytes: &[u8], file: &str) -> Result<Inner, ModelError> {
         Inner::from_bytes(bytes)
             .map_err(|e| ModelError::file(file, format!("not a tokenizer this program can read: {e}")))
     })
+}
+
+/// White space, or the sign that stands for it.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || c == '▁'
+}
+
+/// A word as it stands in the text, for a tokenizer that loses spaces.
+fn spaced(apart: bool, gap: &str, word: &[u8]) -> Vec<u8> {
+    let space: &[u8] = if apart && gap.contains(char::is_whitespace) { b" " } else { b"" };
+    [space, word].concat()
 }
