@@ -55,7 +55,7 @@ pub fn open_for(context: &Context, spec: &str, purpose: Purpose) -> Result<Loade
     bar.finish_and_clear();
     let loaded = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
     for note in &loaded.notes {
-        remark(&format!("note: {}", visible(note)));
+        remark(&format!("note: {note}"));
     }
     Ok(loaded)
 }
