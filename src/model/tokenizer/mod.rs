@@ -89,7 +89,9 @@ impl Tokenizer {
             Form::WordPiece => wordpiece::from_vocab(text(0)?, &mut told, &name)?,
         };
         if told.class == "GPT2Tokenizer" || (told.class.is_empty() && form == Form::VocabMerges) {
-            ["bos_token", "eos_token", "unk_token"].map(|role| told.default_role(role, END_OF_TEXT));
+            for role in ["bos_token", "eos_token", "unk_token"] {
+                told.default_role(role, END_OF_TEXT);
+            }
         }
         let inner = guarded(&name, || {
             let mut inner = built;
