@@ -106,7 +106,7 @@ impl ChatStyle {
         for absent in ["tools", "documents"] {
             names.insert(absent, Jinja::from(()));
         }
-        let written = environment.get_template(TEMPLATE).and_then(|t| t.render(Jinja::from_iter(names)));
+        let written = environment.get_template(TEMPLATE).and_then(|t| t.render(Jinja::from_pairs(names)));
         written.map_err(|e| Refusal::Template(e.detail().map_or_else(|| e.to_string(), str::to_owned)))
     }
 }
