@@ -6,17 +6,66 @@
 use std::path::Path;
 
 use maskscope::config;
+use maskscope::model::formats::{Format, MODELS, WEIGHTS};
+use maskscope::model::tokenizer::kinds::{BESIDE, KINDS};
+use maskscope::train::data::forms::{COLUMNS, FORMS, PACKINGS};
 
 /// A document, the name of its markers, and what stands between them.
 type Block = (&'static str, &'static str, fn() -> String);
 
 const BLOCKS: &[Block] = &[
+    ("README.md", "opens", opens),
+    ("assets/reference/formats.md", "tokenizers", tokenizers),
+    ("assets/reference/formats.md", "data", data),
     ("assets/reference/settings.md", "config", config_reference),
     ("assets/reference/keys.md", "keys", maskscope::app::actions::markdown),
 ];
 
 fn config_reference() -> String {
     config::reference(&config::defaults().unwrap())
+}
+
+/// Rows of models and weights, and one each for tokenizers and data: what a newcomer asks.
+fn opens() -> String {
+    let answer = |f: &Format| format!("| {} | {} | {} |", f.name, if f.opens { "yes" } else { "no" }, f.doc);
+    let names = |all: Vec<&str>| all.join(", ");
+    let kinds = names(KINDS.iter().map(|kind| kind.name).collect());
+    let extensions = names(FORMS.iter().flat_map(|form| form.extensions).copied().collect());
+    let columns = COLUMNS.map(|(name, _)| name).join("; ");
+    let rest = [
+        format!("| tokenizers | yes | {kinds}; ids alone without one |"),
+        format!(
+            "| data: files and folders | yes | {extensions}, also packed ({}) |",
+            PACKINGS.map(|p| p.extension).join(", ")
+        ),
+        format!("| data: columns | yes | {columns} |"),
+    ];
+    let rows: Vec<String> = MODELS.iter().chain(WEIGHTS).map(answer).chain(rest).collect();
+    assert!(rows.len() <= 12, "{} rows", rows.len());
+    format!("| you have | opens | how |\n|---|---|---|\n{}\n", rows.join("\n"))
+}
+
+fn tokenizers() -> String {
+    let files = |all: &[&[&str]]| {
+        all.iter().map(|way| format!("`{}`", way.join("` with `"))).collect::<Vec<_>>().join(" or ")
+    };
+    let rows: Vec<String> = KINDS
+        .iter()
+        .map(|kind| format!("| {} | {} | {} |", kind.name, files(kind.files), kind.doc))
+        .collect();
+    format!(
+        "| tokenizer | files | what opens |\n|---|---|---|\n{}\n\nThe small files beside it are read and saved along: `{}`.\n",
+        rows.join("\n"),
+        BESIDE.join("`, `")
+    )
+}
+
+fn data() -> String {
+    let forms = FORMS.iter().map(|form| format!("| .{} | {} |", form.extensions.join(", ."), form.doc));
+    let packed = PACKINGS.iter().map(|p| format!("| .{} around any of these | {} |", p.extension, p.doc));
+    let columns = COLUMNS.iter().map(|(name, doc)| format!("| column `{name}` | {doc} |"));
+    let rows: Vec<String> = forms.chain(packed).chain(columns).collect();
+    format!("| data | what is read |\n|---|---|\n{}\n", rows.join("\n"))
 }
 
 #[test]

@@ -62,6 +62,65 @@ pub const WEIGHTS: &[Format] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Config;
+    use crate::model::load::find_weights;
+
+    const SIZES: &str = r#""vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2"#;
+
+    /// Configurations that a row of [`MODELS`] speaks of, as far as a configuration decides.
+    fn configurations(row: &str) -> Vec<String> {
+        let with = |fields: &str| format!("{{{fields}, {SIZES}}}");
+        match row {
+            "GPT-2 and its fine-tunes" => vec![
+                with(r#""model_type": "gpt2""#),
+                with(r#""architectures": ["GPT2LMHeadModel"], "activation_function": "mish""#),
+            ],
+            "GPT2ForSequenceClassification, GPT2DoubleHeadsModel" => vec![
+                with(r#""model_type": "gpt2", "architectures": ["GPT2ForSequenceClassification"]"#),
+                with(r#""model_type": "gpt2", "architectures": ["GPT2DoubleHeadsModel"]"#),
+            ],
+            "other networks" => vec![
+                with(r#""architectures": ["OpenAIGPTLMHeadModel"], "afn": "gelu""#),
+                with(r#""model_type": "gptj""#),
+                with(r#""model_type": "gpt_neo""#),
+                with(r#""model_type": "llama""#),
+                with(r#""model_type": "gpt2", "attention_head_type": "multiquery""#),
+                with(r#""model_type": "aragpt2", "auto_map": {"AutoModel": "modeling.Model"}"#),
+                with(r#""model_type": "vision-encoder-decoder""#),
+                with(r#""model_type": "gpt2", "pruned_heads": {"0": [1]}"#),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rows_about_configurations_are_what_the_reader_does() {
+        let mut tried = 0;
+        for row in MODELS {
+            for config in configurations(row.name) {
+                let read = Config::parse(config.as_bytes(), "config.json");
+                assert_eq!(read.is_ok(), row.opens, "{}: {config}: {read:?}", row.name);
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, 12, "a row was renamed: its examples no longer belong to it");
+    }
+
+    #[test]
+    fn rows_about_weights_are_what_the_search_finds() {
+        for (row, file) in [
+            (&WEIGHTS[0], "model.safetensors"),
+            (&WEIGHTS[1], "pytorch_model.bin"),
+            (&WEIGHTS[2], "tf_model.h5"),
+            (&WEIGHTS[2], "flax_model.msgpack"),
+            (&WEIGHTS[2], "model.onnx"),
+            (&WEIGHTS[2], "model.gguf"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(file), b"x").unwrap();
+            assert_eq!(find_weights(folder.path()).is_ok(), row.opens, "{}: {file}", row.name);
+        }
+    }
 
     #[test]
     fn rows_fit_a_short_table() {

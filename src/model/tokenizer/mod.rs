@@ -23,6 +23,8 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{AddedToken, Encoding, Tokenizer as Inner};
 
 use super::error::ModelError;
+/// How bytes look on screen.
+pub use crate::support::visible::token as visible;
 use cuts::Cuts;
 use damage::{caught, guarded};
 use kinds::Form;
@@ -30,8 +32,6 @@ pub use small_files::SmallFiles;
 use special::Described;
 pub use special::END_OF_TEXT;
 use surface::Surface;
-/// How bytes look on screen.
-pub use crate::support::visible::token as visible;
 
 const JSON: &str = "tokenizer.json";
 
