@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(1200);
 const DEPTH: usize = 500;
 
 /// What kind of change a step is; neighbours of the same kind may merge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// Characters typed into one word.
     Typing,
@@ -27,7 +27,10 @@ pub enum Kind {
     /// Layer, head, which run.
     View,
     /// Always a step of its own.
+    #[default]
     Single,
+    /// Undo and redo: no step at all.
+    Travel,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ struct Step {
 pub struct History {
     past: Vec<Step>,
     future: Vec<Snapshot>,
+    /// Of the change that is being made.
+    kind: Kind,
     /// The next change starts a new step whatever its kind.
     closed: bool,
     /// A drag is on: its changes merge however slow they are.
@@ -49,8 +54,22 @@ pub struct History {
 }
 
 impl History {
+    /// A change may come: a step of its own, unless it says otherwise.
+    pub fn begin(&mut self) {
+        self.kind = Kind::Single;
+    }
+
+    /// The change that is being made may join the step before, if that is of the same kind.
+    pub fn joins(&mut self, kind: Kind) {
+        self.kind = kind;
+    }
+
     /// Notes that the document was `before` and has just changed.
-    pub fn record(&mut self, kind: Kind, before: Snapshot, now: Duration) {
+    pub fn record(&mut self, before: Snapshot, now: Duration) {
+        let kind = self.kind;
+        if kind == Kind::Travel {
+            return;
+        }
         self.future.clear();
         if let Some(last) = self.past.last_mut()
             && !self.closed
@@ -84,7 +103,7 @@ impl History {
     pub fn undo(&mut self, now: Snapshot) -> Option<Snapshot> {
         let step = self.past.pop()?;
         self.future.push(now);
-        self.closed = true;
+        (self.closed, self.kind) = (true, Kind::Travel);
         Some(step.before)
     }
 
@@ -92,7 +111,7 @@ impl History {
     pub fn redo(&mut self, now: Snapshot, at: Duration) -> Option<Snapshot> {
         let next = self.future.pop()?;
         self.past.push(Step { kind: Kind::Single, at, before: now });
-        self.closed = true;
+        (self.closed, self.kind) = (true, Kind::Travel);
         Some(next)
     }
 

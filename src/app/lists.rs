@@ -1,14 +1,16 @@
 //! What stands in the lists on top of the screen (palette, models, choices) and in help. Pure; read by `update` and by
 //! the screen, so that what is drawn is what is taken.
 
-use crate::app::actions::{ACTIONS, Context, Spec};
+use crate::app::actions::{self, Action, Context};
 use crate::app::fuzzy;
 use crate::app::params::{self, Kind};
 use crate::app::state::{App, Popup};
 use crate::app::train::table;
 
 /// Upper bound for the lines of help, headings included.
-pub const HELP_LINES: usize = ACTIONS.len() + 2 * Context::ALL.len();
+pub fn help_lines() -> usize {
+    actions::gathered().count() + 2 * Context::ALL.len()
+}
 
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,17 +53,17 @@ pub fn entries(app: &App) -> Vec<Entry> {
 }
 
 /// Actions that make sense from the palette: not the movements inside lists and pages.
-fn offered(spec: &Spec) -> bool {
-    !matches!(spec.context, Context::Entry | Context::List | Context::Page | Context::Ask)
+fn offered(action: &Action) -> bool {
+    !matches!(action.context, Context::Entry | Context::List | Context::Page | Context::Ask)
 }
 
 fn palette(app: &App, typed: &str) -> Vec<Entry> {
-    let specs: Vec<&Spec> = ACTIONS.iter().filter(|s| offered(s)).collect();
+    let offered: Vec<&'static Action> = actions::all().filter(|a| offered(a)).collect();
     let entry = |i: usize| {
-        let spec = specs[i];
-        Entry { value: spec.name.to_owned(), doc: spec.doc.to_owned(), note: app.key_label(spec.verb) }
+        let action = offered[i];
+        Entry { value: action.name.to_owned(), doc: action.doc.to_owned(), note: app.key_label(action) }
     };
-    fuzzy::rank_named(typed, specs.iter().map(|s| (s.name, s.doc))).into_iter().map(entry).collect()
+    fuzzy::rank_named(typed, offered.iter().map(|a| (a.name, a.doc))).into_iter().map(entry).collect()
 }
 
 fn models(app: &App, typed: &str) -> Vec<Entry> {

@@ -1,12 +1,13 @@
 //! Whole-app tests of everything that decides a mask but τ and p: mix editor, presets, policies, scope, window, leak meter.
 
-use crate::app::actions::Verb;
 use crate::app::mixing;
 use crate::app::options::Options;
 use crate::app::params::{ParamId, shown};
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::{Stage, options};
-use crate::app::update::{Action, Event};
+use crate::app::update::background::USE_CALIBRATION;
+use crate::app::update::settings::SCOPE;
+use crate::app::update::{Event, Gesture};
 use crate::engine::types::{Command, LeakReport, Standing, Update};
 use crate::mask::presets::Preset;
 use crate::mask::rolling::Policy;
@@ -71,7 +72,7 @@ fn berts_mix_uses_a_trained_mask_row_where_there_is_one() {
 #[test]
 fn a_share_can_be_set_with_the_mouse() {
     let mut stage = Stage::new();
-    stage.press("O").event(Event::Act(Action::Share { row: 6, percent: 30 }));
+    stage.press("O").event(Event::Act(Gesture::Share { row: 6, percent: 30 }));
     assert_eq!(mix(&stage), "replace:0.7,drop:0.3");
     assert_eq!(stage.app.popup, Some(Popup::Mix { row: 6 }));
 }
@@ -99,7 +100,7 @@ fn block_scope_turns_what_cannot_be_decided_late_into_hiding() {
 #[test]
 fn a_measured_null_that_waits_is_offered_until_it_is_taken() {
     let mut stage = Stage::new();
-    let offered = |s: &Stage| crate::app::hints::possible(&s.app, Verb::UseCalibration);
+    let offered = |s: &Stage| USE_CALIBRATION.possible(&s.app);
     assert!(!offered(&stage));
     let mut bare = crate::app::testing::model("other", 4, 4);
     bare.calibrated = false;
@@ -181,7 +182,7 @@ fn the_leak_meter_is_asked_for_and_says_when_the_mask_is_another() {
     stage.update(Update::Leak { generation, done: 48, of: 48, report: Some(report) });
     assert!(!stage.app.leaking);
     assert!(stage.app.results.leak.as_ref().unwrap().generation >= stage.app.mask_since);
-    stage.event(Event::Act(Action::Focus(Pane::Mask))).press("right");
+    stage.event(Event::Act(Gesture::Focus(Pane::Mask))).press("right");
     assert!(stage.app.results.leak.as_ref().is_none_or(|l| l.generation < stage.app.mask_since));
 }
 
@@ -195,5 +196,5 @@ fn a_window_longer_than_the_context_is_said_not_crashed() {
     assert!(
         stage.app.entry.as_ref().is_some_and(|e| e.error.is_some()) || r.rolling.check(&r.mask, 256).is_err()
     );
-    assert!(!stage.app.key_label(Verb::Scope).is_empty());
+    assert!(!stage.app.key_label(&SCOPE).is_empty());
 }

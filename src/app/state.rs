@@ -1,9 +1,9 @@
 //! The whole state of the screen: what is being looked at, what was answered, what is open. Owned by the UI thread;
-//! changed only by `update` and `take_update`, never by drawing.
+//! changed only by events, never by drawing.
 
 use std::time::Duration;
 
-use crate::app::actions::{Context, Verb};
+use crate::app::actions::{Action, Context};
 use crate::app::document::Document;
 use crate::app::history::History;
 use crate::app::keymap::{Keymap, KeymapError};
@@ -279,6 +279,8 @@ pub struct App {
     /// When it was sent.
     pub asked: Duration,
     pub(super) request: Option<ExploreRequest>,
+    /// What is to be done outside, in this order, since the last event.
+    pub(super) effects: Vec<Effect>,
     pub(super) history: History,
     pub(super) clipboard: String,
     /// The load that was cancelled last: what is still reported of it is ignored.
@@ -315,6 +317,7 @@ impl App {
             generation: 0,
             asked: Duration::ZERO,
             request: None,
+            effects: Vec::new(),
             history: History::default(),
             clipboard: String::new(),
             cancelled: None,
@@ -334,12 +337,14 @@ impl App {
             (None, None) if self.train.typing.is_some() => vec![C::Entry, C::Anywhere],
             (None, None) => match self.view.focus {
                 Pane::Text => vec![C::Text, C::Anywhere],
-                Pane::Tokens => vec![C::Tokens, C::Panes, C::Anywhere],
-                Pane::Map if self.view.overview => vec![C::Overview, C::Panes, C::Anywhere],
-                Pane::Map => vec![C::Map, C::Panes, C::Anywhere],
-                Pane::Mask | Pane::Scores => vec![C::Mask, C::Panes, C::Anywhere],
-                Pane::Plane => vec![C::Plane, C::Panes, C::Anywhere],
-                Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => vec![C::Panel, C::Panes, C::Anywhere],
+                Pane::Tokens => vec![C::Tokens, C::Explore, C::Panes, C::Anywhere],
+                Pane::Map if self.view.overview => vec![C::Overview, C::Explore, C::Panes, C::Anywhere],
+                Pane::Map => vec![C::Map, C::Explore, C::Panes, C::Anywhere],
+                Pane::Mask | Pane::Scores => vec![C::Mask, C::Explore, C::Panes, C::Anywhere],
+                Pane::Plane => vec![C::Plane, C::Explore, C::Panes, C::Anywhere],
+                Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => {
+                    vec![C::Panel, C::Explore, C::Panes, C::Anywhere]
+                }
                 Pane::Setup => vec![C::Setup, C::Train, C::Panes, C::Anywhere],
                 Pane::Loss | Pane::Rates | Pane::Speed => vec![C::Chart, C::Train, C::Panes, C::Anywhere],
                 Pane::Runs => vec![C::Runs, C::Train, C::Panes, C::Anywhere],
@@ -380,19 +385,24 @@ impl App {
     }
 
     /// The shortest key of an action, whatever the context; empty where it has none.
-    pub fn key_label(&self, verb: Verb) -> String {
-        let labels = self.keymap.keys(verb).iter().map(|k| k.label(self.look.ascii));
+    pub fn key_label(&self, action: &Action) -> String {
+        let labels = self.keymap.keys(action).iter().map(|k| k.label(self.look.ascii));
         labels.min_by_key(|l| l.chars().count()).unwrap_or_default()
     }
 
     /// The key of an action that works here and now.
-    pub fn key_here(&self, verb: Verb) -> Option<String> {
-        self.keymap.label(verb, &self.contexts(), self.look.ascii)
+    pub fn key_here(&self, action: &Action) -> Option<String> {
+        self.keymap.label(action, &self.contexts(), self.look.ascii)
     }
 
     /// Says something in passing.
     pub fn say(&mut self, text: impl Into<String>) {
         self.notice = Some(Notice { text: text.into(), until: self.now + NOTICE });
+    }
+
+    /// Has something done outside the state.
+    pub(super) fn emit(&mut self, effect: Effect) {
+        self.effects.push(effect);
     }
 
     pub fn can_undo(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::app::Effect;
-use crate::app::actions::{ACTIONS, Context, Verb};
+use crate::app::actions::{self, Action, Context};
 use crate::app::hints::hints;
 use crate::app::keymap::KeyOverrides;
 use crate::app::lists;
@@ -12,7 +12,10 @@ use crate::app::options::Options;
 use crate::app::params::ParamId;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::{Stage, model, options};
-use crate::app::update::{Action, Event};
+use crate::app::update::general::{CANCEL, HELP, QUIT, UNDO};
+use crate::app::update::settings::REROLL;
+use crate::app::update::text::LEAVE_TEXT;
+use crate::app::update::{Event, Gesture};
 use crate::engine::types::{Command, LoadProgress, MapKind, Update};
 use crate::mask::types::{Op, Polarity, Scale, State};
 
@@ -133,13 +136,13 @@ fn nudges_far_apart_are_steps_of_their_own_and_a_drag_is_one() {
     stage.press("right");
     stage.wait(5000).press("right").press("u");
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
-    stage.event(Event::Act(Action::Hold));
+    stage.event(Event::Act(Gesture::Hold));
     for i in 0..20 {
         stage
             .wait(3000)
-            .event(Event::Act(Action::SetFraction(ParamId::Threshold, 0.1 + 0.01 * f64::from(i))));
+            .event(Event::Act(Gesture::SetFraction(ParamId::Threshold, 0.1 + 0.01 * f64::from(i))));
     }
-    stage.event(Event::Act(Action::Release)).press("u");
+    stage.event(Event::Act(Gesture::Release)).press("u");
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
 }
 
@@ -229,7 +232,7 @@ fn next_masked_goes_round() {
 fn a_pinned_token_is_protected_and_unpinned_again() {
     let mut stage = Stage::new();
     let i = stage.app.view.key;
-    stage.event(Event::Act(Action::Focus(Pane::Tokens))).press("space");
+    stage.event(Event::Act(Gesture::Focus(Pane::Tokens))).press("space");
     assert_eq!(stage.last().mask.pinned, vec![i..i + 1]);
     assert_eq!(stage.app.results.decision().unwrap().positions[i].state, State::Protected);
     stage.press("space");
@@ -269,8 +272,8 @@ fn the_overview_asks_once_and_opens_a_head() {
 #[test]
 fn zooming_keeps_the_crosshair_in_view() {
     let mut stage = Stage::new();
-    stage.event(Event::Act(Action::Focus(Pane::Map)));
-    stage.event(Event::Act(Action::Crosshair { query: 25, key: 20 }));
+    stage.event(Event::Act(Gesture::Focus(Pane::Map)));
+    stage.event(Event::Act(Gesture::Crosshair { query: 25, key: 20 }));
     stage.press("+ + + +");
     assert!(matches!(stage.app.view.zoom, Zoom::Level(_)));
     for keys in ["home", "end", "pageup", "pagedown pagedown", "shift-left", "shift-down"] {
@@ -450,7 +453,7 @@ fn a_cancelled_load_stays_cancelled() {
 #[test]
 fn a_curve_of_equal_rate_keeps_the_rate() {
     let mut stage = Stage::new();
-    stage.event(Event::Act(Action::Focus(Pane::Plane)));
+    stage.event(Event::Act(Gesture::Focus(Pane::Plane)));
     let rate = |s: &Stage| (1.0 - s.last().mask.threshold) * s.last().mask.probability;
     let before = rate(&stage);
     for _ in 0..10 {
@@ -547,24 +550,19 @@ fn users_keys_are_used_and_shown() {
     assert_eq!(stage.last().mask.seed, 1, "a pane's key does not reach into the text");
     stage.press("esc ctrl-n");
     assert_eq!(stage.last().mask.seed, 2);
-    let shown = hints(&stage.app).into_iter().find(|h| h.verb == Verb::Reroll).unwrap();
+    let shown = hints(&stage.app).into_iter().find(|h| h.action == &REROLL).unwrap();
     assert_eq!(shown.keys, "^N");
 }
 
 #[test]
 fn hints_offer_only_what_is_possible() {
     let mut stage = Stage::new();
-    let has = |s: &Stage, v: Verb| hints(&s.app).iter().any(|h| h.verb == v);
-    assert!(
-        !has(&stage, Verb::Undo)
-            && !has(&stage, Verb::Cancel)
-            && has(&stage, Verb::Help)
-            && has(&stage, Verb::Quit)
-    );
+    let has = |s: &Stage, a: &Action| hints(&s.app).iter().any(|h| h.action == a);
+    assert!(!has(&stage, &UNDO) && !has(&stage, &CANCEL) && has(&stage, &HELP) && has(&stage, &QUIT));
     stage.press("]");
-    assert!(has(&stage, Verb::Undo));
+    assert!(has(&stage, &UNDO));
     stage.press("i");
-    assert!(!has(&stage, Verb::Reroll) && has(&stage, Verb::LeaveText));
+    assert!(!has(&stage, &REROLL) && has(&stage, &LEAVE_TEXT));
     for hint in hints(&stage.app) {
         assert!(!hint.keys.is_empty());
     }
@@ -574,11 +572,11 @@ fn hints_offer_only_what_is_possible() {
 fn every_action_is_harmless_in_every_pane() {
     let mut stage = Stage::new();
     for pane in Pane::ALL {
-        for spec in ACTIONS.iter().filter(|s| s.verb != Verb::Quit) {
+        for action in actions::all().filter(|a| *a != &QUIT) {
             stage.app.popup = None;
             stage.app.entry = None;
-            stage.event(Event::Act(Action::Focus(*pane)));
-            stage.event(Event::Act(Action::Do(spec.verb)));
+            stage.event(Event::Act(Gesture::Focus(*pane)));
+            stage.event(Event::Act(Gesture::Do(action)));
             let _ = (lists::entries(&stage.app), hints(&stage.app), stage.app.contexts());
         }
     }

@@ -1,14 +1,17 @@
-//! Mouse events to actions, through the same layout that is drawn. Pure, except for what is being dragged.
+//! Mouse events to gestures, through the same layout that is drawn. Pure, except for what is being dragged.
 
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
 use crate::app::data::Live;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::state::{App, Pane, Popup};
 use crate::app::train::Field;
-use crate::app::update::Action;
+use crate::app::train::update::{course, fields, results};
+use crate::app::update::popups::{
+    LIST_CLOSE, LIST_DOWN, LIST_UP, PAGE_ADVANCE, PAGE_CLOSE, PAGE_DOWN, PAGE_UP,
+};
+use crate::app::update::{Gesture, general, heads, map, mix, tokens};
 use crate::tui::layout::{self, Class, Layout};
 use crate::tui::{panes, popups};
 
@@ -40,8 +43,8 @@ const DOUBLE: std::time::Duration = std::time::Duration::from_millis(400);
 const NOTCH: i64 = 1;
 
 impl Mouse {
-    /// The actions of one event on a screen of this size.
-    pub fn actions(&mut self, app: &App, area: Rect, event: MouseEvent) -> Vec<Action> {
+    /// The gestures of one event on a screen of this size.
+    pub fn gestures(&mut self, app: &App, area: Rect, event: MouseEvent) -> Vec<Gesture> {
         let layout = layout::compute(area, app);
         if layout.class == Class::Tiny {
             return Vec::new();
@@ -59,7 +62,7 @@ impl Mouse {
             MouseEventKind::Drag(_) => self.drag(app, &layout, x, y),
             MouseEventKind::Up(_) => {
                 if self.grip.take().is_some() {
-                    vec![Action::Release]
+                    vec![Gesture::Release]
                 } else {
                     Vec::new()
                 }
@@ -72,7 +75,7 @@ impl Mouse {
         }
     }
 
-    fn down(&mut self, app: &App, layout: &Layout, x: u16, y: u16, modifiers: KeyModifiers) -> Vec<Action> {
+    fn down(&mut self, app: &App, layout: &Layout, x: u16, y: u16, modifiers: KeyModifiers) -> Vec<Gesture> {
         let double =
             self.last.is_some_and(|(lx, ly, t)| (lx, ly) == (x, y) && app.now.saturating_sub(t) < DOUBLE);
         self.last = if double { None } else { Some((x, y, app.now)) };
@@ -80,19 +83,19 @@ impl Mouse {
             return popup(app, layout, x, y);
         }
         if y == layout.hints.y {
-            return panes::hints::verb_at(app, layout.hints, x).map(Action::Do).into_iter().collect();
+            return panes::hints::action_at(app, layout.hints, x).map(Gesture::Do).into_iter().collect();
         }
         for group in &layout.groups {
             if y == group.outer.y {
                 let tab = layout.tabs(group).into_iter().find(|(_, left, w)| (*left..left + w).contains(&x));
                 if let Some((pane, ..)) = tab {
                     let again = pane == app.view.focus && double;
-                    return vec![if again { Action::Do(Verb::Enlarge) } else { Action::Focus(pane) }];
+                    return vec![if again { Gesture::Do(&general::ENLARGE) } else { Gesture::Focus(pane) }];
                 }
             }
         }
         let Some((pane, inner)) = at(layout, x, y) else { return Vec::new() };
-        let mut out = vec![Action::Focus(pane)];
+        let mut out = vec![Gesture::Focus(pane)];
         out.extend(self.press(
             app,
             pane,
@@ -102,27 +105,27 @@ impl Mouse {
         out
     }
 
-    fn press(&mut self, app: &App, pane: Pane, inner: Rect, press: Press) -> Vec<Action> {
+    fn press(&mut self, app: &App, pane: Pane, inner: Rect, press: Press) -> Vec<Gesture> {
         let Press { x, y, double, shift } = press;
         match pane {
             Pane::Text => {
                 let offset = panes::text::offset_at(app, inner, x, y);
                 self.grip = Some(Grip::Text);
                 vec![if double {
-                    Action::SelectWord { offset }
+                    Gesture::SelectWord { offset }
                 } else {
-                    Action::Caret { offset, extend: shift }
+                    Gesture::Caret { offset, extend: shift }
                 }]
             }
             Pane::Tokens => {
                 let token = panes::tokens::token_at(app, inner, x, y);
-                let pin = (double && token.is_some()).then_some(Action::Do(Verb::Pin));
-                token.map(Action::Token).into_iter().chain(pin).collect()
+                let pin = (double && token.is_some()).then_some(Gesture::Do(&tokens::PIN));
+                token.map(Gesture::Token).into_iter().chain(pin).collect()
             }
             Pane::Map if app.view.overview => {
                 let place = panes::overview::place_at(app, inner, x, y);
                 let again = place == Some(app.view.head);
-                place.map(|place| Action::Head { place, open: again || double }).into_iter().collect()
+                place.map(|place| Gesture::Head { place, open: again || double }).into_iter().collect()
             }
             Pane::Map => {
                 self.grip = Some(Grip::Crosshair);
@@ -131,78 +134,78 @@ impl Mouse {
             Pane::Mask => self.press_mask(app, inner, press),
             Pane::Plane => {
                 self.grip = Some(Grip::Plane);
-                vec![Action::Hold, plane(inner, x, y)]
+                vec![Gesture::Hold, plane(inner, x, y)]
             }
             Pane::Scores => {
                 self.grip = Some(Grip::Line);
-                vec![Action::Hold, Action::SetLine(panes::scores::place_at(inner, x))]
+                vec![Gesture::Hold, Gesture::SetLine(panes::scores::place_at(inner, x))]
             }
             Pane::Setup => self.press_form(app, inner, press),
             Pane::Run => match panes::train::plan::slider_at(app, inner, x, y) {
                 Some((what, at)) => {
                     self.grip = Some(Grip::Live(what));
-                    vec![Action::Live(what, at)]
+                    vec![Gesture::Live(what, at)]
                 }
                 None => Vec::new(),
             },
             Pane::Loss | Pane::Rates | Pane::Speed => {
                 self.grip = Some(Grip::Cursor(pane));
-                vec![Action::ChartCursor(panes::train::charts::place_at(inner, x))]
+                vec![Gesture::ChartCursor(panes::train::charts::place_at(inner, x))]
             }
             Pane::Runs => {
                 let row = panes::train::runs::row_at(app, inner, y);
-                row.map(|index| Action::RunRow { index, open: double }).into_iter().collect()
+                row.map(|index| Gesture::RunRow { index, open: double }).into_iter().collect()
             }
             Pane::Effect | Pane::Why | Pane::Cost | Pane::Window | Pane::Twins => Vec::new(),
             Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => Vec::new(),
         }
     }
 
-    fn press_form(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Action> {
+    fn press_form(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Gesture> {
         let Some(field) = panes::train::form::field_at(app, inner, press.y) else { return Vec::new() };
         match panes::train::form::fraction_at(app, inner, field, press.x) {
             Some(at) => {
                 self.grip = Some(Grip::Field(field));
-                vec![Action::Field { field, open: false }, Action::Hold, Action::FieldFraction(field, at)]
+                vec![Gesture::Field { field, open: false }, Gesture::Hold, Gesture::FieldFraction(field, at)]
             }
             None => {
                 let again = app.train.field == field && !field.choices().is_empty();
-                vec![Action::Field { field, open: press.double || again }]
+                vec![Gesture::Field { field, open: press.double || again }]
             }
         }
     }
 
-    fn press_mask(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Action> {
+    fn press_mask(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Gesture> {
         let Some(id) = panes::mask::item_at(app, inner, press.y) else { return Vec::new() };
-        let mut out = vec![Action::Item(id)];
+        let mut out = vec![Gesture::Item(id)];
         match params::param(&app.doc, id).kind {
             Kind::Slider { .. } if panes::mask::on_track(inner, press.x) => {
                 self.grip = Some(Grip::Slider(id));
-                out.push(Action::Hold);
-                out.push(Action::SetFraction(id, panes::mask::fraction_at(inner, press.x)));
+                out.push(Gesture::Hold);
+                out.push(Gesture::SetFraction(id, panes::mask::fraction_at(inner, press.x)));
             }
-            Kind::Slider { .. } | Kind::Typed if press.double => out.push(Action::Open(id)),
-            Kind::Choice(_) if press.double || app.view.item == id => out.push(Action::Open(id)),
-            Kind::Toggle => out.push(Action::Nudge { param: id, steps: 1, fine: false }),
+            Kind::Slider { .. } | Kind::Typed if press.double => out.push(Gesture::Open(id)),
+            Kind::Choice(_) if press.double || app.view.item == id => out.push(Gesture::Open(id)),
+            Kind::Toggle => out.push(Gesture::Nudge { param: id, steps: 1, fine: false }),
             _ => {}
         }
         out
     }
 
-    fn drag(&mut self, app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
+    fn drag(&mut self, app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Gesture> {
         let inner = |pane| layout.panel(pane).map(|p| p.inner);
         match self.grip {
             Some(Grip::Slider(id)) => inner(Pane::Mask)
-                .map(|r| Action::SetFraction(id, panes::mask::fraction_at(r, x)))
+                .map(|r| Gesture::SetFraction(id, panes::mask::fraction_at(r, x)))
                 .into_iter()
                 .collect(),
             Some(Grip::Line) => inner(Pane::Scores)
-                .map(|r| Action::SetLine(panes::scores::place_at(r, x)))
+                .map(|r| Gesture::SetLine(panes::scores::place_at(r, x)))
                 .into_iter()
                 .collect(),
             Some(Grip::Plane) => inner(Pane::Plane).map(|r| plane(r, x, y)).into_iter().collect(),
             Some(Grip::Text) => inner(Pane::Text)
-                .map(|r| Action::Caret { offset: panes::text::offset_at(app, r, x, y), extend: true })
+                .map(|r| Gesture::Caret { offset: panes::text::offset_at(app, r, x, y), extend: true })
                 .into_iter()
                 .collect(),
             Some(Grip::Crosshair) => inner(Pane::Map).map(|r| crosshair(app, r, x, y)).unwrap_or_default(),
@@ -213,19 +216,19 @@ impl Mouse {
                     return Vec::new();
                 }
                 self.grip = Some(Grip::Map { x, y });
-                vec![Action::Pan { queries, keys }]
+                vec![Gesture::Pan { queries, keys }]
             }
             Some(Grip::Field(field)) => inner(Pane::Setup)
                 .and_then(|r| panes::train::form::fraction_at(app, r, field, x))
-                .map(|at| Action::FieldFraction(field, at))
+                .map(|at| Gesture::FieldFraction(field, at))
                 .into_iter()
                 .collect(),
             Some(Grip::Live(what)) => inner(Pane::Run)
-                .map(|r| Action::Live(what, panes::train::plan::fraction_at(r, x)))
+                .map(|r| Gesture::Live(what, panes::train::plan::fraction_at(r, x)))
                 .into_iter()
                 .collect(),
             Some(Grip::Cursor(pane)) => inner(pane)
-                .map(|r| Action::ChartCursor(panes::train::charts::place_at(r, x)))
+                .map(|r| Gesture::ChartCursor(panes::train::charts::place_at(r, x)))
                 .into_iter()
                 .collect(),
             None => Vec::new(),
@@ -246,16 +249,16 @@ fn at(layout: &Layout, x: u16, y: u16) -> Option<(Pane, Rect)> {
     layout.panels().find(|p| p.outer.contains((x, y).into())).map(|p| (p.pane, p.inner))
 }
 
-fn plane(inner: Rect, x: u16, y: u16) -> Action {
+fn plane(inner: Rect, x: u16, y: u16) -> Gesture {
     let (tau, p) = panes::plane::point_at(inner, x, y);
-    Action::SetPoint { tau, p }
+    Gesture::SetPoint { tau, p }
 }
 
-fn crosshair(app: &App, inner: Rect, x: u16, y: u16) -> Vec<Action> {
+fn crosshair(app: &App, inner: Rect, x: u16, y: u16) -> Vec<Gesture> {
     let frame = panes::map::frame(app, inner);
     let view = panes::map::view(app, &frame);
     let hit = frame.at(&view, x, y);
-    hit.map(|(query, key)| Action::Crosshair { query, key }).into_iter().collect()
+    hit.map(|(query, key)| Gesture::Crosshair { query, key }).into_iter().collect()
 }
 
 /// How many tokens (keys, queries) the map moves when dragged from one cell to another.
@@ -274,18 +277,18 @@ fn tokens_dragged(app: &App, inner: Rect, from: (u16, u16), to: (u16, u16)) -> (
     (moved(from.0, to.0, 1, &view.keys), moved(from.1, to.1, per_line, &view.queries))
 }
 
-fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyModifiers) -> Vec<Action> {
+fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyModifiers) -> Vec<Gesture> {
     if let Some(popup) = &app.popup {
-        let verb = match (popup, lines < 0) {
-            (Popup::Help { .. }, true) => Verb::PageUp,
-            (Popup::Help { .. }, false) => Verb::PageDown,
+        let action = match (popup, lines < 0) {
+            (Popup::Help { .. }, true) => &PAGE_UP,
+            (Popup::Help { .. }, false) => &PAGE_DOWN,
             (Popup::Tour { .. } | Popup::Ask(_), _) => return Vec::new(),
-            (Popup::Mix { .. }, true) => Verb::MixUp,
-            (Popup::Mix { .. }, false) => Verb::MixDown,
-            (_, true) => Verb::ListUp,
-            (_, false) => Verb::ListDown,
+            (Popup::Mix { .. }, true) => &mix::MIX_UP,
+            (Popup::Mix { .. }, false) => &mix::MIX_DOWN,
+            (_, true) => &LIST_UP,
+            (_, false) => &LIST_DOWN,
         };
-        return vec![Action::Do(verb)];
+        return vec![Gesture::Do(action)];
     }
     let Some((pane, inner)) = at(layout, x, y) else { return Vec::new() };
     let shift = modifiers.contains(KeyModifiers::SHIFT);
@@ -294,62 +297,62 @@ fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyM
             Some(param)
                 if matches!(params::param(&app.doc, param).kind, Kind::Slider { .. } | Kind::Choice(_)) =>
             {
-                vec![Action::Nudge { param, steps: -lines as i32, fine: shift }]
+                vec![Gesture::Nudge { param, steps: -lines as i32, fine: shift }]
             }
             _ => Vec::new(),
         },
         Pane::Plane => {
             let param = if shift { ParamId::Threshold } else { ParamId::Probability };
-            vec![Action::Nudge { param, steps: -lines as i32, fine: false }]
+            vec![Gesture::Nudge { param, steps: -lines as i32, fine: false }]
         }
-        Pane::Setup => vec![Action::Do(if lines < 0 { Verb::FieldUp } else { Verb::FieldDown })],
-        Pane::Runs => vec![Action::Do(if lines < 0 { Verb::RunsUp } else { Verb::RunsDown })],
-        Pane::Scores => vec![Action::Nudge { param: ParamId::Threshold, steps: -lines as i32, fine: shift }],
+        Pane::Setup => vec![Gesture::Do(if lines < 0 { &fields::FIELD_UP } else { &fields::FIELD_DOWN })],
+        Pane::Runs => vec![Gesture::Do(if lines < 0 { &results::RUNS_UP } else { &results::RUNS_DOWN })],
+        Pane::Scores => vec![Gesture::Nudge { param: ParamId::Threshold, steps: -lines as i32, fine: shift }],
         Pane::Map if app.view.overview => {
-            vec![Action::Do(if lines < 0 { Verb::HeadUp } else { Verb::HeadDown })]
+            vec![Gesture::Do(if lines < 0 { &heads::HEAD_UP } else { &heads::HEAD_DOWN })]
         }
         Pane::Map if modifiers.contains(KeyModifiers::CONTROL) => {
-            vec![Action::Do(if lines < 0 { Verb::ZoomIn } else { Verb::ZoomOut })]
+            vec![Gesture::Do(if lines < 0 { &map::ZOOM_IN } else { &map::ZOOM_OUT })]
         }
-        Pane::Map if shift => vec![Action::Pan { queries: 0, keys: 2 * lines }],
-        Pane::Map => vec![Action::Pan { queries: 2 * lines, keys: 0 }],
-        _ => vec![Action::Scroll { pane, lines: lines * NOTCH }],
+        Pane::Map if shift => vec![Gesture::Pan { queries: 0, keys: 2 * lines }],
+        Pane::Map => vec![Gesture::Pan { queries: 2 * lines, keys: 0 }],
+        _ => vec![Gesture::Scroll { pane, lines: lines * NOTCH }],
     }
 }
 
-fn sideways(app: &App, layout: &Layout, x: u16, y: u16, tokens: i64) -> Vec<Action> {
+fn sideways(app: &App, layout: &Layout, x: u16, y: u16, tokens: i64) -> Vec<Gesture> {
     match at(layout, x, y) {
         Some((Pane::Map, _)) if app.popup.is_none() && !app.view.overview => {
-            vec![Action::Pan { queries: 0, keys: 2 * tokens }]
+            vec![Gesture::Pan { queries: 0, keys: 2 * tokens }]
         }
         _ => Vec::new(),
     }
 }
 
 /// Clicks while something is open: on an entry takes it, outside closes.
-fn popup(app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
+fn popup(app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Gesture> {
     let Some(area) = layout.popup else { return Vec::new() };
     let inside = area.contains((x, y).into());
     match (&app.popup, inside) {
-        (Some(Popup::Tour { .. }), true) => vec![Action::Do(Verb::PageAdvance)],
-        (Some(Popup::Help { .. } | Popup::Tour { .. }), false) => vec![Action::Do(Verb::PageClose)],
-        (Some(Popup::Ask(_)), true) => vec![Action::Do(Verb::AskYes)],
-        (Some(Popup::Ask(_)), false) => vec![Action::Do(Verb::AskNo)],
+        (Some(Popup::Tour { .. }), true) => vec![Gesture::Do(&PAGE_ADVANCE)],
+        (Some(Popup::Help { .. } | Popup::Tour { .. }), false) => vec![Gesture::Do(&PAGE_CLOSE)],
+        (Some(Popup::Ask(_)), true) => vec![Gesture::Do(&course::ASK_YES)],
+        (Some(Popup::Ask(_)), false) => vec![Gesture::Do(&course::ASK_NO)],
         (Some(Popup::Help { .. }) | None, _) => Vec::new(),
-        (Some(Popup::Mix { .. }), false) => vec![Action::Do(Verb::MixClose)],
+        (Some(Popup::Mix { .. }), false) => vec![Gesture::Do(&mix::MIX_CLOSE)],
         (Some(Popup::Mix { row }), true) => match popups::mix::at(area, *row, x, y) {
             Some((row, percent)) => {
                 let percent = percent.unwrap_or(crate::app::mixing::shares(&app.doc.mask)[row]);
-                vec![Action::Share { row, percent }]
+                vec![Gesture::Share { row, percent }]
             }
             None => Vec::new(),
         },
-        (Some(_), false) => vec![Action::Do(Verb::ListClose)],
+        (Some(_), false) => vec![Gesture::Do(&LIST_CLOSE)],
         (Some(_), true) => {
             let (top, room, first) = popups::list_window(app, area);
             let line = y.checked_sub(top).map(usize::from).filter(|l| *l < room);
             let index = line.map(|l| first + l).filter(|i| *i < crate::app::lists::entries(app).len());
-            index.map(|index| Action::ListEntry { index, take: true }).into_iter().collect()
+            index.map(|index| Gesture::ListEntry { index, take: true }).into_iter().collect()
         }
     }
 }

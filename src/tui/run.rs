@@ -8,7 +8,8 @@ use ratatui::layout::Rect;
 
 use crate::app::data::{ExploreRequest, Update};
 use crate::app::state::{Card, Remedy};
-use crate::app::update::{Action, Event};
+use crate::app::update::text::NEW_LINE;
+use crate::app::update::{Event, Gesture};
 use crate::app::{App, Effect, Pane, Port};
 use crate::tui::draw;
 use crate::tui::guard::{Guard, PanicHook, knows_keyboard_protocol};
@@ -196,23 +197,23 @@ impl Ui<'_> {
     fn typed(&self, input: &Input) -> Option<char> {
         let Input::Key(key) = input else { return None };
         let plain = self.app.view.focus == Pane::Text && self.app.popup.is_none() && self.app.entry.is_none();
-        match self.app.action_of(*key) {
-            Some(Action::Type(c)) if plain => Some(c),
-            Some(Action::Do(crate::app::actions::Verb::NewLine)) if plain => Some('\n'),
+        match self.app.gesture_of(*key) {
+            Some(Gesture::Type(c)) if plain => Some(c),
+            Some(Gesture::Do(action)) if plain && *action == NEW_LINE => Some('\n'),
             _ => None,
         }
     }
 
     fn type_run(&mut self, typed: &mut String) -> Result<(), TuiError> {
         let mut chars = typed.chars();
-        let action = match (chars.next(), chars.next()) {
+        let gesture = match (chars.next(), chars.next()) {
             (None, _) => return Ok(()),
-            (Some('\n'), None) => Action::Do(crate::app::actions::Verb::NewLine),
-            (Some(c), None) => Action::Type(c),
-            _ => Action::TypeRun(std::mem::take(typed)),
+            (Some('\n'), None) => Gesture::Do(&NEW_LINE),
+            (Some(c), None) => Gesture::Type(c),
+            _ => Gesture::TypeRun(std::mem::take(typed)),
         };
         typed.clear();
-        self.event(Event::Act(action), Dirty::Input)
+        self.event(Event::Act(gesture), Dirty::Input)
     }
 
     fn input(&mut self, input: Input) -> Result<(), TuiError> {
@@ -223,8 +224,8 @@ impl Ui<'_> {
                 // Where things are may have changed with the event before.
                 self.fit();
                 self.app.now = self.start.elapsed();
-                for action in self.mouse.actions(&self.app, self.area, event) {
-                    self.event(Event::Act(action), Dirty::Input)?;
+                for gesture in self.mouse.gestures(&self.app, self.area, event) {
+                    self.event(Event::Act(gesture), Dirty::Input)?;
                 }
                 Ok(())
             }
@@ -238,7 +239,7 @@ impl Ui<'_> {
             }
             Input::FocusLost => {
                 self.mouse = Mouse::default();
-                self.event(Event::Act(Action::Release), Dirty::Background)
+                self.event(Event::Act(Gesture::Release), Dirty::Background)
             }
             Input::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::Input),
             Input::Signal(Signal::Suspend) => self.suspend(),

@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use maskscope::app::actions::Verb;
-use maskscope::app::{Action, App, Effect, Event, Options, Pane};
+use maskscope::app::actions::{self, Action};
+use maskscope::app::{App, Effect, Event, Gesture, Options, Pane};
 use maskscope::engine::loaded::HELD_OUT_TEXT;
 use maskscope::engine::loader::{LoadOptions, Purpose};
 use maskscope::engine::types::{Command, Update};
@@ -58,10 +58,14 @@ fn settled() -> App {
         }
         if done && !ready {
             ready = true;
-            obey(app.handle(Event::Act(Action::Do(Verb::Overview))));
+            obey(app.handle(Event::Act(Gesture::Do(overview()))));
             obey(app.handle(Event::Key("]".parse().unwrap())));
         }
     }
+}
+
+fn overview() -> &'static Action {
+    actions::by_name("overview").unwrap()
 }
 
 fn frames(c: &mut Criterion) {
@@ -79,9 +83,9 @@ fn frames(c: &mut Criterion) {
         });
     };
     frame(&mut app, "all heads");
-    let _ = app.handle(Event::Act(Action::Do(Verb::Overview)));
+    let _ = app.handle(Event::Act(Gesture::Do(overview())));
     for pane in Pane::ALL.iter().copied() {
-        let _ = app.handle(Event::Act(Action::Focus(pane)));
+        let _ = app.handle(Event::Act(Gesture::Focus(pane)));
         frame(&mut app, &format!("{pane:?}"));
     }
     group.finish();

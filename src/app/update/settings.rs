@@ -1,120 +1,143 @@
 //! Actions on the mask settings: sliders, choices, the plane.
 
-use crate::app::actions::Verb;
+use crate::app::actions::actions;
+use crate::app::data::Live;
 use crate::app::document::{ARTICLE, DEFAULT};
-use crate::app::mixing;
+use crate::app::history::Kind as Step;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::rates;
-use crate::app::state::{App, Entry, List, Pane, Popup};
-use crate::app::update::focus;
+use crate::app::state::{App, List, Pane, Popup};
+use crate::app::train::update::live;
+use crate::app::update::{entry, focus, mix};
+use crate::mask::types::Op;
 
-/// Performs a settings action; says whether it was one.
-pub fn perform(app: &mut App, verb: Verb) -> bool {
-    use Verb as V;
-    let item = app.view.item;
-    match verb {
-        V::ThresholdDown => nudge(app, ParamId::Threshold, -1, false),
-        V::ThresholdUp => nudge(app, ParamId::Threshold, 1, false),
-        V::ThresholdFineDown => nudge(app, ParamId::Threshold, -1, true),
-        V::ThresholdFineUp => nudge(app, ParamId::Threshold, 1, true),
-        V::ProbabilityDown => nudge(app, ParamId::Probability, -1, false),
-        V::ProbabilityUp => nudge(app, ParamId::Probability, 1, false),
-        V::ProbabilityFineDown => nudge(app, ParamId::Probability, -1, true),
-        V::ProbabilityFineUp => nudge(app, ParamId::Probability, 1, true),
-        V::Reroll => {
-            nudge(app, ParamId::Seed, 1, false);
-            app.history.close();
-            app.say(format!("Seed {}: new draws", app.doc.mask.seed));
-        }
-        V::Polarity => cycle(app, ParamId::Polarity),
-        V::Scale => cycle(app, ParamId::Scale),
-        V::Op => cycle(app, ParamId::Op),
-        V::Replacement => cycle(app, ParamId::Replacement),
-        V::Protect => cycle(app, ParamId::Protect),
-        V::Contribution => cycle(app, ParamId::Contribution),
-        V::Article => switch_preset(app),
-        V::Score => open(app, ParamId::Score),
-        V::Presets => open(app, ParamId::Preset),
-        V::Policy => open(app, ParamId::Policy),
-        V::Mix => open(app, ParamId::Mix),
-        V::Scope => cycle(app, ParamId::Scope),
-        V::ItemUp => step_item(app, -1),
-        V::ItemDown => step_item(app, 1),
-        V::ItemFirst => step_item(app, isize::MIN),
-        V::ItemLast => step_item(app, isize::MAX),
-        V::ValueDown => nudge(app, item, -1, false),
-        V::ValueUp => nudge(app, item, 1, false),
-        V::ValueFineDown => nudge(app, item, -1, true),
-        V::ValueFineUp => nudge(app, item, 1, true),
-        V::ValueMin => set_fraction(app, item, 0.0),
-        V::ValueMax => set_fraction(app, item, 1.0),
-        V::ValueOpen => open(app, item),
-        V::ValueReset => params::reset(&mut app.doc, &app.options, item),
-        _ => return mix(app, verb) || plane(app, verb),
+actions! {
+    Panes {
+        /// Lower the threshold τ by one step
+        THRESHOLD_DOWN ["["] "τ" with [THRESHOLD_UP] if live::movable => |app| step(app, Live::Threshold, -1, false);
+        /// Raise the threshold τ by one step
+        THRESHOLD_UP ["]"] => |app| step(app, Live::Threshold, 1, false);
+        /// Lower the threshold τ by a fine step
+        THRESHOLD_FINE_DOWN ["{"] => |app| step(app, Live::Threshold, -1, true);
+        /// Raise the threshold τ by a fine step
+        THRESHOLD_FINE_UP ["}"] => |app| step(app, Live::Threshold, 1, true);
+        /// Lower the probability p by one step
+        PROBABILITY_DOWN [","] "p" with [PROBABILITY_UP] if live::movable => |app| step(app, Live::Probability, -1, false);
+        /// Raise the probability p by one step
+        PROBABILITY_UP ["."] => |app| step(app, Live::Probability, 1, false);
+        /// Lower the probability p by a fine step
+        PROBABILITY_FINE_DOWN ["<"] => |app| step(app, Live::Probability, -1, true);
+        /// Raise the probability p by a fine step
+        PROBABILITY_FINE_UP [">"] => |app| step(app, Live::Probability, 1, true);
     }
-    true
-}
-
-fn mix(app: &mut App, verb: Verb) -> bool {
-    use Verb as V;
-    let Some(Popup::Mix { row }) = app.popup else { return false };
-    let last = mixing::ROWS.len() - 1;
-    match verb {
-        V::MixUp => app.popup = Some(Popup::Mix { row: row.checked_sub(1).unwrap_or(last) }),
-        V::MixDown => app.popup = Some(Popup::Mix { row: if row == last { 0 } else { row + 1 } }),
-        V::MixLess => give(app, row, -5),
-        V::MixMore => give(app, row, 5),
-        V::MixFineLess => give(app, row, -1),
-        V::MixFineMore => give(app, row, 1),
-        V::MixNone => give(app, row, -100),
-        V::MixAll => give(app, row, 100),
-        V::MixBert => {
-            let mask_row = app.model.as_ref().is_some_and(|m| m.has_mask_row);
-            let mut shares = mixing::Shares::default();
-            // Without a trained [MASK] row, what the setting `with` says takes its place.
-            shares[if mask_row { 2 } else { 0 }] = 80;
-            (shares[3], shares[last]) = (10, 10);
-            mixing::apply(&mut app.doc.mask, shares);
-        }
-        V::MixClose => app.popup = None,
-        _ => return false,
+    Explore {
+        /// Re-roll the seed: new draws, everything else unchanged
+        REROLL ["r"] "re-roll" => reroll;
+        /// Next polarity: high, low, random
+        POLARITY ["y"] => |app| cycle(app, ParamId::Polarity);
+        /// Next scale of the score: rank, calibrated, raw
+        SCALE ["S"] => |app| cycle(app, ParamId::Scale);
+        /// Choose the score: how the attention a token receives becomes a number
+        SCORE ["s"] "score" => |app| open(app, ParamId::Score);
+        /// Weight attention by the size of the values, or not
+        CONTRIBUTION ["v"] => |app| cycle(app, ParamId::Contribution);
+        /// Next operation: replace, hide, drop, evict, skip, keep
+        OP ["d"] "operation" => |app| cycle(app, ParamId::Op);
+        /// Next replacement: what a replaced token becomes
+        REPLACEMENT ["w"] if |app| app.doc.mask.op == Op::Replace => |app| cycle(app, ParamId::Replacement);
+        /// Next protection: which tokens are never masked
+        PROTECT ["g"] => |app| cycle(app, ParamId::Protect);
+        /// Switch between the default settings and the article's
+        PRESET ["a"] => switch_preset;
+        /// Choose among all presets: the article, BERT, cache policies, controls
+        PRESETS ["A"] "presets" => |app| open(app, ParamId::Preset);
+        /// Edit the mix: shares of operations, each masked token drawing its own
+        MIX ["O"] => |app| open(app, ParamId::Mix);
+        /// Decide with the whole text in view, or block by block from the past only
+        SCOPE ["b"] => |app| cycle(app, ParamId::Scope);
+        /// Choose who decides at a boundary: the threshold or a cache policy
+        POLICY ["P"] => |app| open(app, ParamId::Policy);
     }
-    true
-}
-
-fn give(app: &mut App, row: usize, percent: i32) {
-    let shares = mixing::shares(&app.doc.mask);
-    let share = shares[row].saturating_add_signed(percent);
-    mixing::apply(&mut app.doc.mask, mixing::with_share(shares, row, share));
-}
-
-/// Gives an operation its share of the mix, in percent.
-pub fn set_share(app: &mut App, row: usize, percent: u32) {
-    app.popup = Some(Popup::Mix { row });
-    let shares = mixing::shares(&app.doc.mask);
-    mixing::apply(&mut app.doc.mask, mixing::with_share(shares, row, percent));
-}
-
-fn plane(app: &mut App, verb: Verb) -> bool {
-    use Verb as V;
-    match verb {
-        V::PlaneLeft => nudge(app, ParamId::Threshold, -1, false),
-        V::PlaneRight => nudge(app, ParamId::Threshold, 1, false),
-        V::PlaneFineLeft => nudge(app, ParamId::Threshold, -1, true),
-        V::PlaneFineRight => nudge(app, ParamId::Threshold, 1, true),
-        V::PlaneUp => nudge(app, ParamId::Probability, 1, false),
-        V::PlaneDown => nudge(app, ParamId::Probability, -1, false),
-        V::PlaneFineUp => nudge(app, ParamId::Probability, 1, true),
-        V::PlaneFineDown => nudge(app, ParamId::Probability, -1, true),
-        V::AlongLess => along(app, 1.0),
-        V::AlongMore => along(app, -1.0),
-        _ => return false,
+    Mask {
+        /// Go to the setting above
+        ITEM_UP ["up"] "setting" with [ITEM_DOWN] => |app| step_item(app, -1);
+        /// Go to the setting below
+        ITEM_DOWN ["down"] => |app| step_item(app, 1);
+        /// Go to the first setting
+        ITEM_FIRST ["pageup"] => |app| step_item(app, isize::MIN);
+        /// Go to the last setting
+        ITEM_LAST ["pagedown"] => |app| step_item(app, isize::MAX);
+        /// Lower the value by one step, or take the choice before
+        VALUE_DOWN ["left"] "change" with [VALUE_UP] => |app| slide(app, app.view.item, -1, false);
+        /// Raise the value by one step, or take the next choice
+        VALUE_UP ["right"] => |app| slide(app, app.view.item, 1, false);
+        /// Lower the value by a fine step
+        VALUE_FINE_DOWN ["shift-left"] "fine" with [VALUE_FINE_UP] => |app| slide(app, app.view.item, -1, true);
+        /// Raise the value by a fine step
+        VALUE_FINE_UP ["shift-right"] => |app| slide(app, app.view.item, 1, true);
+        /// Lowest value
+        VALUE_MIN ["home"] => |app| set_fraction(app, app.view.item, 0.0);
+        /// Highest value
+        VALUE_MAX ["end"] => |app| set_fraction(app, app.view.item, 1.0);
+        /// Type the value, or choose from all of them
+        VALUE_OPEN ["enter"] "type / choose" => |app| open(app, app.view.item);
+        /// Back to the default value
+        VALUE_RESET ["backspace" "delete"] "reset" => |app| params::reset(&mut app.doc, &app.options, app.view.item);
     }
-    true
+    Plane {
+        /// Lower the threshold τ
+        PLANE_LEFT ["left"] "move" with [PLANE_UP PLANE_DOWN PLANE_RIGHT] => |app| move_point(app, ParamId::Threshold, -1, false);
+        /// Raise the threshold τ
+        PLANE_RIGHT ["right"] => |app| move_point(app, ParamId::Threshold, 1, false);
+        /// Raise the probability p
+        PLANE_UP ["up"] => |app| move_point(app, ParamId::Probability, 1, false);
+        /// Lower the probability p
+        PLANE_DOWN ["down"] => |app| move_point(app, ParamId::Probability, -1, false);
+        /// Lower the threshold τ by a fine step
+        PLANE_FINE_LEFT ["shift-left"] => |app| move_point(app, ParamId::Threshold, -1, true);
+        /// Raise the threshold τ by a fine step
+        PLANE_FINE_RIGHT ["shift-right"] => |app| move_point(app, ParamId::Threshold, 1, true);
+        /// Raise the probability p by a fine step
+        PLANE_FINE_UP ["shift-up"] => |app| move_point(app, ParamId::Probability, 1, true);
+        /// Lower the probability p by a fine step
+        PLANE_FINE_DOWN ["shift-down"] => |app| move_point(app, ParamId::Probability, -1, true);
+        /// Slide along the curve of equal rate: fewer candidates, surer draws
+        ALONG_LESS ["pageup"] "same rate" with [ALONG_MORE] => |app| along(app, 1.0);
+        /// Slide along the curve of equal rate: more candidates, rarer draws
+        ALONG_MORE ["pagedown"] => |app| along(app, -1.0);
+    }
+}
+
+/// τ or p by steps: of the run that goes on, on the Train screen; else of the explorer, which the next run takes over.
+fn step(app: &mut App, what: Live, steps: i32, fine: bool) {
+    if live::in_force(app) {
+        return live::nudge(app, what, steps, fine);
+    }
+    let id = if what == Live::Threshold { ParamId::Threshold } else { ParamId::Probability };
+    slide(app, id, steps, fine);
+}
+
+/// Changes one setting by steps; changes in a row are one step of undo.
+pub fn slide(app: &mut App, id: ParamId, steps: i32, fine: bool) {
+    app.history.joins(Step::Slider(id));
+    nudge(app, id, steps, fine);
+}
+
+/// Moves the point of the plane.
+fn move_point(app: &mut App, id: ParamId, steps: i32, fine: bool) {
+    app.history.joins(Step::Plane);
+    nudge(app, id, steps, fine);
+}
+
+fn reroll(app: &mut App) {
+    nudge(app, ParamId::Seed, 1, false);
+    app.history.close();
+    app.say(format!("Seed {}: new draws", app.doc.mask.seed));
 }
 
 /// Moves τ by one step and p with it, so that the expected rate stays.
 fn along(app: &mut App, direction: f64) {
+    app.history.joins(Step::Plane);
     let decision = app.results.decision();
     let rate = rates::expected(&app.doc.mask, decision);
     let at =
@@ -131,8 +154,7 @@ fn along(app: &mut App, direction: f64) {
     }
 }
 
-/// Changes one setting by steps, from wherever the focus is.
-pub fn nudge(app: &mut App, id: ParamId, steps: i32, fine: bool) {
+fn nudge(app: &mut App, id: ParamId, steps: i32, fine: bool) {
     params::nudge(&mut app.doc, &app.options, id, steps, fine);
 }
 
@@ -167,12 +189,19 @@ fn switch_preset(app: &mut App) {
     app.say(format!("Preset {next}: {}", params::preset_doc(next)));
 }
 
-pub fn set_fraction(app: &mut App, id: ParamId, at: f64) {
+/// Drags a slider to a place on its track.
+pub fn drag(app: &mut App, id: ParamId, at: f64) {
+    app.history.joins(Step::Slider(id));
+    set_fraction(app, id, at);
+}
+
+fn set_fraction(app: &mut App, id: ParamId, at: f64) {
     params::set_fraction(&mut app.doc, &app.options, id, at);
 }
 
 /// Puts the line of τ at a place on the histogram's axis.
 pub fn set_line(app: &mut App, at: f64) {
+    app.history.joins(Step::Slider(ParamId::Threshold));
     let (Some(scores), Some(decision)) = (&app.results.scores, app.results.decision()) else { return };
     if let Some(tau) = rates::threshold_at(&app.doc.mask, &scores.value.values, decision, at) {
         params::set_value(&mut app.doc, &app.options, ParamId::Threshold, tau);
@@ -180,6 +209,7 @@ pub fn set_line(app: &mut App, at: f64) {
 }
 
 pub fn set_point(app: &mut App, tau: f64, p: f64) {
+    app.history.joins(Step::Plane);
     params::set_fraction(&mut app.doc, &app.options, ParamId::Threshold, tau);
     params::set_fraction(&mut app.doc, &app.options, ParamId::Probability, p);
 }
@@ -204,37 +234,13 @@ fn step_item(app: &mut App, step: isize) {
 pub fn open(app: &mut App, id: ParamId) {
     app.view.item = id;
     match params::param(&app.doc, id).kind {
-        Kind::Mix => {
-            let shares = mixing::shares(&app.doc.mask);
-            let row = (0..shares.len()).max_by_key(|i| (shares[*i], usize::MAX - i)).unwrap_or(0);
-            app.popup = Some(Popup::Mix { row });
-        }
+        Kind::Mix => mix::open(app),
         Kind::Choice(list) => {
             let now = params::text(&app.doc, &app.options, id);
             let selected = list.iter().position(|(n, _)| *n == now).unwrap_or(0);
             app.popup = Some(Popup::Picker { param: id, list: List { typed: String::new(), selected } });
         }
         Kind::Toggle => nudge(app, id, 1, false),
-        Kind::Slider { .. } | Kind::Typed => type_value(app, id, String::new()),
-    }
-}
-
-/// Starts typing a value.
-pub fn type_value(app: &mut App, id: ParamId, typed: String) {
-    focus(app, Pane::Mask);
-    app.view.item = id;
-    app.entry = Some(Entry { param: id, typed, error: None });
-}
-
-/// Takes the typed value, or says what is wrong with it and keeps it for correction.
-pub fn accept(app: &mut App) {
-    let Some(mut entry) = app.entry.take() else { return };
-    if entry.typed.trim().is_empty() {
-        return;
-    }
-    if let Err(error) = params::parse(&mut app.doc, &app.options, entry.param, &entry.typed) {
-        app.say(error.clone());
-        entry.error = Some(error);
-        app.entry = Some(entry);
+        Kind::Slider { .. } | Kind::Typed => entry::start(app, id, String::new()),
     }
 }

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use crate::app::params::{self, Kind, ParamId};
 use crate::app::rates;
 use crate::app::state::{App, Pane};
+use crate::app::update::settings::{MIX, REROLL};
 use crate::mask::presets::Budget;
 use crate::mask::rolling::Policy;
 use crate::mask::types::Scope;
@@ -129,7 +130,7 @@ fn row(c: &mut Canvas, app: &App, id: ParamId, area: Rect) {
         Kind::Mix => {
             let style = over(c.style(if app.doc.mask.mix.is_some() { Role::Strong } else { Role::Dim }));
             let end = c.label(value_x, area.y, &value, style, area.right().saturating_sub(value_x));
-            let hint = format!("  {} edits", app.key_label(crate::app::actions::Verb::Mix));
+            let hint = format!("  {} edits", app.key_label(&MIX));
             let faint = over(c.style(Role::Faint));
             c.text(end, area.y, &hint, faint, area.right().saturating_sub(end));
         }
@@ -138,7 +139,7 @@ fn row(c: &mut Canvas, app: &App, id: ParamId, area: Rect) {
             let end = c.label(value_x, area.y, &value, style, area.right().saturating_sub(value_x));
             if id == ParamId::Seed {
                 let hint = over(c.style(Role::Faint));
-                let hint_text = format!("  {} re-rolls", app.key_label(crate::app::actions::Verb::Reroll));
+                let hint_text = format!("  {} re-rolls", app.key_label(&REROLL));
                 c.text(end, area.y, &hint_text, hint, area.right().saturating_sub(end));
             }
         }

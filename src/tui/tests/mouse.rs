@@ -36,8 +36,8 @@ impl Desk {
 
     fn send(&mut self, kind: MouseEventKind, x: u16, y: u16) {
         let event = MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE };
-        for action in self.mouse.actions(&self.stage.app, AREA, event) {
-            self.stage.event(Event::Act(action));
+        for gesture in self.mouse.gestures(&self.stage.app, AREA, event) {
+            self.stage.event(Event::Act(gesture));
         }
         fit(&mut self.stage, AREA.width, AREA.height);
     }

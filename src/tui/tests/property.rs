@@ -4,31 +4,32 @@ use proptest::prelude::*;
 use ratatui::layout::Rect;
 
 use crate::app::Pane;
-use crate::app::actions::{ACTIONS, Verb};
+use crate::app::actions;
 use crate::app::data::{LoadProgress, ModelInfo, Update};
 use crate::app::options::{Depth, Look, Options};
 use crate::app::params::ParamId;
 use crate::app::state::ColourScale;
 use crate::app::testing::{Stage, options};
-use crate::app::update::{Action, Event};
+use crate::app::update::general::QUIT;
+use crate::app::update::{Event, Gesture};
 use crate::tui::mouse::Mouse;
 use crate::tui::tests::{fit, picture, text};
 
-fn action() -> impl Strategy<Value = Action> {
-    let any_verb =
-        (0..ACTIONS.len()).prop_map(|i| ACTIONS[i].verb).prop_filter("leaving", |v| *v != Verb::Quit);
+fn gesture() -> impl Strategy<Value = Gesture> {
+    let stay: Vec<_> = actions::all().filter(|a| *a != &QUIT).collect();
+    let any_action = (0..stay.len()).prop_map(move |i| stay[i]);
     prop_oneof![
-        8 => any_verb.prop_map(Action::Do),
-        2 => any::<char>().prop_filter("typed", |c| !c.is_control()).prop_map(Action::Type),
-        1 => "\\PC{0,40}".prop_map(Action::Paste),
-        2 => (0..Pane::ALL.len()).prop_map(|i| Action::Focus(Pane::ALL[i])),
-        1 => any::<f64>().prop_map(|f| Action::SetFraction(ParamId::Threshold, f)),
-        1 => (any::<f64>(), any::<f64>()).prop_map(|(tau, p)| Action::SetPoint { tau, p }),
-        1 => (0usize..300, 0usize..300).prop_map(|(query, key)| Action::Crosshair { query, key }),
-        1 => (0usize..300).prop_map(|offset| Action::Caret { offset, extend: true }),
-        1 => (-300i64..300, -300i64..300).prop_map(|(queries, keys)| Action::Pan { queries, keys }),
-        1 => (0usize..40, any::<bool>()).prop_map(|(place, open)| Action::Head { place, open }),
-        1 => (0usize..40, any::<bool>()).prop_map(|(index, take)| Action::ListEntry { index, take }),
+        8 => any_action.prop_map(Gesture::Do),
+        2 => any::<char>().prop_filter("typed", |c| !c.is_control()).prop_map(Gesture::Type),
+        1 => "\\PC{0,40}".prop_map(Gesture::Paste),
+        2 => (0..Pane::ALL.len()).prop_map(|i| Gesture::Focus(Pane::ALL[i])),
+        1 => any::<f64>().prop_map(|f| Gesture::SetFraction(ParamId::Threshold, f)),
+        1 => (any::<f64>(), any::<f64>()).prop_map(|(tau, p)| Gesture::SetPoint { tau, p }),
+        1 => (0usize..300, 0usize..300).prop_map(|(query, key)| Gesture::Crosshair { query, key }),
+        1 => (0usize..300).prop_map(|offset| Gesture::Caret { offset, extend: true }),
+        1 => (-300i64..300, -300i64..300).prop_map(|(queries, keys)| Gesture::Pan { queries, keys }),
+        1 => (0usize..40, any::<bool>()).prop_map(|(place, open)| Gesture::Head { place, open }),
+        1 => (0usize..40, any::<bool>()).prop_map(|(index, take)| Gesture::ListEntry { index, take }),
     ]
 }
 
@@ -52,7 +53,7 @@ proptest! {
     fn nothing_panics(
         look in looks(),
         sizes in proptest::collection::vec((1u16..=200, 1u16..=60), 1..4),
-        actions in proptest::collection::vec(action(), 0..40),
+        gestures in proptest::collection::vec(gesture(), 0..40),
         start in "\\PC{0,200}",
         clicks in proptest::collection::vec((0u16..200, 0u16..60), 0..6),
     ) {
@@ -61,8 +62,8 @@ proptest! {
         let mut mouse = Mouse::default();
         for (i, (w, h)) in sizes.iter().enumerate() {
             picture(&mut stage, *w, *h);
-            for a in actions.iter().skip(i * 7) {
-                stage.event(Event::Act(a.clone()));
+            for g in gestures.iter().skip(i * 7) {
+                stage.event(Event::Act(g.clone()));
             }
             stage.answering = i % 2 == 0;
             fit(&mut stage, *w, *h);
@@ -70,8 +71,8 @@ proptest! {
                 for kind in [MouseEventKind::Down(MouseButton::Left), MouseEventKind::Drag(MouseButton::Left), MouseEventKind::ScrollDown] {
                     let event = MouseEvent { kind, column: *x, row: *y, modifiers: KeyModifiers::NONE };
                     let area = Rect::new(0, 0, *w, *h);
-                    for action in mouse.actions(&stage.app, area, event) {
-                        stage.event(Event::Act(action));
+                    for gesture in mouse.gestures(&stage.app, area, event) {
+                        stage.event(Event::Act(gesture));
                     }
                 }
             }
@@ -123,7 +124,7 @@ fn hostile_text_from_everywhere_is_made_visible() {
 fn one_strong_cell_among_a_million_is_seen() {
     use crate::app::data::{HeadChoice, MapFrame, MapKind};
     let mut stage = Stage::with(Options { text: "word ".repeat(1023), ..options() });
-    stage.event(Event::Act(Action::Focus(Pane::Map)));
+    stage.event(Event::Act(Gesture::Focus(Pane::Map)));
     let n = stage.app.results.len();
     assert!(n > 1000);
     let brightest = |stage: &mut Stage, q: usize, k: usize| {

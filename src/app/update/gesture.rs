@@ -1,6 +1,6 @@
-//! What happens (`Event`) and what is to be done (`Action`), as values.
+//! What happens (`Event`) and what a key or the mouse asks for (`Gesture`), as values.
 
-use crate::app::actions::Verb;
+use crate::app::actions::Action;
 use crate::app::keys::Key;
 use crate::app::params::ParamId;
 use crate::app::state::Pane;
@@ -14,7 +14,7 @@ pub enum Event {
     Key(Key),
     Paste(String),
     /// What the screen made of a mouse event.
-    Act(Action),
+    Act(Gesture),
     /// News from the engine.
     Update(Update),
     /// Only time has passed.
@@ -23,10 +23,10 @@ pub enum Event {
     Terminate,
 }
 
-/// Something to do. The mouse can point at places that keys cannot name, so there is more here than in the table.
+/// What a key or the mouse asks for: an action, or what no action can name, such as a character or a place.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    Do(Verb),
+pub enum Gesture {
+    Do(&'static Action),
     /// A printable key that is bound to nothing.
     Type(char),
     /// Characters that came at once, typed into the text.
