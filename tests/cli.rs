@@ -82,7 +82,7 @@ mod config {
     #[test]
     fn print_gives_what_is_in_force_and_where_it_is_from() {
         let home = tempfile::tempdir().unwrap();
-        let args = ["config", "print", "--set", "mask.threshold=0.25", "--set", "keys.fly away=f"];
+        let args = ["config", "print", "--set", "mask.threshold=0.25", "--set", "keys.run-kill=f12"];
         let ran = run(maskscope(home.path()).args(args).env("MASKSCOPE_MASK__SEED", "12"));
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
         let lines: Vec<_> = ran.stdout.lines().collect();
@@ -90,7 +90,7 @@ mod config {
             "threshold = 0.25 # --set",
             "seed = 12 # MASKSCOPE_MASK__SEED",
             "id = \"demo\"",
-            "\"fly away\" = [\"f\"] # --set",
+            "run-kill = [\"f12\"] # --set",
         ] {
             assert!(lines.contains(&line), "{line}: {}", ran.stdout);
         }
@@ -149,6 +149,11 @@ mod config {
         assert_eq!(ran.stderr, "error: mask.threshold must be at most 1: 9\nhint: a number from 0 to 1\n");
         let ran = set("mask.tau", "0.5");
         assert_eq!((ran.code, ran.stderr.lines().next()), (2, Some("error: unknown key: mask.tau")));
+        let ran = set("keys.rerol", "m");
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (2, "error: unknown action: rerol\nhint: did you mean reroll?\n")
+        );
     }
 
     #[test]

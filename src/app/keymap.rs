@@ -11,7 +11,7 @@ pub type KeyOverrides = BTreeMap<String, Vec<String>>;
 /// What is wrong with the user's keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeymapError {
-    #[error("no action is called: {name}")]
+    #[error("unknown action: {name}")]
     UnknownAction { name: String, nearest: Option<&'static str> },
     #[error("bad key for {action}: {reason}")]
     BadKey { action: String, reason: String },
@@ -20,10 +20,21 @@ pub enum KeymapError {
 }
 
 impl KeymapError {
+    /// Whose keys are at fault.
+    pub fn action(&self) -> &str {
+        match self {
+            KeymapError::UnknownAction { name: action, .. } | KeymapError::BadKey { action, .. } => action,
+            KeymapError::Conflict { second, .. } => second,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            KeymapError::UnknownAction { nearest, .. } => nearest.map(|n| format!("did you mean {n}?")),
+            KeymapError::UnknownAction { nearest: Some(name), .. } => Some(format!("did you mean {name}?")),
+            KeymapError::UnknownAction { nearest: None, .. } => {
+                Some("ctrl-p in the explorer lists every action".to_owned())
+            }
             KeymapError::BadKey { .. } => Some("keys look like: ctrl-r, shift-left, f5, ?".to_owned()),
             KeymapError::Conflict { .. } => Some("give one of them another key".to_owned()),
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::output::{JsonFlag, Output};
 use super::{Common, context};
+use crate::app::keymap::Keymap;
 use crate::config::{
     Env, Invalidates, Kind, Loaded, Origin, Settings, binding_key, defaults, parameters, reference, save,
     user_file,
@@ -200,6 +201,17 @@ fn invalidates(what: Invalidates) -> &'static str {
     }
 }
 
+/// Keys for an action that does not exist, or that two actions want, are refused whatever the command.
+pub(super) fn check_keys(settings: &Settings, origin: impl Fn(&str) -> Origin) -> Result<(), CliError> {
+    Keymap::new(&settings.keys).map(drop).map_err(|error| {
+        let place = match origin(&binding_key(error.action())) {
+            Origin::Typed => String::new(),
+            origin => format!("{origin}: "),
+        };
+        CliError::usage(format!("{place}{error}")).with_hint_if(error.hint())
+    })
+}
+
 #[derive(Serialize)]
 struct SetOutput<'a> {
     path: &'a Path,
@@ -210,6 +222,7 @@ struct SetOutput<'a> {
 fn set(args: &SetArgs, path: &Path, out: Output) -> Result<(), CliError> {
     let mut settings = defaults()?;
     settings.set(&args.key, &args.value)?;
+    check_keys(&settings, |_| Origin::Typed)?;
     let value = settings.get(&args.key).ok_or_else(|| CliError::failed("the value was not taken"))?;
     let shown = value.to_string();
     save(path, &[(args.key.clone(), value)])?;

@@ -167,5 +167,7 @@ pub(crate) fn context(
         preset,
         flags: assignments.chain(flags).collect(),
     };
-    Ok(Context { loaded: load(options)?, env, out })
+    let loaded = load(options)?;
+    config::check_keys(&loaded.settings, |key| loaded.origin(key))?;
+    Ok(Context { loaded, env, out })
 }

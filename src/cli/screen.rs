@@ -13,7 +13,6 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::train_spec::run_spec;
 use super::{Context, convert};
 use crate::app::configured;
-use crate::app::keymap::KeyOverrides;
 use crate::app::options::Depth;
 use crate::app::state::ColourScale;
 use crate::app::train::RunRequest;
@@ -173,7 +172,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
     let spec = convert::model_spec(settings);
-    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()))?;
+    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
     app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
     if let Ok(map) = settings.explore.map.parse() {
         app.doc.map = map;
@@ -228,7 +227,7 @@ fn options(context: &Context) -> Result<Options, CliError> {
         top: settings.explore.top,
         wanted,
         known: known(context),
-        keys: key_overrides(settings),
+        keys: settings.keys.clone(),
         steps: steps(),
         rerolls: settings.explore.rerolls,
         tour: settings.ui.tour,
@@ -273,10 +272,6 @@ fn known(context: &Context) -> Vec<KnownModel> {
         }
     }
     all
-}
-
-fn key_overrides(settings: &Settings) -> KeyOverrides {
-    settings.keys.iter().map(|(action, keys)| (action.clone(), keys.clone())).collect()
 }
 
 /// Slider steps from the parameter table.
