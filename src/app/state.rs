@@ -122,41 +122,22 @@ pub struct View {
     pub scroll: [usize; Pane::ALL.len()],
 }
 
-/// Sizes on screen that moving around depends on; told by the screen whenever its layout changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Sizes that moving around depends on, of the panes that are on screen. A function of the state and the terminal's
+/// size, see `App::geometry`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Geometry {
-    pub text_columns: usize,
-    pub text_rows: usize,
-    pub strip_columns: usize,
-    /// Rows of tokens that fit.
-    pub strip_rows: usize,
-    pub map: Room,
+    /// Columns and rows for the text.
+    pub text: Option<(usize, usize)>,
+    /// Columns and rows of tokens.
+    pub strip: Option<(usize, usize)>,
+    pub map: Option<Room>,
     /// Columns and lines for thumbnails.
-    pub overview: (usize, usize),
+    pub overview: Option<(usize, usize)>,
     /// Lines for the list of settings.
-    pub mask_rows: usize,
-    /// Lines for the form of a run, columns of its charts.
-    pub form_rows: usize,
-    pub chart_columns: usize,
-    /// The whole screen is large enough for the explorer.
-    pub usable: bool,
-}
-
-impl Default for Geometry {
-    fn default() -> Self {
-        Geometry {
-            text_columns: 78,
-            text_rows: 3,
-            strip_columns: 78,
-            strip_rows: 2,
-            map: Room { width: 40, height: 20, per_line: 2 },
-            overview: (48, 12),
-            mask_rows: 16,
-            form_rows: 16,
-            chart_columns: 40,
-            usable: true,
-        }
-    }
+    pub mask_rows: Option<usize>,
+    /// Lines for the form of a run.
+    pub form_rows: Option<usize>,
+    pub chart_columns: Option<usize>,
 }
 
 /// A list with something typed above it.
@@ -270,7 +251,8 @@ pub struct App {
     /// results of these generations still hold when only the view has changed.
     pub text_since: u64,
     pub mask_since: u64,
-    pub geometry: Geometry,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
     pub quit: bool,
     /// Time since the program started; set before every event.
     pub now: Duration,
@@ -311,7 +293,7 @@ impl App {
             leaking: false,
             text_since: 0,
             mask_since: 0,
-            geometry: Geometry::default(),
+            size: (80, 24),
             quit: false,
             now: Duration::ZERO,
             generation: 0,

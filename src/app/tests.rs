@@ -280,7 +280,7 @@ fn zooming_keeps_the_crosshair_in_view() {
         stage.press(keys);
         let v = crate::app::mapview::layout(
             stage.app.results.len(),
-            stage.app.geometry.map,
+            stage.app.geometry().map.unwrap(),
             stage.app.view.zoom,
             stage.app.view.origin,
         );
@@ -508,7 +508,7 @@ fn quitting_and_suspending_work_everywhere() {
 #[test]
 fn on_a_tiny_screen_only_leaving_works() {
     let mut stage = Stage::new();
-    stage.app.geometry.usable = false;
+    stage.event(Event::Resize(40, 12));
     let asked = stage.asked();
     stage.press("] r i a b c");
     assert_eq!(stage.asked(), asked);

@@ -12,7 +12,7 @@ use crate::app::update::popups::{
     LIST_CLOSE, LIST_DOWN, LIST_UP, PAGE_ADVANCE, PAGE_CLOSE, PAGE_DOWN, PAGE_UP,
 };
 use crate::app::update::{Gesture, general, heads, map, mix, tokens};
-use crate::tui::layout::{self, Class, Layout};
+use crate::tui::layout::{Class, Layout};
 use crate::tui::{panes, popups};
 
 /// What the button went down on: it keeps the mouse until the button comes up, wherever that is.
@@ -43,9 +43,9 @@ const DOUBLE: std::time::Duration = std::time::Duration::from_millis(400);
 const NOTCH: i64 = 1;
 
 impl Mouse {
-    /// The gestures of one event on a screen of this size.
-    pub fn gestures(&mut self, app: &App, area: Rect, event: MouseEvent) -> Vec<Gesture> {
-        let layout = layout::compute(area, app);
+    /// The gestures of one event.
+    pub fn gestures(&mut self, app: &App, event: MouseEvent) -> Vec<Gesture> {
+        let layout = app.layout();
         if layout.class == Class::Tiny {
             return Vec::new();
         }

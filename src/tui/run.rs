@@ -4,14 +4,12 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use ratatui::layout::Rect;
 
 use crate::app::data::{ExploreRequest, Update};
 use crate::app::state::{Card, Remedy};
 use crate::app::update::text::NEW_LINE;
 use crate::app::update::{Event, Gesture};
 use crate::app::{App, Effect, Pane, Port};
-use crate::tui::draw;
 use crate::tui::guard::{Guard, PanicHook, knows_keyboard_protocol};
 use crate::tui::input::{self, Input, Signal};
 use crate::tui::mouse::Mouse;
@@ -62,7 +60,7 @@ impl TuiError {
 
 /// Runs the explorer until it is left. The terminal is put back on every way out.
 pub fn run(
-    app: App,
+    mut app: App,
     port: &dyn Port,
     updates: Receiver<Update>,
     options: TerminalOptions,
@@ -78,12 +76,12 @@ pub fn run(
     input::spawn(to)?;
     let screen = Screen::new()?;
     let area = screen.area()?;
+    app.size = (area.width, area.height);
     let ui = Ui {
         app,
         port,
         screen,
         guard: &guard,
-        area,
         mouse: Mouse::default(),
         start: Instant::now(),
         dirty: Dirty::Input,
@@ -106,7 +104,6 @@ struct Ui<'a> {
     port: &'a dyn Port,
     screen: Screen,
     guard: &'a Guard,
-    area: Rect,
     mouse: Mouse,
     start: Instant,
     dirty: Dirty,
@@ -117,7 +114,6 @@ struct Ui<'a> {
 
 impl Ui<'_> {
     fn run(mut self, inputs: &Receiver<Input>, mut updates: Receiver<Update>) -> Result<(), TuiError> {
-        self.fit();
         let first = self.app.start();
         self.perform(first)?;
         self.send();
@@ -221,18 +217,14 @@ impl Ui<'_> {
             Input::Key(key) => self.event(Event::Key(key), Dirty::Input),
             Input::Paste(text) => self.event(Event::Paste(text), Dirty::Input),
             Input::Mouse(event) => {
-                // Where things are may have changed with the event before.
-                self.fit();
                 self.app.now = self.start.elapsed();
-                for gesture in self.mouse.gestures(&self.app, self.area, event) {
+                for gesture in self.mouse.gestures(&self.app, event) {
                     self.event(Event::Act(gesture), Dirty::Input)?;
                 }
                 Ok(())
             }
             Input::Resize(w, h) => {
-                self.area = Rect::new(0, 0, w, h);
-                self.dirty = Dirty::Input;
-                self.fit();
+                self.event(Event::Resize(w, h), Dirty::Input)?;
                 // Even back at the same size, the terminal may have lost cells on the way.
                 self.screen.forget()?;
                 Ok(())
@@ -281,17 +273,7 @@ impl Ui<'_> {
         }
     }
 
-    /// Tells the app about the layout, where it has changed.
-    fn fit(&mut self) {
-        let geometry = draw::geometry(self.area, &self.app);
-        if geometry != self.app.geometry {
-            self.app.geometry = geometry;
-            self.app.settle();
-        }
-    }
-
     fn frame(&mut self) -> Result<(), TuiError> {
-        self.fit();
         self.app.now = self.start.elapsed();
         self.screen.draw(&self.app)?;
         self.last_frame = Some(Instant::now());
@@ -311,10 +293,9 @@ impl Ui<'_> {
     /// Back from a stop, however it came about: the shell may have changed every mode.
     fn resume(&mut self) -> Result<(), TuiError> {
         self.guard.apply()?;
-        self.area = self.screen.area()?;
+        let area = self.screen.area()?;
         self.screen.forget()?;
-        self.dirty = Dirty::Input;
-        Ok(())
+        self.event(Event::Resize(area.width, area.height), Dirty::Input)
     }
 
     fn engine_gone(&mut self) {

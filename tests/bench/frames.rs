@@ -15,7 +15,7 @@ use maskscope::engine::types::{Command, Update};
 use maskscope::engine::worker::Engine;
 use maskscope::hub::HubOptions;
 use maskscope::model::WeightType;
-use maskscope::tui::draw::{draw, geometry};
+use maskscope::tui::draw::draw;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -34,7 +34,7 @@ fn settled() -> App {
     engine.command(Command::LoadModel { spec: "demo".to_owned() });
     let text: String = HELD_OUT_TEXT.chars().take(1200).collect();
     let mut app = App::new(Options { text, ..Options::default() }).unwrap();
-    app.geometry = geometry(AREA, &app);
+    app.size = (AREA.width, AREA.height);
     let obey = |effects: Vec<Effect>| {
         for effect in effects {
             match effect {
@@ -52,7 +52,6 @@ fn settled() -> App {
         let update = updates.recv_deadline(deadline).expect("the engine answers within a minute");
         let done = matches!(update, Update::Done { .. });
         obey(app.handle(Event::Update(update)));
-        app.settle();
         if done && ready && !app.busy() {
             return app;
         }
@@ -72,8 +71,6 @@ fn frames(c: &mut Criterion) {
     let mut app = settled();
     let mut group = c.benchmark_group("frame 200x50");
     let mut frame = |app: &mut App, name: &str| {
-        app.geometry = geometry(AREA, app);
-        app.settle();
         let mut buffer = Buffer::empty(AREA);
         group.bench_function(name, |b| {
             b.iter(|| {

@@ -17,6 +17,8 @@ pub enum Event {
     Act(Gesture),
     /// News from the engine.
     Update(Update),
+    /// The terminal has so many columns and rows now.
+    Resize(u16, u16),
     /// Only time has passed.
     Tick,
     /// A signal asks the program to leave.

@@ -75,7 +75,8 @@ fn go(app: &mut App, by: isize) {
 fn go_rows(app: &mut App, rows: isize) {
     let heads = app.results.overview.as_ref().map_or(0, |o| o.value.len());
     let natural = app.model.as_ref().map_or(1, |m| m.n_head);
-    let per_row = overview::grid(heads, natural, app.geometry.overview).per_row as isize;
+    let Some(room) = app.geometry().overview else { return };
+    let per_row = overview::grid(heads, natural, room).per_row as isize;
     let place = app.view.head.checked_add_signed(rows * per_row).filter(|p| *p < heads);
     choose(app, place.unwrap_or(app.view.head), false);
 }

@@ -2,7 +2,7 @@
 
 use crate::app::actions::actions;
 use crate::app::history::Kind;
-use crate::app::mapview::{self, MapView, Zoom};
+use crate::app::mapview::{self, Zoom};
 use crate::app::state::{App, ColourScale};
 use crate::app::update::tokens;
 use crate::engine::types::MapKind;
@@ -103,27 +103,24 @@ fn peak(app: &mut App) {
     }
 }
 
-fn view(app: &App) -> MapView {
-    mapview::layout(app.results.len(), app.geometry.map, app.view.zoom, app.view.origin)
-}
-
 /// Moves the map under the crosshair, which keeps its place on screen where it can.
 pub fn pan(app: &mut App, queries: i64, keys: i64) {
-    let v = view(app);
+    let Some(room) = app.geometry().map else { return };
+    let layout = |origin| mapview::layout(app.results.len(), room, app.view.zoom, origin);
+    let v = layout(app.view.origin);
     let (q0, k0) = (v.queries.start, v.keys.start);
-    let wanted = (q0.saturating_add_signed(queries as isize), k0.saturating_add_signed(keys as isize));
-    let moved = mapview::layout(app.results.len(), app.geometry.map, app.view.zoom, wanted);
+    let moved = layout((q0.saturating_add_signed(queries as isize), k0.saturating_add_signed(keys as isize)));
     app.view.origin = (moved.queries.start, moved.keys.start);
-    let (dq, dk) = (moved.queries.start as isize - q0 as isize, moved.keys.start as isize - k0 as isize);
-    crosshair(app, app.view.query.saturating_add_signed(dq), app.view.key.saturating_add_signed(dk));
+    go(app, moved.queries.start as isize - q0 as isize, moved.keys.start as isize - k0 as isize);
 }
 
 fn zoom(app: &mut App, inwards: bool) {
-    let before = view(app);
-    let next = mapview::step(&before, app.view.zoom, inwards);
+    let Some(room) = app.geometry().map else { return };
     let n = app.results.len();
+    let before = mapview::layout(n, room, app.view.zoom, app.view.origin);
+    let next = mapview::step(&before, app.view.zoom, inwards);
     if !inwards {
-        let v = mapview::layout(n, app.geometry.map, next, (0, 0));
+        let v = mapview::layout(n, room, next, (0, 0));
         if v.keys.visible() >= n && v.queries.visible() >= n && before.keys.visible() >= n {
             app.view.zoom = Zoom::Fit;
             return;
@@ -131,7 +128,7 @@ fn zoom(app: &mut App, inwards: bool) {
     }
     app.view.zoom = next;
     // Keep the crosshair in the middle: it is what a person looks at.
-    let v = mapview::layout(n, app.geometry.map, next, app.view.origin);
+    let v = mapview::layout(n, room, next, app.view.origin);
     app.view.origin = (
         app.view.query.saturating_sub(v.queries.visible() / 2),
         app.view.key.saturating_sub(v.keys.visible() / 2),

@@ -43,6 +43,10 @@ impl App {
             }
             Event::Paste(text) => follow(self, Gesture::Paste(text)),
             Event::Act(gesture) => follow(self, gesture),
+            Event::Resize(columns, rows) => {
+                self.size = (columns, rows);
+                self.settle();
+            }
             Event::Update(Update::Train(news)) => train_news::take(self, *news),
             Event::Update(news) => self.take_news(news),
             Event::Tick => self.notice = self.notice.take().filter(|n| n.until > self.now),
@@ -56,13 +60,13 @@ impl App {
 
     /// What a key means here and now.
     pub fn gesture_of(&self, key: Key) -> Option<Gesture> {
-        if let Some(c) = key.typed().filter(|c| self.geometry.usable && self.types(*c)) {
+        if let Some(c) = key.typed().filter(|c| self.usable() && self.types(*c)) {
             return Some(Gesture::Type(c));
         }
         let action = self.keymap.lookup(key, &self.contexts())?;
         // Nothing is visible on a tiny screen, so only leaving makes sense there.
         let small = [&general::QUIT, &general::SUSPEND, &general::REDRAW];
-        (self.geometry.usable || small.contains(&action)).then_some(Gesture::Do(action))
+        (self.usable() || small.contains(&action)).then_some(Gesture::Do(action))
     }
 
     /// Whether a character is typed rather than looked up.

@@ -80,9 +80,14 @@ actions! {
     }
 }
 
+/// Columns and rows of the pane; those of a small one while it is not on screen.
+fn room(app: &App) -> (usize, usize) {
+    app.geometry().text.unwrap_or((78, 3))
+}
+
 /// Moves the caret; `extend` selects on the way.
 fn go(app: &mut App, motion: Motion, extend: bool) {
-    let (columns, page) = (app.geometry.text_columns, app.geometry.text_rows);
+    let (columns, page) = room(app);
     app.history.close();
     app.doc.editor.go(motion, extend, columns, page);
     follow_caret(app);
@@ -154,7 +159,7 @@ fn copy(app: &mut App, cut: bool) {
 
 /// Selects the word at a byte offset (double click).
 pub fn select_word(app: &mut App, offset: usize) {
-    let (columns, page) = (app.geometry.text_columns, app.geometry.text_rows);
+    let (columns, page) = room(app);
     let editor = &mut app.doc.editor;
     editor.place(offset, false);
     editor.go(Motion::WordRight, false, columns, page);
@@ -173,12 +178,13 @@ pub fn follow_caret(app: &mut App) {
 pub fn scroll(app: &mut App, lines: i64) {
     if app.view.focus == Pane::Text {
         let motion = if lines < 0 { Motion::Up } else { Motion::Down };
+        let (columns, _) = room(app);
         for _ in 0..lines.unsigned_abs() {
-            app.doc.editor.go(motion, false, app.geometry.text_columns, 1);
+            app.doc.editor.go(motion, false, columns, 1);
         }
         return;
     }
-    let columns = app.geometry.text_columns;
+    let (columns, _) = room(app);
     let editor = &app.doc.editor;
     let rows = |line: usize| wrap::rows(editor.line(line), columns).len();
     let (mut line, mut row) = app.view.text_top;

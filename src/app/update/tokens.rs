@@ -45,7 +45,7 @@ pub fn select_token(app: &mut App, token: usize) {
 
 /// Selects the token one row further down, or up.
 fn select_beside(app: &mut App, down: bool) {
-    let columns = app.geometry.strip_columns;
+    let columns = app.geometry().strip.map_or(78, |(columns, _)| columns);
     select_token(app, strip::beside(app.results.tokens(), columns, app.view.key, down));
 }
 

@@ -13,9 +13,10 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
 use crate::app::testing::Stage;
-use crate::tui::draw::{draw, geometry};
+use crate::app::update::Event;
+use crate::tui::draw::draw;
 
-/// Draws a stage at a size, after telling it about the layout as the loop does.
+/// Draws a stage at a size.
 pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
     fit(stage, width, height);
     let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
@@ -24,8 +25,7 @@ pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
 }
 
 pub fn fit(stage: &mut Stage, width: u16, height: u16) {
-    stage.app.geometry = geometry(Rect::new(0, 0, width, height), &stage.app);
-    stage.app.settle();
+    stage.event(Event::Resize(width, height));
 }
 
 /// The characters, row by row.

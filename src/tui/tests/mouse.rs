@@ -7,7 +7,7 @@ use crate::app::params::ParamId;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::Stage;
 use crate::app::update::Event;
-use crate::tui::layout::{Layout, compute};
+use crate::tui::layout::Layout;
 use crate::tui::mouse::Mouse;
 use crate::tui::panes;
 use crate::tui::tests::{fit, picture, text};
@@ -27,7 +27,7 @@ impl Desk {
     }
 
     fn layout(&self) -> Layout {
-        compute(AREA, &self.stage.app)
+        self.stage.app.layout()
     }
 
     fn inner(&self, pane: Pane) -> Rect {
@@ -36,10 +36,9 @@ impl Desk {
 
     fn send(&mut self, kind: MouseEventKind, x: u16, y: u16) {
         let event = MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE };
-        for gesture in self.mouse.gestures(&self.stage.app, AREA, event) {
+        for gesture in self.mouse.gestures(&self.stage.app, event) {
             self.stage.event(Event::Act(gesture));
         }
-        fit(&mut self.stage, AREA.width, AREA.height);
     }
 
     fn click(&mut self, x: u16, y: u16) {
@@ -172,7 +171,6 @@ fn the_wheel_turns_what_is_under_it() {
     desk.send(MouseEventKind::ScrollUp, inner.x + 2, inner.y);
     assert_eq!(desk.stage.last().mask.threshold, 0.72);
     desk.stage.press("o");
-    fit(&mut desk.stage, AREA.width, AREA.height);
     let map = desk.inner(Pane::Map);
     desk.send(MouseEventKind::ScrollDown, map.x + 2, map.y + 2);
     assert_eq!(desk.stage.app.view.head, 4);

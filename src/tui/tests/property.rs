@@ -1,7 +1,6 @@
 //! Any size, any look, any actions: nothing panics and nothing unsafe reaches a cell.
 
 use proptest::prelude::*;
-use ratatui::layout::Rect;
 
 use crate::app::Pane;
 use crate::app::actions;
@@ -13,7 +12,7 @@ use crate::app::testing::{Stage, options};
 use crate::app::update::general::QUIT;
 use crate::app::update::{Event, Gesture};
 use crate::tui::mouse::Mouse;
-use crate::tui::tests::{fit, picture, text};
+use crate::tui::tests::{picture, text};
 
 fn gesture() -> impl Strategy<Value = Gesture> {
     let stay: Vec<_> = actions::all().filter(|a| *a != &QUIT).collect();
@@ -66,12 +65,10 @@ proptest! {
                 stage.event(Event::Act(g.clone()));
             }
             stage.answering = i % 2 == 0;
-            fit(&mut stage, *w, *h);
             for (x, y) in &clicks {
                 for kind in [MouseEventKind::Down(MouseButton::Left), MouseEventKind::Drag(MouseButton::Left), MouseEventKind::ScrollDown] {
                     let event = MouseEvent { kind, column: *x, row: *y, modifiers: KeyModifiers::NONE };
-                    let area = Rect::new(0, 0, *w, *h);
-                    for gesture in mouse.gestures(&stage.app, area, event) {
+                    for gesture in mouse.gestures(&stage.app, event) {
                         stage.event(Event::Act(gesture));
                     }
                 }

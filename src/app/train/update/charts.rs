@@ -44,7 +44,8 @@ pub fn cursor_at(app: &mut App, at: f64) {
 fn move_cursor(app: &mut App, columns: i64) {
     let Some(run) = &app.train.run else { return };
     let (from, to) = run.series.span(app.train.chart.tail.then_some(TAIL));
-    let stride = ((to - from) / app.geometry.chart_columns.max(1)).max(1) as i64;
+    let width = app.geometry().chart_columns.unwrap_or(40).max(1);
+    let stride = ((to - from) / width).max(1) as i64;
     let now = app.train.chart.cursor.unwrap_or(to) as i64;
     app.train.chart.cursor = Some((now + columns * stride).clamp(from as i64, to as i64) as usize);
 }
