@@ -6,8 +6,8 @@ use crate::app::params::{ParamId, shown};
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::{Stage, options};
 use crate::app::update::background::USE_CALIBRATION;
+use crate::app::update::mix;
 use crate::app::update::settings::SCOPE;
-use crate::app::update::{Event, Gesture};
 use crate::engine::types::{Command, LeakReport, Standing, Update};
 use crate::mask::presets::Preset;
 use crate::mask::rolling::Policy;
@@ -72,7 +72,7 @@ fn berts_mix_uses_a_trained_mask_row_where_there_is_one() {
 #[test]
 fn a_share_can_be_set_with_the_mouse() {
     let mut stage = Stage::new();
-    stage.press("O").event(Event::Act(Gesture::Share { row: 6, percent: 30 }));
+    stage.press("O").act(|app| mix::set_share(app, 6, 30));
     assert_eq!(mix(&stage), "replace:0.7,drop:0.3");
     assert_eq!(stage.app.popup, Some(Popup::Mix { row: 6 }));
 }
@@ -182,7 +182,7 @@ fn the_leak_meter_is_asked_for_and_says_when_the_mask_is_another() {
     stage.update(Update::Leak { generation, done: 48, of: 48, report: Some(report) });
     assert!(!stage.app.leaking);
     assert!(stage.app.results.leak.as_ref().unwrap().generation >= stage.app.mask_since);
-    stage.event(Event::Act(Gesture::Focus(Pane::Mask))).press("right");
+    stage.focus(Pane::Mask).press("right");
     assert!(stage.app.results.leak.as_ref().is_none_or(|l| l.generation < stage.app.mask_since));
 }
 

@@ -30,7 +30,7 @@ pub mod wrap;
 
 pub use options::{KnownModel, Look, Options, SliderSteps};
 pub use state::{App, Effect, Pane};
-pub use update::{Event, Gesture};
+pub use update::{Event, Meaning};
 
 /// The plain data that comes from the engine, for the screen, which knows no engine.
 pub mod data {

@@ -8,7 +8,7 @@ use crate::app::keys::Key;
 use crate::app::options::{KnownModel, Options};
 use crate::app::train::RunRequest;
 use crate::app::update::Event;
-use crate::app::{App, Effect, Port};
+use crate::app::{App, Effect, Pane, Port};
 use crate::engine::types::{
     self, BoundaryRow, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind,
     ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
@@ -87,6 +87,17 @@ impl Stage {
         let effects = self.app.handle(event);
         self.take(effects);
         self
+    }
+
+    pub fn act(&mut self, change: impl FnOnce(&mut App)) -> &mut Self {
+        self.app.act(change);
+        let effects = self.app.take_effects();
+        self.take(effects);
+        self
+    }
+
+    pub fn focus(&mut self, pane: Pane) -> &mut Self {
+        self.act(|app| app.focus(pane))
     }
 
     pub fn update(&mut self, update: Update) -> &mut Self {

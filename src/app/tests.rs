@@ -15,7 +15,7 @@ use crate::app::testing::{Stage, model, options};
 use crate::app::update::general::{CANCEL, HELP, QUIT, UNDO};
 use crate::app::update::settings::REROLL;
 use crate::app::update::text::LEAVE_TEXT;
-use crate::app::update::{Event, Gesture};
+use crate::app::update::{Event, map, settings};
 use crate::engine::types::{Command, LoadProgress, MapKind, Update};
 use crate::mask::types::{Op, Polarity, Scale, State};
 
@@ -136,13 +136,12 @@ fn nudges_far_apart_are_steps_of_their_own_and_a_drag_is_one() {
     stage.press("right");
     stage.wait(5000).press("right").press("u");
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
-    stage.event(Event::Act(Gesture::Hold));
+    stage.app.hold();
     for i in 0..20 {
-        stage
-            .wait(3000)
-            .event(Event::Act(Gesture::SetFraction(ParamId::Threshold, 0.1 + 0.01 * f64::from(i))));
+        stage.wait(3000).act(|app| settings::drag(app, ParamId::Threshold, 0.1 + 0.01 * f64::from(i)));
     }
-    stage.event(Event::Act(Gesture::Release)).press("u");
+    stage.app.release();
+    stage.press("u");
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
 }
 
@@ -232,7 +231,7 @@ fn next_masked_goes_round() {
 fn a_pinned_token_is_protected_and_unpinned_again() {
     let mut stage = Stage::new();
     let i = stage.app.view.key;
-    stage.event(Event::Act(Gesture::Focus(Pane::Tokens))).press("space");
+    stage.focus(Pane::Tokens).press("space");
     assert_eq!(stage.last().mask.pinned, vec![i..i + 1]);
     assert_eq!(stage.app.results.decision().unwrap().positions[i].state, State::Protected);
     stage.press("space");
@@ -272,8 +271,8 @@ fn the_overview_asks_once_and_opens_a_head() {
 #[test]
 fn zooming_keeps_the_crosshair_in_view() {
     let mut stage = Stage::new();
-    stage.event(Event::Act(Gesture::Focus(Pane::Map)));
-    stage.event(Event::Act(Gesture::Crosshair { query: 25, key: 20 }));
+    stage.focus(Pane::Map);
+    stage.act(|app| map::crosshair(app, 25, 20));
     stage.press("+ + + +");
     assert!(matches!(stage.app.view.zoom, Zoom::Level(_)));
     for keys in ["home", "end", "pageup", "pagedown pagedown", "shift-left", "shift-down"] {
@@ -453,7 +452,7 @@ fn a_cancelled_load_stays_cancelled() {
 #[test]
 fn a_curve_of_equal_rate_keeps_the_rate() {
     let mut stage = Stage::new();
-    stage.event(Event::Act(Gesture::Focus(Pane::Plane)));
+    stage.focus(Pane::Plane);
     let rate = |s: &Stage| (1.0 - s.last().mask.threshold) * s.last().mask.probability;
     let before = rate(&stage);
     for _ in 0..10 {
@@ -575,8 +574,8 @@ fn every_action_is_harmless_in_every_pane() {
         for action in actions::all().filter(|a| *a != &QUIT) {
             stage.app.popup = None;
             stage.app.entry = None;
-            stage.event(Event::Act(Gesture::Focus(*pane)));
-            stage.event(Event::Act(Gesture::Do(action)));
+            stage.focus(*pane);
+            stage.act(action.run);
             let _ = (lists::entries(&stage.app), hints(&stage.app), stage.app.contexts());
         }
     }

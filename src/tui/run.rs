@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, select};
 use crate::app::data::{ExploreRequest, Update};
 use crate::app::state::{Card, Remedy};
 use crate::app::update::text::NEW_LINE;
-use crate::app::update::{Event, Gesture};
+use crate::app::update::{Event, Meaning};
 use crate::app::{App, Effect, Pane, Port};
 use crate::tui::guard::{Guard, PanicHook, knows_keyboard_protocol};
 use crate::tui::input::{self, Input, Signal};
@@ -193,23 +193,18 @@ impl Ui<'_> {
     fn typed(&self, input: &Input) -> Option<char> {
         let Input::Key(key) = input else { return None };
         let plain = self.app.view.focus == Pane::Text && self.app.popup.is_none() && self.app.entry.is_none();
-        match self.app.gesture_of(*key) {
-            Some(Gesture::Type(c)) if plain => Some(c),
-            Some(Gesture::Do(action)) if plain && *action == NEW_LINE => Some('\n'),
+        match self.app.meaning(*key) {
+            Some(Meaning::Type(c)) if plain => Some(c),
+            Some(Meaning::Do(action)) if plain && *action == NEW_LINE => Some('\n'),
             _ => None,
         }
     }
 
     fn type_run(&mut self, typed: &mut String) -> Result<(), TuiError> {
-        let mut chars = typed.chars();
-        let gesture = match (chars.next(), chars.next()) {
-            (None, _) => return Ok(()),
-            (Some('\n'), None) => Gesture::Do(&NEW_LINE),
-            (Some(c), None) => Gesture::Type(c),
-            _ => Gesture::TypeRun(std::mem::take(typed)),
-        };
-        typed.clear();
-        self.event(Event::Act(gesture), Dirty::Input)
+        if typed.is_empty() {
+            return Ok(());
+        }
+        self.event(Event::Typed(std::mem::take(typed)), Dirty::Input)
     }
 
     fn input(&mut self, input: Input) -> Result<(), TuiError> {
@@ -218,10 +213,10 @@ impl Ui<'_> {
             Input::Paste(text) => self.event(Event::Paste(text), Dirty::Input),
             Input::Mouse(event) => {
                 self.app.now = self.start.elapsed();
-                for gesture in self.mouse.gestures(&self.app, event) {
-                    self.event(Event::Act(gesture), Dirty::Input)?;
-                }
-                Ok(())
+                self.mouse.handle(&mut self.app, event);
+                self.dirty = Dirty::Input;
+                let effects = self.app.take_effects();
+                self.perform(effects)
             }
             Input::Resize(w, h) => {
                 self.event(Event::Resize(w, h), Dirty::Input)?;
@@ -231,7 +226,8 @@ impl Ui<'_> {
             }
             Input::FocusLost => {
                 self.mouse = Mouse::default();
-                self.event(Event::Act(Gesture::Release), Dirty::Background)
+                self.app.release();
+                Ok(())
             }
             Input::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::Input),
             Input::Signal(Signal::Suspend) => self.suspend(),

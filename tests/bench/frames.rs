@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use maskscope::app::actions::{self, Action};
-use maskscope::app::{App, Effect, Event, Gesture, Options, Pane};
+use maskscope::app::actions;
+use maskscope::app::{App, Effect, Event, Options, Pane};
 use maskscope::engine::loaded::HELD_OUT_TEXT;
 use maskscope::engine::loader::{LoadOptions, Purpose};
 use maskscope::engine::types::{Command, Update};
@@ -57,14 +57,16 @@ fn settled() -> App {
         }
         if done && !ready {
             ready = true;
-            obey(app.handle(Event::Act(Gesture::Do(overview()))));
+            obey(overview(&mut app));
             obey(app.handle(Event::Key("]".parse().unwrap())));
         }
     }
 }
 
-fn overview() -> &'static Action {
-    actions::by_name("overview").unwrap()
+/// Opens or closes the overview of all heads.
+fn overview(app: &mut App) -> Vec<Effect> {
+    app.act(actions::by_name("overview").unwrap().run);
+    app.take_effects()
 }
 
 fn frames(c: &mut Criterion) {
@@ -80,9 +82,9 @@ fn frames(c: &mut Criterion) {
         });
     };
     frame(&mut app, "all heads");
-    let _ = app.handle(Event::Act(Gesture::Do(overview())));
+    let _ = overview(&mut app);
     for pane in Pane::ALL.iter().copied() {
-        let _ = app.handle(Event::Act(Gesture::Focus(pane)));
+        app.act(|app| app.focus(pane));
         frame(&mut app, &format!("{pane:?}"));
     }
     group.finish();

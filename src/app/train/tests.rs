@@ -422,7 +422,7 @@ fn the_explorer_follows_the_weights_and_comes_back() {
 #[test]
 fn the_cursor_reads_exact_values() {
     let mut stage = running(60);
-    stage.event(crate::app::update::Event::Act(crate::app::update::Gesture::Focus(Pane::Loss)));
+    stage.focus(Pane::Loss);
     stage.press("home right right");
     let cursor = stage.app.train.chart.cursor.unwrap();
     assert!(cursor > 1 && cursor < 60);

@@ -3,7 +3,7 @@
 use crate::app::actions::actions;
 use crate::app::state::{App, Effect, Pane, Remedy};
 use crate::app::train::update::course;
-use crate::app::update::{focus, popups};
+use crate::app::update::popups;
 use crate::attention::types::Reduction;
 use crate::engine::types::Command;
 
@@ -72,7 +72,7 @@ fn start_rerolls(app: &mut App) {
 
 fn start_cost(app: &mut App) {
     if has_text(app) {
-        focus(app, Pane::Cost);
+        app.focus(Pane::Cost);
         app.costing = true;
         app.emit(Effect::Command(Command::Honesty { generation: app.generation }));
     }
@@ -80,7 +80,7 @@ fn start_cost(app: &mut App) {
 
 fn start_leak(app: &mut App) {
     if has_text(app) {
-        focus(app, Pane::Window);
+        app.focus(Pane::Window);
         app.leaking = true;
         app.results.leak = None;
         app.emit(Effect::Command(Command::Leak { generation: app.generation }));

@@ -4,7 +4,7 @@ use crate::app::actions::actions;
 use crate::app::params::{self, ParamId};
 use crate::app::state::{App, Entry, Pane};
 use crate::app::train::update::fields;
-use crate::app::update::{focus, general};
+use crate::app::update::general;
 
 actions! {
     Entry {
@@ -23,7 +23,7 @@ actions! {
 
 /// Starts typing a setting's value.
 pub fn start(app: &mut App, id: ParamId, typed: String) {
-    focus(app, Pane::Mask);
+    app.focus(Pane::Mask);
     app.view.item = id;
     app.entry = Some(Entry { param: id, typed, error: None });
 }

@@ -3,7 +3,7 @@
 use crate::app::actions::actions;
 use crate::app::state::{App, Effect, List, Pane, Popup, Screen};
 use crate::app::train::update::course;
-use crate::app::update::{background, focus, popups};
+use crate::app::update::{background, popups};
 
 actions! {
     Explore {
@@ -78,7 +78,7 @@ pub(super) fn cycle_focus(app: &mut App, step: isize) {
     let order = if app.screen() == Screen::Train { TRAIN } else { ORDER };
     let here = order.iter().position(|p| *p == app.view.focus).unwrap_or(0) as isize;
     let next = (here + step).rem_euclid(order.len() as isize) as usize;
-    focus(app, order[next]);
+    app.focus(order[next]);
 }
 
 fn undo(app: &mut App, back: bool) {

@@ -4,7 +4,6 @@ use crate::app::actions::actions;
 use crate::app::history::Kind;
 use crate::app::overview;
 use crate::app::state::{App, Pane};
-use crate::app::update::focus;
 use crate::engine::types::MapKind;
 
 actions! {
@@ -42,7 +41,7 @@ actions! {
 
 fn toggle(app: &mut App) {
     app.view.overview = !app.view.overview;
-    focus(app, Pane::Map);
+    app.focus(Pane::Map);
 }
 
 /// Layers run 0, 1, …, mean, and round again.
@@ -107,6 +106,6 @@ pub fn choose(app: &mut App, place: usize, open: bool) {
         if app.doc.map == MapKind::Difference {
             app.doc.map = MapKind::Masked;
         }
-        focus(app, Pane::Map);
+        app.focus(Pane::Map);
     }
 }

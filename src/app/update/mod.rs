@@ -4,7 +4,6 @@
 pub(crate) mod background;
 pub(crate) mod entry;
 pub(crate) mod general;
-mod gesture;
 pub(crate) mod heads;
 pub(crate) mod map;
 pub(crate) mod mix;
@@ -16,33 +15,57 @@ pub(super) mod settle;
 pub(crate) mod text;
 pub(crate) mod tokens;
 
-pub use gesture::{Event, Gesture};
-
 use std::sync::Arc;
 
+use crate::app::actions::Action;
 use crate::app::keys::Key;
 use crate::app::state::{App, Card, Effect, Pane, Popup};
-use crate::app::train::update::{charts, fields, live, news as train_news, results};
+use crate::app::train::update::news as train_news;
 use crate::engine::types::{ExploreRequest, Update};
+
+/// Something that happened. The mouse is the screen's: it calls `App::act`.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Key(Key),
+    /// Characters that came at once, for the text.
+    Typed(String),
+    Paste(String),
+    /// The terminal has so many columns and rows now.
+    Resize(u16, u16),
+    /// News from the engine.
+    Update(Update),
+    /// Only time has passed.
+    Tick,
+    /// A signal asks the program to leave.
+    Terminate,
+}
+
+/// What a key means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// A character for what is being typed.
+    Type(char),
+    Do(&'static Action),
+}
 
 impl App {
     /// The first request. To be called once, before any event.
     pub fn start(&mut self) -> Vec<Effect> {
         self.settle();
         self.ask();
-        std::mem::take(&mut self.effects)
+        self.take_effects()
     }
 
     /// Handles one event; `self.now` must be set before.
     pub fn handle(&mut self, event: Event) -> Vec<Effect> {
         match event {
-            Event::Key(key) => {
-                if let Some(gesture) = self.gesture_of(key) {
-                    follow(self, gesture);
-                }
-            }
-            Event::Paste(text) => follow(self, Gesture::Paste(text)),
-            Event::Act(gesture) => follow(self, gesture),
+            Event::Key(key) => match self.meaning(key) {
+                Some(Meaning::Type(c)) => self.act(|app| popups::type_char(app, c)),
+                Some(Meaning::Do(action)) => self.act(action.run),
+                None => {}
+            },
+            Event::Typed(text) => self.act(|app| text::type_run(app, &text)),
+            Event::Paste(text) => self.act(|app| popups::paste(app, &text)),
             Event::Resize(columns, rows) => {
                 self.size = (columns, rows);
                 self.settle();
@@ -55,18 +78,58 @@ impl App {
                 self.emit(Effect::Quit);
             }
         }
+        self.take_effects()
+    }
+
+    /// Does something. A change of the document becomes one step of undo, and the engine is asked for what is wanted
+    /// then.
+    pub fn act(&mut self, change: impl FnOnce(&mut App)) {
+        let before = self.doc.snapshot();
+        self.history.begin();
+        change(self);
+        if !before.same(&self.doc.snapshot()) {
+            self.history.record(before, self.now);
+        }
+        self.settle();
+        if self.ask() {
+            background::overtaken(self);
+        }
+    }
+
+    /// What is to be done outside since it was asked last.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
 
+    /// A drag begins: until it is over, what it changes is one step of undo.
+    pub fn hold(&mut self) {
+        self.history.hold();
+    }
+
+    pub fn release(&mut self) {
+        self.history.close();
+    }
+
+    /// Gives a pane the focus and puts it in front of its tab group.
+    pub fn focus(&mut self, pane: Pane) {
+        self.entry = None;
+        self.train.typing = None;
+        if self.view.focus != pane {
+            self.history.close();
+        }
+        self.view.focus = pane;
+        self.raise(pane);
+    }
+
     /// What a key means here and now.
-    pub fn gesture_of(&self, key: Key) -> Option<Gesture> {
+    pub fn meaning(&self, key: Key) -> Option<Meaning> {
         if let Some(c) = key.typed().filter(|c| self.usable() && self.types(*c)) {
-            return Some(Gesture::Type(c));
+            return Some(Meaning::Type(c));
         }
         let action = self.keymap.lookup(key, &self.contexts())?;
         // Nothing is visible on a tiny screen, so only leaving makes sense there.
         let small = [&general::QUIT, &general::SUSPEND, &general::REDRAW];
-        (self.usable() || small.contains(&action)).then_some(Gesture::Do(action))
+        (self.usable() || small.contains(&action)).then_some(Meaning::Do(action))
     }
 
     /// Whether a character is typed rather than looked up.
@@ -164,63 +227,6 @@ fn answers(last: &ExploreRequest, wanted: &ExploreRequest) -> bool {
         && last.top == wanted.top
         && (last.overview || !wanted.overview)
         && (last.effects || !wanted.effects)
-}
-
-/// Follows one gesture. Every change of the document becomes undoable and asks the engine again.
-fn follow(app: &mut App, gesture: Gesture) {
-    let before = app.doc.snapshot();
-    app.history.begin();
-    apply(app, gesture);
-    if !before.same(&app.doc.snapshot()) {
-        app.history.record(before, app.now);
-    }
-    app.settle();
-    if app.ask() {
-        background::overtaken(app);
-    }
-}
-
-fn apply(app: &mut App, gesture: Gesture) {
-    match gesture {
-        Gesture::Do(action) => (action.run)(app),
-        Gesture::Type(c) => popups::type_char(app, c),
-        Gesture::TypeRun(s) => text::type_run(app, &s),
-        Gesture::Paste(s) => popups::paste(app, &s),
-        Gesture::Focus(pane) => focus(app, pane),
-        Gesture::Item(id) => settings::select(app, id),
-        Gesture::SetFraction(id, at) => settings::drag(app, id, at),
-        Gesture::SetLine(at) => settings::set_line(app, at),
-        Gesture::Share { row, percent } => mix::set_share(app, row, percent),
-        Gesture::SetPoint { tau, p } => settings::set_point(app, tau, p),
-        Gesture::Nudge { param, steps, fine } => settings::slide(app, param, steps, fine),
-        Gesture::Open(id) => settings::open(app, id),
-        Gesture::Token(i) => tokens::select_token(app, i),
-        Gesture::Crosshair { query, key } => map::crosshair(app, query, key),
-        Gesture::Caret { offset, extend } => text::place(app, offset, extend),
-        Gesture::SelectWord { offset } => text::select_word(app, offset),
-        Gesture::Pan { queries, keys } => map::pan(app, queries, keys),
-        Gesture::Scroll { pane, lines } => panels::scroll(app, pane, lines),
-        Gesture::Head { place, open } => heads::choose(app, place, open),
-        Gesture::ListEntry { index, take } => popups::list_entry(app, index, take),
-        Gesture::Field { field, open } => fields::choose(app, field, open),
-        Gesture::FieldFraction(field, at) => fields::drag(app, field, at),
-        Gesture::Live(what, at) => live::drag(app, what, at),
-        Gesture::ChartCursor(at) => charts::cursor_at(app, at),
-        Gesture::RunRow { index, open } => results::run_row(app, index, open),
-        Gesture::Hold => app.history.hold(),
-        Gesture::Release => app.history.close(),
-    }
-}
-
-/// Gives a pane the focus and puts it in front of its tab group.
-pub(in crate::app) fn focus(app: &mut App, pane: Pane) {
-    app.entry = None;
-    app.train.typing = None;
-    if app.view.focus != pane {
-        app.history.close();
-    }
-    app.view.focus = pane;
-    app.raise(pane);
 }
 
 /// A card on top of the screen; a second one about the same thing takes the first one's place.

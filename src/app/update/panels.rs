@@ -2,16 +2,16 @@
 
 use crate::app::actions::actions;
 use crate::app::state::{App, Pane};
-use crate::app::update::{focus, text, tokens};
+use crate::app::update::{text, tokens};
 
 actions! {
     Explore {
         /// Show the effect of every operation side by side, or of the chosen one
         EFFECTS ["e"] "all operations" => toggle_effects;
         /// Show the rolling window: how every token stood at every boundary, and its history
-        WINDOW ["W"] => |app| focus(app, Pane::Window);
+        WINDOW ["W"] => |app| app.focus(Pane::Window);
         /// Show why the token under the cursor is masked or not
-        WHY ["Y"] => |app| focus(app, Pane::Why);
+        WHY ["Y"] => |app| app.focus(Pane::Why);
     }
     Panel {
         /// Scroll up

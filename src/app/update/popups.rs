@@ -5,7 +5,7 @@ use crate::app::lists;
 use crate::app::state::{App, Effect, List, Pane, Popup, Screen};
 use crate::app::tour::STOPS;
 use crate::app::train::update::fields;
-use crate::app::update::{entry, focus, text};
+use crate::app::update::{entry, text};
 use crate::engine::types::Command;
 
 actions! {
@@ -80,7 +80,7 @@ fn close_page(app: &mut App) {
     match app.popup {
         Some(Popup::Tour { .. }) => {
             app.popup = None;
-            focus(app, Pane::Mask);
+            app.focus(Pane::Mask);
         }
         Some(Popup::Help { .. }) => app.popup = None,
         _ => {}
@@ -154,21 +154,19 @@ pub fn paste(app: &mut App, s: &str) {
     } else if app.screen() == Screen::Train {
         app.say("Nothing is typed here; E goes back to the text");
     } else {
-        focus(app, Pane::Text);
+        app.focus(Pane::Text);
         app.history.close();
         app.doc.editor.insert(s);
         app.history.close();
     }
 }
 
-/// The mouse points at an entry.
-pub fn list_entry(app: &mut App, index: usize, take: bool) {
+/// Takes an entry that the mouse points at.
+pub fn take_entry(app: &mut App, index: usize) {
     if let Some(list) = list_mut(app) {
         list.selected = index;
     }
-    if take {
-        accept(app);
-    }
+    accept(app);
 }
 
 /// Takes the selected entry of the open list, and closes it.

@@ -8,7 +8,7 @@ use crate::app::params::{self, Kind, ParamId};
 use crate::app::rates;
 use crate::app::state::{App, List, Pane, Popup};
 use crate::app::train::update::live;
-use crate::app::update::{entry, focus, mix};
+use crate::app::update::{entry, mix};
 use crate::mask::types::Op;
 
 actions! {
@@ -216,7 +216,7 @@ pub fn set_point(app: &mut App, tau: f64, p: f64) {
 
 /// Makes a setting the current one.
 pub fn select(app: &mut App, id: ParamId) {
-    focus(app, Pane::Mask);
+    app.focus(Pane::Mask);
     app.view.item = id;
 }
 

@@ -4,13 +4,13 @@ use crate::app::actions::actions;
 use crate::app::editor::Motion;
 use crate::app::history::Kind;
 use crate::app::state::{App, Effect, Pane};
-use crate::app::update::{focus, news};
+use crate::app::update::news;
 use crate::app::wrap;
 
 actions! {
     Explore {
         /// Type in the text editor
-        EDIT_TEXT ["i"] "edit text" if |app| app.view.focus != Pane::Text => |app| focus(app, Pane::Text);
+        EDIT_TEXT ["i"] "edit text" if |app| app.view.focus != Pane::Text => |app| app.focus(Pane::Text);
     }
     Text {
         /// Go back to the pane you came from
@@ -129,10 +129,17 @@ pub fn type_char(app: &mut App, c: char) {
     app.doc.editor.insert(c.encode_utf8(&mut [0; 4]));
 }
 
-/// Characters that came at once.
+/// Characters that came at once; a single one is as typed.
 pub fn type_run(app: &mut App, s: &str) {
-    app.history.joins(Kind::Typing);
-    app.doc.editor.insert(s);
+    let mut chars = s.chars();
+    match (chars.next(), chars.next()) {
+        (Some('\n'), None) => new_line(app),
+        (Some(c), None) => type_char(app, c),
+        _ => {
+            app.history.joins(Kind::Typing);
+            app.doc.editor.insert(s);
+        }
+    }
 }
 
 /// Puts the caret at a byte offset; `extend` selects up to there.
@@ -210,5 +217,5 @@ fn leave(app: &mut App) {
         return;
     }
     let before = app.view.recent.iter().copied().find(|p| *p != Pane::Text).unwrap_or(Pane::Mask);
-    focus(app, before);
+    app.focus(before);
 }

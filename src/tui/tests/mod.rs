@@ -8,6 +8,7 @@ mod terminal;
 
 use std::fmt::Write;
 
+use crossterm::event::MouseEvent;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
@@ -15,6 +16,7 @@ use ratatui::style::{Color, Modifier};
 use crate::app::testing::Stage;
 use crate::app::update::Event;
 use crate::tui::draw::draw;
+use crate::tui::mouse::Mouse;
 
 /// Draws a stage at a size.
 pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
@@ -26,6 +28,14 @@ pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
 
 pub fn fit(stage: &mut Stage, width: u16, height: u16) {
     stage.event(Event::Resize(width, height));
+}
+
+impl Stage {
+    /// What the mouse does, done.
+    pub fn mouse(&mut self, mouse: &mut Mouse, event: MouseEvent) {
+        mouse.handle(&mut self.app, event);
+        self.act(|_| {});
+    }
 }
 
 /// The characters, row by row.

@@ -6,7 +6,6 @@ use ratatui::layout::Rect;
 use crate::app::params::ParamId;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::Stage;
-use crate::app::update::Event;
 use crate::tui::layout::Layout;
 use crate::tui::mouse::Mouse;
 use crate::tui::panes;
@@ -36,9 +35,7 @@ impl Desk {
 
     fn send(&mut self, kind: MouseEventKind, x: u16, y: u16) {
         let event = MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE };
-        for gesture in self.mouse.gestures(&self.stage.app, event) {
-            self.stage.event(Event::Act(gesture));
-        }
+        self.stage.mouse(&mut self.mouse, event);
     }
 
     fn click(&mut self, x: u16, y: u16) {

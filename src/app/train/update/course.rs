@@ -5,7 +5,6 @@ use crate::app::actions::actions;
 use crate::app::state::{App, Effect, Pane, Popup, Remedy, Screen};
 use crate::app::train::form::RunRequest;
 use crate::app::train::state::{Question, RunView};
-use crate::app::update::focus;
 use crate::engine::types::TrainCommand;
 use crate::train::report::{Command, RunState};
 
@@ -50,7 +49,7 @@ fn keeps_weights(app: &App) -> bool {
 /// Opens the screen where it was left.
 pub fn enter(app: &mut App) {
     let pane = recent(app, Screen::Train).unwrap_or(Pane::Setup);
-    focus(app, pane);
+    app.focus(pane);
     app.view.enlarged = false;
     if !app.train.runs.known {
         list(app);
@@ -60,7 +59,7 @@ pub fn enter(app: &mut App) {
 /// Back to the explorer; a run goes on.
 pub fn leave(app: &mut App) {
     let pane = recent(app, Screen::Explore).unwrap_or(Pane::Mask);
-    focus(app, pane);
+    app.focus(pane);
     app.view.enlarged = false;
 }
 
@@ -93,7 +92,7 @@ pub fn plan(app: &mut App) {
     app.cards.retain(|c| c.remedy != Remedy::Plan);
     app.train.planned = Some(request.clone());
     app.train.chart.cursor = None;
-    focus(app, Pane::Run);
+    app.focus(Pane::Run);
     app.emit(Effect::Plan(Box::new(request)));
 }
 
@@ -110,7 +109,7 @@ fn go(app: &mut App) {
         Some(RunState::Planned) if !plan_holds(app) => plan(app),
         Some(RunState::Planned) => {
             if app.view.focus == Pane::Run || app.view.focus == Pane::Setup {
-                focus(app, if twins(app) { Pane::Twins } else { Pane::Loss });
+                app.focus(if twins(app) { Pane::Twins } else { Pane::Loss });
             }
             send(app, Command::Resume);
         }

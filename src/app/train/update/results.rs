@@ -6,7 +6,7 @@ use super::course;
 use crate::app::actions::actions;
 use crate::app::state::{App, Effect, Pane, Popup};
 use crate::app::train::state::Question;
-use crate::app::update::{focus, popups};
+use crate::app::update::popups;
 use crate::engine::types::{FOLLOWED, TrainCommand};
 
 actions! {
@@ -52,7 +52,7 @@ fn any(app: &App) -> bool {
 }
 
 fn show(app: &mut App) {
-    focus(app, Pane::Runs);
+    app.focus(Pane::Runs);
     list(app);
 }
 
