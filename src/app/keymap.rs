@@ -1,4 +1,4 @@
-//! Which key means which action, where. Built from the action table and the user's own keys; pure.
+//! Which key means which action, where. Built from the actions' keys and the user's own; pure.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! The explorer's state and behaviour without a terminal: events, the action table, `update`, undo, derived numbers.
+//! The screen's state and behaviour without a terminal: events, actions, undo, derived numbers.
 //! Pure and single-threaded (the UI thread owns the `App`); must never import a terminal library or do any work that
 //! could be waited for. Its only way out is the `Effect`s it returns, which the screen hands to a `Port`.
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
+use crossterm::event::MouseEventKind;
 
 use crate::app::data::{ExploreRequest, Update};
 use crate::app::state::{Card, Remedy};
@@ -213,8 +214,10 @@ impl Ui<'_> {
             Input::Paste(text) => self.event(Event::Paste(text), Dirty::Input),
             Input::Mouse(event) => {
                 self.app.now = self.start.elapsed();
-                self.mouse.handle(&mut self.app, event);
-                self.dirty = Dirty::Input;
+                if event.kind != MouseEventKind::Moved {
+                    self.mouse.handle(&mut self.app, event);
+                    self.dirty = Dirty::Input;
+                }
                 let effects = self.app.take_effects();
                 self.perform(effects)
             }
