@@ -24,6 +24,7 @@ pub mod strip;
 pub mod tour;
 pub mod train;
 pub mod update;
+pub mod view;
 pub mod visible;
 pub mod why;
 pub mod wrap;

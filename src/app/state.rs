@@ -7,138 +7,19 @@ use crate::app::actions::{Action, Context};
 use crate::app::document::Document;
 use crate::app::history::History;
 use crate::app::keymap::{Keymap, KeymapError};
-use crate::app::mapview::{Room, Zoom};
 use crate::app::options::{Look, Options};
-use crate::app::overview::Sort;
 use crate::app::params::ParamId;
 use crate::app::results::{Results, Slot};
 use crate::app::train::state::Question;
 use crate::app::train::{Field, RunRequest, TrainState};
+pub use crate::app::view::{ColourScale, Geometry, Pane, Screen, View};
 use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
-use crate::named::named;
 
 /// Answers that take longer than this are announced: the old picture is dimmed and a spinner turns. Shorter waits
 /// would only flicker.
 pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
-
-named! {
-    /// A pane of the explorer.
-    Pane {
-        Text = "text",
-        Tokens = "tokens",
-        Map = "map",
-        Effect = "effect",
-        Why = "why",
-        Cost = "cost",
-        Mask = "mask",
-        Scores = "scores",
-        Window = "window",
-        Plane = "plane",
-        Setup = "setup",
-        Run = "run",
-        Runs = "runs",
-        Loss = "loss",
-        Rates = "rates",
-        Speed = "speed",
-        Twins = "twins",
-        Raster = "raster",
-        Batch = "batch",
-        Samples = "samples",
-        Log = "log",
-    }
-}
-
-named! {
-    /// What fills the terminal.
-    Screen { Explore = "explore", Train = "train" }
-}
-
-impl Pane {
-    /// The screen a pane belongs to; the focused pane decides which screen is shown.
-    pub fn screen(self) -> Screen {
-        match self {
-            Pane::Text
-            | Pane::Tokens
-            | Pane::Map
-            | Pane::Effect
-            | Pane::Why
-            | Pane::Cost
-            | Pane::Mask
-            | Pane::Scores
-            | Pane::Window
-            | Pane::Plane => Screen::Explore,
-            Pane::Setup
-            | Pane::Run
-            | Pane::Runs
-            | Pane::Loss
-            | Pane::Rates
-            | Pane::Speed
-            | Pane::Twins
-            | Pane::Raster
-            | Pane::Batch
-            | Pane::Samples
-            | Pane::Log => Screen::Train,
-        }
-    }
-}
-
-named! {
-    /// How values become colours in the map.
-    ColourScale { Root = "root", Linear = "linear", Log = "log", RowMax = "row max" }
-}
-
-/// What is looked at; not undone, except through the document.
-#[derive(Clone, Debug)]
-pub struct View {
-    pub focus: Pane,
-    /// Panes by how recently they were wanted: tabs show the first of theirs.
-    pub recent: Vec<Pane>,
-    pub enlarged: bool,
-    pub item: ParamId,
-    /// First row of the mask pane on screen.
-    pub item_top: usize,
-    pub zoom: Zoom,
-    /// First (query, key) on screen.
-    pub origin: (usize, usize),
-    pub colours: ColourScale,
-    /// The crosshair; `key` is also the selected token.
-    pub query: usize,
-    pub key: usize,
-    /// Whether a person has put the crosshair somewhere, rather than the program.
-    pub placed: bool,
-    pub overview: bool,
-    pub sort: Sort,
-    /// Chosen thumbnail, in the current order, and the first row of them on screen.
-    pub head: usize,
-    pub head_top: usize,
-    pub effects: bool,
-    /// First visible row of the editor: hard line, soft-wrapped row.
-    pub text_top: (usize, usize),
-    /// First visible row of the token strip.
-    pub strip_top: usize,
-    /// Lines scrolled, by pane.
-    pub scroll: [usize; Pane::ALL.len()],
-}
-
-/// Sizes that moving around depends on, of the panes that are on screen. A function of the state and the terminal's
-/// size, see `App::geometry`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Geometry {
-    /// Columns and rows for the text.
-    pub text: Option<(usize, usize)>,
-    /// Columns and rows of tokens.
-    pub strip: Option<(usize, usize)>,
-    pub map: Option<Room>,
-    /// Columns and lines for thumbnails.
-    pub overview: Option<(usize, usize)>,
-    /// Lines for the list of settings.
-    pub mask_rows: Option<usize>,
-    /// Lines for the form of a run.
-    pub form_rows: Option<usize>,
-    pub chart_columns: Option<usize>,
-}
 
 /// A list with something typed above it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -310,31 +191,21 @@ impl App {
     /// Active contexts, innermost first.
     pub fn contexts(&self) -> Vec<Context> {
         use Context as C;
-        match (&self.popup, &self.entry) {
-            (Some(Popup::Help { .. } | Popup::Tour { .. }), _) => vec![C::Page, C::Anywhere],
-            (Some(Popup::Mix { .. }), _) => vec![C::Mix, C::Anywhere],
-            (Some(Popup::Ask(_)), _) => vec![C::Ask, C::Anywhere],
-            (Some(_), _) => vec![C::List, C::Anywhere],
-            (None, Some(_)) => vec![C::Entry, C::Anywhere],
-            (None, None) if self.train.typing.is_some() => vec![C::Entry, C::Anywhere],
-            (None, None) => match self.view.focus {
-                Pane::Text => vec![C::Text, C::Anywhere],
-                Pane::Tokens => vec![C::Tokens, C::Explore, C::Panes, C::Anywhere],
-                Pane::Map if self.view.overview => vec![C::Overview, C::Explore, C::Panes, C::Anywhere],
-                Pane::Map => vec![C::Map, C::Explore, C::Panes, C::Anywhere],
-                Pane::Mask | Pane::Scores => vec![C::Mask, C::Explore, C::Panes, C::Anywhere],
-                Pane::Plane => vec![C::Plane, C::Explore, C::Panes, C::Anywhere],
-                Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => {
-                    vec![C::Panel, C::Explore, C::Panes, C::Anywhere]
-                }
-                Pane::Setup => vec![C::Setup, C::Train, C::Panes, C::Anywhere],
-                Pane::Loss | Pane::Rates | Pane::Speed => vec![C::Chart, C::Train, C::Panes, C::Anywhere],
-                Pane::Runs => vec![C::Runs, C::Train, C::Panes, C::Anywhere],
-                Pane::Run | Pane::Twins => vec![C::Train, C::Panes, C::Anywhere],
-                Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => {
-                    vec![C::Feed, C::Train, C::Panes, C::Anywhere]
-                }
-            },
+        let inner = match &self.popup {
+            Some(Popup::Help { .. } | Popup::Tour { .. }) => C::Page,
+            Some(Popup::Mix { .. }) => C::Mix,
+            Some(Popup::Ask(_)) => C::Ask,
+            Some(_) => C::List,
+            None if self.entry.is_some() || self.train.typing.is_some() => C::Entry,
+            None if self.view.focus == Pane::Map && self.view.overview => C::Overview,
+            None => self.view.focus.context(),
+        };
+        match (inner, self.screen()) {
+            (C::Page | C::Mix | C::Ask | C::List | C::Entry | C::Text, _) => {
+                vec![inner, C::Anywhere]
+            }
+            (_, Screen::Explore) => vec![inner, C::Explore, C::Panes, C::Anywhere],
+            (_, Screen::Train) => vec![inner, C::Train, C::Panes, C::Anywhere],
         }
     }
 
@@ -419,53 +290,5 @@ impl App {
     /// How recently a pane was wanted; 0 is the latest.
     pub fn recency(&self, pane: Pane) -> usize {
         self.view.recent.iter().position(|p| *p == pane).unwrap_or(usize::MAX)
-    }
-}
-
-impl Default for View {
-    fn default() -> Self {
-        View {
-            focus: Pane::Mask,
-            recent: vec![
-                Pane::Mask,
-                Pane::Map,
-                Pane::Effect,
-                Pane::Why,
-                Pane::Scores,
-                Pane::Plane,
-                Pane::Window,
-                Pane::Cost,
-                Pane::Tokens,
-                Pane::Text,
-                Pane::Setup,
-                Pane::Loss,
-                Pane::Run,
-                Pane::Raster,
-                Pane::Rates,
-                Pane::Log,
-                Pane::Speed,
-                Pane::Twins,
-                Pane::Samples,
-                Pane::Batch,
-                Pane::Runs,
-            ],
-            enlarged: false,
-            item: ParamId::Threshold,
-            item_top: 0,
-            zoom: Zoom::Fit,
-            origin: (0, 0),
-            colours: ColourScale::Root,
-            query: 0,
-            key: 0,
-            placed: false,
-            overview: false,
-            sort: Sort::Place,
-            head: 0,
-            head_top: 0,
-            effects: false,
-            text_top: (0, 0),
-            strip_top: 0,
-            scroll: [0; Pane::ALL.len()],
-        }
     }
 }

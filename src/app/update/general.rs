@@ -50,35 +50,10 @@ actions! {
 }
 
 pub(super) fn cycle_focus(app: &mut App, step: isize) {
-    const ORDER: &[Pane] = &[
-        Pane::Mask,
-        Pane::Scores,
-        Pane::Plane,
-        Pane::Text,
-        Pane::Tokens,
-        Pane::Map,
-        Pane::Effect,
-        Pane::Why,
-        Pane::Window,
-        Pane::Cost,
-    ];
-    const TRAIN: &[Pane] = &[
-        Pane::Setup,
-        Pane::Run,
-        Pane::Loss,
-        Pane::Rates,
-        Pane::Speed,
-        Pane::Twins,
-        Pane::Raster,
-        Pane::Batch,
-        Pane::Samples,
-        Pane::Log,
-        Pane::Runs,
-    ];
-    let order = if app.screen() == Screen::Train { TRAIN } else { ORDER };
+    let screen = app.screen();
+    let order: Vec<Pane> = Pane::ALL.iter().copied().filter(|p| p.screen() == screen).collect();
     let here = order.iter().position(|p| *p == app.view.focus).unwrap_or(0) as isize;
-    let next = (here + step).rem_euclid(order.len() as isize) as usize;
-    app.focus(order[next]);
+    app.focus(order[(here + step).rem_euclid(order.len() as isize) as usize]);
 }
 
 fn undo(app: &mut App, back: bool) {
