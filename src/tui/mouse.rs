@@ -53,17 +53,11 @@ impl Mouse {
         let (x, y) = (event.column, event.row);
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) => self.down(app, &layout, x, y, event.modifiers),
-            MouseEventKind::Down(MouseButton::Right) => {
-                if matches!(at(&layout, x, y), Some((Pane::Map, _))) && !app.view.overview {
-                    self.grip = Some(Grip::Map { x, y });
-                }
+            MouseEventKind::Down(MouseButton::Right) if on_map(app, &layout, x, y) => {
+                self.grip = Some(Grip::Map { x, y });
             }
             MouseEventKind::Drag(_) => self.drag(app, &layout, x, y),
-            MouseEventKind::Up(_) => {
-                if self.grip.take().is_some() {
-                    app.release();
-                }
-            }
+            MouseEventKind::Up(_) if self.grip.take().is_some() => app.release(),
             MouseEventKind::ScrollUp => wheel(app, &layout, x, y, -1, event.modifiers),
             MouseEventKind::ScrollDown => wheel(app, &layout, x, y, 1, event.modifiers),
             MouseEventKind::ScrollLeft => sideways(app, &layout, x, y, -1),
@@ -257,6 +251,11 @@ fn at(layout: &Layout, x: u16, y: u16) -> Option<(Pane, Rect)> {
     layout.panels().find(|p| p.outer.contains((x, y).into())).map(|p| (p.pane, p.inner))
 }
 
+/// Whether the map of one head is at a cell.
+fn on_map(app: &App, layout: &Layout, x: u16, y: u16) -> bool {
+    matches!(at(layout, x, y), Some((Pane::Map, _))) && !app.view.overview
+}
+
 fn crosshair(app: &mut App, inner: Rect, x: u16, y: u16) {
     let frame = panes::map::frame(app, inner);
     let view = panes::map::view(app, &frame);
@@ -317,10 +316,7 @@ fn wheel(app: &mut App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: 
 }
 
 fn sideways(app: &mut App, layout: &Layout, x: u16, y: u16, tokens: i64) {
-    if let Some((Pane::Map, _)) = at(layout, x, y)
-        && app.popup.is_none()
-        && !app.view.overview
-    {
+    if app.popup.is_none() && on_map(app, layout, x, y) {
         app.act(|app| map::pan(app, 0, 2 * tokens));
     }
 }
