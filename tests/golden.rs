@@ -10,9 +10,12 @@ use std::path::Path;
 use assert_cmd::Command;
 use maskscope::app::document::Document;
 use maskscope::app::options::Options;
-use maskscope::app::params::{self, Kind, ParamId};
-use maskscope::app::train::table::choice_doc;
-use maskscope::app::train::{Field, Form};
+use maskscope::app::params;
+use maskscope::app::train::RunSettings as Run;
+use maskscope::attention::types::ScoreSettings as Score;
+use maskscope::mask::rolling::RollingSettings as Rolling;
+use maskscope::mask::types::MaskSettings as Mask;
+use maskscope::train::settings::TrainSettings as Train;
 
 /// Compares with the committed file, or writes it.
 fn golden(name: &str, text: &str) {
@@ -88,7 +91,7 @@ fn rows_of_the_mask_pane() {
         writeln!(text, "## {}: {}", preset.name, params::preset_doc(preset.name)).unwrap();
         for id in params::shown(&doc) {
             let value = params::text(&doc, &options, id);
-            writeln!(text, "{:<13} {value}", params::param(&doc, id).name).unwrap();
+            writeln!(text, "{:<13} {value}", params::row(id).name()).unwrap();
         }
         text.push('\n');
     }
@@ -102,12 +105,12 @@ fn docs_of_the_mask_pane() {
     let mut seen = Vec::new();
     // Between them the presets show most settings; these changes show the rest.
     let changes = [
-        (ParamId::Scope, "block"),
-        (ParamId::Sticky, "off"),
-        (ParamId::Policy, "h2o"),
-        (ParamId::Scope, "whole"),
-        (ParamId::Op, "drop"),
-        (ParamId::Score, "window"),
+        (Mask::scope, "block"),
+        (Rolling::sticky, "off"),
+        (Rolling::policy, "h2o"),
+        (Mask::scope, "whole"),
+        (Mask::op, "drop"),
+        (Score::reduction, "window"),
     ];
     let mut doc = Document::new(&options);
     for change in [None].into_iter().chain(changes.into_iter().map(Some)) {
@@ -117,41 +120,49 @@ fn docs_of_the_mask_pane() {
         for id in params::shown(&doc) {
             if !seen.contains(&id) {
                 seen.push(id);
-                let param = params::param(&doc, id);
-                writeln!(text, "{} {}: {}", param.symbol, param.name, param.doc).unwrap();
-                match param.kind {
-                    Kind::Choice(list) => {
-                        list.iter().for_each(|(name, doc)| writeln!(text, "    {name}: {doc}").unwrap());
-                    }
-                    kind => writeln!(text, "    {kind:?}").unwrap(),
-                }
+                let row = params::row(id);
+                writeln!(text, "{} {}: {}", row.symbol, row.name(), row.doc).unwrap();
+                choices(id, &mut text);
             }
         }
     }
     golden("mask_docs.txt", &text);
 }
 
+fn choices(path: params::Path, text: &mut String) {
+    let row = params::row(path);
+    if row.choices().is_empty() {
+        writeln!(text, "    {}", row.kind.describe()).unwrap();
+    }
+    for choice in row.choices() {
+        writeln!(text, "    {}: {}", choice.name, choice.doc).unwrap();
+    }
+}
+
 #[test]
 fn rows_of_the_form() {
-    let changes: &[&[(Field, &str)]] = &[
+    let options = Options::default();
+    let changes: &[&[(params::Path, &str)]] = &[
         &[],
-        &[(Field::Masking, "none")],
-        &[(Field::Masking, "dyn-attn-high"), (Field::Joint, "soft-thresholds")],
-        &[(Field::Masking, "static-1"), (Field::Joint, "bandit"), (Field::Op, "hide")],
-        &[(Field::Trained, "lora"), (Field::LrPolicy, "plateau"), (Field::SampleEvery, "50")],
-        &[(Field::Trained, "last-blocks"), (Field::Data, "a.csv")],
-        &[(Field::Twins, "dyn-rand,dyn-attn-high")],
+        &[(Run::masking, "none")],
+        &[(Run::masking, "dyn-attn-high"), (Train::joint, "soft-thresholds")],
+        &[(Run::masking, "static-1"), (Train::joint, "bandit"), (Train::op, "hide")],
+        &[(Train::trained, "lora"), (Train::lr_policy, "plateau"), (Train::sample_every, "50")],
+        &[(Train::trained, "last-blocks"), (Run::data, "a.csv")],
+        &[(Train::twins, "dyn-rand,dyn-attn-high")],
     ];
     let mut text = String::new();
     for changes in changes {
-        let mut form = Form::default();
-        for (field, value) in *changes {
-            form.set(*field, value).unwrap();
+        let mut doc = Document::new(&options);
+        for (path, value) in *changes {
+            params::parse(&mut doc, &options, path, value).unwrap();
         }
-        let title: Vec<String> = changes.iter().map(|(f, v)| format!("{} = {v}", f.label())).collect();
+        let name = |path| params::row(path).name();
+        let title: Vec<String> = changes.iter().map(|(path, v)| format!("{} = {v}", name(path))).collect();
         writeln!(text, "## {}", title.join(", ")).unwrap();
-        for field in form.shown() {
-            writeln!(text, "{:<20} {:<20} {}", field.label(), form.get(field), field.doc()).unwrap();
+        for path in params::shown_of_run(&doc) {
+            let value = params::text(&doc, &options, path);
+            writeln!(text, "{:<20} {value:<20} {}", name(path), params::row(path).doc).unwrap();
         }
         text.push('\n');
     }
@@ -161,11 +172,10 @@ fn rows_of_the_form() {
 #[test]
 fn choices_of_the_form() {
     let mut text = String::new();
-    for field in Field::ALL.iter().filter(|f| !f.choices().is_empty()) {
-        writeln!(text, "{}", field.label()).unwrap();
-        for name in field.choices() {
-            writeln!(text, "    {name}: {}", choice_doc(*field, name)).unwrap();
-        }
+    let paths = [Run::ROWS, Train::ROWS].concat();
+    for path in paths.iter().filter(|row| !row.choices().is_empty() && !row.hidden).map(|row| row.path) {
+        writeln!(text, "{}", params::row(path).name()).unwrap();
+        choices(path, &mut text);
     }
     golden("form_choices.txt", &text);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::app::document::Snapshot;
-use crate::app::params::ParamId;
+use crate::app::params::Path;
 
 /// Two changes of one kind further apart than this are two steps.
 const PAUSE: Duration = Duration::from_millis(1200);
@@ -18,10 +18,8 @@ pub enum Kind {
     Typing,
     /// Characters deleted one after another.
     Deleting,
-    /// One slider nudged or dragged.
-    Slider(ParamId),
-    /// A setting of a run.
-    Field(crate::app::train::Field),
+    /// One setting changed again and again.
+    Setting(Path),
     /// The point of the τ × p plane.
     Plane,
     /// Layer, head, which run.

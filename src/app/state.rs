@@ -10,12 +10,14 @@ use crate::app::keymap::{Keymap, KeymapError};
 use crate::app::mapview::{Room, Zoom};
 use crate::app::options::{Look, Options};
 use crate::app::overview::Sort;
-use crate::app::params::ParamId;
+use crate::app::params::Path;
 use crate::app::results::{Results, Slot};
 use crate::app::train::state::Question;
-use crate::app::train::{Field, RunRequest, TrainState};
+use crate::app::train::{RunRequest, TrainState};
+pub use crate::config::ColourScale;
 use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
-use crate::named::named;
+use crate::mask::types::MaskSettings;
+use crate::settings::choice;
 
 /// Answers that take longer than this are announced: the old picture is dimmed and a spinner turns. Shorter waits
 /// would only flicker.
@@ -23,9 +25,9 @@ pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
 
-named! {
+choice! {
     /// A pane of the explorer.
-    Pane {
+    pub enum Pane {
         Text = "text",
         Tokens = "tokens",
         Map = "map",
@@ -50,9 +52,9 @@ named! {
     }
 }
 
-named! {
+choice! {
     /// What fills the terminal.
-    Screen { Explore = "explore", Train = "train" }
+    pub enum Screen { Explore = "explore", Train = "train" }
 }
 
 impl Pane {
@@ -84,11 +86,6 @@ impl Pane {
     }
 }
 
-named! {
-    /// How values become colours in the map.
-    ColourScale { Root = "root", Linear = "linear", Log = "log", RowMax = "row max" }
-}
-
 /// What is looked at; not undone, except through the document.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -96,7 +93,7 @@ pub struct View {
     /// Panes by how recently they were wanted: tabs show the first of theirs.
     pub recent: Vec<Pane>,
     pub enlarged: bool,
-    pub item: ParamId,
+    pub item: Path,
     /// First row of the mask pane on screen.
     pub item_top: usize,
     pub zoom: Zoom,
@@ -183,12 +180,7 @@ pub enum Popup {
     },
     /// All values of one setting.
     Picker {
-        param: ParamId,
-        list: List,
-    },
-    /// All values of one setting of a run.
-    Choices {
-        field: Field,
+        path: Path,
         list: List,
     },
     /// Something to confirm.
@@ -198,7 +190,7 @@ pub enum Popup {
 /// A value being typed into a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub param: ParamId,
+    pub path: Path,
     pub typed: String,
     pub error: Option<String>,
 }
@@ -256,6 +248,8 @@ pub struct App {
     pub results: Results,
     pub popup: Option<Popup>,
     pub entry: Option<Entry>,
+    /// The setting that the action at hand has changed.
+    pub touched: Option<Path>,
     pub cards: Vec<Card>,
     pub notice: Option<Notice>,
     /// A distance null was measured for the model in use and waits to be taken.
@@ -299,6 +293,7 @@ impl App {
             results: Results::default(),
             popup,
             entry: None,
+            touched: None,
             cards: Vec::new(),
             notice: None,
             null_ready: false,
@@ -458,7 +453,7 @@ impl Default for View {
                 Pane::Runs,
             ],
             enlarged: false,
-            item: ParamId::Threshold,
+            item: MaskSettings::threshold,
             item_top: 0,
             zoom: Zoom::Fit,
             origin: (0, 0),

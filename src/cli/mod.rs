@@ -26,7 +26,6 @@ pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
-mod train_spec;
 
 #[cfg(test)]
 mod tests;
@@ -167,5 +166,7 @@ pub(crate) fn context(
         preset,
         flags: assignments.chain(flags).collect(),
     };
-    Ok(Context { loaded: load(options)?, env, out })
+    let loaded = load(options)?;
+    loaded.notes.iter().for_each(|old| output::note(&format!("note: {old}")));
+    Ok(Context { loaded, env, out })
 }

@@ -5,23 +5,24 @@ use ratatui::layout::Rect;
 
 use crate::app::actions::Verb;
 use crate::app::data::Live;
-use crate::app::params::{self, Kind, ParamId};
+use crate::app::params::{self, Path};
 use crate::app::state::{App, Pane, Popup};
-use crate::app::train::Field;
 use crate::app::update::Action;
+use crate::mask::types::MaskSettings;
+use crate::settings::Kind;
 use crate::tui::layout::{self, Class, Layout};
 use crate::tui::{panes, popups};
 
 /// What the button went down on: it keeps the mouse until the button comes up, wherever that is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Grip {
-    Slider(ParamId),
+    Slider(Path),
     Plane,
     Line,
     Text,
     Map { x: u16, y: u16 },
     Crosshair,
-    Field(Field),
+    Field(Path),
     Live(Live),
     Cursor(Pane),
 }
@@ -163,11 +164,11 @@ impl Mouse {
         match panes::train::form::fraction_at(app, inner, field, press.x) {
             Some(at) => {
                 self.grip = Some(Grip::Field(field));
-                vec![Action::Field { field, open: false }, Action::Hold, Action::FieldFraction(field, at)]
+                vec![Action::Field { path: field, open: false }, Action::Hold, Action::SetFraction(field, at)]
             }
             None => {
-                let again = app.train.field == field && !field.choices().is_empty();
-                vec![Action::Field { field, open: press.double || again }]
+                let again = app.train.field == field && !params::is_typed(field);
+                vec![Action::Field { path: field, open: press.double || again }]
             }
         }
     }
@@ -175,15 +176,16 @@ impl Mouse {
     fn press_mask(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Action> {
         let Some(id) = panes::mask::item_at(app, inner, press.y) else { return Vec::new() };
         let mut out = vec![Action::Item(id)];
-        match params::param(&app.doc, id).kind {
-            Kind::Slider { .. } if panes::mask::on_track(inner, press.x) => {
+        match params::kind(&app.doc, id) {
+            Kind::Float { .. } if panes::mask::COLUMNS.on_track(inner, press.x) => {
                 self.grip = Some(Grip::Slider(id));
                 out.push(Action::Hold);
-                out.push(Action::SetFraction(id, panes::mask::fraction_at(inner, press.x)));
+                out.push(Action::SetFraction(id, panes::mask::COLUMNS.place_at(inner, press.x)));
             }
-            Kind::Slider { .. } | Kind::Typed if press.double => out.push(Action::Open(id)),
-            Kind::Choice(_) if press.double || app.view.item == id => out.push(Action::Open(id)),
-            Kind::Toggle => out.push(Action::Nudge { param: id, steps: 1, fine: false }),
+            Kind::Bool => out.push(Action::Nudge { path: id, steps: 1, fine: false }),
+            _ if press.double || (app.view.item == id && params::has_choices(id)) => {
+                out.push(Action::Open(id))
+            }
             _ => {}
         }
         out
@@ -193,7 +195,7 @@ impl Mouse {
         let inner = |pane| layout.panel(pane).map(|p| p.inner);
         match self.grip {
             Some(Grip::Slider(id)) => inner(Pane::Mask)
-                .map(|r| Action::SetFraction(id, panes::mask::fraction_at(r, x)))
+                .map(|r| Action::SetFraction(id, panes::mask::COLUMNS.place_at(r, x)))
                 .into_iter()
                 .collect(),
             Some(Grip::Line) => inner(Pane::Scores)
@@ -217,7 +219,7 @@ impl Mouse {
             }
             Some(Grip::Field(field)) => inner(Pane::Setup)
                 .and_then(|r| panes::train::form::fraction_at(app, r, field, x))
-                .map(|at| Action::FieldFraction(field, at))
+                .map(|at| Action::SetFraction(field, at))
                 .into_iter()
                 .collect(),
             Some(Grip::Live(what)) => inner(Pane::Run)
@@ -291,20 +293,23 @@ fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyM
     let shift = modifiers.contains(KeyModifiers::SHIFT);
     match pane {
         Pane::Mask => match panes::mask::item_at(app, inner, y) {
-            Some(param)
-                if matches!(params::param(&app.doc, param).kind, Kind::Slider { .. } | Kind::Choice(_)) =>
+            Some(path)
+                if params::has_choices(path)
+                    || matches!(params::kind(&app.doc, path), Kind::Float { .. }) =>
             {
-                vec![Action::Nudge { param, steps: -lines as i32, fine: shift }]
+                vec![Action::Nudge { path, steps: -lines as i32, fine: shift }]
             }
             _ => Vec::new(),
         },
         Pane::Plane => {
-            let param = if shift { ParamId::Threshold } else { ParamId::Probability };
-            vec![Action::Nudge { param, steps: -lines as i32, fine: false }]
+            let path = if shift { MaskSettings::threshold } else { MaskSettings::probability };
+            vec![Action::Nudge { path, steps: -lines as i32, fine: false }]
         }
         Pane::Setup => vec![Action::Do(if lines < 0 { Verb::FieldUp } else { Verb::FieldDown })],
         Pane::Runs => vec![Action::Do(if lines < 0 { Verb::RunsUp } else { Verb::RunsDown })],
-        Pane::Scores => vec![Action::Nudge { param: ParamId::Threshold, steps: -lines as i32, fine: shift }],
+        Pane::Scores => {
+            vec![Action::Nudge { path: MaskSettings::threshold, steps: -lines as i32, fine: shift }]
+        }
         Pane::Map if app.view.overview => {
             vec![Action::Do(if lines < 0 { Verb::HeadUp } else { Verb::HeadDown })]
         }

@@ -2,9 +2,8 @@
 
 use crate::app::actions::Verb;
 use crate::app::keys::Key;
-use crate::app::params::ParamId;
+use crate::app::params::Path;
 use crate::app::state::Pane;
-use crate::app::train::Field;
 use crate::engine::types::Update;
 use crate::train::report::Live;
 
@@ -33,9 +32,9 @@ pub enum Action {
     TypeRun(String),
     Paste(String),
     Focus(Pane),
-    Item(ParamId),
-    /// A slider's place on its track, 0..1.
-    SetFraction(ParamId, f64),
+    Item(Path),
+    /// A setting's place on its track, 0..1.
+    SetFraction(Path, f64),
     /// The point of the plane: place of τ on its track, and p.
     SetPoint {
         tau: f64,
@@ -50,12 +49,12 @@ pub enum Action {
     },
     /// One step of a setting.
     Nudge {
-        param: ParamId,
+        path: Path,
         steps: i32,
         fine: bool,
     },
     /// Type or choose a setting's value.
-    Open(ParamId),
+    Open(Path),
     Token(usize),
     Crosshair {
         query: usize,
@@ -85,11 +84,9 @@ pub enum Action {
     },
     /// A setting of a run.
     Field {
-        field: Field,
+        path: Path,
         open: bool,
     },
-    /// A number of the form: a place on its track, 0..1.
-    FieldFraction(Field, f64),
     /// A slider of the run that goes on: a place on its track, 0..1.
     Live(Live, f64),
     /// The cursor of the charts: a place on their axis, 0..1.

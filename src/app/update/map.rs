@@ -2,7 +2,7 @@
 
 use crate::app::actions::Verb;
 use crate::app::mapview::{self, MapView, Zoom};
-use crate::app::state::{App, ColourScale, Pane};
+use crate::app::state::{App, Pane};
 use crate::app::update::focus;
 use crate::app::{overview, strip};
 use crate::engine::types::MapKind;
@@ -42,7 +42,7 @@ pub fn perform(app: &mut App, verb: Verb) -> bool {
         V::MapKind => app.doc.map = app.doc.map.next(),
         V::ColourScale => {
             app.view.colours = app.view.colours.next();
-            app.say(colours_doc(app.view.colours));
+            app.say(format!("Colours {}", app.view.colours.doc()));
         }
         V::NextLayer | V::PreviousLayer | V::NextHead | V::PreviousHead => step_head(app, verb),
         V::Overview => {
@@ -76,15 +76,6 @@ fn perform_overview(app: &mut App, verb: Verb) -> bool {
         _ => return false,
     }
     true
-}
-
-fn colours_doc(scale: ColourScale) -> &'static str {
-    match scale {
-        ColourScale::Root => "Colours by the square root: weak attention stays visible",
-        ColourScale::Linear => "Colours in proportion to attention",
-        ColourScale::Log => "Colours by the logarithm, from 0.0001",
-        ColourScale::RowMax => "Colours relative to the strongest cell of each row",
-    }
 }
 
 /// Selects a token: the key of the crosshair, with a query that can see it.

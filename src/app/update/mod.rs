@@ -5,7 +5,7 @@ mod background;
 mod map;
 mod news;
 pub(super) mod popups;
-mod settings;
+pub(crate) mod settings;
 pub(super) mod settle;
 mod text;
 
@@ -17,7 +17,6 @@ use crate::app::actions::Verb;
 use crate::app::editor::Motion;
 use crate::app::history::Kind;
 use crate::app::keys::Key;
-use crate::app::params::ParamId;
 use crate::app::state::{App, Card, Effect, Pane, Popup, Screen};
 use crate::app::strip;
 use crate::app::train::update as train;
@@ -78,10 +77,7 @@ impl App {
     /// Whether a character is typed rather than looked up.
     fn types(&self, c: char) -> bool {
         match (&self.popup, &self.entry) {
-            (
-                Some(Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. } | Popup::Choices { .. }),
-                _,
-            ) => true,
+            (Some(Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. }), _) => true,
             (Some(_), _) => false,
             (None, Some(_)) => true,
             (None, None) if self.train.typing.is_some() => true,
@@ -175,11 +171,13 @@ fn answers(last: &ExploreRequest, wanted: &ExploreRequest) -> bool {
 /// Applies one action. Every change of the document becomes undoable and asks the engine anew.
 pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
     let before = app.doc.snapshot();
+    app.touched = None;
     let kind = kind_of(app, &action);
     let undoing = matches!(action, Action::Do(Verb::Undo | Verb::Redo));
     let mut effects = apply(app, action);
     if !undoing && !before.same(&app.doc.snapshot()) {
-        app.history.record(kind, before, app.now);
+        let setting = app.touched.map(Kind::Setting).filter(|_| kind == Kind::Single);
+        app.history.record(setting.unwrap_or(kind), before, app.now);
     }
     app.settle();
     if let Some(request) = app.ask() {
@@ -207,7 +205,7 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
         Action::SetLine(at) => settings::set_line(app, at),
         Action::Share { row, percent } => settings::set_share(app, row, percent),
         Action::SetPoint { tau, p } => settings::set_point(app, tau, p),
-        Action::Nudge { param, steps, fine } => settings::nudge(app, param, steps, fine),
+        Action::Nudge { path, steps, fine } => settings::nudge(app, path, steps, fine),
         Action::Open(id) => settings::open(app, id),
         Action::Token(i) => map::select_token(app, i),
         Action::Crosshair { query, key } => map::crosshair(app, query, key),
@@ -221,8 +219,7 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Scroll { pane, lines } => scroll(app, pane, lines),
         Action::Head { place, open } => map::choose_head(app, place, open),
         Action::ListEntry { index, take } => return popups::list_entry(app, index, take),
-        Action::Field { field, open } => return train::choose_field(app, field, open),
-        Action::FieldFraction(field, at) => app.doc.form.set_fraction(field, at),
+        Action::Field { path, open } => return train::choose_field(app, path, open),
         Action::Live(what, at) => return train::live_fraction(app, what, at),
         Action::ChartCursor(at) => train::cursor_at(app, at),
         Action::RunRow { index, open } => return train::run_row(app, index, open),
@@ -232,34 +229,22 @@ fn apply(app: &mut App, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-/// What undo should call the change, so that one gesture becomes one step.
+/// What undo should call the change, so that one gesture becomes one step; `Single` where the setting that was changed
+/// says it.
 fn kind_of(app: &App, action: &Action) -> Kind {
     match action {
         Action::TypeRun(_) => Kind::Typing,
         Action::Type(_) if app.popup.is_none() && app.entry.is_none() => Kind::Typing,
-        Action::SetFraction(id, _) | Action::Nudge { param: id, .. } => Kind::Slider(*id),
-        Action::FieldFraction(field, _) => Kind::Field(*field),
         Action::SetPoint { .. } => Kind::Plane,
-        Action::SetLine(_) => Kind::Slider(ParamId::Threshold),
-        Action::Share { .. } => Kind::Slider(ParamId::Mix),
-        Action::Do(verb) => kind_of_verb(app, *verb),
+        Action::Do(verb) => kind_of_verb(*verb),
         _ => Kind::Single,
     }
 }
 
-fn kind_of_verb(app: &App, verb: Verb) -> Kind {
+fn kind_of_verb(verb: Verb) -> Kind {
     use Verb as V;
     match verb {
         V::Backspace | V::Delete => Kind::Deleting,
-        V::ThresholdDown | V::ThresholdUp | V::ThresholdFineDown | V::ThresholdFineUp => {
-            Kind::Slider(ParamId::Threshold)
-        }
-        V::ProbabilityDown | V::ProbabilityUp | V::ProbabilityFineDown | V::ProbabilityFineUp => {
-            Kind::Slider(ParamId::Probability)
-        }
-        V::ValueDown | V::ValueUp | V::ValueFineDown | V::ValueFineUp => Kind::Slider(app.view.item),
-        V::MixLess | V::MixMore | V::MixFineLess | V::MixFineMore => Kind::Slider(ParamId::Mix),
-        V::FieldLess | V::FieldMore | V::FieldFineLess | V::FieldFineMore => Kind::Field(app.train.field),
         V::PlaneLeft | V::PlaneRight | V::PlaneUp | V::PlaneDown => Kind::Plane,
         V::PlaneFineLeft | V::PlaneFineRight | V::PlaneFineUp | V::PlaneFineDown => Kind::Plane,
         V::AlongLess | V::AlongMore => Kind::Plane,

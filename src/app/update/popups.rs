@@ -2,6 +2,7 @@
 
 use crate::app::actions::Verb;
 use crate::app::lists;
+use crate::app::params;
 use crate::app::state::{App, Effect, List, Pane, Popup, Screen};
 use crate::app::tour::STOPS;
 use crate::app::train::update as train;
@@ -82,12 +83,7 @@ fn end_tour(app: &mut App) {
 
 fn list_mut(app: &mut App) -> Option<&mut List> {
     match &mut app.popup {
-        Some(
-            Popup::Palette(l)
-            | Popup::Models(l)
-            | Popup::Picker { list: l, .. }
-            | Popup::Choices { list: l, .. },
-        ) => Some(l),
+        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => Some(l),
         _ => None,
     }
 }
@@ -125,11 +121,10 @@ pub fn type_char(app: &mut App, c: char) {
         text::type_char(app, c);
     } else if matches!(app.view.focus, Pane::Mask | Pane::Scores) && c.is_ascii_digit() {
         let item = app.view.item;
-        match crate::app::params::param(&app.doc, item).kind {
-            crate::app::params::Kind::Slider { .. } | crate::app::params::Kind::Typed => {
-                settings::type_value(app, item, c.to_string());
-            }
-            _ => app.say("This setting has names, not numbers: Enter shows them"),
+        if params::is_typed(item) {
+            settings::type_value(app, item, c.to_string());
+        } else {
+            app.say("This setting has names, not numbers: Enter shows them");
         }
     }
 }
@@ -174,17 +169,10 @@ fn accept(app: &mut App) -> Vec<Effect> {
             Some(entry) => load(app, entry.value.clone()),
             None => Vec::new(),
         },
-        Popup::Picker { param, list } => {
+        Popup::Picker { path, list } => {
             if let Some(entry) = entries.get(list.selected) {
                 // The list holds only values that parse.
-                let _ = crate::app::params::parse(&mut app.doc, &app.options, param, &entry.value);
-            }
-            Vec::new()
-        }
-        Popup::Choices { field, list } => {
-            if let Some(entry) = entries.get(list.selected) {
-                // The list holds only values that parse.
-                let _ = app.doc.form.set(field, &entry.value);
+                let _ = settings::parse(app, path, &entry.value);
             }
             Vec::new()
         }

@@ -1,6 +1,6 @@
 //! Brings cursors and scroll positions back to where something is, after any change.
 
-use crate::app::params::{self, ParamId};
+use crate::app::params;
 use crate::app::state::{App, Pane};
 use crate::app::{mapview, overview, strip, wrap};
 
@@ -18,12 +18,14 @@ impl App {
         self.settle_map();
         let shown = params::shown(&self.doc);
         if !shown.contains(&self.view.item) {
-            self.view.item = shown.first().copied().unwrap_or(ParamId::Preset);
+            self.view.item = shown.first().copied().unwrap_or(params::PRESET);
         }
         let item = shown.iter().position(|p| *p == self.view.item).unwrap_or(0);
         self.view.item_top = scrolled(self.view.item_top, item, shown.len(), g.mask_rows);
-        let shown = self.doc.form.shown();
-        let here = shown.iter().position(|f| *f >= self.train.field).unwrap_or(shown.len().saturating_sub(1));
+        let shown = params::shown_of_run(&self.doc);
+        let place = params::place_in_form(self.train.field);
+        let here = shown.iter().position(|f| params::place_in_form(f) >= place);
+        let here = here.unwrap_or(shown.len().saturating_sub(1));
         self.train.field = shown.get(here).copied().unwrap_or(self.train.field);
         self.train.field_top = scrolled(self.train.field_top, here, shown.len(), g.form_rows);
         let sequences =

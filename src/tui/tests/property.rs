@@ -7,10 +7,10 @@ use crate::app::Pane;
 use crate::app::actions::{ACTIONS, Verb};
 use crate::app::data::{LoadProgress, ModelInfo, Update};
 use crate::app::options::{Depth, Look, Options};
-use crate::app::params::ParamId;
 use crate::app::state::ColourScale;
 use crate::app::testing::{Stage, options};
 use crate::app::update::{Action, Event};
+use crate::mask::types::MaskSettings;
 use crate::tui::mouse::Mouse;
 use crate::tui::tests::{fit, picture, text};
 
@@ -22,7 +22,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => any::<char>().prop_filter("typed", |c| !c.is_control()).prop_map(Action::Type),
         1 => "\\PC{0,40}".prop_map(Action::Paste),
         2 => (0..Pane::ALL.len()).prop_map(|i| Action::Focus(Pane::ALL[i])),
-        1 => any::<f64>().prop_map(|f| Action::SetFraction(ParamId::Threshold, f)),
+        1 => any::<f64>().prop_map(|f| Action::SetFraction(MaskSettings::threshold, f)),
         1 => (any::<f64>(), any::<f64>()).prop_map(|(tau, p)| Action::SetPoint { tau, p }),
         1 => (0usize..300, 0usize..300).prop_map(|(query, key)| Action::Crosshair { query, key }),
         1 => (0usize..300).prop_map(|offset| Action::Caret { offset, extend: true }),

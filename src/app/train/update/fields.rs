@@ -1,14 +1,15 @@
 //! The form: which setting is at hand, values being typed, paths being completed. Pure.
 
 use crate::app::actions::Verb;
-use crate::app::state::{App, Effect, List, Popup};
-use crate::app::train::form::Field;
+use crate::app::params::{self, Path};
+use crate::app::state::{App, Effect};
 use crate::app::train::state::Typing;
-use crate::app::train::table::Entered;
+use crate::app::update::settings;
 use crate::engine::types::TrainCommand;
+use crate::settings::Kind;
 
 pub(super) fn step_field(app: &mut App, by: isize) {
-    let shown = app.doc.form.shown();
+    let shown = params::shown_of_run(&app.doc);
     let here = shown.iter().position(|f| *f == app.train.field).unwrap_or(0) as isize;
     let next = here.saturating_add(by).clamp(0, shown.len() as isize - 1) as usize;
     app.train.field = shown[next];
@@ -16,28 +17,30 @@ pub(super) fn step_field(app: &mut App, by: isize) {
 }
 
 /// The mouse points at a setting.
-pub fn choose_field(app: &mut App, field: Field, open: bool) -> Vec<Effect> {
-    app.train.field = field;
+pub fn choose_field(app: &mut App, path: Path, open: bool) -> Vec<Effect> {
+    app.train.field = path;
     app.train.typing = None;
-    if open { open_field(app, field) } else { Vec::new() }
+    if open { open_field(app, path) } else { Vec::new() }
 }
 
-pub(super) fn open_field(app: &mut App, field: Field) -> Vec<Effect> {
-    let choices = field.choices();
-    if !choices.is_empty() {
-        let selected = choices.iter().position(|c| *c == app.doc.form.get(field)).unwrap_or(0);
-        app.popup = Some(Popup::Choices { field, list: List { typed: String::new(), selected } });
+pub(super) fn open_field(app: &mut App, path: Path) -> Vec<Effect> {
+    if !params::is_typed(path) {
+        settings::pick(app, path);
         return Vec::new();
     }
-    let typed = app.doc.form.get(field).to_owned();
-    app.train.typing = Some(Typing { field: Some(field), typed, ..Typing::default() });
+    let typed = params::text(&app.doc, &app.options, path);
+    app.train.typing = Some(Typing { field: Some(path), typed, ..Typing::default() });
     complete(app)
+}
+
+fn is_path(path: Path) -> bool {
+    params::row(path).kind == Kind::Path
 }
 
 /// Asks what a typed path may go on to.
 pub fn complete(app: &App) -> Vec<Effect> {
     let typing = app.train.typing.as_ref();
-    let path = typing.filter(|t| t.field.is_some_and(|f| f.entered() == Entered::Path));
+    let path = typing.filter(|t| t.field.is_some_and(is_path));
     path.map(|t| Effect::Train(TrainCommand::Complete(t.typed.clone()))).into_iter().collect()
 }
 
@@ -45,7 +48,7 @@ pub fn complete(app: &App) -> Vec<Effect> {
 pub fn type_char(app: &mut App, c: char) {
     if app.train.typing.is_none() {
         let field = app.train.field;
-        if !field.choices().is_empty() {
+        if !params::is_typed(field) {
             app.say("This setting has names, not numbers: Enter shows them");
             return;
         }
@@ -65,7 +68,7 @@ fn edit(app: &mut App, change: impl Fn(&mut String)) {
 /// Keys while a value of the form is typed.
 pub(super) fn typing(app: &mut App, verb: Verb) -> Option<Vec<Effect>> {
     use Verb as V;
-    let path = app.train.typing.as_ref()?.field.is_some_and(|f| f.entered() == Entered::Path);
+    let path = app.train.typing.as_ref()?.field.is_some_and(is_path);
     match verb {
         V::EntryAccept => accept(app),
         V::EntryCancel => app.train.typing = None,
@@ -82,7 +85,7 @@ pub(super) fn typing(app: &mut App, verb: Verb) -> Option<Vec<Effect>> {
 fn accept(app: &mut App) {
     let Some(typing) = app.train.typing.take() else { return };
     let Some(field) = typing.field else { return };
-    if let Err(problem) = app.doc.form.set(field, &typing.typed) {
+    if let Err(problem) = settings::parse(app, field, &typing.typed) {
         app.train.typing = Some(Typing { error: Some(problem), ..typing });
     }
 }

@@ -1,11 +1,14 @@
 //! Values that move while a run goes on: τ, p and the learning rate. Pure.
 
 use super::course::tell;
+use crate::app::params::{self, Path};
 use crate::app::state::{App, Effect, Screen};
-use crate::app::train::form::Field;
-use crate::config::parameters;
+use crate::app::update::settings;
 use crate::engine::types::TrainCommand;
+use crate::mask::types::MaskSettings;
+use crate::settings::Kind;
 use crate::train::report::{Command, Live};
+use crate::train::settings::TrainSettings;
 
 /// What twins say to whoever would move them.
 const PLANNED: &str = "Twins keep to their plan: moved by hand they would no longer be compared";
@@ -25,17 +28,21 @@ pub(super) fn live(app: &mut App, what: Live, by: i32, fine: bool) -> Option<Vec
         return Some(Vec::new());
     }
     let now = if what == Live::Threshold { run.threshold } else { run.probability };
-    let kind = parameters::find(key_of(what))?.kind;
-    let next = kind.nudge(now, by, fine)?;
+    let next = kind_of(what).nudge(now, by, fine)?;
     Some(set_live(app, what, next))
 }
 
-fn key_of(what: Live) -> &'static str {
+fn path_of(what: Live) -> Path {
     match what {
-        Live::Threshold => "mask.threshold",
-        Live::Probability => "mask.probability",
-        Live::LearningRate => "train.learning_rate",
+        Live::Threshold => MaskSettings::threshold,
+        Live::Probability => MaskSettings::probability,
+        Live::LearningRate => TrainSettings::learning_rate,
     }
+}
+
+/// Bounds and steps, as the setting has them.
+fn kind_of(what: Live) -> Kind {
+    params::row(path_of(what)).kind
 }
 
 fn set_live(app: &mut App, what: Live, value: f64) -> Vec<Effect> {
@@ -59,8 +66,7 @@ fn set_live(app: &mut App, what: Live, value: f64) -> Vec<Effect> {
 
 /// A slider of the run is dragged.
 pub fn live_fraction(app: &mut App, what: Live, at: f64) -> Vec<Effect> {
-    let kind = parameters::find(key_of(what)).map(|p| p.kind);
-    let Some(value) = kind.and_then(|k| k.at_fraction(at)) else { return Vec::new() };
+    let Some(value) = kind_of(what).at_fraction(at) else { return Vec::new() };
     match &app.train.run {
         Some(run) if run.goes_on() && (what == Live::LearningRate || run.masks()) => {
             set_live(app, what, value)
@@ -72,8 +78,8 @@ pub fn live_fraction(app: &mut App, what: Live, at: f64) -> Vec<Effect> {
 /// The learning rate of the run that goes on; without one, of the next.
 pub(super) fn rate(app: &mut App, by: i32) -> Vec<Effect> {
     let Some(run) = app.train.run.as_ref().filter(|r| r.goes_on()) else {
-        app.doc.form.nudge(Field::LearningRate, by, false);
-        let value = app.doc.form.get(Field::LearningRate).to_owned();
+        settings::nudge(app, TrainSettings::learning_rate, by, false);
+        let value = params::text(&app.doc, &app.options, TrainSettings::learning_rate);
         app.say(format!("Learning rate of the next run: {value}"));
         return Vec::new();
     };
@@ -81,8 +87,7 @@ pub(super) fn rate(app: &mut App, by: i32) -> Vec<Effect> {
         app.say(PLANNED);
         return Vec::new();
     }
-    let kind = parameters::find(key_of(Live::LearningRate)).map(|p| p.kind);
-    match kind.and_then(|k| k.nudge(run.rate(), by, false)) {
+    match kind_of(Live::LearningRate).nudge(run.rate(), by, false) {
         Some(next) => set_live(app, Live::LearningRate, next),
         None => Vec::new(),
     }
@@ -99,5 +104,5 @@ pub(super) fn rate_schedule(app: &mut App) -> Vec<Effect> {
 
 /// Where a value stands on the track of its slider, 0..1.
 pub fn live_place(what: Live, value: f64) -> Option<f64> {
-    parameters::find(key_of(what)).and_then(|p| p.kind.fraction(value))
+    kind_of(what).fraction(value)
 }

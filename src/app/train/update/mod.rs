@@ -15,7 +15,7 @@ pub use self::results::{follows, run_row};
 use super::state::RunView;
 use crate::app::actions::{Context, Verb};
 use crate::app::state::{App, Effect, Pane, Screen};
-use crate::app::update::focus;
+use crate::app::update::{focus, settings};
 use crate::engine::types::TrainCommand;
 use crate::train::report::{Command, Live};
 
@@ -135,12 +135,12 @@ fn panes(app: &mut App, verb: Verb) -> Option<Vec<Effect>> {
         V::FieldDown => fields::step_field(app, 1),
         V::FieldFirst => fields::step_field(app, isize::MIN / 2),
         V::FieldLast => fields::step_field(app, isize::MAX / 2),
-        V::FieldLess => app.doc.form.nudge(field, -1, false),
-        V::FieldMore => app.doc.form.nudge(field, 1, false),
-        V::FieldFineLess => app.doc.form.nudge(field, -1, true),
-        V::FieldFineMore => app.doc.form.nudge(field, 1, true),
+        V::FieldLess => settings::nudge(app, field, -1, false),
+        V::FieldMore => settings::nudge(app, field, 1, false),
+        V::FieldFineLess => settings::nudge(app, field, -1, true),
+        V::FieldFineMore => settings::nudge(app, field, 1, true),
         V::FieldOpen => return Some(fields::open_field(app, field)),
-        V::FieldReset => app.doc.form.reset(field, app.options.settings.as_deref()),
+        V::FieldReset => settings::reset(app, field),
         V::CursorLeft => move_cursor(app, -1),
         V::CursorRight => move_cursor(app, 1),
         V::CursorFarLeft => move_cursor(app, -10),
