@@ -170,7 +170,7 @@ actions! {
         NextHead "next-head" ["h"] [] "head" "Next head (after the last one: the mean over heads)";
         PreviousHead "previous-head" ["H"] [] "" "Previous head";
         Overview "overview" ["o"] [] "all heads" "Show all layers × heads as thumbnails, or go back to the map";
-        ColourScale "colour-scale" ["c"] [] "" "Next colour scale: root, linear, log, row maximum";
+        ColourScale "colour-scale" ["c"] [] "" "Next colour scale: sqrt, linear, log, row-max";
         Effects "effects" ["e"] [] "all operations" "Show the effect of every operation side by side, or of the chosen one";
         Rerolls "rerolls" ["R"] [] "" "Re-roll many seeds in the background: effect as mean ± spread";
         Cost "cost" ["f"] [] "true cost" "Measure in the background what hiding each token really costs";

@@ -40,6 +40,7 @@ pub mod data {
         BatchView, Live, MemoryPlan, Plan, RasterRow, RunState, TwinDifference, TwinVerdict,
     };
     pub use crate::train::runs::RunInfo;
+    pub use crate::train::settings::TrainSettings;
     pub use crate::train::spec::{Arm, Trained};
 }
 

@@ -193,13 +193,13 @@ struct SetOutput<'a> {
 
 fn set(args: &SetArgs, path: &Path, out: Output) -> Result<(), CliError> {
     let mut settings = defaults()?;
-    settings.set(&args.key, &args.value)?;
-    let value = settings.get(&args.key).ok_or_else(|| CliError::failed("the value was not taken"))?;
+    let key = settings.set(&args.key, &args.value)?;
+    let value = settings.get(&key).ok_or_else(|| CliError::failed("the value was not taken"))?;
     let shown = value.to_string();
-    save(path, &[(args.key.clone(), value)])?;
+    save(path, &[(key.clone(), value)])?;
     if args.output.json {
-        out.json(&SetOutput { path, key: &args.key, value: shown })
+        out.json(&SetOutput { path, key: &key, value: shown })
     } else {
-        out.text(&format!("{} = {shown} in {}\n", args.key, path.display()))
+        out.text(&format!("{key} = {shown} in {}\n", path.display()))
     }
 }

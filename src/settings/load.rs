@@ -100,7 +100,15 @@ impl<C: Config> Layers<C> {
 
     fn text(&mut self, text: &str, origin: impl Fn(Place) -> Origin) {
         let tables: Vec<&'static str> = self.config.tables().into_iter().map(|(name, _)| name).collect();
-        match document::entries(text, &tables) {
+        // A key may have moved from a table that is no more.
+        let rows = self.config.rows();
+        let old = rows.iter().flat_map(|row| row.was).chain(C::REMOVED.iter().map(|(path, _)| path));
+        let read: Vec<&str> = old
+            .filter_map(|path| path.split_once('.'))
+            .map(|(t, _)| t)
+            .chain(tables.iter().copied())
+            .collect();
+        match document::entries(text, &read) {
             Ok(entries) => entries.into_iter().for_each(|entry| self.entry(entry, &origin, &tables)),
             Err(error) => self.refuse(origin(error.place), Fault::Syntax(error.message)),
         }
@@ -245,4 +253,111 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, Fault> {
     String::from_utf8(bytes)
         .map(Some)
         .map_err(|error| unreadable(format!("not UTF-8 text at byte {}", error.utf8_error().valid_up_to())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::section::Section;
+    use super::super::settings;
+    use super::*;
+
+    settings! {
+        /// How a walk goes
+        struct Walk in "walk" {
+            /// Steps in a second
+            /// A brisk walk has two.
+            pace: f64 = 1.5, label("steps"), symbol("v"), range(0.5, 3.0, 0.5, 0.1), unit("1/s"),
+                was(&["walk.speed", "stroll.speed"]);
+            /// With a dog
+            dog: bool = false => |w| w.pace < 2.0;
+            /// Where to
+            goal: Option<String> = None;
+        } with {
+            /// No setting.
+            steps: usize = 7;
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct All(Walk);
+
+    impl Config for All {
+        const BUILT_IN: &'static str = "[walk]\npace = 2.0\n";
+        const REMOVED: &'static [(&'static str, &'static str)] = &[("walk.hat", "hats are out")];
+        fn sections(&self) -> Vec<&dyn Section> {
+            vec![&self.0]
+        }
+        fn sections_mut(&mut self) -> Vec<&mut dyn Section> {
+            vec![&mut self.0]
+        }
+    }
+
+    fn loaded(text: &str) -> Result<Loaded<All>, ConfigError> {
+        let mut layers = Layers::built_in(None);
+        layers.text(text, |place| Origin::File { path: "f".into(), line: place.line, column: place.column });
+        layers.finish(None)
+    }
+
+    #[test]
+    fn a_declaration_gives_its_row_and_its_default() {
+        let row = Walk::ROWS[0];
+        assert_eq!(
+            (row.path, row.doc, row.notes),
+            (Walk::pace, "Steps in a second", &[" A brisk walk has two."][..])
+        );
+        assert_eq!((row.name(), row.symbol, row.unit), ("steps", "v", "1/s"));
+        assert_eq!(Walk::ROWS[1].name(), "dog");
+        assert_eq!(Walk::default(), Walk { pace: 1.5, dog: false, goal: None, steps: 7 });
+        let fast = Walk { pace: 2.5, ..Walk::default() };
+        assert!(Walk::default().shown(Walk::dog) && !fast.shown(Walk::dog) && fast.shown(Walk::pace));
+        assert_eq!(fast.doc(), "How a walk goes");
+        let read: Walk = serde_json::from_str("{\"pace\": 2.5}").unwrap();
+        assert_eq!(read, fast, "what a file does not say is the default");
+    }
+
+    #[test]
+    fn the_built_in_file_goes_over_the_declared_default() {
+        assert_eq!(loaded("").unwrap().settings.0.pace, 2.0);
+    }
+
+    #[test]
+    fn old_paths_are_read_wherever_they_stood() {
+        for (text, old) in [
+            ("[walk]\nspeed = 1\nhat = true\n", "f:2:1: walk.speed is now walk.pace"),
+            ("[stroll]\nspeed = 1\n", "f:2:1: stroll.speed is now walk.pace"),
+        ] {
+            let loaded = loaded(text).unwrap();
+            assert_eq!((loaded.settings.0.pace, loaded.notes[0].as_str()), (1.0, old));
+        }
+        let loaded = loaded("[walk]\nhat = true\n").unwrap();
+        assert_eq!(loaded.notes, ["f:2:1: walk.hat is no longer a setting: hats are out"]);
+        assert_eq!(All::default().set("walk.speed", "1").unwrap(), Walk::pace);
+    }
+
+    #[test]
+    fn bounds_hold_under_old_paths_too() {
+        let error = loaded("[stroll]\nspeed = 9\n").err().unwrap();
+        assert_eq!(error.to_string(), "f:2:9: walk.pace must be at most 3: 9");
+        assert!(loaded("[stroll]\ndog = true\n").is_err(), "only what was there once");
+    }
+
+    #[test]
+    fn the_template_says_all_there_is_to_know() {
+        let text = crate::settings::template(&All::default(), "# head\n");
+        assert_eq!(
+            text,
+            "# head\n\n# How a walk goes.\n[walk]\n# Steps in a second (0.5 to 3 1/s).\n# A brisk walk has two.\n\
+             pace = 1.5\n# With a dog.\ndog = false\n# Where to.\ngoal = \"\"\n"
+        );
+    }
+
+    #[test]
+    fn saving_takes_the_old_name_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, "[walk]\n# mine\nspeed = 1.0\n").unwrap();
+        crate::settings::save::<All>(&file, &[("walk.pace".to_owned(), Value::Float(2.5))]).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("pace = 2.5") && !text.contains("speed"), "{text}");
+    }
 }

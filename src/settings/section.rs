@@ -150,18 +150,19 @@ pub trait Config: Clone + Default {
         Err(Problem::new(Origin::Typed, self.unknown(path)))
     }
 
-    /// Puts in what a person typed.
+    /// Puts in what a person typed; gives the path under its name of today.
     ///
     /// # Errors
     /// As [`Config::put`].
-    fn set(&mut self, path: &str, text: &str) -> Result<(), Problem> {
+    fn set(&mut self, path: &str, text: &str) -> Result<String, Problem> {
         let Named::Key { path, kind } =
             named(self, path).map_err(|fault| Problem::new(Origin::Typed, fault))?
         else {
             return Err(Problem::new(Origin::Typed, self.unknown(path)));
         };
         let value = kind.parse(text).map_err(|error| Problem::value(Origin::Typed, &path, error))?;
-        self.put(&path, value)
+        self.put(&path, value)?;
+        Ok(path)
     }
 
     /// What differs from `base`, in the order of `config.toml`; bindings last. This is what saving writes.

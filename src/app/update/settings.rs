@@ -151,11 +151,12 @@ pub fn set(app: &mut App, path: Path, value: Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes typed text for a setting.
+/// Takes typed or chosen text for a setting; a step of its own, whatever was changed before.
 ///
 /// # Errors
 /// As [`set`].
 pub fn parse(app: &mut App, path: Path, typed: &str) -> Result<(), String> {
+    app.history.close();
     params::parse(&mut app.doc, &app.options, path, typed)?;
     app.touched = Some(path);
     Ok(())

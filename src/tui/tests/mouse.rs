@@ -180,8 +180,8 @@ fn the_wheel_turns_what_is_under_it() {
 
 #[test]
 fn the_train_screen_is_clickable() {
+    use crate::app::data::TrainSettings;
     use crate::app::data::{RunCommand, TrainCommand};
-    use crate::train::settings::TrainSettings;
     let mut desk = Desk { stage: crate::app::train::tests::running(60), mouse: Mouse::default() };
     fit(&mut desk.stage, AREA.width, AREA.height);
     // A setting, its track, a choice.
