@@ -144,7 +144,7 @@ mod table {
             text.match_indices(&dotted).any(|(at, _)| {
                 let after = text[at + dotted.len()..].chars().next().unwrap_or(' ');
                 let line = text[..at].rsplit('\n').next().unwrap_or_default();
-                !is_word(after) && after != '(' && !line.trim_start().starts_with("//")
+                !is_word(after) && !matches!(after, '(' | '"') && !line.trim_start().starts_with("//")
             })
         };
         let unread: Vec<_> = rows().into_iter().filter(|row| !read(row.key())).map(|row| row.path).collect();
