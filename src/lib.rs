@@ -1,9 +1,7 @@
 //! maskscope: explore dynamic attention masking in GPT-2-style models, live in a terminal.
 //!
-//! Rooms, lowest first: `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `app`, `tui`, `cli`; a room
-//! imports only rooms before it in this list, and `config` imports none (`tests/rooms.rs` checks that).
-
-mod named;
+//! Rooms, lowest first: `settings`, `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `config`, `app`, `tui`, `cli`; a room
+//! imports only rooms before it in this list (`tests/rooms.rs` checks that).
 
 pub mod app;
 pub mod attention;
@@ -14,6 +12,7 @@ pub mod eval;
 pub mod hub;
 pub mod mask;
 pub mod model;
+pub mod settings;
 pub mod tensor;
 pub mod train;
 pub mod tui;

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use maskscope::config::{Config, Settings};
 use serde_json::Value;
 
 /// The binary with an environment of its own.
@@ -114,6 +115,27 @@ mod config {
     }
 
     #[test]
+    fn old_names_are_answered_on_stderr() {
+        let ran = in_fresh_home(&["config", "print", "--set", "ui.background_fps=30"]);
+        assert_eq!(ran.code, 0);
+        assert_eq!(
+            ran.stderr,
+            "note: --set: ui.background_fps is no longer a setting: a frame is drawn as soon as something has changed\n"
+        );
+    }
+
+    #[test]
+    fn the_schema_knows_every_key() {
+        let json: Value = serde_json::from_str(&in_fresh_home(&["config", "schema"]).stdout).unwrap();
+        for row in Settings::default().rows() {
+            let schema = &json["properties"][row.table()]["properties"][row.key()];
+            assert_eq!(schema["description"], row.doc, "{}", row.path);
+            assert!(!schema["default"].is_null(), "{}", row.path);
+        }
+        assert_eq!(json["properties"]["keys"]["additionalProperties"]["anyOf"][0]["type"], "string");
+    }
+
+    #[test]
     fn path_follows_flag_variable_and_home() {
         let home = tempfile::tempdir().unwrap();
         let usual = home.path().join(".config/maskscope/config.toml");
@@ -172,8 +194,7 @@ mod config {
         let text = in_fresh_home(&["config", "reference"]).stdout;
         let json: Value =
             serde_json::from_str(&in_fresh_home(&["config", "reference", "--json"]).stdout).unwrap();
-        let keys: Vec<_> =
-            maskscope::config::parameters::all().iter().map(|parameter| parameter.key).collect();
+        let keys: Vec<_> = Settings::default().rows().into_iter().map(|row| row.path).collect();
         let listed: Vec<_> =
             json.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect();
         assert_eq!(listed, keys);
@@ -218,8 +239,8 @@ mod frame {
     fn a_flag_shows_what_the_table_says() {
         let help = in_fresh_home(&["--help"]).stdout;
         for key in ["model.id", "model.device", "explore.text"] {
-            let parameter = maskscope::config::parameters::find(key).unwrap();
-            assert!(help.contains(&parameter.doc[..30]), "{key}: {help}");
+            let row = Settings::default().row(key).unwrap();
+            assert!(help.contains(row.doc), "{key}: {help}");
         }
         assert!(help.contains("[possible values: auto, cpu, cuda]"), "{help}");
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::app::document::Snapshot;
-use crate::app::params::ParamId;
+use crate::app::params::Path;
 
 /// Two changes of one kind further apart than this are two steps.
 const PAUSE: Duration = Duration::from_millis(1200);
@@ -18,10 +18,8 @@ pub enum Kind {
     Typing,
     /// Characters deleted one after another.
     Deleting,
-    /// One slider nudged or dragged.
-    Slider(ParamId),
-    /// A setting of a run.
-    Field(crate::app::train::Field),
+    /// One setting changed again and again.
+    Setting(Path),
     /// The point of the τ × p plane.
     Plane,
     /// Layer, head, which run.
@@ -62,6 +60,14 @@ impl History {
     /// The change that is being made may join the step before, if that is of the same kind.
     pub fn joins(&mut self, kind: Kind) {
         self.kind = kind;
+    }
+
+    /// The change that is being made is one of this setting, unless it was said to be of another kind: changes of one
+    /// setting in a row are one step.
+    pub fn touches(&mut self, path: Path) {
+        if self.kind == Kind::Single {
+            self.kind = Kind::Setting(path);
+        }
     }
 
     /// Notes that the document was `before` and has just changed.

@@ -3,9 +3,8 @@
 
 use crate::app::actions::{self, Action, Context};
 use crate::app::fuzzy;
-use crate::app::params::{self, Kind};
+use crate::app::params;
 use crate::app::state::{App, Popup};
-use crate::app::train::table;
 
 /// Upper bound for the lines of help, headings included.
 pub fn help_lines() -> usize {
@@ -27,26 +26,18 @@ pub fn entries(app: &App) -> Vec<Entry> {
     match &app.popup {
         Some(Popup::Palette(list)) => palette(app, &list.typed),
         Some(Popup::Models(list)) => models(app, &list.typed),
-        Some(Popup::Picker { param, list }) => {
-            let Kind::Choice(values) = params::param(&app.doc, *param).kind else { return Vec::new() };
-            let now = params::text(&app.doc, &app.options, *param);
-            let fitting = fuzzy::rank(&list.typed, values.iter().map(|(n, _)| *n));
+        Some(Popup::Picker { path, list }) => {
+            let choices = params::kind(&app.doc, path).choices();
+            let now = params::text(&app.doc, &app.options, path);
             let entry = |i: usize| {
-                let (name, doc) = values[i];
-                let note = if name == now { "in use" } else { "" };
-                Entry { value: name.to_owned(), doc: doc.to_owned(), note: note.to_owned() }
+                let note = if choices[i].name == now { "in use" } else { "" };
+                let (value, doc) = (choices[i].name.to_owned(), choices[i].doc.to_owned());
+                Entry { value, doc, note: note.to_owned() }
             };
-            fitting.into_iter().map(entry).collect()
-        }
-        Some(Popup::Choices { field, list }) => {
-            let values = field.choices();
-            let now = app.doc.form.get(*field);
-            let entry = |i: usize| {
-                let note = if values[i] == now { "in use" } else { "" };
-                let doc = table::choice_doc(*field, values[i]).to_owned();
-                Entry { value: values[i].to_owned(), doc, note: note.to_owned() }
-            };
-            fuzzy::rank(&list.typed, values.iter().copied()).into_iter().map(entry).collect()
+            fuzzy::rank(&list.typed, choices.iter().map(|choice| choice.name))
+                .into_iter()
+                .map(entry)
+                .collect()
         }
         _ => Vec::new(),
     }

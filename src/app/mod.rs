@@ -3,7 +3,6 @@
 //! could be waited for. Its only way out is the `Effect`s it returns, which the screen hands to a `Port`.
 
 pub mod actions;
-pub mod configured;
 pub mod document;
 pub mod editor;
 pub mod fuzzy;
@@ -29,7 +28,7 @@ pub mod visible;
 pub mod why;
 pub mod wrap;
 
-pub use options::{KnownModel, Look, Options, SliderSteps};
+pub use options::{KnownModel, Look, Options};
 pub use state::{App, Effect, Pane};
 pub use update::{Event, Meaning};
 
@@ -42,6 +41,7 @@ pub mod data {
         BatchView, Live, MemoryPlan, Plan, RasterRow, RunState, TwinDifference, TwinVerdict,
     };
     pub use crate::train::runs::RunInfo;
+    pub use crate::train::settings::TrainSettings;
     pub use crate::train::spec::{Arm, Trained};
 }
 

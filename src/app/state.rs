@@ -8,10 +8,10 @@ use crate::app::document::Document;
 use crate::app::history::History;
 use crate::app::keymap::{Keymap, KeymapError};
 use crate::app::options::{Look, Options};
-use crate::app::params::ParamId;
+use crate::app::params::Path;
 use crate::app::results::{Results, Slot};
 use crate::app::train::state::Question;
-use crate::app::train::{Field, RunRequest, TrainState};
+use crate::app::train::{RunRequest, TrainState};
 pub use crate::app::view::{ColourScale, Geometry, Pane, Screen, View};
 use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
 
@@ -45,12 +45,7 @@ pub enum Popup {
     },
     /// All values of one setting.
     Picker {
-        param: ParamId,
-        list: List,
-    },
-    /// All values of one setting of a run.
-    Choices {
-        field: Field,
+        path: Path,
         list: List,
     },
     /// Something to confirm.
@@ -60,7 +55,7 @@ pub enum Popup {
 /// A value being typed into a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub param: ParamId,
+    pub path: Path,
     pub typed: String,
     pub error: Option<String>,
 }

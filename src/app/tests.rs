@@ -9,21 +9,21 @@ use crate::app::keymap::KeyOverrides;
 use crate::app::lists;
 use crate::app::mapview::Zoom;
 use crate::app::options::Options;
-use crate::app::params::ParamId;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::{Stage, model, options};
 use crate::app::update::general::{CANCEL, HELP, QUIT, UNDO};
 use crate::app::update::settings::REROLL;
 use crate::app::update::text::LEAVE_TEXT;
 use crate::app::update::{Event, map, settings};
+use crate::attention::types::ScoreSettings;
 use crate::engine::types::{Command, LoadProgress, MapKind, Update};
-use crate::mask::types::{Op, Polarity, Scale, State};
+use crate::mask::types::{MaskSettings, Op, Polarity, Scale, State};
 
 #[test]
 fn it_starts_with_a_request_and_focus_on_the_threshold() {
     let stage = Stage::new();
     assert_eq!(stage.app.view.focus, Pane::Mask);
-    assert_eq!(stage.app.view.item, ParamId::Threshold);
+    assert_eq!(stage.app.view.item, MaskSettings::threshold);
     let first = stage.port.requests.borrow()[0].clone();
     assert_eq!((first.generation, &*first.text), (1, options().text.as_str()));
     assert!(!stage.app.busy());
@@ -138,7 +138,9 @@ fn nudges_far_apart_are_steps_of_their_own_and_a_drag_is_one() {
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
     stage.app.hold();
     for i in 0..20 {
-        stage.wait(3000).act(|app| settings::drag(app, ParamId::Threshold, 0.1 + 0.01 * f64::from(i)));
+        stage
+            .wait(3000)
+            .act(|app| settings::set_fraction(app, MaskSettings::threshold, 0.1 + 0.01 * f64::from(i)));
     }
     stage.app.release();
     stage.press("u");
@@ -296,7 +298,7 @@ fn zooming_keeps_the_crosshair_in_view() {
 fn a_choice_is_taken_from_its_list() {
     let mut stage = Stage::new();
     stage.press("s");
-    assert!(matches!(stage.app.popup, Some(Popup::Picker { param: ParamId::Score, .. })));
+    assert!(matches!(stage.app.popup, Some(Popup::Picker { path: ScoreSettings::reduction, .. })));
     stage.types("roll").press("enter");
     assert_eq!(stage.last().score.reduction.name(), "rollout");
     assert!(stage.app.popup.is_none());

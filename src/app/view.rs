@@ -3,12 +3,14 @@
 use crate::app::actions::Context;
 use crate::app::mapview::{Room, Zoom};
 use crate::app::overview::Sort;
-use crate::app::params::ParamId;
-use crate::named::named;
+use crate::app::params::Path;
+pub use crate::config::ColourScale;
+use crate::mask::types::MaskSettings;
+use crate::settings::choice;
 
-named! {
+choice! {
     /// A pane, in the order in which the focus goes round; those of the explorer come first.
-    Pane {
+    pub enum Pane {
         Mask = "mask",
         Scores = "scores",
         Plane = "plane",
@@ -33,9 +35,9 @@ named! {
     }
 }
 
-named! {
+choice! {
     /// What fills the terminal.
-    Screen { Explore = "explore", Train = "train" }
+    pub enum Screen { Explore = "explore", Train = "train" }
 }
 
 impl Pane {
@@ -62,11 +64,6 @@ impl Pane {
     }
 }
 
-named! {
-    /// How values become colours in the map.
-    ColourScale { Root = "root", Linear = "linear", Log = "log", RowMax = "row max" }
-}
-
 /// What is looked at; not undone, except through the document.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -74,7 +71,7 @@ pub struct View {
     /// Panes by how recently they were wanted: tabs show the first of theirs.
     pub recent: Vec<Pane>,
     pub enlarged: bool,
-    pub item: ParamId,
+    pub item: Path,
     /// First row of the mask pane on screen.
     pub item_top: usize,
     pub zoom: Zoom,
@@ -146,7 +143,7 @@ impl Default for View {
                 Pane::Runs,
             ],
             enlarged: false,
-            item: ParamId::Threshold,
+            item: MaskSettings::threshold,
             item_top: 0,
             zoom: Zoom::Fit,
             origin: (0, 0),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::output::visible;
-use crate::config::{ConfigError, Fault, Problem, SaveError};
+use crate::config::{ConfigError, Problem, SaveError};
 
 /// What an exit code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +98,7 @@ impl std::error::Error for CliError {}
 
 impl From<Problem> for CliError {
     fn from(problem: Problem) -> CliError {
-        // A fault in what is compiled in, or a disk that does not read, is not the user's usage.
-        let kind = match problem.fault {
-            Fault::Internal { .. } => ExitKind::Failed,
-            _ => ExitKind::Usage,
-        };
-        CliError::new(kind, problem.to_string()).with_hint_if(problem.hint())
+        CliError::new(ExitKind::Usage, problem.to_string()).with_hint_if(problem.hint())
     }
 }
 

@@ -9,10 +9,11 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
-use super::{Context, convert, open};
-use crate::config::{PRESETS, Preset};
+use super::{Context, open};
+use crate::config::{PRESETS, Preset, Row};
 use crate::engine::explorer::{ExploreError, Explorer, Policy, Reach};
 use crate::mask::reason::reason;
+use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, State};
 
 /// Flags that mirror parameters.
@@ -25,30 +26,6 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
-        ("threshold", "mask.threshold"),
-        ("probability", "mask.probability"),
-        ("seed", "mask.seed"),
-        ("polarity", "mask.polarity"),
-        ("scale", "mask.scale"),
-        ("op", "mask.op"),
-        ("replacement", "mask.replacement"),
-        ("drop-positions", "mask.drop_positions"),
-        ("protect", "mask.protect"),
-        ("scope", "mask.scope"),
-        ("unit", "mask.unit"),
-        ("exact-k", "mask.exact_k"),
-        ("window", "mask.window"),
-        ("stride", "mask.stride"),
-        ("decay", "mask.decay"),
-        ("history", "mask.history"),
-        ("cool-down", "mask.cool_down"),
-        ("policy", "mask.policy"),
-        ("budget", "mask.budget"),
-        ("per-head", "mask.per_head"),
-        ("recent", "mask.recent"),
-        ("sticky", "mask.sticky"),
-        ("initial", "mask.initial"),
-        ("mix", "mask.mix"),
         ("score", "score.reduction"),
         ("contribution", "score.contribution"),
         ("score-window", "score.window"),
@@ -56,6 +33,7 @@ impl FlagSet for Flags {
         ("heads", "score.heads"),
         ("top", "explore.top"),
     ];
+    const ROWS: &'static [&'static [Row]] = &[MaskSettings::ROWS, RollingSettings::ROWS];
 }
 
 /// Decide which tokens are masked, say why for each, and measure what it does to the next token
@@ -151,14 +129,14 @@ struct Report<'a> {
 /// A model or text that cannot be run, a mask that leaves nothing.
 pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
-    let (mask, score) = (convert::mask_settings(settings)?, convert::score_settings(settings)?);
+    let (mask, score) = (settings.mask.clone(), settings.score.clone());
     let loaded = open::open(context)?;
     if score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;
     let fail = |e: ExploreError| CliError::failed(e.to_string()).with_hint_if(e.hint());
-    let rolling = convert::rolling_settings(settings)?;
+    let rolling = settings.rolling.clone().settled();
     let policy = Policy { mask: &mask, score: &score, rolling: &rolling };
     let choice = explorer.choose(policy, None).map_err(fail)?;
     let baseline = explorer.baseline(None).map_err(fail)?;

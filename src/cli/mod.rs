@@ -26,7 +26,6 @@ pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
-mod train_spec;
 
 #[cfg(test)]
 mod tests;
@@ -169,5 +168,6 @@ pub(crate) fn context(
     };
     let loaded = load(options)?;
     config::check_keys(&loaded.settings, |key| loaded.origin(key))?;
+    loaded.notes.iter().for_each(|old| output::note(&format!("note: {old}")));
     Ok(Context { loaded, env, out })
 }

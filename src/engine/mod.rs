@@ -10,6 +10,7 @@ pub mod loaded;
 pub mod loader;
 pub mod mailbox;
 pub mod run;
+pub mod settings;
 pub mod trainer;
 pub mod types;
 pub mod window;

@@ -20,6 +20,7 @@ mod files;
 mod options;
 mod progress;
 mod remote;
+mod settings;
 mod spec;
 mod wait;
 
@@ -33,6 +34,7 @@ pub use error::HubError;
 pub use files::{FolderFiles, TokenizerFiles, WeightFiles};
 pub use options::HubOptions;
 pub use progress::{Phase, Progress, human_bytes};
+pub use settings::HubSettings;
 pub use spec::ModelSpec;
 
 use files::Gap;

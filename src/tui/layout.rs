@@ -282,9 +282,7 @@ fn popup(area: Rect, app: &App, layout: &Layout) -> Option<Rect> {
         Popup::Models(_) => (76, (app.options.known.len() as u16 + 9).clamp(10, 22)),
         Popup::Mix { .. } => popups::mix::SIZE,
         Popup::Ask(_) => (58, 7),
-        Popup::Picker { .. } | Popup::Choices { .. } => {
-            (84, lists::entries(app).len().clamp(3, 14) as u16 + 6)
-        }
+        Popup::Picker { .. } => (84, lists::entries(app).len().clamp(3, 14) as u16 + 6),
         Popup::Tour { step } => return Some(tour(area, layout, *step)),
     };
     let w = size.0.min(area.width.saturating_sub(4));

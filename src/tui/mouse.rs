@@ -5,27 +5,28 @@ use ratatui::layout::Rect;
 
 use crate::app::actions::Action;
 use crate::app::data::Live;
-use crate::app::params::{self, Kind, ParamId};
+use crate::app::params::{self, Path};
 use crate::app::state::{App, Pane, Popup};
-use crate::app::train::Field;
 use crate::app::train::update::{charts, course, fields, live, results};
 use crate::app::update::popups::{
     LIST_CLOSE, LIST_DOWN, LIST_UP, PAGE_ADVANCE, PAGE_CLOSE, PAGE_DOWN, PAGE_UP, take_entry,
 };
 use crate::app::update::{general, heads, map, mix, panels, settings, text, tokens};
+use crate::mask::types::MaskSettings;
+use crate::settings::Kind;
 use crate::tui::layout::{Class, Layout};
 use crate::tui::{panes, popups};
 
 /// What the button went down on: it keeps the mouse until the button comes up, wherever that is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Grip {
-    Slider(ParamId),
+    Slider(Path),
     Plane,
     Line,
     Text,
     Map { x: u16, y: u16 },
     Crosshair,
-    Field(Field),
+    Field(Path),
     Live(Live),
     Cursor(Pane),
 }
@@ -165,7 +166,7 @@ impl Mouse {
             app.act(|app| fields::choose(app, field, false));
             self.hold(app, Grip::Field(field), inner, (press.x, press.y));
         } else {
-            let again = app.train.field == field && !field.choices().is_empty();
+            let again = app.train.field == field && !params::is_typed(field);
             app.act(|app| fields::choose(app, field, press.double || again));
         }
     }
@@ -173,13 +174,14 @@ impl Mouse {
     fn press_mask(&mut self, app: &mut App, inner: Rect, press: Press) {
         let Some(id) = panes::mask::item_at(app, inner, press.y) else { return };
         app.act(|app| settings::select(app, id));
-        match params::param(&app.doc, id).kind {
-            Kind::Slider { .. } if panes::mask::on_track(inner, press.x) => {
+        match params::kind(&app.doc, id) {
+            Kind::Float { .. } if panes::mask::COLUMNS.on_track(inner, press.x) => {
                 self.hold(app, Grip::Slider(id), inner, (press.x, press.y));
             }
-            Kind::Slider { .. } | Kind::Typed if press.double => app.act(|app| settings::open(app, id)),
-            Kind::Choice(_) if press.double || press.item == id => app.act(|app| settings::open(app, id)),
-            Kind::Toggle => app.act(|app| settings::slide(app, id, 1, false)),
+            Kind::Bool => app.act(|app| settings::nudge(app, id, 1, false)),
+            _ if press.double || (press.item == id && params::has_choices(id)) => {
+                app.act(|app| settings::open(app, id));
+            }
             _ => {}
         }
     }
@@ -212,7 +214,9 @@ impl Mouse {
 /// Moves what is held to a cell of the screen.
 fn drag(app: &mut App, grip: Grip, inner: Rect, (x, y): (u16, u16)) {
     match grip {
-        Grip::Slider(id) => app.act(|app| settings::drag(app, id, panes::mask::fraction_at(inner, x))),
+        Grip::Slider(id) => {
+            app.act(|app| settings::set_fraction(app, id, panes::mask::COLUMNS.place_at(inner, x)));
+        }
         Grip::Line => app.act(|app| settings::set_line(app, panes::scores::place_at(inner, x))),
         Grip::Plane => {
             let (tau, p) = panes::plane::point_at(inner, x, y);
@@ -226,7 +230,7 @@ fn drag(app: &mut App, grip: Grip, inner: Rect, (x, y): (u16, u16)) {
         Grip::Map { .. } => {}
         Grip::Field(field) => {
             if let Some(at) = panes::train::form::fraction_at(app, inner, field, x) {
-                app.act(|app| fields::drag(app, field, at));
+                app.act(|app| settings::set_fraction(app, field, at));
             }
         }
         Grip::Live(what) => app.act(|app| live::drag(app, what, panes::train::plan::fraction_at(inner, x))),
@@ -241,7 +245,7 @@ struct Press {
     double: bool,
     shift: bool,
     /// The setting that was at hand before.
-    item: ParamId,
+    item: Path,
     /// Of the text, as it was drawn: the focus may scroll it.
     offset: usize,
 }
@@ -294,19 +298,20 @@ fn wheel(app: &mut App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: 
     }
     let Some((pane, inner)) = at(layout, x, y) else { return };
     let shift = modifiers.contains(KeyModifiers::SHIFT);
-    let slide = |app: &mut App, id, fine| app.act(|app| settings::slide(app, id, -lines as i32, fine));
+    let nudge = |app: &mut App, id, fine| app.act(|app| settings::nudge(app, id, -lines as i32, fine));
     match pane {
         Pane::Mask => {
             if let Some(id) = panes::mask::item_at(app, inner, y)
-                && matches!(params::param(&app.doc, id).kind, Kind::Slider { .. } | Kind::Choice(_))
+                && (params::has_choices(id) || matches!(params::kind(&app.doc, id), Kind::Float { .. }))
             {
-                slide(app, id, shift);
+                nudge(app, id, shift);
             }
         }
-        Pane::Plane => slide(app, if shift { ParamId::Threshold } else { ParamId::Probability }, false),
+        Pane::Plane if shift => nudge(app, MaskSettings::threshold, false),
+        Pane::Plane => nudge(app, MaskSettings::probability, false),
         Pane::Setup => either(app, &fields::FIELD_UP, &fields::FIELD_DOWN),
         Pane::Runs => either(app, &results::RUNS_UP, &results::RUNS_DOWN),
-        Pane::Scores => slide(app, ParamId::Threshold, shift),
+        Pane::Scores => nudge(app, MaskSettings::threshold, shift),
         Pane::Map if app.view.overview => either(app, &heads::HEAD_UP, &heads::HEAD_DOWN),
         Pane::Map if modifiers.contains(KeyModifiers::CONTROL) => either(app, &map::ZOOM_IN, &map::ZOOM_OUT),
         Pane::Map if shift => app.act(|app| map::pan(app, 0, 2 * lines)),

@@ -1,10 +1,10 @@
 //! A value being typed: into a setting of the mask, or into the form of a run.
 
 use crate::app::actions::actions;
-use crate::app::params::{self, ParamId};
+use crate::app::params::Path;
 use crate::app::state::{App, Entry, Pane};
 use crate::app::train::update::fields;
-use crate::app::update::general;
+use crate::app::update::{general, settings};
 
 actions! {
     Entry {
@@ -22,10 +22,10 @@ actions! {
 }
 
 /// Starts typing a setting's value.
-pub fn start(app: &mut App, id: ParamId, typed: String) {
+pub fn start(app: &mut App, path: Path, typed: String) {
     app.focus(Pane::Mask);
-    app.view.item = id;
-    app.entry = Some(Entry { param: id, typed, error: None });
+    app.view.item = path;
+    app.entry = Some(Entry { path, typed, error: None });
 }
 
 /// Changes what was typed so far.
@@ -44,7 +44,7 @@ fn accept(app: &mut App) {
     if entry.typed.trim().is_empty() {
         return;
     }
-    if let Err(error) = params::parse(&mut app.doc, &app.options, entry.param, &entry.typed) {
+    if let Err(error) = settings::parse(app, entry.path, &entry.typed) {
         app.say(error.clone());
         entry.error = Some(error);
         app.entry = Some(entry);

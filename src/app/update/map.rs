@@ -3,7 +3,7 @@
 use crate::app::actions::actions;
 use crate::app::history::Kind;
 use crate::app::mapview::{self, Zoom};
-use crate::app::state::{App, ColourScale};
+use crate::app::state::App;
 use crate::app::update::tokens;
 use crate::engine::types::MapKind;
 
@@ -11,7 +11,7 @@ actions! {
     Explore {
         /// Show the masked run, the baseline, or their difference
         MAP_KIND ["m"] "masked/base/diff" => next_kind;
-        /// Next colour scale: root, linear, log, row maximum
+        /// Next colour scale: sqrt, linear, log, row-max
         COLOUR_SCALE ["c"] => next_colours;
     }
     Map {
@@ -59,21 +59,12 @@ fn next_kind(app: &mut App) {
 
 fn next_colours(app: &mut App) {
     app.view.colours = app.view.colours.next();
-    app.say(colours_doc(app.view.colours));
+    app.say(format!("Colours {}", app.view.colours.doc()));
 }
 
 /// Moves the crosshair by tokens.
 fn go(app: &mut App, queries: isize, keys: isize) {
     crosshair(app, app.view.query.saturating_add_signed(queries), app.view.key.saturating_add_signed(keys));
-}
-
-fn colours_doc(scale: ColourScale) -> &'static str {
-    match scale {
-        ColourScale::Root => "Colours by the square root: weak attention stays visible",
-        ColourScale::Linear => "Colours in proportion to attention",
-        ColourScale::Log => "Colours by the logarithm, from 0.0001",
-        ColourScale::RowMax => "Colours relative to the strongest cell of each row",
-    }
 }
 
 pub fn crosshair(app: &mut App, query: usize, key: usize) {

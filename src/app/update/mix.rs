@@ -1,10 +1,9 @@
 //! The mix editor: shares of operations, each masked token drawing its own.
 
 use crate::app::actions::actions;
-use crate::app::history::Kind;
 use crate::app::mixing;
-use crate::app::params::ParamId;
 use crate::app::state::{App, Popup};
+use crate::mask::types::MaskSettings;
 
 actions! {
     Mix {
@@ -13,13 +12,13 @@ actions! {
         /// Operation below
         MIX_DOWN ["down" "tab"] => |app| step(app, 1);
         /// Give it five percent less; the others fill up in proportion
-        MIX_LESS ["left"] "share" => |app| slide(app, -5);
+        MIX_LESS ["left"] "share" => |app| give(app, -5);
         /// Give it five percent more; the others make room in proportion
-        MIX_MORE ["right"] => |app| slide(app, 5);
+        MIX_MORE ["right"] => |app| give(app, 5);
         /// One percent less
-        MIX_FINE_LESS ["shift-left"] => |app| slide(app, -1);
+        MIX_FINE_LESS ["shift-left"] => |app| give(app, -1);
         /// One percent more
-        MIX_FINE_MORE ["shift-right"] => |app| slide(app, 1);
+        MIX_FINE_MORE ["shift-right"] => |app| give(app, 1);
         /// Take its whole share away
         MIX_NONE ["home" "backspace" "delete"] => |app| give(app, -100);
         /// Give it everything: no mix any more
@@ -59,24 +58,23 @@ fn step(app: &mut App, rows: usize) {
     }
 }
 
-fn slide(app: &mut App, percent: i32) {
-    app.history.joins(Kind::Slider(ParamId::Mix));
-    give(app, percent);
-}
-
 fn give(app: &mut App, percent: i32) {
     let Some(row) = row(app) else { return };
     let shares = mixing::shares(&app.doc.mask);
     let share = shares[row].saturating_add_signed(percent);
-    mixing::apply(&mut app.doc.mask, mixing::with_share(shares, row, share));
+    take(app, mixing::with_share(shares, row, share));
 }
 
 /// Gives an operation its share of the mix, in percent.
 pub fn set_share(app: &mut App, row: usize, percent: u32) {
-    app.history.joins(Kind::Slider(ParamId::Mix));
     app.popup = Some(Popup::Mix { row });
     let shares = mixing::shares(&app.doc.mask);
-    mixing::apply(&mut app.doc.mask, mixing::with_share(shares, row, percent));
+    take(app, mixing::with_share(shares, row, percent));
+}
+
+fn take(app: &mut App, shares: mixing::Shares) {
+    app.history.touches(MaskSettings::mix);
+    mixing::apply(&mut app.doc.mask, shares);
 }
 
 fn bert(app: &mut App) {
@@ -88,5 +86,5 @@ fn bert(app: &mut App) {
     // Without a trained [MASK] row, what the setting `with` says takes its place.
     shares[if mask_row { 2 } else { 0 }] = 80;
     (shares[3], shares[mixing::ROWS.len() - 1]) = (10, 10);
-    mixing::apply(&mut app.doc.mask, shares);
+    take(app, shares);
 }

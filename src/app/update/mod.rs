@@ -135,10 +135,7 @@ impl App {
     /// Whether a character is typed rather than looked up.
     fn types(&self, c: char) -> bool {
         match (&self.popup, &self.entry) {
-            (
-                Some(Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. } | Popup::Choices { .. }),
-                _,
-            ) => true,
+            (Some(Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. }), _) => true,
             (Some(_), _) => false,
             (None, Some(_)) => true,
             (None, None) if self.train.typing.is_some() => true,

@@ -1,11 +1,11 @@
 //! What lies over the panes: lists, help, tour; and where typed characters go.
 
 use crate::app::actions::{self, actions};
-use crate::app::lists;
 use crate::app::state::{App, Effect, List, Pane, Popup, Screen};
 use crate::app::tour::STOPS;
 use crate::app::train::update::fields;
-use crate::app::update::{entry, text};
+use crate::app::update::{entry, settings, text};
+use crate::app::{lists, params};
 use crate::engine::types::Command;
 
 actions! {
@@ -97,12 +97,7 @@ pub(super) fn go_to(app: &mut App, step: usize) {
 
 fn list_mut(app: &mut App) -> Option<&mut List> {
     match &mut app.popup {
-        Some(
-            Popup::Palette(l)
-            | Popup::Models(l)
-            | Popup::Picker { list: l, .. }
-            | Popup::Choices { list: l, .. },
-        ) => Some(l),
+        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => Some(l),
         _ => None,
     }
 }
@@ -133,11 +128,10 @@ pub fn type_char(app: &mut App, c: char) {
         text::type_char(app, c);
     } else if matches!(app.view.focus, Pane::Mask | Pane::Scores) && c.is_ascii_digit() {
         let item = app.view.item;
-        match crate::app::params::param(&app.doc, item).kind {
-            crate::app::params::Kind::Slider { .. } | crate::app::params::Kind::Typed => {
-                entry::start(app, item, c.to_string());
-            }
-            _ => app.say("This setting has names, not numbers: Enter shows them"),
+        if params::is_typed(item) {
+            entry::start(app, item, c.to_string());
+        } else {
+            app.say("This setting has names, not numbers: Enter shows them");
         }
     }
 }
@@ -182,11 +176,8 @@ fn accept(app: &mut App) {
         }
         Popup::Models(_) => load(app, entry.value.clone()),
         // The lists hold only values that parse.
-        Popup::Picker { param, .. } => {
-            let _ = crate::app::params::parse(&mut app.doc, &app.options, param, &entry.value);
-        }
-        Popup::Choices { field, .. } => {
-            let _ = app.doc.form.set(field, &entry.value);
+        Popup::Picker { path, .. } => {
+            let _ = settings::parse(app, path, &entry.value);
         }
         Popup::Help { .. } | Popup::Tour { .. } | Popup::Mix { .. } | Popup::Ask(_) => {}
     }

@@ -2,9 +2,8 @@
 //! scroll position until it is.
 
 use crate::app::mapview::{self, Room};
-use crate::app::params::{self, ParamId};
 use crate::app::state::{App, Pane};
-use crate::app::{overview, strip, wrap};
+use crate::app::{overview, params, strip, wrap};
 
 impl App {
     /// Brings cursors and scroll positions back to where something is, after any change.
@@ -53,7 +52,7 @@ impl App {
     fn settle_settings(&mut self, height: Option<usize>) {
         let shown = params::shown(&self.doc);
         if !shown.contains(&self.view.item) {
-            self.view.item = shown.first().copied().unwrap_or(ParamId::Preset);
+            self.view.item = shown.first().copied().unwrap_or(params::PRESET);
         }
         if let Some(height) = height {
             let item = shown.iter().position(|p| *p == self.view.item).unwrap_or(0);
@@ -62,8 +61,10 @@ impl App {
     }
 
     fn settle_form(&mut self, height: Option<usize>) {
-        let shown = self.doc.form.shown();
-        let here = shown.iter().position(|f| *f >= self.train.field).unwrap_or(shown.len().saturating_sub(1));
+        let shown = params::shown_of_run(&self.doc);
+        let place = params::place_in_form(self.train.field);
+        let here = shown.iter().position(|f| params::place_in_form(f) >= place);
+        let here = here.unwrap_or(shown.len().saturating_sub(1));
         self.train.field = shown.get(here).copied().unwrap_or(self.train.field);
         if let Some(height) = height {
             self.train.field_top = scrolled(self.train.field_top, here, shown.len(), height);

@@ -83,14 +83,14 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     if let Some(batches) = &args.follow {
-        let precision = settings.train.precision.parse().map_err(CliError::usage)?;
+        let precision = settings.train.precision;
         let subject = subjects(args, context).swap_remove(0);
         let files = (batches.as_path(), args.gradients.as_deref());
         return context.out.json(&follow::follow(subject.open(Purpose::Train)?.model, files, precision)?);
     }
     let meter = Meter::new(args.rounds as usize, args.only.clone());
     let mut models = Vec::new();
-    let weights = convert::weights(settings)?;
+    let weights = settings.compute.weights;
     for subject in subjects(args, context) {
         models.push(measure_model(&subject, weights, args, &meter)?);
     }
@@ -114,7 +114,7 @@ impl Subject<'_> {
     fn open(&self, purpose: Purpose) -> Result<Loaded, CliError> {
         match self {
             Subject::Named(context) => {
-                open::open_for(context, &convert::model_spec(&context.loaded.settings), purpose)
+                open::open_for(context, &context.loaded.settings.model.spec(), purpose)
             }
             Subject::Shape(shape, context) => {
                 let settings = &context.loaded.settings;

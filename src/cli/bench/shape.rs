@@ -7,11 +7,11 @@ use rayon::prelude::*;
 
 use crate::cli::error::CliError;
 use crate::model::{Config, Gpt2};
-use crate::named::named;
+use crate::settings::choice;
 
-named! {
+choice! {
     /// A published GPT-2 shape.
-    Shape {
+    pub enum Shape {
         Tiny = "tiny",
         Distil = "distilgpt2",
         Small = "gpt2",

@@ -5,6 +5,7 @@ pub mod bar;
 pub mod cost;
 pub mod effect;
 pub mod hints;
+pub mod list;
 pub mod map;
 pub mod mask;
 pub mod overview;

@@ -31,10 +31,9 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
         Popup::Models(l) => models(c, app, area, l),
         Popup::Mix { row } => mix::draw(c, app, area, *row),
         Popup::Ask(question) => ask(c, app, area, question),
-        Popup::Choices { field, list: l } => list(c, app, area, l, field.label(), field.doc()),
-        Popup::Picker { param, list: l } => {
-            let p = params::param(&app.doc, *param);
-            list(c, app, area, l, p.name, p.doc);
+        Popup::Picker { path, list: l } => {
+            let row = params::row(path);
+            list(c, app, area, l, row.name(), row.doc);
         }
     }
 }
@@ -106,12 +105,7 @@ pub fn list_window(app: &App, area: Rect) -> (u16, usize, usize) {
     let bottom = area.bottom().saturating_sub(1 + if loading { 2 } else { 0 });
     let room = bottom.saturating_sub(top) as usize;
     let selected = match &app.popup {
-        Some(
-            Popup::Palette(l)
-            | Popup::Models(l)
-            | Popup::Picker { list: l, .. }
-            | Popup::Choices { list: l, .. },
-        ) => l.selected,
+        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => l.selected,
         _ => 0,
     };
     (top, room, (selected + 1).saturating_sub(room))

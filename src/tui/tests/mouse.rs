@@ -3,9 +3,9 @@
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
-use crate::app::params::ParamId;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::Stage;
+use crate::mask::types::MaskSettings;
 use crate::tui::layout::Layout;
 use crate::tui::mouse::Mouse;
 use crate::tui::panes;
@@ -64,12 +64,12 @@ impl Desk {
 fn a_slider_follows_the_mouse_and_keeps_it() {
     let mut desk = Desk::new();
     let inner = desk.inner(Pane::Mask);
-    let (x, width) = panes::mask::track(inner);
+    let (x, width) = panes::mask::COLUMNS.track(inner);
     desk.drag((x + 3, inner.y), (x + width - 1, inner.y + 30));
     assert_eq!(desk.stage.last().mask.threshold, 1.0);
     desk.drag((x + 3, inner.y + 1), (0, 0));
     assert_eq!(desk.stage.last().mask.probability, 0.0);
-    assert_eq!(desk.stage.app.view.item, ParamId::Probability);
+    assert_eq!(desk.stage.app.view.item, MaskSettings::probability);
     desk.stage.press("u u");
     assert_eq!((desk.stage.last().mask.threshold, desk.stage.last().mask.probability), (0.7, 0.5));
 }
@@ -78,7 +78,7 @@ fn a_slider_follows_the_mouse_and_keeps_it() {
 fn the_slider_is_drawn_where_it_is_grabbed() {
     let mut desk = Desk::new();
     let inner = desk.inner(Pane::Mask);
-    let (x, width) = panes::mask::track(inner);
+    let (x, width) = panes::mask::COLUMNS.track(inner);
     for i in 0..width {
         desk.click(x + i, inner.y);
         let buf = picture(&mut desk.stage, AREA.width, AREA.height);
@@ -175,18 +175,18 @@ fn the_wheel_turns_what_is_under_it() {
 
 #[test]
 fn the_train_screen_is_clickable() {
+    use crate::app::data::TrainSettings;
     use crate::app::data::{RunCommand, TrainCommand};
-    use crate::app::train::Field;
     let mut desk = Desk { stage: crate::app::train::tests::running(60), mouse: Mouse::default() };
     fit(&mut desk.stage, AREA.width, AREA.height);
     // A setting, its track, a choice.
     let (x, y) = desk.find("steps ");
     desk.click(x, y);
-    assert_eq!((desk.stage.app.view.focus, desk.stage.app.train.field), (Pane::Setup, Field::Steps));
+    assert_eq!((desk.stage.app.view.focus, desk.stage.app.train.field), (Pane::Setup, TrainSettings::steps));
     let (x, y) = desk.find("trained ");
     desk.click(x, y);
     desk.click(x, y);
-    assert!(matches!(desk.stage.app.popup, Some(Popup::Choices { field: Field::Trained, .. })));
+    assert!(matches!(desk.stage.app.popup, Some(Popup::Picker { path: TrainSettings::trained, .. })));
     desk.stage.press("esc");
     // A live slider keeps the mouse until the button comes up.
     let inner = desk.inner(Pane::Run);

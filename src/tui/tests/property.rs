@@ -6,11 +6,11 @@ use crate::app::Pane;
 use crate::app::actions::{self, Action};
 use crate::app::data::{LoadProgress, ModelInfo, Update};
 use crate::app::options::{Depth, Look, Options};
-use crate::app::params::ParamId;
 use crate::app::state::ColourScale;
 use crate::app::testing::{Stage, options};
 use crate::app::update::general::QUIT;
 use crate::app::update::{heads, map, popups, settings, text as text_pane};
+use crate::mask::types::MaskSettings;
 use crate::tui::mouse::Mouse;
 use crate::tui::tests::{picture, text};
 
@@ -53,7 +53,7 @@ fn perform(stage: &mut Stage, deed: Deed) {
         Deed::Type(c) => popups::type_char(app, c),
         Deed::Paste(text) => popups::paste(app, &text),
         Deed::Focus(pane) => app.focus(pane),
-        Deed::Slide(at) => settings::drag(app, ParamId::Threshold, at),
+        Deed::Slide(at) => settings::set_fraction(app, MaskSettings::threshold, at),
         Deed::Point(tau, p) => settings::set_point(app, tau, p),
         Deed::Crosshair(query, key) => map::crosshair(app, query, key),
         Deed::Caret(offset) => text_pane::place(app, offset, true),

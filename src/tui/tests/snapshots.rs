@@ -102,7 +102,7 @@ fn mixes_windows_and_policies() {
     stage.press("P").types("h2o").press("enter");
     check("window_policy", &mut stage, 160, 50);
     check("window_policy", &mut stage, 80, 24);
-    stage.app.view.item = crate::app::params::ParamId::PerHead;
+    stage.app.view.item = crate::mask::rolling::RollingSettings::per_head;
     stage.focus(Pane::Mask).press("right W");
     check("window_by_head", &mut stage, 80, 24);
     for (name, depth, ascii) in

@@ -1,12 +1,12 @@
 //! The form: which setting is at hand, values being typed, paths being completed. Pure.
 
 use crate::app::actions::actions;
-use crate::app::history::Kind;
-use crate::app::state::{App, Effect, List, Popup};
-use crate::app::train::form::Field;
+use crate::app::params::{self, Path};
+use crate::app::state::{App, Effect};
 use crate::app::train::state::Typing;
-use crate::app::train::table::Entered;
+use crate::app::update::settings;
 use crate::engine::types::TrainCommand;
+use crate::settings::Kind;
 
 actions! {
     Setup {
@@ -19,37 +19,22 @@ actions! {
         /// Go to the last setting
         FIELD_LAST ["pagedown"] => |app| step(app, isize::MAX);
         /// Lower the value by one step, or take the choice before
-        FIELD_LESS ["left"] "change" with [FIELD_MORE] => |app| nudge(app, -1, false);
+        FIELD_LESS ["left"] "change" with [FIELD_MORE] => |app| settings::nudge(app, app.train.field, -1, false);
         /// Raise the value by one step, or take the next choice
-        FIELD_MORE ["right"] => |app| nudge(app, 1, false);
+        FIELD_MORE ["right"] => |app| settings::nudge(app, app.train.field, 1, false);
         /// Lower the value by a fine step
-        FIELD_FINE_LESS ["shift-left"] => |app| nudge(app, -1, true);
+        FIELD_FINE_LESS ["shift-left"] => |app| settings::nudge(app, app.train.field, -1, true);
         /// Raise the value by a fine step
-        FIELD_FINE_MORE ["shift-right"] => |app| nudge(app, 1, true);
+        FIELD_FINE_MORE ["shift-right"] => |app| settings::nudge(app, app.train.field, 1, true);
         /// Type the value, or choose from all of them
         FIELD_OPEN ["enter"] "type / choose" => |app| open(app, app.train.field);
         /// Back to the configured value
-        FIELD_RESET ["backspace" "delete"] => reset;
+        FIELD_RESET ["backspace" "delete"] => |app| settings::reset(app, app.train.field);
     }
 }
 
-fn nudge(app: &mut App, steps: i32, fine: bool) {
-    app.history.joins(Kind::Field(app.train.field));
-    app.doc.form.nudge(app.train.field, steps, fine);
-}
-
-fn reset(app: &mut App) {
-    app.doc.form.reset(app.train.field, app.options.settings.as_deref());
-}
-
-/// The slider of a number is dragged to a place on its track.
-pub fn drag(app: &mut App, field: Field, at: f64) {
-    app.history.joins(Kind::Field(field));
-    app.doc.form.set_fraction(field, at);
-}
-
 fn step(app: &mut App, by: isize) {
-    let shown = app.doc.form.shown();
+    let shown = params::shown_of_run(&app.doc);
     let here = shown.iter().position(|f| *f == app.train.field).unwrap_or(0);
     let next = here.saturating_add_signed(by).min(shown.len() - 1);
     app.train.field = shown[next];
@@ -57,30 +42,27 @@ fn step(app: &mut App, by: isize) {
 }
 
 /// The mouse points at a setting.
-pub fn choose(app: &mut App, field: Field, opens: bool) {
-    app.train.field = field;
+pub fn choose(app: &mut App, path: Path, opens: bool) {
+    app.train.field = path;
     app.train.typing = None;
     if opens {
-        open(app, field);
+        open(app, path);
     }
 }
 
-fn open(app: &mut App, field: Field) {
-    let choices = field.choices();
-    if !choices.is_empty() {
-        let selected = choices.iter().position(|c| *c == app.doc.form.get(field)).unwrap_or(0);
-        app.popup = Some(Popup::Choices { field, list: List { typed: String::new(), selected } });
-        return;
+fn open(app: &mut App, path: Path) {
+    if !params::is_typed(path) {
+        return settings::pick(app, path);
     }
-    let typed = app.doc.form.get(field).to_owned();
-    app.train.typing = Some(Typing { field: Some(field), typed, ..Typing::default() });
+    let typed = params::text(&app.doc, &app.options, path);
+    app.train.typing = Some(Typing { field: Some(path), typed, ..Typing::default() });
     ask_completion(app);
 }
 
 /// Whether a path is being typed.
 pub fn types_path(app: &App) -> bool {
     let field = app.train.typing.as_ref().and_then(|t| t.field);
-    field.is_some_and(|f| f.entered() == Entered::Path)
+    field.is_some_and(|path| params::row(path).kind == Kind::Path)
 }
 
 /// Asks what a typed path may go on to.
@@ -93,7 +75,7 @@ fn ask_completion(app: &mut App) {
 pub fn type_text(app: &mut App, text: &str) {
     if app.train.typing.is_none() {
         let field = app.train.field;
-        if !field.choices().is_empty() {
+        if !params::is_typed(field) {
             return app.say("This setting has names, not numbers: Enter shows them");
         }
         app.train.typing = Some(Typing { field: Some(field), ..Typing::default() });
@@ -115,7 +97,7 @@ pub fn edit(app: &mut App, change: impl Fn(&mut String)) {
 pub fn accept(app: &mut App) {
     let Some(typing) = app.train.typing.take() else { return };
     let Some(field) = typing.field else { return };
-    if let Err(problem) = app.doc.form.set(field, &typing.typed) {
+    if let Err(problem) = settings::parse(app, field, &typing.typed) {
         app.train.typing = Some(Typing { error: Some(problem), ..typing });
         ask_completion(app);
     }

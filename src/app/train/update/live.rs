@@ -2,12 +2,15 @@
 
 use super::course::tell;
 use crate::app::actions::actions;
+use crate::app::params::{self, Path};
 use crate::app::state::{App, Effect, Screen};
-use crate::app::train::form::Field;
 use crate::app::train::state::RunView;
-use crate::config::{Kind, parameters};
+use crate::app::update::settings;
 use crate::engine::types::TrainCommand;
+use crate::mask::types::MaskSettings;
+use crate::settings::Kind;
 use crate::train::report::{Command, Live};
+use crate::train::settings::TrainSettings;
 
 /// What twins say to whoever would move them.
 const PLANNED: &str = "Twins keep to their plan: moved by hand they would no longer be compared";
@@ -55,19 +58,22 @@ pub fn nudge(app: &mut App, what: Live, by: i32, fine: bool) {
         return app.say("This run masks nothing");
     }
     let now = if what == Live::Threshold { run.threshold } else { run.probability };
-    if let Some(next) = kind_of(what).and_then(|k| k.nudge(now, by, fine)) {
+    if let Some(next) = kind_of(what).nudge(now, by, fine) {
         set(app, what, next);
     }
 }
 
-/// How the slider of a value moves.
-fn kind_of(what: Live) -> Option<Kind> {
-    let key = match what {
-        Live::Threshold => "mask.threshold",
-        Live::Probability => "mask.probability",
-        Live::LearningRate => "train.learning_rate",
-    };
-    parameters::find(key).map(|p| p.kind)
+fn path_of(what: Live) -> Path {
+    match what {
+        Live::Threshold => MaskSettings::threshold,
+        Live::Probability => MaskSettings::probability,
+        Live::LearningRate => TrainSettings::learning_rate,
+    }
+}
+
+/// Bounds and steps, as the setting has them.
+fn kind_of(what: Live) -> Kind {
+    params::row(path_of(what)).kind
 }
 
 fn set(app: &mut App, what: Live, value: f64) {
@@ -92,7 +98,7 @@ fn set(app: &mut App, what: Live, value: f64) {
 /// A slider of the run is dragged.
 pub fn drag(app: &mut App, what: Live, at: f64) {
     let moves = |run: &RunView| run.goes_on() && (what == Live::LearningRate || run.masks());
-    if let Some(value) = kind_of(what).and_then(|k| k.at_fraction(at))
+    if let Some(value) = kind_of(what).at_fraction(at)
         && app.train.run.as_ref().is_some_and(moves)
     {
         set(app, what, value);
@@ -102,14 +108,14 @@ pub fn drag(app: &mut App, what: Live, at: f64) {
 /// The learning rate of the run that goes on; without one, of the next.
 fn rate(app: &mut App, by: i32) {
     let Some(run) = app.train.run.as_ref().filter(|r| r.goes_on()) else {
-        app.doc.form.nudge(Field::LearningRate, by, false);
-        let value = app.doc.form.get(Field::LearningRate).to_owned();
+        settings::nudge(app, TrainSettings::learning_rate, by, false);
+        let value = params::text(&app.doc, &app.options, TrainSettings::learning_rate);
         return app.say(format!("Learning rate of the next run: {value}"));
     };
     if run.twins.is_some() {
         return app.say(PLANNED);
     }
-    if let Some(next) = kind_of(Live::LearningRate).and_then(|k| k.nudge(run.rate(), by, false)) {
+    if let Some(next) = kind_of(Live::LearningRate).nudge(run.rate(), by, false) {
         set(app, Live::LearningRate, next);
     }
 }
@@ -123,5 +129,5 @@ fn rate_schedule(app: &mut App) {
 
 /// Where a value stands on the track of its slider, 0..1.
 pub fn live_place(what: Live, value: f64) -> Option<f64> {
-    kind_of(what).and_then(|k| k.fraction(value))
+    kind_of(what).fraction(value)
 }
