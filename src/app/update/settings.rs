@@ -14,7 +14,8 @@ use crate::mask::types::Op;
 actions! {
     Panes {
         /// Lower the threshold τ by one step
-        THRESHOLD_DOWN ["["] "τ" with [THRESHOLD_UP] if live::movable => |app| step(app, Live::Threshold, -1, false);
+        THRESHOLD_DOWN ["["] "τ" with [THRESHOLD_UP] if live::movable =>
+            |app| step(app, Live::Threshold, -1, false);
         /// Raise the threshold τ by one step
         THRESHOLD_UP ["]"] => |app| step(app, Live::Threshold, 1, false);
         /// Lower the threshold τ by a fine step
@@ -22,7 +23,8 @@ actions! {
         /// Raise the threshold τ by a fine step
         THRESHOLD_FINE_UP ["}"] => |app| step(app, Live::Threshold, 1, true);
         /// Lower the probability p by one step
-        PROBABILITY_DOWN [","] "p" with [PROBABILITY_UP] if live::movable => |app| step(app, Live::Probability, -1, false);
+        PROBABILITY_DOWN [","] "p" with [PROBABILITY_UP] if live::movable =>
+            |app| step(app, Live::Probability, -1, false);
         /// Raise the probability p by one step
         PROBABILITY_UP ["."] => |app| step(app, Live::Probability, 1, false);
         /// Lower the probability p by a fine step
@@ -72,7 +74,8 @@ actions! {
         /// Raise the value by one step, or take the next choice
         VALUE_UP ["right"] => |app| slide(app, app.view.item, 1, false);
         /// Lower the value by a fine step
-        VALUE_FINE_DOWN ["shift-left"] "fine" with [VALUE_FINE_UP] => |app| slide(app, app.view.item, -1, true);
+        VALUE_FINE_DOWN ["shift-left"] "fine" with [VALUE_FINE_UP] =>
+            |app| slide(app, app.view.item, -1, true);
         /// Raise the value by a fine step
         VALUE_FINE_UP ["shift-right"] => |app| slide(app, app.view.item, 1, true);
         /// Lowest value
@@ -82,11 +85,13 @@ actions! {
         /// Type the value, or choose from all of them
         VALUE_OPEN ["enter"] "type / choose" => |app| open(app, app.view.item);
         /// Back to the default value
-        VALUE_RESET ["backspace" "delete"] "reset" => |app| params::reset(&mut app.doc, &app.options, app.view.item);
+        VALUE_RESET ["backspace" "delete"] "reset" =>
+            |app| params::reset(&mut app.doc, &app.options, app.view.item);
     }
     Plane {
         /// Lower the threshold τ
-        PLANE_LEFT ["left"] "move" with [PLANE_UP PLANE_DOWN PLANE_RIGHT] => |app| move_point(app, ParamId::Threshold, -1, false);
+        PLANE_LEFT ["left"] "move" with [PLANE_UP PLANE_DOWN PLANE_RIGHT] =>
+            |app| move_point(app, ParamId::Threshold, -1, false);
         /// Raise the threshold τ
         PLANE_RIGHT ["right"] => |app| move_point(app, ParamId::Threshold, 1, false);
         /// Raise the probability p
