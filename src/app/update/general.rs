@@ -12,6 +12,10 @@ actions! {
         /// Choose or type a model
         MODELS ["M"] "models" => |app| app.popup = Some(Popup::Models(List::default()));
     }
+    Train {
+        /// Go back to the explorer; the run goes on
+        EXPLORE ["E"] "explore" => course::leave;
+    }
     Panes {
         /// Close the message on screen, or leave the enlarged pane
         DISMISS ["esc"] => dismiss;

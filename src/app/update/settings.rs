@@ -17,7 +17,8 @@ use crate::settings::{Kind, Value};
 actions! {
     Panes {
         /// Lower the threshold τ by one step
-        THRESHOLD_DOWN ["["] "τ" with [THRESHOLD_UP] if live::movable => |app| step(app, Live::Threshold, -1, false);
+        THRESHOLD_DOWN ["["] "τ" with [THRESHOLD_UP] if live::movable =>
+            |app| step(app, Live::Threshold, -1, false);
         /// Raise the threshold τ by one step
         THRESHOLD_UP ["]"] => |app| step(app, Live::Threshold, 1, false);
         /// Lower the threshold τ by a fine step
@@ -25,7 +26,8 @@ actions! {
         /// Raise the threshold τ by a fine step
         THRESHOLD_FINE_UP ["}"] => |app| step(app, Live::Threshold, 1, true);
         /// Lower the probability p by one step
-        PROBABILITY_DOWN [","] "p" with [PROBABILITY_UP] if live::movable => |app| step(app, Live::Probability, -1, false);
+        PROBABILITY_DOWN [","] "p" with [PROBABILITY_UP] if live::movable =>
+            |app| step(app, Live::Probability, -1, false);
         /// Raise the probability p by one step
         PROBABILITY_UP ["."] => |app| step(app, Live::Probability, 1, false);
         /// Lower the probability p by a fine step
@@ -75,7 +77,8 @@ actions! {
         /// Raise the value by one step, or take the next choice
         VALUE_UP ["right"] => |app| nudge(app, app.view.item, 1, false);
         /// Lower the value by a fine step
-        VALUE_FINE_DOWN ["shift-left"] "fine" with [VALUE_FINE_UP] => |app| nudge(app, app.view.item, -1, true);
+        VALUE_FINE_DOWN ["shift-left"] "fine" with [VALUE_FINE_UP] =>
+            |app| nudge(app, app.view.item, -1, true);
         /// Raise the value by a fine step
         VALUE_FINE_UP ["shift-right"] => |app| nudge(app, app.view.item, 1, true);
         /// Lowest value
@@ -89,7 +92,8 @@ actions! {
     }
     Plane {
         /// Lower the threshold τ
-        PLANE_LEFT ["left"] "move" with [PLANE_UP PLANE_DOWN PLANE_RIGHT] => |app| move_point(app, MaskSettings::threshold, -1, false);
+        PLANE_LEFT ["left"] "move" with [PLANE_UP PLANE_DOWN PLANE_RIGHT] =>
+            |app| move_point(app, MaskSettings::threshold, -1, false);
         /// Raise the threshold τ
         PLANE_RIGHT ["right"] => |app| move_point(app, MaskSettings::threshold, 1, false);
         /// Raise the probability p

@@ -70,7 +70,8 @@ actions! {
         /// Delete the character after the caret
         DELETE ["delete" "ctrl-d"] => |app| delete_one(app, Motion::Right);
         /// Delete the word before the caret
-        BACKSPACE_WORD ["ctrl-w" "alt-backspace" "ctrl-backspace"] => |app| app.doc.editor.delete(Motion::WordLeft);
+        BACKSPACE_WORD ["ctrl-w" "alt-backspace" "ctrl-backspace"] =>
+            |app| app.doc.editor.delete(Motion::WordLeft);
         /// Delete the word after the caret
         DELETE_WORD ["alt-d" "ctrl-delete"] => |app| app.doc.editor.delete(Motion::WordRight);
         /// Delete to the start of the line

@@ -16,15 +16,6 @@ actions! {
         RUN_STOP ["s"] "stop" if |app| app.train.busy() => stop;
         /// End the run at once; only its last checkpoint stays
         RUN_KILL ["K"] "kill" if |app| app.train.busy() => kill;
-        /// Save a checkpoint now
-        RUN_SAVE ["w"] "save" if keeps_weights => |app| tell_run(app, Command::SaveNow, "Saving after this step");
-        /// Let the model write a sample now
-        RUN_SAMPLE ["g"] "sample" if keeps_weights => |app| tell_run(app, Command::Sample, "A sample comes after this step");
-        /// Measure the validation loss now
-        RUN_EVALUATE ["v"] if goes_on =>
-            |app| tell(app, Command::EvaluateNow, "Measuring the validation loss after this step");
-        /// Go back to the explorer; the run goes on
-        EXPLORE ["E"] "explore" => leave;
     }
     Ask {
         /// Do it
@@ -34,16 +25,12 @@ actions! {
     }
 }
 
-fn goes_on(app: &App) -> bool {
+pub(super) fn goes_on(app: &App) -> bool {
     app.train.run.as_ref().is_some_and(RunView::goes_on)
 }
 
-fn twins(app: &App) -> bool {
+pub(super) fn twins(app: &App) -> bool {
     app.train.run.as_ref().is_some_and(|r| r.twins.is_some())
-}
-
-fn keeps_weights(app: &App) -> bool {
-    goes_on(app) && !twins(app)
 }
 
 /// Opens the screen where it was left.
@@ -138,7 +125,7 @@ fn kill(app: &mut App) {
 }
 
 /// Tells a run something that twins have no use for; they keep no weights.
-fn tell_run(app: &mut App, command: Command, said: &str) {
+pub(super) fn tell_run(app: &mut App, command: Command, said: &str) {
     if twins(app) {
         return app.say("Twins keep no weights to save or to sample from");
     }

@@ -1,4 +1,5 @@
-//! What runs leave: weights that are followed or opened in the explorer, folders that are listed and deleted. Pure.
+//! What runs leave: checkpoints, samples and losses on demand, weights that are followed or opened in the explorer,
+//! folders that are listed and deleted. Pure.
 
 use std::path::Path;
 
@@ -8,9 +9,19 @@ use crate::app::state::{App, Effect, Pane, Popup};
 use crate::app::train::state::Question;
 use crate::app::update::popups;
 use crate::engine::types::{FOLLOWED, TrainCommand};
+use crate::train::report::Command;
 
 actions! {
     Train {
+        /// Save a checkpoint now
+        RUN_SAVE ["w"] "save" if keeps_weights =>
+            |app| course::tell_run(app, Command::SaveNow, "Saving after this step");
+        /// Let the model write a sample now
+        RUN_SAMPLE ["g"] "sample" if keeps_weights =>
+            |app| course::tell_run(app, Command::Sample, "A sample comes after this step");
+        /// Measure the validation loss now
+        RUN_EVALUATE ["v"] if course::goes_on =>
+            |app| course::tell(app, Command::EvaluateNow, "Measuring the validation loss after this step");
         /// Let the explorer follow the training weights: every step, every 10, every 100, or not
         FOLLOW ["f"] "follow" if can_follow => follow;
         /// Open the newest checkpoint of this run in the explorer
@@ -35,12 +46,12 @@ actions! {
 }
 
 fn can_follow(app: &App) -> bool {
-    app.train.followed.is_some() || followable(app)
+    app.train.followed.is_some() || keeps_weights(app)
 }
 
-/// A run goes on that has weights of its own.
-fn followable(app: &App) -> bool {
-    app.train.run.as_ref().is_some_and(|r| r.goes_on() && r.twins.is_none())
+/// A run goes on that keeps weights, as twins do not.
+fn keeps_weights(app: &App) -> bool {
+    course::goes_on(app) && !course::twins(app)
 }
 
 fn has_result(app: &App) -> bool {
@@ -76,9 +87,9 @@ fn follow(app: &mut App) {
         return app.say("No run goes on whose weights could be followed");
     }
     app.train.follow = match app.train.follow {
-        0 if followable(app) => 1,
-        1 if followable(app) => 10,
-        10 if followable(app) => 100,
+        0 if keeps_weights(app) => 1,
+        1 if keeps_weights(app) => 10,
+        10 if keeps_weights(app) => 100,
         _ => 0,
     };
     let every = app.train.follow;

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::empty;
 use crate::app::state::{App, Pane};
 use crate::app::train::state::Grade;
-use crate::app::train::update::course::RUN_SAMPLE;
+use crate::app::train::update::results::RUN_SAMPLE;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;
