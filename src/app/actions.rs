@@ -180,6 +180,7 @@ actions! {
         UseCalibration "use-calibration" ["C"] [] "score against the distance null" "Score against the distance null that was measured in the background";
         Train "train" ["T"] [] "train" "Open the Train screen with exactly this policy; a run goes on while you explore";
         Models "models" ["M"] [] "models" "Choose or type a model";
+        Refresh "refresh-model" ["f5"] [] "newer version" "Fetch the newer version that the Hub has of the model in use; the old one serves until it is whole";
         Enlarge "enlarge" ["z"] [] "enlarge" "Let the pane fill the screen, or put it back";
     }
     Text {

@@ -53,6 +53,7 @@ pub fn possible(app: &App, verb: Verb) -> bool {
         Verb::PageNext | Verb::PageBack => matches!(app.popup, Some(crate::app::state::Popup::Tour { .. })),
         Verb::MapPeak => app.results.map.is_some() && app.doc.map != MapKind::Difference,
         Verb::EditText => app.view.focus != Pane::Text,
+        Verb::Refresh => app.moved.is_some() && app.loading.is_none(),
         // Offered while a score falls back for want of it.
         Verb::UseCalibration => {
             app.doc.score.reduction == Reduction::Null

@@ -310,6 +310,28 @@ fn the_palette_runs_any_action() {
 }
 
 #[test]
+fn a_newer_version_is_offered_until_it_is_taken() {
+    let mut stage = Stage::new();
+    let possible = |s: &Stage| crate::app::hints::possible(&s.app, Verb::Refresh);
+    assert!(!possible(&stage));
+    stage.press("f5");
+    assert!(stage.app.loading.is_none(), "there is nothing to fetch");
+    stage.update(Update::ModelMoved { spec: "owner/name".into() });
+    assert!(possible(&stage));
+    stage.press("f5");
+    assert!(
+        matches!(stage.port.commands.borrow().last(), Some(Command::RefreshModel { spec }) if spec == "owner/name")
+    );
+    assert!(stage.app.can_cancel() && !possible(&stage));
+    let failed =
+        Update::ModelFailed { id: "owner/name".into(), message: "the connection broke".into(), hint: None };
+    stage.update(failed);
+    assert!(possible(&stage), "the offer stays where the fetch failed");
+    stage.update(Update::ModelReady(model("owner/name", 2, 2)));
+    assert!(!possible(&stage));
+}
+
+#[test]
 fn models_are_loaded_cancelled_and_switched_with_everything_kept() {
     let mut stage = Stage::new();
     stage.press("] ] i").types(" More").press("esc l l h");

@@ -281,6 +281,7 @@ fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
         V::Leak => return background::start_leak(app),
         V::Window => focus(app, Pane::Window),
         V::Why => focus(app, Pane::Why),
+        V::Refresh => return popups::refresh(app),
         V::UseCalibration => return vec![Effect::Command(crate::engine::types::Command::UseCalibration)],
         V::Effects => {
             app.view.effects = !app.view.effects;

@@ -189,13 +189,27 @@ pub fn load(app: &mut App, spec: String) -> Vec<Effect> {
         app.say(format!("{spec} is already in use"));
         return Vec::new();
     }
+    begins_to_load(app, &spec);
+    vec![Effect::Command(Command::LoadModel { spec })]
+}
+
+fn begins_to_load(app: &mut App, spec: &str) {
     app.cancelled = None;
     app.loading = Some(crate::engine::types::LoadProgress {
-        id: spec.clone(),
+        id: spec.to_owned(),
         what: "looking it up".to_owned(),
         done: 0,
         total: None,
         rate: None,
     });
-    vec![Effect::Command(Command::LoadModel { spec })]
+}
+
+/// Fetches the newer version of the model in use, where one was found.
+pub fn refresh(app: &mut App) -> Vec<Effect> {
+    let Some(spec) = app.moved.clone() else {
+        app.say("No newer version of this model is known");
+        return Vec::new();
+    };
+    begins_to_load(app, &spec);
+    vec![Effect::Command(Command::RefreshModel { spec })]
 }
