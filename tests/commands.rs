@@ -667,3 +667,80 @@ fn the_memory_that_was_announced_is_the_memory_that_is_taken() {
         assert!((0.75..1.25).contains(&ratio), "{ratio}: {peak} against {memory}");
     }
 }
+
+#[test]
+fn a_plan_says_what_was_read_what_was_left_out_and_what_was_chosen() {
+    let small = Small::new();
+    let rows: String = (0..80)
+        .map(|i| match i % 4 {
+            0 => format!("{{\"id\": {i}, \"note\": \"removed\"}}\n"),
+            1 => format!(
+                "{{\"id\": {i}, \"text\": \"Letter {i} about the stone in the garden.\", \"note\": NaN}}\n"
+            ),
+            _ => format!("{{\"id\": {i}, \"text\": \"Row {i}: the whale swam past the ship again.\"}}\n"),
+        })
+        .collect();
+    std::fs::write(small.path("rows.jsonl"), rows).unwrap();
+    let plan = |data: &str, from: [&str; 2], more: &[&str]| {
+        let (data, out) = (small.path(data), small.path("none"));
+        let plan = [
+            "train",
+            "--data",
+            &data,
+            "--out",
+            &out,
+            "--steps",
+            "1",
+            "--batch-size",
+            "1",
+            "--plan",
+            "--json",
+        ];
+        maskscope(&[&plan[..], &from, more].concat())
+    };
+    let notes = |of: &Value| -> Vec<String> {
+        of["notes"].as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned()).collect()
+    };
+    let init = small.path("init.json");
+    let fresh = parsed(&plan("rows.jsonl", ["--init", &init], &[]));
+    assert_eq!((&fresh["train_documents"], &fresh["validation_documents"]), (&54.into(), &6.into()));
+    let said = notes(&fresh).join("\n");
+    for words in [
+        "tokenizer: none beside",
+        "byte-level BPE of up to 300 ids is learned",
+        "20 rows without text were left out",
+        "context 32: the model takes no longer one",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let asked = plan("rows.jsonl", ["--init", &init], &["--context", "64"]);
+    assert_eq!(asked.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(said.contains("a context of 64 does not fit: this model takes 1 to 32 tokens"), "{said}");
+
+    // The tokenizer of another model: named, or found beside the configuration, or too large for it.
+    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/forms/tokenizers/metaspace.json");
+    let named = plan("rows.jsonl", ["--init", &init], &["--tokenizer", tokenizer.to_str().unwrap()]);
+    assert!(notes(&parsed(&named))[0].starts_with("tokenizer: the one in"), "{named:?}");
+    std::fs::create_dir(small.path("shape")).unwrap();
+    std::fs::copy(&init, small.path("shape/config.json")).unwrap();
+    std::fs::copy(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tokenizer.json"),
+        small.path("shape/tokenizer.json"),
+    )
+    .unwrap();
+    let large = plan("rows.jsonl", ["--init", &small.path("shape/config.json")], &[]);
+    let said = String::from_utf8_lossy(&large.stderr).into_owned();
+    assert!(said.contains("ids, but vocab_size in") && said.contains("--tokenizer"), "{said}");
+
+    let turns = r#"{"messages": [{"role": "user", "content": "Where is the whale?"}, {"role": "assistant", "content": "Past the ship, and it swam far."}]}"#;
+    std::fs::write(small.path("one.json"), turns.repeat(3)).unwrap();
+    let chats = parsed(&plan("one.json", ["--model", "demo"], &["--context", "8"]));
+    assert_eq!((&chats["train_documents"], &chats["validation_documents"]), (&2.into(), &1.into()));
+    assert!(notes(&chats)[0].starts_with("3 conversations, turns joined by <|endoftext|>"), "{chats}");
+    let single = parsed(&plan("data.txt", ["--model", "demo"], &["--context", "8"]));
+    assert!(!notes(&single).iter().any(|n| n.starts_with("no validation")), "{single}");
+    std::fs::write(small.path("single.txt"), "The whale swam past the ship. ".repeat(9)).unwrap();
+    let single = parsed(&plan("single.txt", ["--model", "demo"], &["--context", "8"]));
+    assert!(notes(&single).contains(&"no validation: one document".to_owned()), "{single}");
+}

@@ -76,9 +76,9 @@ fn every_operator_and_its_gradients() {
     same("layer norm", &[tensor(&[2, 3, 50], 1), tensor(&[50], 2), tensor(&[50], 3)], norm);
     let product = |a: &[Tensor]| linear(&a[0], &a[1], &a[2]).unwrap();
     same("linear", &[tensor(&[2, 5, 12], 4), tensor(&[12, 18], 5), tensor(&[18], 6)], product);
-    for kind in [Activation::GeluNew, Activation::Gelu, Activation::Relu, Activation::Silu] {
+    for (name, kind) in Activation::NAMES {
         let x = (tensor(&[3, 41], 7) * 3.0).unwrap();
-        same("activation", &[x], |a| activate(&a[0], kind).unwrap());
+        same(name, &[x], |a| activate(&a[0], kind).unwrap());
     }
     same("dropout", &[tensor(&[4, 51], 8)], |a| dropout(&a[0], 0.4, (3, 1)).unwrap());
     for t in [1, 9, 33] {

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hub_server::{COMMIT, Fault, GPT2_CONFIG, HubServer, Repo, noise};
+use hub_server::{COMMIT, Fault, GPT2_CONFIG, HubServer, Repo, TOKENIZER, noise};
 use maskscope::hub::{
-    Files, FolderFiles, HubError, HubOptions, ModelSpec, Phase, Progress, Snapshot, TokenizerFiles,
-    WeightFiles, cached_models, embedded, fetch, fetch_dataset, find_local,
+    Files, FolderFiles, HubError, HubOptions, ModelSpec, Phase, Progress, Snapshot, WeightFiles,
+    cached_models, embedded, fetch, fetch_dataset, find_local, moved,
 };
 use tempfile::TempDir;
 
@@ -75,7 +75,7 @@ impl Bench {
 fn files(snapshot: &Snapshot) -> &FolderFiles {
     match &snapshot.files {
         Files::Folder(files) => files,
-        Files::Embedded(_) => panic!("embedded"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -146,7 +146,7 @@ fn a_model_is_fetched_into_pythons_layout() {
     }
     let found = files(&snapshot);
     assert_eq!(found.weights, WeightFiles::Safetensors(vec![dir.join(WEIGHTS)]));
-    assert_eq!(found.tokenizer, TokenizerFiles::Json(dir.join("tokenizer.json")));
+    assert_eq!(found.tokenizer, [dir.join("tokenizer.json")]);
     assert_eq!(found.side, Some(dir.join("maskscope.safetensors")));
 }
 
@@ -215,7 +215,24 @@ fn old_formats_are_the_last_resort() {
     let bench = Bench::new(repo);
     let snapshot = bench.fetch().unwrap();
     assert!(matches!(&files(&snapshot).weights, WeightFiles::Pickle(paths) if paths.len() == 1));
-    assert!(matches!(files(&snapshot).tokenizer, TokenizerFiles::VocabMerges { .. }));
+    assert_eq!(files(&snapshot).tokenizer.len(), 2);
+}
+
+#[test]
+fn every_small_file_of_a_tokenizer_comes_along() {
+    let small = ["spiece.model", "added_tokens.json", "special_tokens_map.json", "chat_template.jinja"];
+    let mut repo = Repo::tiny(ID).without("tokenizer.json").with("tokenizer.model.v3", b"no such file");
+    for name in small {
+        repo = repo.with(name, name.as_bytes());
+    }
+    let bench = Bench::new(repo);
+    let snapshot = bench.fetch().unwrap();
+    let dir = snapshot.dir().unwrap();
+    for name in small {
+        assert_eq!(fs::read(dir.join(name)).unwrap(), name.as_bytes());
+    }
+    assert!(!dir.join("tokenizer.model.v3").exists());
+    assert_eq!(files(&snapshot).tokenizer, [dir.join("spiece.model")]);
 }
 
 #[test]
@@ -273,8 +290,36 @@ fn an_index_that_points_outside_is_refused() {
 fn another_architecture_is_named_before_its_weights_are_fetched() {
     let bench = Bench::new(Repo::tiny(ID).with("config.json", br#"{"model_type": "llama"}"#));
     let error = bench.fetch().unwrap_err();
-    assert_eq!(error.to_string(), "owner/name is not a GPT-2 checkpoint: its model type is llama");
+    assert_eq!(error.to_string(), "owner/name: config.json: model_type is \"llama\", not \"gpt2\"");
     assert!(!bench.server.requests().iter().any(|r| r.path.contains(WEIGHTS)));
+}
+
+/// Whatever keeps a model shut is said before its weights are asked for.
+#[test]
+fn a_model_that_cannot_open_costs_no_weights() {
+    let config = |field: &str, value: serde_json::Value| {
+        let mut json: serde_json::Value = serde_json::from_str(GPT2_CONFIG).unwrap();
+        json[field] = value;
+        json.to_string()
+    };
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:38ba\nsize 907\n";
+    for (file, content, cause) in [
+        ("config.json", config("vocab_size", "many".into()), "vocab_size"),
+        ("config.json", config("n_head", 3.into()), "n_head 3"),
+        ("config.json", config("activation_function", "prelu".into()), "prelu"),
+        ("config.json", config("attention_head_type", "multiquery".into()), "multiquery"),
+        ("config.json", pointer.to_owned(), "Git LFS pointer"),
+        ("config.json", "<!doctype html>".to_owned(), "HTML"),
+        ("tokenizer.json", "{\"version\": \"1.0\"}".to_owned(), "tokenizer.json"),
+        ("tokenizer.json", pointer.to_owned(), "tokenizer.json"),
+    ] {
+        let bench = Bench::new(Repo::tiny(ID).with(file, content.as_bytes()));
+        let error = bench.fetch().unwrap_err();
+        assert!(error.to_string().contains(cause), "{error}");
+        assert!(error.hint().is_some(), "{error}");
+        let asked = bench.server.requests();
+        assert!(!asked.iter().any(|r| r.path.contains(WEIGHTS) || r.cdn), "{cause}: {asked:?}");
+    }
 }
 
 #[test]
@@ -320,8 +365,8 @@ fn a_refresh_takes_the_new_commit_and_fetches_only_what_changed() {
     let old = Repo::tiny(ID);
     let mut bench = Bench::new(old.clone());
     let first = bench.fetch().unwrap();
-    let new =
-        Repo { commit: NEXT_COMMIT.into(), ..old.clone() }.with("tokenizer.json", b"{\"version\": \"2\"}");
+    let new = Repo { commit: NEXT_COMMIT.into(), ..old.clone() }
+        .with("tokenizer.json", newer_tokenizer().as_bytes());
     bench.server.publish(new);
     assert_eq!(bench.fetch().unwrap().revision.as_deref(), Some(COMMIT));
     bench.options.refresh = true;
@@ -331,6 +376,104 @@ fn a_refresh_takes_the_new_commit_and_fetches_only_what_changed() {
     assert_eq!(bench.server.downloads(WEIGHTS), []);
     assert_eq!(bench.server.downloads("tokenizer.json").len(), 1);
     assert!(first.dir().unwrap().join(WEIGHTS).is_file());
+}
+
+/// A tokenizer that differs from the old one in its bytes.
+fn newer_tokenizer() -> String {
+    TOKENIZER.replace("\"version\": \"1.0\"", "\"version\":  \"1.0\"")
+}
+
+#[test]
+fn a_branch_that_moved_is_noticed_by_one_small_request() {
+    let old = Repo::tiny(ID);
+    let bench = Bench::new(old.clone());
+    let ask = |spec: &str, options: &HubOptions| {
+        moved(&spec.parse().unwrap(), options, &AtomicBool::new(false)).unwrap()
+    };
+    assert_eq!(ask(ID, &bench.options), None, "nothing is cached");
+    bench.fetch().unwrap();
+    assert_eq!(ask(ID, &bench.options), None);
+    bench.server.publish(Repo { commit: NEXT_COMMIT.into(), ..old });
+    bench.server.forget();
+    assert_eq!(ask(ID, &bench.options).as_deref(), Some(NEXT_COMMIT));
+    let requests = bench.server.requests();
+    assert!(requests.len() == 1 && requests[0].path.ends_with("main?blobs=true"), "{requests:?}");
+    // A commit cannot move, and offline nobody asks.
+    assert_eq!(ask(&format!("{ID}@{COMMIT}"), &bench.options), None);
+    let offline = HubOptions { offline: true, ..bench.options.clone() };
+    assert_eq!(ask(ID, &offline), None);
+    assert_eq!(ask("demo", &bench.options), None);
+    assert_eq!(bench.server.requests().len(), 1);
+    // Asking fetched nothing: the old one is what opens.
+    assert_eq!(bench.fetch().unwrap().revision.as_deref(), Some(COMMIT));
+}
+
+#[test]
+fn an_interrupted_update_leaves_the_old_one_and_goes_on_from_there() {
+    let old = Repo::tiny(ID);
+    let mut bench = Bench::new(old.clone());
+    let first = bench.fetch().unwrap();
+    let new = Repo { commit: NEXT_COMMIT.into(), ..old.clone() }.with_lfs(WEIGHTS, &noise(300_000, 5));
+    bench.server.publish(new.clone());
+    bench.options.refresh = true;
+    bench.server.fault(WEIGHTS, Fault::Stall { after: 65_536 });
+    let cancelled = bench.fetch_until(|p| p.file == WEIGHTS && p.done > 40_000);
+    assert!(cancelled.unwrap_err().is_cancelled());
+    bench.options.refresh = false;
+    let kept = bench.fetch().unwrap();
+    assert_eq!((kept.revision.as_deref(), kept.note.as_deref()), (Some(COMMIT), None));
+    assert_weights(&bench, &old, Ok(kept));
+    bench.options.refresh = true;
+    let second = bench.fetch().unwrap();
+    assert_eq!(second.revision.as_deref(), Some(NEXT_COMMIT));
+    assert_weights(&bench, &new, Ok(second));
+    assert!(first.dir().unwrap().join(WEIGHTS).is_file());
+}
+
+#[test]
+fn a_newer_version_that_does_not_open_is_said_and_the_old_one_used() {
+    let old = Repo::tiny(ID);
+    let mut bench = Bench::new(old.clone());
+    bench.fetch().unwrap();
+    let new = Repo { commit: NEXT_COMMIT.into(), ..old }.with("config.json", br#"{"model_type": "llama"}"#);
+    bench.server.publish(new);
+    bench.options.refresh = true;
+    let snapshot = bench.fetch().unwrap();
+    assert_eq!(snapshot.revision.as_deref(), Some(COMMIT));
+    let note = snapshot.note.unwrap();
+    assert!(note.contains("llama") && note.contains("the cached snapshot is used"), "{note}");
+}
+
+#[test]
+fn a_repository_with_an_adapter_alone_names_its_base() {
+    let told =
+        serde_json::json!({"peft_type": "LORA", "lora_alpha": 8, "base_model_name_or_path": "owner/base"});
+    let repo = Repo::empty(ID)
+        .with("adapter_config.json", told.to_string().as_bytes())
+        .with_lfs("adapter_model.safetensors", &noise(1000, 6));
+    let bench = Bench::new(repo);
+    let error = bench.fetch().unwrap_err();
+    assert_eq!(error.to_string(), "owner/name: a LoRA adapter of owner/base, not a model");
+    assert_eq!(bench.server.downloads("adapter_model.safetensors"), []);
+}
+
+#[test]
+fn an_adapter_brings_its_base_from_the_hub() {
+    let bench = Bench::new(Repo::tiny(ID));
+    let folder = tempfile::tempdir().unwrap();
+    let told = serde_json::json!({"peft_type": "LORA", "lora_alpha": 8, "base_model_name_or_path": ID});
+    fs::write(folder.path().join("adapter_config.json"), told.to_string()).unwrap();
+    fs::write(folder.path().join("adapter_model.safetensors"), b"").unwrap();
+    let spec = folder.path().to_str().unwrap().to_owned();
+    let error = find_local(&spec.parse().unwrap(), &bench.options).unwrap_err();
+    assert!(
+        error.to_string().contains("the base of the adapter") && error.to_string().contains(ID),
+        "{error}"
+    );
+    let snapshot = bench.fetch_spec(&spec).unwrap();
+    assert_eq!((snapshot.id.as_str(), snapshot.adapter.as_deref()), (spec.as_str(), Some(folder.path())));
+    assert_eq!(files(&snapshot).dir, bench.repo_dir().join("snapshots").join(COMMIT));
+    assert!(find_local(&spec.parse().unwrap(), &bench.options).is_ok());
 }
 
 #[test]

@@ -196,12 +196,15 @@ fn tokenizer_from_vocabulary_and_merges_equals_tokenizer_json() {
     let json = tiny_folder().join("tokenizer.json");
     let a = maskscope::model::Tokenizer::from_json(&fs::read(&json).expect("file"), "tokenizer.json")
         .expect("json");
-    let read = |n: &str| fs::read(tiny_folder().join(n)).expect("file");
-    let merges = String::from_utf8(read("merges.txt")).expect("utf-8");
-    let b = maskscope::model::Tokenizer::from_vocab(&read("vocab.json"), &merges, "folder").expect("vocab");
+    let two = tempfile::tempdir().expect("folder");
+    for name in ["vocab.json", "merges.txt"] {
+        fs::copy(tiny_folder().join(name), two.path().join(name)).expect("file");
+    }
+    let b = maskscope::model::Tokenizer::from_folder(two.path(), &serde_json::Value::Null);
+    let b = b.expect("vocab").expect("a tokenizer");
     assert_eq!(a.encode(text).expect("a"), b.encode(text).expect("b"));
-    assert_eq!(a.eot, Some(511));
-    assert_eq!(b.eot, Some(511));
+    assert_eq!(a.end_of_document(), Some(511));
+    assert_eq!(b.end_of_document(), Some(511));
     let ids: Vec<u32> = b.encode(text).expect("b").into_iter().map(|p| p.id).collect();
     assert_eq!(b.decode(&ids), text);
 }
@@ -214,6 +217,9 @@ fn every_option_follows_its_definition() {
         ("activation_function", serde_json::json!("gelu")),
         ("activation_function", serde_json::json!("relu")),
         ("activation_function", serde_json::json!("silu")),
+        ("activation_function", serde_json::json!("quick_gelu")),
+        ("activation_function", serde_json::json!("mish")),
+        ("activation_function", serde_json::json!("laplace")),
         ("scale_attn_weights", serde_json::json!(false)),
         ("scale_attn_by_inverse_layer_idx", serde_json::json!(true)),
         ("reorder_and_upcast_attn", serde_json::json!(true)),
@@ -284,7 +290,7 @@ fn damaged_checkpoints_are_refused_by_file_and_field() {
     refused(with("n_head", 0.into()).path(), &["n_head is 0"]);
     refused(with("n_positions", (-1).into()).path(), &["config.json"]);
     refused(with("vocab_size", "many".into()).path(), &["config.json"]);
-    refused(with("activation_function", "mish".into()).path(), &["activation_function", "mish"]);
+    refused(with("activation_function", "geglu".into()).path(), &["activation_function", "geglu"]);
     refused(with("model_type", "llama".into()).path(), &["model_type", "llama"]);
     refused(with("n_layer", 3.into()).path(), &["model.safetensors", "h.2.ln_1.weight is missing"]);
     refused(with("vocab_size", 513.into()).path(), &["wte.weight", "[512, 64]", "[513, 64]"]);

@@ -32,7 +32,7 @@ fn open(spec: &str) -> Explorer {
         device_name: "cpu",
         purpose: Purpose::Explore(WeightType::F32),
     };
-    let (loaded, _) = load(spec, &options, &mut |_| {}, &AtomicBool::new(false)).unwrap();
+    let loaded = load(spec, &options, &mut |_| {}, &AtomicBool::new(false)).unwrap();
     Explorer::new(Arc::new(loaded))
 }
 

@@ -338,7 +338,7 @@ fn the_scanner_sees_every_way_to_write_an_import() {
     let bad = [
         ("mask", "use crate::engine::types::Work;"),
         ("mask", "use crate::{attention::types, engine::{self, types}};"),
-        ("mask", "use crate::{\n    named::named,\n    tui,\n};"),
+        ("mask", "use crate::{\n    settings::choice,\n    tui,\n};"),
         ("mask", "fn f() -> crate::app::State { todo!() }"),
         ("mask", "use maskscope::cli;"),
         ("mask", "use super::super::engine::types;"),

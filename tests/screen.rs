@@ -294,6 +294,38 @@ fn a_hub_model_downloads_beside_the_bundled_one_and_opens_offline_next_time() {
 }
 
 #[test]
+fn a_model_that_moved_upstream_is_offered_and_fetched_by_a_key() {
+    const NEWER: &str = "2222222222222222222222222222222222222222";
+    let server = HubServer::start(vec![tiny_repo("owner/tiny")]);
+    let url = server.url();
+    let start = Start { args: &["--model", "owner/tiny"], env: &[("HF_ENDPOINT", &url)], ..DEFAULT };
+    let mut session = Session::start(&start);
+    session.wait_for("the model", |s| s.lines().next().unwrap_or_default().contains("owner/tiny"));
+    settled(&mut session);
+    session.send("q");
+    assert!(session.wait_end().success());
+    let home = std::mem::replace(&mut session.home, tempfile::tempdir().unwrap());
+
+    let newer = Repo { commit: NEWER.into(), ..tiny_repo("owner/tiny") };
+    server.publish(newer.with("generation_config.json", b"{\"_from_model_config\": true}"));
+    let mut again = Session::start_in(&start, home);
+    again.wait_text("fetches the newer owner/tiny");
+    let main = |session: &Session| {
+        let cache = session.home.path().join("cache/huggingface/hub/models--owner--tiny/refs/main");
+        let other = session.home.path().join(".cache/huggingface/hub/models--owner--tiny/refs/main");
+        std::fs::read_to_string(if cache.is_file() { cache } else { other }).unwrap()
+    };
+    assert_ne!(main(&again), NEWER, "nothing is fetched unasked");
+    // F5.
+    again.send("\u{1b}[15~");
+    again.wait_for("the offer gone", |s| !s.contains("fetches the newer"));
+    again.wait_text("Δ log p");
+    settled(&mut again);
+    assert_eq!(main(&again), NEWER);
+    quit(again);
+}
+
+#[test]
 fn no_network_and_no_cache_is_one_sentence_and_the_bundled_model_goes_on() {
     // A port that nobody listens on.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

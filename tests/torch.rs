@@ -11,6 +11,7 @@ use maskscope::model::{Checkpoint, ModelFiles};
 use maskscope::tensor::adamw::{AdamW, AdamWSettings};
 use maskscope::tensor::cross_entropy::cross_entropy;
 use maskscope::tensor::gradients::backward;
+use maskscope::tensor::kernels::activation::{self, Activation};
 use maskscope::train::spec::{LoraSpec, LoraTarget, Trained};
 use maskscope::train::trainee::{Trainee, sites};
 use safetensors::SafeTensors;
@@ -104,4 +105,34 @@ fn fifty_full_steps_follow_torch() {
 fn fifty_lora_steps_follow_peft() {
     let targets = vec![LoraTarget::CAttn, LoraTarget::AttnProj, LoraTarget::Fc, LoraTarget::MlpProj];
     follows(&Trained::Lora(LoraSpec { rank: 4, alpha: 16.0, targets }), "lora");
+}
+
+/// Every activation by its name, against the values and slopes of transformers (`tests/bench/peers/activations.py`).
+#[test]
+fn activations_by_name_are_those_of_transformers() {
+    let told: serde_json::Value = serde_json::from_slice(include_bytes!("data/activations.json")).unwrap();
+    let numbers = |v: &serde_json::Value| -> Vec<f64> {
+        v.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    };
+    let points: Vec<f32> = numbers(&told["points"]).iter().map(|&x| x as f32).collect();
+    let named = told["activations"].as_object().unwrap();
+    assert_eq!(named.len(), Activation::NAMES.len(), "transformers knows others");
+    let close = |got: &[f32], wanted: &serde_json::Value, what: &str| {
+        for ((x, &got), wanted) in points.iter().zip(got).zip(numbers(wanted)) {
+            let apart = (f64::from(got) - wanted).abs();
+            assert!(apart < 4e-6 * (1.0 + wanted.abs()), "{what} at {x}: {got} instead of {wanted}");
+        }
+    };
+    for (name, wanted) in named {
+        let kind = Activation::named(name).unwrap_or_else(|| panic!("{name} is not known"));
+        let mut out = vec![0f32; points.len()];
+        activation::forward(kind, &points, &mut out);
+        close(&out, &wanted["values"], name);
+        close(&activation::backward(kind, &points, &vec![1.0; points.len()]), &wanted["slopes"], name);
+        activation::with_bias(Some(kind), &points, {
+            out.fill(0.0);
+            &mut out
+        });
+        close(&out, &wanted["values"], name);
+    }
 }

@@ -541,7 +541,7 @@ fn settings_that_make_no_sense_are_refused() {
     };
     assert!(refused(&|s| s.trained = Trained::LastBlocks(4)).contains("3 blocks"));
     assert!(refused(&|s| s.trained = Trained::LastBlocks(0)).contains("nothing to train"));
-    assert!(refused(&|s| s.context = CONTEXT + 1).contains("outside 1 to"));
+    assert!(refused(&|s| s.context = CONTEXT + 1).contains("this model takes 1 to"));
     assert!(refused(&|s| s.rate.peak = f64::NAN).contains("learning rate"));
     assert!(refused(&|s| s.masking.arm = Arm::Static1).contains("fixed_cuts"));
     assert!(refused(&|s| s.dropout = 1.0).contains("dropout"));

@@ -212,6 +212,7 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::CalibrationReady
         | Update::ModelLoading(_)
         | Update::ModelReady(_)
+        | Update::ModelMoved { .. }
         | Update::ModelFailed { .. }
         | Update::Train(_) => None,
     }

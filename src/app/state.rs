@@ -117,6 +117,8 @@ pub struct App {
     pub notice: Option<Notice>,
     /// A distance null was measured for the model in use and waits to be taken.
     pub null_ready: bool,
+    /// What to load again for the newer version that the Hub has of the model in use.
+    pub moved: Option<String>,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
     /// The engine is at work on re-rolls, on true costs, on the leak meter.
@@ -162,6 +164,7 @@ impl App {
             cards: Vec::new(),
             notice: None,
             null_ready: false,
+            moved: None,
             model: None,
             loading: None,
             rerolling: false,

@@ -220,6 +220,7 @@ pub fn model(id: &str, n_layer: usize, n_head: usize) -> ModelInfo {
         device: "cpu".to_owned(),
         has_mask_row: false,
         calibrated: true,
+        note: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::app::mapview::Zoom;
 use crate::app::options::Options;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::{Stage, model, options};
-use crate::app::update::general::{CANCEL, HELP, QUIT, UNDO};
+use crate::app::update::general::{CANCEL, HELP, QUIT, REFRESH_MODEL, UNDO};
 use crate::app::update::settings::REROLL;
 use crate::app::update::text::LEAVE_TEXT;
 use crate::app::update::{Event, map, settings};
@@ -311,6 +311,28 @@ fn the_palette_runs_any_action() {
     assert_eq!(stage.last().mask.seed, 2);
     stage.press(":").types("zzzz").press("enter");
     assert!(stage.app.popup.is_none());
+}
+
+#[test]
+fn a_newer_version_is_offered_until_it_is_taken() {
+    let mut stage = Stage::new();
+    let possible = |s: &Stage| REFRESH_MODEL.possible(&s.app);
+    assert!(!possible(&stage));
+    stage.press("f5");
+    assert!(stage.app.loading.is_none(), "there is nothing to fetch");
+    stage.update(Update::ModelMoved { spec: "owner/name".into() });
+    assert!(possible(&stage));
+    stage.press("f5");
+    assert!(
+        matches!(stage.port.commands.borrow().last(), Some(Command::RefreshModel { spec }) if spec == "owner/name")
+    );
+    assert!(stage.app.can_cancel() && !possible(&stage));
+    let failed =
+        Update::ModelFailed { id: "owner/name".into(), message: "the connection broke".into(), hint: None };
+    stage.update(failed);
+    assert!(possible(&stage), "the offer stays where the fetch failed");
+    stage.update(Update::ModelReady(model("owner/name", 2, 2)));
+    assert!(!possible(&stage));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, open};
+use super::{Context, open, source};
 use crate::engine::calibrate::Calibrator;
 use crate::engine::loaded::CALIBRATION_TEXT;
 
@@ -19,6 +19,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
     ];
 }
 
@@ -43,8 +44,7 @@ pub struct CalibrateArgs {
 /// A model that is not available, a text too short, a file that cannot be written.
 pub fn run(args: &CalibrateArgs, context: &Context) -> Result<(), CliError> {
     let text = match &args.text_file {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|e| CliError::failed(format!("{} cannot be read: {e}", path.display())))?,
+        Some(path) => source::read_file(path)?,
         None => CALIBRATION_TEXT.to_owned(),
     };
     let failed = |e: &dyn std::fmt::Display| CliError::failed(format!("calibration failed: {e}"));

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::documents::documents;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, open, source};
+use super::{Context, open};
 use crate::engine::explorer::{ExploreError, Explorer, Policy};
 use crate::engine::leak::{held_out, mask_bits, measure};
-use crate::engine::loaded::HELD_OUT_TEXT;
 use crate::engine::types::LeakReport;
 use crate::eval::hidden::{WindowCost, arm_cost, paired, rise};
 use crate::eval::stats::{Bootstrap, Interval};
@@ -30,6 +30,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("op", "mask.op"),
         ("replacement", "mask.replacement"),
         ("seed", "mask.seed"),
@@ -45,9 +46,12 @@ impl FlagSet for Flags {
 /// Measure over held-out text what masking a share of the tokens costs, or how two models differ by document
 #[derive(Clone, Debug, clap::Args)]
 pub struct EvalArgs {
-    /// Text file to measure on, documents separated by blank lines; without it, held-out passages that travel along
+    /// File or folder to measure on, in any form that train reads; without it, held-out passages that travel along
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
+    /// Column that holds the text, or the conversations, in tables and JSON
+    #[arg(long, value_name = "NAME", requires = "data")]
+    pub column: Option<String>,
     /// Share of the eligible positions to mask
     #[arg(long, value_name = "NUMBER", default_value_t = 0.15)]
     pub rate: f64,
@@ -142,16 +146,13 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
         let problem = format!("--rate {} with --probability {} makes no mask", args.rate, args.probability);
         return Err(CliError::usage(problem).with_hint("0 < rate < 1, and rate ≤ probability ≤ 1"));
     }
-    let text = match &args.data {
-        Some(path) => source::read_file(path)?,
-        None => HELD_OUT_TEXT.to_owned(),
-    };
     let loaded = open::open(context)?;
+    let documents = documents(args.data.as_deref(), args.column.as_deref(), &loaded)?;
     if loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
     let length = args.length.unwrap_or(loaded.model.config.n_positions);
-    let windows = held_out(&loaded, &text, length, args.windows as usize).map_err(failed)?;
+    let windows = held_out(&loaded, &documents, length, args.windows as usize).map_err(failed)?;
     let tokens = windows[0].len();
     let question = question(args, context, tokens)?;
     let score = context.loaded.settings.score.clone();

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::documents::documents;
 use super::error::CliError;
 use super::eval::{EvalArgs, Range};
 use super::{Context, open};
-use crate::engine::loaded::{HELD_OUT_TEXT, Loaded};
+use crate::engine::loaded::Loaded;
 use crate::eval::documents::{Comparison, DocumentPair, compare};
 use crate::eval::stats::Bootstrap;
 use crate::train::TrainError;
-use crate::train::data::{Corpus, documents_of, read};
+use crate::train::data::Corpus;
 use crate::train::twins::{DocumentLoss, document_loss};
 
 #[derive(Debug, Serialize)]
@@ -62,11 +63,8 @@ fn failed(error: TrainError) -> CliError {
 /// # Errors
 /// Text or models that cannot be read; two models that cut the text into other tokens.
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
-    let texts = match &args.data {
-        Some(path) => read(std::slice::from_ref(path), None).map_err(failed)?,
-        None => documents_of(HELD_OUT_TEXT),
-    };
     let model = open::open(context)?;
+    let texts = documents(args.data.as_deref(), args.column.as_deref(), &model)?;
     let against = args.against.as_deref().map(|spec| open::open_named(context, spec)).transpose()?;
     let both: Vec<&Arc<Loaded>> = std::iter::once(&model).chain(&against).collect();
     let corpora: Vec<Corpus> = both.iter().map(|m| corpus(m, &texts)).collect::<Result<_, _>>()?;
@@ -90,7 +88,9 @@ fn corpus(loaded: &Loaded, texts: &[String]) -> Result<Corpus, CliError> {
     let tokenizer = loaded.tokenizer.as_ref().ok_or_else(|| {
         CliError::failed(format!("{} has no tokenizer, so text cannot be measured", loaded.id))
     })?;
-    Corpus::new(texts, tokenizer).map_err(failed)
+    let corpus = Corpus::new(texts, tokenizer).map_err(failed)?;
+    loaded.check_rows(&corpus.tokens).map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
+    Ok(corpus)
 }
 
 fn losses(

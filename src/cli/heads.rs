@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::documents::documents;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, open};
 use crate::attention::heads::{HeadsRequest, head_stats};
 use crate::engine::leak::held_out;
-use crate::engine::loaded::HELD_OUT_TEXT;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
 use crate::model::input::Input;
@@ -27,6 +27,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("seed", "mask.seed"),
     ];
 }
@@ -39,7 +40,7 @@ const NAMED: f64 = 0.4;
 /// Print what every head reads over held-out text: sink, previous token, induction, entropy
 #[derive(Clone, Debug, clap::Args)]
 pub struct HeadsArgs {
-    /// Text to read instead of the built-in held-out one; a blank line ends a document
+    /// File or folder to read instead of the built-in held-out text, in any form that train reads
     #[arg(long, value_name = "FILE")]
     pub text_file: Option<PathBuf>,
     /// Windows of text, and as many of random tokens
@@ -81,13 +82,9 @@ struct Report<'a> {
 /// # Errors
 /// A model without a tokenizer, a text too short for a window.
 pub fn run(args: &HeadsArgs, context: &Context) -> Result<(), CliError> {
-    let text = match &args.text_file {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|e| CliError::failed(format!("{} cannot be read: {e}", path.display())))?,
-        None => HELD_OUT_TEXT.to_owned(),
-    };
     let loaded = open::open(context)?;
-    let windows = held_out(&loaded, &text, WINDOW, usize::from(args.windows))
+    let documents = documents(args.text_file.as_deref(), None, &loaded)?;
+    let windows = held_out(&loaded, &documents, WINDOW, usize::from(args.windows))
         .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?;
     let model = &loaded.model;
     let mut heads: Vec<Head> = (0..model.config.n_layer * model.config.n_head)

@@ -26,6 +26,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("score", "score.reduction"),
         ("contribution", "score.contribution"),
         ("score-window", "score.window"),

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod convert;
 pub mod doctor;
+mod documents;
 pub mod effect;
 mod error;
 pub mod eval;
@@ -26,6 +27,7 @@ pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
+mod train_from;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Env, FlagValue, LoadOptions, Loaded, Preset, load};
+use crate::config::{Env, FlagValue, LoadOptions, Loaded, Origin, Preset, load};
 pub use error::{CliError, ExitKind};
 pub use flags::{FlagSet, ParameterFlags};
 pub use output::{Output, visible};
@@ -91,6 +93,13 @@ pub struct Context {
     pub loaded: Loaded,
     pub env: Env,
     pub out: Output,
+}
+
+impl Context {
+    /// Whether somebody set this parameter: in a file, in the environment or on the command line.
+    pub fn asked(&self, key: &str) -> bool {
+        self.loaded.origin(key) != Origin::BuiltIn
+    }
 }
 
 /// Runs one command line.

@@ -1,12 +1,14 @@
 //! `maskscope models`: cached and known models.
 
+use std::sync::atomic::AtomicBool;
+
 use serde::Serialize;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert};
-use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
+use crate::hub::{CachedModel, KNOWN_MODELS, ModelSpec, cached_models, human_bytes, moved};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +16,7 @@ pub struct Flags;
 
 impl FlagSet for Flags {
     const FLAGS: &'static [(&'static str, &'static str)] =
-        &[("cache", "hub.cache"), ("offline", "hub.offline")];
+        &[("cache", "hub.cache"), ("offline", "hub.offline"), ("refresh", "hub.refresh")];
 }
 
 /// List cached and known models
@@ -47,6 +49,8 @@ struct Cached {
     path: String,
     /// Whether a whole GPT-2-style snapshot is there, so that it opens without a network.
     usable: bool,
+    /// Whether the Hub has a newer version; null where it was not asked (`--refresh`) or did not answer.
+    moved: Option<bool>,
 }
 
 /// Runs the command.
@@ -54,11 +58,20 @@ struct Cached {
 /// # Errors
 /// A cache folder that cannot be read.
 pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
-    let cached: Vec<Cached> = cached_models(&convert::hub_options(context))
+    let options = convert::hub_options(context);
+    let asked = |m: &CachedModel| {
+        let spec = ModelSpec::Hub { id: m.id.clone(), revision: None };
+        let asks = options.refresh && !options.offline && m.is_usable();
+        asks.then(|| moved(&spec, &options, &AtomicBool::new(false)).ok())
+            .flatten()
+            .map(|newer| newer.is_some())
+    };
+    let cached: Vec<Cached> = cached_models(&options)
         .map_err(|e| CliError::failed(e.to_string()).with_hint_if(e.hint()))?
         .into_iter()
         .map(|m| Cached {
             usable: m.is_usable(),
+            moved: asked(&m),
             path: m.path.display().to_string(),
             bytes: m.size_bytes,
             id: m.id,
@@ -86,7 +99,11 @@ pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
         text.push_str("  none yet; `maskscope --model openai-community/gpt2` downloads one\n");
     }
     for m in &cached {
-        let state = if m.usable { "ready" } else { "not a whole GPT-2-style checkpoint" };
+        let state = match (m.usable, m.moved) {
+            (false, _) => "not a whole GPT-2-style checkpoint",
+            (true, Some(true)) => "ready; the Hub has a newer one: open it with --refresh",
+            (true, _) => "ready",
+        };
         text.push_str(&format!("  {:<44} {:>9}  {state}\n", m.id, human_bytes(m.bytes)));
     }
     text.push_str("\nknown\n");

@@ -53,9 +53,9 @@ pub fn open_for(context: &Context, spec: &str, purpose: Purpose) -> Result<Loade
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    let (loaded, note) = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
-    if let Some(note) = note {
-        remark(&format!("note: {note}"));
+    let loaded = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
+    for note in &loaded.notes {
+        remark(&format!("note: {}", super::visible(note)));
     }
     Ok(loaded)
 }

@@ -20,6 +20,7 @@ use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
 use crate::engine::worker::Engine;
 use crate::hub::{KNOWN_MODELS, cached_models, human_bytes};
+use crate::train::settings::TrainSettings;
 use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 use crate::tui::{self, TerminalOptions, TuiError};
 
@@ -33,6 +34,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("text", "explore.text"),
     ];
 }
@@ -52,6 +54,9 @@ struct EnginePort {
     engine: Engine,
     trainer: Trainer,
     runs: PathBuf,
+    /// The configured context for training, and whether the configuration names it.
+    context: usize,
+    context_asked: bool,
 }
 
 impl EnginePort {
@@ -119,7 +124,9 @@ impl Port for EnginePort {
     }
 
     fn plan(&self, request: RunRequest) {
-        self.trainer.plan(self.spec(&request));
+        let spec = self.spec(&request);
+        let asked = self.context_asked || spec.context != self.context;
+        self.trainer.plan(spec, asked);
     }
 
     fn train(&self, command: TrainCommand) {
@@ -153,7 +160,13 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let trainer = TrainerOptions { load, threads: settings.compute.threads_trainer };
     let trainer = Trainer::start(trainer, engine.follower(), send)
         .map_err(|e| CliError::failed(format!("the trainer cannot start: {e}")))?;
-    let port = EnginePort { engine, trainer, runs: options.runs.clone() };
+    let port = EnginePort {
+        engine,
+        trainer,
+        runs: options.runs.clone(),
+        context: settings.train.context,
+        context_asked: context.asked(TrainSettings::context),
+    };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
     let spec = settings.model.spec();

@@ -10,22 +10,21 @@ use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::{JsonFlag, note};
 use super::progress::Reporter;
+use super::train_from::Start;
 use super::{Context, convert, open};
 use crate::config::Row;
-use crate::engine::loader::{Purpose, translate};
+use crate::engine::loader::translate;
 use crate::hub::Progress;
-use crate::mask::apply::ReplacementSource;
-use crate::model::Config;
+use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::state;
-use crate::train::data::{Corpora, Documents, TokenCache, cache_folder};
+use crate::train::data::{ChatStyle, Corpora, Documents, TokenCache, cache_folder};
 use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
 use crate::train::settings::TrainSettings;
 use crate::train::spec::{DataSpec, RunSpec};
-use crate::train::{TrainError, init};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +36,7 @@ impl FlagSet for Flags {
         ("revision", "model.revision"),
         ("device", "model.device"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("threads", "compute.threads_trainer"),
     ];
     const ROWS: &'static [&'static [Row]] = &[TrainSettings::ROWS];
@@ -45,16 +45,21 @@ impl FlagSet for Flags {
 /// Train a model on text files
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
-    /// Text, JSONL, CSV, TSV and Parquet files or folders, or datasets/owner/name of the Hub; novels is the bundled text
+    /// Text, JSON, JSON lines, CSV, TSV and Parquet files (also as .gz or .zst) or folders, or datasets/owner/name of the
+    /// Hub; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Start from random weights of this shape (a config.json) instead of a model
+    /// Start from random weights of this shape (a config.json) instead of a model; its tokenizer is the one that lies beside
+    /// it, or a new one learned from the data
     #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
+    /// With --init: the tokenizer to use, a tokenizer.json or a folder that holds one
+    #[arg(long, value_name = "FILE", requires = "init")]
+    pub tokenizer: Option<PathBuf>,
     /// The same to validate on; without it, what a data set holds out, or the last tenth of the documents
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
-    /// Column that holds the text in tables
+    /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
     /// Folder of the run; at its top lies the newest checkpoint, a Hugging Face folder
@@ -128,7 +133,7 @@ fn all_cores() -> Option<usize> {
     std::thread::available_parallelism().ok().map(usize::from)
 }
 
-fn failed(error: TrainError) -> CliError {
+pub(super) fn failed(error: TrainError) -> CliError {
     CliError::failed(error.to_string()).with_hint_if(error.hint())
 }
 
@@ -146,44 +151,41 @@ fn fresh(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         column: args.column.clone(),
         held_share: 0.1,
     };
-    let documents = documents(&data, context)?;
     let device = convert::device(settings)?.device;
-    let (config, tensors, tokenizer, calibration, mask_row) = match &args.init {
-        Some(path) => {
-            let name = path.display().to_string();
-            let bytes =
-                std::fs::read(path).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
-            let mut config = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
-            let tokenizer = init::tokenizer(&documents.train, config.vocab_size).map_err(failed)?;
-            (config.bos_token_id, config.eos_token_id) = (tokenizer.eot, tokenizer.eot);
-            let tensors = init::weights(&config, settings.train.seed, &device).map_err(failed)?;
-            (config, tensors, tokenizer, None, None)
-        }
-        None => {
-            let spec = context.loaded.settings.model.spec();
-            let loaded = open::open_for(context, &spec, Purpose::Train)?;
-            let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
-            let calibration = loaded.calibration().map(|c| Arc::new(c.clone()));
-            let mask_row = loaded.mask_row().map(|row| row.to_vec());
-            let tensors = loaded.model.tensors().map_err(|e| failed(e.into()))?;
-            (loaded.model.config.clone(), tensors, tokenizer, calibration, mask_row)
-        }
+    let mut start = match &args.init {
+        Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
+        None => Start::from_model(context)?,
     };
+    let documents = documents(&data, &start.style()?, context)?;
+    start.notes.extend(documents.notes.iter().cloned());
     let policy = args.explorer_policy.then(|| settings.mask.clone());
-    let model = settings.model.spec();
-    let mut spec = settings.train.spec(model, (data, out), policy, &settings.score);
+    let mut spec = settings.train.spec(settings.model.spec(), (data, out), policy, &settings.score);
     spec.dtype = args.save_dtype;
     spec.time_limit = args.minutes.map(|m| m * 60.0);
     if args.minutes.is_some() && !args.parameters.values().iter().any(|v| v.key == "train.steps") {
         // Who names only minutes wants them used.
         spec.steps = AS_MANY_AS_FIT;
     }
+    if !context.asked(TrainSettings::context) {
+        start.notes.extend(spec.fit_context(start.config.n_positions));
+    }
+    let tokenizer = start.tokenizer(&documents.train)?;
     let corpora = corpora(&documents, &tokenizer)?;
-    let mut setup = Setup::new(spec, (config, tensors), Some(tokenizer), corpora);
+    let tensors = start.tensors(spec.seed, &device)?;
+    say_without_plan(args, &start.notes);
+    let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
     setup.device = device;
-    setup.calibration = calibration;
-    setup.mask_row = mask_row;
+    setup.calibration = start.calibration;
+    setup.mask_row = start.mask_row;
+    setup.notes = start.notes;
     Ok(setup)
+}
+
+/// Notes on the data stand in the plan; a run without one says them as it begins.
+fn say_without_plan(args: &TrainArgs, notes: &[String]) {
+    if args.no_plan || args.output.json {
+        notes.iter().for_each(|text| note(&format!("note: {text}")));
+    }
 }
 
 fn resumed(folder: &Path, args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
@@ -192,9 +194,13 @@ fn resumed(folder: &Path, args: &TrainArgs, context: &Context) -> Result<Setup, 
     let mut resumed = state::resume(folder, &device).map_err(failed)?;
     extend(&mut resumed.spec, args);
     let tokenizer = resumed.tokenizer.clone().ok_or_else(|| no_tokenizer(&folder.display().to_string()))?;
-    let documents = documents(&resumed.spec.data, context)?;
+    let style = ChatStyle::of(&tokenizer).map_err(failed)?;
+    let documents = documents(&resumed.spec.data, &style, context)?;
     let corpora = corpora(&documents, &tokenizer)?;
-    Ok(Setup::resume(resumed, corpora, device))
+    say_without_plan(args, &documents.notes);
+    let mut setup = Setup::resume(resumed, corpora, device);
+    setup.notes = documents.notes;
+    Ok(setup)
 }
 
 /// What a resumed run may be told anew: how long it goes on.
@@ -211,27 +217,20 @@ fn extend(spec: &mut RunSpec, args: &TrainArgs) {
     }
 }
 
-fn no_tokenizer(id: &str) -> CliError {
+pub(super) fn no_tokenizer(id: &str) -> CliError {
     CliError::failed(format!("{id} has no tokenizer, so text cannot be trained on"))
 }
 
 /// Documents of a run, fetched with a bar where stderr is a terminal.
-fn documents(data: &DataSpec, context: &Context) -> Result<Documents, CliError> {
+fn documents(data: &DataSpec, style: &ChatStyle, context: &Context) -> Result<Documents, CliError> {
     let bar = open::bar();
     let mut show = |p: &Progress| open::advance(bar.as_ref(), &translate("data", p));
     let options = convert::hub_options(context);
-    let documents = Documents::open(data, &options, &mut show, &AtomicBool::new(false));
+    let documents = Documents::open(data, style, &options, &mut show, &AtomicBool::new(false));
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    let documents = documents.map_err(failed)?;
-    if documents.shared > 0 {
-        note(&format!(
-            "note: {} validation documents are also in the training data and were left out",
-            documents.shared
-        ));
-    }
-    Ok(documents)
+    documents.map_err(failed)
 }
 
 fn corpora(documents: &Documents, tokenizer: &crate::model::Tokenizer) -> Result<Corpora, CliError> {

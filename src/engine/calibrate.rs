@@ -43,7 +43,8 @@ impl Calibrator {
         let Some(tokenizer) = &loaded.tokenizer else {
             return Err(ModelError::input("a checkpoint without a tokenizer cannot be calibrated").into());
         };
-        let ids: Vec<u32> = tokenizer.encode(text)?.into_iter().map(|p| p.id).collect();
+        let ids = tokenizer.ids(text)?;
+        loaded.check_rows(&ids)?;
         let config = &loaded.model.config;
         let window = WINDOW.min(config.n_positions);
         let windows = windows(ids.len(), window, WINDOWS);

@@ -155,18 +155,21 @@ impl Explorer {
     pub fn set_text(&mut self, text: &str, reach: Reach) -> Result<(), ModelError> {
         let Some(tokenizer) = &self.loaded.tokenizer else {
             return Err(ModelError::input("this checkpoint has no tokenizer, so text cannot be run")
-                .with_hint("put tokenizer.json, or vocab.json and merges.txt, beside the weights"));
+                .with_hint("put tokenizer.json, or what else the model came with, beside the weights"));
         };
         let mut pieces = tokenizer.encode(text)?;
         let limit = reach.limit(self.loaded.model.config.n_positions);
         self.truncated = pieces.len().checked_sub(limit).filter(|&left_out| left_out > 0);
         pieces.truncate(limit);
-        self.set_pieces(&pieces);
+        self.loaded.check_rows(&pieces.iter().map(|p| p.id).collect::<Vec<_>>())?;
+        let texts = tokenizer.texts(text, &pieces);
+        self.set_pieces(&pieces, texts);
         Ok(())
     }
 
     /// Takes token ids instead of a text.
     pub fn set_ids(&mut self, ids: &[u32]) -> Result<(), ModelError> {
+        self.loaded.check_rows(ids)?;
         self.loaded.model.check(&Input::plain(ids.to_vec()))?;
         self.take_ids(ids);
         Ok(())
@@ -186,6 +189,7 @@ impl Explorer {
             );
             return Err(ModelError::input(problem).with_hint("shorten the text"));
         }
+        self.loaded.check_rows(ids)?;
         for part in ids.chunks(context) {
             self.loaded.model.check(&Input::plain(part.to_vec()))?;
         }
@@ -196,19 +200,21 @@ impl Explorer {
     fn take_ids(&mut self, ids: &[u32]) {
         self.truncated = None;
         let pieces: Vec<Piece> = ids.iter().map(|&id| Piece { id, span: (0, 0) }).collect();
-        self.set_pieces(&pieces);
+        let texts = ids.iter().map(|&id| self.loaded.bytes(id)).collect();
+        self.set_pieces(&pieces, texts);
     }
 
-    fn set_pieces(&mut self, pieces: &[Piece]) {
+    fn set_pieces(&mut self, pieces: &[Piece], texts: Vec<Vec<u8>>) {
         let ids: Vec<u32> = pieces.iter().map(|p| p.id).collect();
         let changed = ids != self.ids;
-        let token = |p: &Piece| {
-            let bytes = self.loaded.bytes(p.id);
-            Token { id: p.id, display: visible(&bytes), bytes, span: p.span }
+        let token = |(p, bytes): (&Piece, Vec<u8>)| {
+            let display = if bytes.is_empty() { format!("#{}", p.id) } else { visible(&bytes) };
+            Token { id: p.id, display, bytes, span: p.span }
         };
-        self.tokens = pieces.iter().map(token).collect();
-        let bytes: Vec<&[u8]> = self.tokens.iter().map(|t| t.bytes.as_slice()).collect();
-        self.word_starts = word_starts(&bytes, |i| self.loaded.is_special(ids[i]));
+        self.tokens = pieces.iter().zip(texts).map(token).collect();
+        let (begins, special) =
+            (|i: usize| self.loaded.begins_word(ids[i]), |i: usize| self.loaded.is_special(ids[i]));
+        self.word_starts = word_starts(ids.len(), begins, special);
         self.ids = ids;
         if changed {
             (self.sweep, self.scored) = (None, None);
@@ -471,6 +477,7 @@ impl Explorer {
 
     /// Masked text as a person reads it.
     pub fn masked_text(&self, plan: &Plan) -> String {
-        plan.masked_text(&self.ids, &|id| self.loaded.bytes(id))
+        let original = |i: usize| self.tokens.get(i).map(|t| t.bytes.clone()).unwrap_or_default();
+        plan.masked_text(&original, &|id| self.loaded.bytes(id))
     }
 }

@@ -13,6 +13,7 @@ use crate::eval::leak::{MaskedSequence, REACH, bits_of, leak};
 use crate::eval::stats::Bootstrap;
 use crate::mask::types::{MaskSettings, Scope};
 use crate::model::ModelError;
+use crate::train::data::documents_of;
 
 /// Windows of held-out text that the screen's meter reads.
 pub const WINDOWS: usize = 48;
@@ -50,7 +51,7 @@ impl LeakMeter {
     /// # Errors
     /// A checkpoint without a tokenizer: there is nothing to read the held-out text with.
     pub fn new(generation: u64, request: ExploreRequest, loaded: Arc<Loaded>) -> Result<Self, ExploreError> {
-        let windows = held_out(&loaded, HELD_OUT_TEXT, WINDOW, WINDOWS)?;
+        let windows = held_out(&loaded, &documents_of(HELD_OUT_TEXT), WINDOW, WINDOWS)?;
         Ok(LeakMeter { generation, request, explorer: Explorer::new(loaded), windows, masks: Vec::new() })
     }
 
@@ -96,14 +97,14 @@ pub fn measure(windows: &[Vec<u32>], masks: &[Vec<u16>]) -> Option<LeakReport> {
     Some(LeakReport { bits, low, high, tokens: found.tokens })
 }
 
-/// Up to `count` windows of `length` tokens (less where the context is shorter), spread evenly over a text; a blank line
-/// ends a document, and no window crosses one.
+/// Up to `count` windows of `length` tokens (less where the context is shorter), spread evenly over the documents; no window
+/// crosses from one into the next.
 ///
 /// # Errors
 /// A model without a tokenizer, or a text with no whole window in it.
 pub fn held_out(
     loaded: &Loaded,
-    text: &str,
+    documents: &[String],
     length: usize,
     count: usize,
 ) -> Result<Vec<Vec<u32>>, ExploreError> {
@@ -113,8 +114,9 @@ pub fn held_out(
     };
     let length = length.min(loaded.model.config.n_positions);
     let mut all = Vec::new();
-    for document in text.split("\n\n").map(str::trim).filter(|d| !d.is_empty()) {
-        let ids: Vec<u32> = tokenizer.encode(document)?.into_iter().map(|p| p.id).collect();
+    for document in documents {
+        let ids = tokenizer.ids(document)?;
+        loaded.check_rows(&ids)?;
         all.extend(ids.chunks_exact(length).map(<[u32]>::to_vec));
     }
     if all.is_empty() {
@@ -142,24 +144,24 @@ mod tests {
             device_name: "cpu",
             purpose: Purpose::Explore(WeightType::F32),
         };
-        Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap().0)
+        Arc::new(load("demo", &options, &mut |_| {}, &AtomicBool::new(false)).unwrap())
     }
 
     #[test]
     fn windows_are_spread_over_the_text_and_stay_inside_documents() {
         let loaded = demo();
-        let windows = held_out(&loaded, HELD_OUT_TEXT, 64, 20).unwrap();
+        let windows = held_out(&loaded, &documents_of(HELD_OUT_TEXT), 64, 20).unwrap();
         assert_eq!(windows.len(), 20);
         assert!(windows.iter().all(|w| w.len() == 64));
-        let whole = held_out(&loaded, HELD_OUT_TEXT, 1 << 20, 3).unwrap();
+        let whole = held_out(&loaded, &documents_of(HELD_OUT_TEXT), 1 << 20, 3).unwrap();
         assert_eq!(whole[0].len(), loaded.model.config.n_positions);
-        assert!(held_out(&loaded, "short", 64, 3).is_err());
+        assert!(held_out(&loaded, &["short".to_owned()], 64, 3).is_err());
     }
 
     #[test]
     fn a_block_mask_says_nothing_of_what_it_could_not_know() {
         let mut explorer = Explorer::new(demo());
-        let ids = held_out(&explorer.loaded, HELD_OUT_TEXT, 96, 1).unwrap().remove(0);
+        let ids = held_out(&explorer.loaded, &documents_of(HELD_OUT_TEXT), 96, 1).unwrap().remove(0);
         explorer.set_ids(&ids).unwrap();
         let mask = MaskSettings {
             scope: Scope::Block,

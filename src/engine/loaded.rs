@@ -11,6 +11,7 @@ use crate::attention::calibration::Calibration;
 use crate::hub::{Files, Snapshot};
 use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
+use crate::model::input::check_rows;
 use crate::model::weight::Weight;
 use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer};
 use crate::train::checkpoint::files::read_mask_row;
@@ -32,6 +33,8 @@ pub struct Loaded {
     pub model: Gpt2,
     pub tokenizer: Option<Tokenizer>,
     pub device_name: &'static str,
+    /// What the person is told when it opens.
+    pub notes: Vec<String>,
     mean: OnceLock<Arc<[f32]>>,
     unigram: OnceLock<Option<Unigram>>,
     tables: OnceLock<Option<PatternTables>>,
@@ -48,8 +51,10 @@ impl Loaded {
                 ModelFiles::Embedded { config: e.config, tokenizer: e.tokenizer, weights: e.weights }
             }
             Files::Folder(folder) => ModelFiles::Folder(folder.dir.clone()),
+            Files::NanoGpt(file) => ModelFiles::NanoGpt(file.clone()),
         };
-        let Checkpoint { model, tokenizer } = Checkpoint::load(&files, device)?;
+        let adapter = snapshot.adapter.as_deref();
+        let Checkpoint { model, tokenizer, notes } = Checkpoint::load_adapted(&files, adapter, device)?;
         let mask_row = match snapshot.dir() {
             Some(dir) => read_mask_row(dir, model.config.n_embd)?.map(Arc::from),
             None => None,
@@ -60,6 +65,7 @@ impl Loaded {
             model,
             tokenizer,
             device_name,
+            notes,
             mean: OnceLock::new(),
             unigram: OnceLock::new(),
             tables: OnceLock::new(),
@@ -67,6 +73,7 @@ impl Loaded {
             mask_row,
         };
         if matches!(snapshot.files, Files::Embedded(_))
+            && adapter.is_none()
             && let Ok(calibration) = Calibration::from_bytes(BUNDLED_CALIBRATION)
         {
             loaded.set_calibration(calibration);
@@ -82,6 +89,7 @@ impl Loaded {
             model,
             tokenizer: None,
             device_name,
+            notes: Vec::new(),
             mean: OnceLock::new(),
             unigram: OnceLock::new(),
             tables: OnceLock::new(),
@@ -147,9 +155,22 @@ impl Loaded {
         Ok(hex(&hash.finalize()))
     }
 
+    /// Refuses ids that the model has no row for, by the token.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn check_rows(&self, ids: &[u32]) -> Result<(), ModelError> {
+        check_rows(ids, self.model.config.vocab_size, self.tokenizer.as_ref())
+    }
+
     /// Whether a token stands for itself alone and not for text.
     pub fn is_special(&self, id: u32) -> bool {
-        self.eot() == Some(id)
+        self.eot() == Some(id) || self.tokenizer.as_ref().is_some_and(|t| t.is_special(id))
+    }
+
+    /// Whether a token begins a word.
+    pub fn begins_word(&self, id: u32) -> bool {
+        self.tokenizer.as_ref().is_some_and(|t| t.begins_word(id))
     }
 
     /// Exact bytes of a token; `#id` where there is no tokenizer.
@@ -172,6 +193,7 @@ impl Loaded {
             device: self.device_name.to_owned(),
             has_mask_row: self.mask_row().is_some(),
             calibrated: self.calibration().is_some(),
+            note: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
         }
     }
 }
@@ -191,7 +213,11 @@ impl ReplacementSource for Loaded {
     }
 
     fn eot(&self) -> Option<u32> {
-        self.tokenizer.as_ref().and_then(|t| t.eot).or(self.model.config.eos_token_id)
+        let end = match &self.tokenizer {
+            Some(tokenizer) => tokenizer.end_of_document(),
+            None => self.model.config.eos_token_id,
+        };
+        end.filter(|&id| (id as usize) < self.model.config.vocab_size)
     }
 
     fn mean_embedding(&self) -> Arc<[f32]> {
@@ -215,8 +241,7 @@ impl ReplacementSource for Loaded {
 
     fn unigram(&self) -> Option<&Unigram> {
         let count = || {
-            let ids: Vec<u32> =
-                self.tokenizer.as_ref()?.encode(CALIBRATION_TEXT).ok()?.into_iter().map(|p| p.id).collect();
+            let ids = self.tokenizer.as_ref()?.ids(CALIBRATION_TEXT).ok()?;
             Some(Unigram::from_ids(self.model.config.vocab_size, &ids))
         };
         self.unigram.get_or_init(count).as_ref()

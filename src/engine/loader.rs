@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use candle_core::Device;
 use crossbeam_channel::Sender;
@@ -10,6 +11,9 @@ use super::loaded::Loaded;
 use super::types::{LoadProgress, Update};
 use crate::hub::{self, HubOptions, ModelSpec, Progress};
 use crate::model::WeightType;
+
+/// How long the quiet question for a newer version waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a load needs to know.
 #[derive(Clone)]
@@ -44,7 +48,7 @@ pub fn load(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
     cancel: &AtomicBool,
-) -> Result<(Loaded, Option<String>), LoadError> {
+) -> Result<Loaded, LoadError> {
     let parsed: ModelSpec = spec.parse().map_err(|e: hub::HubError| from_hub(&e))?;
     let mut report = |p: &Progress| progress(translate(spec, p));
     let snapshot = hub::fetch(&parsed, &options.hub, &mut report, cancel).map_err(|e| from_hub(&e))?;
@@ -64,7 +68,9 @@ pub fn load(
     if cancel.load(Ordering::Relaxed) {
         return Err(LoadError { message: "cancelled".to_owned(), hint: None, cancelled: true });
     }
-    Ok((loaded, snapshot.note))
+    let mut loaded = loaded;
+    loaded.notes.splice(0..0, snapshot.note);
+    Ok(loaded)
 }
 
 fn from_hub(error: &hub::HubError) -> LoadError {
@@ -90,6 +96,25 @@ pub fn translate(id: &str, p: &Progress) -> LoadProgress {
     }
 }
 
+/// Asks on a thread of its own, and once, whether the Hub has moved on from the cached model; says nothing where it
+/// does not answer.
+pub fn look_for_newer(spec: String, options: &LoadOptions, updates: Sender<Update>) {
+    let mut hub = options.hub.clone();
+    hub.retries = 0;
+    hub.stall_timeout = hub.stall_timeout.min(PATIENCE);
+    let Ok(parsed) = spec.parse::<ModelSpec>() else { return };
+    if hub.offline || hub.refresh || !matches!(parsed, ModelSpec::Hub { .. }) {
+        return;
+    }
+    let ask = move || {
+        if let Ok(Some(_)) = hub::moved(&parsed, &hub, &AtomicBool::new(false)) {
+            let _ = updates.send(Update::ModelMoved { spec });
+        }
+    };
+    let spawned = std::thread::Builder::new().name("newer".to_owned()).spawn(ask);
+    debug_assert!(spawned.is_ok(), "the system refused a thread");
+}
+
 /// A load running on its own thread.
 pub struct Loading {
     pub id: String,
@@ -102,7 +127,7 @@ impl Loading {
         spec: String,
         options: LoadOptions,
         updates: Sender<Update>,
-        done: impl FnOnce(Result<(Loaded, Option<String>), LoadError>) + Send + 'static,
+        done: impl FnOnce(Result<Loaded, LoadError>) + Send + 'static,
     ) -> Self {
         let cancel = Arc::new(AtomicBool::new(false));
         let (id, flag) = (spec.clone(), cancel.clone());

@@ -14,7 +14,7 @@ use super::worker::Follower;
 use crate::hub::{DATASET_PREFIX, Progress};
 use crate::mask::apply::ReplacementSource;
 use crate::train::TrainError;
-use crate::train::data::{BUNDLED, Documents, TokenCache, cache_folder};
+use crate::train::data::{BUNDLED, ChatStyle, Documents, TokenCache, cache_folder};
 use crate::train::report::{Command, Report};
 use crate::train::run::Setup;
 use crate::train::runs;
@@ -109,10 +109,11 @@ impl Trainer {
         let _ = self.updates.send(Update::Train(Box::new(update)));
     }
 
-    /// Prepares a run; it starts when told [`Command::Resume`]. Whatever goes wrong comes as a report.
-    pub fn plan(&self, spec: RunSpec) {
+    /// Prepares a run; it starts when told [`Command::Resume`]. Whatever goes wrong comes as a report. Unless the context
+    /// was `asked` for, it is no longer than the model's.
+    pub fn plan(&self, spec: RunSpec, asked: bool) {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Err(e) = self.prepare(run, spec) {
+        if let Err(e) = self.prepare(run, spec, asked) {
             let report = Report::Failed { message: e.to_string(), hint: e.hint() };
             self.send(TrainUpdate::Report { run, report });
         }
@@ -123,7 +124,7 @@ impl Trainer {
         self.send(TrainUpdate::Problem { message, hint });
     }
 
-    fn prepare(&self, run: u64, mut spec: RunSpec) -> Result<(), TrainError> {
+    fn prepare(&self, run: u64, mut spec: RunSpec, asked: bool) -> Result<(), TrainError> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = slot.take() {
             // The screen asks only when nothing goes on any more; a plan that was not taken up still waits.
@@ -138,7 +139,7 @@ impl Trainer {
             plan: true,
             pictures: true,
         };
-        let session = Arc::new(Session::start(move |p| prepare(spec, &load, p), options)?);
+        let session = Arc::new(Session::start(move |p| prepare((spec, asked), &load, p), options)?);
         let forward = Forward {
             run,
             session: session.clone(),
@@ -176,17 +177,25 @@ fn free(out: &Path) -> PathBuf {
 }
 
 /// Loads the model and the data, on the trainer's thread; says how far it is and gives up when told.
-fn prepare(spec: RunSpec, options: &LoadOptions, preparing: &Preparing) -> Result<Setup, TrainError> {
+fn prepare(
+    (mut spec, asked): (RunSpec, bool),
+    options: &LoadOptions,
+    preparing: &Preparing,
+) -> Result<Setup, TrainError> {
     let failed = |e: LoadError| TrainError::Setup { problem: e.message, hint: e.hint };
     let cancel = preparing.cancel();
     let say = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
     let options = &LoadOptions { purpose: Purpose::Train, ..options.clone() };
-    let (loaded, _) = load(&spec.model, options, &mut |p| say(p), cancel).map_err(failed)?;
+    let loaded = load(&spec.model, options, &mut |p| say(p), cancel).map_err(failed)?;
     let tokenizer = loaded.tokenizer.clone().ok_or_else(|| {
         TrainError::setup(format!("{} has no tokenizer, so text cannot be trained on", loaded.id))
     })?;
     let mut fetching = |p: &Progress| say(translate("data", p));
-    let documents = Documents::open(&spec.data, &options.hub, &mut fetching, cancel)?;
+    let style = ChatStyle::of(&tokenizer)?;
+    let mut documents = Documents::open(&spec.data, &style, &options.hub, &mut fetching, cancel)?;
+    if !asked {
+        documents.notes.extend(spec.fit_context(loaded.model.config.n_positions));
+    }
     preparing.say("tokens".to_owned(), 0, None);
     let cache = cache_folder().map(TokenCache::new);
     let (corpora, _) = documents.tokens(&tokenizer, cache.as_ref())?;
@@ -196,6 +205,7 @@ fn prepare(spec: RunSpec, options: &LoadOptions, preparing: &Preparing) -> Resul
     setup.device = options.device.clone();
     setup.mask_row = loaded.mask_row().map(|row| row.to_vec());
     setup.calibration = calibration;
+    setup.notes = documents.notes;
     Ok(setup)
 }
 

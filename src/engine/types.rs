@@ -57,6 +57,10 @@ pub enum Command {
     LoadModel {
         spec: String,
     },
+    /// Ask the Hub for the newest version of a cached model and load it; the old one serves until that is whole.
+    RefreshModel {
+        spec: String,
+    },
     CancelLoad,
     /// Re-roll the seed `count` times and report mean and spread of the effect.
     Rerolls {
@@ -289,6 +293,8 @@ pub struct ModelInfo {
     /// Whether the model has a trained `[MASK]` row.
     pub has_mask_row: bool,
     pub calibrated: bool,
+    /// What the person is told when it opens.
+    pub note: Option<String>,
 }
 
 /// Progress of a load or download.
@@ -409,6 +415,10 @@ pub enum Update {
     CalibrationReady,
     ModelLoading(LoadProgress),
     ModelReady(ModelInfo),
+    /// The Hub has a newer version of the cached model in use; `RefreshModel` fetches it.
+    ModelMoved {
+        spec: String,
+    },
     /// The model in use stays.
     ModelFailed {
         id: String,

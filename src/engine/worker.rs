@@ -14,7 +14,7 @@ use super::calibrate::{self, Calibrator};
 use super::explorer::{ExploreError, Explorer, Policy, Reach, SIDE_BY_SIDE};
 use super::leak::LeakMeter;
 use super::loaded::{CALIBRATION_TEXT, Loaded};
-use super::loader::{LoadError, LoadOptions, Loading, load};
+use super::loader::{LoadError, LoadOptions, Loading, load, look_for_newer};
 use super::mailbox::{Mail, Mailbox};
 use super::run::Run;
 use super::types::{Command, ExploreRequest, FOLLOWED, HeadSummary, MapFrame, MapKind, Update, Work};
@@ -53,7 +53,7 @@ pub struct Engine {
     thread: Option<JoinHandle<()>>,
 }
 
-type Outcome = Box<Result<(Loaded, Option<String>), LoadError>>;
+type Outcome = Box<Result<Loaded, LoadError>>;
 
 struct Worker {
     mailbox: Arc<Mailbox>,
@@ -156,7 +156,12 @@ impl Worker {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::LoadModel { spec } => self.start_load(spec),
+            Command::LoadModel { spec } => self.start_load(spec, self.options.clone()),
+            Command::RefreshModel { spec } => {
+                let mut options = self.options.clone();
+                options.hub.refresh = true;
+                self.start_load(spec, options);
+            }
             Command::CancelLoad => {
                 if let Some(loading) = self.loading.take() {
                     let message = "loading was cancelled".to_owned();
@@ -196,12 +201,12 @@ impl Worker {
         }
     }
 
-    fn start_load(&mut self, spec: String) {
+    fn start_load(&mut self, spec: String, options: LoadOptions) {
         if spec == "demo" {
             // Embedded: read in a moment, and whatever is asked next, such as another load, finds it there.
-            let result = load(&spec, &self.options, &mut |_| {}, &AtomicBool::new(false));
+            let result = load(&spec, &options, &mut |_| {}, &AtomicBool::new(false));
             return match result {
-                Ok((loaded, _)) => self.install(&Arc::new(loaded)),
+                Ok(loaded) => self.install(&Arc::new(loaded)),
                 Err(e) => self.send(Update::ModelFailed { id: spec, message: e.message, hint: e.hint }),
             };
         }
@@ -210,7 +215,7 @@ impl Worker {
             let _ = finish.send((id, Box::new(result)));
             mailbox.command(Command::Loaded);
         };
-        self.loading = Some(Loading::start(spec, self.options.clone(), self.updates.clone(), done));
+        self.loading = Some(Loading::start(spec, options, self.updates.clone(), done));
     }
 
     fn take_loaded(&mut self) {
@@ -221,7 +226,10 @@ impl Worker {
             }
             self.loading = None;
             match *result {
-                Ok((loaded, _note)) => self.install(&Arc::new(loaded)),
+                Ok(loaded) => {
+                    self.install(&Arc::new(loaded));
+                    look_for_newer(id, &self.options, self.updates.clone());
+                }
                 Err(e) if e.cancelled => {}
                 Err(e) => self.send(Update::ModelFailed { id, message: e.message, hint: e.hint }),
             }

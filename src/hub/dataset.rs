@@ -17,8 +17,11 @@ use super::{HubOptions, fetch};
 
 /// What names of data sets begin with, as in the addresses of their pages.
 pub const PREFIX: &str = "datasets/";
-/// Kinds of files that hold text, the best first; one kind is taken.
-const KINDS: [&str; 6] = ["parquet", "jsonl", "ndjson", "csv", "tsv", "txt"];
+/// Kinds of files that hold text, the best first; one kind is taken. Any of them may be packed.
+const KINDS: [&str; 7] = ["parquet", "jsonl", "ndjson", "csv", "tsv", "json", "txt"];
+const PACKINGS: [&str; 2] = [".gz", ".zst"];
+/// How the `datasets` library calls what it says of a data set.
+const ABOUT: &str = "dataset_info";
 const TRAIN: &str = "train";
 const HELD: [&str; 4] = ["validation", "valid", "dev", "test"];
 
@@ -122,8 +125,10 @@ fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) {
 fn choose<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut by_kind: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for name in names {
-        let kind = KINDS.iter().position(|k| name.to_lowercase().ends_with(&format!(".{k}")));
-        let hidden = name.split('/').any(|part| part.starts_with('.'));
+        let lower = name.to_lowercase();
+        let bare = PACKINGS.iter().find_map(|p| lower.strip_suffix(p)).unwrap_or(&lower);
+        let kind = KINDS.iter().position(|k| bare.ends_with(&format!(".{k}")));
+        let hidden = name.split('/').any(|part| part.starts_with('.') || part.starts_with(ABOUT));
         if let Some(kind) = kind.filter(|_| !hidden) {
             by_kind.entry(kind).or_default().push(name.to_owned());
         }
@@ -158,6 +163,8 @@ mod tests {
             ["README.md", "b/train-0.parquet", "a/train.csv", "b/test-0.parquet", ".hidden/x.parquet"];
         let chosen = choose(names.into_iter());
         assert_eq!(chosen, ["b/test-0.parquet", "b/train-0.parquet"]);
+        let packed = ["README.md", "dataset_infos.json", "a/train.json.gz", "a/b.txt"];
+        assert_eq!(choose(packed.into_iter()), ["a/train.json.gz"]);
         let owned = |s: &str| vec![s.to_owned()];
         assert_eq!(splits(&chosen), (owned("b/train-0.parquet"), owned("b/test-0.parquet")));
         let bare = vec!["constrained.txt".to_owned(), "tests.txt".to_owned()];

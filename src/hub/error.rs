@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::progress::human_bytes;
+use crate::model::ModelError;
+use crate::model::tokenizer::kinds;
 
 /// Why a model could not be resolved to files.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +58,15 @@ pub enum HubError {
     #[error("cancelled")]
     Cancelled,
 
-    #[error("{id} is not a GPT-2 checkpoint: its model type is {found}")]
-    NotGpt2 { id: String, found: String },
     #[error("{id} has no {missing} that this program reads")]
     Incomplete { id: String, missing: String },
     #[error("{id}: {file} is not usable: {detail}")]
     BadFile { id: String, file: String, detail: String },
+    #[error("the base of the adapter {} does not open: {problem}", folder.display())]
+    NoBase { folder: PathBuf, problem: String, hint: Option<String> },
+    /// The reader of the model refuses one of its files.
+    #[error("{id}: {problem}")]
+    Unusable { id: String, problem: String, hint: Option<String> },
     #[error("{id} names an unsafe path: {path:?}")]
     UnsafePath { id: String, path: String },
     #[error("the network could not be started: {0}")]
@@ -71,6 +76,11 @@ pub enum HubError {
 }
 
 impl HubError {
+    /// What the reader of models said of a file of `id`.
+    pub(super) fn unusable(id: &str, error: ModelError) -> Self {
+        HubError::Unusable { id: id.into(), problem: visible(&error.to_string()), hint: error.hint() }
+    }
+
     /// What to do about it, where there is something to do.
     pub fn hint(&self) -> Option<String> {
         const LOGIN: &str = "set HF_TOKEN or run `hf auth login`";
@@ -81,9 +91,7 @@ impl HubError {
             HubError::NoBundledModel => "name a model on the Hub instead: gpt2".into(),
             HubError::NoFolder { .. } => "a folder starts with ./, ../, / or ~/".into(),
             HubError::FolderIncomplete { .. } | HubError::Incomplete { .. } => {
-                "needed: config.json, tokenizer.json (or vocab.json and merges.txt), and model.safetensors or \
-                 pytorch_model.bin"
-                    .into()
+                format!("needed: config.json, {}, and model.safetensors or pytorch_model.bin", kinds::wanted())
             }
             HubError::NotFound { .. } => format!("check the spelling; for a private model, {LOGIN}"),
             HubError::RevisionNotFound { .. } => "a revision is a branch, a tag or a commit, such as main".into(),
@@ -111,7 +119,10 @@ impl HubError {
                 "the damaged file was removed: try again".into()
             }
             HubError::DiskFull { .. } => "free some space, or set HF_HUB_CACHE to another disk".into(),
-            HubError::NotGpt2 { .. } => "models with model_type gpt2 work: gpt2, distilgpt2, DialoGPT, …".into(),
+            HubError::NoBase { hint, .. } => return hint.clone(),
+            HubError::Unusable { hint, .. } => {
+                return Some(hint.clone().unwrap_or_else(|| "choose another model or revision".into()));
+            }
             HubError::BadFile { .. } | HubError::UnsafePath { .. } => "choose another model or revision".into(),
             HubError::Io { .. } => "check the folder's permissions, or set HF_HUB_CACHE to another folder".into(),
             HubError::Cancelled | HubError::Runtime(_) => return None,
@@ -121,20 +132,6 @@ impl HubError {
     /// Whether the person stopped it.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, HubError::Cancelled)
-    }
-
-    /// Whether the Hub, not the model, is what failed: a whole cached snapshot may stand in.
-    pub(super) fn is_network(&self) -> bool {
-        matches!(
-            self,
-            HubError::NoNetwork { .. }
-                | HubError::Stalled { .. }
-                | HubError::Broken { .. }
-                | HubError::RateLimited { .. }
-                | HubError::Server { .. }
-                | HubError::Redirect { .. }
-                | HubError::BadAnswer { .. }
-        )
     }
 
     /// Whether another try may well succeed.
@@ -150,9 +147,9 @@ pub(super) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(st
     move |source| HubError::Io { action, path, source }
 }
 
-/// Text from outside made safe and short enough for a message: no control characters, at most 120 characters.
+/// Text from outside made safe and short enough for a message: no control characters, at most 240 characters.
 pub(super) fn visible(text: &str) -> String {
-    const LONGEST: usize = 120;
+    const LONGEST: usize = 240;
     let mut out: String = text
         .chars()
         .take(LONGEST)
@@ -176,7 +173,7 @@ mod tests {
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
         assert_eq!(visible("a\u{1b}[2Jb\u{202e}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
-        assert_eq!(visible(&"x".repeat(500)).chars().count(), 121);
+        assert_eq!(visible(&"x".repeat(500)).chars().count(), 241);
         assert_eq!(visible("modèle"), "modèle");
     }
 
@@ -187,7 +184,10 @@ mod tests {
             HubError::Unauthorised { id: id(), with_token: true },
             HubError::RateLimited { wait: Some(Duration::from_secs(7)) },
             HubError::DiskFull { needed: 548_105_171, free: 1_000_000, path: "/c".into() },
-            HubError::NotGpt2 { id: id(), found: "llama".into() },
+            HubError::unusable(
+                "a/b",
+                ModelError::file("config.json", "model_type is \"llama\", not \"gpt2\""),
+            ),
         ] {
             let text = error.to_string();
             assert!(!text.ends_with('.') && !text.contains('\n'), "{text}");

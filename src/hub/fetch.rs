@@ -4,9 +4,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::cache::RepoCache;
+use super::cache::{RepoCache, is_commit};
 use super::download::{check_space, fetch_file, missing_bytes};
-use super::error::HubError;
+use super::error::{HubError, visible};
 use super::files::{self, FolderFiles, Gap, WeightNames};
 use super::options::Settings;
 use super::progress::{Phase, Progress, Reporter};
@@ -14,6 +14,8 @@ use super::remote::{Item, Listing, Remote};
 use super::spec::{ModelSpec, valid_id, valid_revision};
 use super::wait::{Wait, with_tries};
 use super::{Files, HubOptions, Snapshot};
+use crate::model::adapter;
+use crate::model::load::judge;
 
 const DEFAULT_REVISION: &str = "main";
 
@@ -56,7 +58,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn snapshot(&self, files: FolderFiles, commit: String) -> Snapshot {
-        Snapshot { id: self.id.into(), revision: Some(commit), files: Files::Folder(files), note: None }
+        Snapshot { revision: Some(commit), ..Snapshot::of(self.id.into(), Files::Folder(files)) }
     }
 
     /// The cached snapshot, or one fetched now.
@@ -78,30 +80,53 @@ impl<'a> Wanted<'a> {
         let wait = Wait { cancel, stall: self.settings.stall_timeout };
         let fetched = block_on(self.download(wait, &mut Reporter::new(progress)))?;
         match (fetched, cached) {
-            (Err(error), Ok(snapshot)) if error.is_network() => {
+            // Whatever is wrong with the new one, the old one is whole.
+            (Err(error), Ok(snapshot)) if !error.is_cancelled() => {
                 Ok(Snapshot { note: Some(format!("{error}; the cached snapshot is used")), ..snapshot })
             }
             (fetched, _) => fetched,
         }
     }
 
+    /// The Hub's commit where it differs from the cached one.
+    pub fn moved(&self, cancel: &AtomicBool) -> Result<Option<String>, HubError> {
+        let known = self.cached().ok().and_then(|snapshot| snapshot.revision);
+        let Some(known) = known.filter(|_| !self.settings.offline && !is_commit(self.revision)) else {
+            return Ok(None);
+        };
+        let wait = Wait { cancel, stall: self.settings.stall_timeout };
+        let listing = block_on(async {
+            let remote = Remote::new(&self.settings, self.id, self.revision, wait)?;
+            remote.listing().await
+        })??;
+        Ok((listing.commit != known).then_some(listing.commit))
+    }
+
     async fn download(&self, wait: Wait<'_>, reporter: &mut Reporter<'_>) -> Result<Snapshot, HubError> {
         let remote = Remote::new(&self.settings, self.id, self.revision, wait)?;
         reporter.phase(Phase::Asking);
         let listing = with_tries(&self.settings, wait, reporter, async || remote.listing().await).await?;
-        let plan = Plan::from_listing(&listing, self.id)?;
         let cache = RepoCache::new(&self.settings.cache, self.id);
+        if let Some(error) = self.lone_adapter(&remote, &cache, &listing, reporter).await? {
+            return Err(error);
+        }
+        let plan = Plan::from_listing(&listing, self.id)?;
         cache.prepare(&listing.commit)?;
         let mut job = Job { remote: &remote, cache: &cache, listing: &listing, reporter };
 
         // The kind of model is known from a few hundred bytes; nothing large is fetched before.
         let config = job.item(files::CONFIG).await?;
-        job.reporter.plan(plan.names.len() + 1, config.size);
+        job.reporter.plan(plan.small.len() + 2, config.size);
         let config = job.fetch_json(&config).await?;
-        files::check_model_type(&config, self.id)?;
+        files::judge_config(&config, self.id)?;
 
-        let names = job.expand(plan, self.id).await?;
-        job.fetch_all(&names).await?;
+        let weights = job.weights(plan.weights, self.id).await?;
+        let (small, weights) = (job.items(&plan.small).await?, job.items(&weights).await?);
+        job.plan_rest(small.iter().chain(&weights))?;
+        job.fetch_items(&small).await?;
+        // Nor are weights that no tokenizer could feed.
+        judge(&cache.snapshot(&listing.commit)).map_err(|error| HubError::unusable(self.id, error))?;
+        job.fetch_items(&weights).await?;
         // Last of all, so that a revision never leads to half a snapshot.
         cache.write_ref(self.revision, &listing.commit)?;
         reporter.phase(Phase::Finished);
@@ -113,9 +138,39 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The files to fetch besides `config.json`, by name; the weights come last, so that a snapshot with weights is whole.
+impl Wanted<'_> {
+    /// A repository that holds an adapter and no model: said with the base that it names.
+    async fn lone_adapter(
+        &self,
+        remote: &Remote<'_>,
+        cache: &RepoCache,
+        listing: &Listing,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Option<HubError>, HubError> {
+        let has = |name: &str| listing.files.contains_key(name);
+        if has(files::CONFIG) || !has(adapter::CONFIG) {
+            return Ok(None);
+        }
+        cache.prepare(&listing.commit)?;
+        let mut job = Job { remote, cache, listing, reporter };
+        let item = job.item(adapter::CONFIG).await?;
+        let told = job.fetch_json(&item).await?;
+        Ok(Some(match adapter::Adapter::parse(&told, adapter::CONFIG) {
+            Ok(adapter) => HubError::Unusable {
+                id: self.id.into(),
+                problem: format!("a LoRA adapter of {}, not a model", visible(&adapter.base)),
+                hint: Some(
+                    "download its files into a folder and open that: the base is fetched for it".into(),
+                ),
+            },
+            Err(error) => HubError::unusable(self.id, error),
+        }))
+    }
+}
+
+/// The files to fetch besides `config.json`; the weights come last, so that a snapshot with weights is whole.
 struct Plan {
-    names: Vec<String>,
+    small: Vec<String>,
     weights: WeightNames,
 }
 
@@ -128,9 +183,9 @@ impl Plan {
         }
         let tokenizer = files::choose_tokenizer(&has).map_err(missing)?;
         let weights = files::choose_weights(&has).map_err(missing)?;
-        let optional = files::OPTIONAL.iter().filter(|name| has(name));
-        let names = tokenizer.iter().chain(optional).copied().chain([weights.name()]);
-        Ok(Plan { names: names.map(str::to_owned).collect(), weights })
+        let optional = files::optional().filter(|name| has(name) && !tokenizer.contains(name));
+        let small = tokenizer.iter().copied().chain(optional).map(str::to_owned).collect();
+        Ok(Plan { small, weights })
     }
 }
 
@@ -159,34 +214,43 @@ impl Job<'_, '_> {
         files::read_json(&self.cache.snapshot(&self.listing.commit).join(&item.name))
     }
 
-    /// Replaces an index of shards, once fetched, by the shards that it names.
-    async fn expand(&mut self, plan: Plan, id: &str) -> Result<Vec<String>, HubError> {
-        let mut names = plan.names;
-        if let WeightNames::Index(index) = plan.weights {
-            names.pop();
-            let item = self.item(index).await?;
-            let shards = files::parse_index(&self.fetch_json(&item).await?, plan.weights, id)?;
-            if let Some(absent) = shards.iter().find(|s| !self.listing.files.contains_key(*s)) {
-                return Err(HubError::FileNotFound { id: id.into(), file: absent.clone() });
-            }
-            names.extend(shards);
+    /// The files that hold the weights: one, or the shards that an index, fetched now, names.
+    async fn weights(&mut self, names: WeightNames, id: &str) -> Result<Vec<String>, HubError> {
+        let WeightNames::Index(index) = names else { return Ok(vec![names.name().to_owned()]) };
+        let item = self.item(index).await?;
+        let shards = files::parse_index(&self.fetch_json(&item).await?, names, id)?;
+        if let Some(absent) = shards.iter().find(|s| !self.listing.files.contains_key(*s)) {
+            return Err(HubError::FileNotFound { id: id.into(), file: absent.clone() });
         }
-        Ok(names)
+        Ok(shards)
     }
 
-    pub async fn fetch_all(&mut self, names: &[String]) -> Result<(), HubError> {
+    async fn items(&mut self, names: &[String]) -> Result<Vec<Item>, HubError> {
         let mut items = Vec::with_capacity(names.len());
         for name in names {
             items.push(self.item(name).await?);
         }
-        self.reporter.plan_rest(items.len(), items.iter().map(|item| item.size).sum());
+        Ok(items)
+    }
+
+    /// Announces what is still to come, and refuses what the disk cannot hold.
+    fn plan_rest<'i>(&mut self, items: impl Iterator<Item = &'i Item> + Clone) -> Result<(), HubError> {
+        self.reporter.plan_rest(items.clone().count(), items.clone().map(|item| item.size).sum());
         let commit = &self.listing.commit;
-        let needed = items.iter().map(|item| missing_bytes(self.cache, commit, item)).sum();
-        check_space(needed, self.cache.folder())?;
-        for item in &items {
+        check_space(items.map(|item| missing_bytes(self.cache, commit, item)).sum(), self.cache.folder())
+    }
+
+    async fn fetch_items(&mut self, items: &[Item]) -> Result<(), HubError> {
+        for item in items {
             self.fetch(item).await?;
         }
         Ok(())
+    }
+
+    pub async fn fetch_all(&mut self, names: &[String]) -> Result<(), HubError> {
+        let items = self.items(names).await?;
+        self.plan_rest(items.iter())?;
+        self.fetch_items(&items).await
     }
 }
 

@@ -9,16 +9,17 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{HubError, io, visible};
+use crate::model::Config;
+use crate::model::tokenizer::kinds;
 
 pub(super) const CONFIG: &str = "config.json";
 /// Calibrated nulls written by this program beside a checkpoint.
 pub(super) const SIDE: &str = "maskscope.safetensors";
-/// Fetched where present; nothing fails without them.
-pub(super) const OPTIONAL: [&str; 4] =
-    ["tokenizer_config.json", "generation_config.json", "special_tokens_map.json", SIDE];
-
-const TOKENIZER: &str = "tokenizer.json";
-const VOCAB_AND_MERGES: [&str; 2] = ["vocab.json", "merges.txt"];
+/// Fetched where present; nothing fails without them. A model's other tokenizer files come along: what is saved from it
+/// is to hold everything that it came with.
+pub(super) fn optional() -> impl Iterator<Item = &'static str> {
+    kinds::all_files().chain([SIDE])
+}
 
 /// In order of preference: safetensors can be mapped and cannot run code.
 const WEIGHTS: [WeightNames; 4] = [
@@ -36,21 +37,11 @@ const LARGEST_JSON: u64 = 16 << 20;
 pub struct FolderFiles {
     pub dir: PathBuf,
     pub config: PathBuf,
-    pub tokenizer: TokenizerFiles,
+    /// What the tokenizer is read from; empty in a local folder without one: ids can be run, text cannot.
+    pub tokenizer: Vec<PathBuf>,
     pub weights: WeightFiles,
     /// `maskscope.safetensors`, where there is one.
     pub side: Option<PathBuf>,
-}
-
-/// The two ways a GPT-2 tokenizer is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenizerFiles {
-    /// `tokenizer.json`.
-    Json(PathBuf),
-    /// `vocab.json` and `merges.txt`.
-    VocabMerges { vocab: PathBuf, merges: PathBuf },
-    /// A local folder without one: ids can be run, text cannot.
-    Absent,
 }
 
 /// Weights in one file or in shards, shards in order of their names.
@@ -94,14 +85,11 @@ impl FolderFiles {
         if !has(CONFIG) {
             return Err(Gap::Missing(CONFIG.into()));
         }
-        check_model_type(&read_json(&dir.join(CONFIG)).map_err(Gap::Wrong)?, id).map_err(Gap::Wrong)?;
+        judge_config(&read_json(&dir.join(CONFIG)).map_err(Gap::Wrong)?, id).map_err(Gap::Wrong)?;
         let tokenizer = match choose_tokenizer(&has) {
-            Ok([vocab, merges]) => {
-                TokenizerFiles::VocabMerges { vocab: dir.join(vocab), merges: dir.join(merges) }
-            }
-            Ok(_) => TokenizerFiles::Json(dir.join(TOKENIZER)),
+            Ok(names) => names.iter().map(|name| dir.join(name)).collect(),
             Err(missing) if needs_tokenizer => return Err(Gap::Missing(missing)),
-            Err(_) => TokenizerFiles::Absent,
+            Err(_) => Vec::new(),
         };
         let choice = choose_weights(&has).map_err(Gap::Missing)?;
         let names = match choice {
@@ -154,15 +142,9 @@ pub(super) fn choose_weights(has: &dyn Fn(&str) -> bool) -> Result<WeightNames, 
     WEIGHTS.into_iter().find(|w| has(w.name())).ok_or_else(|| "model.safetensors or pytorch_model.bin".into())
 }
 
-/// The tokenizer on offer: one name or two; the error says what was looked for.
+/// The files of the tokenizer on offer; the error says what was looked for.
 pub(super) fn choose_tokenizer(has: &dyn Fn(&str) -> bool) -> Result<&'static [&'static str], String> {
-    if has(TOKENIZER) {
-        Ok(&[TOKENIZER])
-    } else if VOCAB_AND_MERGES.iter().all(|name| has(name)) {
-        Ok(&VOCAB_AND_MERGES)
-    } else {
-        Err("tokenizer.json, or vocab.json and merges.txt".into())
-    }
+    kinds::choose(has).map(|(_, names)| names).ok_or_else(kinds::wanted)
 }
 
 /// Reads a small JSON file; one of an absurd size is refused unread.
@@ -176,19 +158,9 @@ pub(super) fn read_json(path: &Path) -> Result<Vec<u8>, HubError> {
     Ok(bytes)
 }
 
-/// Refuses a `config.json` of another architecture, naming the one it is of.
-pub(super) fn check_model_type(config: &[u8], id: &str) -> Result<(), HubError> {
-    let bad = |detail: String| HubError::BadFile { id: id.into(), file: CONFIG.into(), detail };
-    let config: serde_json::Value =
-        serde_json::from_slice(config).map_err(|e| bad(format!("it is no JSON: {e}")))?;
-    let Some(fields) = config.as_object() else { return Err(bad("it is no JSON object".into())) };
-    match fields.get("model_type").and_then(serde_json::Value::as_str) {
-        Some("gpt2") => Ok(()),
-        Some(other) => Err(HubError::NotGpt2 { id: id.into(), found: visible(other) }),
-        // Checkpoints from before the field existed are told by GPT-2's own names for its sizes.
-        None if ["n_layer", "n_head", "n_embd"].iter().all(|name| fields.contains_key(*name)) => Ok(()),
-        None => Err(HubError::NotGpt2 { id: id.into(), found: "not given".into() }),
-    }
+/// Refuses a `config.json` that this program cannot run, by the one reader that decides.
+pub(super) fn judge_config(config: &[u8], id: &str) -> Result<(), HubError> {
+    Config::parse(config, CONFIG).map(|_| ()).map_err(|error| HubError::unusable(id, error))
 }
 
 /// The shards an index names, sorted, each once.
@@ -223,6 +195,9 @@ pub(super) fn is_safe_path(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    const GPT2: &str =
+        r#"{"model_type":"gpt2","n_layer":1,"n_head":1,"n_embd":8,"n_positions":8,"vocab_size":8}"#;
+
     fn offer(names: &[&str]) -> impl Fn(&str) -> bool {
         move |name| names.contains(&name)
     }
@@ -242,28 +217,29 @@ mod tests {
 
     #[test]
     fn half_a_tokenizer_is_none() {
-        assert_eq!(choose_tokenizer(&offer(&["vocab.json", "merges.txt", TOKENIZER])).unwrap(), [TOKENIZER]);
-        assert_eq!(choose_tokenizer(&offer(&["vocab.json", "merges.txt"])).unwrap(), VOCAB_AND_MERGES);
-        assert!(choose_tokenizer(&offer(&["vocab.json"])).is_err());
+        assert_eq!(
+            choose_tokenizer(&offer(&["vocab.json", "merges.txt"])).unwrap(),
+            ["vocab.json", "merges.txt"]
+        );
+        assert!(choose_tokenizer(&offer(&["vocab.json"])).unwrap_err().contains("spiece.model"));
     }
 
     #[test]
-    fn other_architectures_are_named() {
+    fn what_is_no_gpt2_is_named() {
         for (config, found) in [
-            (r#"{"model_type":"llama"}"#, "llama"),
-            (r#"{"model_type":"gpt_neo\u001b[31m"}"#, "gpt_neo\u{fffd}[31m"),
-            (r#"{"architectures":["X"]}"#, "not given"),
+            (r#"{"model_type":"llama"}"#, "\"llama\""),
+            (r#"{"model_type":"gpt_neo\u001b[31m"}"#, "gpt_neo"),
+            (r#"{"architectures":["X"]}"#, "\"X\""),
+            (r#"{"model_type":"gpt2"}"#, "vocab_size is missing"),
+            ("", "empty"),
+            ("[]", "a list"),
+            ("{\"model_type\":", "not valid JSON"),
         ] {
-            match check_model_type(config.as_bytes(), "a/b") {
-                Err(HubError::NotGpt2 { found: got, .. }) => assert_eq!(got, found),
-                other => panic!("{other:?}"),
-            }
+            let error = judge_config(config.as_bytes(), "a/b").unwrap_err().to_string();
+            assert!(error.starts_with("a/b: config.json") && error.contains(found), "{error}");
+            assert!(!error.contains('\u{1b}'), "{error:?}");
         }
-        assert!(check_model_type(br#"{"model_type":"gpt2"}"#, "a/b").is_ok());
-        assert!(check_model_type(br#"{"n_layer":1,"n_head":1,"n_embd":8}"#, "a/b").is_ok());
-        for broken in ["", "[]", "{\"model_type\":"] {
-            assert!(matches!(check_model_type(broken.as_bytes(), "a/b"), Err(HubError::BadFile { .. })));
-        }
+        assert!(judge_config(GPT2.as_bytes(), "a/b").is_ok());
     }
 
     #[test]
@@ -305,7 +281,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(missing(), CONFIG);
-        write(CONFIG, r#"{"model_type":"gpt2"}"#);
+        write(CONFIG, GPT2);
         assert!(missing().contains("tokenizer.json"));
         write("vocab.json", "{}");
         write("merges.txt", "");
@@ -322,12 +298,12 @@ mod tests {
                 dir.path().join("2.safetensors")
             ])
         );
-        assert!(matches!(found.tokenizer, TokenizerFiles::VocabMerges { .. }));
+        assert_eq!(found.tokenizer, [dir.path().join("vocab.json"), dir.path().join("merges.txt")]);
         assert_eq!(found.side, None);
-        write(TOKENIZER, "{}");
+        write("tokenizer.json", "{}");
         write(SIDE, "");
         let found = FolderFiles::find(dir.path(), "x").unwrap();
-        assert_eq!(found.tokenizer, TokenizerFiles::Json(dir.path().join(TOKENIZER)));
+        assert_eq!(found.tokenizer, [dir.path().join("tokenizer.json")]);
         assert_eq!(found.side, Some(dir.path().join(SIDE)));
     }
 }

@@ -2,13 +2,14 @@
 //! Python's `huggingface_hub` uses as well.
 //!
 //! Everything here is synchronous and runs on the caller's thread, which must not be the one that draws; the async
-//! runtime that the network needs lives and ends inside [`fetch`]. This room knows nothing of what is in a model
-//! beyond `config.json`'s `model_type`, and it never prints.
+//! runtime that the network needs lives and ends inside [`fetch`]. What a model's small files must
+//! hold is `model`'s to judge, before any weight is asked for; this room never prints.
 //!
 //! Large files on the Hub may be stored in Xet. They are streamed through hf-hub like all others: progress, cancel,
 //! resume and the checksum work the same, but what Xet does below one request (its own chunk cache, parallel
 //! fetches, its own retries) is out of reach, and a cancel lets a chunk that is under way run out.
 
+mod adapter;
 mod bundled;
 mod cache;
 mod catalog;
@@ -24,19 +25,20 @@ mod settings;
 mod spec;
 mod wait;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 pub use bundled::{EmbeddedFiles, embedded};
 pub use catalog::{CachedModel, CachedRevision, KNOWN_MODELS, KnownModel, Shape, cached_models};
 pub use dataset::{Dataset, PREFIX as DATASET_PREFIX, fetch_dataset};
 pub use error::HubError;
-pub use files::{FolderFiles, TokenizerFiles, WeightFiles};
+pub use files::{FolderFiles, WeightFiles};
 pub use options::HubOptions;
 pub use progress::{Phase, Progress, human_bytes};
 pub use settings::HubSettings;
 pub use spec::ModelSpec;
 
+use crate::model::nanogpt;
 use files::Gap;
 
 /// A model's files, whole and of the right kind.
@@ -49,6 +51,8 @@ pub struct Snapshot {
     pub files: Files,
     /// Something worth one line on screen, such as that the cache stood in for an unreachable Hub.
     pub note: Option<String>,
+    /// The folder of an adapter to add to the files, which are those of its base.
+    pub adapter: Option<PathBuf>,
 }
 
 /// Where a snapshot's bytes are.
@@ -56,14 +60,30 @@ pub struct Snapshot {
 pub enum Files {
     Embedded(&'static EmbeddedFiles),
     Folder(FolderFiles),
+    /// A checkpoint of nanoGPT, which holds its own sizes.
+    NanoGpt(PathBuf),
 }
 
 impl Snapshot {
     /// The folder that holds the files, unless they are embedded.
     pub fn dir(&self) -> Option<&Path> {
         match &self.files {
-            Files::Embedded(_) => None,
+            Files::Embedded(_) | Files::NanoGpt(_) => None,
             Files::Folder(files) => Some(&files.dir),
+        }
+    }
+
+    fn of(id: String, files: Files) -> Self {
+        Snapshot { id, revision: None, files, note: None, adapter: None }
+    }
+
+    /// The same files under the name of the adapter in `folder` that they are the base of.
+    fn adapted(self, folder: &Path) -> Self {
+        Snapshot {
+            id: folder.display().to_string(),
+            revision: None,
+            adapter: Some(folder.to_owned()),
+            ..self
         }
     }
 }
@@ -86,7 +106,29 @@ pub fn fetch(
         ModelSpec::Hub { id, revision } => {
             fetch::Wanted::new(id, revision.as_deref(), options)?.fetch(options.refresh, progress, cancel)
         }
+        ModelSpec::Folder(path) if adapter::is_adapter(path) => {
+            let base = fetch(&adapter::base(path)?, options, progress, cancel);
+            base.map(|base| base.adapted(path)).map_err(|error| adapter::without_base(path, error))
+        }
         local => find_local(local, options),
+    }
+}
+
+/// The commit that the Hub has for `spec` where it is not the cached one: a branch that has moved since. Fetches
+/// nothing; `options.offline` and models that are not cached whole are never asked about.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn moved(
+    spec: &ModelSpec,
+    options: &HubOptions,
+    cancel: &AtomicBool,
+) -> Result<Option<String>, HubError> {
+    match spec {
+        ModelSpec::Hub { id, revision } => {
+            fetch::Wanted::new(id, revision.as_deref(), options)?.moved(cancel)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -98,14 +140,22 @@ pub fn fetch(
 pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<Snapshot, HubError> {
     let id = spec.to_string();
     match spec {
-        ModelSpec::Demo => {
-            let files = Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?);
-            Ok(Snapshot { id, revision: None, files, note: None })
-        }
+        ModelSpec::Demo => Ok(Snapshot::of(id, Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?))),
+        ModelSpec::Folder(path) if path.is_file() => Ok(Snapshot::of(id, Files::NanoGpt(path.clone()))),
         ModelSpec::Folder(path) if !path.is_dir() => Err(HubError::NoFolder { path: path.clone() }),
+        ModelSpec::Folder(path) if adapter::is_adapter(path) => {
+            let base = find_local(&adapter::base(path)?, options);
+            base.map(|base| base.adapted(path)).map_err(|error| adapter::without_base(path, error))
+        }
         ModelSpec::Folder(path) => match FolderFiles::find_local(path, &id) {
-            Ok(files) => Ok(Snapshot { id, revision: None, files: Files::Folder(files), note: None }),
-            Err(Gap::Missing(missing)) => Err(HubError::FolderIncomplete { path: path.clone(), missing }),
+            Ok(files) => Ok(Snapshot::of(id, Files::Folder(files))),
+            Err(Gap::Missing(missing)) => {
+                let nanogpt = path.join(nanogpt::FILE);
+                if missing == files::CONFIG && nanogpt.is_file() {
+                    return Ok(Snapshot::of(id, Files::NanoGpt(nanogpt)));
+                }
+                Err(HubError::FolderIncomplete { path: path.clone(), missing })
+            }
             Err(Gap::Wrong(error)) => Err(error),
         },
         ModelSpec::Hub { id, revision } => {

@@ -15,6 +15,8 @@ settings! {
         cache: Option<PathBuf> = None;
         /// Use only what is cached; HF_HUB_OFFLINE=1 does the same
         offline: bool = false;
+        /// Ask the Hub for a newer version of a cached model, and fetch it
+        refresh: bool = false;
         /// Silence after which a download is given up
         stall_seconds: u64 = 30, label("stall limit"), whole(1, 3600), step(5), unit("s");
     }
@@ -28,6 +30,7 @@ impl HubSettings {
             cache: self.cache.clone(),
             token: None,
             offline: self.offline,
+            refresh: self.refresh,
             stall_timeout: Duration::from_secs(self.stall_seconds),
             ..HubOptions::default()
         }

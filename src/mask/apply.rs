@@ -27,7 +27,7 @@ pub enum ApplyError {
     NoMaskRow,
     #[error("this model has no token counts to sample from")]
     NoUnigram,
-    #[error("this model has no <|endoftext|> token")]
+    #[error("this model has no token that ends texts")]
     NoEndOfText,
     #[error("every token would be dropped, so nothing is left to run")]
     NothingLeft,
@@ -159,7 +159,7 @@ fn replacement(
     })
 }
 
-/// Any token but `<|endoftext|>`, which would cut the text in two.
+/// Any token but the one that ends texts, which would cut the text in two.
 fn uniform_token(position: usize, draws: &Draws, source: &dyn ReplacementSource) -> u32 {
     let n = source.n_vocab();
     match source.eot().filter(|&eot| (eot as usize) < n && n > 1) {
@@ -197,14 +197,14 @@ impl Plan {
     ///
     /// `ids` are the original ids and `bytes` the exact bytes of a token; `[MASK]` keeps a leading space. Bytes that
     /// are no text become the replacement character.
-    pub fn masked_text(&self, ids: &[u32], bytes: &dyn Fn(u32) -> Vec<u8>) -> String {
+    pub fn masked_text(&self, original: &dyn Fn(usize) -> Vec<u8>, bytes: &dyn Fn(u32) -> Vec<u8>) -> String {
         let mut out = Vec::new();
         for (i, shown) in self.shown.iter().enumerate() {
             match *shown {
-                Shown::Original(id) | Shown::Token(id) => out.extend(bytes(id)),
+                Shown::Original(_) => out.extend(original(i)),
+                Shown::Token(id) => out.extend(bytes(id)),
                 Shown::Mask => {
-                    let original = ids.get(i).map(|&id| bytes(id)).unwrap_or_default();
-                    if original.first() == Some(&b' ') {
+                    if original(i).first() == Some(&b' ') {
                         out.push(b' ');
                     }
                     out.extend(b"[MASK]");

@@ -18,7 +18,7 @@ pub struct DecisionInput<'a> {
     pub ids: &'a [u32],
     /// Detected sinks, ascending.
     pub sinks: &'a [usize],
-    /// The id of `<|endoftext|>`, where the vocabulary has it.
+    /// The id of the token that ends texts, where the vocabulary has one.
     pub eot: Option<u32>,
     /// Which tokens begin a word; only `unit = word` reads it.
     pub word_starts: &'a [bool],

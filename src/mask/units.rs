@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 
 use super::types::Unit;
 
-/// Which tokens begin a word, from their exact bytes: those that begin with white space, and the first.
+/// Which of `len` tokens begin a word: the first, and those of which `begins` says so.
 ///
-/// `special[i]` marks a token that stands for no text (`<|endoftext|>`); it is a word alone.
-pub fn word_starts<B: AsRef<[u8]>>(pieces: &[B], special: impl Fn(usize) -> bool) -> Vec<bool> {
-    (0..pieces.len())
-        .map(|i| {
-            let spaced = pieces[i].as_ref().first().is_some_and(u8::is_ascii_whitespace);
-            i == 0 || spaced || special(i) || special(i - 1)
-        })
-        .collect()
+/// `special(i)` marks a token that stands for no text (an end, a beginning, padding); it is a word alone.
+pub fn word_starts(len: usize, begins: impl Fn(usize) -> bool, special: impl Fn(usize) -> bool) -> Vec<bool> {
+    (0..len).map(|i| i == 0 || begins(i) || special(i) || special(i - 1)).collect()
 }
 
 /// Splits the eligible positions into units, each ascending, ordered by their first position.
@@ -51,7 +46,8 @@ mod tests {
     #[test]
     fn words_run_to_the_next_space_prefixed_piece() {
         let pieces = ["The", " qu", "ick", ",", " fox", "<eot>", "New", "\n", "line"];
-        let starts = word_starts(&pieces, |i| i == 5);
+        let begins = |i: usize| pieces[i].starts_with(char::is_whitespace);
+        let starts = word_starts(pieces.len(), begins, |i| i == 5);
         assert_eq!(starts, [true, true, false, false, true, true, true, true, false]);
         let eligible = [true, true, false, true, true, false, true, true, true];
         let words = group(Unit::Word, &eligible, &[0; 9], &starts);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config_json::{self, Fields};
 use super::error::ModelError;
 use crate::settings::choice;
 use crate::tensor::kernels::activation::Activation;
@@ -22,80 +23,62 @@ choice! {
     }
 }
 
-/// Sizes and options of a GPT-2 model. Fields that this program does not use are kept, so that a saved checkpoint
-/// says what the original said.
+/// Sizes and options of a GPT-2 model; read and written by `config_json`. Fields that this program does not use are
+/// kept, so that a saved checkpoint says what the original said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Fields", into = "Fields")]
 pub struct Config {
-    #[serde(default = "gpt2")]
-    pub model_type: String,
     pub vocab_size: usize,
-    #[serde(alias = "n_ctx")]
     pub n_positions: usize,
     pub n_embd: usize,
     pub n_layer: usize,
     pub n_head: usize,
-    /// Width of the MLP; `null` means 4 · n_embd.
-    #[serde(default)]
+    /// Width of the MLP; `None` means 4 · n_embd.
     pub n_inner: Option<usize>,
-    #[serde(default = "gelu_new")]
     pub activation_function: String,
-    #[serde(default = "epsilon")]
     pub layer_norm_epsilon: f64,
     /// Scores are divided by √(head width).
-    #[serde(default = "yes")]
     pub scale_attn_weights: bool,
     /// Scores are also divided by (layer + 1).
-    #[serde(default)]
     pub scale_attn_by_inverse_layer_idx: bool,
     /// Scale before the product and upcast; the same arithmetic in f32.
-    #[serde(default)]
     pub reorder_and_upcast_attn: bool,
-    #[serde(default = "yes")]
     pub tie_word_embeddings: bool,
-    #[serde(default = "initializer_range")]
     pub initializer_range: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The first of the ids where the file has a list; `None` for null, absent and negative ones. It may lie past the
+    /// vocabulary.
     pub bos_token_id: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eos_token_id: Option<u32>,
-    #[serde(flatten)]
-    pub other: serde_json::Map<String, serde_json::Value>,
-}
-
-fn gpt2() -> String {
-    "gpt2".to_owned()
-}
-fn gelu_new() -> String {
-    "gelu_new".to_owned()
-}
-fn epsilon() -> f64 {
-    1e-5
-}
-fn initializer_range() -> f64 {
-    0.02
-}
-fn yes() -> bool {
-    true
+    /// Every other field of the file, and the token ids as the file writes them.
+    pub other: Fields,
 }
 
 impl Config {
-    /// Reads and checks a `config.json`; `file` names it in errors.
+    /// Reads and checks a `config.json`; `file` names it in errors. The one reader of the program: what it refuses,
+    /// no folder, cache or Hub gets past.
+    ///
+    /// # Errors
+    /// What is no configuration of a GPT-2 is named as what it is; a value that makes no sense with its field.
     pub fn parse(bytes: &[u8], file: &str) -> Result<Self, ModelError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)
-            .map_err(|e| ModelError::file(file, format!("not valid JSON: {e}")))?;
-        let kind = value.get("model_type").and_then(|v| v.as_str()).unwrap_or("gpt2");
-        if kind != "gpt2" {
-            return Err(ModelError::file(file, format!("model_type is {kind:?}, not \"gpt2\"")).with_hint(
+        let fields = config_json::fields(bytes).map_err(|problem| ModelError::file(file, problem))?;
+        if let Some(found) = config_json::foreign(&fields) {
+            return Err(ModelError::file(file, found).with_hint(
                 "models of the GPT-2 family work, e.g. openai-community/gpt2 or distilbert/distilgpt2",
             ));
         }
-        if value.get("add_cross_attention").and_then(serde_json::Value::as_bool) == Some(true) {
-            return Err(ModelError::file(file, "add_cross_attention is true: a decoder without its encoder"));
-        }
-        let config: Config =
-            serde_json::from_value(value).map_err(|e| ModelError::file(file, format!("{e}")))?;
+        let config = Config::try_from(fields).map_err(|problem| ModelError::file(file, problem))?;
         config.check(file)?;
         Ok(config)
+    }
+
+    /// Every id that ends a document or an answer, as the file has them: newer ones list several.
+    pub fn eos_token_ids(&self) -> Vec<u32> {
+        let listed = config_json::token_ids(self.other.get("eos_token_id"));
+        if listed.first().copied() == self.eos_token_id {
+            listed
+        } else {
+            self.eos_token_id.into_iter().collect()
+        }
     }
 
     fn check(&self, file: &str) -> Result<(), ModelError> {
@@ -124,14 +107,17 @@ impl Config {
 
     /// The activation named by `activation_function`.
     pub fn activation(&self, file: &str) -> Result<Activation, ModelError> {
-        match self.activation_function.as_str() {
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluNew),
-            "gelu" => Ok(Activation::Gelu),
-            "relu" => Ok(Activation::Relu),
-            "silu" | "swish" => Ok(Activation::Silu),
-            other => Err(ModelError::file(file, format!("activation_function {other:?} is not known"))
-                .with_hint("known: gelu_new, gelu, relu, silu")),
-        }
+        let name = self.activation_function.as_str();
+        Activation::named(name).ok_or_else(|| {
+            let problem = match name {
+                "prelu" | "xielu" => {
+                    format!("activation_function {name:?} has trained parameters of its own")
+                }
+                _ => format!("activation_function {name:?} is not known"),
+            };
+            let known: Vec<&str> = Activation::NAMES.iter().map(|(name, _)| *name).collect();
+            ModelError::file(file, problem).with_hint(format!("known: {}", known.join(", ")))
+        })
     }
 
     /// Width of the MLP.

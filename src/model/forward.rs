@@ -9,7 +9,7 @@ use candle_core::{DType, Result, Tensor};
 use super::error::ModelError;
 use super::gpt2::Gpt2;
 use super::host_pass::{Flow, Passed, Step};
-use super::input::{HeadAblation, Input, Visibility};
+use super::input::{HeadAblation, Input, Visibility, check_rows};
 use super::stored::Stored;
 use super::trace::{LayerTrace, Trace};
 use crate::tensor::attention::Attention;
@@ -93,10 +93,7 @@ impl Gpt2 {
             return Err(ModelError::input(problem)
                 .with_hint("shorten the text or choose a model with a longer context"));
         }
-        if let Some((i, id)) = input.ids.iter().enumerate().find(|(_, id)| **id as usize >= c.vocab_size) {
-            let problem = format!("id {id} at position {i} lies outside the vocabulary of {}", c.vocab_size);
-            return Err(ModelError::input(problem));
-        }
+        check_rows(&input.ids, c.vocab_size, None)?;
         if let Some(ids) = &input.position_ids
             && (ids.len() != input.len() || ids.iter().any(|&p| p as usize >= c.n_positions))
         {

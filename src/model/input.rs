@@ -4,6 +4,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::error::ModelError;
+use super::tokenizer::Tokenizer;
+
+/// Refuses ids that have no row in an embedding of `rows`: a tokenizer may know tokens that its model was never resized
+/// for, and only their use is a fault.
+///
+/// # Errors
+/// The first such id, by the token that it stands for where `tokenizer` knows it.
+pub fn check_rows(ids: &[u32], rows: usize, tokenizer: Option<&Tokenizer>) -> Result<(), ModelError> {
+    let Some((at, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= rows) else { return Ok(()) };
+    let name = tokenizer.map(|t| t.display(*id)).filter(|name| !name.is_empty());
+    let token = name.map_or_else(|| format!("id {id}"), |name| format!("the token {name} ({id})"));
+    let problem = format!("{token} at position {at} has no row in the model, whose embedding has {rows}");
+    Err(ModelError::input(problem).with_hint("leave it out: the model was never given a row for it"))
+}
+
 /// Which queries may read which keys, on top of causality (`key ≤ query`). A query always sees itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Visibility {

@@ -1,16 +1,18 @@
 //! A snapshot's files to a model and its tokenizer, everything checked before memory is taken for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 
+use super::adapter;
 use super::config::Config;
 use super::error::ModelError;
 use super::gpt2::Gpt2;
+use super::nanogpt;
 use super::pickle;
 use super::tokenizer::Tokenizer;
-use super::weights::{self, Source};
+use super::weights::{self, Assembled, Source};
 
 /// Largest JSON that is read as a configuration, an index or a tokenizer.
 const MAX_JSON: u64 = 64 << 20;
@@ -22,11 +24,17 @@ pub enum WeightFiles {
     Pickle(Vec<PathBuf>),
 }
 
-/// The files of one snapshot.
+/// What one model is read from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelFiles {
     Folder(PathBuf),
-    Embedded { config: &'static [u8], tokenizer: &'static [u8], weights: &'static [u8] },
+    Embedded {
+        config: &'static [u8],
+        tokenizer: &'static [u8],
+        weights: &'static [u8],
+    },
+    /// A checkpoint of nanoGPT; a tokenizer may lie beside it.
+    NanoGpt(PathBuf),
 }
 
 /// A loaded checkpoint.
@@ -34,38 +42,77 @@ pub struct Checkpoint {
     pub model: Gpt2,
     /// `None` where the folder has no tokenizer: ids can be run, text cannot.
     pub tokenizer: Option<Tokenizer>,
+    /// Worth a line to the person: what was ignored, what was used against expectation.
+    pub notes: Vec<String>,
 }
 
 impl Checkpoint {
     /// Reads configuration, tokenizer and weights.
+    ///
+    /// # Errors
+    /// What cannot be used, by file and field.
     pub fn load(files: &ModelFiles, device: &Device) -> Result<Self, ModelError> {
-        let (config, tokenizer, tensors) = match files {
+        Self::load_adapted(files, None, device)
+    }
+
+    /// As [`Checkpoint::load`], with the adapter in `adapter` added to the weights.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`]; an adapter that does not fit.
+    pub fn load_adapted(
+        files: &ModelFiles,
+        adapter: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let (assembled, mut tokenizer) = match files {
             ModelFiles::Embedded { config, tokenizer, weights } => {
                 let config = Config::parse(config, "bundled config.json")?;
                 let tokenizer = Tokenizer::from_json(tokenizer, "bundled tokenizer.json")?;
-                let tensors = weights::load(&config, &[Source::Embedded(weights)], device)?;
-                (config, Some(tokenizer), tensors)
+                (weights::load(&config, &[Source::Embedded(weights)], device)?, Some(tokenizer))
             }
             ModelFiles::Folder(folder) => {
                 let path = folder.join("config.json");
-                let config = Config::parse(&read_limited(&path)?, &path.display().to_string())?;
-                let tokenizer = read_tokenizer(folder)?;
-                let tensors = read_weights(&config, &find_weights(folder)?, device)?;
-                (config, tokenizer, tensors)
+                let bytes = read_limited(&path)?;
+                let config = Config::parse(&bytes, &path.display().to_string())?;
+                let tokenizer = Tokenizer::from_folder(folder, &raw(&bytes))?;
+                (read_weights(&config, &find_weights(folder)?, device)?, tokenizer)
+            }
+            ModelFiles::NanoGpt(file) => {
+                let beside = |folder| Tokenizer::from_folder(folder, &serde_json::Value::Null);
+                let tokenizer = file.parent().map(beside).transpose()?.flatten();
+                (nanogpt::load(file, device)?, tokenizer)
             }
         };
-        if let Some(tokenizer) = &tokenizer
-            && tokenizer.vocab_size() > config.vocab_size
-        {
-            let problem = format!(
-                "the tokenizer has {} ids, vocab_size in config.json is {}",
-                tokenizer.vocab_size(),
-                config.vocab_size
-            );
-            return Err(ModelError::file("tokenizer.json", problem));
+        let Assembled { mut config, mut tensors, notes } = assembled;
+        if let Some(folder) = adapter {
+            adapter::merge(folder, &mut config, &mut tensors)?;
+            // An adapter that brought tokens of its own brought its tokenizer.
+            let own = serde_json::to_value(&config).unwrap_or_default();
+            tokenizer = Tokenizer::from_folder(folder, &own)?.or(tokenizer);
         }
-        Ok(Checkpoint { model: Gpt2::from_tensors(&config, &tensors, device)?, tokenizer })
+        Ok(Checkpoint { model: Gpt2::from_tensors(&config, &tensors, device)?, tokenizer, notes })
     }
+}
+
+/// Checks what a folder holds besides its weights: configuration and tokenizer.
+///
+/// # Errors
+/// What [`Checkpoint::load`] would say of them.
+pub fn judge(folder: &Path) -> Result<(), ModelError> {
+    let bytes = read_limited(&folder.join("config.json"))?;
+    Config::parse(&bytes, "config.json")?;
+    // Where the folder lies in a cache is nothing to a person who asked for an id.
+    let plain =
+        |file: &str| Path::new(file).file_name().map_or_else(|| file.into(), |n| n.display().to_string());
+    Tokenizer::from_folder(folder, &raw(&bytes)).map(|_| ()).map_err(|error| match error {
+        ModelError::File { file, problem, hint } => ModelError::File { file: plain(&file), problem, hint },
+        other => other,
+    })
+}
+
+/// `config.json` as it is written: a tokenizer looks for fields that the model has no use for.
+fn raw(config: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(config).unwrap_or_default()
 }
 
 /// A small file's bytes.
@@ -80,20 +127,6 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, ModelError> {
         ));
     }
     std::fs::read(path).map_err(|e| ModelError::file(&name, format!("cannot be read: {e}")))
-}
-
-fn read_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, ModelError> {
-    let json = folder.join("tokenizer.json");
-    if json.is_file() {
-        return Tokenizer::from_json(&read_limited(&json)?, &json.display().to_string()).map(Some);
-    }
-    let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
-    if vocab.is_file() && merges.is_file() {
-        let text = String::from_utf8(read_limited(&merges)?)
-            .map_err(|e| ModelError::file(merges.display().to_string(), format!("not UTF-8: {e}")))?;
-        return Tokenizer::from_vocab(&read_limited(&vocab)?, &text, &folder.display().to_string()).map(Some);
-    }
-    Ok(None)
 }
 
 /// Finds the weights of a checkpoint folder: safetensors (single, then sharded), then PyTorch pickles.
@@ -144,11 +177,7 @@ fn shards(folder: &Path, index: &str) -> Result<Vec<PathBuf>, ModelError> {
     Ok(files.into_iter().collect())
 }
 
-fn read_weights(
-    config: &Config,
-    files: &WeightFiles,
-    device: &Device,
-) -> Result<HashMap<String, Tensor>, ModelError> {
+fn read_weights(config: &Config, files: &WeightFiles, device: &Device) -> Result<Assembled, ModelError> {
     match files {
         WeightFiles::Safetensors(paths) => {
             let sources = paths.iter().map(|p| Source::open(p)).collect::<Result<Vec<_>, _>>()?;

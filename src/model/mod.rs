@@ -1,7 +1,10 @@
 //! GPT-2: configuration, weights, tokenizer, forward pass with its trace. Knows nothing of masks and screens.
 
+pub mod adapter;
 pub mod config;
+mod config_json;
 pub mod error;
+pub mod formats;
 pub mod forward;
 pub mod gpt2;
 mod host_pass;
@@ -9,6 +12,8 @@ mod host_train;
 pub mod input;
 pub mod load;
 pub mod logits;
+pub mod names;
+pub mod nanogpt;
 pub mod pickle;
 pub mod stored;
 pub mod tokenizer;

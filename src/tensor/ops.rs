@@ -1,12 +1,12 @@
 //! Differentiable row-wise operators: layer norm, linear with bias, activation. On the CPU they are the kernels of
 //! this room, on a GPU those of `fused`; elsewhere candle's own operators, which have a backward as well.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
 
 use super::device::{Way, way};
 use super::fused;
 use super::host::{slice, with_slice};
-use super::kernels::activation::{self, Activation};
+use super::kernels::activation::{self, Activation, GELU_BOUND, LEAK, QUICK};
 use super::kernels::layer_norm;
 use super::kernels::matmul::{Threads, View, matmul, product_of};
 use super::kernels::sums::column_sums;
@@ -208,5 +208,27 @@ pub fn activate(x: &Tensor, kind: Activation) -> Result<Tensor> {
         (_, Activation::Gelu) => x.gelu_erf(),
         (_, Activation::Relu) => x.relu(),
         (_, Activation::Silu) => x.silu(),
+        (_, kind) => composed(x, kind),
+    }
+}
+
+/// A rarer activation of operators that run on every device. Two have none there that is exact where `eˣ` is lost
+/// beside 1: those are computed on the host.
+fn composed(x: &Tensor, kind: Activation) -> Result<Tensor> {
+    let sigmoid = |x: &Tensor| ((x * 0.5)?.tanh()? + 1.0)? * 0.5;
+    match kind {
+        Activation::Gelu10 => x.gelu_erf()?.clamp(-GELU_BOUND, GELU_BOUND),
+        Activation::QuickGelu => x * sigmoid(&(x * QUICK)?)?,
+        Activation::Relu2 => x.relu()?.sqr(),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::LeakyRelu => x.relu()? - (x.neg()?.relu()? * LEAK)?,
+        Activation::HardSwish => x * ((x + 3.0)?.clamp(0.0, 6.0)? / 6.0)?,
+        Activation::Tanh => x.tanh(),
+        Activation::Sigmoid => sigmoid(x),
+        Activation::Linear => Ok(x.clone()),
+        _ => {
+            let host = x.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+            host.apply_op1(Activate(kind))?.to_dtype(x.dtype())?.to_device(x.device())
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A model from nothing: weights drawn as GPT-2 draws them, and a byte-level BPE tokenizer learned from the data.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use tokenizers::models::TrainerWrapper;
@@ -55,6 +56,23 @@ pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<St
         tensors.insert(name, Tensor::from_vec(values, shape, device)?);
     }
     Ok(tensors)
+}
+
+/// The tokenizer at a place: a `tokenizer.json`, or the folder of a model; `None` where there is none. `config` is the
+/// `config.json` that it is for.
+///
+/// # Errors
+/// Files that are no tokenizer.
+pub fn tokenizer_at(place: &Path, config: &[u8]) -> Result<Option<Tokenizer>, TrainError> {
+    if place.is_dir() {
+        let config = serde_json::from_slice(config).unwrap_or_default();
+        return Ok(Tokenizer::from_folder(place, &config)?);
+    }
+    if !place.is_file() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(place).map_err(TrainError::io(place))?;
+    Ok(Some(Tokenizer::from_json(&bytes, &place.display().to_string())?))
 }
 
 /// Learns a byte-level BPE of `vocab_size` ids (`<|endoftext|>` last) from documents.

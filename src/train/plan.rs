@@ -48,15 +48,13 @@ impl Run {
         // A pass without gradients is a third of a step's arithmetic.
         let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
         let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;
-        let mut notes: Vec<String> = self.arms.score_cost().map(str::to_owned).into_iter().collect();
+        let mut notes = self.notes.clone();
         if epochs > MANY_PASSES {
-            notes.insert(
-                0,
-                format!(
-                    "{epochs:.0} passes over the text mostly learn it by heart: take fewer steps or more text"
-                ),
-            );
+            notes.push(format!(
+                "{epochs:.0} passes over the text mostly learn it by heart: take fewer steps or more text"
+            ));
         }
+        notes.extend(self.arms.score_cost().map(str::to_owned));
         if spec.rate.warmup > 0 && spec.rate.warmup >= self.counters.step + left {
             notes.push(format!(
                 "the learning rate is still warming up at the end: {} warm-up steps, {} in all",

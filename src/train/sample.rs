@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::TrainError;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
+use crate::model::input::check_rows;
 use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
 
 /// How the next token is drawn.
@@ -24,12 +25,12 @@ pub fn sample(
     prompt: &str,
     how: Sampling,
 ) -> Result<String, TrainError> {
-    let mut ids: Vec<u32> = tokenizer.encode(prompt)?.into_iter().map(|p| p.id).collect();
+    let mut ids = tokenizer.ids(prompt)?;
     if ids.is_empty() {
-        ids.push(
-            tokenizer.eot.ok_or_else(|| ModelError::input("an empty prompt needs an end-of-text token"))?,
-        );
+        let end = tokenizer.end_of_document();
+        ids.push(end.ok_or_else(|| ModelError::input("an empty prompt needs a token that ends texts"))?);
     }
+    check_rows(&ids, model.config.vocab_size, Some(tokenizer))?;
     let mut trace: Option<Trace> = None;
     for n in 0..how.tokens {
         if ids.len() >= model.config.n_positions {
@@ -39,7 +40,7 @@ pub fn sample(
         let next = model.run(Arc::new(Input::plain(ids.clone())), Reuse { traces: &traces, cancel: None })?;
         let log_p = model.log_probabilities(&next, ids.len() - 1)?;
         let id = draw(&log_p, how, n);
-        if Some(id) == tokenizer.eot {
+        if tokenizer.is_end(id) {
             break;
         }
         ids.push(id);

@@ -22,7 +22,7 @@ pub struct DataSpec {
     pub train: Vec<PathBuf>,
     /// Empty: the last `held_share` of the training documents.
     pub validation: Vec<PathBuf>,
-    /// Column that holds the text in JSONL, CSV, TSV and Parquet files.
+    /// Column that holds the text, or the conversations, in JSON, CSV, TSV and Parquet files.
     pub column: Option<String>,
     /// Share of the documents held out where `validation` is empty.
     pub held_share: f64,
@@ -351,6 +351,15 @@ impl RunSpec {
     /// Sequences a step visits.
     pub fn sequences_per_step(&self) -> usize {
         self.batch_size * self.accumulate
+    }
+
+    /// Shortens a context that nobody asked for to what a model takes; says so where it does.
+    pub fn fit_context(&mut self, positions: usize) -> Option<String> {
+        if self.context <= positions {
+            return None;
+        }
+        self.context = positions;
+        Some(format!("context {positions}: the model takes no longer one"))
     }
 
     /// Checks what can be checked without model and data.

@@ -45,7 +45,13 @@ pub struct RepoFile {
 }
 
 pub const COMMIT: &str = "1111111111111111111111111111111111111111";
-pub const GPT2_CONFIG: &str = r#"{"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 8}"#;
+pub const GPT2_CONFIG: &str =
+    r#"{"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 16, "vocab_size": 3}"#;
+/// A byte-level BPE with no merges.
+pub const TOKENIZER: &str = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+    "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true},
+    "post_processor": null, "decoder": {"type": "ByteLevel"},
+    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2}, "merges": []}}"#;
 
 impl Repo {
     /// No files at all.
@@ -64,7 +70,7 @@ impl Repo {
     pub fn tiny(id: &str) -> Self {
         Repo::empty(id)
             .with("config.json", GPT2_CONFIG.as_bytes())
-            .with("tokenizer.json", b"{\"version\": \"1.0\"}")
+            .with("tokenizer.json", TOKENIZER.as_bytes())
             .with("generation_config.json", b"{}")
             .with("README.md", b"# tiny")
             .with("onnx/model.onnx", b"unwanted")

@@ -1,11 +1,13 @@
 //! The form of a run: its settings, and the request that comes of them. Part of the document, so that undo brings it
 //! back. Pure.
 
+use std::path::Path;
+
 use crate::attention::types::ScoreSettings;
 use crate::config::Settings;
 use crate::mask::types::MaskSettings;
 use crate::settings::{optional, settings};
-use crate::train::data::BUNDLED;
+use crate::train::data::{BUNDLED, forms};
 use crate::train::settings::TrainSettings;
 use crate::train::spec::Arm;
 
@@ -14,10 +16,10 @@ optional!(Arm, "explorer", "exactly what the explorer does now: τ, p, polarity,
 settings! {
     /// What belongs to one run alone
     pub struct RunSettings in "run" {
-        /// Text, JSONL, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; novels is bundled, 130 KB
+        /// Texts, JSON, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; novels is bundled, 130 KB
         data: String = BUNDLED.to_owned(), path();
-        /// Column that holds the text in tables; empty takes text, or the only one there is
-        column: String = String::new() => |run| run.is_table();
+        /// Column of the text or the conversations; empty takes text, messages, or the only one there is
+        column: String = String::new() => |run| run.may_be_table();
         /// What losses are measured on; empty holds out the last tenth of the documents
         validation: String = String::new(), path();
         /// Who is masked: the explorer's exact policy, nobody, or one of the training arms
@@ -30,9 +32,10 @@ settings! {
 }
 
 impl RunSettings {
-    fn is_table(&self) -> bool {
-        let tables = ["jsonl", "ndjson", "csv", "tsv", "tab", "parquet"];
-        tables.iter().any(|end| self.data.ends_with(end)) || self.data.starts_with("datasets/")
+    /// A folder's name does not tell what lies in it.
+    fn may_be_table(&self) -> bool {
+        let folder = forms::extension(Path::new(&self.data)).is_empty() && self.data != BUNDLED;
+        forms::has_columns(&self.data) || folder
     }
 }
 

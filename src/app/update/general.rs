@@ -11,6 +11,9 @@ actions! {
         TRAIN ["T"] "train" => course::enter;
         /// Choose or type a model
         MODELS ["M"] "models" => |app| app.popup = Some(Popup::Models(List::default()));
+        /// Fetch the newer version that the Hub has of the model in use; the old one serves until it is whole
+        REFRESH_MODEL ["f5"] "newer version" if |app| app.moved.is_some() && app.loading.is_none() =>
+            popups::refresh;
     }
     Train {
         /// Go back to the explorer; the run goes on

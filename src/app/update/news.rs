@@ -24,6 +24,10 @@ pub fn take(app: &mut App, news: Update) -> bool {
             app.say("The distance null of this model is measured: C scores against it");
             false
         }
+        Update::ModelMoved { spec } => {
+            app.moved = Some(spec);
+            false
+        }
         Update::ModelFailed { id, message, hint } => {
             app.loading = None;
             let title = format!("{id} could not be loaded");
@@ -111,6 +115,12 @@ fn model_ready(app: &mut App, info: ModelInfo) {
     }
     if !followed && app.model.as_ref().is_some_and(|m| m.id != info.id) {
         app.say(format!("Now using {}: text and settings kept", info.id));
+    }
+    if !followed {
+        app.moved = None;
+        if let Some(note) = &info.note {
+            app.say(format!("{}: {note}", info.id));
+        }
     }
     // A message about a failed load of this very model is overtaken.
     app.cards.retain(|c| c.remedy != Remedy::Load(info.id.clone()));

@@ -188,13 +188,26 @@ pub fn load(app: &mut App, spec: String) {
     if app.model.as_ref().is_some_and(|m| m.id == spec) {
         return app.say(format!("{spec} is already in use"));
     }
+    begins_to_load(app, &spec);
+    app.emit(Effect::Command(Command::LoadModel { spec }));
+}
+
+fn begins_to_load(app: &mut App, spec: &str) {
     app.cancelled = None;
     app.loading = Some(crate::engine::types::LoadProgress {
-        id: spec.clone(),
+        id: spec.to_owned(),
         what: "looking it up".to_owned(),
         done: 0,
         total: None,
         rate: None,
     });
-    app.emit(Effect::Command(Command::LoadModel { spec }));
+}
+
+/// Fetches the newer version of the model in use, where one was found.
+pub fn refresh(app: &mut App) {
+    let Some(spec) = app.moved.clone() else {
+        return app.say("No newer version of this model is known");
+    };
+    begins_to_load(app, &spec);
+    app.emit(Effect::Command(Command::RefreshModel { spec }));
 }

@@ -35,6 +35,7 @@ impl FlagSet for Flags {
         ("device", "model.device"),
         ("precision", "train.precision"),
         ("offline", "hub.offline"),
+        ("refresh", "hub.refresh"),
         ("threads", "compute.threads_explorer"),
         ("weights", "compute.weights"),
     ];

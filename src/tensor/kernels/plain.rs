@@ -29,6 +29,24 @@ pub fn activation(kind: Activation, x: f64) -> f64 {
         Activation::Gelu => 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())),
         Activation::Relu => x.max(0.0),
         Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Gelu10 => activation(Activation::Gelu, x).clamp(-10.0, 10.0),
+        Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
+        Activation::Relu2 => x.max(0.0) * x.max(0.0),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::LeakyRelu => {
+            if x > 0.0 {
+                x
+            } else {
+                0.01 * x
+            }
+        }
+        Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Mish => x * (1.0 + x.exp()).ln().tanh(),
+        Activation::Tanh => x.tanh(),
+        Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Activation::Laplace => 0.5 * (1.0 + libm::erf((x - 0.707_107) / (0.282_095 * 2f64.sqrt()))),
+        Activation::SqrtSoftplus => (1.0 + x.exp()).ln().sqrt(),
+        Activation::Linear => x,
     }
 }
 

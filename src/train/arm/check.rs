@@ -38,7 +38,7 @@ pub enum Refusal {
     NothingLeft,
     #[error("skip bypasses the layers between the first and the last, and this model has {0}")]
     TooShallow(usize),
-    #[error("replacing by <|endoftext|> needs a tokenizer that has it")]
+    #[error("replacing by the end of text needs a tokenizer with a token for it")]
     NoEndOfText,
     #[error("this run has no [MASK] row, which must be there from its start")]
     NoMaskRow,

@@ -34,7 +34,10 @@ pub struct Lexicon {
 impl Lexicon {
     /// From a tokenizer and the training tokens.
     pub fn new(tokenizer: &Tokenizer, n_vocab: usize, tokens: &[u32]) -> Self {
-        Self::from_bytes(n_vocab, tokenizer.eot, tokens, |id| tokenizer.bytes(id))
+        let bytes = |id| tokenizer.bytes(id);
+        let mut lexicon = Self::from_bytes(n_vocab, tokenizer.end_of_document(), tokens, bytes);
+        lexicon.word_start = (0..n_vocab as u32).map(|id| tokenizer.begins_word(id)).collect();
+        lexicon
     }
 
     /// The same from the bytes of each id; without a tokenizer, ids can stand for themselves.

@@ -60,9 +60,9 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
         let path = folder.join(name);
         write(disk, &path, bytes).map_err(TrainError::io(&path))
     };
-    put("config.json", config_json(contents.config)?.as_bytes())?;
+    put("config.json", config_json(contents.config, contents.dtype)?.as_bytes())?;
     if let Some(tokenizer) = contents.tokenizer {
-        put("tokenizer.json", tokenizer.to_json()?.as_bytes())?;
+        write_tokenizer(disk, folder, tokenizer)?;
     }
     put("training.json", pretty(&contents.facts)?.as_bytes())?;
     let mut named = Vec::new();
@@ -80,15 +80,34 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
     Ok(())
 }
 
+/// Writes the small files that a model came with into `folder`, which exists.
+pub fn write_tokenizer(disk: &dyn Disk, folder: &Path, tokenizer: &Tokenizer) -> Result<(), TrainError> {
+    for (name, bytes) in tokenizer.saved_files()? {
+        let path = folder.join(name);
+        write(disk, &path, &bytes).map_err(TrainError::io(&path))?;
+    }
+    Ok(())
+}
+
 /// Indented JSON.
 pub fn pretty(value: &impl serde::Serialize) -> Result<String, TrainError> {
     serde_json::to_string_pretty(value).map_err(|e| TrainError::setup(format!("JSON cannot be written: {e}")))
 }
 
-fn config_json(config: &Config) -> Result<String, TrainError> {
+fn config_json(config: &Config, dtype: SavedDtype) -> Result<String, TrainError> {
     let mut value =
         serde_json::to_value(config).map_err(|e| TrainError::setup(format!("config.json: {e}")))?;
     value["architectures"] = serde_json::json!(["GPT2LMHeadModel"]);
+    // transformers 5 rounds the weights to what is said here; older ones read it under its old name.
+    for name in ["dtype", "torch_dtype"] {
+        if value.get(name).is_some() {
+            value[name] = match dtype {
+                SavedDtype::F32 => "float32",
+                SavedDtype::F16 => "float16",
+            }
+            .into();
+        }
+    }
     pretty(&value)
 }
 

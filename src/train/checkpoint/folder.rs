@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{aside, sync_folder};
 use super::files::SIDE_FILE;
+use crate::model::tokenizer::kinds;
 
-/// Files that the run folder shows from its newest checkpoint.
-const SHOWN: [&str; 5] = ["config.json", "tokenizer.json", "training.json", "model.safetensors", SIDE_FILE];
+/// Files that the run folder shows from its newest checkpoint, and all that belong to a tokenizer.
+const SHOWN: [&str; 4] = ["config.json", "training.json", "model.safetensors", SIDE_FILE];
 
 /// The checkpoints of one run.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ impl Folders {
     /// where the file system has no links.
     pub fn show(&self, step: usize) -> io::Result<()> {
         let from = self.path(step);
-        for name in SHOWN {
+        for name in SHOWN.into_iter().chain(kinds::all_files()) {
             let (source, shown) = (from.join(name), self.run.join(name));
             if !source.is_file() {
                 continue;

@@ -11,7 +11,7 @@ use super::Corpus;
 use crate::model::Tokenizer;
 use crate::train::TrainError;
 
-const MAGIC: &[u8; 8] = b"MSTOK\0\0\x01";
+const MAGIC: &[u8; 8] = b"MSTOK\0\0\x02";
 const HEAD: usize = 8 + 4 * 8;
 const SUM: usize = 32;
 

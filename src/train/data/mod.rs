@@ -5,17 +5,25 @@
 //! has read it, and never guess at damaged bytes.
 
 mod cache;
+mod chat;
+mod file;
+pub mod forms;
+#[cfg(test)]
+mod forms_tests;
+mod json;
 mod order;
 mod pack;
 mod read;
 mod remote;
+mod rows;
 mod source;
 mod table;
 
 pub use cache::TokenCache;
+pub use chat::ChatStyle;
 pub use order::Order;
 pub use pack::Corpus;
-pub use read::{BUNDLED, documents_of, read, read_documents};
+pub use read::{Account, BUNDLED, Found, Reading, documents_of, read};
 pub use remote::{Located, locate};
 pub use source::{Corpora, Documents, cache_folder};
 

@@ -1,4 +1,4 @@
-//! Documents as one run of tokens, cut to the context. Every document ends with `<|endoftext|>` where the tokenizer has
+//! Documents as one run of tokens, cut to the context. Every document ends with its end mark where the tokenizer has
 //! it; where it has none, the token before a boundary has no label, because what follows is another text.
 
 use rayon::prelude::*;
@@ -22,26 +22,20 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Tokenises documents in parallel, line by line, so that one long document is spread over the cores.
+    /// Tokenises documents, each as a whole, spread over the cores. An end mark that a document brings along is its own.
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
     pub fn new(documents: &[String], tokenizer: &Tokenizer) -> Result<Self, TrainError> {
-        let parts: Vec<Vec<u32>> = documents
-            .par_iter()
-            .map(|document| {
-                let mut ids = Vec::new();
-                // Cutting before a newline never cuts a GPT-2 pre-token that holds text on both sides.
-                let mut at = 0;
-                for (i, _) in document.match_indices('\n').chain([(document.len(), "")]) {
-                    let piece = tokenizer.encode(&document[at..i])?;
-                    ids.extend(piece.into_iter().map(|p| p.id));
-                    at = i;
-                }
-                ids.extend(tokenizer.eot);
-                Ok(ids)
-            })
-            .collect::<Result<_, ModelError>>()?;
+        let end = tokenizer.end_of_document();
+        let ended = |document: &String| {
+            let mut ids = tokenizer.ids(document)?;
+            if ids.is_empty() || ids.last().copied() != end {
+                ids.extend(end);
+            }
+            Ok(ids)
+        };
+        let mut parts: Vec<Vec<u32>> = documents.par_iter().map(ended).collect::<Result<_, ModelError>>()?;
         let mut starts = Vec::with_capacity(parts.len());
         let mut at = 0u64;
         for part in &parts {
@@ -49,7 +43,8 @@ impl Corpus {
             at += part.len() as u64;
         }
         let bytes = documents.iter().map(String::len).sum();
-        Ok(Self::from_tokens(parts.concat(), starts, bytes, tokenizer.eot))
+        let tokens = if parts.len() == 1 { parts.remove(0) } else { parts.concat() };
+        Ok(Self::from_tokens(tokens, starts, bytes, end))
     }
 
     /// From tokens that are there already, such as those of a model without a tokenizer.

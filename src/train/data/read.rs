@@ -1,8 +1,12 @@
-//! Files to documents. Text files hold documents with blank lines between them; tables hold one a row.
+//! Files to documents, and an account of what was left out.
 
 use std::path::{Path, PathBuf};
 
-use super::table;
+use super::chat::ChatStyle;
+use super::file::{self, Room};
+use super::forms::{self, Kind};
+use super::rows::Outcome;
+use super::{json, table};
 use crate::train::TrainError;
 
 /// The name that stands for the bundled text: short passages of the novels and speeches that the bundled model was
@@ -10,122 +14,248 @@ use crate::train::TrainError;
 pub const BUNDLED: &str = "novels";
 static BUNDLED_TEXT: &str = include_str!("../../../assets/calibration.txt");
 
-/// What a folder may hold.
-const TEXT: [&str; 2] = ["txt", "md"];
-const TABLES: [&str; 6] = ["jsonl", "ndjson", "csv", "tsv", "tab", "parquet"];
-
-/// Reads text files, or those of a folder: [`read`] without a column.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_documents(paths: &[PathBuf]) -> Result<Vec<String>, TrainError> {
-    read(paths, None)
+/// How data is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// Column that holds the text; `None` takes the usual one.
+    pub column: Option<&'a str>,
+    pub style: &'a ChatStyle,
+    /// Free memory in bytes, within which all of it must be prepared.
+    pub memory: u64,
 }
 
-/// Reads files and folders (their files sorted by name), in the given order. A blank line ends a document of a text
-/// file; each row of a JSONL, CSV, TSV or Parquet file is one document, whose text is in `column` (without one: `text`,
-/// or the only column that holds text). The name [`BUNDLED`] alone is the bundled text.
+/// Documents, and what there was besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub documents: Vec<String>,
+    pub account: Account,
+}
+
+/// What was left out, and what a person should know of the reading.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Rows whose text is missing, null or blank.
+    pub without_text: usize,
+    /// Conversations that the chat template refuses, and its first reason.
+    pub refused: usize,
+    pub reason: Option<String>,
+    /// Documents that were conversations.
+    pub conversations: usize,
+    /// Files of folders that hold no text, and files of no known form.
+    pub empty_files: usize,
+    pub other_files: usize,
+    /// Sentences on single files.
+    pub notes: Vec<String>,
+}
+
+impl Account {
+    /// A sentence for everything that is not as a person may expect.
+    pub fn sentences(&self, style: &ChatStyle) -> Vec<String> {
+        let count = |n: usize, one: &str, many: &str| match n {
+            1 => format!("1 {one} was left out"),
+            n => format!("{n} {many} were left out"),
+        };
+        let mut out = self.notes.clone();
+        if self.conversations > 0 {
+            out.push(format!("{} conversations, {}", self.conversations, style.name()));
+        }
+        if self.without_text > 0 {
+            out.push(count(self.without_text, "row without text", "rows without text"));
+        }
+        if self.refused > 0 {
+            let reason = self.reason.as_deref().unwrap_or_default();
+            let left = count(self.refused, "conversation", "conversations");
+            out.push(format!("{left}, since the chat template refuses them: {reason}"));
+        }
+        if self.empty_files > 0 {
+            out.push(count(self.empty_files, "empty file", "empty files"));
+        }
+        if self.other_files > 0 {
+            out.push(count(self.other_files, "file of no known form", "files of no known form"));
+        }
+        out
+    }
+
+    fn add(&mut self, other: Account) {
+        self.without_text += other.without_text;
+        self.refused += other.refused;
+        self.reason = self.reason.take().or(other.reason);
+        self.conversations += other.conversations;
+        self.empty_files += other.empty_files;
+        self.other_files += other.other_files;
+        self.notes.extend(other.notes);
+    }
+}
+
+/// Where the rows of one file go.
+pub(super) struct Rows<'a> {
+    pub column: Option<&'a str>,
+    pub style: &'a ChatStyle,
+    found: Found,
+}
+
+impl Rows<'_> {
+    /// Takes what became of a row, which was a conversation or not; a problem is handed back.
+    pub fn take(&mut self, conversation: bool, outcome: Result<Outcome, String>) -> Result<(), String> {
+        let account = &mut self.found.account;
+        match outcome? {
+            Outcome::Document(text) => {
+                account.conversations += usize::from(conversation);
+                self.found.documents.push(text);
+            }
+            Outcome::NoText => account.without_text += 1,
+            Outcome::Refused(reason) => {
+                account.refused += 1;
+                account.reason.get_or_insert(reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads files and folders (their files sorted by name), in the given order, in the forms of [`forms::FORMS`]. The name
+/// [`BUNDLED`] alone is the bundled text.
 ///
 /// # Errors
-/// An empty, binary or badly encoded file, named with the byte offset of the damage; a column that is not there, with
-/// those that are; a folder or table without text.
-pub fn read(paths: &[PathBuf], column: Option<&str>) -> Result<Vec<String>, TrainError> {
+/// More than fits into memory; an empty, binary or badly encoded file, named with the byte offset of the damage; a file of
+/// another form; a column that is not there, with those that are; a folder or table without text.
+pub fn read(paths: &[PathBuf], how: &Reading) -> Result<Found, TrainError> {
     if let [only] = paths
         && only.as_os_str() == BUNDLED
         && !only.exists()
     {
-        return Ok(documents_of(BUNDLED_TEXT));
+        return Ok(Found { documents: documents_of(BUNDLED_TEXT), ..Found::default() });
     }
-    let mut documents = Vec::new();
-    for path in expand(paths)? {
-        let new = match extension(&path).as_str() {
-            "jsonl" | "ndjson" => table::jsonl(&name(&path), &read_text(&path)?, column)?,
-            "csv" => table::separated(&name(&path), &read_text(&path)?, b',', column)?,
-            "tsv" | "tab" => table::separated(&name(&path), &read_text(&path)?, b'\t', column)?,
-            "parquet" => table::parquet(&path, column)?,
-            _ => documents_of(&read_text(&path)?),
-        };
-        let new: Vec<String> = new.into_iter().filter(|d| !d.trim().is_empty()).collect();
-        if new.is_empty() {
-            return Err(TrainError::setup(format!("{} holds no text", path.display())));
+    let mut all = Found::default();
+    let (files, others) = expand(paths)?;
+    all.account.other_files = others;
+    let mut room = Room::of(how.memory);
+    // Of a Parquet file, only some columns are read; it is judged by their sizes when it is opened.
+    let by_size = files.iter().map(|f| f.path.clone()).filter(|path| kind(path) != Kind::Parquet);
+    room.judge(&by_size.collect::<Vec<_>>())?;
+    for Listed { path, in_folder } in &files {
+        if *in_folder && is_blank(path) {
+            all.account.empty_files += 1;
+            continue;
         }
-        documents.extend(new);
+        let Found { documents, account } = read_file(path, &mut room, how)?;
+        if documents.is_empty() && *in_folder && account.refused == 0 {
+            all.account.empty_files += 1;
+            continue;
+        }
+        if documents.is_empty() {
+            return Err(no_text(path, &account));
+        }
+        all.documents.extend(documents);
+        all.account.add(account);
     }
-    Ok(documents)
+    if all.documents.is_empty() {
+        let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(TrainError::setup(format!("{} holds no text", places.join(", "))));
+    }
+    all.account.notes.extend(room.note());
+    Ok(all)
 }
 
-/// The documents of a text: what lies between blank lines.
+fn kind(path: &Path) -> Kind {
+    forms::form(path).map_or(Kind::Text, |form| form.kind)
+}
+
+fn no_text(path: &Path, account: &Account) -> TrainError {
+    let problem = match &account.reason {
+        Some(reason) => format!("{}: the chat template refuses every conversation: {reason}", path.display()),
+        None => format!("{} holds no text", path.display()),
+    };
+    TrainError::setup(problem)
+}
+
+fn read_file(path: &Path, room: &mut Room, how: &Reading) -> Result<Found, TrainError> {
+    let name = path.display().to_string();
+    let mut rows = Rows { column: how.column, style: how.style, found: Found::default() };
+    let kind = kind(path);
+    if kind == Kind::Parquet {
+        table::parquet(path, room, &mut rows)?;
+        return Ok(rows.found);
+    }
+    let text = file::text(&name, file::bytes(path, room)?)?;
+    match kind {
+        Kind::Json => table::json(&name, &text, &mut rows)?,
+        Kind::Comma => {
+            let separator = table::separator(&text);
+            table::separated(&name, &text, (separator, true), &mut rows)?;
+        }
+        Kind::Tab => {
+            let quoted = table::is_quoted(&text, b'\t');
+            table::separated(&name, &text, (b'\t', quoted), &mut rows)?;
+        }
+        Kind::Text | Kind::Parquet if json::is_rows(&text) => {
+            table::json(&name, &text, &mut rows)?;
+            rows.found.account.notes.push(format!("{name} holds JSON and was read as such"));
+        }
+        Kind::Text | Kind::Parquet => rows.found.documents = documents_of(&text),
+    }
+    Ok(rows.found)
+}
+
+/// The documents of a text: what lies between blank lines, whatever ends a line.
 pub fn documents_of(text: &str) -> Vec<String> {
-    let normal = text.replace("\r\n", "\n");
-    normal.split("\n\n").map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned).collect()
+    let documents =
+        |text: &str| text.split("\n\n").map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned).collect();
+    if !text.contains('\r') {
+        return documents(text);
+    }
+    documents(&text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-fn name(path: &Path) -> String {
-    path.display().to_string()
+/// A file to read.
+struct Listed {
+    path: PathBuf,
+    /// Found in a folder, not named itself.
+    in_folder: bool,
 }
 
-fn extension(path: &Path) -> String {
-    path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
-}
-
-fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, TrainError> {
-    let mut files = Vec::new();
+/// The files of all paths, and how many files of folders are of no known form.
+fn expand(paths: &[PathBuf]) -> Result<(Vec<Listed>, usize), TrainError> {
+    let (mut files, mut others) = (Vec::new(), 0);
     for path in paths {
         if !path.is_dir() {
-            files.push(path.clone());
+            files.push(Listed { path: path.clone(), in_folder: false });
             continue;
         }
         let mut inside = Vec::new();
         for entry in std::fs::read_dir(path).map_err(TrainError::io(path))? {
             let file = entry.map_err(TrainError::io(path))?.path();
-            let kind = extension(&file);
-            if file.is_file() && (TEXT.contains(&kind.as_str()) || TABLES.contains(&kind.as_str())) {
-                inside.push(file);
+            let hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+            match file.is_file() && !hidden {
+                true if forms::form(&file).is_some() => inside.push(file),
+                true => others += 1,
+                false => {}
             }
         }
         if inside.is_empty() {
             return Err(TrainError::Setup {
                 problem: format!("{} holds no file that can be read as text", path.display()),
-                hint: Some(format!("known: .{}, .{}", TEXT.join(", ."), TABLES.join(", ."))),
+                hint: Some(format!("known: {}", forms::known())),
             });
         }
         inside.sort();
-        files.extend(inside);
+        files.extend(inside.into_iter().map(|path| Listed { path, in_folder: true }));
     }
     if files.is_empty() {
         return Err(TrainError::setup("no data was given"));
     }
-    Ok(files)
+    Ok((files, others))
 }
 
-fn read_text(path: &Path) -> Result<String, TrainError> {
-    let mut bytes = std::fs::read(path).map_err(TrainError::io(path))?;
-    let skipped = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    if bytes.len() == skipped {
-        return Err(TrainError::setup(format!("{} is empty", path.display())));
-    }
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(bad_encoding(path, 0, "it begins as UTF-16 does"));
-    }
-    if let Some(at) = bytes.iter().position(|&b| b == 0) {
-        return Err(TrainError::setup(format!(
-            "{} looks binary: a zero byte at offset {at}",
-            path.display()
-        )));
-    }
-    if let Err(e) = std::str::from_utf8(&bytes) {
-        let at = e.valid_up_to();
-        return Err(bad_encoding(path, at, &format!("byte 0x{:02x}", bytes[at])));
-    }
-    bytes.drain(..skipped);
-    String::from_utf8(bytes).map_err(|e| bad_encoding(path, e.utf8_error().valid_up_to() + skipped, ""))
-}
+/// Bytes that a file without text may have: a byte order mark and line ends.
+const BLANK: u64 = 64;
 
-fn bad_encoding(path: &Path, at: usize, what: &str) -> TrainError {
-    TrainError::Setup {
-        problem: format!("{} is not UTF-8 from byte offset {at} on: {what}", path.display()),
-        hint: Some("convert it, e.g. with iconv -t UTF-8".to_owned()),
-    }
+/// Whether a file is empty, or nothing but blanks.
+fn is_blank(path: &Path) -> bool {
+    let small = std::fs::metadata(path).is_ok_and(|m| m.len() <= BLANK);
+    let blank =
+        |bytes: Vec<u8>| bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii().is_empty();
+    small && std::fs::read(path).is_ok_and(blank)
 }
 
 #[cfg(test)]

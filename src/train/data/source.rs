@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{Corpus, Located, TokenCache, locate, read, remove_shared, split};
+use super::{ChatStyle, Corpus, Found, Located, Reading, TokenCache, locate, read, remove_shared, split};
 use crate::hub::{HubOptions, Progress};
 use crate::model::Tokenizer;
 use crate::train::TrainError;
+use crate::train::records::Memory;
 use crate::train::spec::DataSpec;
 
 /// Bytes of text from which tokens are kept on disk: less is tokenised faster than it is looked up.
@@ -22,29 +23,34 @@ pub type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
 pub struct Documents {
     pub train: Vec<String>,
     pub held: Vec<String>,
-    /// Held-out documents that were left out because the training text holds them word for word.
-    pub shared: usize,
+    /// What a person should know of them: what was left out, and why nothing is held out.
+    pub notes: Vec<String>,
 }
 
 impl Documents {
-    /// Fetches and reads what `data` names. Without validation files, what a data set holds out by itself is taken, or
-    /// else the last share of the documents.
+    /// Fetches and reads what `data` names, conversations in the given style. Without validation files, what a data set
+    /// holds out by itself is taken, or else the last share of the documents.
     ///
     /// # Errors
     /// As [`locate`] and [`read`]; held-out text that is all part of the training text.
     pub fn open(
         data: &DataSpec,
+        style: &ChatStyle,
         options: &HubOptions,
         progress: &mut dyn FnMut(&Progress),
         cancel: &AtomicBool,
     ) -> Result<Self, TrainError> {
-        let column = data.column.as_deref();
+        let how = Reading { column: data.column.as_deref(), style, memory: Memory::available() };
         let found = locate(&data.train, options, progress, cancel)?;
-        let train = read(&found.train, column)?;
+        let Found { documents: train, account } = read(&found.train, &how)?;
+        let mut notes = account.sentences(style);
         let held = match (data.validation.is_empty(), found.held.is_empty()) {
             (true, true) => {
                 let (train, held) = split(train, data.held_share);
-                return Ok(Documents { train, held, shared: 0 });
+                if held.is_empty() && data.held_share > 0.0 {
+                    notes.push("no validation: one document".to_owned());
+                }
+                return Ok(Documents { train, held, notes });
             }
             (true, false) => found.held,
             (false, _) => {
@@ -52,7 +58,8 @@ impl Documents {
                 if held.is_empty() { train } else { held }
             }
         };
-        let mut held = read(&held, column)?;
+        let Found { documents: mut held, account } = read(&held, &how)?;
+        notes.extend(account.sentences(style).into_iter().map(|note| format!("validation: {note}")));
         let shared = remove_shared(&train, &mut held);
         if held.is_empty() {
             return Err(TrainError::Setup {
@@ -60,7 +67,12 @@ impl Documents {
                 hint: Some("name other validation data, or none to hold out the last tenth".to_owned()),
             });
         }
-        Ok(Documents { train, held, shared })
+        if shared > 0 {
+            notes.push(format!(
+                "{shared} validation documents are also in the training data and were left out"
+            ));
+        }
+        Ok(Documents { train, held, notes })
     }
 
     /// Tokens of both parts, and whether all of them came from the cache.
@@ -107,10 +119,12 @@ mod tests {
         let train = file("a.txt", "one\n\ntwo\n\nthree");
         let open = |held: PathBuf| {
             let data = DataSpec { train: vec![train.clone()], validation: vec![held], ..DataSpec::default() };
-            Documents::open(&data, &HubOptions::default(), &mut |_| {}, &AtomicBool::new(false))
+            let style = ChatStyle::default();
+            Documents::open(&data, &style, &HubOptions::default(), &mut |_| {}, &AtomicBool::new(false))
         };
         let got = open(file("b.txt", "two\n\nfour")).unwrap();
-        assert_eq!((got.train.len(), got.held, got.shared), (3, vec!["four".to_owned()], 1));
+        assert_eq!((got.train.len(), got.held), (3, vec!["four".to_owned()]));
+        assert_eq!(got.notes, ["1 validation documents are also in the training data and were left out"]);
         let problem = open(file("c.txt", "two\n\none")).unwrap_err();
         assert!(problem.to_string().contains("every validation document"), "{problem}");
     }

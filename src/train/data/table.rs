@@ -1,168 +1,248 @@
-//! Tables to documents: one row, one document, in the column that holds the text.
+//! Tables to documents: one row, one document, in the columns that hold it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use bytes::Bytes;
 use parquet::basic::{ConvertedType, LogicalType, Type};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
 use parquet::schema::types::Type as SchemaType;
+use serde_json::{Map, Value};
 
+use super::file::{self, Room};
+use super::json;
+use super::read::Rows;
+use super::rows::{self, Columns, Holds, Pick};
 use crate::train::TrainError;
-
-/// The column that is taken where none is named.
-const USUAL: &str = "text";
 
 fn wrong(file: &str, problem: impl std::fmt::Display) -> TrainError {
     TrainError::setup(format!("{file}: {problem}"))
 }
 
-/// Which of `columns` holds the text; `texts` are those that may.
-fn choose<'a>(
-    file: &str,
-    asked: Option<&str>,
-    columns: &'a [String],
-    texts: &[&'a str],
-) -> Result<&'a str, TrainError> {
-    let list = || columns.join(", ");
-    if let Some(asked) = asked {
-        return columns.iter().map(String::as_str).find(|c| *c == asked).ok_or_else(|| TrainError::Setup {
-            problem: format!("{file} has no column {asked:?}"),
-            hint: Some(format!("its columns: {}", list())),
-        });
+/// JSON in any arrangement: see [`json::rows`]. Columns are judged over all rows, since any row may lack any of them.
+pub fn json(name: &str, text: &str, into: &mut Rows) -> Result<(), TrainError> {
+    let text = json::plain_numbers(text);
+    let rows = json::rows(&text).map_err(|e| wrong(name, e))?;
+    let mut columns: BTreeMap<String, Holds> = BTreeMap::new();
+    let (mut texts, mut conversations) = (false, false);
+    for row in &rows {
+        match row.value().map_err(|e| wrong(name, e))? {
+            Value::Object(object) => rows::seen(&mut columns, &object),
+            Value::String(_) => texts = true,
+            Value::Array(_) => conversations = true,
+            Value::Null => {}
+            other => {
+                let problem = format!("{} is {}, not an object", row.place(), rows::what(&other));
+                return Err(wrong(name, problem));
+            }
+        }
+        let known = |column: &str| columns.get(column).is_some_and(|holds| *holds > Holds::Other);
+        if known(into.column.unwrap_or(rows::USUAL)) {
+            break;
+        }
     }
-    match texts {
-        _ if texts.contains(&USUAL) => Ok(texts.iter().copied().find(|c| *c == USUAL).unwrap_or(USUAL)),
-        [only] => Ok(only),
-        _ => Err(TrainError::Setup {
-            problem: format!("{file} does not say which column holds the text"),
-            hint: Some(format!("name one of its columns: {}", list())),
-        }),
+    let columns: Columns = columns.into_iter().collect();
+    let pick = match (columns.is_empty(), into.column) {
+        (true, None) if texts || conversations => None,
+        (true, _) if rows.is_empty() => None,
+        _ => Some(rows::choose(name, into.column, &columns)?),
+    };
+    for row in &rows {
+        let value = row.value().map_err(|e| wrong(name, e))?;
+        let conversation = value.is_array() || pick.as_ref().is_some_and(Pick::is_conversation);
+        let outcome = match (value, &pick) {
+            (Value::Object(object), Some(pick)) => rows::document(pick, &object, into.style),
+            (Value::String(text), None) => Ok(rows::Outcome::text(&text)),
+            (turns @ Value::Array(_), None) => rows::conversation("row", &turns, into.style),
+            (Value::Null, _) => Ok(rows::Outcome::NoText),
+            (other, _) => Err(format!("is {}, unlike the rows before", rows::what(&other))),
+        };
+        into.take(conversation, outcome).map_err(|e| wrong(name, format!("{}: {e}", row.place())))?;
     }
+    Ok(())
 }
 
-/// One JSON object a line. Rows whose column is null are left out.
-pub(super) fn jsonl(file: &str, text: &str, column: Option<&str>) -> Result<Vec<String>, TrainError> {
-    let mut out = Vec::new();
-    let mut chosen: Option<String> = column.map(str::to_owned);
-    let mut at = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        let (start, line) = (at, line.trim());
-        at += text[at..].find('\n').map_or(text.len() - at, |n| n + 1);
-        if line.is_empty() {
+/// Separators that a `.csv` file may have; the first is taken where nothing tells.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+/// Records that the separator is told by.
+const TELLING: usize = 20;
+
+fn reader(text: &str, separator: u8, quoting: bool) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .quoting(quoting)
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(text.as_bytes())
+}
+
+/// Which character separates the values of a CSV file: the one that makes the most columns, as many in every one of the first
+/// records.
+pub fn separator(text: &str) -> u8 {
+    let width = |separator: u8| {
+        let records: Vec<usize> =
+            reader(text, separator, true).records().take(TELLING).map(|r| r.map_or(0, |r| r.len())).collect();
+        let first = records.first().copied().unwrap_or(0);
+        if records.iter().all(|n| *n == first) { first } else { 0 }
+    };
+    let widest = SEPARATORS.into_iter().rev().max_by_key(|s| width(*s)).filter(|s| width(*s) > 1);
+    widest.unwrap_or(SEPARATORS[0])
+}
+
+/// Whether the quotation marks of a table quote whole values, as Excel and pandas write them; otherwise they are characters
+/// like any other.
+pub fn is_quoted(text: &str, separator: u8) -> bool {
+    let ends = |b: Option<&u8>| b.is_none_or(|b| *b == separator || *b == b'\n' || *b == b'\r');
+    let bytes = text.as_bytes();
+    let (mut at, mut starts) = (0, true);
+    while at < bytes.len() {
+        if !(starts && bytes[at] == b'"') {
+            starts = ends(Some(&bytes[at]));
+            at += 1;
             continue;
         }
-        let place = || format!("line {} (byte offset {start})", number + 1);
-        let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)
-            .map_err(|e| wrong(file, format!("{} is not a JSON object: {e}", place())))?;
-        let columns: Vec<String> = row.keys().cloned().collect();
-        let name = match &chosen {
-            Some(name) if row.contains_key(name) => name.clone(),
-            // Only the first row decides; a later one may lack what the first had.
-            asked => {
-                let texts: Vec<&str> =
-                    row.iter().filter(|(_, v)| v.is_string()).map(|(k, _)| k.as_str()).collect();
-                let name = choose(&format!("{file}, {}", place()), asked.as_deref(), &columns, &texts)?;
-                chosen.insert(name.to_owned()).clone()
-            }
-        };
-        match &row[&name] {
-            serde_json::Value::String(text) => out.push(text.clone()),
-            serde_json::Value::Null => {}
-            other => {
-                let kind = match other {
-                    serde_json::Value::Bool(_) => "a truth value",
-                    serde_json::Value::Number(_) => "a number",
-                    serde_json::Value::Array(_) => "a list",
-                    _ => "an object",
-                };
-                return Err(wrong(file, format!("{}: column {name:?} holds {kind}, not text", place())));
+        // To the mark that closes the value; two are one inside.
+        at += 1;
+        loop {
+            match (bytes.get(at), bytes.get(at + 1)) {
+                (None, _) => return false,
+                (Some(b'"'), Some(b'"')) => at += 2,
+                (Some(b'"'), next) if ends(next) => break,
+                (Some(b'"'), _) => return false,
+                _ => at += 1,
             }
         }
+        (at, starts) = (at + 1, false);
     }
-    Ok(out)
+    true
 }
 
-/// Values separated by `separator`, quoted as in RFC 4180, the first row naming the columns.
-pub(super) fn separated(
-    file: &str,
+/// Values separated by `separator`, the first row naming the columns; quoted as in RFC 4180 where they are `quoted`.
+pub fn separated(
+    name: &str,
     text: &str,
-    separator: u8,
-    column: Option<&str>,
-) -> Result<Vec<String>, TrainError> {
-    // In TSV files a quotation mark is a character like any other.
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator)
-        .quoting(separator != b'\t')
-        .from_reader(text.as_bytes());
+    (separator, quoted): (u8, bool),
+    into: &mut Rows,
+) -> Result<(), TrainError> {
     let bad = |e: csv::Error| {
         let place = e.position().map(|p| format!("line {} (byte offset {}): ", p.line(), p.byte()));
-        let what = match e.kind() {
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                format!("{len} values in a table of {expected_len} columns")
-            }
-            _ => e.to_string(),
-        };
-        wrong(file, format!("{}{what}", place.unwrap_or_default()))
+        wrong(name, format!("{}{e}", place.unwrap_or_default()))
     };
-    let columns: Vec<String> = reader.headers().map_err(bad)?.iter().map(str::to_owned).collect();
-    let texts: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let chosen = choose(file, column, &columns, &texts)?;
-    let index = columns.iter().position(|c| c == chosen).unwrap_or(0);
-    let mut out = Vec::new();
-    for row in reader.records() {
-        out.push(row.map_err(bad)?.get(index).unwrap_or_default().to_owned());
+    let mut records = reader(text, separator, quoted).into_records();
+    let header: Vec<String> = match records.next() {
+        None => return Ok(()),
+        Some(header) => header.map_err(bad)?.iter().map(str::to_owned).collect(),
+    };
+    let columns: Columns = header.iter().map(|column| (column.clone(), Holds::Text)).collect();
+    let pick = rows::choose(name, into.column, &columns)?;
+    let place = |column: &str| header.iter().position(|c| c == column).unwrap_or(0);
+    let used: Vec<(&str, usize)> = pick.columns().into_iter().map(|c| (c, place(c))).collect();
+    for record in records {
+        let record = record.map_err(bad)?;
+        if record.len() != header.len() {
+            let at = record.position().map(|p| format!("line {} (byte offset {}): ", p.line(), p.byte()));
+            let problem = format!("{} values in a table of {} columns", record.len(), header.len());
+            return Err(wrong(name, format!("{}{problem}", at.unwrap_or_default())));
+        }
+        let value = |i: usize| Value::from(record.get(i).unwrap_or_default());
+        let row: Map<String, Value> = used.iter().map(|(c, i)| ((*c).to_owned(), value(*i))).collect();
+        into.take(pick.is_conversation(), rows::document(&pick, &row, into.style))
+            .map_err(|e| wrong(name, e))?;
     }
-    Ok(out)
+    Ok(())
 }
 
-/// Whether a top-level column holds text (`STRING`, `UTF8`, or bytes of which nothing is said).
-fn holds_text(column: &SchemaType) -> bool {
-    if !column.is_primitive() || column.get_physical_type() != Type::BYTE_ARRAY {
-        return false;
+/// What a top-level column of a Parquet file holds: text (`STRING`, `UTF8`, or bytes of which nothing is said), or turns.
+fn holds(column: &SchemaType) -> Holds {
+    if !column.is_primitive() {
+        let turns = leaves(column).iter().any(|name| name == "role" || name == "from");
+        return if turns { Holds::Turns } else { Holds::Other };
     }
     let info = column.get_basic_info();
-    matches!(
-        (info.logical_type_ref(), info.converted_type()),
-        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE)
-    )
+    let text = column.get_physical_type() == Type::BYTE_ARRAY
+        && matches!(
+            (info.logical_type_ref(), info.converted_type()),
+            (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE)
+        );
+    if text { Holds::Text } else { Holds::Other }
 }
 
-/// Rows of a Parquet file; only the chosen column is read. Rows that are null are left out.
-pub(super) fn parquet(path: &Path, column: Option<&str>) -> Result<Vec<String>, TrainError> {
-    let file = path.display().to_string();
-    let bad =
-        |e: parquet::errors::ParquetError| wrong(&file, format!("not a Parquet file that can be read: {e}"));
-    let open = std::fs::File::open(path).map_err(TrainError::io(path))?;
-    let reader = SerializedFileReader::new(open).map_err(bad)?;
+/// Names of the values inside a column.
+fn leaves(column: &SchemaType) -> Vec<String> {
+    if column.is_primitive() {
+        return vec![column.name().to_owned()];
+    }
+    column.get_fields().iter().flat_map(|field| leaves(field)).collect()
+}
+
+/// Rows of a Parquet file; only the chosen columns are read.
+pub fn parquet(path: &Path, room: &mut Room, into: &mut Rows) -> Result<(), TrainError> {
+    if file::is_packed(path) {
+        let bytes = file::bytes(path, room)?;
+        return parquet_rows(path, Bytes::from(bytes), room, into);
+    }
+    parquet_rows(path, std::fs::File::open(path).map_err(TrainError::io(path))?, room, into)
+}
+
+fn parquet_rows<R: ChunkReader + 'static>(
+    path: &Path,
+    source: R,
+    room: &mut Room,
+    into: &mut Rows,
+) -> Result<(), TrainError> {
+    let name = path.display().to_string();
+    let bad = |e: ParquetError| wrong(&name, format!("not a Parquet file that can be read: {e}"));
+    let reader = SerializedFileReader::new(source).map_err(bad)?;
     let schema = reader.metadata().file_metadata().schema().clone();
-    let columns: Vec<String> = schema.get_fields().iter().map(|c| c.name().to_owned()).collect();
-    let texts: Vec<&str> = schema.get_fields().iter().filter(|c| holds_text(c)).map(|c| c.name()).collect();
-    let chosen = choose(&file, column, &columns, &texts)?.to_owned();
-    let Some(kept) = schema.get_fields().iter().find(|c| c.name() == chosen) else {
-        return Err(wrong(&file, format!("column {chosen:?} is gone")));
-    };
-    let only =
-        SchemaType::group_type_builder(schema.name()).with_fields(vec![kept.clone()]).build().map_err(bad)?;
-    let mut out = Vec::new();
+    let columns: Columns = schema.get_fields().iter().map(|c| (c.name().to_owned(), holds(c))).collect();
+    let pick = rows::choose(&name, into.column, &columns)?;
+    if let Pick::Text(column) = &pick
+        && columns.iter().any(|(name, holds)| name == column && *holds != Holds::Text)
+    {
+        return Err(wrong(&name, format!("column {column:?} does not hold text")));
+    }
+    let used = pick.columns();
+    room.take(&name, size(&reader, &used))?;
+    let kept: Vec<_> = schema.get_fields().iter().filter(|f| used.contains(&f.name())).cloned().collect();
+    let only = SchemaType::group_type_builder(schema.name()).with_fields(kept).build().map_err(bad)?;
     for (number, row) in reader.get_row_iter(Some(only)).map_err(bad)?.enumerate() {
         let row = row.map_err(bad)?;
-        match row.get_column_iter().next() {
-            Some((_, Field::Str(text))) => out.push(text.clone()),
-            Some((_, Field::Bytes(bytes))) => {
-                let text = std::str::from_utf8(bytes.data()).map_err(|e| {
-                    let at = e.valid_up_to();
-                    wrong(&file, format!("row {number} of {chosen:?} is not UTF-8 from its byte {at} on"))
-                })?;
-                out.push(text.to_owned());
-            }
-            Some((_, Field::Null)) | None => {}
-            Some(_) => {
-                return Err(TrainError::Setup {
-                    problem: format!("{file}: column {chosen:?} does not hold text"),
-                    hint: Some(format!("its columns: {}", columns.join(", "))),
-                });
-            }
+        let mut values = Map::new();
+        for (column, field) in row.get_column_iter() {
+            let value = value(field).map_err(|e| wrong(&name, format!("row {number} of {column:?} {e}")))?;
+            values.insert(column.clone(), value);
         }
+        let outcome = rows::document(&pick, &values, into.style);
+        into.take(pick.is_conversation(), outcome).map_err(|e| wrong(&name, format!("row {number}: {e}")))?;
     }
-    Ok(out)
+    Ok(())
+}
+
+/// Unpacked bytes of the columns in use.
+fn size<R: ChunkReader + 'static>(reader: &SerializedFileReader<R>, used: &[&str]) -> u64 {
+    let groups = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let ours = groups.filter(|c| c.column_path().parts().first().is_some_and(|p| used.contains(&p.as_str())));
+    ours.map(|c| c.uncompressed_size().max(0) as u64).sum()
+}
+
+/// A value of a Parquet file as JSON; what is neither text nor made of texts is a number, whatever it is.
+fn value(field: &Field) -> Result<Value, String> {
+    Ok(match field {
+        Field::Null => Value::Null,
+        Field::Str(text) => Value::from(text.as_str()),
+        Field::Bytes(bytes) => {
+            let text = std::str::from_utf8(bytes.data())
+                .map_err(|e| format!("is not UTF-8 from its byte {} on", e.valid_up_to()))?;
+            Value::from(text)
+        }
+        Field::ListInternal(list) => list.elements().iter().map(value).collect::<Result<_, _>>()?,
+        Field::Group(group) => {
+            let fields = group.get_column_iter().map(|(name, field)| Ok((name.clone(), value(field)?)));
+            Value::Object(fields.collect::<Result<_, String>>()?)
+        }
+        Field::Bool(value) => Value::Bool(*value),
+        _ => Value::from(0),
+    })
 }

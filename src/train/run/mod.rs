@@ -79,6 +79,8 @@ pub struct Run {
     pace: Pace,
     memory: Memory,
     look: Look,
+    /// On the data, for the plan.
+    pub(super) notes: Vec<String>,
 }
 
 impl Run {
@@ -89,7 +91,8 @@ impl Run {
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
         setup.spec.check()?;
         let spec = as_written(&setup.spec)?;
-        check_data(&spec, &setup.config, &setup.train, setup.validation.as_deref())?;
+        let (validation, tokenizer) = (setup.validation.as_deref(), setup.tokenizer.as_ref());
+        check_data(&spec, &setup.config, &setup.train, validation, tokenizer)?;
         let (trainee, arms) = learners(&spec, &setup)?;
         let joint = match &spec.masking.joint {
             Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
@@ -119,6 +122,7 @@ impl Run {
             without_gradient: HashMap::new(),
             pace: Pace::default(),
             memory: Memory::default(),
+            notes: setup.notes,
         };
         if let Some(resumed) = setup.resumed {
             run.restore(resumed, order)?;

@@ -89,6 +89,9 @@ impl Run {
             let adapter = folder.join(peft::FOLDER);
             std::fs::create_dir(&adapter).map_err(TrainError::io(&adapter))?;
             peft::write_adapter(disk, &adapter, &self.trainee, (lora, &self.spec.model))?;
+            if let Some(tokenizer) = &self.tokenizer {
+                files::write_tokenizer(disk, &adapter, tokenizer)?;
+            }
         }
         state::write_state(
             disk,

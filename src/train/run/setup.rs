@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use crate::attention::calibration::Calibration;
+use crate::model::input::check_rows;
 use crate::model::{Config, Tokenizer};
 use crate::train::TrainError;
 use crate::train::checkpoint::disk::{Disk, RealDisk};
@@ -31,6 +32,8 @@ pub struct Setup {
     pub mask_row: Option<Vec<f32>>,
     /// For scores over the distance null.
     pub calibration: Option<Arc<Calibration>>,
+    /// What a person should know of the data, said with the plan.
+    pub notes: Vec<String>,
     pub resumed: Option<Resumed>,
 }
 
@@ -53,6 +56,7 @@ impl Setup {
             disk: Arc::new(RealDisk),
             mask_row: None,
             calibration: None,
+            notes: Vec::new(),
             resumed: None,
         }
     }
@@ -70,6 +74,7 @@ impl Setup {
             disk: self.disk.clone(),
             mask_row: self.mask_row.clone(),
             calibration: self.calibration.clone(),
+            notes: self.notes.clone(),
             resumed: None,
         }
     }
@@ -91,6 +96,7 @@ impl Setup {
             disk: Arc::new(RealDisk),
             mask_row: None,
             calibration: None,
+            notes: Vec::new(),
             resumed: Some(resumed),
         }
     }
@@ -107,10 +113,17 @@ pub(super) fn check_data(
     config: &Config,
     train: &Corpus,
     validation: Option<&Corpus>,
+    tokenizer: Option<&Tokenizer>,
 ) -> Result<(), TrainError> {
     let limit = config.n_positions;
     if spec.context == 0 || spec.context > limit {
-        return Err(TrainError::setup(format!("context {} is outside 1 to {limit}", spec.context)));
+        return Err(TrainError::Setup {
+            problem: format!(
+                "a context of {} does not fit: this model takes 1 to {limit} tokens",
+                spec.context
+            ),
+            hint: Some(format!("ask for a context of {limit} or less")),
+        });
     }
     for (what, corpus) in [("training", Some(train)), ("validation", validation)] {
         let Some(corpus) = corpus else { continue };
@@ -124,12 +137,10 @@ pub(super) fn check_data(
                 hint: Some("use more text or a shorter context".to_owned()),
             });
         }
-        if let Some(id) = corpus.tokens.iter().find(|id| **id as usize >= config.vocab_size) {
-            return Err(TrainError::setup(format!(
-                "the {what} text has id {id}, outside the vocabulary of {}",
-                config.vocab_size
-            )));
-        }
+        check_rows(&corpus.tokens, config.vocab_size, tokenizer).map_err(|error| TrainError::Setup {
+            problem: format!("the {what} text cannot be trained on: {error}"),
+            hint: error.hint(),
+        })?;
     }
     Ok(())
 }

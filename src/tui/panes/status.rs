@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::app::data::LoadProgress;
 use crate::app::state::{App, Screen};
-use crate::app::update::general::{CANCEL, MODELS};
+use crate::app::update::general::{CANCEL, MODELS, REFRESH_MODEL};
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -58,6 +58,12 @@ fn quiet(c: &mut Canvas, app: &App, area: Rect) {
 
 /// The configured model, while another one is in use.
 fn offer(app: &App) -> Option<(String, String)> {
+    if let Some(moved) = app.moved.as_ref().filter(|_| app.entry.is_none()) {
+        return Some((
+            app.key_label(&REFRESH_MODEL),
+            format!("fetches the newer {moved}; the one in use stays until it is whole"),
+        ));
+    }
     let wanted = app.options.wanted.as_ref()?;
     let model = app.model.as_ref()?;
     if model.id == *wanted || app.entry.is_some() {

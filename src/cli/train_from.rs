@@ -1,0 +1,135 @@
+//! What a run of `maskscope train` starts from: a model, or a configuration with random weights and its tokenizer.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::error::CliError;
+use super::train::{failed, no_tokenizer};
+use super::{Context, open};
+use crate::attention::calibration::Calibration;
+use crate::engine::loader::Purpose;
+use crate::mask::apply::ReplacementSource;
+use crate::model::{Config, Tokenizer};
+use crate::train::data::ChatStyle;
+use crate::train::init;
+
+/// A model to be, and what is known of it.
+pub struct Start {
+    pub config: Config,
+    /// `None` where the weights are still to be drawn.
+    tensors: Option<HashMap<String, Tensor>>,
+    /// `None` where it is learned from the data.
+    tokenizer: Option<Tokenizer>,
+    pub calibration: Option<Arc<Calibration>>,
+    pub mask_row: Option<Vec<f32>>,
+    /// What a person should know of it.
+    pub notes: Vec<String>,
+}
+
+impl Start {
+    /// The model that the settings name.
+    ///
+    /// # Errors
+    /// A model that is not available, or has no tokenizer.
+    pub fn from_model(context: &Context) -> Result<Self, CliError> {
+        let spec = context.loaded.settings.model.spec();
+        let loaded = open::open_for(context, &spec, Purpose::Train)?;
+        let tokenizer = loaded.tokenizer.clone().ok_or_else(|| no_tokenizer(&loaded.id))?;
+        Ok(Start {
+            config: loaded.model.config.clone(),
+            tensors: Some(loaded.model.tensors().map_err(|e| failed(e.into()))?),
+            tokenizer: Some(tokenizer),
+            calibration: loaded.calibration().map(|c| Arc::new(c.clone())),
+            mask_row: loaded.mask_row().map(|row| row.to_vec()),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Random weights of the shape in the file `config`, with the tokenizer of `tokenizer` (a `tokenizer.json` or a folder), or
+    /// the one beside the configuration, or one that is to be learned.
+    ///
+    /// # Errors
+    /// Files that cannot be read; a tokenizer with more ids than the configuration has rows.
+    pub fn from_config(config: &Path, tokenizer: Option<&Path>) -> Result<Self, CliError> {
+        let name = config.display().to_string();
+        let bytes =
+            std::fs::read(config).map_err(|e| CliError::failed(format!("{name} cannot be read: {e}")))?;
+        let parsed = Config::parse(&bytes, &name).map_err(|e| failed(e.into()))?;
+        let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let place = tokenizer.unwrap_or(beside.unwrap_or(Path::new(".")));
+        let found = init::tokenizer_at(place, &bytes).map_err(failed)?;
+        if let (None, Some(place)) = (&found, tokenizer) {
+            return Err(CliError::failed(format!("{} holds no tokenizer", place.display()))
+                .with_hint("name a tokenizer.json, or a folder that holds one"));
+        }
+        let rows = parsed.vocab_size;
+        let mut start = Start {
+            config: parsed,
+            tensors: None,
+            tokenizer: found,
+            calibration: None,
+            mask_row: None,
+            notes: Vec::new(),
+        };
+        match &start.tokenizer {
+            Some(tokenizer) if tokenizer.vocab_size() > rows => {
+                let ids = tokenizer.vocab_size();
+                return Err(CliError::failed(format!(
+                    "the tokenizer in {} has {ids} ids, but vocab_size in {name} is {rows}",
+                    place.display()
+                ))
+                .with_hint(format!("set vocab_size to {ids}, or name another tokenizer with --tokenizer")));
+            }
+            Some(tokenizer) => {
+                let ids = tokenizer.vocab_size();
+                start.notes.push(format!("tokenizer: the one in {}, {ids} of {rows} ids", place.display()));
+            }
+            None => start.notes.push(format!(
+                "tokenizer: none beside {name}, so a byte-level BPE of up to {rows} ids is learned from the data; \
+                 --tokenizer names one"
+            )),
+        }
+        Ok(start)
+    }
+
+    /// How conversations in the data become text. A tokenizer that is learned has GPT-2's end mark.
+    ///
+    /// # Errors
+    /// A chat template that is damaged.
+    pub fn style(&self) -> Result<ChatStyle, CliError> {
+        match &self.tokenizer {
+            Some(tokenizer) => ChatStyle::of(tokenizer).map_err(failed),
+            None => Ok(ChatStyle::plain(crate::model::tokenizer::END_OF_TEXT)),
+        }
+    }
+
+    /// The tokenizer, learned from `documents` where there is none; the configuration then names its end mark.
+    ///
+    /// # Errors
+    /// Data that no tokenizer can be learned from.
+    pub fn tokenizer(&mut self, documents: &[String]) -> Result<Tokenizer, CliError> {
+        let tokenizer = match self.tokenizer.take() {
+            Some(tokenizer) => tokenizer,
+            None => init::tokenizer(documents, self.config.vocab_size).map_err(failed)?,
+        };
+        let end = tokenizer.end_of_document();
+        if self.tensors.is_none() && end.is_some() {
+            (self.config.bos_token_id, self.config.eos_token_id) = (end, end);
+        }
+        Ok(tokenizer)
+    }
+
+    /// The weights, drawn from `seed` where there are none.
+    ///
+    /// # Errors
+    /// A device without the memory for them.
+    pub fn tensors(&mut self, seed: u64, device: &Device) -> Result<HashMap<String, Tensor>, CliError> {
+        match self.tensors.take() {
+            Some(tensors) => Ok(tensors),
+            None => init::weights(&self.config, seed, device).map_err(failed),
+        }
+    }
+}
