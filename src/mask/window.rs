@@ -40,7 +40,7 @@ settings! {
         cool_down: u32 = 0, label("cool-down"), whole(0, 1000), unit("boundaries")
             => |r| r.policy.is_none() && !r.sticky;
         /// Pattern that masks before attention is known: the first window (block), or everything in place of the score
-        initial: Option<Pattern> = None => |r| !r.by_budget();
+        initial: Option<Pattern> = None;
     } with {
         /// A budget in tokens in place of the share.
         tokens: Option<usize> = None;
