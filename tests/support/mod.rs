@@ -17,7 +17,7 @@ pub fn tiny_folder() -> PathBuf {
 /// The tiny checkpoint's tensors by bare name.
 pub fn tensors(config: &Config) -> HashMap<String, Tensor> {
     let source = Source::open(&tiny_folder().join("model.safetensors")).expect("weights open");
-    load(config, &[source], &Device::Cpu).expect("weights load")
+    load(config, &[source], &Device::Cpu).expect("weights load").tensors
 }
 
 /// Values computed by transformers.
