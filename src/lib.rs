@@ -1,9 +1,8 @@
 //! maskscope: explore dynamic attention masking in GPT-2-style models, live in a terminal.
 //!
-//! Rooms, lowest first: `support`, `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `app`, `tui`, `cli`; a room
-//! imports only rooms before it in this list, and `config` imports none (`tests/rooms.rs` checks that).
+//! Rooms, lowest first: `support`, `settings`, `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `config`, `app`,
+//! `tui`, `cli`; a room imports only rooms before it in this list (`tests/rooms.rs` checks that).
 
-mod named;
 #[cfg(all(test, unix))]
 #[path = "../tests/support/pty.rs"]
 mod pty;
@@ -17,6 +16,7 @@ pub mod eval;
 pub mod hub;
 pub mod mask;
 pub mod model;
+pub mod settings;
 pub mod support;
 pub mod tensor;
 pub mod train;

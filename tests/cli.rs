@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use maskscope::config::{Config, Settings};
 use serde_json::Value;
 
 /// The binary with an environment of its own.
@@ -82,7 +83,7 @@ mod config {
     #[test]
     fn print_gives_what_is_in_force_and_where_it_is_from() {
         let home = tempfile::tempdir().unwrap();
-        let args = ["config", "print", "--set", "mask.threshold=0.25", "--set", "keys.fly away=f"];
+        let args = ["config", "print", "--set", "mask.threshold=0.25", "--set", "keys.run-kill=f12"];
         let ran = run(maskscope(home.path()).args(args).env("MASKSCOPE_MASK__SEED", "12"));
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
         let lines: Vec<_> = ran.stdout.lines().collect();
@@ -90,7 +91,7 @@ mod config {
             "threshold = 0.25 # --set",
             "seed = 12 # MASKSCOPE_MASK__SEED",
             "id = \"demo\"",
-            "\"fly away\" = [\"f\"] # --set",
+            "run-kill = [\"f12\"] # --set",
         ] {
             assert!(lines.contains(&line), "{line}: {}", ran.stdout);
         }
@@ -111,6 +112,27 @@ mod config {
         assert_eq!(json["settings"]["explore"]["layer"], 3);
         assert_eq!(json["settings"]["explore"]["head"], "mean");
         assert_eq!(json["origins"], serde_json::json!({ "explore.layer": "--set" }));
+    }
+
+    #[test]
+    fn old_names_are_answered_on_stderr() {
+        let ran = in_fresh_home(&["config", "print", "--set", "ui.background_fps=30"]);
+        assert_eq!(ran.code, 0);
+        assert_eq!(
+            ran.stderr,
+            "note: --set: ui.background_fps is no longer a setting: a frame is drawn as soon as something has changed\n"
+        );
+    }
+
+    #[test]
+    fn the_schema_knows_every_key() {
+        let json: Value = serde_json::from_str(&in_fresh_home(&["config", "schema"]).stdout).unwrap();
+        for row in Settings::default().rows() {
+            let schema = &json["properties"][row.table()]["properties"][row.key()];
+            assert_eq!(schema["description"], row.doc, "{}", row.path);
+            assert!(!schema["default"].is_null(), "{}", row.path);
+        }
+        assert_eq!(json["properties"]["keys"]["additionalProperties"]["anyOf"][0]["type"], "string");
     }
 
     #[test]
@@ -149,6 +171,11 @@ mod config {
         assert_eq!(ran.stderr, "error: mask.threshold must be at most 1: 9\nhint: a number from 0 to 1\n");
         let ran = set("mask.tau", "0.5");
         assert_eq!((ran.code, ran.stderr.lines().next()), (2, Some("error: unknown key: mask.tau")));
+        let ran = set("keys.rerol", "m");
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (2, "error: unknown action: rerol\nhint: did you mean reroll?\n")
+        );
     }
 
     #[test]
@@ -167,8 +194,7 @@ mod config {
         let text = in_fresh_home(&["config", "reference"]).stdout;
         let json: Value =
             serde_json::from_str(&in_fresh_home(&["config", "reference", "--json"]).stdout).unwrap();
-        let keys: Vec<_> =
-            maskscope::config::parameters::all().iter().map(|parameter| parameter.key).collect();
+        let keys: Vec<_> = Settings::default().rows().into_iter().map(|row| row.path).collect();
         let listed: Vec<_> =
             json.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect();
         assert_eq!(listed, keys);
@@ -213,8 +239,8 @@ mod frame {
     fn a_flag_shows_what_the_table_says() {
         let help = in_fresh_home(&["--help"]).stdout;
         for key in ["model.id", "model.device", "explore.text"] {
-            let parameter = maskscope::config::parameters::find(key).unwrap();
-            assert!(help.contains(&parameter.doc[..30]), "{key}: {help}");
+            let row = Settings::default().row(key).unwrap();
+            assert!(help.contains(row.doc), "{key}: {help}");
         }
         assert!(help.contains("[possible values: auto, cpu, cuda]"), "{help}");
     }

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use maskscope::attention::types::Reduction;
 use maskscope::config::{
-    BUILT_IN, ConfigError, Env, FlagValue, Kind, LoadOptions, Loaded, Origin, PRESETS, Preset, Settings,
-    Value, defaults, load, parameters, save,
+    BUILT_IN, Config, ConfigError, Depth, Env, FlagValue, Kind, LoadOptions, Loaded, Origin, PRESETS, Preset,
+    Row, Settings, Value, defaults, load, save,
 };
-use maskscope::engine::types::MapKind;
-use maskscope::mask::types::{DropPositions, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
+use maskscope::mask::types::{Op, Polarity, Protect, Scale};
 use proptest::prelude::*;
 
 fn env(pairs: &[(&str, &str)]) -> Env {
@@ -27,6 +26,10 @@ fn load_text(text: &str) -> Result<Loaded, ConfigError> {
     let file = folder.path().join("config.toml");
     std::fs::write(&file, text).unwrap();
     load(LoadOptions { file: Some(file), ..LoadOptions::default() })
+}
+
+fn rows() -> Vec<&'static Row> {
+    Settings::default().rows()
 }
 
 /// `key = value` lines of the shipped file, as `(section, line)`.
@@ -47,67 +50,119 @@ mod table {
     use super::*;
 
     #[test]
-    fn the_shipped_file_holds_exactly_its_keys_in_its_order() {
-        let key =
-            |(section, line): (&str, &str)| format!("{section}.{}", line.split('=').next().unwrap().trim());
-        let written: Vec<_> = shipped_lines().into_iter().map(key).collect();
-        let wanted: Vec<_> = parameters::all().iter().map(|parameter| parameter.key.to_owned()).collect();
-        assert_eq!(written, wanted);
-        let sections: Vec<_> = BUILT_IN.lines().filter(|line| line.starts_with('[')).collect();
-        let wanted: Vec<_> =
-            parameters::sections().iter().map(|section| format!("[{}]", section.name)).collect();
-        assert_eq!(sections, wanted);
+    fn the_declared_defaults_are_those_of_the_shipped_file() {
+        assert_eq!(defaults().unwrap(), Settings::default());
     }
 
     #[test]
-    fn every_default_is_there_and_within_its_bounds() {
+    fn every_default_is_within_its_bounds() {
         let defaults = defaults().unwrap();
-        for parameter in parameters::all() {
-            let value =
-                defaults.get(parameter.key).unwrap_or_else(|| panic!("no field for {}", parameter.key));
-            assert_eq!(parameter.kind.check(value.clone()), Ok(value), "{}", parameter.key);
+        for row in rows() {
+            let value = defaults.get(row.path).unwrap_or_else(|| panic!("no value for {}", row.path));
+            assert_eq!(row.kind.check(value.clone()), Ok(value), "{}", row.path);
         }
     }
 
     #[test]
-    fn choices_are_the_names_of_the_rooms_enums() {
-        let same = |key: &str, names: &[&str]| match parameters::find(key).unwrap().kind {
-            Kind::Choice(choices) => assert_eq!(choices, names, "{key}"),
-            kind => panic!("{key} is {kind:?}"),
-        };
-        same("compute.weights", maskscope::model::WeightType::NAMES);
-        same("mask.polarity", Polarity::NAMES);
-        same("mask.scale", Scale::NAMES);
-        same("mask.op", Op::NAMES);
-        same("mask.replacement", Replacement::NAMES);
-        same("mask.drop_positions", DropPositions::NAMES);
-        same("mask.scope", Scope::NAMES);
-        same("mask.unit", Unit::NAMES);
-        same("score.reduction", Reduction::NAMES);
-        same("explore.map", MapKind::NAMES);
-        same("train.lr_policy", maskscope::train::schedule::LrPolicy::NAMES);
-        same("train.lr_progress", maskscope::train::schedule::Progress::NAMES);
-        same("train.arm", maskscope::train::spec::Arm::NAMES);
-        same("train.mask_schedule", maskscope::train::spec::MaskSchedule::NAMES);
-        same("train.score_from", maskscope::train::spec::ScoreFrom::NAMES);
-        same("train.on_disk_full", maskscope::train::spec::OnDiskFull::NAMES);
+    fn paths_are_unique_and_docs_are_one_line_without_a_full_stop() {
+        let mut seen = std::collections::BTreeSet::new();
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        for row in rows() {
+            assert!(seen.insert(row.path), "{} twice", row.path);
+            assert!(row.was.iter().all(|old| seen.insert(old)), "{}", row.path);
+            assert!(row.key().chars().all(plain) && row.table().chars().all(plain), "{}", row.path);
+            let docs = row.kind.choices().iter().flat_map(|choice| [choice.name, choice.doc]);
+            for text in [row.name(), row.doc].into_iter().chain(docs) {
+                assert!(
+                    !text.is_empty() && !text.contains('\n') && !text.ends_with('.'),
+                    "{}: {text:?}",
+                    row.path
+                );
+            }
+        }
+        assert!(Settings::REMOVED.iter().all(|(path, _)| seen.insert(path)));
     }
 
     #[test]
-    fn protection_lists_mean_the_same_to_both_rooms() {
-        let kind = parameters::find("mask.protect").unwrap().kind;
-        let Kind::Terms { alone, terms } = kind else { panic!("{kind:?}") };
-        let samples =
-            terms.iter().map(|term| term.replace(":N", ":7")).chain(alone.iter().map(ToString::to_string));
-        for text in samples.chain(["first,last:4,sinks,eot".to_owned()]) {
-            assert!(kind.parse(&text).is_ok(), "{text}");
+    fn bounds_and_steps_make_sense() {
+        for Row { path, kind, .. } in rows() {
+            match *kind {
+                Kind::Float { min, max, step, fine_step, log } => {
+                    assert!(min < max && max < f64::MAX && fine_step > 0.0 && fine_step <= step, "{path}");
+                    assert!(!log || min > 0.0, "{path}: a log slider cannot start at 0");
+                }
+                Kind::Int { min, max, step } | Kind::IntOr { min, max, step, .. } => {
+                    assert!(min < max && max < i64::MAX && step >= 1, "{path}");
+                }
+                Kind::Ints { min, max } => assert!(min < max && max < i64::MAX, "{path}"),
+                Kind::Choice(choices) => {
+                    let names: std::collections::BTreeSet<_> =
+                        choices.iter().flat_map(|c| c.was.iter().chain([&c.name])).collect();
+                    let all: usize = choices.iter().map(|c| 1 + c.was.len()).sum();
+                    assert!(choices.len() > 1 && names.len() == all, "{path}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_with_a_track_holds_its_default_and_its_ends() {
+        let defaults = defaults().unwrap();
+        for Row { path, kind, .. } in rows() {
+            let value = defaults.get(path).unwrap();
+            let Some(place) = kind.place(&value) else { continue };
+            assert!((0.0..=1.0).contains(&place), "{path}");
+            for end in [kind.at_place(0.0).unwrap(), kind.at_place(1.0).unwrap()] {
+                assert_eq!(kind.step(&end, 0, true), Some(end), "{path}");
+            }
+            let there = kind.step(&value, 1, true).unwrap();
+            assert_eq!(kind.step(&there, -1, true), Some(value), "{path}");
+        }
+    }
+
+    /// A setting that no code reads does nothing, however well it is declared. Its field is read where `.field` stands
+    /// outside the declaration of its struct.
+    #[test]
+    fn every_setting_is_read_somewhere() {
+        fn sources(folder: &Path, out: &mut String) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                if path.is_dir() && name != "settings" {
+                    sources(&path, out);
+                } else if name.ends_with(".rs") && !name.contains("test") {
+                    out.push_str(&std::fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+        let mut text = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let read = |field: &str| {
+            let dotted = format!(".{field}");
+            text.match_indices(&dotted).any(|(at, _)| {
+                let after = text[at + dotted.len()..].chars().next().unwrap_or(' ');
+                let line = text[..at].rsplit('\n').next().unwrap_or_default();
+                !is_word(after) && !matches!(after, '(' | '"') && !line.trim_start().starts_with("//")
+            })
+        };
+        let unread: Vec<_> = rows().into_iter().filter(|row| !read(row.key())).map(|row| row.path).collect();
+        assert!(unread.is_empty(), "nobody reads {unread:?}");
+        assert!(!read("input_fps"), "the test finds what is not read");
+    }
+
+    #[test]
+    fn protection_lists_are_read_as_they_are_checked() {
+        let kind = Settings::default().row("mask.protect").unwrap().kind;
+        for text in ["default", "none", "first", "last", "last:7", "sinks", "eot", "first,last:4,sinks,eot"] {
+            assert!(kind.parse(text).is_ok(), "{text}");
             assert!(text.parse::<Protect>().is_ok(), "{text}");
         }
         for text in ["", "first,", "frist", "last:", "last:x", "last:-1", "first,default"] {
             assert!(kind.parse(text).is_err(), "{text:?}");
             assert!(text.parse::<Protect>().is_err(), "{text:?}");
         }
-        // Everything a room writes must be readable here.
         let Protect { sinks, eot, .. } = Protect::default();
         for protect in [Protect::NONE, Protect::default(), Protect { first: true, last: 16, sinks, eot }] {
             assert!(kind.parse(&protect.to_string()).is_ok(), "{protect}");
@@ -115,14 +170,37 @@ mod table {
     }
 
     #[test]
+    fn a_misspelt_key_finds_its_like() {
+        for (key, near) in [
+            ("mask.treshold", "mask.threshold"),
+            ("explore.threshold", "mask.threshold"),
+            ("threshold", "mask.threshold"),
+            ("trian.steps", "train.steps"),
+        ] {
+            let hint = Settings::default().set(key, "1").unwrap_err().hint().unwrap();
+            assert_eq!(hint, format!("did you mean {near}?"), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_variable_is_the_key_in_capitals() {
+        let variable = Settings::default().row("train.batch_size").unwrap().variable();
+        assert_eq!(variable, "MASKSCOPE_TRAIN__BATCH_SIZE");
+    }
+
+    #[test]
     fn setting_one_key_changes_that_key_alone() {
         let base = defaults().unwrap();
-        for parameter in parameters::all() {
-            let other = other_value(&parameter.kind, &base.get(parameter.key).unwrap());
+        for row in rows() {
+            let other = match row.path {
+                "mask.mix" => "keep:1".to_owned(),
+                "train.twins" => "dyn-rand,none".to_owned(),
+                _ => other_value(&row.kind, &base.get(row.path).unwrap()),
+            };
             let mut settings = base.clone();
-            settings.set(parameter.key, &other).unwrap();
+            settings.set(row.path, &other).unwrap();
             let changed: Vec<_> = settings.changed_since(&base).into_iter().map(|(key, _)| key).collect();
-            assert_eq!(changed, [parameter.key]);
+            assert_eq!(changed, [row.path]);
         }
     }
 
@@ -133,7 +211,7 @@ mod table {
             Kind::Int { min, max, .. } => vec![min.to_string(), max.to_string()],
             Kind::IntOr { word, max, .. } => vec![(*word).to_string(), max.to_string()],
             Kind::Bool => vec!["true".into(), "false".into()],
-            Kind::Choice(names) => names.iter().map(ToString::to_string).collect(),
+            Kind::Choice(choices) => choices.iter().map(|choice| choice.name.to_owned()).collect(),
             Kind::Terms { alone, .. } => alone.iter().map(ToString::to_string).collect(),
             Kind::Text | Kind::Path | Kind::Texts => vec!["something else".into()],
             Kind::Ints { max, .. } => vec![format!("0,{max}")],
@@ -145,10 +223,7 @@ mod table {
     fn the_first_screen_is_the_promised_one() {
         let Settings { mask, model, explore, .. } = defaults().unwrap();
         assert_eq!((mask.threshold, mask.probability), (0.70, 0.50));
-        assert_eq!(
-            (mask.scale.as_str(), mask.op.as_str(), mask.polarity.as_str()),
-            ("rank", "replace", "high")
-        );
+        assert_eq!((mask.scale, mask.op, mask.polarity), (Scale::Rank, Op::Replace, Polarity::High));
         assert_eq!(model.id, "demo");
         assert!(explore.text.split_whitespace().count() >= 20);
     }
@@ -200,8 +275,9 @@ mod layers {
         };
         let loaded = load(options).unwrap();
         let mask = &loaded.settings.mask;
-        assert_eq!((mask.threshold, mask.probability, mask.seed, mask.history), (0.1, 0.2, 3, 2.0));
-        assert_eq!(mask.decay, defaults().unwrap().mask.decay);
+        assert_eq!((mask.threshold, mask.probability, mask.seed), (0.1, 0.2, 3));
+        let rolling = &loaded.settings.rolling;
+        assert_eq!((rolling.history, rolling.decay), (2.0, defaults().unwrap().rolling.decay));
         let place = |line| Origin::File { path: file.clone(), line, column: 1 };
         assert_eq!(loaded.origin("mask.threshold"), place(2));
         assert_eq!(loaded.origin("mask.probability"), Origin::Env("MASKSCOPE_MASK__PROBABILITY".into()));
@@ -267,7 +343,7 @@ mod layers {
         assert_eq!(settings.hub.endpoint.as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(settings.hub.cache.as_deref(), Some(Path::new("/hf/hub")));
         assert!(settings.hub.offline);
-        assert_eq!(settings.ui.color, "none");
+        assert_eq!(settings.ui.color, Some(Depth::None));
         let settings = load(&[
             ("HF_HOME", "/hf"),
             ("HF_HUB_CACHE", "/cache"),
@@ -277,7 +353,7 @@ mod layers {
         ]);
         assert!(!load(&[("HF_HUB_OFFLINE", "maybe")]).hub.offline);
         assert_eq!(settings.hub.cache.as_deref(), Some(Path::new("/cache")));
-        assert_eq!(settings.ui.color, "auto");
+        assert_eq!(settings.ui.color, None);
         assert!(!settings.hub.offline);
     }
 
@@ -348,8 +424,44 @@ mod layers {
     }
 }
 
+mod old_names {
+    use super::*;
+
+    #[test]
+    fn a_choice_under_its_old_name_is_read_and_answered_with_the_new_one() {
+        let loaded = load_text("[explore]\ncolor_scale = \"root\"\n").unwrap();
+        assert_eq!(loaded.settings, defaults().unwrap());
+        let [note] = &loaded.notes[..] else { panic!("{:?}", loaded.notes) };
+        assert!(note.ends_with("config.toml:2:15: explore.color_scale = root is now sqrt"), "{note}");
+        let flags = vec![flag("--set", "explore.color_scale", "row max")];
+        let loaded = load(LoadOptions { flags, ..LoadOptions::default() }).unwrap();
+        assert_eq!(loaded.notes, ["--set: explore.color_scale = row max is now row-max"]);
+        assert_eq!(loaded.settings.get("explore.color_scale"), Some(Value::Text("row-max".into())));
+    }
+
+    #[test]
+    fn what_is_no_setting_any_more_is_passed_over_with_the_reason() {
+        let loaded = load_text("[ui]\ninput_fps = 60\nmouse = false\n").unwrap();
+        assert!(!loaded.settings.ui.mouse);
+        let [note] = &loaded.notes[..] else { panic!("{:?}", loaded.notes) };
+        assert!(note.contains("config.toml:2:1: ui.input_fps is no longer a setting: "), "{note}");
+        let mut settings = Settings::default();
+        assert!(settings.set("ui.input_fps", "60").is_err());
+        assert!(load_text("").unwrap().notes.is_empty());
+    }
+}
+
 mod presets {
     use super::*;
+
+    #[test]
+    fn cache_policies_can_be_used() {
+        for policy in maskscope::mask::presets::Preset::ALL {
+            let settings = Preset::find(policy.name()).unwrap().settings().unwrap();
+            assert_eq!(settings.rolling.policy, Some(*policy));
+            assert!(settings.rolling.settled().check(&settings.mask, 256).is_ok(), "{policy}");
+        }
+    }
 
     #[test]
     fn the_article_is_as_printed() {
@@ -360,11 +472,8 @@ mod presets {
         settings.apply(Preset::find("article").unwrap()).unwrap();
         let mask = &settings.mask;
         assert_eq!((mask.threshold, mask.probability), (0.9, 0.5));
-        assert_eq!(
-            (mask.scale.as_str(), mask.protect.as_str(), mask.op.as_str()),
-            ("raw", "none", "replace")
-        );
-        assert_eq!((settings.score.reduction.as_str(), settings.score.contribution), ("plain", false));
+        assert_eq!((mask.scale, &mask.protect, mask.op), (Scale::Raw, &Protect::NONE, Op::Replace));
+        assert_eq!((settings.score.reduction, settings.score.contribution), (Reduction::Plain, false));
         // It decides all of mask and score, and nothing else; the draw stays the user's.
         assert!(!mask.exact_k);
         assert_eq!((mask.seed, settings.explore.top), (77, 3));
@@ -533,7 +642,7 @@ seed = 4
 }
 
 fn any_key() -> impl Strategy<Value = &'static str> {
-    (0..parameters::all().len()).prop_map(|i| parameters::all()[i].key)
+    (0..rows().len()).prop_map(|i| rows()[i].path)
 }
 
 proptest! {
@@ -547,7 +656,7 @@ proptest! {
             return Ok(());
         }
         let value = settings.get(key).unwrap();
-        let kind = parameters::find(key).unwrap().kind;
+        let kind = settings.row(key).unwrap().kind;
         prop_assert_eq!(kind.check(value.clone()), Ok(value));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");

@@ -54,13 +54,7 @@ fn block(op: Op) -> MaskSettings {
 }
 
 fn rolling() -> RollingSettings {
-    RollingSettings {
-        window: 16,
-        stride: 8,
-        recent: 4,
-        policy: Decider::Threshold,
-        ..RollingSettings::default()
-    }
+    RollingSettings { window: 16, stride: 8, recent: 4, cool_down: 1, ..RollingSettings::default() }
 }
 
 /// Logits of every row of a pass.
@@ -97,7 +91,7 @@ fn eviction_leaves_what_a_cache_that_forgot_would_predict() {
         (Decider::Preset(Preset::SnapKvHalf, Budget::Share(0.5)), true),
         (Decider::Preset(Preset::Random, Budget::Share(0.5)), true),
     ] {
-        let rolling = RollingSettings { policy, per_head, ..rolling() };
+        let rolling = RollingSettings { per_head, ..rolling() }.by(policy);
         let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
         let visibility = choice.plan.input.visibility.clone();
         assert_ne!(visibility, Visibility::Causal, "{policy:?} evicts something");
@@ -122,7 +116,7 @@ fn a_later_token_changes_no_earlier_block_decision_and_no_earlier_logit() {
     after.set_ids(&ids).unwrap();
     let h2o = Decider::Preset(Preset::H2o, Budget::Share(0.5));
     for (policy, per_head) in [(Decider::Threshold, false), (h2o, false), (h2o, true)] {
-        let rolling = RollingSettings { policy, per_head, ..rolling() };
+        let rolling = RollingSettings { per_head, ..rolling() }.by(policy);
         let (a, b) = (
             choose(&mut before, &block(Op::Evict), &rolling),
             choose(&mut after, &block(Op::Evict), &rolling),
@@ -155,12 +149,8 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
     };
     let n = ids.len();
     explorer.set_ids_within(&ids, Reach::Beyond).unwrap();
-    let rolling = RollingSettings {
-        window: 128,
-        stride: 32,
-        policy: Decider::Preset(Preset::SnapKvHalf, Budget::Tokens(64)),
-        ..rolling()
-    };
+    let rolling = RollingSettings { window: 128, stride: 32, ..rolling() }
+        .by(Decider::Preset(Preset::SnapKvHalf, Budget::Tokens(64)));
     let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
     let window = choice.window.clone().unwrap();
     assert!(window.reencoded.len() >= 2, "{:?}", window.reencoded);
@@ -192,7 +182,7 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
         assert!((f64::from(told[t].unwrap()) - log_p).abs() < 1e-4, "{t}");
     }
     // A cache that cannot make room says so.
-    let greedy = RollingSettings { policy: Decider::Preset(Preset::H2o, Budget::Share(1.0)), ..rolling };
+    let greedy = rolling.by(Decider::Preset(Preset::H2o, Budget::Share(1.0)));
     let score = ScoreSettings::default();
     let mask = block(Op::Evict);
     let refused = explorer.choose(Policy { mask: &mask, score: &score, rolling: &greedy }, None);
@@ -205,8 +195,8 @@ fn heads_that_decide_for_themselves_reuse_rows_and_agree_with_a_fresh_pass() {
     let mut explorer = demo(96);
     let policy = Decider::Preset(Preset::H2o, Budget::Share(0.3));
     let by_head =
-        choose(&mut explorer, &block(Op::Evict), &RollingSettings { policy, per_head: true, ..rolling() });
-    let together = choose(&mut explorer, &block(Op::Evict), &RollingSettings { policy, ..rolling() });
+        choose(&mut explorer, &block(Op::Evict), &RollingSettings { per_head: true, ..rolling() }.by(policy));
+    let together = choose(&mut explorer, &block(Op::Evict), &rolling().by(policy));
     let baseline =
         explorer.loaded.model.run(Arc::new(Input::plain(explorer.ids.clone())), Reuse::default()).unwrap();
     let model = &explorer.loaded.model;

@@ -28,7 +28,7 @@ pub struct Document {
     pub heads: HeadChoice,
     pub map: MapKind,
     /// The next run.
-    pub form: Form,
+    pub form: Arc<Form>,
     /// Operation and mix that scope `block` could not do; they come back with scope `whole`.
     pub set_aside: Option<(Op, Option<Mix>)>,
 }
@@ -43,7 +43,7 @@ pub struct Snapshot {
     pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
-    pub form: Form,
+    pub form: Arc<Form>,
 }
 
 impl Snapshot {
@@ -68,7 +68,7 @@ impl Document {
             rolling: options.rolling.clone(),
             heads: HeadChoice::default(),
             map: MapKind::Masked,
-            form: Form::new(options.settings.as_deref()),
+            form: Arc::new(Form::new(options.settings.as_deref())),
             set_aside: None,
         }
     }
@@ -158,8 +158,8 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// `default` is what the program started with, since that is what a person calls their own settings.
 fn settings_of(name: &str, options: &Options) -> (MaskSettings, ScoreSettings, RollingSettings) {
-    match options.presets.iter().find(|p| p.name == name && name != DEFAULT) {
-        Some(p) => (p.mask.clone(), p.score.clone(), p.rolling.clone()),
+    match options.presets.iter().find(|(preset, _)| *preset == name && name != DEFAULT) {
+        Some((_, s)) => (s.mask.clone(), s.score.clone(), s.rolling.clone().settled()),
         None => (options.mask.clone(), options.score.clone(), options.rolling.clone()),
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::app::document::Snapshot;
-use crate::app::params::ParamId;
+use crate::app::params::Path;
 
 /// Two changes of one kind further apart than this are two steps.
 const PAUSE: Duration = Duration::from_millis(1200);
@@ -12,22 +12,23 @@ const PAUSE: Duration = Duration::from_millis(1200);
 const DEPTH: usize = 500;
 
 /// What kind of change a step is; neighbours of the same kind may merge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// Characters typed into one word.
     Typing,
     /// Characters deleted one after another.
     Deleting,
-    /// One slider nudged or dragged.
-    Slider(ParamId),
-    /// A setting of a run.
-    Field(crate::app::train::Field),
+    /// One setting changed again and again.
+    Setting(Path),
     /// The point of the τ × p plane.
     Plane,
     /// Layer, head, which run.
     View,
     /// Always a step of its own.
+    #[default]
     Single,
+    /// Undo and redo: no step at all.
+    Travel,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ struct Step {
 pub struct History {
     past: Vec<Step>,
     future: Vec<Snapshot>,
+    /// Of the change that is being made.
+    kind: Kind,
     /// The next change starts a new step whatever its kind.
     closed: bool,
     /// A drag is on: its changes merge however slow they are.
@@ -49,8 +52,30 @@ pub struct History {
 }
 
 impl History {
+    /// A change may come: a step of its own, unless it says otherwise.
+    pub fn begin(&mut self) {
+        self.kind = Kind::Single;
+    }
+
+    /// The change that is being made may join the step before, if that is of the same kind.
+    pub fn joins(&mut self, kind: Kind) {
+        self.kind = kind;
+    }
+
+    /// The change that is being made is one of this setting, unless it was said to be of another kind: changes of one
+    /// setting in a row are one step.
+    pub fn touches(&mut self, path: Path) {
+        if self.kind == Kind::Single {
+            self.kind = Kind::Setting(path);
+        }
+    }
+
     /// Notes that the document was `before` and has just changed.
-    pub fn record(&mut self, kind: Kind, before: Snapshot, now: Duration) {
+    pub fn record(&mut self, before: Snapshot, now: Duration) {
+        let kind = self.kind;
+        if kind == Kind::Travel {
+            return;
+        }
         self.future.clear();
         if let Some(last) = self.past.last_mut()
             && !self.closed
@@ -84,7 +109,7 @@ impl History {
     pub fn undo(&mut self, now: Snapshot) -> Option<Snapshot> {
         let step = self.past.pop()?;
         self.future.push(now);
-        self.closed = true;
+        (self.closed, self.kind) = (true, Kind::Travel);
         Some(step.before)
     }
 
@@ -92,7 +117,7 @@ impl History {
     pub fn redo(&mut self, now: Snapshot, at: Duration) -> Option<Snapshot> {
         let next = self.future.pop()?;
         self.past.push(Step { kind: Kind::Single, at, before: now });
-        self.closed = true;
+        (self.closed, self.kind) = (true, Kind::Travel);
         Some(next)
     }
 

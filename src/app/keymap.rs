@@ -1,8 +1,8 @@
-//! Which key means which action, where. Built from the action table and the user's own keys; pure.
+//! Which key means which action, where. Built from the actions' keys and the user's own; pure.
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::app::actions::{ACTIONS, Context, Verb};
+use crate::app::actions::{self, Action, Context};
 use crate::app::keys::Key;
 
 /// The user's keys: action name to key strings. They take the place of that action's default keys.
@@ -11,7 +11,7 @@ pub type KeyOverrides = BTreeMap<String, Vec<String>>;
 /// What is wrong with the user's keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeymapError {
-    #[error("no action is called: {name}")]
+    #[error("unknown action: {name}")]
     UnknownAction { name: String, nearest: Option<&'static str> },
     #[error("bad key for {action}: {reason}")]
     BadKey { action: String, reason: String },
@@ -20,10 +20,21 @@ pub enum KeymapError {
 }
 
 impl KeymapError {
+    /// Whose keys are at fault.
+    pub fn action(&self) -> &str {
+        match self {
+            KeymapError::UnknownAction { name: action, .. } | KeymapError::BadKey { action, .. } => action,
+            KeymapError::Conflict { second, .. } => second,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            KeymapError::UnknownAction { nearest, .. } => nearest.map(|n| format!("did you mean {n}?")),
+            KeymapError::UnknownAction { nearest: Some(name), .. } => Some(format!("did you mean {name}?")),
+            KeymapError::UnknownAction { nearest: None, .. } => {
+                Some("ctrl-p in the explorer lists every action".to_owned())
+            }
             KeymapError::BadKey { .. } => Some("keys look like: ctrl-r, shift-left, f5, ?".to_owned()),
             KeymapError::Conflict { .. } => Some("give one of them another key".to_owned()),
         }
@@ -33,78 +44,87 @@ impl KeymapError {
 /// The bindings in force.
 #[derive(Clone, Debug)]
 pub struct Keymap {
-    bindings: HashMap<(Context, Key), Verb>,
-    keys: HashMap<Verb, Vec<Key>>,
+    bindings: HashMap<(Context, Key), &'static Action>,
+    keys: HashMap<&'static Action, Vec<Key>>,
 }
 
 impl Keymap {
     /// Default keys patched with the user's.
     pub fn new(overrides: &KeyOverrides) -> Result<Self, KeymapError> {
         for name in overrides.keys() {
-            if Verb::by_name(name).is_none() {
+            if actions::by_name(name).is_none() {
                 return Err(KeymapError::UnknownAction { name: name.clone(), nearest: nearest(name) });
             }
         }
         let mut map = Keymap { bindings: HashMap::new(), keys: HashMap::new() };
         // The user's keys first: a default that collides with one of them gives way.
         for user in [true, false] {
-            for spec in ACTIONS.iter().filter(|s| overrides.contains_key(s.name) == user) {
-                let own: Vec<(Context, &str)> = match overrides.get(spec.name) {
-                    Some(keys) => keys.iter().map(|k| (spec.context, k.as_str())).collect(),
+            for action in actions::all().filter(|a| overrides.contains_key(a.name) == user) {
+                let own: Vec<(Context, &str)> = match overrides.get(action.name) {
+                    Some(keys) => keys.iter().map(|k| (action.context, k.as_str())).collect(),
                     None => {
-                        let plain = spec.keys.iter().map(|k| (spec.context, *k));
-                        plain.chain(spec.pane_keys.iter().map(|k| (Context::Panes, *k))).collect()
+                        let plain = action.keys.iter().map(|k| (action.context, *k));
+                        plain.chain(action.pane_keys.iter().map(|k| (Context::Panes, *k))).collect()
                     }
                 };
                 for (context, text) in own {
-                    map.bind(spec.verb, context, text, user)?;
+                    map.bind(action, context, text, user)?;
                 }
             }
         }
         Ok(map)
     }
 
-    fn bind(&mut self, verb: Verb, context: Context, text: &str, user: bool) -> Result<(), KeymapError> {
-        let action = verb.spec().name;
+    fn bind(
+        &mut self,
+        action: &'static Action,
+        context: Context,
+        text: &str,
+        user: bool,
+    ) -> Result<(), KeymapError> {
         let key: Key =
-            text.parse().map_err(|reason| KeymapError::BadKey { action: action.to_owned(), reason })?;
+            text.parse().map_err(|reason| KeymapError::BadKey { action: action.name.to_owned(), reason })?;
         // A bare letter bound everywhere would make it impossible to type it.
         let context =
             if context == Context::Anywhere && key.typed().is_some() { Context::Panes } else { context };
-        match self.bindings.get(&(context, key)) {
+        // Both of these apply on the explorer, so one key cannot mean two things in them.
+        let rivals = match context {
+            Context::Panes | Context::Explore => &[Context::Panes, Context::Explore][..],
+            _ => std::slice::from_ref(&context),
+        };
+        match rivals.iter().find_map(|c| self.bindings.get(&(*c, key))) {
             Some(other) if user => {
-                Err(KeymapError::Conflict { key: key.to_string(), first: other.spec().name, second: action })
+                Err(KeymapError::Conflict { key: key.to_string(), first: other.name, second: action.name })
             }
             Some(_) => Ok(()),
             None => {
-                self.bindings.insert((context, key), verb);
-                self.keys.entry(verb).or_default().push(key);
+                self.bindings.insert((context, key), action);
+                self.keys.entry(action).or_default().push(key);
                 Ok(())
             }
         }
     }
 
     /// The action of a key; `contexts` from the innermost to the outermost.
-    pub fn lookup(&self, key: Key, contexts: &[Context]) -> Option<Verb> {
+    pub fn lookup(&self, key: Key, contexts: &[Context]) -> Option<&'static Action> {
         contexts.iter().find_map(|c| self.bindings.get(&(*c, key)).copied())
     }
 
     /// The keys of an action, the first one being the one to show.
-    pub fn keys(&self, verb: Verb) -> &[Key] {
-        self.keys.get(&verb).map_or(&[], Vec::as_slice)
+    pub fn keys(&self, action: &Action) -> &[Key] {
+        self.keys.get(action).map_or(&[], Vec::as_slice)
     }
 
     /// The shortest key to show where the given contexts are active.
-    pub fn label(&self, verb: Verb, contexts: &[Context], ascii: bool) -> Option<String> {
-        let reachable = self.keys(verb).iter().filter(|k| self.lookup(**k, contexts) == Some(verb));
+    pub fn label(&self, action: &Action, contexts: &[Context], ascii: bool) -> Option<String> {
+        let reachable = self.keys(action).iter().filter(|k| self.lookup(**k, contexts) == Some(action));
         reachable.map(|k| k.label(ascii)).min_by_key(|l| l.chars().count())
     }
 }
 
 fn nearest(name: &str) -> Option<&'static str> {
-    ACTIONS
-        .iter()
-        .map(|s| (strsim::damerau_levenshtein(name, s.name), s.name))
+    actions::all()
+        .map(|a| (strsim::damerau_levenshtein(name, a.name), a.name))
         .min()
         .filter(|(distance, _)| *distance <= 3)
         .map(|(_, n)| n)
@@ -113,6 +133,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::update::{general, map, settings};
 
     fn overrides(list: &[(&str, &[&str])]) -> KeyOverrides {
         list.iter().map(|(n, k)| ((*n).to_owned(), k.iter().map(|s| (*s).to_owned()).collect())).collect()
@@ -121,19 +142,27 @@ mod tests {
     #[test]
     fn default_keys_do_not_collide() {
         let map = Keymap::new(&KeyOverrides::new()).unwrap();
-        for spec in ACTIONS {
-            let wanted = spec.keys.len() + spec.pane_keys.len();
-            assert_eq!(map.keys(spec.verb).len(), wanted, "a key of {} is taken twice", spec.name);
+        for action in actions::all() {
+            let wanted = action.keys.len() + action.pane_keys.len();
+            assert_eq!(map.keys(action).len(), wanted, "a key of {action:?} is taken twice");
         }
     }
 
     #[test]
     fn user_keys_replace_defaults_and_win_over_others() {
-        let map = Keymap::new(&overrides(&[("reroll", &["m"])])).unwrap();
+        let keymap = Keymap::new(&overrides(&[("reroll", &["m"])])).unwrap();
         let key = |s: &str| s.parse::<Key>().unwrap();
-        assert_eq!(map.lookup(key("m"), &[Context::Panes]), Some(Verb::Reroll));
-        assert_eq!(map.lookup(key("r"), &[Context::Panes]), None);
-        assert!(map.keys(Verb::MapKind).is_empty());
+        assert_eq!(keymap.lookup(key("m"), &[Context::Explore, Context::Panes]), Some(&settings::REROLL));
+        assert_eq!(keymap.lookup(key("r"), &[Context::Explore, Context::Panes]), None);
+        assert!(keymap.keys(&map::MAP_KIND).is_empty());
+        // A key of the explorer and one of every pane would meet on the explorer.
+        let keymap = Keymap::new(&overrides(&[("threshold-up", &["m"])])).unwrap();
+        assert_eq!(
+            keymap.lookup(key("m"), &[Context::Explore, Context::Panes]),
+            Some(&settings::THRESHOLD_UP)
+        );
+        let both = overrides(&[("threshold-up", &["m"]), ("reroll", &["m"])]);
+        assert!(matches!(Keymap::new(&both), Err(KeymapError::Conflict { .. })));
     }
 
     #[test]
@@ -151,6 +180,6 @@ mod tests {
         let map = Keymap::new(&overrides(&[("quit", &["e"])])).unwrap();
         let e: Key = "e".parse().unwrap();
         assert_eq!(map.lookup(e, &[Context::Text, Context::Anywhere]), None);
-        assert_eq!(map.lookup(e, &[Context::Panes, Context::Anywhere]), Some(Verb::Quit));
+        assert_eq!(map.lookup(e, &[Context::Panes, Context::Anywhere]), Some(&general::QUIT));
     }
 }

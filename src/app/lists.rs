@@ -1,14 +1,15 @@
 //! What stands in the lists on top of the screen (palette, models, choices) and in help. Pure; read by `update` and by
 //! the screen, so that what is drawn is what is taken.
 
-use crate::app::actions::{ACTIONS, Context, Spec};
+use crate::app::actions::{self, Action, Context};
 use crate::app::fuzzy;
-use crate::app::params::{self, Kind};
+use crate::app::params;
 use crate::app::state::{App, Popup};
-use crate::app::train::table;
 
 /// Upper bound for the lines of help, headings included.
-pub const HELP_LINES: usize = ACTIONS.len() + 2 * Context::ALL.len();
+pub fn help_lines() -> usize {
+    actions::gathered().count() + 2 * Context::ALL.len()
+}
 
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,43 +26,35 @@ pub fn entries(app: &App) -> Vec<Entry> {
     match &app.popup {
         Some(Popup::Palette(list)) => palette(app, &list.typed),
         Some(Popup::Models(list)) => models(app, &list.typed),
-        Some(Popup::Picker { param, list }) => {
-            let Kind::Choice(values) = params::param(&app.doc, *param).kind else { return Vec::new() };
-            let now = params::text(&app.doc, &app.options, *param);
-            let fitting = fuzzy::rank(&list.typed, values.iter().map(|(n, _)| *n));
+        Some(Popup::Picker { path, list }) => {
+            let choices = params::kind(&app.doc, path).choices();
+            let now = params::text(&app.doc, &app.options, path);
             let entry = |i: usize| {
-                let (name, doc) = values[i];
-                let note = if name == now { "in use" } else { "" };
-                Entry { value: name.to_owned(), doc: doc.to_owned(), note: note.to_owned() }
+                let note = if choices[i].name == now { "in use" } else { "" };
+                let (value, doc) = (choices[i].name.to_owned(), choices[i].doc.to_owned());
+                Entry { value, doc, note: note.to_owned() }
             };
-            fitting.into_iter().map(entry).collect()
-        }
-        Some(Popup::Choices { field, list }) => {
-            let values = field.choices();
-            let now = app.doc.form.get(*field);
-            let entry = |i: usize| {
-                let note = if values[i] == now { "in use" } else { "" };
-                let doc = table::choice_doc(*field, values[i]).to_owned();
-                Entry { value: values[i].to_owned(), doc, note: note.to_owned() }
-            };
-            fuzzy::rank(&list.typed, values.iter().copied()).into_iter().map(entry).collect()
+            fuzzy::rank(&list.typed, choices.iter().map(|choice| choice.name))
+                .into_iter()
+                .map(entry)
+                .collect()
         }
         _ => Vec::new(),
     }
 }
 
 /// Actions that make sense from the palette: not the movements inside lists and pages.
-fn offered(spec: &Spec) -> bool {
-    !matches!(spec.context, Context::Entry | Context::List | Context::Page | Context::Ask)
+fn offered(action: &Action) -> bool {
+    !matches!(action.context, Context::Entry | Context::List | Context::Page | Context::Ask)
 }
 
 fn palette(app: &App, typed: &str) -> Vec<Entry> {
-    let specs: Vec<&Spec> = ACTIONS.iter().filter(|s| offered(s)).collect();
+    let offered: Vec<&'static Action> = actions::all().filter(|a| offered(a)).collect();
     let entry = |i: usize| {
-        let spec = specs[i];
-        Entry { value: spec.name.to_owned(), doc: spec.doc.to_owned(), note: app.key_label(spec.verb) }
+        let action = offered[i];
+        Entry { value: action.name.to_owned(), doc: action.doc.to_owned(), note: app.key_label(action) }
     };
-    fuzzy::rank_named(typed, specs.iter().map(|s| (s.name, s.doc))).into_iter().map(entry).collect()
+    fuzzy::rank_named(typed, offered.iter().map(|a| (a.name, a.doc))).into_iter().map(entry).collect()
 }
 
 fn models(app: &App, typed: &str) -> Vec<Entry> {

@@ -1,16 +1,17 @@
 //! Whole-app tests of everything that decides a mask but τ and p: mix editor, presets, policies, scope, window, leak meter.
 
-use crate::app::actions::Verb;
 use crate::app::mixing;
 use crate::app::options::Options;
-use crate::app::params::{ParamId, shown};
+use crate::app::params::shown;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::{Stage, options};
-use crate::app::update::{Action, Event};
+use crate::app::update::background::USE_CALIBRATION;
+use crate::app::update::mix;
+use crate::app::update::settings::SCOPE;
 use crate::engine::types::{Command, LeakReport, Standing, Update};
 use crate::mask::presets::Preset;
-use crate::mask::rolling::Policy;
-use crate::mask::types::{Op, Scale, Scope};
+use crate::mask::rolling::RollingSettings;
+use crate::mask::types::{MaskSettings, Op, Scale, Scope};
 
 fn mix(stage: &Stage) -> String {
     stage.last().mask.mix.map_or(format!("only {}", stage.last().mask.op), |m| m.to_string())
@@ -71,7 +72,7 @@ fn berts_mix_uses_a_trained_mask_row_where_there_is_one() {
 #[test]
 fn a_share_can_be_set_with_the_mouse() {
     let mut stage = Stage::new();
-    stage.press("O").event(Event::Act(Action::Share { row: 6, percent: 30 }));
+    stage.press("O").act(|app| mix::set_share(app, 6, 30));
     assert_eq!(mix(&stage), "replace:0.7,drop:0.3");
     assert_eq!(stage.app.popup, Some(Popup::Mix { row: 6 }));
 }
@@ -99,7 +100,7 @@ fn block_scope_turns_what_cannot_be_decided_late_into_hiding() {
 #[test]
 fn a_measured_null_that_waits_is_offered_until_it_is_taken() {
     let mut stage = Stage::new();
-    let offered = |s: &Stage| crate::app::hints::possible(&s.app, Verb::UseCalibration);
+    let offered = |s: &Stage| USE_CALIBRATION.possible(&s.app);
     assert!(!offered(&stage));
     let mut bare = crate::app::testing::model("other", 4, 4);
     bare.calibrated = false;
@@ -118,12 +119,12 @@ fn a_policy_brings_its_scope_and_its_settings() {
     stage.press("P").types("h2o").press("enter");
     let r = stage.last();
     assert_eq!(r.mask.scope, Scope::Block);
-    assert!(matches!(r.rolling.policy, Policy::Preset(Preset::H2o, _)));
+    assert_eq!(r.rolling.policy, Some(Preset::H2o));
     assert_eq!((r.rolling.decay, r.rolling.sticky, r.rolling.per_head), (1.0, true, false));
     let listed = shown(&stage.app.doc);
-    assert!(listed.contains(&ParamId::Budget) && listed.contains(&ParamId::PerHead));
-    assert!(!listed.contains(&ParamId::Threshold), "a budget asks neither τ nor p");
-    stage.app.view.item = ParamId::PerHead;
+    assert!(listed.contains(&RollingSettings::budget) && listed.contains(&RollingSettings::per_head));
+    assert!(!listed.contains(&MaskSettings::threshold), "a budget asks neither τ nor p");
+    stage.app.view.item = RollingSettings::per_head;
     stage.press("right");
     assert!(stage.last().rolling.per_head);
     // A threshold knows no heads: switching to it must not leave a setting that is refused.
@@ -135,25 +136,15 @@ fn a_policy_brings_its_scope_and_its_settings() {
 
 #[test]
 fn every_preset_can_be_taken_and_undone() {
-    for preset in crate::app::configured::presets().unwrap() {
+    for (name, preset) in crate::app::options::presets() {
         let mut stage = Stage::new();
         let before = stage.last();
-        stage.press("A").types(preset.name).press("enter");
+        stage.press("A").types(name).press("enter");
         let r = stage.last();
-        assert_eq!(
-            (r.mask.scope, r.rolling.policy),
-            (preset.mask.scope, preset.rolling.policy),
-            "{}",
-            preset.name
-        );
-        assert!(r.rolling.check(&r.mask, 256).is_ok() || r.mask.scope == Scope::Whole, "{}", preset.name);
+        assert_eq!((r.mask.scope, r.rolling.policy), (preset.mask.scope, preset.rolling.policy), "{name}");
+        assert!(r.rolling.check(&r.mask, 256).is_ok() || r.mask.scope == Scope::Whole, "{name}");
         stage.press("u");
-        assert_eq!(
-            (stage.last().mask, stage.last().rolling),
-            (before.mask, before.rolling),
-            "{}",
-            preset.name
-        );
+        assert_eq!((stage.last().mask, stage.last().rolling), (before.mask, before.rolling), "{name}");
     }
 }
 
@@ -181,7 +172,7 @@ fn the_leak_meter_is_asked_for_and_says_when_the_mask_is_another() {
     stage.update(Update::Leak { generation, done: 48, of: 48, report: Some(report) });
     assert!(!stage.app.leaking);
     assert!(stage.app.results.leak.as_ref().unwrap().generation >= stage.app.mask_since);
-    stage.event(Event::Act(Action::Focus(Pane::Mask))).press("right");
+    stage.focus(Pane::Mask).press("right");
     assert!(stage.app.results.leak.as_ref().is_none_or(|l| l.generation < stage.app.mask_since));
 }
 
@@ -189,11 +180,11 @@ fn the_leak_meter_is_asked_for_and_says_when_the_mask_is_another() {
 fn a_window_longer_than_the_context_is_said_not_crashed() {
     let mut stage = Stage::with(Options { text: "one two three".to_owned(), ..options() });
     stage.press("b");
-    stage.app.view.item = ParamId::RollWindow;
+    stage.app.view.item = RollingSettings::window;
     stage.press("enter").press("ctrl-u").types("99999").press("enter");
     let r = stage.last();
     assert!(
         stage.app.entry.as_ref().is_some_and(|e| e.error.is_some()) || r.rolling.check(&r.mask, 256).is_err()
     );
-    assert!(!stage.app.key_label(Verb::Scope).is_empty());
+    assert!(!stage.app.key_label(&SCOPE).is_empty());
 }

@@ -1,9 +1,8 @@
-//! The explorer's state and behaviour without a terminal: events, the action table, `update`, undo, derived numbers.
+//! The screen's state and behaviour without a terminal: events, actions, undo, derived numbers.
 //! Pure and single-threaded (the UI thread owns the `App`); must never import a terminal library or do any work that
 //! could be waited for. Its only way out is the `Effect`s it returns, which the screen hands to a `Port`.
 
 pub mod actions;
-pub mod configured;
 pub mod document;
 pub mod editor;
 pub mod fuzzy;
@@ -24,12 +23,13 @@ pub mod strip;
 pub mod tour;
 pub mod train;
 pub mod update;
+pub mod view;
 pub mod why;
 pub mod wrap;
 
-pub use options::{KnownModel, Look, Options, SliderSteps};
+pub use options::{KnownModel, Look, Options};
 pub use state::{App, Effect, Pane};
-pub use update::{Action, Event, update};
+pub use update::{Event, Meaning};
 
 /// The plain data that comes from the engine, for the screen, which knows no engine.
 pub mod data {
@@ -40,6 +40,7 @@ pub mod data {
         BatchView, Live, MemoryPlan, Plan, RasterRow, RunState, TwinDifference, TwinVerdict,
     };
     pub use crate::train::runs::RunInfo;
+    pub use crate::train::settings::TrainSettings;
     pub use crate::train::spec::{Arm, Trained};
 }
 

@@ -3,24 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::app::configured::{Preset, presets};
 use crate::app::keymap::KeyOverrides;
 use crate::attention::types::ScoreSettings;
-use crate::config::Settings;
-use crate::mask::rolling::{Policy, RollingSettings};
+pub use crate::config::{ColourScale, Depth};
+use crate::config::{PRESETS, Settings};
+use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
-use crate::named::named;
-
-named! {
-    /// How many colours the terminal has.
-    Depth {
-        True = "truecolor",
-        Indexed = "256",
-        Ansi = "16",
-        /// `NO_COLOR`: glyphs, bold, dim, underline and reverse carry everything.
-        None = "none",
-    }
-}
 
 /// How the screen looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +34,6 @@ pub struct KnownModel {
     pub note: String,
 }
 
-/// Step sizes of the sliders, in units of the value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SliderSteps {
-    pub step: f64,
-    pub fine: f64,
-}
-
 /// Everything the screen starts with.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -62,7 +43,7 @@ pub struct Options {
     /// How decisions roll along the text under scope `block`.
     pub rolling: RollingSettings,
     /// What the list of presets offers beside the settings above.
-    pub presets: Vec<Preset>,
+    pub presets: Vec<(&'static str, Settings)>,
     pub look: Look,
     /// How many next-token candidates are asked for.
     pub top: usize,
@@ -72,7 +53,6 @@ pub struct Options {
     pub wanted: Option<String>,
     pub known: Vec<KnownModel>,
     pub keys: KeyOverrides,
-    pub steps: SliderSteps,
     /// Whether the tour opens by itself.
     pub tour: bool,
     /// The configured settings: defaults of the next run.
@@ -87,18 +67,22 @@ impl Default for Options {
             text: String::new(),
             mask: MaskSettings::default(),
             score: ScoreSettings::default(),
-            rolling: RollingSettings { policy: Policy::Threshold, ..RollingSettings::default() },
-            presets: presets().unwrap_or_default(),
+            rolling: RollingSettings::default(),
+            presets: presets(),
             look: Look::default(),
             top: 10,
             rerolls: 32,
             wanted: None,
             known: Vec::new(),
             keys: KeyOverrides::new(),
-            steps: SliderSteps { step: 0.02, fine: 0.002 },
             tour: false,
             settings: crate::config::defaults().ok().map(Arc::new),
             runs: PathBuf::from("runs"),
         }
     }
+}
+
+/// What every preset sets. One that the built-in file spoils is left out; a test excludes that.
+pub fn presets() -> Vec<(&'static str, Settings)> {
+    PRESETS.iter().filter_map(|preset| Some((preset.name, preset.settings().ok()?))).collect()
 }

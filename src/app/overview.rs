@@ -1,17 +1,22 @@
 //! The grid of all heads: order and layout of the thumbnails. Pure.
 
 use crate::engine::types::HeadSummary;
-use crate::named::named;
+use crate::settings::choice;
 
-named! {
+choice! {
     /// What the thumbnails are sorted by.
-    Sort {
-        /// Layer, then head.
+    pub enum Sort {
+        /// by layer and head
         Place = "place",
+        /// by share of attention on position 0
         Sink = "sink",
+        /// by mean row entropy, nats
         Entropy = "entropy",
+        /// by attention to the previous token
         Previous = "previous",
+        /// by attention to what followed an earlier copy
         Induction = "induction",
+        /// by attention on masked keys
         MaskMass = "mask mass",
     }
 }
@@ -26,18 +31,6 @@ impl Sort {
             Sort::Previous => Some(head.previous),
             Sort::Induction => head.induction,
             Sort::MaskMass => Some(head.mask_mass),
-        }
-    }
-
-    /// What the number means, in words.
-    pub fn doc(self) -> &'static str {
-        match self {
-            Sort::Place => "by layer and head",
-            Sort::Sink => "by share of attention on position 0",
-            Sort::Entropy => "by mean row entropy, nats",
-            Sort::Previous => "by attention to the previous token",
-            Sort::Induction => "by attention to what followed an earlier copy",
-            Sort::MaskMass => "by attention on masked keys",
         }
     }
 }

@@ -1,163 +1,25 @@
 //! The whole state of the screen: what is being looked at, what was answered, what is open. Owned by the UI thread;
-//! changed only by `update` and `take_update`, never by drawing.
+//! changed only by events, never by drawing.
 
 use std::time::Duration;
 
-use crate::app::actions::{Context, Verb};
+use crate::app::actions::{Action, Context};
 use crate::app::document::Document;
 use crate::app::history::History;
 use crate::app::keymap::{Keymap, KeymapError};
-use crate::app::mapview::{Room, Zoom};
 use crate::app::options::{Look, Options};
-use crate::app::overview::Sort;
-use crate::app::params::ParamId;
+use crate::app::params::Path;
 use crate::app::results::{Results, Slot};
 use crate::app::train::state::Question;
-use crate::app::train::{Field, RunRequest, TrainState};
+use crate::app::train::{RunRequest, TrainState};
+pub use crate::app::view::{ColourScale, Geometry, Pane, Screen, View};
 use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
-use crate::named::named;
 
 /// Answers that take longer than this are announced: the old picture is dimmed and a spinner turns. Shorter waits
 /// would only flicker.
 pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
-
-named! {
-    /// A pane of the explorer.
-    Pane {
-        Text = "text",
-        Tokens = "tokens",
-        Map = "map",
-        Effect = "effect",
-        Why = "why",
-        Cost = "cost",
-        Mask = "mask",
-        Scores = "scores",
-        Window = "window",
-        Plane = "plane",
-        Setup = "setup",
-        Run = "run",
-        Runs = "runs",
-        Loss = "loss",
-        Rates = "rates",
-        Speed = "speed",
-        Twins = "twins",
-        Raster = "raster",
-        Batch = "batch",
-        Samples = "samples",
-        Log = "log",
-    }
-}
-
-named! {
-    /// What fills the terminal.
-    Screen { Explore = "explore", Train = "train" }
-}
-
-impl Pane {
-    /// The screen a pane belongs to; the focused pane decides which screen is shown.
-    pub fn screen(self) -> Screen {
-        match self {
-            Pane::Text
-            | Pane::Tokens
-            | Pane::Map
-            | Pane::Effect
-            | Pane::Why
-            | Pane::Cost
-            | Pane::Mask
-            | Pane::Scores
-            | Pane::Window
-            | Pane::Plane => Screen::Explore,
-            Pane::Setup
-            | Pane::Run
-            | Pane::Runs
-            | Pane::Loss
-            | Pane::Rates
-            | Pane::Speed
-            | Pane::Twins
-            | Pane::Raster
-            | Pane::Batch
-            | Pane::Samples
-            | Pane::Log => Screen::Train,
-        }
-    }
-}
-
-named! {
-    /// How values become colours in the map.
-    ColourScale { Root = "root", Linear = "linear", Log = "log", RowMax = "row max" }
-}
-
-/// What is looked at; not undone, except through the document.
-#[derive(Clone, Debug)]
-pub struct View {
-    pub focus: Pane,
-    /// Panes by how recently they were wanted: tabs show the first of theirs.
-    pub recent: Vec<Pane>,
-    pub enlarged: bool,
-    pub item: ParamId,
-    /// First row of the mask pane on screen.
-    pub item_top: usize,
-    pub zoom: Zoom,
-    /// First (query, key) on screen.
-    pub origin: (usize, usize),
-    pub colours: ColourScale,
-    /// The crosshair; `key` is also the selected token.
-    pub query: usize,
-    pub key: usize,
-    /// Whether a person has put the crosshair somewhere, rather than the program.
-    pub placed: bool,
-    pub overview: bool,
-    pub sort: Sort,
-    /// Chosen thumbnail, in the current order, and the first row of them on screen.
-    pub head: usize,
-    pub head_top: usize,
-    pub effects: bool,
-    /// First visible row of the editor: hard line, soft-wrapped row.
-    pub text_top: (usize, usize),
-    /// First visible row of the token strip.
-    pub strip_top: usize,
-    /// Lines scrolled, by pane.
-    pub scroll: [usize; Pane::ALL.len()],
-}
-
-/// Sizes on screen that moving around depends on; told by the screen whenever its layout changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Geometry {
-    pub text_columns: usize,
-    pub text_rows: usize,
-    pub strip_columns: usize,
-    /// Rows of tokens that fit.
-    pub strip_rows: usize,
-    pub map: Room,
-    /// Columns and lines for thumbnails.
-    pub overview: (usize, usize),
-    /// Lines for the list of settings.
-    pub mask_rows: usize,
-    /// Lines for the form of a run, columns of its charts.
-    pub form_rows: usize,
-    pub chart_columns: usize,
-    /// The whole screen is large enough for the explorer.
-    pub usable: bool,
-}
-
-impl Default for Geometry {
-    fn default() -> Self {
-        Geometry {
-            text_columns: 78,
-            text_rows: 3,
-            strip_columns: 78,
-            strip_rows: 2,
-            map: Room { width: 40, height: 20, per_line: 2 },
-            overview: (48, 12),
-            mask_rows: 16,
-            form_rows: 16,
-            chart_columns: 40,
-            usable: true,
-        }
-    }
-}
 
 /// A list with something typed above it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,12 +45,7 @@ pub enum Popup {
     },
     /// All values of one setting.
     Picker {
-        param: ParamId,
-        list: List,
-    },
-    /// All values of one setting of a run.
-    Choices {
-        field: Field,
+        path: Path,
         list: List,
     },
     /// Something to confirm.
@@ -198,7 +55,7 @@ pub enum Popup {
 /// A value being typed into a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub param: ParamId,
+    pub path: Path,
     pub typed: String,
     pub error: Option<String>,
 }
@@ -272,7 +129,8 @@ pub struct App {
     /// results of these generations still hold when only the view has changed.
     pub text_since: u64,
     pub mask_since: u64,
-    pub geometry: Geometry,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
     pub quit: bool,
     /// Time since the program started; set before every event.
     pub now: Duration,
@@ -281,6 +139,8 @@ pub struct App {
     /// When it was sent.
     pub asked: Duration,
     pub(super) request: Option<ExploreRequest>,
+    /// What is to be done outside, in this order, since the last event.
+    pub(super) effects: Vec<Effect>,
     pub(super) history: History,
     pub(super) clipboard: String,
     /// The load that was cancelled last: what is still reported of it is ignored.
@@ -312,12 +172,13 @@ impl App {
             leaking: false,
             text_since: 0,
             mask_since: 0,
-            geometry: Geometry::default(),
+            size: (80, 24),
             quit: false,
             now: Duration::ZERO,
             generation: 0,
             asked: Duration::ZERO,
             request: None,
+            effects: Vec::new(),
             history: History::default(),
             clipboard: String::new(),
             cancelled: None,
@@ -328,29 +189,21 @@ impl App {
     /// Active contexts, innermost first.
     pub fn contexts(&self) -> Vec<Context> {
         use Context as C;
-        match (&self.popup, &self.entry) {
-            (Some(Popup::Help { .. } | Popup::Tour { .. }), _) => vec![C::Page, C::Anywhere],
-            (Some(Popup::Mix { .. }), _) => vec![C::Mix, C::Anywhere],
-            (Some(Popup::Ask(_)), _) => vec![C::Ask, C::Anywhere],
-            (Some(_), _) => vec![C::List, C::Anywhere],
-            (None, Some(_)) => vec![C::Entry, C::Anywhere],
-            (None, None) if self.train.typing.is_some() => vec![C::Entry, C::Anywhere],
-            (None, None) => match self.view.focus {
-                Pane::Text => vec![C::Text, C::Anywhere],
-                Pane::Tokens => vec![C::Tokens, C::Panes, C::Anywhere],
-                Pane::Map if self.view.overview => vec![C::Overview, C::Panes, C::Anywhere],
-                Pane::Map => vec![C::Map, C::Panes, C::Anywhere],
-                Pane::Mask | Pane::Scores => vec![C::Mask, C::Panes, C::Anywhere],
-                Pane::Plane => vec![C::Plane, C::Panes, C::Anywhere],
-                Pane::Effect | Pane::Why | Pane::Cost | Pane::Window => vec![C::Panel, C::Panes, C::Anywhere],
-                Pane::Setup => vec![C::Setup, C::Train, C::Panes, C::Anywhere],
-                Pane::Loss | Pane::Rates | Pane::Speed => vec![C::Chart, C::Train, C::Panes, C::Anywhere],
-                Pane::Runs => vec![C::Runs, C::Train, C::Panes, C::Anywhere],
-                Pane::Run | Pane::Twins => vec![C::Train, C::Panes, C::Anywhere],
-                Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => {
-                    vec![C::Feed, C::Train, C::Panes, C::Anywhere]
-                }
-            },
+        let inner = match &self.popup {
+            Some(Popup::Help { .. } | Popup::Tour { .. }) => C::Page,
+            Some(Popup::Mix { .. }) => C::Mix,
+            Some(Popup::Ask(_)) => C::Ask,
+            Some(_) => C::List,
+            None if self.entry.is_some() || self.train.typing.is_some() => C::Entry,
+            None if self.view.focus == Pane::Map && self.view.overview => C::Overview,
+            None => self.view.focus.context(),
+        };
+        match (inner, self.screen()) {
+            (C::Page | C::Mix | C::Ask | C::List | C::Entry | C::Text, _) => {
+                vec![inner, C::Anywhere]
+            }
+            (_, Screen::Explore) => vec![inner, C::Explore, C::Panes, C::Anywhere],
+            (_, Screen::Train) => vec![inner, C::Train, C::Panes, C::Anywhere],
         }
     }
 
@@ -383,19 +236,24 @@ impl App {
     }
 
     /// The shortest key of an action, whatever the context; empty where it has none.
-    pub fn key_label(&self, verb: Verb) -> String {
-        let labels = self.keymap.keys(verb).iter().map(|k| k.label(self.look.ascii));
+    pub fn key_label(&self, action: &Action) -> String {
+        let labels = self.keymap.keys(action).iter().map(|k| k.label(self.look.ascii));
         labels.min_by_key(|l| l.chars().count()).unwrap_or_default()
     }
 
     /// The key of an action that works here and now.
-    pub fn key_here(&self, verb: Verb) -> Option<String> {
-        self.keymap.label(verb, &self.contexts(), self.look.ascii)
+    pub fn key_here(&self, action: &Action) -> Option<String> {
+        self.keymap.label(action, &self.contexts(), self.look.ascii)
     }
 
     /// Says something in passing.
     pub fn say(&mut self, text: impl Into<String>) {
         self.notice = Some(Notice { text: text.into(), until: self.now + NOTICE });
+    }
+
+    /// Has something done outside the state.
+    pub(super) fn emit(&mut self, effect: Effect) {
+        self.effects.push(effect);
     }
 
     pub fn can_undo(&self) -> bool {
@@ -430,53 +288,5 @@ impl App {
     /// How recently a pane was wanted; 0 is the latest.
     pub fn recency(&self, pane: Pane) -> usize {
         self.view.recent.iter().position(|p| *p == pane).unwrap_or(usize::MAX)
-    }
-}
-
-impl Default for View {
-    fn default() -> Self {
-        View {
-            focus: Pane::Mask,
-            recent: vec![
-                Pane::Mask,
-                Pane::Map,
-                Pane::Effect,
-                Pane::Why,
-                Pane::Scores,
-                Pane::Plane,
-                Pane::Window,
-                Pane::Cost,
-                Pane::Tokens,
-                Pane::Text,
-                Pane::Setup,
-                Pane::Loss,
-                Pane::Run,
-                Pane::Raster,
-                Pane::Rates,
-                Pane::Log,
-                Pane::Speed,
-                Pane::Twins,
-                Pane::Samples,
-                Pane::Batch,
-                Pane::Runs,
-            ],
-            enlarged: false,
-            item: ParamId::Threshold,
-            item_top: 0,
-            zoom: Zoom::Fit,
-            origin: (0, 0),
-            colours: ColourScale::Root,
-            query: 0,
-            key: 0,
-            placed: false,
-            overview: false,
-            sort: Sort::Place,
-            head: 0,
-            head_top: 0,
-            effects: false,
-            text_top: (0, 0),
-            strip_top: 0,
-            scroll: [0; Pane::ALL.len()],
-        }
     }
 }

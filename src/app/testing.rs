@@ -8,13 +8,13 @@ use crate::app::keys::Key;
 use crate::app::options::{KnownModel, Options};
 use crate::app::train::RunRequest;
 use crate::app::update::Event;
-use crate::app::{App, Effect, Port};
+use crate::app::{App, Effect, Pane, Port};
 use crate::engine::types::{
     self, BoundaryRow, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind,
     ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
     WindowReport, Work,
 };
-use crate::mask::types::{Decision, Op, Polarity, PositionDecision, Protection, Scope, State};
+use crate::mask::types::{Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, Scope, State};
 
 /// The text that most tests look at.
 pub const TEXT: &str = "The captain looked at the grey sea for a long time, and then he turned to the old sailor and \
@@ -87,6 +87,17 @@ impl Stage {
         let effects = self.app.handle(event);
         self.take(effects);
         self
+    }
+
+    pub fn act(&mut self, change: impl FnOnce(&mut App)) -> &mut Self {
+        self.app.act(change);
+        let effects = self.app.take_effects();
+        self.take(effects);
+        self
+    }
+
+    pub fn focus(&mut self, pane: Pane) -> &mut Self {
+        self.act(|app| app.focus(pane))
     }
 
     pub fn update(&mut self, update: Update) -> &mut Self {
@@ -177,6 +188,8 @@ impl Stage {
 
 pub fn options() -> Options {
     Options {
+        // The pictures of the tests were made under this one.
+        mask: MaskSettings { seed: 1, ..MaskSettings::default() },
         text: TEXT.to_owned(),
         wanted: Some("openai-community/gpt2".to_owned()),
         known: vec![

@@ -1,24 +1,27 @@
 //! Whole-app tests by key strings: type this, press that, and this is asked of the engine, this is the state.
 
 use crate::app::Effect;
-use crate::app::actions::{ACTIONS, Context, Verb};
+use crate::app::actions::{self, Action, Context};
 use crate::app::hints::hints;
 use crate::app::keymap::KeyOverrides;
 use crate::app::lists;
 use crate::app::mapview::Zoom;
 use crate::app::options::Options;
-use crate::app::params::ParamId;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::{Stage, model, options};
-use crate::app::update::{Action, Event};
+use crate::app::update::general::{CANCEL, HELP, QUIT, REFRESH_MODEL, UNDO};
+use crate::app::update::settings::REROLL;
+use crate::app::update::text::LEAVE_TEXT;
+use crate::app::update::{Event, map, settings};
+use crate::attention::types::ScoreSettings;
 use crate::engine::types::{Command, LoadProgress, MapKind, Update};
-use crate::mask::types::{Op, Polarity, Scale, State};
+use crate::mask::types::{MaskSettings, Op, Polarity, Scale, State};
 
 #[test]
 fn it_starts_with_a_request_and_focus_on_the_threshold() {
     let stage = Stage::new();
     assert_eq!(stage.app.view.focus, Pane::Mask);
-    assert_eq!(stage.app.view.item, ParamId::Threshold);
+    assert_eq!(stage.app.view.item, MaskSettings::threshold);
     let first = stage.port.requests.borrow()[0].clone();
     assert_eq!((first.generation, &*first.text), (1, options().text.as_str()));
     assert!(!stage.app.busy());
@@ -131,13 +134,14 @@ fn nudges_far_apart_are_steps_of_their_own_and_a_drag_is_one() {
     stage.press("right");
     stage.wait(5000).press("right").press("u");
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
-    stage.event(Event::Act(Action::Hold));
+    stage.app.hold();
     for i in 0..20 {
         stage
             .wait(3000)
-            .event(Event::Act(Action::SetFraction(ParamId::Threshold, 0.1 + 0.01 * f64::from(i))));
+            .act(|app| settings::set_fraction(app, MaskSettings::threshold, 0.1 + 0.01 * f64::from(i)));
     }
-    stage.event(Event::Act(Action::Release)).press("u");
+    stage.app.release();
+    stage.press("u");
     assert_eq!(stage.app.doc.mask.threshold, 0.72);
 }
 
@@ -227,7 +231,7 @@ fn next_masked_goes_round() {
 fn a_pinned_token_is_protected_and_unpinned_again() {
     let mut stage = Stage::new();
     let i = stage.app.view.key;
-    stage.event(Event::Act(Action::Focus(Pane::Tokens))).press("space");
+    stage.focus(Pane::Tokens).press("space");
     assert_eq!(stage.last().mask.pinned, vec![i..i + 1]);
     assert_eq!(stage.app.results.decision().unwrap().positions[i].state, State::Protected);
     stage.press("space");
@@ -267,15 +271,15 @@ fn the_overview_asks_once_and_opens_a_head() {
 #[test]
 fn zooming_keeps_the_crosshair_in_view() {
     let mut stage = Stage::new();
-    stage.event(Event::Act(Action::Focus(Pane::Map)));
-    stage.event(Event::Act(Action::Crosshair { query: 25, key: 20 }));
+    stage.focus(Pane::Map);
+    stage.act(|app| map::crosshair(app, 25, 20));
     stage.press("+ + + +");
     assert!(matches!(stage.app.view.zoom, Zoom::Level(_)));
     for keys in ["home", "end", "pageup", "pagedown pagedown", "shift-left", "shift-down"] {
         stage.press(keys);
         let v = crate::app::mapview::layout(
             stage.app.results.len(),
-            stage.app.geometry.map,
+            stage.app.geometry().map.unwrap(),
             stage.app.view.zoom,
             stage.app.view.origin,
         );
@@ -292,7 +296,7 @@ fn zooming_keeps_the_crosshair_in_view() {
 fn a_choice_is_taken_from_its_list() {
     let mut stage = Stage::new();
     stage.press("s");
-    assert!(matches!(stage.app.popup, Some(Popup::Picker { param: ParamId::Score, .. })));
+    assert!(matches!(stage.app.popup, Some(Popup::Picker { path: ScoreSettings::reduction, .. })));
     stage.types("roll").press("enter");
     assert_eq!(stage.last().score.reduction.name(), "rollout");
     assert!(stage.app.popup.is_none());
@@ -310,7 +314,7 @@ fn the_palette_runs_any_action() {
 #[test]
 fn a_newer_version_is_offered_until_it_is_taken() {
     let mut stage = Stage::new();
-    let possible = |s: &Stage| crate::app::hints::possible(&s.app, Verb::Refresh);
+    let possible = |s: &Stage| REFRESH_MODEL.possible(&s.app);
     assert!(!possible(&stage));
     stage.press("f5");
     assert!(stage.app.loading.is_none(), "there is nothing to fetch");
@@ -470,7 +474,7 @@ fn a_cancelled_load_stays_cancelled() {
 #[test]
 fn a_curve_of_equal_rate_keeps_the_rate() {
     let mut stage = Stage::new();
-    stage.event(Event::Act(Action::Focus(Pane::Plane)));
+    stage.focus(Pane::Plane);
     let rate = |s: &Stage| (1.0 - s.last().mask.threshold) * s.last().mask.probability;
     let before = rate(&stage);
     for _ in 0..10 {
@@ -523,7 +527,7 @@ fn quitting_and_suspending_work_everywhere() {
 #[test]
 fn on_a_tiny_screen_only_leaving_works() {
     let mut stage = Stage::new();
-    stage.app.geometry.usable = false;
+    stage.event(Event::Resize(40, 12));
     let asked = stage.asked();
     stage.press("] r i a b c");
     assert_eq!(stage.asked(), asked);
@@ -565,24 +569,19 @@ fn users_keys_are_used_and_shown() {
     assert_eq!(stage.last().mask.seed, 1, "a pane's key does not reach into the text");
     stage.press("esc ctrl-n");
     assert_eq!(stage.last().mask.seed, 2);
-    let shown = hints(&stage.app).into_iter().find(|h| h.verb == Verb::Reroll).unwrap();
+    let shown = hints(&stage.app).into_iter().find(|h| h.action == &REROLL).unwrap();
     assert_eq!(shown.keys, "^N");
 }
 
 #[test]
 fn hints_offer_only_what_is_possible() {
     let mut stage = Stage::new();
-    let has = |s: &Stage, v: Verb| hints(&s.app).iter().any(|h| h.verb == v);
-    assert!(
-        !has(&stage, Verb::Undo)
-            && !has(&stage, Verb::Cancel)
-            && has(&stage, Verb::Help)
-            && has(&stage, Verb::Quit)
-    );
+    let has = |s: &Stage, a: &Action| hints(&s.app).iter().any(|h| h.action == a);
+    assert!(!has(&stage, &UNDO) && !has(&stage, &CANCEL) && has(&stage, &HELP) && has(&stage, &QUIT));
     stage.press("]");
-    assert!(has(&stage, Verb::Undo));
+    assert!(has(&stage, &UNDO));
     stage.press("i");
-    assert!(!has(&stage, Verb::Reroll) && has(&stage, Verb::LeaveText));
+    assert!(!has(&stage, &REROLL) && has(&stage, &LEAVE_TEXT));
     for hint in hints(&stage.app) {
         assert!(!hint.keys.is_empty());
     }
@@ -592,11 +591,11 @@ fn hints_offer_only_what_is_possible() {
 fn every_action_is_harmless_in_every_pane() {
     let mut stage = Stage::new();
     for pane in Pane::ALL {
-        for spec in ACTIONS.iter().filter(|s| s.verb != Verb::Quit) {
+        for action in actions::all().filter(|a| *a != &QUIT) {
             stage.app.popup = None;
             stage.app.entry = None;
-            stage.event(Event::Act(Action::Focus(*pane)));
-            stage.event(Event::Act(Action::Do(spec.verb)));
+            stage.focus(*pane);
+            stage.act(action.run);
             let _ = (lists::entries(&stage.app), hints(&stage.app), stage.app.contexts());
         }
     }

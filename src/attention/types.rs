@@ -1,57 +1,55 @@
 //! What a score is made of: source, direction and reduction, normalisation, layers and heads.
 
-use crate::named::named;
+use crate::settings::{choice, settings};
 
-named! {
+choice! {
     /// How the attention a key receives becomes one number.
-    Reduction {
-        /// `Σ_{t>i} α[t,i] / Σ_{t>i} 1/(t+1)`: uniform causal attention gives exactly 1 everywhere.
+    pub enum Reduction {
+        /// attention received ÷ what uniform attention would give: 1 = average
+        /// `Σ_{t>i} α[t,i] / Σ_{t>i} 1/(t+1)`.
         Corrected = "corrected",
-        /// Distance null: received over expected at the same distances in this model (falls back to
-        /// `corrected` while the model has no calibration).
+        /// attention received ÷ what tokens at the same distances receive in this model
+        /// Falls back to `corrected` while the model has no calibration.
         Null = "null",
-        /// `Σ_{t>i} α[t,i]` (H2O).
+        /// sum over later queries (H2O)
+        /// `Σ_{t>i} α[t,i]`.
         Sum = "sum",
-        /// Mean of the last `window` queries that come after the key (SnapKV).
+        /// mean over the last W queries (SnapKV)
+        /// Those that come after the key.
         Window = "window",
-        /// The last query only (TOVA).
+        /// the last query only (TOVA)
         Last = "last",
-        /// Count-corrected, maximum over heads and layers instead of the mean.
+        /// corrected, the strongest head instead of the mean
         MaxHeads = "max-heads",
-        /// Attention roll-out, received from the last query.
+        /// attention roll-out, received from the last query
         Rollout = "rollout",
-        /// Mean over queries t ≥ i of α[t,i], self included (the article).
+        /// mean over queries, self included (the article)
+        /// Of α[t,i] over t ≥ i.
         Plain = "plain",
     }
 }
 
+/// More layers or heads than any checkpoint has.
+pub const MAX_INDEX: i64 = 1023;
+
 /// Queries that `window` looks at unless told otherwise (SnapKV's observation window).
 pub const DEFAULT_WINDOW: usize = 16;
 
-/// The score in force.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct ScoreSettings {
-    pub reduction: Reduction,
-    /// `α·‖W_O v‖` instead of α (Kobayashi 2020).
-    pub contribution: bool,
-    /// Queries for `window`.
-    pub window: usize,
-    /// Layers that count; empty means all.
-    pub layers: Vec<usize>,
-    /// Heads that count; empty means all.
-    pub heads: Vec<usize>,
-}
-
-impl Default for ScoreSettings {
-    /// Contribution over the distance null, all layers and heads.
-    fn default() -> Self {
-        ScoreSettings {
-            reduction: Reduction::Null,
-            contribution: true,
-            window: DEFAULT_WINDOW,
-            layers: Vec::new(),
-            heads: Vec::new(),
-        }
+settings! {
+    /// How attention becomes one number per token
+    pub struct ScoreSettings: Eq, Hash in "score" {
+        /// How the attention a token receives becomes a number
+        reduction: Reduction = Reduction::Null, label("score");
+        /// How many of the last queries count for the score window
+        window: usize = DEFAULT_WINDOW, label("queries W"), whole(1, 4096), unit("queries")
+            => |s| s.reduction == Reduction::Window;
+        /// Weigh attention by the size of what it carries, α·‖W_O v‖
+        /// (Kobayashi 2020)
+        contribution: bool = true;
+        /// Layers that count, from 0
+        layers: Vec<usize> = Vec::new(), whole(0, MAX_INDEX);
+        /// Heads that count, from 0
+        heads: Vec<usize> = Vec::new(), whole(0, MAX_INDEX);
     }
 }
 

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::error::CliError;
 use super::output::{JsonFlag, Output};
 use super::{Common, context};
+use crate::app::keymap::Keymap;
 use crate::config::{
-    Env, Invalidates, Kind, Loaded, Origin, Settings, binding_key, defaults, parameters, reference, save,
-    user_file,
+    Choice, Config, Env, Kind, Loaded, Origin, Row, Settings, defaults, reference, save, schema, user_file,
 };
 
 /// Show and change settings
@@ -30,6 +30,8 @@ pub enum ConfigCommand {
     Path(JsonFlag),
     /// Print every key with its range, default and meaning
     Reference(JsonFlag),
+    /// Print the JSON Schema of a settings file, for editors
+    Schema,
     /// Write one key into your settings file
     Set(SetArgs),
 }
@@ -56,6 +58,7 @@ pub fn run(args: &ConfigArgs, common: Common, env: Env, out: Output) -> Result<(
             let defaults = defaults()?;
             if flag.json { out.json(&reference_json(&defaults)) } else { out.text(&reference(&defaults)) }
         }
+        ConfigCommand::Schema => out.json(&schema(&defaults()?)),
         // Nothing is loaded here, so that a broken value can be set right.
         ConfigCommand::Set(args) => set(args, &settings_path(&common, &env)?, out),
     }
@@ -76,13 +79,8 @@ struct Printed<'a> {
     origins: BTreeMap<String, String>,
 }
 
-fn keys_in_force(settings: &Settings) -> impl Iterator<Item = String> {
-    let bindings = settings.keys.keys().map(|action| binding_key(action));
-    parameters::all().iter().map(|parameter| parameter.key.to_owned()).chain(bindings)
-}
-
 fn print_json(loaded: &Loaded) -> Printed<'_> {
-    let origins = keys_in_force(&loaded.settings).filter_map(|key| match loaded.origin(&key) {
+    let origins = loaded.settings.paths().into_iter().filter_map(|key| match loaded.origin(&key) {
         Origin::BuiltIn => None,
         origin => Some((key, origin.to_string())),
     });
@@ -93,8 +91,7 @@ fn print_json(loaded: &Loaded) -> Printed<'_> {
 fn print_toml(loaded: &Loaded) -> String {
     let mut text = String::new();
     let mut section = "";
-    let keys: Vec<_> = keys_in_force(&loaded.settings).collect();
-    for key in &keys {
+    for key in &loaded.settings.paths() {
         let (name, field) = key.split_once('.').unwrap_or(("", key));
         let Some(value) = loaded.settings.get(key) else { continue };
         if name != section {
@@ -130,7 +127,7 @@ fn path(flag: JsonFlag, path: &Path, out: Output) -> Result<(), CliError> {
     }
 }
 
-/// One parameter, for programs.
+/// One setting, for programs.
 #[derive(Serialize)]
 struct ReferenceRow {
     key: &'static str,
@@ -142,62 +139,61 @@ struct ReferenceRow {
     min: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max: Option<f64>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    choices: &'static [&'static str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<&'static str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     unit: &'static str,
     default: serde_json::Value,
-    invalidates: &'static str,
     variable: String,
 }
 
 fn reference_json(defaults: &Settings) -> Vec<ReferenceRow> {
-    let tree = serde_json::to_value(defaults).unwrap_or_default();
-    let row = |parameter: &parameters::Parameter| {
-        let (kind, min, max, choices) = shape(parameter.kind);
+    let row = |row: &'static Row| {
+        let (kind, bounds, choices) = shape(row.kind);
         ReferenceRow {
-            key: parameter.key,
-            name: parameter.name,
-            doc: parameter.doc,
+            key: row.path,
+            name: row.name(),
+            doc: row.doc,
             kind,
-            min,
-            max,
+            min: bounds.map(|(min, _)| min),
+            max: bounds.map(|(_, max)| max),
             choices,
-            unit: parameter.unit,
-            default: tree[parameter.section()][parameter.field()].clone(),
-            invalidates: invalidates(parameter.invalidates),
-            variable: parameter.variable(),
+            unit: row.unit,
+            default: defaults.get(row.path).map_or(serde_json::Value::Null, |value| value.to_json()),
+            variable: row.variable(),
         }
     };
-    parameters::all().iter().map(row).collect()
+    defaults.rows().into_iter().map(row).collect()
 }
 
-type Shape = (&'static str, Option<f64>, Option<f64>, &'static [&'static str]);
+type Shape = (&'static str, Option<(f64, f64)>, Vec<&'static str>);
 
 fn shape(kind: Kind) -> Shape {
+    let whole = |min: i64, max: i64| Some((min as f64, max as f64));
+    let names = |choices: &[Choice]| choices.iter().map(|choice| choice.name).collect();
     match kind {
-        Kind::Float { min, max, .. } => ("number", Some(min), Some(max), &[]),
-        Kind::Int { min, max, .. } => ("integer", Some(min as f64), Some(max as f64), &[]),
-        Kind::IntOr { min, max, .. } => ("integer or word", Some(min as f64), Some(max as f64), &[]),
-        Kind::Bool => ("boolean", None, None, &[]),
-        Kind::Choice(names) => ("choice", None, None, names),
-        Kind::Terms { terms, .. } => ("terms", None, None, terms),
-        Kind::Text => ("text", None, None, &[]),
-        Kind::Path => ("path", None, None, &[]),
-        Kind::Ints { min, max } => ("integers", Some(min as f64), Some(max as f64), &[]),
-        Kind::Texts => ("texts", None, None, &[]),
+        Kind::Float { min, max, .. } => ("number", Some((min, max)), Vec::new()),
+        Kind::Int { min, max, .. } => ("integer", whole(min, max), Vec::new()),
+        Kind::IntOr { min, max, .. } => ("integer or word", whole(min, max), Vec::new()),
+        Kind::Bool => ("boolean", None, Vec::new()),
+        Kind::Choice(choices) => ("choice", None, names(choices)),
+        Kind::Terms { terms, .. } => ("terms", None, terms.to_vec()),
+        Kind::Text => ("text", None, Vec::new()),
+        Kind::Path => ("path", None, Vec::new()),
+        Kind::Ints { min, max } => ("integers", whole(min, max), Vec::new()),
+        Kind::Texts => ("texts", None, Vec::new()),
     }
 }
 
-fn invalidates(what: Invalidates) -> &'static str {
-    match what {
-        Invalidates::View => "view",
-        Invalidates::Decision => "decision",
-        Invalidates::Decode => "decode",
-        Invalidates::Forward => "forward",
-        Invalidates::All => "all",
-        Invalidates::Restart => "restart",
-    }
+/// Keys for an action that does not exist, or that two actions want, are refused whatever the command.
+pub(super) fn check_keys(settings: &Settings, origin: impl Fn(&str) -> Origin) -> Result<(), CliError> {
+    Keymap::new(&settings.keys).map(drop).map_err(|error| {
+        let place = match origin(&format!("keys.{}", error.action())) {
+            Origin::Typed => String::new(),
+            origin => format!("{origin}: "),
+        };
+        CliError::usage(format!("{place}{error}")).with_hint_if(error.hint())
+    })
 }
 
 #[derive(Serialize)]
@@ -209,13 +205,14 @@ struct SetOutput<'a> {
 
 fn set(args: &SetArgs, path: &Path, out: Output) -> Result<(), CliError> {
     let mut settings = defaults()?;
-    settings.set(&args.key, &args.value)?;
-    let value = settings.get(&args.key).ok_or_else(|| CliError::failed("the value was not taken"))?;
+    let key = settings.set(&args.key, &args.value)?;
+    check_keys(&settings, |_| Origin::Typed)?;
+    let value = settings.get(&key).ok_or_else(|| CliError::failed("the value was not taken"))?;
     let shown = value.to_string();
-    save(path, &[(args.key.clone(), value)])?;
+    save(path, &[(key.clone(), value)])?;
     if args.output.json {
-        out.json(&SetOutput { path, key: &args.key, value: shown })
+        out.json(&SetOutput { path, key: &key, value: shown })
     } else {
-        out.text(&format!("{} = {shown} in {}\n", args.key, path.display()))
+        out.text(&format!("{key} = {shown} in {}\n", path.display()))
     }
 }

@@ -11,7 +11,7 @@ use super::mask::{Applied, Flags, applied, preset_parser};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, next_tokens};
-use super::{Context, convert, open};
+use super::{Context, open};
 use crate::config::Preset;
 use crate::engine::background::Rerolls;
 use crate::engine::explorer::{ExploreError, Explorer, Reach, SIDE_BY_SIDE};
@@ -133,9 +133,9 @@ fn request(context: &Context) -> Result<ExploreRequest, CliError> {
     Ok(ExploreRequest {
         generation: 0,
         text: Arc::from(""),
-        mask: convert::mask_settings(settings)?,
-        score: convert::score_settings(settings)?,
-        rolling: convert::rolling_settings(settings)?,
+        mask: settings.mask.clone(),
+        score: settings.score.clone(),
+        rolling: settings.rolling.clone().settled(),
         map: MapKind::Masked,
         heads: HeadChoice::default(),
         top: settings.explore.top,

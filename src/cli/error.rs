@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::config::{ConfigError, Fault, Problem, SaveError};
+use crate::config::{ConfigError, Problem, SaveError};
 use crate::engine::explorer::ExploreError;
 use crate::hub::HubError;
 use crate::model::ModelError;
@@ -135,12 +135,7 @@ impl From<TrainError> for CliError {
 
 impl From<Problem> for CliError {
     fn from(problem: Problem) -> CliError {
-        // A fault in what is compiled in, or a disk that does not read, is not the user's usage.
-        let kind = match problem.fault {
-            Fault::Internal { .. } => ExitKind::Failed,
-            _ => ExitKind::Usage,
-        };
-        CliError::new(kind, problem.to_string()).with_hint_if(problem.hint())
+        CliError::new(ExitKind::Usage, problem.to_string()).with_hint_if(problem.hint())
     }
 }
 

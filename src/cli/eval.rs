@@ -9,13 +9,13 @@ use super::documents::documents;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, convert, open};
+use super::{Context, open};
 use crate::engine::explorer::{Explorer, Policy};
 use crate::engine::leak::{held_out, mask_bits, measure};
 use crate::engine::types::LeakReport;
 use crate::eval::hidden::{WindowCost, arm_cost, paired, rise};
 use crate::eval::stats::{Bootstrap, Interval};
-use crate::mask::rolling::{Policy as Decider, RollingSettings};
+use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Polarity, Scope};
 use crate::support::progress::bar;
 use crate::support::table::Table;
@@ -154,7 +154,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let windows = held_out(&loaded, &documents, length, args.windows as usize)?;
     let tokens = windows[0].len();
     let question = question(args, context, tokens)?;
-    let score = convert::score_settings(&context.loaded.settings)?;
+    let score = context.loaded.settings.score.clone();
     let mut explorer = Explorer::new(loaded);
     let bar = bar(windows.len(), "{pos}/{len} windows {wide_bar} {eta}");
     let scopes = [Scope::Block, Scope::Whole];
@@ -220,7 +220,7 @@ fn possible(scope: Scope, op: Op) -> bool {
 
 fn question(args: &EvalArgs, context: &Context, tokens: usize) -> Result<Question, CliError> {
     let given = |key: &str| args.parameters.values().iter().any(|v| v.key == key);
-    let mut mask = convert::mask_settings(&context.loaded.settings)?;
+    let mut mask = context.loaded.settings.mask.clone();
     if !given("mask.op") {
         mask.op = Op::Hide;
     }
@@ -232,12 +232,12 @@ fn question(args: &EvalArgs, context: &Context, tokens: usize) -> Result<Questio
         window: (tokens / 4).max(1),
         stride: (tokens / 8).max(1),
         recent: (tokens / 32).max(1),
-        lambda: 0.0,
+        history: 0.0,
         cool_down: 0,
         sticky: false,
         initial: None,
-        policy: Decider::Threshold,
-        ..convert::rolling_settings(&context.loaded.settings)?
+        policy: None,
+        ..context.loaded.settings.rolling.clone().settled()
     };
     Ok(Question { mask, rolling })
 }

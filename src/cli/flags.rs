@@ -1,15 +1,25 @@
-//! Flags that mirror parameters: their checks, choices and help come from the parameter table.
+//! Flags that mirror settings: their checks, choices and help come from the declarations.
 
 use std::marker::PhantomData;
 
-use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, ValueHint};
 
-use crate::config::{self, FlagValue, Kind, Parameter, parameters};
+use crate::config::{self, Config, FlagValue, Kind, Row, Settings};
 
-/// The flags of one command, as `(long name, key)`.
+/// The flags of one command.
 pub trait FlagSet {
+    /// As `(long name, key)`.
     const FLAGS: &'static [(&'static str, &'static str)];
+    /// Structs whose every setting has a flag of its own name.
+    const ROWS: &'static [&'static [Row]] = &[];
+}
+
+/// All flags of a set, as `(long name, key)`.
+fn flags<S: FlagSet>() -> impl Iterator<Item = (&'static str, &'static str)> {
+    // clap keeps names for as long as the program runs, and a set is made once for each command line.
+    let own = |row: &Row| (&*row.key().replace('_', "-").leak(), row.path);
+    S::FLAGS.iter().copied().chain(S::ROWS.iter().copied().flatten().map(own))
 }
 
 /// What was given of a [`FlagSet`]; flatten it into a command's arguments.
@@ -28,9 +38,9 @@ impl<S> ParameterFlags<S> {
 
 impl<S: FlagSet> FromArgMatches for ParameterFlags<S> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = S::FLAGS.iter().filter_map(|(flag, key)| {
+        let given = flags::<S>().filter_map(|(flag, key)| {
             let value = matches.get_one::<String>(key)?.clone();
-            Some(FlagValue { key: (*key).to_owned(), value, flag: format!("--{flag}") })
+            Some(FlagValue { key: key.to_owned(), value, flag: format!("--{flag}") })
         });
         Ok(ParameterFlags { values: given.collect(), set: PhantomData })
     }
@@ -45,13 +55,8 @@ impl<S: FlagSet> FromArgMatches for ParameterFlags<S> {
 
 impl<S: FlagSet> Args for ParameterFlags<S> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        let defaults = config::defaults().ok();
-        command.args(S::FLAGS.iter().filter_map(|(flag, key)| {
-            let parameter = parameters::find(key)?;
-            let default =
-                defaults.as_ref().and_then(|settings| settings.get(key)).map(|value| value.to_string());
-            Some(parameter_arg(flag, parameter, default.as_deref()))
-        }))
+        let defaults = config::defaults().unwrap_or_default();
+        command.args(flags::<S>().filter_map(|(flag, key)| Some(arg(flag, defaults.row(key)?, &defaults))))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -59,36 +64,34 @@ impl<S: FlagSet> Args for ParameterFlags<S> {
     }
 }
 
-/// A flag that takes a parameter's values, with its doc as help. Its id is the key.
-fn parameter_arg(flag: &'static str, parameter: &'static Parameter, default: Option<&str>) -> Arg {
-    let arg = Arg::new(parameter.key)
+/// A flag that takes a setting's values, with its doc as help. Its id is the key.
+fn arg(flag: &'static str, row: &'static Row, defaults: &Settings) -> Arg {
+    let arg = Arg::new(row.path)
         .long(flag)
-        .help(help(parameter, default))
-        .help_heading(heading(parameter.section()))
-        .value_name(value_name(&parameter.kind))
-        .value_parser(value_parser(parameter))
+        .help(help(row, defaults))
+        .help_heading(heading(row.table()))
+        .value_name(value_name(&row.kind))
+        .value_parser(value_parser(row))
         .action(ArgAction::Set)
         .allow_negative_numbers(true);
-    match parameter.kind {
+    match row.kind {
         Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Kind::Path => arg.value_hint(ValueHint::AnyPath),
         _ => arg,
     }
 }
 
-fn help(parameter: &Parameter, default: Option<&str>) -> String {
-    let range = match parameter.kind {
-        Kind::Float { .. } | Kind::Int { .. } | Kind::IntOr { .. } => {
-            format!("; {}", parameter.kind.describe())
-        }
+fn help(row: &Row, defaults: &Settings) -> String {
+    let range = match row.kind {
+        Kind::Float { .. } | Kind::Int { .. } | Kind::IntOr { .. } => format!("; {}", row.kind.describe()),
         _ => String::new(),
     };
-    match default {
-        // A default as long as a sentence would drown the sentence that explains the flag.
-        Some(default) if default.len() <= 40 && default != "\"\"" && default != "[]" => {
-            format!("{}{range} [default: {}]", parameter.doc, default.trim_matches('"'))
-        }
-        _ => format!("{}{range}", parameter.doc),
+    let default = defaults.get(row.path).map(|value| value.to_string()).unwrap_or_default();
+    // A default as long as a sentence would drown the sentence that explains the flag.
+    if default.len() <= 40 && default != "\"\"" && default != "[]" {
+        format!("{}{range} [default: {}]", row.doc, default.trim_matches('"'))
+    } else {
+        format!("{}{range}", row.doc)
     }
 }
 
@@ -116,17 +119,19 @@ fn value_name(kind: &Kind) -> &'static str {
     }
 }
 
-fn value_parser(parameter: &'static Parameter) -> ValueParser {
-    match parameter.kind {
-        Kind::Choice(names) => PossibleValuesParser::new(names).into(),
-        _ => ValueParser::from(move |text: &str| match parameter.parse(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(match error.hint() {
-                Some(hint) => format!("{error} ({hint})"),
-                None => error.to_string(),
-            }),
-        }),
+fn value_parser(row: &'static Row) -> ValueParser {
+    if let Kind::Choice(choices) = row.kind {
+        // Old names are read, and not shown.
+        let value = |choice: &config::Choice| PossibleValue::new(choice.name).aliases(choice.was);
+        return PossibleValuesParser::new(choices.iter().map(value)).into();
     }
+    ValueParser::from(move |text: &str| match row.kind.parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(match error.hint() {
+            Some(hint) => format!("{error} ({hint})"),
+            None => error.to_string(),
+        }),
+    })
 }
 
 /// `--set KEY=VALUE`.
@@ -152,35 +157,36 @@ impl From<Assignment> for FlagValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{heads, mask, predict, screen, trace, train};
+    use crate::mask::types::MaskSettings;
 
-    /// Every flag of a set names a parameter: a misspelt key would silently make no flag.
-    fn check<S: FlagSet>() {
-        for (flag, key) in S::FLAGS {
-            assert!(parameters::find(key).is_some(), "--{flag} mirrors no parameter: {key}");
-        }
-        let command = ParameterFlags::<S>::augment_args(clap::Command::new("x"));
-        assert_eq!(command.get_arguments().count(), S::FLAGS.len());
-        command.debug_assert();
-    }
-
+    /// Every flag of every set: a misspelt key would silently make no flag.
     #[test]
-    fn every_flag_mirrors_a_parameter() {
+    fn every_flag_mirrors_a_setting() {
+        fn check<S: FlagSet>() {
+            let command = ParameterFlags::<S>::augment_args(clap::Command::new("x"));
+            let made: Vec<_> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+            let wanted: Vec<_> = flags::<S>().map(|(_, key)| key).collect();
+            assert_eq!(made, wanted);
+            command.debug_assert();
+        }
+        use crate::cli::{bench, calibrate, eval, heads, mask, models, predict, screen, trace, train};
         check::<screen::Flags>();
         check::<trace::Flags>();
         check::<predict::Flags>();
         check::<heads::Flags>();
         check::<mask::Flags>();
+        check::<eval::Flags>();
+        check::<models::Flags>();
+        check::<calibrate::Flags>();
+        check::<bench::Flags>();
         check::<train::Flags>();
     }
 
     #[test]
-    fn help_says_what_the_table_says() {
-        let parameter = parameters::find("mask.threshold").unwrap();
-        let help = help(parameter, Some("0.7"));
-        assert!(
-            help.contains(parameter.doc) && help.contains("from 0 to 1") && help.ends_with("[default: 0.7]")
-        );
+    fn help_says_what_is_declared() {
+        let row = MaskSettings::ROWS[0];
+        let help = help(&row, &Settings::default());
+        assert!(help.contains(row.doc) && help.contains("from 0 to 1") && help.ends_with("[default: 0.7]"));
     }
 
     #[test]

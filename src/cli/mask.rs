@@ -9,10 +9,11 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
-use super::{Context, convert, open};
-use crate::config::{PRESETS, Preset};
+use super::{Context, open};
+use crate::config::{PRESETS, Preset, Row};
 use crate::engine::explorer::{Explorer, Policy, Reach};
 use crate::mask::reason::reason;
+use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, State};
 use crate::support::table::Table;
 
@@ -27,30 +28,6 @@ impl FlagSet for Flags {
         ("device", "model.device"),
         ("offline", "hub.offline"),
         ("refresh", "hub.refresh"),
-        ("threshold", "mask.threshold"),
-        ("probability", "mask.probability"),
-        ("seed", "mask.seed"),
-        ("polarity", "mask.polarity"),
-        ("scale", "mask.scale"),
-        ("op", "mask.op"),
-        ("replacement", "mask.replacement"),
-        ("drop-positions", "mask.drop_positions"),
-        ("protect", "mask.protect"),
-        ("scope", "mask.scope"),
-        ("unit", "mask.unit"),
-        ("exact-k", "mask.exact_k"),
-        ("window", "mask.window"),
-        ("stride", "mask.stride"),
-        ("decay", "mask.decay"),
-        ("history", "mask.history"),
-        ("cool-down", "mask.cool_down"),
-        ("policy", "mask.policy"),
-        ("budget", "mask.budget"),
-        ("per-head", "mask.per_head"),
-        ("recent", "mask.recent"),
-        ("sticky", "mask.sticky"),
-        ("initial", "mask.initial"),
-        ("mix", "mask.mix"),
         ("score", "score.reduction"),
         ("contribution", "score.contribution"),
         ("score-window", "score.window"),
@@ -58,6 +35,7 @@ impl FlagSet for Flags {
         ("heads", "score.heads"),
         ("top", "explore.top"),
     ];
+    const ROWS: &'static [&'static [Row]] = &[MaskSettings::ROWS, RollingSettings::ROWS];
 }
 
 /// Decide which tokens are masked, say why for each, and measure what it does to the next token
@@ -153,13 +131,13 @@ struct Report<'a> {
 /// A model or text that cannot be run, a mask that leaves nothing.
 pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
-    let (mask, score) = (convert::mask_settings(settings)?, convert::score_settings(settings)?);
+    let (mask, score) = (settings.mask.clone(), settings.score.clone());
     let loaded = open::open(context)?;
     if score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;
-    let rolling = convert::rolling_settings(settings)?;
+    let rolling = settings.rolling.clone().settled();
     let policy = Policy { mask: &mask, score: &score, rolling: &rolling };
     let choice = explorer.choose(policy, None)?;
     let baseline = explorer.baseline(None)?;

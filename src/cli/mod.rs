@@ -27,7 +27,6 @@ pub mod source;
 mod tokens;
 pub mod trace;
 pub mod train;
-mod train_spec;
 
 #[cfg(test)]
 mod tests;
@@ -176,5 +175,8 @@ pub(crate) fn context(
         preset,
         flags: assignments.chain(flags).collect(),
     };
-    Ok(Context { loaded: load(options)?, env, out })
+    let loaded = load(options)?;
+    config::check_keys(&loaded.settings, |key| loaded.origin(key))?;
+    loaded.notes.iter().for_each(|old| output::note(&format!("note: {old}")));
+    Ok(Context { loaded, env, out })
 }

@@ -25,7 +25,7 @@ use crate::support::visible::{line, lines};
 /// # Errors
 /// Exit code 3: the model or the device is not available.
 pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
-    open_named(context, &convert::model_spec(&context.loaded.settings))
+    open_named(context, &context.loaded.settings.model.spec())
 }
 
 /// Loads the model of this name to explore it, otherwise as the settings say.

@@ -10,15 +10,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::train_spec::{CONTEXT, run_spec};
 use super::{Context, convert};
-use crate::app::configured;
-use crate::app::keymap::KeyOverrides;
-use crate::app::options::Depth;
-use crate::app::state::ColourScale;
+use crate::app::options::{Depth, presets};
 use crate::app::train::RunRequest;
-use crate::app::{App, KnownModel, Look, Options, Port, SliderSteps};
-use crate::config::{Kind, Settings, parameters};
+use crate::app::{App, KnownModel, Look, Options, Port};
+use crate::config::Theme;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
@@ -26,6 +22,7 @@ use crate::engine::worker::Engine;
 use crate::hub::{KNOWN_MODELS, cached_models};
 use crate::support::paths::{self, expand_home};
 use crate::support::units::bytes;
+use crate::train::settings::TrainSettings;
 use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 use crate::tui::{self, TerminalOptions};
 
@@ -58,38 +55,29 @@ const LOG_LEVEL: &str = "MASKSCOPE_LOG";
 struct EnginePort {
     engine: Engine,
     trainer: Trainer,
-    settings: Settings,
     runs: PathBuf,
-    /// Whether the configuration names a context for training.
+    /// The configured context for training, and whether the configuration names it.
+    context: usize,
     context_asked: bool,
 }
 
 impl EnginePort {
-    /// The spec of a run: configured settings, over them the form, over them the explorer's policy.
-    fn spec(&self, request: &RunRequest) -> Result<RunSpec, CliError> {
-        let mut settings = self.settings.clone();
-        for (key, value) in &request.settings {
-            settings.set(key, value)?;
-        }
+    /// The spec of a run: the form's settings, over them the explorer's policy.
+    fn spec(&self, request: &RunRequest) -> RunSpec {
+        let run = &request.run;
         let paths = |text: &str| match text {
             "" => Vec::new(),
             text => vec![expand_home(text)],
         };
         let data = DataSpec {
-            train: paths(&request.data),
-            validation: paths(&request.validation),
-            column: (!request.column.is_empty()).then(|| request.column.clone()),
+            train: paths(&run.data),
+            validation: paths(&run.validation),
+            column: (!run.column.is_empty()).then(|| run.column.clone()),
             held_share: 0.1,
         };
-        let out = if request.out.is_empty() {
-            self.runs.join(run_name(request))
-        } else {
-            expand_home(&request.out)
-        };
-        let mut spec = run_spec(&settings, (data, out), None)?;
-        spec.model.clone_from(&request.model);
-        spec.time_limit = request.minutes.map(|m| m * 60.0);
-        spec.masking.score.clone_from(&request.score);
+        let out = if run.out.is_empty() { self.runs.join(run_name(request)) } else { expand_home(&run.out) };
+        let mut spec = request.train.spec(request.model.clone(), (data, out), None, &request.score);
+        spec.time_limit = (run.minutes > 0.0).then_some(run.minutes * 60.0);
         if let Some(policy) = &request.policy {
             let explorer = MaskingSpec::from_explorer(policy, &request.score);
             spec.masking = MaskingSpec {
@@ -101,22 +89,20 @@ impl EnginePort {
             };
             spec.fixed_cuts = true;
         }
-        Ok(spec)
+        spec
     }
 }
 
 /// What a run's folder is called: its data and who masks; the trainer adds a number where that is taken.
 fn run_name(request: &RunRequest) -> String {
-    let data = std::path::Path::new(&request.data).file_stem();
+    let data = std::path::Path::new(&request.run.data).file_stem();
     let data = data.map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned());
-    let arm = request.settings.iter().rev().find(|(key, _)| key == "train.arm").map(|(_, v)| v.as_str());
-    let twins = request.settings.iter().any(|(key, value)| key == "train.twins" && !value.is_empty());
-    let arm = if twins {
+    let arm = if request.train.twins.is_some() {
         "twins"
     } else if request.policy.is_some() {
         "explorer"
     } else {
-        arm.unwrap_or("none")
+        request.train.arm.name()
     };
     format!("{data}-{arm}")
 }
@@ -131,13 +117,9 @@ impl Port for EnginePort {
     }
 
     fn plan(&self, request: RunRequest) {
-        match self.spec(&request) {
-            Ok(spec) => {
-                let asked = self.context_asked || spec.context != self.settings.train.context;
-                self.trainer.plan(spec, asked);
-            }
-            Err(e) => self.trainer.refuse(e.message, e.hint),
-        }
+        let spec = self.spec(&request);
+        let asked = self.context_asked || spec.context != self.context;
+        self.trainer.plan(spec, asked);
     }
 
     fn train(&self, command: TrainCommand) {
@@ -162,7 +144,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
         hub: convert::hub_options(context),
         device: chosen.device,
         device_name: chosen.name,
-        purpose: Purpose::Explore(convert::weights(settings)?),
+        purpose: Purpose::Explore(settings.compute.weights),
     };
     let options = options(context)?;
     let (send, updates) = crossbeam_channel::unbounded();
@@ -174,29 +156,23 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let port = EnginePort {
         engine,
         trainer,
-        settings: settings.clone(),
         runs: options.runs.clone(),
-        context_asked: context.asked(CONTEXT),
+        context: settings.train.context,
+        context_asked: context.asked(TrainSettings::context),
     };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
-    let spec = convert::model_spec(settings);
-    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()))?;
+    let spec = settings.model.spec();
+    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
     app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
-    if let Ok(map) = settings.explore.map.parse() {
-        app.doc.map = map;
-    }
+    app.doc.map = settings.explore.map;
     if let Some(reason) = &tried {
         app.say(convert::on_cpu(reason));
     }
     if spec != "demo" {
         port.command(Command::LoadModel { spec });
     }
-    app.view.colours = match settings.explore.color_scale.as_str() {
-        "linear" => ColourScale::Linear,
-        "log" => ColourScale::Log,
-        _ => ColourScale::Root,
-    };
+    app.view.colours = settings.explore.color_scale;
     let result = tui::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
     drop(port);
     drop(log);
@@ -222,16 +198,15 @@ fn options(context: &Context) -> Result<Options, CliError> {
     let wanted = (!settings.model.hub_id.is_empty()).then(|| settings.model.hub_id.clone());
     Ok(Options {
         text: settings.explore.text.clone(),
-        mask: convert::mask_settings(settings)?,
-        score: convert::score_settings(settings)?,
-        rolling: convert::rolling_settings(settings)?,
-        presets: configured::presets().map_err(CliError::failed)?,
+        mask: settings.mask.clone(),
+        score: settings.score.clone(),
+        rolling: settings.rolling.clone().settled(),
+        presets: presets(),
         look: look(context),
         top: settings.explore.top,
         wanted,
         known: known(context),
-        keys: key_overrides(settings),
-        steps: steps(),
+        keys: settings.keys.clone(),
         rerolls: settings.explore.rerolls,
         tour: settings.ui.tour,
         settings: Some(Arc::new(settings.clone())),
@@ -247,17 +222,17 @@ pub(super) fn runs_folder() -> PathBuf {
 fn look(context: &Context) -> Look {
     let ui = &context.loaded.settings.ui;
     let env = |name| context.env.text(name).unwrap_or_default();
-    let depth = match ui.color.parse() {
-        Ok(depth) => depth,
-        Err(_) if !env("NO_COLOR").is_empty() || env("TERM") == "dumb" => Depth::None,
-        Err(_) if matches!(env("COLORTERM"), "truecolor" | "24bit") => Depth::True,
-        Err(_) if env("TERM").contains("256color") || env("TERM").contains("direct") => Depth::Indexed,
-        Err(_) => Depth::Ansi,
+    let depth = match ui.color {
+        Some(depth) => depth,
+        None if !env("NO_COLOR").is_empty() || env("TERM") == "dumb" => Depth::None,
+        None if matches!(env("COLORTERM"), "truecolor" | "24bit") => Depth::True,
+        None if env("TERM").contains("256color") || env("TERM").contains("direct") => Depth::Indexed,
+        None => Depth::Ansi,
     };
     let locale =
         ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|v| !v.is_empty()).unwrap_or_default();
     let posix = matches!(locale, "C" | "POSIX");
-    Look { dark: ui.theme != "light", depth, ascii: ui.ascii || posix }
+    Look { dark: ui.theme == Theme::Dark, depth, ascii: ui.ascii || posix }
 }
 
 fn known(context: &Context) -> Vec<KnownModel> {
@@ -273,16 +248,4 @@ fn known(context: &Context) -> Vec<KnownModel> {
         }
     }
     all
-}
-
-fn key_overrides(settings: &Settings) -> KeyOverrides {
-    settings.keys.iter().map(|(action, keys)| (action.clone(), keys.clone())).collect()
-}
-
-/// Slider steps from the parameter table.
-fn steps() -> SliderSteps {
-    match parameters::find("mask.threshold").map(|p| p.kind) {
-        Some(Kind::Float { step, fine_step, .. }) => SliderSteps { step, fine: fine_step },
-        _ => Options::default().steps,
-    }
 }

@@ -3,7 +3,9 @@
 use clap::{CommandFactory, Parser};
 
 use super::*;
+use crate::attention::types::Reduction;
 use crate::config::load;
+use crate::mask::types::{Op, Polarity, Scale};
 #[cfg(unix)]
 use crate::pty::{Program, Session, Start};
 
@@ -39,9 +41,9 @@ fn a_mask_command_becomes_settings() {
     let settings = load(LoadOptions { flags, ..LoadOptions::default() }).unwrap().settings;
     let mask = settings.mask;
     assert_eq!((mask.threshold, mask.probability, mask.seed, mask.exact_k), (0.8, 0.5, 1, true));
-    assert_eq!((mask.polarity.as_str(), mask.scale.as_str(), mask.op.as_str()), ("low", "raw", "drop"));
-    assert_eq!(mask.protect, "first,last:4");
-    assert_eq!((settings.score.reduction.as_str(), settings.score.contribution), ("sum", false));
+    assert_eq!((mask.polarity, mask.scale, mask.op), (Polarity::Low, Scale::Raw, Op::Drop));
+    assert_eq!(mask.protect.to_string(), "first,last:4");
+    assert_eq!((settings.score.reduction, settings.score.contribution), (Reduction::Sum, false));
     assert_eq!((settings.score.layers, settings.explore.top), (vec![0, 3], 5));
     assert_eq!(settings.model.id, "gpt2");
 }
@@ -57,7 +59,7 @@ fn a_preset_is_named_and_flags_go_over_it() {
         args.parameters.values().to_vec(),
     );
     let mask = context.unwrap().loaded.settings.mask;
-    assert_eq!((mask.threshold, mask.scale.as_str()), (0.2, "raw"));
+    assert_eq!((mask.threshold, mask.scale), (0.2, Scale::Raw));
     assert!(parsed::<mask::MaskArgs>("--text hi --preset artcle").unwrap_err().contains("article"));
 }
 

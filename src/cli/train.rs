@@ -10,8 +10,8 @@ use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::{JsonFlag, note};
 use super::progress::Reporter;
-use super::train_spec::{CONTEXT, run_spec};
 use super::{Context, convert, open};
+use crate::config::Row;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
 use crate::engine::start::{Start, known};
@@ -20,6 +20,7 @@ use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
+use crate::train::settings::TrainSettings;
 use crate::train::spec::{DataSpec, RunSpec};
 
 /// Flags that mirror parameters.
@@ -31,55 +32,11 @@ impl FlagSet for Flags {
         ("model", "model.id"),
         ("revision", "model.revision"),
         ("device", "model.device"),
-        ("precision", "train.precision"),
         ("offline", "hub.offline"),
         ("refresh", "hub.refresh"),
         ("threads", "compute.threads_trainer"),
-        ("steps", "train.steps"),
-        ("batch-size", "train.batch_size"),
-        ("accumulate", "train.accumulate"),
-        ("context", "train.context"),
-        ("learning-rate", "train.learning_rate"),
-        ("min-lr-ratio", "train.min_lr_ratio"),
-        ("lr-policy", "train.lr_policy"),
-        ("lr-progress", "train.lr_progress"),
-        ("patience", "train.patience"),
-        ("lr-factor", "train.lr_factor"),
-        ("gap-target", "train.gap_target"),
-        ("gap-gain", "train.gap_gain"),
-        ("warmup-steps", "train.warmup_steps"),
-        ("weight-decay", "train.weight_decay"),
-        ("beta1", "train.beta1"),
-        ("beta2", "train.beta2"),
-        ("eps", "train.eps"),
-        ("clip", "train.clip"),
-        ("dropout", "train.dropout"),
-        ("trained", "train.trained"),
-        ("blocks", "train.blocks"),
-        ("lora-rank", "train.lora_rank"),
-        ("lora-alpha", "train.lora_alpha"),
-        ("lora-targets", "train.lora_targets"),
-        ("arm", "train.arm"),
-        ("op", "train.op"),
-        ("replacement", "train.replacement"),
-        ("mask-rate", "train.mask_rate"),
-        ("mask-schedule", "train.mask_schedule"),
-        ("mask-cool-down", "train.mask_cool_down"),
-        ("score-from", "train.score_from"),
-        ("joint", "train.joint"),
-        ("joint-lambda", "train.joint_lambda"),
-        ("joint-temperature", "train.joint_temperature"),
-        ("joint-rate", "train.joint_rate"),
-        ("seed", "train.seed"),
-        ("eval-every", "train.eval_every"),
-        ("checkpoint-every", "train.checkpoint_every"),
-        ("keep-last", "train.keep_last"),
-        ("on-disk-full", "train.on_disk_full"),
-        ("sample-every", "train.sample_every"),
-        ("sample-prompt", "train.sample_prompt"),
-        ("twins", "train.twins"),
-        ("twin-seeds", "train.twin_seeds"),
     ];
+    const ROWS: &'static [&'static [Row]] = &[TrainSettings::ROWS];
 }
 
 /// Train a model on text files
@@ -194,7 +151,7 @@ fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
                 Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
                 None => preparation.model(&spec.model)?,
             };
-            preparation.fresh(spec, start, context.asked(CONTEXT))?
+            preparation.fresh(spec, start, context.asked(TrainSettings::context))?
         }
     };
     bar.finish_and_clear();
@@ -219,8 +176,8 @@ fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
         column: args.column.clone(),
         held_share: 0.1,
     };
-    let policy = if args.explorer_policy { Some(convert::mask_settings(settings)?) } else { None };
-    let mut spec = run_spec(settings, (data, out), policy)?;
+    let policy = args.explorer_policy.then(|| settings.mask.clone());
+    let mut spec = settings.train.spec(settings.model.spec(), (data, out), policy, &settings.score);
     spec.dtype = args.save_dtype;
     spec.time_limit = args.minutes.map(|m| m * 60.0);
     if args.minutes.is_some() && !args.parameters.values().iter().any(|v| v.key == "train.steps") {

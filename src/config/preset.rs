@@ -1,11 +1,11 @@
-//! Named sets of parameter values: a preset is a complete choice of `[mask]` and `[score]`, save for the seed.
-//! Data; what the values mean is the business of `mask/` and `attention/`.
+//! Named sets of values: a preset is a complete choice of `[mask]` and `[score]`, save for the seed.
 
-use super::load::defaults;
-use super::parameters;
-use super::problem::ConfigError;
-use super::value::Value;
-use super::{Problem, Settings};
+use std::sync::LazyLock;
+
+use super::{Config, ConfigError, Row, Settings, Value, defaults};
+use crate::attention::types::ScoreSettings as Score;
+use crate::mask::rolling::RollingSettings as Rolling;
+use crate::mask::types::MaskSettings as Mask;
 
 /// One preset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,16 +20,16 @@ pub struct Preset {
 /// What a cache policy needs besides its name: it decides from the past, evicts, and its first boundary must lie inside
 /// a short text.
 macro_rules! cache_policy {
-    ($name:literal, $doc:literal $(, ($key:literal, $value:literal))*) => {
+    ($name:literal, $doc:literal $(, ($key:expr, $value:literal))*) => {
         Preset {
             name: $name,
             doc: $doc,
             changes: &[
-                ("mask.scope", "block"),
-                ("mask.op", "evict"),
-                ("mask.policy", $name),
-                ("mask.window", "16"),
-                ("mask.stride", "8"),
+                (Mask::scope, "block"),
+                (Mask::op, "evict"),
+                (Rolling::policy, $name),
+                (Rolling::window, "16"),
+                (Rolling::stride, "8"),
                 $(($key, $value),)*
             ],
         }
@@ -43,35 +43,35 @@ pub const PRESETS: &[Preset] = &[
         name: "article",
         doc: "The article as printed: raw attention, mean over layers and heads, self included, nothing protected",
         changes: &[
-            ("score.reduction", "plain"),
-            ("score.contribution", "false"),
-            ("mask.scale", "raw"),
-            ("mask.protect", "none"),
-            ("mask.threshold", "0.9"),
-            ("mask.probability", "0.5"),
-            ("mask.polarity", "high"),
-            ("mask.op", "replace"),
-            ("mask.scope", "whole"),
+            (Score::reduction, "plain"),
+            (Score::contribution, "false"),
+            (Mask::scale, "raw"),
+            (Mask::protect, "none"),
+            (Mask::threshold, "0.9"),
+            (Mask::probability, "0.5"),
+            (Mask::polarity, "high"),
+            (Mask::op, "replace"),
+            (Mask::scope, "whole"),
         ],
     },
     Preset {
         name: "bert",
         doc: "BERT's corruption: 15 % at random, of these 80 % the mean embedding, 10 % a random token, 10 % kept",
         changes: &[
-            ("mask.polarity", "random"),
-            ("mask.threshold", "0.7"),
-            ("mask.probability", "0.5"),
-            ("mask.mix", "replace:0.8,replace/uniform:0.1,keep:0.1"),
+            (Mask::polarity, "random"),
+            (Mask::threshold, "0.7"),
+            (Mask::probability, "0.5"),
+            (Mask::mix, "replace:0.8,replace/uniform:0.1,keep:0.1"),
         ],
     },
     Preset {
         name: "thrift",
         doc: "Save compute: drop the third that is read least",
         changes: &[
-            ("mask.polarity", "low"),
-            ("mask.op", "drop"),
-            ("mask.threshold", "0.67"),
-            ("mask.probability", "1"),
+            (Mask::polarity, "low"),
+            (Mask::op, "drop"),
+            (Mask::threshold, "0.67"),
+            (Mask::probability, "1"),
         ],
     },
     cache_policy!("h2o", "H2O: half the cache recent, half what all queries together read most (2306.14048)"),
@@ -84,9 +84,9 @@ pub const PRESETS: &[Preset] = &[
     cache_policy!(
         "dms-like",
         "DMS-like: a token is judged by τ and p once, when it leaves the newest 128 (after 2506.05345)",
-        ("mask.window", "160"),
-        ("mask.stride", "32"),
-        ("mask.polarity", "low")
+        (Rolling::window, "160"),
+        (Rolling::stride, "32"),
+        (Mask::polarity, "low")
     ),
     cache_policy!("recency", "Control: recent tokens only"),
     cache_policy!("random", "Control: half the cache recent, the rest at random"),
@@ -106,15 +106,33 @@ impl Preset {
     /// Only when the built-in `config.toml` or this file is at fault.
     pub fn values(&self) -> Result<Vec<(&'static str, Value)>, ConfigError> {
         let mut settings = defaults()?;
-        for (key, text) in self.changes {
-            settings.set(key, text)?;
+        for (path, text) in self.changes {
+            settings.set(path, text)?;
         }
-        let decided = parameters::all().iter().filter(|parameter| {
-            // A preset says how to choose; which draw was made stays with the user.
-            matches!(parameter.section(), "mask" | "score") && parameter.key != "mask.seed"
-        });
-        Ok(decided.filter_map(|parameter| Some((parameter.key, settings.get(parameter.key)?))).collect())
+        // A preset says how to choose; which draw was made stays with the user.
+        let decided = rows().iter().filter(|row| row.path != Mask::seed);
+        Ok(decided.filter_map(|row| Some((row.path, settings.get(row.path)?))).collect())
     }
+
+    /// The built-in defaults with the preset's values.
+    ///
+    /// # Errors
+    /// As [`Preset::values`].
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        let mut settings = defaults()?;
+        settings.apply(*self)?;
+        Ok(settings)
+    }
+}
+
+/// The rows that presets decide, and the seed.
+fn rows() -> &'static [Row] {
+    static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| [Mask::ROWS, Rolling::ROWS, Score::ROWS].concat());
+    &ROWS
+}
+
+pub(super) fn row(path: &str) -> Option<&'static Row> {
+    rows().iter().find(|row| row.path == path)
 }
 
 impl Settings {
@@ -124,8 +142,8 @@ impl Settings {
     /// As [`Preset::values`]; `self` is then unchanged.
     pub fn apply(&mut self, preset: Preset) -> Result<(), ConfigError> {
         let mut next = self.clone();
-        for entry in preset.values()? {
-            next.put(entry).map_err(|problem: Problem| ConfigError::from(problem))?;
+        for (path, value) in preset.values()? {
+            next.put(path, value)?;
         }
         *self = next;
         Ok(())

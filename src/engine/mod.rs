@@ -11,6 +11,7 @@ pub mod loader;
 pub mod mailbox;
 pub mod prepare;
 pub mod run;
+pub mod settings;
 pub mod start;
 pub mod trainer;
 pub mod types;

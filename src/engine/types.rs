@@ -6,14 +6,21 @@ use std::sync::Arc;
 use crate::attention::types::ScoreSettings;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
-use crate::named::named;
+use crate::settings::choice;
 use crate::train::report;
 use crate::train::runs::{Curve, RunInfo};
 use crate::train::spec::RunSpec;
 
-named! {
+choice! {
     /// Which run the heatmap shows.
-    MapKind { Masked = "masked", Baseline = "baseline", Difference = "difference" }
+    pub enum MapKind {
+        /// the run under the mask
+        Masked = "masked",
+        /// the run without a mask
+        Baseline = "baseline",
+        /// masked minus baseline
+        Difference = "difference",
+    }
 }
 
 /// Which attention map is looked at. `None` means the mean over that axis.
@@ -172,9 +179,9 @@ pub struct RerollRow {
     pub saved: Spread,
 }
 
-named! {
+choice! {
     /// How a position stands at a window boundary.
-    Standing {
+    pub enum Standing {
         /// Among the newest tokens, which are not touched yet.
         Recent = "recent",
         /// Never masked, or resting after it was.

@@ -21,6 +21,7 @@ mod files;
 mod options;
 mod progress;
 mod remote;
+mod settings;
 mod spec;
 mod wait;
 
@@ -34,6 +35,7 @@ pub use error::HubError;
 pub use files::{FolderFiles, WeightFiles};
 pub use options::HubOptions;
 pub use progress::{Phase, Progress};
+pub use settings::HubSettings;
 pub use spec::ModelSpec;
 
 use crate::model::nanogpt;

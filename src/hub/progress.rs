@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::named::named;
+use crate::settings::choice;
 
 /// The least time between two reports within one phase.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -12,9 +12,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// The speed shown forgets with this time constant.
 const RATE_MEMORY: Duration = Duration::from_secs(3);
 
-named! {
+choice! {
     /// What is going on right now.
-    Phase {
+    pub enum Phase {
         /// Asking the Hub what the model consists of.
         Asking = "asking",
         /// Another process is fetching the same file.

@@ -7,25 +7,29 @@ use super::decide::{DecisionInput, operation, protections};
 use super::draw::{Draws, Stream};
 use super::types::{Decision, MaskSettings, PositionDecision, Rule, Scale, State, Unit};
 use super::units;
-use crate::named::named;
+use crate::settings::{choice, optional};
 
-named! {
+choice! {
     /// An initial pattern.
-    Pattern {
-        /// Every unit alike.
+    pub enum Pattern {
+        /// every unit alike
         Random = "random",
-        /// Whole words.
+        /// whole words
         Words = "words",
-        /// Spans of Geo(0.2) lengths, at most 10 (SpanBERT, arXiv 1907.10529).
+        /// spans of 1 to 10 tokens, ending with chance 0.2 after each
+        /// (SpanBERT, arXiv 1907.10529)
         Spans = "spans",
-        /// What is rare in the corpus, by unigram surprisal.
+        /// what is rare in running text
+        /// By unigram surprisal.
         Rare = "rare",
-        /// Capitalised and numeric tokens.
+        /// capitalised words and numbers
         Marked = "marked",
-        /// One of the others, drawn per sequence.
+        /// one of these, drawn from the seed
         Choice = "choice",
     }
 }
+
+optional!(Pattern, "none", "attention decides; a first window stays whole");
 
 /// Chance that a span ends after each token.
 pub const SPAN_END: f64 = 0.2;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::types::{Op, Replacement};
+use crate::settings::{Kind, Setting, Value};
 
 /// One operation's share of the selected units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,6 +83,20 @@ impl FromStr for Mix {
             Ok(MixPart { op, replacement, share })
         };
         Mix::new(s.split(',').map(|p| part(p.trim())).collect::<Result<_, _>>()?)
+    }
+}
+
+/// Empty and `off` are no mix.
+impl Setting for Option<Mix> {
+    const KIND: Kind = Kind::Text;
+    fn to_value(&self, _: &Kind) -> Value {
+        Value::Text(self.as_ref().map(Mix::to_string).unwrap_or_default())
+    }
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value.to_string_plain().trim() {
+            "" | "off" => Ok(None),
+            text => text.parse().map(Some),
+        }
     }
 }
 

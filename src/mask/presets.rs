@@ -4,32 +4,41 @@
 use super::draw::{Draws, Stream};
 use crate::attention::score::pool_average;
 use crate::attention::types::{Reduction, ScoreSettings};
-use crate::named::named;
+use crate::settings::{choice, optional};
 
-named! {
+choice! {
     /// A published policy, or a control for one.
-    Preset {
-        /// Half the budget recent, the rest what all queries together read most (arXiv 2306.14048).
+    pub enum Preset {
+        /// half the cache recent, half what all queries together read most
+        /// (arXiv 2306.14048)
         H2o = "h2o",
-        /// The last 16 tokens, and what they read most, pooled over 5 neighbours (arXiv 2404.14469).
+        /// the last 16 tokens, and what they read most, pooled over 5 neighbours
+        /// (arXiv 2404.14469)
         SnapKv = "snapkv",
-        /// What the last query reads most (arXiv 2401.06104).
+        /// what the last query reads most
+        /// (arXiv 2401.06104)
         Tova = "tova",
-        /// The first 4 tokens and recent ones; no score (arXiv 2309.17453).
+        /// the first 4 tokens and recent ones; no score
+        /// (arXiv 2309.17453)
         StreamingLlm = "streaming-llm",
-        /// A threshold instead of a budget; a token is judged once, when it leaves the newest 128. Named so because
-        /// real DMS (arXiv 2506.05345) is learned.
+        /// judged by τ and p once, when it leaves the newest 128
+        /// A threshold instead of a budget. Named so because real DMS (arXiv 2506.05345) is learned.
         DmsLike = "dms-like",
-        /// Recent tokens only.
+        /// recent tokens only
         Recency = "recency",
-        /// Half the budget recent, the rest at random: the control for `snapkv-half`.
+        /// half the cache recent, the rest at random: a control
+        /// (for `snapkv-half`)
         Random = "random",
-        /// Half the budget recent, the rest what the last 16 queries read *least*.
+        /// half the cache recent, the rest what is read least: a control
+        /// (by the last 16 queries)
         Inverse = "inverse",
-        /// SnapKV's score with half the budget recent: the default for `evict`.
+        /// SnapKV's score with half the cache recent
+        /// The default for `evict`.
         SnapKvHalf = "snapkv-half",
     }
 }
+
+optional!(Preset, "threshold", "τ, p and polarity decide at every boundary");
 
 /// SnapKV's observation window, in queries and in tokens that are kept.
 pub const SNAPKV_WINDOW: usize = 16;

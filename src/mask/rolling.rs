@@ -20,7 +20,7 @@ use super::draw::{Draws, Stream};
 use super::initial::{PatternTables, decide_initial};
 use super::presets::Preset;
 use super::types::{Decision, MaskSettings, Op, PositionDecision, Protection, Rule, Scale, State};
-pub use super::window::{DECAY, Policy, RECENT, RollingError, RollingSettings, STRIDE, WINDOW};
+pub use super::window::{Policy, RollingError, RollingSettings};
 
 /// A text as a rolling window reads it; slices may be longer than what was read so far.
 #[derive(Clone, Copy, Default)]
@@ -66,7 +66,7 @@ pub struct Rolling {
 impl Rolling {
     /// A preset brings what it implies (its score, ρ, the newest tokens it spares, stickiness) whatever the settings say.
     pub fn new(mask: &MaskSettings, settings: &RollingSettings, score: &ScoreSettings) -> Self {
-        let (settings, own) = match settings.policy {
+        let (settings, own) = match settings.decider() {
             Policy::Preset(preset, budget) => {
                 (settings.clone().with_preset(preset, budget), preset.score(score))
             }
@@ -76,7 +76,7 @@ impl Rolling {
             mask: mask.clone(),
             score: own.unwrap_or_else(|| score_in_force(mask.scale, score)),
             accumulated: None,
-            history: History::new(0, settings.lambda),
+            history: History::new(0, settings.history),
             settings,
             hidden: Vec::new(),
             by_head: Vec::new(),
@@ -134,7 +134,7 @@ impl Rolling {
         self.now = self.now.max(1);
         self.draws = text.draws;
         self.read(source, end, text.calibration);
-        let decision = match self.settings.policy {
+        let decision = match self.settings.decider() {
             Policy::Preset(preset, budget) if preset.has_budget() => {
                 self.keep_budget(preset, budget.tokens(end), end, text)
             }
@@ -328,7 +328,7 @@ impl Rolling {
     /// What neither threshold nor budget may touch at this boundary.
     fn barred(&self, end: usize) -> Vec<Option<Protection>> {
         let settings = &self.settings;
-        let judged_once = matches!(settings.policy, Policy::Preset(Preset::DmsLike, _));
+        let judged_once = settings.policy == Some(Preset::DmsLike);
         (0..end)
             .map(|i| {
                 let gone = self.is_hidden(i) && settings.sticky;

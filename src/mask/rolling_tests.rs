@@ -73,13 +73,7 @@ fn rolled(ids: &[u32], mask: &MaskSettings, settings: &RollingSettings, score: &
 }
 
 fn small() -> RollingSettings {
-    RollingSettings {
-        window: 12,
-        stride: 6,
-        recent: 3,
-        policy: Policy::Threshold,
-        ..RollingSettings::default()
-    }
+    RollingSettings { window: 12, stride: 6, recent: 3, cool_down: 1, ..RollingSettings::default() }
 }
 
 fn hiding(seed: u64) -> MaskSettings {
@@ -180,7 +174,7 @@ proptest! {
             if settings.sticky {
                 prop_assert!(gone.iter().all(|i| masked.contains(i)), "once masked, masked for good");
             }
-            if settings.policy == Policy::Threshold && boundary.decision.rule == Rule::Threshold {
+            if settings.policy.is_none() && boundary.decision.rule == Rule::Threshold {
                 prop_assert!(masked.iter().all(|i| i + settings.recent < boundary.end || gone.contains(i)));
                 for at in boundary.decision.positions.iter().filter(|p| p.score.is_some()) {
                     let state = rule(mask.polarity, mask.threshold, mask.probability, at.score.unwrap(), at.draw);
@@ -224,7 +218,7 @@ fn plain_threshold(ids: &[u32], mask: &MaskSettings, settings: &RollingSettings)
                 c[i] += (prev.max(i + 1)..b).map(|t| f64::from(maps.maps[lh][t * b + i])).sum::<f64>();
             }
         }
-        let once = matches!(settings.policy, Policy::Preset(Preset::DmsLike, _));
+        let once = settings.policy == Some(Preset::DmsLike);
         let eligible: Vec<usize> = (1..b)
             .filter(|&i| i + settings.recent < b && !(settings.sticky && gone[i]))
             .filter(|&i| last[i].is_none_or(|l: i64| k - l > i64::from(settings.cool_down)))
@@ -238,7 +232,7 @@ fn plain_threshold(ids: &[u32], mask: &MaskSettings, settings: &RollingSettings)
         for (r, &i) in order.iter().enumerate() {
             let mut a = (r as f64 + 0.5) / order.len() as f64;
             if mean > 0.0 {
-                a = (a - 0.1 * settings.lambda * (f64::from(h[i]) / (mean + 1e-6) - 1.0)).clamp(0.0, 1.0);
+                a = (a - 0.1 * settings.history * (f64::from(h[i]) / (mean + 1e-6) - 1.0)).clamp(0.0, 1.0);
             }
             let past = match mask.polarity {
                 Polarity::Low => a < 1.0 - mask.threshold,
@@ -275,7 +269,7 @@ proptest! {
     fn thresholds_roll_as_their_plain_twin_does(
         seed: u64, sticky: bool, cool_down in 0u32..3, low: bool, lambda in 0.0..2.0f64, len in 13usize..50,
     ) {
-        let settings = RollingSettings { sticky, cool_down, lambda, ..small() };
+        let settings = RollingSettings { sticky, cool_down, history: lambda, ..small() };
         let polarity = if low { Polarity::Low } else { Polarity::High };
         let mask = MaskSettings { polarity, ..hiding(seed) };
         let ids = some_ids(len, seed);

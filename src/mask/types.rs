@@ -5,78 +5,98 @@ use std::ops::Range;
 use super::initial::Pattern;
 use super::mix::Mix;
 use super::presets::Preset;
-use crate::named::named;
+use crate::settings::{Choice, Kind, choice, settings, text_setting};
 
-named! {
+choice! {
     /// Which end of the score is masked.
-    Polarity {
-        /// What is read most (the article; a regulariser).
+    pub enum Polarity {
+        /// mask what is read most: score > τ and draw < p (the article; a regulariser)
         High = "high",
-        /// What is read least (what saves compute).
+        /// mask what is read least: score < 1−τ and draw < p (what saves compute)
         Low = "low",
-        /// The score is ignored.
+        /// ignore the score: draw < (1−τ)·p
         Random = "random",
     }
 }
-named! {
+choice! {
     /// How a score is brought to [0, 1].
-    Scale {
-        /// `(r − ½)/n` among the eligible positions.
+    pub enum Scale {
+        /// rank among the eligible: τ selects 1−τ of them in every text
+        /// `(r − ½)/n`.
         Rank = "rank",
+        /// how unusual the score is in the calibration texts
         /// CDF of ℓ over the calibration windows.
         Calibrated = "calibrated",
+        /// the score itself, on a logarithmic slider
         /// The article's literal attention.
         Raw = "raw",
     }
 }
-named! {
+choice! {
     /// What happens to a selected position.
-    Op {
+    pub enum Op {
+        /// the input embedding is swapped; the position is still attended
         Replace = "replace",
-        /// Key invisible to later queries in all layers.
+        /// the key is invisible to later queries, in every layer
         Hide = "hide",
-        /// Removed from the input.
+        /// the token is removed from the input: linear savings
         Drop = "drop",
-        /// K and V leave the cache after having been computed.
+        /// its keys and values leave the cache after they were computed
         Evict = "evict",
-        /// Bypasses the middle layers, rejoins at the last.
+        /// it bypasses the middle layers and rejoins at the last
         Skip = "skip",
-        /// Selected and shown; the computation is untouched.
+        /// selected and shown, but the computation is bit-identical to no mask
         Keep = "keep",
     }
 }
-named! {
+choice! {
     /// What a replaced token's embedding becomes.
-    Replacement {
-        /// The mean of all rows of `wte`.
+    pub enum Replacement {
+        /// the mean of all token embeddings
         Mean = "mean",
-        /// The trained `[MASK]` row of `maskscope.safetensors`, where the model has one.
+        /// the trained [MASK] row, where the model has one
+        /// Kept in `maskscope.safetensors`.
         Mask = "mask",
+        /// a random token, all equally likely
         Uniform = "uniform",
+        /// a random token, as likely as in running text
         Unigram = "unigram",
+        /// the end-of-text token
         EndOfText = "eot",
     }
 }
-named! {
+choice! {
     /// What a decision may look at.
-    Scope {
-        /// One pass over the whole text: later queries count (look-ahead).
+    pub enum Scope {
+        /// one pass over the whole text: later queries count (look-ahead)
         Whole = "whole",
-        /// Decided at window boundaries from the past only.
+        /// decided at window boundaries, from the past only
         Block = "block",
     }
 }
-named! {
+choice! {
     /// What is masked together.
-    Unit { Token = "token", Word = "word", Type = "type" }
+    pub enum Unit {
+        /// every token for itself
+        Token = "token",
+        /// all pieces of a word together
+        Word = "word",
+        /// all occurrences of a token together
+        Type = "type",
+    }
 }
-named! {
+choice! {
     /// What becomes of position ids after `drop`.
-    DropPositions { Compact = "compact", Gap = "gap" }
+    pub enum DropPositions {
+        /// the remaining tokens close up: positions 0…n−1
+        Compact = "compact",
+        /// the remaining tokens keep their positions
+        Gap = "gap",
+    }
 }
-named! {
+choice! {
     /// The state of one position after a decision.
-    State {
+    pub enum State {
         Masked = "masked",
         /// Score on the wrong side of τ (too low under `high`).
         Score = "score",
@@ -85,9 +105,9 @@ named! {
         Protected = "protected",
     }
 }
-named! {
+choice! {
     /// Why a position is never masked.
-    Protection {
+    pub enum Protection {
         First = "first",
         Last = "last",
         Sink = "sink",
@@ -190,49 +210,61 @@ impl std::fmt::Display for Protect {
     }
 }
 
-/// Everything a decision depends on besides the scores.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct MaskSettings {
-    /// τ in [0, 1].
-    pub threshold: f64,
-    /// p in [0, 1].
-    pub probability: f64,
-    pub seed: u64,
-    pub polarity: Polarity,
-    pub scale: Scale,
-    pub op: Op,
-    pub replacement: Replacement,
-    /// Each selected unit draws its own operation; `op` and `replacement` are then the mix's defaults.
-    pub mix: Option<Mix>,
-    pub drop_positions: DropPositions,
-    pub protect: Protect,
-    pub scope: Scope,
-    pub unit: Unit,
-    /// Take exactly round(rate·n) units.
-    pub exact_k: bool,
-    /// Regions the user pinned; never masked.
-    pub pinned: Vec<Range<usize>>,
+const fn offer(name: &'static str, doc: &'static str) -> Choice {
+    Choice { name, doc, was: &[] }
 }
 
-impl Default for MaskSettings {
-    /// The explorer's: rank, τ 0.70, p 0.50, high, replace by the mean embedding, whole text.
-    fn default() -> Self {
-        MaskSettings {
-            threshold: 0.7,
-            probability: 0.5,
-            seed: 1,
-            polarity: Polarity::High,
-            scale: Scale::Rank,
-            op: Op::Replace,
-            replacement: Replacement::Mean,
-            mix: None,
-            drop_positions: DropPositions::Compact,
-            protect: Protect::default(),
-            scope: Scope::Whole,
-            unit: Unit::Token,
-            exact_k: false,
-            pinned: Vec::new(),
-        }
+text_setting!(
+    Protect,
+    Kind::Terms {
+        alone: &["default", "none"],
+        terms: &["first", "last", "last:N", "sinks", "eot"],
+        offers: &[
+            offer("default", "first and last token, detected sinks, end-of-text"),
+            offer("first", "the first token only"),
+            offer("first,last:4,sinks,eot", "like default, with the last four tokens"),
+            offer("none", "nothing: any token may be masked"),
+        ],
+    }
+);
+
+/// Largest whole number that JSON readers keep exact; seeds stay below so that any export can hold them.
+pub const MAX_SEED: i64 = (1 << 53) - 1;
+
+settings! {
+    /// Which positions are masked, and what happens to them
+    /// Everything a decision depends on besides the scores.
+    pub struct MaskSettings in "mask" {
+        /// A token is a candidate when its score exceeds τ (polarity high)
+        threshold: f64 = 0.7, symbol("τ"), range(0.0, 1.0, 0.02, 0.002);
+        /// A candidate is masked when its draw falls below p
+        probability: f64 = 0.5, symbol("p"), range(0.0, 1.0, 0.02, 0.002);
+        /// Seed of the draws: same seed, same draws, whatever else moves
+        seed: u64 = 3, whole(0, MAX_SEED);
+        /// What happens to a masked token
+        op: Op = Op::Replace, label("operation");
+        /// Shares of operations, each masked unit drawing its own, e.g. replace:0.8,keep:0.2; empty uses the operation alone
+        /// "replace:0.8,replace/uniform:0.1,keep:0.1" is BERT's.
+        mix: Option<Mix> = None;
+        /// What a replaced token becomes
+        replacement: Replacement = Replacement::Mean, label("with") => |m| m.op == Op::Replace;
+        /// Position ids after tokens were dropped
+        drop_positions: DropPositions = DropPositions::Compact, label("positions") => |m| m.op == Op::Drop;
+        /// Which end of the score is masked
+        polarity: Polarity = Polarity::High;
+        /// What a decision may look at
+        scope: Scope = Scope::Whole;
+        /// How the score is brought to 0…1
+        scale: Scale = Scale::Rank;
+        /// Which tokens are never masked; default is first,last:1,sinks,eot
+        protect: Protect = Protect::default();
+        /// What is masked together
+        unit: Unit = Unit::Token;
+        /// Mask exactly round(rate · eligible) tokens instead of each by its own draw
+        exact_k: bool = false, label("exact count");
+    } with {
+        /// Regions the user pinned; never masked.
+        pinned: Vec<Range<usize>> = Vec::new();
     }
 }
 

@@ -3,15 +3,7 @@
 use super::initial::Pattern;
 use super::presets::{Budget, DMS_WINDOW, Preset};
 use super::types::{MaskSettings, Op};
-
-/// Tokens before the first boundary, by default.
-pub const WINDOW: usize = 256;
-/// Tokens between boundaries, by default.
-pub const STRIDE: usize = 128;
-/// ρ by default.
-pub const DECAY: f64 = 0.9;
-/// Newest tokens a threshold may not touch, by default.
-pub const RECENT: usize = 64;
+use crate::settings::settings;
 
 /// Who decides at a boundary.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,44 +14,36 @@ pub enum Policy {
     Preset(Preset, Budget),
 }
 
-/// How a window rolls along a text.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RollingSettings {
-    /// Tokens before the first boundary; at most the context.
-    pub window: usize,
-    /// Tokens between boundaries; at most the context.
-    pub stride: usize,
-    /// ρ in [0, 1].
-    pub decay: f64,
-    /// λ of the history correction.
-    pub lambda: f64,
-    /// Newest tokens that may not be masked yet.
-    pub recent: usize,
-    /// Boundaries after a token was masked at which it cannot be masked again, and so is read again (revivable only).
-    pub cool_down: u32,
-    /// Once masked, masked for good.
-    pub sticky: bool,
-    /// What masks the first window, before there is attention; `None` leaves it whole.
-    pub initial: Option<Pattern>,
-    pub policy: Policy,
-    /// Every layer and head keeps its own budget instead of one token set for all.
-    pub per_head: bool,
-}
-
-impl Default for RollingSettings {
-    fn default() -> Self {
-        RollingSettings {
-            window: WINDOW,
-            stride: STRIDE,
-            decay: DECAY,
-            lambda: 1.0,
-            recent: RECENT,
-            cool_down: 1,
-            sticky: true,
-            initial: None,
-            policy: Policy::Preset(Preset::SnapKvHalf, Budget::default()),
-            per_head: false,
-        }
+settings! {
+    /// How a window rolls along a text under scope block
+    pub struct RollingSettings in "mask" {
+        /// Who decides at a boundary: τ, p and polarity, or a cache policy with its budget
+        policy: Option<Preset> = None;
+        /// Share of the tokens read so far that the policy keeps
+        budget: f64 = 0.5, range(0.01, 1.0, 0.05, 0.01) => |r| r.by_budget();
+        /// Every head keeps its own budget, instead of one token set for all
+        per_head: bool = false, label("per head") => |r| r.by_budget();
+        /// Tokens before the first boundary
+        /// Small, so that a sentence has some boundaries; at most the context.
+        window: usize = 16, label("first window"), whole(1, 65_536), step(8), unit("tokens");
+        /// Tokens between boundaries
+        stride: usize = 8, whole(1, 65_536), step(8), unit("tokens");
+        /// Newest tokens that are not masked yet
+        recent: usize = 4, whole(0, 4096), unit("tokens") => |r| r.policy.is_none();
+        /// Share of the attention received that is kept at each boundary
+        decay: f64 = 0.9, symbol("ρ"), range(0.0, 1.0, 0.02, 0.002) => |r| r.policy.is_none();
+        /// How strongly often-masked tokens are spared; 0 is off
+        history: f64 = 1.0, symbol("λ"), range(0.0, 10.0, 0.5, 0.1) => |r| r.policy.is_none();
+        /// Once masked at a boundary, masked for good (eviction); off: may come back
+        sticky: bool = true => |r| r.policy.is_none();
+        /// Boundaries for which a token that was masked stays unmasked, and so is read again
+        cool_down: u32 = 0, label("cool-down"), whole(0, 1000), unit("boundaries")
+            => |r| r.policy.is_none() && !r.sticky;
+        /// Pattern that masks before attention is known: the first window (block), or everything in place of the score
+        initial: Option<Pattern> = None => |r| !r.by_budget();
+    } with {
+        /// A budget in tokens in place of the share.
+        tokens: Option<usize> = None;
     }
 }
 
@@ -91,14 +75,52 @@ impl RollingError {
 }
 
 impl RollingSettings {
+    /// Who decides.
+    pub fn decider(&self) -> Policy {
+        let budget = self.tokens.map_or(Budget::Share(self.budget), Budget::Tokens);
+        self.policy.map_or(Policy::Threshold, |preset| Policy::Preset(preset, budget))
+    }
+
+    /// With another one deciding, and what it implies left aside.
+    pub fn by(self, policy: Policy) -> Self {
+        match policy {
+            Policy::Threshold => RollingSettings { policy: None, ..self },
+            Policy::Preset(preset, Budget::Share(budget)) => {
+                RollingSettings { policy: Some(preset), budget, tokens: None, ..self }
+            }
+            Policy::Preset(preset, Budget::Tokens(n)) => {
+                RollingSettings { policy: Some(preset), tokens: Some(n), ..self }
+            }
+        }
+    }
+
+    /// Whether a policy with a budget decides, which asks neither τ nor p.
+    pub fn by_budget(&self) -> bool {
+        self.policy.is_some_and(Preset::has_budget)
+    }
+
     /// The settings that a preset implies, on top of these.
     pub fn with_preset(self, preset: Preset, budget: Budget) -> Self {
+        let (share, tokens) = match budget {
+            Budget::Share(share) => (share, None),
+            Budget::Tokens(n) => (self.budget, Some(n)),
+        };
         RollingSettings {
             decay: preset.decay().unwrap_or(self.decay),
             recent: if preset == Preset::DmsLike { DMS_WINDOW } else { self.recent },
             sticky: true,
-            policy: Policy::Preset(preset, budget),
+            policy: Some(preset),
+            budget: share,
+            tokens,
             ..self
+        }
+    }
+
+    /// With what its policy implies.
+    pub fn settled(self) -> Self {
+        match self.decider() {
+            Policy::Preset(preset, budget) => self.with_preset(preset, budget),
+            Policy::Threshold => self,
         }
     }
 
@@ -113,12 +135,12 @@ impl RollingSettings {
         if !(0.0..=1.0).contains(&self.decay) {
             return Err(RollingError::Decay(self.decay));
         }
-        if let Policy::Preset(_, Budget::Share(share)) = self.policy
+        if let Policy::Preset(_, Budget::Share(share)) = self.decider()
             && !(share > 0.0 && share <= 1.0)
         {
             return Err(RollingError::Share(share));
         }
-        match self.policy {
+        match self.decider() {
             Policy::Threshold if self.per_head => return Err(RollingError::PerHead("a threshold")),
             Policy::Preset(preset, _) if self.per_head && !preset.has_budget() => {
                 return Err(RollingError::PerHead(preset.name()));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config_json::{self, Fields};
 use super::error::ModelError;
-use crate::named::named;
+use crate::settings::choice;
 use crate::tensor::kernels::activation::Activation;
 
 /// Upper bounds that no real checkpoint of this family comes near; past them a file is taken for damaged.
@@ -13,11 +13,12 @@ const MAX_WIDTH: usize = 65_536;
 const MAX_POSITIONS: usize = 1 << 20;
 const MAX_VOCAB: usize = 1 << 22;
 
-named! {
+choice! {
     /// How the matrices are kept for exploring on the CPU.
-    WeightType {
+    pub enum WeightType {
+        /// as computed
         F32 = "f32",
-        /// Rounded to bf16, multiplied in f32: half the memory, and half the time where memory is what one waits for.
+        /// rounded to bf16, multiplied in f32: half the memory, and faster when one token changes
         Bf16 = "bf16",
     }
 }

@@ -6,11 +6,18 @@ use std::sync::OnceLock;
 
 use candle_core::Device;
 
-use crate::named::named;
+use crate::settings::choice;
 
-named! {
+choice! {
     /// What the person asked for.
-    DeviceChoice { Auto = "auto", Cpu = "cpu", Cuda = "cuda" }
+    pub enum DeviceChoice {
+        /// CUDA where there is a GPU, else the CPU
+        Auto = "auto",
+        /// the CPU
+        Cpu = "cpu",
+        /// the first NVIDIA GPU
+        Cuda = "cuda",
+    }
 }
 
 /// The device in use and why.

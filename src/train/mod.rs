@@ -19,6 +19,7 @@ pub mod runs;
 pub mod sample;
 pub mod schedule;
 pub mod session;
+pub mod settings;
 pub mod spec;
 pub mod trainee;
 pub mod twins;

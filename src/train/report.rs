@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::raster::RasterStats;
 use crate::mask::types::{Op, State};
-use crate::named::named;
+use crate::settings::choice;
 use crate::tensor::meter::GpuFigures;
 
 /// What a run in progress can be told. Each takes effect between two steps.
@@ -32,9 +32,9 @@ pub enum Command {
     EvaluateNow,
 }
 
-named! {
+choice! {
     /// The state of a run, as shown.
-    RunState {
+    pub enum RunState {
         /// Reading data, loading weights, measuring the probe step.
         Preparing = "preparing",
         /// The plan is there and waits for its start.
@@ -60,9 +60,9 @@ impl RunState {
     }
 }
 
-named! {
+choice! {
     /// A setting that can move while a run goes on.
-    Live { LearningRate = "learning-rate", Threshold = "threshold", Probability = "probability" }
+    pub enum Live { LearningRate = "learning-rate", Threshold = "threshold", Probability = "probability" }
 }
 
 /// A change made by hand: logged, kept in checkpoints, and replayed on resume.

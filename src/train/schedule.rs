@@ -3,27 +3,32 @@
 use serde::{Deserialize, Serialize};
 
 use super::{TrainError, exact};
-use crate::named::named;
+use crate::settings::choice;
 
-named! {
+choice! {
     /// How the learning rate moves after the warm-up.
-    LrPolicy {
-        /// Warm-up, stable, decay (2404.06395): constant, then linear to the minimum over the last fifth.
+    pub enum LrPolicy {
+        /// warm-up, stable, then linear decay over the last fifth
+        /// (2404.06395)
         Wsd = "wsd",
+        /// half a cosine down to the final rate
         Cosine = "cosine",
+        /// straight down to the final rate
         Linear = "linear",
+        /// the peak rate throughout
         Constant = "constant",
-        /// Cut by a factor when the clean validation loss stops falling.
+        /// cut when the clean validation loss stops falling
         Plateau = "plateau",
     }
 }
 
-named! {
+choice! {
     /// What counts as progress.
-    Progress {
+    pub enum Progress {
+        /// every step counts alike
         Steps = "steps",
-        /// Visible tokens times layers (as in LayerToken, random-LTD 2211.11586): a step that hides or skips half of
-        /// its tokens moves the schedule half as far.
+        /// visible tokens times layers: a step that hides half of its tokens counts half
+        /// (As in LayerToken, random-LTD 2211.11586.)
         Visible = "visible",
     }
 }

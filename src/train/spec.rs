@@ -11,7 +11,7 @@ use super::schedule::RateSpec;
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
-use crate::named::named;
+use crate::settings::{Kind, choice, optional, text_setting};
 use crate::tensor::adamw::AdamWSettings;
 
 /// Where the text comes from.
@@ -38,9 +38,9 @@ pub struct LoraSpec {
     pub targets: Vec<LoraTarget>,
 }
 
-named! {
+choice! {
     /// A weight matrix that LoRA may adapt, named as PEFT's `target_modules` match it.
-    LoraTarget {
+    pub enum LoraTarget {
         CAttn = "attn.c_attn",
         AttnProj = "attn.c_proj",
         Fc = "mlp.c_fc",
@@ -48,6 +48,66 @@ named! {
         /// The output matrix. Where it is tied to the embeddings, only the output gets the adapter, and a merged
         /// checkpoint holds an output matrix of its own.
         LmHead = "lm_head",
+    }
+}
+
+/// The matrices that get an adapter, each once, in the order of [`LoraTarget::ALL`]. Text form: `attention`, `all`, or
+/// a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoraTargets(pub Vec<LoraTarget>);
+
+impl LoraTargets {
+    /// The matrices of the attention.
+    pub fn attention() -> Self {
+        LoraTargets(vec![LoraTarget::CAttn, LoraTarget::AttnProj])
+    }
+
+    /// Every matrix of the blocks.
+    fn all() -> Self {
+        LoraTargets(LoraTarget::ALL.iter().copied().filter(|t| *t != LoraTarget::LmHead).collect())
+    }
+}
+
+impl std::str::FromStr for LoraTargets {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named: Vec<LoraTarget> = match text {
+            "attention" => return Ok(LoraTargets::attention()),
+            "all" => return Ok(LoraTargets::all()),
+            list => list.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>()?,
+        };
+        Ok(LoraTargets(LoraTarget::ALL.iter().copied().filter(|t| named.contains(t)).collect()))
+    }
+}
+
+impl std::fmt::Display for LoraTargets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == LoraTargets::attention() {
+            return f.write_str("attention");
+        }
+        if *self == LoraTargets::all() {
+            return f.write_str("all");
+        }
+        f.write_str(&self.0.iter().map(|t| t.name()).collect::<Vec<_>>().join(","))
+    }
+}
+
+text_setting!(
+    LoraTargets,
+    Kind::Terms { alone: &["attention", "all"], terms: LoraTarget::NAMES, offers: &[] }
+);
+
+choice! {
+    /// Which variables move, without the numbers that belong to it.
+    pub enum TrainedPart {
+        /// every weight moves
+        All = "all",
+        /// the last blocks and the final layer norm
+        LastBlocks = "last-blocks",
+        /// gains and biases of the layer norms only
+        LayerNorms = "layer-norms",
+        /// low-rank adapters beside frozen matrices
+        Lora = "lora",
     }
 }
 
@@ -75,40 +135,51 @@ impl Trained {
     }
 }
 
-named! {
+choice! {
     /// Who masks what, and when it is decided anew.
-    Arm {
+    pub enum Arm {
+        /// no masks: plain fine-tuning
         None = "none",
-        /// Drawn once per sequence, at preprocessing.
+        /// drawn once per sequence, the same in every epoch
         Static1 = "static-1",
-        /// Ten patterns per sequence, in turn (BERT as shipped).
+        /// ten patterns per sequence, in turn (BERT as shipped)
         Static10 = "static-10",
-        /// From the attention of the model as it was at the start, once.
+        /// by the attention of the model as it was at the start
         StaticAttn = "static-attn",
-        /// Drawn anew every pass (RoBERTa, MEAP).
+        /// drawn again in every pass (RoBERTa, MEAP)
         DynRand = "dyn-rand",
-        /// What the current model reads most, every pass: the article.
+        /// what the current model reads most, in every pass (the article)
         DynAttnHigh = "dyn-attn-high",
-        /// What the current model reads least.
+        /// what the current model reads least
         DynAttnLow = "dyn-attn-low",
-        /// Rare words, without attention.
+        /// rare words, without attention
         DynSalient = "dyn-salient",
-        /// Single query-key pairs, at a rate drawn from U(0, 2·rate) (FCM).
+        /// single pairs of query and key, at a random rate (FCM)
+        /// Drawn from U(0, 2·rate).
         DynPair = "dyn-pair",
     }
 }
 
-named! {
+choice! {
     /// Course of the mask rate over a run; all have the same time average.
-    MaskSchedule { Constant = "constant", RampUp = "ramp-up", Decay = "decay", Triangle = "triangle" }
+    pub enum MaskSchedule {
+        /// the same rate throughout
+        Constant = "constant",
+        /// from nothing to twice the rate
+        RampUp = "ramp-up",
+        /// from twice the rate to nothing
+        Decay = "decay",
+        /// up to twice the rate, and down again
+        Triangle = "triangle",
+    }
 }
 
-named! {
+choice! {
     /// The attention that scores are taken from.
-    ScoreFrom {
-        /// Of the sequence's last visit: 1 byte a token of memory, no extra pass.
+    pub enum ScoreFrom {
+        /// of the sequence's last visit: 1 byte of memory a token, no extra pass
         LastVisit = "last-visit",
-        /// A fresh unmasked pass: one more forward pass a step.
+        /// of an unmasked pass: one more forward pass a step
         Fresh = "fresh",
     }
 }
@@ -153,17 +224,20 @@ impl MaskingSpec {
     }
 }
 
-named! {
+choice! {
     /// How the masking policy is learned together with the model.
-    Joint {
-        /// Soft thresholds per layer, then hard ones (LTP).
+    pub enum Joint {
+        /// thresholds per layer, learned by gradient (LTP)
+        /// Soft ones first, then hard ones.
         SoftThresholds = "soft-thresholds",
-        /// Masks what raises the loss most, at a fixed rate.
+        /// masks what raises the loss most, at a fixed rate
         Adversarial = "adversarial",
-        /// Chooses (rate, polarity, op) cells by clean-validation improvement.
+        /// chooses rate, polarity and operation by what helps on clean text
         Bandit = "bandit",
     }
 }
+
+optional!(Joint, "none", "the policy stays as it is");
 
 /// Settings of a learned policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -195,9 +269,14 @@ impl Default for MaskingSpec {
     }
 }
 
-named! {
+choice! {
     /// Number format of the products of a step. Weights, moments and the residual stream are f32 either way.
-    Precision { F32 = "f32", Bf16 = "bf16" }
+    pub enum Precision {
+        /// as the weights
+        F32 = "f32",
+        /// faster; needs a GPU
+        Bf16 = "bf16",
+    }
 }
 
 #[allow(clippy::derivable_impls, reason = "the variants are a macro's")]
@@ -207,9 +286,14 @@ impl Default for Precision {
     }
 }
 
-named! {
+choice! {
     /// What a run does when a checkpoint does not fit on the disk.
-    OnDiskFull { Continue = "continue", Stop = "stop" }
+    pub enum OnDiskFull {
+        /// the run goes on without that checkpoint
+        Continue = "continue",
+        /// the run ends
+        Stop = "stop",
+    }
 }
 
 /// Everything a run is told.

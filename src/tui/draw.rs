@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::app::state::App;
 use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
-use crate::tui::layout::{self, Class, Layout, NEEDED};
+use crate::tui::layout::{self, Class, NEEDED};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::{frames, panes, popups};
 
@@ -66,10 +66,4 @@ fn tiny(c: &mut Canvas, app: &App, area: Rect) {
         let w = (width(text) as u16).min(area.width);
         c.label(area.x + (area.width - w) / 2, y, text, *style, w);
     }
-}
-
-/// What the app has to know about the screen of this size.
-pub fn geometry(area: Rect, app: &App) -> crate::app::state::Geometry {
-    let layout: Layout = layout::compute(area, app);
-    layout::geometry(&layout, app)
 }

@@ -1,4 +1,4 @@
-//! Where everything is: screen size and state to rectangles. Pure; drawing, mouse and the app's geometry all ask here,
+//! Where everything is: screen size and state to rectangles. Pure; drawing, mouse and keys all ask here,
 //! so a click always lands on what is seen.
 
 use ratatui::layout::Rect;
@@ -104,7 +104,7 @@ impl Layout {
 
 /// Lays out a screen.
 pub fn compute(area: Rect, app: &App) -> Layout {
-    let class = class(area);
+    let class = class(area.width, area.height);
     let mut layout = Layout {
         class,
         area,
@@ -135,8 +135,8 @@ pub fn compute(area: Rect, app: &App) -> Layout {
     layout
 }
 
-fn class(area: Rect) -> Class {
-    match (area.width, area.height) {
+fn class(width: u16, height: u16) -> Class {
+    match (width, height) {
         (w, h) if w >= 132 && h >= 36 => Class::Wide,
         (w, h) if w >= 96 && h >= 28 => Class::Medium,
         (w, h) if w >= NEEDED.0 && h >= NEEDED.1 => Class::Small,
@@ -282,9 +282,7 @@ fn popup(area: Rect, app: &App, layout: &Layout) -> Option<Rect> {
         Popup::Models(_) => (76, (app.options.known.len() as u16 + 9).clamp(10, 22)),
         Popup::Mix { .. } => popups::mix::SIZE,
         Popup::Ask(_) => (58, 7),
-        Popup::Picker { .. } | Popup::Choices { .. } => {
-            (84, lists::entries(app).len().clamp(3, 14) as u16 + 6)
-        }
+        Popup::Picker { .. } => (84, lists::entries(app).len().clamp(3, 14) as u16 + 6),
         Popup::Tour { step } => return Some(tour(area, layout, *step)),
     };
     let w = size.0.min(area.width.saturating_sub(4));
@@ -317,28 +315,39 @@ fn tour(area: Rect, layout: &Layout, step: usize) -> Rect {
         })
 }
 
-/// What the app needs to know of the layout for moving around in it.
-pub fn geometry(layout: &Layout, app: &App) -> Geometry {
-    let mut g = app.geometry;
-    g.usable = layout.class != Class::Tiny;
-    for panel in layout.panels() {
-        let (w, h) = (panel.inner.width as usize, panel.inner.height as usize);
-        match panel.pane {
-            Pane::Text => (g.text_columns, g.text_rows) = (w, h),
-            Pane::Tokens => (g.strip_columns, g.strip_rows) = (w, (h / 2).max(1)),
-            Pane::Map => {
-                g.map = panes::map::frame(app, panel.inner).room();
-                g.overview = panes::overview::room(panel.inner);
-            }
-            Pane::Setup => g.form_rows = panes::train::form::rows(panel.inner) as usize,
-            Pane::Loss | Pane::Rates | Pane::Speed => {
-                g.chart_columns = panes::train::charts::columns(panel.inner);
-            }
-            Pane::Mask => g.mask_rows = panes::mask::rows(panel.inner) as usize,
-            _ => {}
-        }
+impl App {
+    /// Where everything is now: what keys, the mouse and drawing go by.
+    pub fn layout(&self) -> Layout {
+        compute(Rect::new(0, 0, self.size.0, self.size.1), self)
     }
-    g
+
+    /// Whether the terminal is large enough for the explorer.
+    pub fn usable(&self) -> bool {
+        class(self.size.0, self.size.1) != Class::Tiny
+    }
+
+    /// The sizes that moving around depends on.
+    pub fn geometry(&self) -> Geometry {
+        let mut g = Geometry::default();
+        for panel in self.layout().panels() {
+            let (w, h) = (panel.inner.width as usize, panel.inner.height as usize);
+            match panel.pane {
+                Pane::Text => g.text = Some((w, h)),
+                Pane::Tokens => g.strip = Some((w, (h / 2).max(1))),
+                Pane::Map => {
+                    g.map = Some(panes::map::frame(self, panel.inner).room());
+                    g.overview = Some(panes::overview::room(panel.inner));
+                }
+                Pane::Setup => g.form_rows = Some(panes::train::form::rows(panel.inner) as usize),
+                Pane::Loss | Pane::Rates | Pane::Speed => {
+                    g.chart_columns = Some(panes::train::charts::columns(panel.inner));
+                }
+                Pane::Mask => g.mask_rows = Some(panes::mask::rows(panel.inner) as usize),
+                _ => {}
+            }
+        }
+        g
+    }
 }
 
 #[cfg(test)]
@@ -349,7 +358,6 @@ mod tests {
 
     #[test]
     fn classes() {
-        let class = |w, h| class(Rect::new(0, 0, w, h));
         assert_eq!(class(160, 50), Class::Wide);
         assert_eq!(class(120, 40), Class::Medium);
         assert_eq!(class(80, 24), Class::Small);

@@ -1,27 +1,32 @@
-//! Mouse events to actions, through the same layout that is drawn. Pure, except for what is being dragged.
+//! What the mouse does, through the same layout that is drawn.
 
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
+use crate::app::actions::Action;
 use crate::app::data::Live;
-use crate::app::params::{self, Kind, ParamId};
+use crate::app::params::{self, Path};
 use crate::app::state::{App, Pane, Popup};
-use crate::app::train::Field;
-use crate::app::update::Action;
-use crate::tui::layout::{self, Class, Layout};
+use crate::app::train::update::{charts, course, fields, live, results};
+use crate::app::update::popups::{
+    LIST_CLOSE, LIST_DOWN, LIST_UP, PAGE_ADVANCE, PAGE_CLOSE, PAGE_DOWN, PAGE_UP, take_entry,
+};
+use crate::app::update::{general, heads, map, mix, panels, settings, text, tokens};
+use crate::mask::types::MaskSettings;
+use crate::settings::Kind;
+use crate::tui::layout::{Class, Layout};
 use crate::tui::{panes, popups};
 
 /// What the button went down on: it keeps the mouse until the button comes up, wherever that is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Grip {
-    Slider(ParamId),
+    Slider(Path),
     Plane,
     Line,
     Text,
     Map { x: u16, y: u16 },
     Crosshair,
-    Field(Field),
+    Field(Path),
     Live(Live),
     Cursor(Pane),
 }
@@ -40,39 +45,29 @@ const DOUBLE: std::time::Duration = std::time::Duration::from_millis(400);
 const NOTCH: i64 = 1;
 
 impl Mouse {
-    /// The actions of one event on a screen of this size.
-    pub fn actions(&mut self, app: &App, area: Rect, event: MouseEvent) -> Vec<Action> {
-        let layout = layout::compute(area, app);
+    /// Does what one event asks for.
+    pub fn handle(&mut self, app: &mut App, event: MouseEvent) {
+        let layout = app.layout();
         if layout.class == Class::Tiny {
-            return Vec::new();
+            return;
         }
         let (x, y) = (event.column, event.row);
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) => self.down(app, &layout, x, y, event.modifiers),
-            MouseEventKind::Down(MouseButton::Right) => match at(&layout, x, y) {
-                Some((Pane::Map, _)) if !app.view.overview => {
-                    self.grip = Some(Grip::Map { x, y });
-                    Vec::new()
-                }
-                _ => Vec::new(),
-            },
-            MouseEventKind::Drag(_) => self.drag(app, &layout, x, y),
-            MouseEventKind::Up(_) => {
-                if self.grip.take().is_some() {
-                    vec![Action::Release]
-                } else {
-                    Vec::new()
-                }
+            MouseEventKind::Down(MouseButton::Right) if on_map(app, &layout, x, y) => {
+                self.grip = Some(Grip::Map { x, y });
             }
+            MouseEventKind::Drag(_) => self.drag(app, &layout, x, y),
+            MouseEventKind::Up(_) if self.grip.take().is_some() => app.release(),
             MouseEventKind::ScrollUp => wheel(app, &layout, x, y, -1, event.modifiers),
             MouseEventKind::ScrollDown => wheel(app, &layout, x, y, 1, event.modifiers),
             MouseEventKind::ScrollLeft => sideways(app, &layout, x, y, -1),
             MouseEventKind::ScrollRight => sideways(app, &layout, x, y, 1),
-            _ => Vec::new(),
+            _ => {}
         }
     }
 
-    fn down(&mut self, app: &App, layout: &Layout, x: u16, y: u16, modifiers: KeyModifiers) -> Vec<Action> {
+    fn down(&mut self, app: &mut App, layout: &Layout, x: u16, y: u16, modifiers: KeyModifiers) {
         let double =
             self.last.is_some_and(|(lx, ly, t)| (lx, ly) == (x, y) && app.now.saturating_sub(t) < DOUBLE);
         self.last = if double { None } else { Some((x, y, app.now)) };
@@ -80,156 +75,166 @@ impl Mouse {
             return popup(app, layout, x, y);
         }
         if y == layout.hints.y {
-            return panes::hints::verb_at(app, layout.hints, x).map(Action::Do).into_iter().collect();
+            if let Some(action) = panes::hints::action_at(app, layout.hints, x) {
+                app.act(action.run);
+            }
+            return;
         }
-        for group in &layout.groups {
-            if y == group.outer.y {
-                let tab = layout.tabs(group).into_iter().find(|(_, left, w)| (*left..left + w).contains(&x));
-                if let Some((pane, ..)) = tab {
-                    let again = pane == app.view.focus && double;
-                    return vec![if again { Action::Do(Verb::Enlarge) } else { Action::Focus(pane) }];
-                }
+        for group in layout.groups.iter().filter(|g| y == g.outer.y) {
+            let tab = layout.tabs(group).into_iter().find(|(_, left, w)| (*left..left + w).contains(&x));
+            if let Some((pane, ..)) = tab {
+                let again = pane == app.view.focus && double;
+                return if again { app.act(general::ENLARGE.run) } else { app.act(|app| app.focus(pane)) };
             }
         }
-        let Some((pane, inner)) = at(layout, x, y) else { return Vec::new() };
-        let mut out = vec![Action::Focus(pane)];
-        out.extend(self.press(
-            app,
-            pane,
-            inner,
-            Press { x, y, double, shift: modifiers.contains(KeyModifiers::SHIFT) },
-        ));
-        out
+        let Some((pane, inner)) = at(layout, x, y) else { return };
+        let press = Press {
+            x,
+            y,
+            double,
+            shift: modifiers.contains(KeyModifiers::SHIFT),
+            item: app.view.item,
+            offset: if pane == Pane::Text { panes::text::offset_at(app, inner, x, y) } else { 0 },
+        };
+        app.act(|app| app.focus(pane));
+        self.press(app, pane, inner, press);
     }
 
-    fn press(&mut self, app: &App, pane: Pane, inner: Rect, press: Press) -> Vec<Action> {
-        let Press { x, y, double, shift } = press;
+    fn press(&mut self, app: &mut App, pane: Pane, inner: Rect, press: Press) {
+        let Press { x, y, double, shift, offset, .. } = press;
         match pane {
             Pane::Text => {
-                let offset = panes::text::offset_at(app, inner, x, y);
                 self.grip = Some(Grip::Text);
-                vec![if double {
-                    Action::SelectWord { offset }
+                if double {
+                    app.act(|app| text::select_word(app, offset));
                 } else {
-                    Action::Caret { offset, extend: shift }
-                }]
+                    app.act(|app| text::place(app, offset, shift));
+                }
             }
             Pane::Tokens => {
-                let token = panes::tokens::token_at(app, inner, x, y);
-                let pin = (double && token.is_some()).then_some(Action::Do(Verb::Pin));
-                token.map(Action::Token).into_iter().chain(pin).collect()
+                if let Some(token) = panes::tokens::token_at(app, inner, x, y) {
+                    app.act(|app| tokens::select_token(app, token));
+                    if double {
+                        app.act(tokens::PIN.run);
+                    }
+                }
             }
             Pane::Map if app.view.overview => {
-                let place = panes::overview::place_at(app, inner, x, y);
-                let again = place == Some(app.view.head);
-                place.map(|place| Action::Head { place, open: again || double }).into_iter().collect()
+                if let Some(place) = panes::overview::place_at(app, inner, x, y) {
+                    let open = double || place == app.view.head;
+                    app.act(|app| heads::choose(app, place, open));
+                }
             }
             Pane::Map => {
                 self.grip = Some(Grip::Crosshair);
-                crosshair(app, inner, x, y)
+                crosshair(app, inner, x, y);
             }
             Pane::Mask => self.press_mask(app, inner, press),
-            Pane::Plane => {
-                self.grip = Some(Grip::Plane);
-                vec![Action::Hold, plane(inner, x, y)]
-            }
-            Pane::Scores => {
-                self.grip = Some(Grip::Line);
-                vec![Action::Hold, Action::SetLine(panes::scores::place_at(inner, x))]
-            }
+            Pane::Plane => self.hold(app, Grip::Plane, inner, (x, y)),
+            Pane::Scores => self.hold(app, Grip::Line, inner, (x, y)),
             Pane::Setup => self.press_form(app, inner, press),
-            Pane::Run => match panes::train::plan::slider_at(app, inner, x, y) {
-                Some((what, at)) => {
+            Pane::Run => {
+                if let Some((what, at)) = panes::train::plan::slider_at(app, inner, x, y) {
                     self.grip = Some(Grip::Live(what));
-                    vec![Action::Live(what, at)]
+                    app.act(|app| live::drag(app, what, at));
                 }
-                None => Vec::new(),
-            },
+            }
             Pane::Loss | Pane::Rates | Pane::Speed => {
                 self.grip = Some(Grip::Cursor(pane));
-                vec![Action::ChartCursor(panes::train::charts::place_at(inner, x))]
+                app.act(|app| charts::cursor_at(app, panes::train::charts::place_at(inner, x)));
             }
             Pane::Runs => {
-                let row = panes::train::runs::row_at(app, inner, y);
-                row.map(|index| Action::RunRow { index, open: double }).into_iter().collect()
+                if let Some(index) = panes::train::runs::row_at(app, inner, y) {
+                    app.act(|app| results::run_row(app, index, double));
+                }
             }
-            Pane::Effect | Pane::Why | Pane::Cost | Pane::Window | Pane::Twins => Vec::new(),
-            Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => Vec::new(),
+            Pane::Effect | Pane::Why | Pane::Cost | Pane::Window | Pane::Twins => {}
+            Pane::Raster | Pane::Batch | Pane::Samples | Pane::Log => {}
         }
     }
 
-    fn press_form(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Action> {
-        let Some(field) = panes::train::form::field_at(app, inner, press.y) else { return Vec::new() };
-        match panes::train::form::fraction_at(app, inner, field, press.x) {
-            Some(at) => {
-                self.grip = Some(Grip::Field(field));
-                vec![Action::Field { field, open: false }, Action::Hold, Action::FieldFraction(field, at)]
-            }
-            None => {
-                let again = app.train.field == field && !field.choices().is_empty();
-                vec![Action::Field { field, open: press.double || again }]
-            }
+    /// Takes hold of something: what it does until the button comes up is one step of undo.
+    fn hold(&mut self, app: &mut App, grip: Grip, inner: Rect, at: (u16, u16)) {
+        self.grip = Some(grip);
+        app.hold();
+        drag(app, grip, inner, at);
+    }
+
+    fn press_form(&mut self, app: &mut App, inner: Rect, press: Press) {
+        let Some(field) = panes::train::form::field_at(app, inner, press.y) else { return };
+        if panes::train::form::fraction_at(app, inner, field, press.x).is_some() {
+            app.act(|app| fields::choose(app, field, false));
+            self.hold(app, Grip::Field(field), inner, (press.x, press.y));
+        } else {
+            let again = app.train.field == field && !params::is_typed(field);
+            app.act(|app| fields::choose(app, field, press.double || again));
         }
     }
 
-    fn press_mask(&mut self, app: &App, inner: Rect, press: Press) -> Vec<Action> {
-        let Some(id) = panes::mask::item_at(app, inner, press.y) else { return Vec::new() };
-        let mut out = vec![Action::Item(id)];
-        match params::param(&app.doc, id).kind {
-            Kind::Slider { .. } if panes::mask::on_track(inner, press.x) => {
-                self.grip = Some(Grip::Slider(id));
-                out.push(Action::Hold);
-                out.push(Action::SetFraction(id, panes::mask::fraction_at(inner, press.x)));
+    fn press_mask(&mut self, app: &mut App, inner: Rect, press: Press) {
+        let Some(id) = panes::mask::item_at(app, inner, press.y) else { return };
+        app.act(|app| settings::select(app, id));
+        match params::kind(&app.doc, id) {
+            Kind::Float { .. } if panes::mask::COLUMNS.on_track(inner, press.x) => {
+                self.hold(app, Grip::Slider(id), inner, (press.x, press.y));
             }
-            Kind::Slider { .. } | Kind::Typed if press.double => out.push(Action::Open(id)),
-            Kind::Choice(_) if press.double || app.view.item == id => out.push(Action::Open(id)),
-            Kind::Toggle => out.push(Action::Nudge { param: id, steps: 1, fine: false }),
+            Kind::Bool => app.act(|app| settings::nudge(app, id, 1, false)),
+            _ if press.double || (press.item == id && params::has_choices(id)) => {
+                app.act(|app| settings::open(app, id));
+            }
             _ => {}
         }
-        out
     }
 
-    fn drag(&mut self, app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
-        let inner = |pane| layout.panel(pane).map(|p| p.inner);
-        match self.grip {
-            Some(Grip::Slider(id)) => inner(Pane::Mask)
-                .map(|r| Action::SetFraction(id, panes::mask::fraction_at(r, x)))
-                .into_iter()
-                .collect(),
-            Some(Grip::Line) => inner(Pane::Scores)
-                .map(|r| Action::SetLine(panes::scores::place_at(r, x)))
-                .into_iter()
-                .collect(),
-            Some(Grip::Plane) => inner(Pane::Plane).map(|r| plane(r, x, y)).into_iter().collect(),
-            Some(Grip::Text) => inner(Pane::Text)
-                .map(|r| Action::Caret { offset: panes::text::offset_at(app, r, x, y), extend: true })
-                .into_iter()
-                .collect(),
-            Some(Grip::Crosshair) => inner(Pane::Map).map(|r| crosshair(app, r, x, y)).unwrap_or_default(),
-            Some(Grip::Map { x: from_x, y: from_y }) => {
-                let Some(r) = inner(Pane::Map) else { return Vec::new() };
-                let (keys, queries) = tokens_dragged(app, r, (from_x, from_y), (x, y));
-                if keys == 0 && queries == 0 {
-                    return Vec::new();
-                }
+    fn drag(&mut self, app: &mut App, layout: &Layout, x: u16, y: u16) {
+        let Some(grip) = self.grip else { return };
+        let pane = match grip {
+            Grip::Slider(_) => Pane::Mask,
+            Grip::Line => Pane::Scores,
+            Grip::Plane => Pane::Plane,
+            Grip::Text => Pane::Text,
+            Grip::Crosshair | Grip::Map { .. } => Pane::Map,
+            Grip::Field(_) => Pane::Setup,
+            Grip::Live(_) => Pane::Run,
+            Grip::Cursor(pane) => pane,
+        };
+        let Some(inner) = layout.panel(pane).map(|p| p.inner) else { return };
+        if let Grip::Map { x: from_x, y: from_y } = grip {
+            let (keys, queries) = tokens_dragged(app, inner, (from_x, from_y), (x, y));
+            if (keys, queries) != (0, 0) {
                 self.grip = Some(Grip::Map { x, y });
-                vec![Action::Pan { queries, keys }]
+                app.act(|app| map::pan(app, queries, keys));
             }
-            Some(Grip::Field(field)) => inner(Pane::Setup)
-                .and_then(|r| panes::train::form::fraction_at(app, r, field, x))
-                .map(|at| Action::FieldFraction(field, at))
-                .into_iter()
-                .collect(),
-            Some(Grip::Live(what)) => inner(Pane::Run)
-                .map(|r| Action::Live(what, panes::train::plan::fraction_at(r, x)))
-                .into_iter()
-                .collect(),
-            Some(Grip::Cursor(pane)) => inner(pane)
-                .map(|r| Action::ChartCursor(panes::train::charts::place_at(r, x)))
-                .into_iter()
-                .collect(),
-            None => Vec::new(),
+            return;
         }
+        drag(app, grip, inner, (x, y));
+    }
+}
+
+/// Moves what is held to a cell of the screen.
+fn drag(app: &mut App, grip: Grip, inner: Rect, (x, y): (u16, u16)) {
+    match grip {
+        Grip::Slider(id) => {
+            app.act(|app| settings::set_fraction(app, id, panes::mask::COLUMNS.place_at(inner, x)));
+        }
+        Grip::Line => app.act(|app| settings::set_line(app, panes::scores::place_at(inner, x))),
+        Grip::Plane => {
+            let (tau, p) = panes::plane::point_at(inner, x, y);
+            app.act(|app| settings::set_point(app, tau, p));
+        }
+        Grip::Text => {
+            let offset = panes::text::offset_at(app, inner, x, y);
+            app.act(|app| text::place(app, offset, true));
+        }
+        Grip::Crosshair => crosshair(app, inner, x, y),
+        Grip::Map { .. } => {}
+        Grip::Field(field) => {
+            if let Some(at) = panes::train::form::fraction_at(app, inner, field, x) {
+                app.act(|app| settings::set_fraction(app, field, at));
+            }
+        }
+        Grip::Live(what) => app.act(|app| live::drag(app, what, panes::train::plan::fraction_at(inner, x))),
+        Grip::Cursor(_) => app.act(|app| charts::cursor_at(app, panes::train::charts::place_at(inner, x))),
     }
 }
 
@@ -239,6 +244,10 @@ struct Press {
     y: u16,
     double: bool,
     shift: bool,
+    /// The setting that was at hand before.
+    item: Path,
+    /// Of the text, as it was drawn: the focus may scroll it.
+    offset: usize,
 }
 
 /// The pane at a cell, and where its contents are.
@@ -246,16 +255,17 @@ fn at(layout: &Layout, x: u16, y: u16) -> Option<(Pane, Rect)> {
     layout.panels().find(|p| p.outer.contains((x, y).into())).map(|p| (p.pane, p.inner))
 }
 
-fn plane(inner: Rect, x: u16, y: u16) -> Action {
-    let (tau, p) = panes::plane::point_at(inner, x, y);
-    Action::SetPoint { tau, p }
+/// Whether the map of one head is at a cell.
+fn on_map(app: &App, layout: &Layout, x: u16, y: u16) -> bool {
+    matches!(at(layout, x, y), Some((Pane::Map, _))) && !app.view.overview
 }
 
-fn crosshair(app: &App, inner: Rect, x: u16, y: u16) -> Vec<Action> {
+fn crosshair(app: &mut App, inner: Rect, x: u16, y: u16) {
     let frame = panes::map::frame(app, inner);
     let view = panes::map::view(app, &frame);
-    let hit = frame.at(&view, x, y);
-    hit.map(|(query, key)| Action::Crosshair { query, key }).into_iter().collect()
+    if let Some((query, key)) = frame.at(&view, x, y) {
+        app.act(|app| map::crosshair(app, query, key));
+    }
 }
 
 /// How many tokens (keys, queries) the map moves when dragged from one cell to another.
@@ -274,82 +284,73 @@ fn tokens_dragged(app: &App, inner: Rect, from: (u16, u16), to: (u16, u16)) -> (
     (moved(from.0, to.0, 1, &view.keys), moved(from.1, to.1, per_line, &view.queries))
 }
 
-fn wheel(app: &App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyModifiers) -> Vec<Action> {
-    if let Some(popup) = &app.popup {
-        let verb = match (popup, lines < 0) {
-            (Popup::Help { .. }, true) => Verb::PageUp,
-            (Popup::Help { .. }, false) => Verb::PageDown,
-            (Popup::Tour { .. } | Popup::Ask(_), _) => return Vec::new(),
-            (Popup::Mix { .. }, true) => Verb::MixUp,
-            (Popup::Mix { .. }, false) => Verb::MixDown,
-            (_, true) => Verb::ListUp,
-            (_, false) => Verb::ListDown,
-        };
-        return vec![Action::Do(verb)];
+fn wheel(app: &mut App, layout: &Layout, x: u16, y: u16, lines: i64, modifiers: KeyModifiers) {
+    let up = lines < 0;
+    let either = |app: &mut App, above: &Action, below: &Action| {
+        app.act(if up { above.run } else { below.run });
+    };
+    match &app.popup {
+        Some(Popup::Help { .. }) => return either(app, &PAGE_UP, &PAGE_DOWN),
+        Some(Popup::Tour { .. } | Popup::Ask(_)) => return,
+        Some(Popup::Mix { .. }) => return either(app, &mix::MIX_UP, &mix::MIX_DOWN),
+        Some(_) => return either(app, &LIST_UP, &LIST_DOWN),
+        None => {}
     }
-    let Some((pane, inner)) = at(layout, x, y) else { return Vec::new() };
+    let Some((pane, inner)) = at(layout, x, y) else { return };
     let shift = modifiers.contains(KeyModifiers::SHIFT);
+    let nudge = |app: &mut App, id, fine| app.act(|app| settings::nudge(app, id, -lines as i32, fine));
     match pane {
-        Pane::Mask => match panes::mask::item_at(app, inner, y) {
-            Some(param)
-                if matches!(params::param(&app.doc, param).kind, Kind::Slider { .. } | Kind::Choice(_)) =>
+        Pane::Mask => {
+            if let Some(id) = panes::mask::item_at(app, inner, y)
+                && (params::has_choices(id) || matches!(params::kind(&app.doc, id), Kind::Float { .. }))
             {
-                vec![Action::Nudge { param, steps: -lines as i32, fine: shift }]
+                nudge(app, id, shift);
             }
-            _ => Vec::new(),
-        },
-        Pane::Plane => {
-            let param = if shift { ParamId::Threshold } else { ParamId::Probability };
-            vec![Action::Nudge { param, steps: -lines as i32, fine: false }]
         }
-        Pane::Setup => vec![Action::Do(if lines < 0 { Verb::FieldUp } else { Verb::FieldDown })],
-        Pane::Runs => vec![Action::Do(if lines < 0 { Verb::RunsUp } else { Verb::RunsDown })],
-        Pane::Scores => vec![Action::Nudge { param: ParamId::Threshold, steps: -lines as i32, fine: shift }],
-        Pane::Map if app.view.overview => {
-            vec![Action::Do(if lines < 0 { Verb::HeadUp } else { Verb::HeadDown })]
-        }
-        Pane::Map if modifiers.contains(KeyModifiers::CONTROL) => {
-            vec![Action::Do(if lines < 0 { Verb::ZoomIn } else { Verb::ZoomOut })]
-        }
-        Pane::Map if shift => vec![Action::Pan { queries: 0, keys: 2 * lines }],
-        Pane::Map => vec![Action::Pan { queries: 2 * lines, keys: 0 }],
-        _ => vec![Action::Scroll { pane, lines: lines * NOTCH }],
+        Pane::Plane if shift => nudge(app, MaskSettings::threshold, false),
+        Pane::Plane => nudge(app, MaskSettings::probability, false),
+        Pane::Setup => either(app, &fields::FIELD_UP, &fields::FIELD_DOWN),
+        Pane::Runs => either(app, &results::RUNS_UP, &results::RUNS_DOWN),
+        Pane::Scores => nudge(app, MaskSettings::threshold, shift),
+        Pane::Map if app.view.overview => either(app, &heads::HEAD_UP, &heads::HEAD_DOWN),
+        Pane::Map if modifiers.contains(KeyModifiers::CONTROL) => either(app, &map::ZOOM_IN, &map::ZOOM_OUT),
+        Pane::Map if shift => app.act(|app| map::pan(app, 0, 2 * lines)),
+        Pane::Map => app.act(|app| map::pan(app, 2 * lines, 0)),
+        _ => app.act(|app| panels::scroll(app, pane, lines * NOTCH)),
     }
 }
 
-fn sideways(app: &App, layout: &Layout, x: u16, y: u16, tokens: i64) -> Vec<Action> {
-    match at(layout, x, y) {
-        Some((Pane::Map, _)) if app.popup.is_none() && !app.view.overview => {
-            vec![Action::Pan { queries: 0, keys: 2 * tokens }]
-        }
-        _ => Vec::new(),
+fn sideways(app: &mut App, layout: &Layout, x: u16, y: u16, tokens: i64) {
+    if app.popup.is_none() && on_map(app, layout, x, y) {
+        app.act(|app| map::pan(app, 0, 2 * tokens));
     }
 }
 
 /// Clicks while something is open: on an entry takes it, outside closes.
-fn popup(app: &App, layout: &Layout, x: u16, y: u16) -> Vec<Action> {
-    let Some(area) = layout.popup else { return Vec::new() };
+fn popup(app: &mut App, layout: &Layout, x: u16, y: u16) {
+    let Some(area) = layout.popup else { return };
     let inside = area.contains((x, y).into());
     match (&app.popup, inside) {
-        (Some(Popup::Tour { .. }), true) => vec![Action::Do(Verb::PageAdvance)],
-        (Some(Popup::Help { .. } | Popup::Tour { .. }), false) => vec![Action::Do(Verb::PageClose)],
-        (Some(Popup::Ask(_)), true) => vec![Action::Do(Verb::AskYes)],
-        (Some(Popup::Ask(_)), false) => vec![Action::Do(Verb::AskNo)],
-        (Some(Popup::Help { .. }) | None, _) => Vec::new(),
-        (Some(Popup::Mix { .. }), false) => vec![Action::Do(Verb::MixClose)],
-        (Some(Popup::Mix { row }), true) => match popups::mix::at(area, *row, x, y) {
-            Some((row, percent)) => {
+        (Some(Popup::Tour { .. }), true) => app.act(PAGE_ADVANCE.run),
+        (Some(Popup::Help { .. } | Popup::Tour { .. }), false) => app.act(PAGE_CLOSE.run),
+        (Some(Popup::Ask(_)), true) => app.act(course::ASK_YES.run),
+        (Some(Popup::Ask(_)), false) => app.act(course::ASK_NO.run),
+        (Some(Popup::Help { .. }) | None, _) => {}
+        (Some(Popup::Mix { .. }), false) => app.act(mix::MIX_CLOSE.run),
+        (Some(Popup::Mix { row }), true) => {
+            if let Some((row, percent)) = popups::mix::at(area, *row, x, y) {
                 let percent = percent.unwrap_or(crate::app::mixing::shares(&app.doc.mask)[row]);
-                vec![Action::Share { row, percent }]
+                app.act(|app| mix::set_share(app, row, percent));
             }
-            None => Vec::new(),
-        },
-        (Some(_), false) => vec![Action::Do(Verb::ListClose)],
+        }
+        (Some(_), false) => app.act(LIST_CLOSE.run),
         (Some(_), true) => {
             let (top, room, first) = popups::list_window(app, area);
             let line = y.checked_sub(top).map(usize::from).filter(|l| *l < room);
             let index = line.map(|l| first + l).filter(|i| *i < crate::app::lists::entries(app).len());
-            index.map(|index| Action::ListEntry { index, take: true }).into_iter().collect()
+            if let Some(index) = index {
+                app.act(|app| take_entry(app, index));
+            }
         }
     }
 }

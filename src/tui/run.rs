@@ -4,13 +4,13 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use ratatui::layout::Rect;
+use crossterm::event::MouseEventKind;
 
 use crate::app::data::{ExploreRequest, Update};
 use crate::app::state::{Card, Remedy};
-use crate::app::update::{Action, Event};
+use crate::app::update::text::NEW_LINE;
+use crate::app::update::{Event, Meaning};
 use crate::app::{App, Effect, Pane, Port};
-use crate::tui::draw;
 use crate::tui::guard::{Guard, PanicHook, knows_keyboard_protocol};
 use crate::tui::input::{self, Input, Signal};
 use crate::tui::mouse::Mouse;
@@ -59,7 +59,7 @@ impl TuiError {
 
 /// Runs the explorer until it is left. The terminal is put back on every way out.
 pub fn run(
-    app: App,
+    mut app: App,
     port: &dyn Port,
     updates: Receiver<Update>,
     options: TerminalOptions,
@@ -75,12 +75,12 @@ pub fn run(
     input::spawn(to)?;
     let screen = Screen::new()?;
     let area = screen.area()?;
+    app.size = (area.width, area.height);
     let ui = Ui {
         app,
         port,
         screen,
         guard: &guard,
-        area,
         mouse: Mouse::default(),
         start: Instant::now(),
         dirty: Dirty::Input,
@@ -103,7 +103,6 @@ struct Ui<'a> {
     port: &'a dyn Port,
     screen: Screen,
     guard: &'a Guard,
-    area: Rect,
     mouse: Mouse,
     start: Instant,
     dirty: Dirty,
@@ -114,7 +113,6 @@ struct Ui<'a> {
 
 impl Ui<'_> {
     fn run(mut self, inputs: &Receiver<Input>, mut updates: Receiver<Update>) -> Result<(), TuiError> {
-        self.fit();
         let first = self.app.start();
         self.perform(first)?;
         self.send();
@@ -194,23 +192,18 @@ impl Ui<'_> {
     fn typed(&self, input: &Input) -> Option<char> {
         let Input::Key(key) = input else { return None };
         let plain = self.app.view.focus == Pane::Text && self.app.popup.is_none() && self.app.entry.is_none();
-        match self.app.action_of(*key) {
-            Some(Action::Type(c)) if plain => Some(c),
-            Some(Action::Do(crate::app::actions::Verb::NewLine)) if plain => Some('\n'),
+        match self.app.meaning(*key) {
+            Some(Meaning::Type(c)) if plain => Some(c),
+            Some(Meaning::Do(action)) if plain && *action == NEW_LINE => Some('\n'),
             _ => None,
         }
     }
 
     fn type_run(&mut self, typed: &mut String) -> Result<(), TuiError> {
-        let mut chars = typed.chars();
-        let action = match (chars.next(), chars.next()) {
-            (None, _) => return Ok(()),
-            (Some('\n'), None) => Action::Do(crate::app::actions::Verb::NewLine),
-            (Some(c), None) => Action::Type(c),
-            _ => Action::TypeRun(std::mem::take(typed)),
-        };
-        typed.clear();
-        self.event(Event::Act(action), Dirty::Input)
+        if typed.is_empty() {
+            return Ok(());
+        }
+        self.event(Event::Typed(std::mem::take(typed)), Dirty::Input)
     }
 
     fn input(&mut self, input: Input) -> Result<(), TuiError> {
@@ -218,25 +211,24 @@ impl Ui<'_> {
             Input::Key(key) => self.event(Event::Key(key), Dirty::Input),
             Input::Paste(text) => self.event(Event::Paste(text), Dirty::Input),
             Input::Mouse(event) => {
-                // Where things are may have changed with the event before.
-                self.fit();
                 self.app.now = self.start.elapsed();
-                for action in self.mouse.actions(&self.app, self.area, event) {
-                    self.event(Event::Act(action), Dirty::Input)?;
+                if event.kind != MouseEventKind::Moved {
+                    self.mouse.handle(&mut self.app, event);
+                    self.dirty = Dirty::Input;
                 }
-                Ok(())
+                let effects = self.app.take_effects();
+                self.perform(effects)
             }
             Input::Resize(w, h) => {
-                self.area = Rect::new(0, 0, w, h);
-                self.dirty = Dirty::Input;
-                self.fit();
+                self.event(Event::Resize(w, h), Dirty::Input)?;
                 // Even back at the same size, the terminal may have lost cells on the way.
                 self.screen.forget()?;
                 Ok(())
             }
             Input::FocusLost => {
                 self.mouse = Mouse::default();
-                self.event(Event::Act(Action::Release), Dirty::Background)
+                self.app.release();
+                Ok(())
             }
             Input::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::Input),
             Input::Signal(Signal::Suspend) => self.suspend(),
@@ -278,17 +270,7 @@ impl Ui<'_> {
         }
     }
 
-    /// Tells the app about the layout, where it has changed.
-    fn fit(&mut self) {
-        let geometry = draw::geometry(self.area, &self.app);
-        if geometry != self.app.geometry {
-            self.app.geometry = geometry;
-            self.app.settle();
-        }
-    }
-
     fn frame(&mut self) -> Result<(), TuiError> {
-        self.fit();
         self.app.now = self.start.elapsed();
         self.screen.draw(&self.app)?;
         self.last_frame = Some(Instant::now());
@@ -311,10 +293,9 @@ impl Ui<'_> {
     /// Back from a stop, however it came about: the shell may have changed every mode.
     fn resume(&mut self) -> Result<(), TuiError> {
         self.guard.apply()?;
-        self.area = self.screen.area()?;
+        let area = self.screen.area()?;
         self.screen.forget()?;
-        self.dirty = Dirty::Input;
-        Ok(())
+        self.event(Event::Resize(area.width, area.height), Dirty::Input)
     }
 
     fn engine_gone(&mut self) {

@@ -7,15 +7,15 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use maskscope::app::actions::Verb;
-use maskscope::app::{Action, App, Effect, Event, Options, Pane};
+use maskscope::app::actions;
+use maskscope::app::{App, Effect, Event, Options, Pane};
 use maskscope::engine::loaded::HELD_OUT_TEXT;
 use maskscope::engine::loader::{LoadOptions, Purpose};
 use maskscope::engine::types::{Command, Update};
 use maskscope::engine::worker::Engine;
 use maskscope::hub::HubOptions;
 use maskscope::model::WeightType;
-use maskscope::tui::draw::{draw, geometry};
+use maskscope::tui::draw::draw;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -34,7 +34,7 @@ fn settled() -> App {
     engine.command(Command::LoadModel { spec: "demo".to_owned() });
     let text: String = HELD_OUT_TEXT.chars().take(1200).collect();
     let mut app = App::new(Options { text, ..Options::default() }).unwrap();
-    app.geometry = geometry(AREA, &app);
+    app.size = (AREA.width, AREA.height);
     let obey = |effects: Vec<Effect>| {
         for effect in effects {
             match effect {
@@ -52,24 +52,27 @@ fn settled() -> App {
         let update = updates.recv_deadline(deadline).expect("the engine answers within a minute");
         let done = matches!(update, Update::Done { .. });
         obey(app.handle(Event::Update(update)));
-        app.settle();
         if done && ready && !app.busy() {
             return app;
         }
         if done && !ready {
             ready = true;
-            obey(app.handle(Event::Act(Action::Do(Verb::Overview))));
+            obey(overview(&mut app));
             obey(app.handle(Event::Key("]".parse().unwrap())));
         }
     }
+}
+
+/// Opens or closes the overview of all heads.
+fn overview(app: &mut App) -> Vec<Effect> {
+    app.act(actions::by_name("overview").unwrap().run);
+    app.take_effects()
 }
 
 fn frames(c: &mut Criterion) {
     let mut app = settled();
     let mut group = c.benchmark_group("frame 200x50");
     let mut frame = |app: &mut App, name: &str| {
-        app.geometry = geometry(AREA, app);
-        app.settle();
         let mut buffer = Buffer::empty(AREA);
         group.bench_function(name, |b| {
             b.iter(|| {
@@ -79,9 +82,9 @@ fn frames(c: &mut Criterion) {
         });
     };
     frame(&mut app, "all heads");
-    let _ = app.handle(Event::Act(Action::Do(Verb::Overview)));
+    let _ = overview(&mut app);
     for pane in Pane::ALL.iter().copied() {
-        let _ = app.handle(Event::Act(Action::Focus(pane)));
+        app.act(|app| app.focus(pane));
         frame(&mut app, &format!("{pane:?}"));
     }
     group.finish();

@@ -5,11 +5,10 @@ pub mod form;
 pub mod runs;
 pub mod series;
 pub mod state;
-pub mod table;
 pub mod twins;
 pub mod update;
 
-pub use form::{Field, Form, RunRequest};
+pub use form::{Form, RunRequest, RunSettings};
 pub use state::{RunView, TrainState};
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::form::{Field, RunRequest};
+use super::form::{RunRequest, RunSettings};
 use super::runs::Runs;
 use super::series::Series;
 use super::twins::TwinView;
+use crate::app::params::Path;
 use crate::train::raster::RasterStats;
 use crate::train::report::{BatchView, Live, Plan, RasterRow, Report, RunState, Summary};
 use crate::train::spec::{Arm, RunSpec};
@@ -266,7 +267,7 @@ pub struct ChartView {
 /// A value of the form being typed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Typing {
-    pub field: Option<Field>,
+    pub field: Option<Path>,
     pub typed: String,
     pub error: Option<String>,
     /// What the path may go on to.
@@ -286,7 +287,7 @@ pub enum Question {
 /// The Train screen.
 #[derive(Clone, Debug)]
 pub struct TrainState {
-    pub field: Field,
+    pub field: Path,
     pub field_top: usize,
     /// A value being typed.
     pub typing: Option<Typing>,
@@ -310,7 +311,7 @@ pub struct TrainState {
 impl Default for TrainState {
     fn default() -> Self {
         TrainState {
-            field: Field::Data,
+            field: RunSettings::data,
             field_top: 0,
             typing: None,
             run: None,

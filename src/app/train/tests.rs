@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::app::params;
 use crate::app::state::{Pane, Popup, Screen};
 use crate::app::testing::Stage;
-use crate::app::train::{Field, state::Question};
+use crate::app::train::form::RunSettings;
+use crate::app::train::state::Question;
+use crate::app::update::settings::parse;
 use crate::engine::types::{TrainCommand, TrainUpdate, Update};
 use crate::mask::types::Op;
 use crate::train::arm::TokenClass;
@@ -13,6 +16,7 @@ use crate::train::report::{
     Command, Live, LiveChange, Plan, RasterRow, Report, RunState, StepReport, Summary, TwinDifference,
     TwinStep, TwinVerdict,
 };
+use crate::train::settings::TrainSettings;
 use crate::train::spec::{Arm, MaskingSpec, RunSpec};
 use crate::train::twins::TwinSpec;
 
@@ -144,7 +148,7 @@ fn difference(arm: usize, value: f64, half: f64) -> TwinDifference {
 /// Twins that have finished two seeds and are at `steps` of the third.
 pub fn comparing(steps: usize) -> Stage {
     let mut stage = Stage::new();
-    stage.app.doc.form.set(Field::Twins, "dyn-rand,dyn-attn-high,none").unwrap();
+    parse(&mut stage.app, TrainSettings::twins, "dyn-rand,dyn-attn-high,none").unwrap();
     stage.press("T space");
     let spec = RunSpec {
         twins: Some(TwinSpec { seeds: 6, .."dyn-rand,dyn-attn-high,none".parse().unwrap() }),
@@ -198,11 +202,11 @@ pub fn comparing(steps: usize) -> Stage {
 fn twins_are_asked_for_watched_and_told_apart_by_seed() {
     let mut stage = comparing(50);
     let plans = stage.port.plans.borrow().clone();
-    assert!(plans[0].settings.contains(&("train.twins".into(), "dyn-rand,dyn-attn-high,none".into())));
+    assert_eq!(plans[0].train.twins, Some("dyn-rand,dyn-attn-high,none".parse().unwrap()));
     assert_eq!(plans[0].policy, None, "the explorer's policy is no arm");
-    let shown = stage.app.doc.form.shown();
-    assert!(shown.contains(&Field::TwinSeeds) && !shown.contains(&Field::Masking));
-    assert!(shown.contains(&Field::MaskRate), "what the arms share is still set here");
+    let shown = params::shown_of_run(&stage.app.doc);
+    assert!(shown.contains(&TrainSettings::twin_seeds) && !shown.contains(&RunSettings::masking));
+    assert!(shown.contains(&TrainSettings::mask_rate), "what the arms share is still set here");
     assert_eq!(stage.app.view.focus, Pane::Twins);
     let twins = stage.app.train.run.as_ref().unwrap().twins.clone().unwrap();
     assert_eq!((twins.seed, twins.step, twins.curves[2].points.len()), (3, 50, 50));
@@ -232,7 +236,7 @@ fn the_explorers_exact_policy_is_handed_over() {
     let request = plans.last().unwrap();
     assert_eq!(request.policy.as_ref(), Some(&stage.app.doc.mask));
     assert_eq!(request.score, stage.app.doc.score);
-    assert_eq!((request.model.as_str(), request.data.as_str()), ("demo", "novels"));
+    assert_eq!((request.model.as_str(), request.run.data.as_str()), ("demo", "novels"));
     assert_eq!(stage.app.screen(), Screen::Train);
 }
 
@@ -264,20 +268,20 @@ fn letters_of_the_explorer_do_nothing_here() {
 fn settings_are_typed_chosen_refused_and_undone() {
     let mut stage = Stage::new();
     stage.press("T");
-    while stage.app.train.field != Field::Steps {
+    while stage.app.train.field != TrainSettings::steps {
         stage.press("down");
     }
     stage.press("enter ctrl-u").types("12").press("enter");
-    assert_eq!(stage.app.doc.form.get(Field::Steps), "12");
+    assert_eq!(stage.app.doc.form.train.steps, 12);
     stage.types("0").press("enter");
     let typing = stage.app.train.typing.clone().unwrap();
     assert!(typing.error.unwrap().contains("must be at least 1"));
     stage.press("esc u");
-    assert_eq!(stage.app.doc.form.get(Field::Steps), "100");
+    assert_eq!(stage.app.doc.form.train.steps, 100);
     stage.press("pageup down down enter");
-    assert!(matches!(stage.app.popup, Some(Popup::Choices { field: Field::Trained, .. })));
+    assert!(matches!(stage.app.popup, Some(Popup::Picker { path: TrainSettings::trained, .. })));
     stage.types("lora").press("enter");
-    assert_eq!(stage.app.doc.form.get(Field::Trained), "lora");
+    assert_eq!(stage.app.doc.form.train.trained.name(), "lora");
 }
 
 #[test]
@@ -294,7 +298,7 @@ fn a_path_is_completed_as_far_as_the_offers_agree() {
     stage.press("tab");
     assert_eq!(stage.app.train.typing.as_ref().unwrap().typed, "/d/speech-");
     stage.types("b.txt").press("enter");
-    assert_eq!(stage.app.doc.form.get(Field::Data), "/d/speech-b.txt");
+    assert_eq!(stage.app.doc.form.run.data, "/d/speech-b.txt");
 }
 
 #[test]
@@ -423,7 +427,7 @@ fn the_explorer_follows_the_weights_and_comes_back() {
 #[test]
 fn the_cursor_reads_exact_values() {
     let mut stage = running(60);
-    stage.event(crate::app::update::Event::Act(crate::app::update::Action::Focus(Pane::Loss)));
+    stage.focus(Pane::Loss);
     stage.press("home right right");
     let cursor = stage.app.train.chart.cursor.unwrap();
     assert!(cursor > 1 && cursor < 60);

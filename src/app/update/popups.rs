@@ -1,93 +1,103 @@
-//! Actions of what lies over the panes: lists, help, tour; and where typed characters go.
+//! What lies over the panes: lists, help, tour; and where typed characters go.
 
-use crate::app::actions::Verb;
-use crate::app::lists;
+use crate::app::actions::{self, actions};
 use crate::app::state::{App, Effect, List, Pane, Popup, Screen};
 use crate::app::tour::STOPS;
-use crate::app::train::update as train;
-use crate::app::update::{self, settings, text};
+use crate::app::train::update::fields;
+use crate::app::update::{entry, settings, text};
+use crate::app::{lists, params};
 use crate::engine::types::Command;
 
-/// The rest of the actions.
-pub fn perform(app: &mut App, verb: Verb) -> Vec<Effect> {
-    use Verb as V;
-    match verb {
-        V::Help => app.popup = Some(Popup::Help { scroll: 0 }),
-        V::Tour => go_to(app, 0),
-        V::Palette => app.popup = Some(Popup::Palette(List::default())),
-        V::Models => app.popup = Some(Popup::Models(List::default())),
-        V::EntryAccept => settings::accept(app),
-        V::EntryCancel => app.entry = None,
-        V::EntryBackspace => edit_entry(app, |s| {
-            s.pop();
-        }),
-        V::EntryClear => edit_entry(app, String::clear),
-        V::ListUp => step(app, -1),
-        V::ListDown => step(app, 1),
-        V::ListPageUp => step(app, -8),
-        V::ListPageDown => step(app, 8),
-        V::ListAccept => return accept(app),
-        V::ListClose => app.popup = None,
-        V::ListBackspace => edit_list(app, |s| {
-            s.pop();
-        }),
-        V::ListClear => edit_list(app, String::clear),
-        _ => page(app, verb),
+actions! {
+    List {
+        /// Entry above
+        LIST_UP ["up" "shift-tab"] => |app| step(app, -1);
+        /// Entry below
+        LIST_DOWN ["down" "tab"] "choose" => |app| step(app, 1);
+        /// Eight entries up
+        LIST_PAGE_UP ["pageup"] => |app| step(app, -8);
+        /// Eight entries down
+        LIST_PAGE_DOWN ["pagedown"] => |app| step(app, 8);
+        /// Take the entry
+        LIST_ACCEPT ["enter"] "take" => accept;
+        /// Close the list
+        LIST_CLOSE ["esc"] "close" => |app| app.popup = None;
+        /// Delete the last character typed
+        LIST_BACKSPACE ["backspace" "ctrl-h"] => |app| edit_list(app, |typed| { typed.pop(); });
+        /// Delete everything typed
+        LIST_CLEAR ["ctrl-u"] => |app| edit_list(app, String::clear);
     }
-    Vec::new()
+    Page {
+        /// Close
+        PAGE_CLOSE ["esc" "q" "?" "f1"] "close" => close_page;
+        /// Next step of the tour; after the last it ends
+        PAGE_ADVANCE ["enter" "space"] => advance;
+        /// Next step of the tour
+        PAGE_NEXT ["right"] "next" if on_tour => |app| turn(app, 1, 10);
+        /// Previous step of the tour
+        PAGE_BACK ["left" "backspace"] "back" if on_tour => |app| turn(app, -1, -10);
+        /// Scroll up
+        PAGE_UP ["up"] => |app| turn(app, -1, -1);
+        /// Scroll down
+        PAGE_DOWN ["down"] "scroll" => |app| turn(app, 1, 1);
+        /// Scroll one page up
+        PAGE_PAGE_UP ["pageup"] => |app| turn(app, -1, -10);
+        /// Scroll one page down
+        PAGE_PAGE_DOWN ["pagedown"] => |app| turn(app, 1, 10);
+    }
 }
 
-fn page(app: &mut App, verb: Verb) {
-    use Verb as V;
-    if let Some(Popup::Tour { step }) = app.popup {
-        match verb {
-            V::PageAdvance | V::PageNext | V::PageDown | V::PagePageDown if step + 1 < STOPS.len() => {
-                go_to(app, step + 1);
-            }
-            V::PageBack | V::PageUp | V::PagePageUp => go_to(app, step.saturating_sub(1)),
+fn on_tour(app: &App) -> bool {
+    matches!(app.popup, Some(Popup::Tour { .. }))
+}
+
+/// Turns the tour by steps, or help by lines.
+fn turn(app: &mut App, steps: isize, lines: isize) {
+    match &mut app.popup {
+        Some(Popup::Tour { step }) => {
+            let next = step.saturating_add_signed(steps);
             // One press too many must not reach the sliders behind it.
-            V::PageNext | V::PageDown | V::PagePageDown => {}
-            _ => end_tour(app),
-        }
-        return;
-    }
-    if let Some(Popup::Help { scroll }) = &mut app.popup {
-        match verb {
-            V::PageUp => *scroll = scroll.saturating_sub(1),
-            V::PageDown => *scroll += 1,
-            V::PagePageUp | V::PageBack => *scroll = scroll.saturating_sub(10),
-            V::PagePageDown | V::PageNext | V::PageAdvance => *scroll += 10,
-            _ => {
-                app.popup = None;
-                return;
+            if next < STOPS.len() {
+                go_to(app, next);
             }
         }
         // The screen knows how long the page is; far beyond its end there is nothing to come back from.
-        *scroll = (*scroll).min(lists::HELP_LINES);
+        Some(Popup::Help { scroll }) => {
+            *scroll = scroll.saturating_add_signed(lines).min(lists::help_lines());
+        }
+        _ => {}
+    }
+}
+
+fn advance(app: &mut App) {
+    match app.popup {
+        Some(Popup::Tour { step }) if step + 1 >= STOPS.len() => close_page(app),
+        _ => turn(app, 1, 10),
+    }
+}
+
+fn close_page(app: &mut App) {
+    match app.popup {
+        Some(Popup::Tour { .. }) => {
+            app.popup = None;
+            app.focus(Pane::Mask);
+        }
+        Some(Popup::Help { .. }) => app.popup = None,
+        _ => {}
     }
 }
 
 /// Shows a stop of the tour, with its pane in front.
-fn go_to(app: &mut App, step: usize) {
+pub(super) fn go_to(app: &mut App, step: usize) {
     app.popup = Some(Popup::Tour { step });
     app.entry = None;
     app.view.enlarged = false;
     app.raise(STOPS[step].pane);
 }
 
-fn end_tour(app: &mut App) {
-    app.popup = None;
-    update::focus(app, Pane::Mask);
-}
-
 fn list_mut(app: &mut App) -> Option<&mut List> {
     match &mut app.popup {
-        Some(
-            Popup::Palette(l)
-            | Popup::Models(l)
-            | Popup::Picker { list: l, .. }
-            | Popup::Choices { list: l, .. },
-        ) => Some(l),
+        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => Some(l),
         _ => None,
     }
 }
@@ -106,30 +116,22 @@ fn edit_list(app: &mut App, edit: impl Fn(&mut String)) {
     }
 }
 
-fn edit_entry(app: &mut App, edit: impl Fn(&mut String)) {
-    if let Some(entry) = &mut app.entry {
-        edit(&mut entry.typed);
-        entry.error = None;
-    }
-}
-
 /// A printable key goes to whatever is being typed in.
 pub fn type_char(app: &mut App, c: char) {
     if app.popup.is_some() {
         edit_list(app, |s| s.push(c));
     } else if app.entry.is_some() {
-        edit_entry(app, |s| s.push(c));
+        entry::edit(app, |s| s.push(c));
     } else if app.train.typing.is_some() || app.view.focus == Pane::Setup {
-        train::type_char(app, c);
+        fields::type_text(app, c.encode_utf8(&mut [0; 4]));
     } else if app.view.focus == Pane::Text {
         text::type_char(app, c);
     } else if matches!(app.view.focus, Pane::Mask | Pane::Scores) && c.is_ascii_digit() {
         let item = app.view.item;
-        match crate::app::params::param(&app.doc, item).kind {
-            crate::app::params::Kind::Slider { .. } | crate::app::params::Kind::Typed => {
-                settings::type_value(app, item, c.to_string());
-            }
-            _ => app.say("This setting has names, not numbers: Enter shows them"),
+        if params::is_typed(item) {
+            entry::start(app, item, c.to_string());
+        } else {
+            app.say("This setting has names, not numbers: Enter shows them");
         }
     }
 }
@@ -140,69 +142,54 @@ pub fn paste(app: &mut App, s: &str) {
     if app.popup.is_some() {
         edit_list(app, |t| t.push_str(&first_line()));
     } else if app.entry.is_some() {
-        edit_entry(app, |t| t.push_str(&first_line()));
+        entry::edit(app, |t| t.push_str(&first_line()));
     } else if app.train.typing.is_some() || app.view.focus == Pane::Setup {
-        first_line().chars().for_each(|c| train::type_char(app, c));
+        fields::type_text(app, &first_line());
     } else if app.screen() == Screen::Train {
         app.say("Nothing is typed here; E goes back to the text");
     } else {
-        update::focus(app, Pane::Text);
+        app.focus(Pane::Text);
         app.history.close();
         app.doc.editor.insert(s);
         app.history.close();
     }
 }
 
-/// The mouse points at an entry.
-pub fn list_entry(app: &mut App, index: usize, take: bool) -> Vec<Effect> {
+/// Takes an entry that the mouse points at.
+pub fn take_entry(app: &mut App, index: usize) {
     if let Some(list) = list_mut(app) {
         list.selected = index;
     }
-    if take { accept(app) } else { Vec::new() }
+    accept(app);
 }
 
-/// Takes the selected entry of the open list.
-fn accept(app: &mut App) -> Vec<Effect> {
+/// Takes the selected entry of the open list, and closes it.
+fn accept(app: &mut App) {
     let entries = lists::entries(app);
-    let Some(popup) = app.popup.take() else { return Vec::new() };
+    let Some(selected) = list_mut(app).map(|list| list.selected) else { return };
+    let (Some(popup), Some(entry)) = (app.popup.take(), entries.get(selected)) else { return };
     match popup {
-        Popup::Palette(list) => match entries.get(list.selected).and_then(|e| Verb::by_name(&e.value)) {
-            Some(verb) => update::perform(app, verb),
-            None => Vec::new(),
-        },
-        Popup::Models(list) => match entries.get(list.selected) {
-            Some(entry) => load(app, entry.value.clone()),
-            None => Vec::new(),
-        },
-        Popup::Picker { param, list } => {
-            if let Some(entry) = entries.get(list.selected) {
-                // The list holds only values that parse.
-                let _ = crate::app::params::parse(&mut app.doc, &app.options, param, &entry.value);
+        Popup::Palette(_) => {
+            if let Some(action) = actions::by_name(&entry.value) {
+                (action.run)(app);
             }
-            Vec::new()
         }
-        Popup::Choices { field, list } => {
-            if let Some(entry) = entries.get(list.selected) {
-                // The list holds only values that parse.
-                let _ = app.doc.form.set(field, &entry.value);
-            }
-            Vec::new()
+        Popup::Models(_) => load(app, entry.value.clone()),
+        // The lists hold only values that parse.
+        Popup::Picker { path, .. } => {
+            let _ = settings::parse(app, path, &entry.value);
         }
-        other => {
-            app.popup = Some(other);
-            Vec::new()
-        }
+        Popup::Help { .. } | Popup::Tour { .. } | Popup::Mix { .. } | Popup::Ask(_) => {}
     }
 }
 
 /// Asks the engine for another model; the one in use stays until it is there.
-pub fn load(app: &mut App, spec: String) -> Vec<Effect> {
+pub fn load(app: &mut App, spec: String) {
     if app.model.as_ref().is_some_and(|m| m.id == spec) {
-        app.say(format!("{spec} is already in use"));
-        return Vec::new();
+        return app.say(format!("{spec} is already in use"));
     }
     begins_to_load(app, &spec);
-    vec![Effect::Command(Command::LoadModel { spec })]
+    app.emit(Effect::Command(Command::LoadModel { spec }));
 }
 
 fn begins_to_load(app: &mut App, spec: &str) {
@@ -217,11 +204,10 @@ fn begins_to_load(app: &mut App, spec: &str) {
 }
 
 /// Fetches the newer version of the model in use, where one was found.
-pub fn refresh(app: &mut App) -> Vec<Effect> {
+pub fn refresh(app: &mut App) {
     let Some(spec) = app.moved.clone() else {
-        app.say("No newer version of this model is known");
-        return Vec::new();
+        return app.say("No newer version of this model is known");
     };
     begins_to_load(app, &spec);
-    vec![Effect::Command(Command::RefreshModel { spec })]
+    app.emit(Effect::Command(Command::RefreshModel { spec }));
 }

@@ -86,7 +86,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     if let Some(batches) = &args.follow {
-        let precision = settings.train.precision.parse().map_err(CliError::usage)?;
+        let precision = settings.train.precision;
         let subject = subjects(args, context).swap_remove(0);
         let files = (batches.as_path(), args.gradients.as_deref());
         return Ok(context.out.json(&follow::follow(
@@ -97,7 +97,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
     }
     let meter = Meter::new(args.rounds as usize, args.only.clone());
     let mut models = Vec::new();
-    let weights = convert::weights(settings)?;
+    let weights = settings.compute.weights;
     for subject in subjects(args, context) {
         models.push(measure_model(&subject, weights, args, &meter)?);
     }
@@ -121,7 +121,7 @@ impl Subject<'_> {
     fn open(&self, purpose: Purpose) -> anyhow::Result<Loaded> {
         match self {
             Subject::Named(context) => {
-                Ok(open::open_for(context, &convert::model_spec(&context.loaded.settings), purpose)?)
+                Ok(open::open_for(context, &context.loaded.settings.model.spec(), purpose)?)
             }
             Subject::Shape(shape, context) => {
                 let settings = &context.loaded.settings;

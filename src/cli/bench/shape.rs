@@ -6,12 +6,12 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::model::{Config, Gpt2};
-use crate::named::named;
+use crate::settings::choice;
 use crate::support::random::splitmix64;
 
-named! {
+choice! {
     /// A published GPT-2 shape.
-    Shape {
+    pub enum Shape {
         Tiny = "tiny",
         Distil = "distilgpt2",
         Small = "gpt2",

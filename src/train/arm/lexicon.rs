@@ -3,11 +3,11 @@
 
 use crate::mask::initial::{PatternTables, Unigram};
 use crate::model::Tokenizer;
-use crate::named::named;
+use crate::settings::choice;
 
-named! {
+choice! {
     /// What a token is, for the shares of a raster. A token is the first of these that fits.
-    TokenClass {
+    pub enum TokenClass {
         Numeric = "numeric",
         Punctuation = "punctuation",
         Capitalised = "capitalised",

@@ -11,9 +11,9 @@ pub mod folder;
 pub mod peft;
 pub mod state;
 
-use crate::named::named;
+use crate::settings::choice;
 
-named! {
+choice! {
     /// Number format of saved weights.
-    SavedDtype { F32 = "f32", F16 = "f16" }
+    pub enum SavedDtype { F32 = "f32", F16 = "f16" }
 }

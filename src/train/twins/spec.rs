@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ARMS;
 use crate::mask::types::Op;
+use crate::settings::{Kind, Setting, Value};
 use crate::train::TrainError;
 use crate::train::spec::{Arm, MaskingSpec, RunSpec};
 
@@ -50,6 +51,21 @@ impl FromStr for TwinSpec {
             return Err(format!("twins need {} to {} arms: {}", ARMS.start(), ARMS.end(), arms.len()));
         }
         Ok(TwinSpec { arms, seeds: 1 })
+    }
+}
+
+/// Empty is a single run.
+impl Setting for Option<TwinSpec> {
+    const KIND: Kind = Kind::Text;
+    fn to_value(&self, _: &Kind) -> Value {
+        let arms = self.iter().flat_map(|spec| &spec.arms).map(ToString::to_string);
+        Value::Text(arms.collect::<Vec<_>>().join(","))
+    }
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value.to_string_plain().trim() {
+            "" => Ok(None),
+            text => text.parse().map(Some),
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
 use crate::app::results::Costs;
 use crate::app::state::{App, Pane};
+use crate::app::update::background::COST;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;
@@ -24,7 +24,7 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some(slot) = &app.results.costs else {
-        let key = app.key_label(Verb::Cost);
+        let key = app.key_label(&COST);
         let style = c.style(Role::Dim);
         let text = if app.costing {
             "Hiding one token after the other…".to_owned()

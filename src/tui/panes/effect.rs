@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::app::data::{Candidate, Effect, RerollRow, Work};
 use crate::app::state::App;
+use crate::app::update::background::REROLLS;
 use crate::mask::types::{Op, Scope};
 use crate::support::visible::fit;
 use crate::tui::canvas::Canvas;
@@ -185,7 +186,7 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let rate = format!("{:.1} ± {:.1} %", v.rate.mean * 100.0, v.rate.sd * 100.0);
         line(c, &[("KL ", dim), (&kl, strong), ("  rate ", dim), (&rate, text)]);
     } else {
-        let key = app.key_label(crate::app::actions::Verb::Rerolls);
+        let key = app.key_label(&REROLLS);
         let hint = format!("{key} re-rolls {} seeds: mean ± spread", app.options.rerolls);
         let faint = c.style(Role::Faint);
         line(c, &[(&hint, faint)]);

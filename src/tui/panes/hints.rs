@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
+use crate::app::actions::Action;
 use crate::app::hints::{Hint, hints};
 use crate::app::state::App;
 use crate::support::visible::width;
@@ -26,8 +26,11 @@ fn placed(app: &App, area: Rect) -> Vec<(Hint, u16, u16)> {
 }
 
 /// The action of the hint at a column.
-pub fn verb_at(app: &App, area: Rect, x: u16) -> Option<Verb> {
-    placed(app, area).into_iter().find(|(_, left, w)| (*left..left + w).contains(&x)).map(|(h, _, _)| h.verb)
+pub fn action_at(app: &App, area: Rect, x: u16) -> Option<&'static Action> {
+    placed(app, area)
+        .into_iter()
+        .find(|(_, left, w)| (*left..left + w).contains(&x))
+        .map(|(h, _, _)| h.action)
 }
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {

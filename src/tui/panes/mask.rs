@@ -2,19 +2,19 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::params::{self, Kind, ParamId};
+use crate::app::actions::Action;
+use crate::app::params::{self, PRESET, Path};
 use crate::app::rates;
 use crate::app::state::{App, Pane};
-use crate::mask::presets::Budget;
-use crate::mask::rolling::Policy;
-use crate::mask::types::Scope;
+use crate::app::update::settings::{MIX, REROLL};
+use crate::mask::types::{MaskSettings, Scope};
+use crate::settings::Kind;
 use crate::tui::canvas::Canvas;
+use crate::tui::panes::list::{self, Columns, Line, Look};
 use crate::tui::panes::{Piece, share};
 use crate::tui::theme::Role;
 
-/// Columns of the name, and of a slider's number.
-const NAME: u16 = 15;
-const VALUE: u16 = 7;
+pub const COLUMNS: Columns = Columns { name: 15, value: 7 };
 
 /// Lines for settings; the rest says what they amount to.
 pub fn rows(area: Rect) -> u16 {
@@ -30,27 +30,9 @@ fn footer(area: Rect) -> u16 {
 }
 
 /// The setting at a line of the screen.
-pub fn item_at(app: &App, area: Rect, y: u16) -> Option<ParamId> {
+pub fn item_at(app: &App, area: Rect, y: u16) -> Option<Path> {
     let line = y.checked_sub(area.y).filter(|l| *l < rows(area))? as usize;
     params::shown(&app.doc).get(app.view.item_top + line).copied()
-}
-
-/// First column and width of the sliders' track.
-pub fn track(area: Rect) -> (u16, u16) {
-    let x = area.x + NAME + VALUE + 2;
-    (x.min(area.right()), area.right().saturating_sub(x + 1))
-}
-
-/// The place on the track at a column, 0..1; columns beyond its ends count as the ends.
-pub fn fraction_at(area: Rect, x: u16) -> f64 {
-    let (left, width) = track(area);
-    f64::from(x.saturating_sub(left)) / f64::from(width.max(2) - 1)
-}
-
-/// Whether a column is on the track.
-pub fn on_track(area: Rect, x: u16) -> bool {
-    let (left, width) = track(area);
-    x + 1 >= left && x <= left + width
 }
 
 pub fn subtitle(app: &App) -> Vec<Piece> {
@@ -69,98 +51,43 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     for (i, id) in shown.iter().skip(app.view.item_top).take(visible).enumerate() {
         row(c, app, *id, Rect::new(area.x, area.y + i as u16, area.width, 1));
     }
-    let style = c.style(Role::Accent);
-    if app.view.item_top > 0 {
-        c.put(area.right() - 1, area.y, "▲", style);
-    }
-    if app.view.item_top + visible < shown.len() {
-        c.put(area.right() - 1, area.y + visible as u16 - 1, "▼", style);
-    }
+    list::more(c, area, (app.view.item_top, visible, shown.len()));
     summary(c, app, area);
 }
 
-fn row(c: &mut Canvas, app: &App, id: ParamId, area: Rect) {
-    let p = params::param(&app.doc, id);
-    let focused = matches!(app.view.focus, Pane::Mask | Pane::Scores);
-    let current = app.view.item == id;
-    let typing = app.entry.as_ref().filter(|e| e.param == id);
-    if current && focused {
-        let style = c.theme.selected();
-        c.restyle(area, style);
-        c.put(area.x, area.y, "▸", style);
-    }
-    let over = |style: ratatui::style::Style| {
-        // The row's background stays; only the writing changes.
-        ratatui::style::Style { bg: None, ..style }
-    };
-    let name = over(c.style(if current { Role::Strong } else { Role::Dim }));
-    let mut x = area.x + 1;
-    if !p.symbol.is_empty() {
-        let symbol = over(c.theme.bold(Role::Accent));
-        x = c.text(x, area.y, p.symbol, symbol, 2) + 1;
-    }
-    c.label(x, area.y, p.name, name, (area.x + NAME).saturating_sub(x));
-    let value_x = area.x + NAME;
-    if let Some(entry) = typing {
-        let style = over(c.theme.bold(if entry.error.is_some() { Role::Bad } else { Role::Strong }));
-        let end = c.text(value_x, area.y, &entry.typed, style, area.right().saturating_sub(value_x + 1));
-        c.caret = Some((end.min(area.right().saturating_sub(1)), area.y));
-        return;
-    }
-    let mut value = params::text(&app.doc, &app.options, id);
-    if id == ParamId::Preset && app.doc.preset(&app.options).is_none() {
+fn row(c: &mut Canvas, app: &App, path: Path, area: Rect) {
+    let declared = params::row(path);
+    let mut value = params::text(&app.doc, &app.options, path);
+    if path == PRESET && app.doc.preset(&app.options).is_none() {
         // With only the sliders moved it is still that preset, and says so.
         value = app.doc.nearest_preset(&app.options).map_or(value, |p| format!("{p}, moved"));
     }
-    match p.kind {
-        Kind::Slider { .. } => slider(c, app, id, &value, area),
-        Kind::Choice(_) => {
-            let arrows = over(c.style(if current && focused { Role::Accent } else { Role::Faint }));
-            let style = over(c.style(Role::Strong));
-            c.spans(value_x, area.y, &[("‹ ", arrows), (&value, style), (" ›", arrows)], area.right());
-        }
-        Kind::Toggle => {
-            let on = value == "on";
-            let style = over(c.style(if on { Role::Strong } else { Role::Dim }));
-            let mark = if on { "● " } else { "○ " };
-            let mark_style = over(c.style(if on { Role::Accent } else { Role::Dim }));
-            c.spans(value_x, area.y, &[(mark, mark_style), (&value, style)], area.right());
-        }
-        Kind::Mix => {
-            let style = over(c.style(if app.doc.mask.mix.is_some() { Role::Strong } else { Role::Dim }));
-            let end = c.label(value_x, area.y, &value, style, area.right().saturating_sub(value_x));
-            let hint = format!("  {} edits", app.key_label(crate::app::actions::Verb::Mix));
-            let faint = over(c.style(Role::Faint));
-            c.text(end, area.y, &hint, faint, area.right().saturating_sub(end));
-        }
-        Kind::Typed => {
-            let style = over(c.style(Role::Strong));
-            let end = c.label(value_x, area.y, &value, style, area.right().saturating_sub(value_x));
-            if id == ParamId::Seed {
-                let hint = over(c.style(Role::Faint));
-                let hint_text = format!("  {} re-rolls", app.key_label(crate::app::actions::Verb::Reroll));
-                c.text(end, area.y, &hint_text, hint, area.right().saturating_sub(end));
-            }
-        }
-    }
-}
-
-fn slider(c: &mut Canvas, app: &App, id: ParamId, value: &str, area: Rect) {
-    let bare = |style: ratatui::style::Style| ratatui::style::Style { bg: None, ..style };
-    let y = area.y;
-    let number = bare(c.theme.bold(Role::Strong));
-    c.right(area.x + NAME, area.x + NAME + VALUE, y, value, number);
-    let (x, width) = track(area);
-    if width < 3 {
-        return;
-    }
-    let at = params::fraction(&app.doc, id).unwrap_or(0.0);
-    let thumb = (at * f64::from(width - 1)).round() as u16;
-    let (done, rest) = (bare(c.style(Role::Accent)), bare(c.style(Role::Faint)));
-    c.line(x, y, if c.ascii() { "=" } else { "━" }, thumb, done);
-    c.line(x + thumb + 1, y, "─", width - thumb - 1, rest);
-    let knob = bare(c.theme.bold(Role::Strong));
-    c.put(x + thumb, y, if c.ascii() { "O" } else { "●" }, knob);
+    let typing = app.entry.as_ref().filter(|e| e.path == path);
+    let look = match declared.kind {
+        _ if typing.is_some_and(|e| e.error.is_some()) => Look::Typing { refused: true },
+        _ if typing.is_some() => Look::Typing { refused: false },
+        Kind::Float { .. } => Look::Track(params::fraction(&app.doc, &app.options, path).unwrap_or(0.0)),
+        Kind::Bool => Look::Switch(value == "on"),
+        _ if path == MaskSettings::mix && app.doc.mask.mix.is_none() => Look::Unset("off"),
+        _ if params::has_choices(path) => Look::Choice,
+        _ => Look::Plain,
+    };
+    let key = |action: &Action, does: &str| format!("  {} {does}", app.key_label(action));
+    let hint = match path {
+        MaskSettings::mix => key(&MIX, "edits"),
+        MaskSettings::seed => key(&REROLL, "re-rolls"),
+        _ => String::new(),
+    };
+    let line = Line {
+        symbol: declared.symbol,
+        name: declared.name(),
+        value: typing.map_or(&value, |e| &e.typed),
+        look,
+        hint: &hint,
+        current: app.view.item == path,
+        focused: matches!(app.view.focus, Pane::Mask | Pane::Scores),
+    };
+    list::draw(c, COLUMNS, &line, area);
 }
 
 /// What the settings amount to: expected and realised rate; or what is wrong with what is being typed.
@@ -177,7 +104,7 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
     }
     if app.entry.is_some() {
         let style = c.style(Role::Dim);
-        let doc = params::param(&app.doc, app.view.item).doc;
+        let doc = params::row(app.view.item).doc;
         c.label(area.x, y, doc, style, area.width);
         return;
     }
@@ -188,20 +115,18 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
     let short = |x: f64| share(x).replace(' ', "");
     let (e, r) = (short(expected), realised.map_or("–".to_owned(), short));
     let count = decision.map_or_else(String::new, |d| format!(" {}/{}", d.selected, d.eligible));
-    let (what, e) = match app.doc.rolling.policy {
-        Policy::Preset(_, Budget::Share(kept)) if params::by_budget(&app.doc) => ("keeps ", short(kept)),
-        _ => ("expected ", e),
-    };
+    let by_budget = params::by_budget(&app.doc);
+    let (what, e) = if by_budget { ("keeps ", short(app.doc.rolling.budget)) } else { ("expected ", e) };
     // A budget is about what stays: what the cache holds stands beside it, not what left.
     let holds =
         app.results.decided.as_ref().and_then(|d| d.value.window.as_ref()).map(|w| short(w.cache_share));
-    let (was, r) = match holds.filter(|_| params::by_budget(&app.doc)) {
+    let (was, r) = match holds.filter(|_| by_budget) {
         Some(holds) => ("  holds ", holds),
         None => ("  realised ", r),
     };
     c.spans(area.x, y, &[(what, dim), (&e, strong), (was, dim), (&r, masked), (&count, dim)], area.right());
     if lines > 1 {
-        let expected = if params::by_budget(&app.doc) { None } else { Some(expected) };
+        let expected = (!by_budget).then_some(expected);
         gauge(c, area, y - 1, expected, realised.unwrap_or(0.0));
     }
 }

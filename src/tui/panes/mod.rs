@@ -5,6 +5,7 @@ pub mod bar;
 pub mod cost;
 pub mod effect;
 pub mod hints;
+pub mod list;
 pub mod map;
 pub mod mask;
 pub mod overview;
@@ -20,6 +21,7 @@ pub mod window;
 use ratatui::layout::Rect;
 
 use crate::app::state::{App, Pane};
+use crate::app::update::text::EDIT_TEXT;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -123,10 +125,7 @@ pub fn draw(c: &mut Canvas, app: &App, pane: Pane, area: Rect) {
 /// What an empty pane says: why it is empty and what to do.
 pub fn empty_text(c: &mut Canvas, app: &App, area: Rect, what: &str) {
     let help = if app.doc.editor.text().is_empty() {
-        format!(
-            "There is no text yet: press {} and type, or paste a file",
-            app.key_label(crate::app::actions::Verb::EditText)
-        )
+        format!("There is no text yet: press {} and type, or paste a file", app.key_label(&EDIT_TEXT))
     } else if let Some(failure) = &app.results.failure {
         failure.value.message.clone()
     } else if app.model.is_none() {

@@ -2,9 +2,10 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::params::{self, ParamId};
+use crate::app::params;
 use crate::app::rates;
 use crate::app::state::{App, Pane};
+use crate::mask::types::MaskSettings;
 use crate::tui::canvas::Canvas;
 use crate::tui::colours::step;
 use crate::tui::panes::{Piece, share};
@@ -39,7 +40,7 @@ fn shares(app: &App, n: usize) -> Vec<f64> {
     (0..n)
         .map(|i| {
             let place = i as f64 / (n.max(2) - 1) as f64;
-            let tau = params::value_at(&app.doc, ParamId::Threshold, place);
+            let tau = params::threshold_at(&app.doc, place);
             let mut mask = app.doc.mask.clone();
             mask.threshold = tau;
             mask.probability = 1.0;
@@ -65,7 +66,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     dots.draw(c, plot);
     labels(c, plot, &shares);
     axes(c, app, area, plot);
-    let at = params::fraction(&app.doc, ParamId::Threshold).unwrap_or(0.0);
+    let at = params::fraction(&app.doc, &app.options, MaskSettings::threshold).unwrap_or(0.0);
     let x = plot.x + (at * (w - 1) as f64).round() as u16;
     let y = plot.y + ((1.0 - app.doc.mask.probability).clamp(0.0, 1.0) * (h - 1) as f64).round() as u16;
     let style = c.theme.bold(if app.view.focus == Pane::Plane { Role::Strong } else { Role::Masked });
@@ -175,16 +176,13 @@ fn axes(c: &mut Canvas, app: &App, area: Rect, plot: Rect) {
     }
     if area.bottom() > plot.bottom() {
         let y = plot.bottom();
-        let ends = (
-            params::value_at(&app.doc, ParamId::Threshold, 0.0),
-            params::value_at(&app.doc, ParamId::Threshold, 1.0),
-        );
+        let ends = (params::threshold_at(&app.doc, 0.0), params::threshold_at(&app.doc, 1.0));
         c.text(plot.x, y, &format!("{}", ends.0), dim, plot.width);
         c.right(plot.x, plot.right(), y, &format!("{}", ends.1), dim);
         let text = format!(
             "τ {}  p {}",
-            params::text(&app.doc, &app.options, ParamId::Threshold),
-            params::text(&app.doc, &app.options, ParamId::Probability)
+            params::text(&app.doc, &app.options, MaskSettings::threshold),
+            params::text(&app.doc, &app.options, MaskSettings::probability)
         );
         let w = text.chars().count() as u16;
         if w + 12 < plot.width {

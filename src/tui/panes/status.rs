@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
 use crate::app::data::LoadProgress;
 use crate::app::state::{App, Screen};
+use crate::app::update::general::{CANCEL, MODELS, REFRESH_MODEL};
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -60,7 +60,7 @@ fn quiet(c: &mut Canvas, app: &App, area: Rect) {
 fn offer(app: &App) -> Option<(String, String)> {
     if let Some(moved) = app.moved.as_ref().filter(|_| app.entry.is_none()) {
         return Some((
-            app.key_label(Verb::Refresh),
+            app.key_label(&REFRESH_MODEL),
             format!("fetches the newer {moved}; the one in use stays until it is whole"),
         ));
     }
@@ -70,14 +70,14 @@ fn offer(app: &App) -> Option<(String, String)> {
         return None;
     }
     Some((
-        app.key_label(Verb::Models),
+        app.key_label(&MODELS),
         format!("loads {wanted} from the Hub; {} stays usable meanwhile", model.id),
     ))
 }
 
 fn progress(c: &mut Canvas, app: &App, p: &LoadProgress, area: Rect) {
     let (dim, strong, accent) = (c.style(Role::Dim), c.theme.bold(Role::Strong), c.style(Role::Accent));
-    let cancel = app.key_here(Verb::Cancel).map_or_else(String::new, |k| format!("{k} cancels"));
+    let cancel = app.key_here(&CANCEL).map_or_else(String::new, |k| format!("{k} cancels"));
     let right = c.right(area.x + area.width / 2, area.right(), area.y, &cancel, dim).saturating_sub(2);
     let what = if area.width >= 110 { format!("  {}", p.what) } else { String::new() };
     let x = c.spans(area.x, area.y, &[("↓ ", accent), (&p.id, strong), (&what, dim), ("  ", dim)], right);

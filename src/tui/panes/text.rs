@@ -2,8 +2,8 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
 use crate::app::state::{App, Pane};
+use crate::app::update::text::EDIT_TEXT;
 use crate::app::wrap;
 use crate::support::visible::clusters;
 use crate::tui::canvas::Canvas;
@@ -66,7 +66,7 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let editor = &app.doc.editor;
     if editor.text().is_empty() {
-        let key = app.key_label(Verb::EditText);
+        let key = app.key_label(&EDIT_TEXT);
         let say = if app.view.focus == Pane::Text {
             "Type here, or paste: every keystroke goes through the model".to_owned()
         } else {

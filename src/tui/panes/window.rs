@@ -3,9 +3,10 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
 use crate::app::data::{Standing, WindowReport};
 use crate::app::state::{App, Pane};
+use crate::app::update::background::LEAK;
+use crate::app::update::settings::{PRESETS, SCOPE};
 use crate::mask::types::Scope;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::{Piece, empty_text};
@@ -65,8 +66,8 @@ fn whole(c: &mut Canvas, app: &App, area: Rect) {
     }
     let text = format!(
         "One decision with the whole text in view: later tokens count, so its losses are called look-ahead. {} decides block by block, from the past only; {} lists cache policies",
-        app.key_label(Verb::Scope),
-        app.key_label(Verb::Presets)
+        app.key_label(&SCOPE),
+        app.key_label(&PRESETS)
     );
     c.paragraph(area, &text, style);
 }
@@ -202,7 +203,7 @@ fn leak(c: &mut Canvas, app: &App, area: Rect) {
     }
     let Some(slot) = &app.results.leak else {
         let faint = c.style(Role::Faint);
-        let key = app.key_label(Verb::Leak);
+        let key = app.key_label(&LEAK);
         let what = if app.leaking {
             "reading held-out text…".to_owned()
         } else {

@@ -3,9 +3,10 @@
 use ratatui::layout::Rect;
 
 use super::{open, over};
-use crate::app::actions::Verb;
+use crate::app::actions::Action;
 use crate::app::mixing;
 use crate::app::state::App;
+use crate::app::update::mix::{MIX_ALL, MIX_BERT, MIX_CLOSE, MIX_LESS, MIX_MORE};
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
@@ -74,8 +75,8 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, row: usize) {
         c.line(left + filled, y, if c.ascii() { "." } else { "─" }, width - filled, rest);
     }
     let (key, dim) = (over(base, c.theme.bold(Role::Accent)), over(base, c.style(Role::Dim)));
-    let label = |v: Verb| app.key_here(v).unwrap_or_default();
-    let keys = [Verb::MixLess, Verb::MixMore, Verb::MixAll, Verb::MixBert, Verb::MixClose].map(label);
+    let label = |action: &Action| app.key_here(action).unwrap_or_default();
+    let keys = [&MIX_LESS, &MIX_MORE, &MIX_ALL, &MIX_BERT, &MIX_CLOSE].map(label);
     let pieces = [
         (keys[0].as_str(), key),
         (keys[1].as_str(), key),

@@ -5,12 +5,14 @@ pub mod mix;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::app::actions::{ACTIONS, Context, Verb};
+use crate::app::actions::{self, Action, Context};
 use crate::app::lists;
 use crate::app::params;
 use crate::app::state::{App, Card, List, Popup};
 use crate::app::tour::STOPS;
 use crate::app::train::state::Question;
+use crate::app::train::update::course;
+use crate::app::update::{general, popups};
 use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::frames;
@@ -29,10 +31,9 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
         Popup::Models(l) => models(c, app, area, l),
         Popup::Mix { row } => mix::draw(c, app, area, *row),
         Popup::Ask(question) => ask(c, app, area, question),
-        Popup::Choices { field, list: l } => list(c, app, area, l, field.label(), field.doc()),
-        Popup::Picker { param, list: l } => {
-            let p = params::param(&app.doc, *param);
-            list(c, app, area, l, p.name, p.doc);
+        Popup::Picker { path, list: l } => {
+            let row = params::row(path);
+            list(c, app, area, l, row.name(), row.doc);
         }
     }
 }
@@ -67,7 +68,7 @@ fn ask(c: &mut Canvas, app: &App, area: Rect, question: &Question) {
         over(base, c.style(Role::Strong)),
     );
     c.paragraph(Rect { height: inner.height.saturating_sub(2), ..inner }, &text, strong);
-    let (y, n) = (app.key_label(Verb::AskYes), app.key_label(Verb::AskNo));
+    let (y, n) = (app.key_label(&course::ASK_YES), app.key_label(&course::ASK_NO));
     let pieces = [(y.as_str(), key), (" ", dim), (yes, dim), ("   ", dim), (&n, key), (" ", dim), (no, dim)];
     c.spans(inner.x, inner.bottom().saturating_sub(1), &pieces, inner.right());
 }
@@ -104,12 +105,7 @@ pub fn list_window(app: &App, area: Rect) -> (u16, usize, usize) {
     let bottom = area.bottom().saturating_sub(1 + if loading { 2 } else { 0 });
     let room = bottom.saturating_sub(top) as usize;
     let selected = match &app.popup {
-        Some(
-            Popup::Palette(l)
-            | Popup::Models(l)
-            | Popup::Picker { list: l, .. }
-            | Popup::Choices { list: l, .. },
-        ) => l.selected,
+        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => l.selected,
         _ => 0,
     };
     (top, room, (selected + 1).saturating_sub(room))
@@ -182,15 +178,14 @@ enum Line {
 
 fn help_lines(app: &App) -> Vec<Line> {
     let mut out = Vec::new();
-    for context in Context::ALL {
+    for (context, title) in Context::ALL {
         if !out.is_empty() {
             out.push(Line::Blank);
         }
-        out.push(Line::Heading(context.title()));
-        for spec in ACTIONS.iter().filter(|s| s.context == *context) {
-            let keys: Vec<String> =
-                app.keymap.keys(spec.verb).iter().map(|k| k.label(app.look.ascii)).collect();
-            out.push(Line::Action { keys: keys.join(" "), doc: spec.doc });
+        out.push(Line::Heading(title));
+        for action in actions::of(*context) {
+            let keys: Vec<String> = app.keymap.keys(action).iter().map(|k| k.label(app.look.ascii)).collect();
+            out.push(Line::Action { keys: keys.join(" "), doc: action.doc });
         }
     }
     out
@@ -235,10 +230,10 @@ fn tour(c: &mut Canvas, app: &App, layout: &Layout, area: Rect, step: usize) {
     let text = over(base, c.style(Role::Text));
     c.paragraph(Rect { height: inner.height.saturating_sub(1), ..inner }, stop.text, text);
     let (key, dim) = (over(base, c.theme.bold(Role::Accent)), over(base, c.style(Role::Dim)));
-    let label = |v: Verb| app.key_here(v).unwrap_or_default();
+    let label = |action: &Action| app.key_here(action).unwrap_or_default();
     let last = step + 1 >= STOPS.len();
-    let next = label(if last { Verb::PageAdvance } else { Verb::PageNext });
-    let (back, close) = (label(Verb::PageBack), label(Verb::PageClose));
+    let next = label(if last { &popups::PAGE_ADVANCE } else { &popups::PAGE_NEXT });
+    let (back, close) = (label(&popups::PAGE_BACK), label(&popups::PAGE_CLOSE));
     let pieces = [
         (next.as_str(), key),
         (if last { " done   " } else { " next   " }, dim),
@@ -281,7 +276,7 @@ fn card_at(c: &mut Canvas, app: &App, card: &Card, area: Rect) {
         c.paragraph(rest, &format!("hint: {hint}"), style);
     }
     let (key, dim) = (over(base, c.theme.bold(Role::Accent)), over(base, c.style(Role::Dim)));
-    let (retry, dismiss) = (app.key_label(Verb::Retry), app.key_label(Verb::Dismiss));
+    let (retry, dismiss) = (app.key_label(&general::RETRY), app.key_label(&general::DISMISS));
     let pieces = [(retry.as_str(), key), (" retry   ", dim), (&dismiss, key), (" dismiss", dim)];
     c.spans(inner.x, area.bottom().saturating_sub(2), &pieces, inner.right());
 }

@@ -11,14 +11,17 @@ pub const ROLE: &str = "MASKSCOPE_TEST_ROLE";
 
 use std::fmt::Write;
 
+use crossterm::event::MouseEvent;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
 use crate::app::testing::Stage;
-use crate::tui::draw::{draw, geometry};
+use crate::app::update::Event;
+use crate::tui::draw::draw;
+use crate::tui::mouse::Mouse;
 
-/// Draws a stage at a size, after telling it about the layout as the loop does.
+/// Draws a stage at a size.
 pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
     fit(stage, width, height);
     let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
@@ -27,8 +30,15 @@ pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
 }
 
 pub fn fit(stage: &mut Stage, width: u16, height: u16) {
-    stage.app.geometry = geometry(Rect::new(0, 0, width, height), &stage.app);
-    stage.app.settle();
+    stage.event(Event::Resize(width, height));
+}
+
+impl Stage {
+    /// What the mouse does, done.
+    pub fn mouse(&mut self, mouse: &mut Mouse, event: MouseEvent) {
+        mouse.handle(&mut self.app, event);
+        self.act(|_| {});
+    }
 }
 
 /// The characters, row by row.

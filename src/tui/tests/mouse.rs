@@ -3,11 +3,10 @@
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
-use crate::app::params::ParamId;
 use crate::app::state::{Pane, Popup};
 use crate::app::testing::Stage;
-use crate::app::update::Event;
-use crate::tui::layout::{Layout, compute};
+use crate::mask::types::MaskSettings;
+use crate::tui::layout::Layout;
 use crate::tui::mouse::Mouse;
 use crate::tui::panes;
 use crate::tui::tests::{fit, picture, text};
@@ -27,7 +26,7 @@ impl Desk {
     }
 
     fn layout(&self) -> Layout {
-        compute(AREA, &self.stage.app)
+        self.stage.app.layout()
     }
 
     fn inner(&self, pane: Pane) -> Rect {
@@ -36,10 +35,7 @@ impl Desk {
 
     fn send(&mut self, kind: MouseEventKind, x: u16, y: u16) {
         let event = MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE };
-        for action in self.mouse.actions(&self.stage.app, AREA, event) {
-            self.stage.event(Event::Act(action));
-        }
-        fit(&mut self.stage, AREA.width, AREA.height);
+        self.stage.mouse(&mut self.mouse, event);
     }
 
     fn click(&mut self, x: u16, y: u16) {
@@ -68,12 +64,12 @@ impl Desk {
 fn a_slider_follows_the_mouse_and_keeps_it() {
     let mut desk = Desk::new();
     let inner = desk.inner(Pane::Mask);
-    let (x, width) = panes::mask::track(inner);
+    let (x, width) = panes::mask::COLUMNS.track(inner);
     desk.drag((x + 3, inner.y), (x + width - 1, inner.y + 30));
     assert_eq!(desk.stage.last().mask.threshold, 1.0);
     desk.drag((x + 3, inner.y + 1), (0, 0));
     assert_eq!(desk.stage.last().mask.probability, 0.0);
-    assert_eq!(desk.stage.app.view.item, ParamId::Probability);
+    assert_eq!(desk.stage.app.view.item, MaskSettings::probability);
     desk.stage.press("u u");
     assert_eq!((desk.stage.last().mask.threshold, desk.stage.last().mask.probability), (0.7, 0.5));
 }
@@ -82,7 +78,7 @@ fn a_slider_follows_the_mouse_and_keeps_it() {
 fn the_slider_is_drawn_where_it_is_grabbed() {
     let mut desk = Desk::new();
     let inner = desk.inner(Pane::Mask);
-    let (x, width) = panes::mask::track(inner);
+    let (x, width) = panes::mask::COLUMNS.track(inner);
     for i in 0..width {
         desk.click(x + i, inner.y);
         let buf = picture(&mut desk.stage, AREA.width, AREA.height);
@@ -172,7 +168,6 @@ fn the_wheel_turns_what_is_under_it() {
     desk.send(MouseEventKind::ScrollUp, inner.x + 2, inner.y);
     assert_eq!(desk.stage.last().mask.threshold, 0.72);
     desk.stage.press("o");
-    fit(&mut desk.stage, AREA.width, AREA.height);
     let map = desk.inner(Pane::Map);
     desk.send(MouseEventKind::ScrollDown, map.x + 2, map.y + 2);
     assert_eq!(desk.stage.app.view.head, 4);
@@ -180,18 +175,18 @@ fn the_wheel_turns_what_is_under_it() {
 
 #[test]
 fn the_train_screen_is_clickable() {
+    use crate::app::data::TrainSettings;
     use crate::app::data::{RunCommand, TrainCommand};
-    use crate::app::train::Field;
     let mut desk = Desk { stage: crate::app::train::tests::running(60), mouse: Mouse::default() };
     fit(&mut desk.stage, AREA.width, AREA.height);
     // A setting, its track, a choice.
     let (x, y) = desk.find("steps ");
     desk.click(x, y);
-    assert_eq!((desk.stage.app.view.focus, desk.stage.app.train.field), (Pane::Setup, Field::Steps));
+    assert_eq!((desk.stage.app.view.focus, desk.stage.app.train.field), (Pane::Setup, TrainSettings::steps));
     let (x, y) = desk.find("trained ");
     desk.click(x, y);
     desk.click(x, y);
-    assert!(matches!(desk.stage.app.popup, Some(Popup::Choices { field: Field::Trained, .. })));
+    assert!(matches!(desk.stage.app.popup, Some(Popup::Picker { path: TrainSettings::trained, .. })));
     desk.stage.press("esc");
     // A live slider keeps the mouse until the button comes up.
     let inner = desk.inner(Pane::Run);

@@ -1,35 +1,66 @@
 //! Any size, any look, any actions: nothing panics and nothing unsafe reaches a cell.
 
 use proptest::prelude::*;
-use ratatui::layout::Rect;
 
 use crate::app::Pane;
-use crate::app::actions::{ACTIONS, Verb};
+use crate::app::actions::{self, Action};
 use crate::app::data::{LoadProgress, ModelInfo, Update};
 use crate::app::options::{Depth, Look, Options};
-use crate::app::params::ParamId;
 use crate::app::state::ColourScale;
 use crate::app::testing::{Stage, options};
-use crate::app::update::{Action, Event};
+use crate::app::update::general::QUIT;
+use crate::app::update::{heads, map, popups, settings, text as text_pane};
+use crate::mask::types::MaskSettings;
 use crate::tui::mouse::Mouse;
-use crate::tui::tests::{fit, picture, text};
+use crate::tui::tests::{picture, text};
 
-fn action() -> impl Strategy<Value = Action> {
-    let any_verb =
-        (0..ACTIONS.len()).prop_map(|i| ACTIONS[i].verb).prop_filter("leaving", |v| *v != Verb::Quit);
+/// Something a person may do.
+#[derive(Clone, Debug)]
+enum Deed {
+    Do(&'static Action),
+    Type(char),
+    Paste(String),
+    Focus(Pane),
+    Slide(f64),
+    Point(f64, f64),
+    Crosshair(usize, usize),
+    Caret(usize),
+    Pan(i64, i64),
+    Head(usize, bool),
+    Entry(usize),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let stay: Vec<_> = actions::all().filter(|a| *a != &QUIT).collect();
     prop_oneof![
-        8 => any_verb.prop_map(Action::Do),
-        2 => any::<char>().prop_filter("typed", |c| !c.is_control()).prop_map(Action::Type),
-        1 => "\\PC{0,40}".prop_map(Action::Paste),
-        2 => (0..Pane::ALL.len()).prop_map(|i| Action::Focus(Pane::ALL[i])),
-        1 => any::<f64>().prop_map(|f| Action::SetFraction(ParamId::Threshold, f)),
-        1 => (any::<f64>(), any::<f64>()).prop_map(|(tau, p)| Action::SetPoint { tau, p }),
-        1 => (0usize..300, 0usize..300).prop_map(|(query, key)| Action::Crosshair { query, key }),
-        1 => (0usize..300).prop_map(|offset| Action::Caret { offset, extend: true }),
-        1 => (-300i64..300, -300i64..300).prop_map(|(queries, keys)| Action::Pan { queries, keys }),
-        1 => (0usize..40, any::<bool>()).prop_map(|(place, open)| Action::Head { place, open }),
-        1 => (0usize..40, any::<bool>()).prop_map(|(index, take)| Action::ListEntry { index, take }),
+        8 => (0..stay.len()).prop_map(move |i| Deed::Do(stay[i])),
+        2 => any::<char>().prop_filter("typed", |c| !c.is_control()).prop_map(Deed::Type),
+        1 => "\\PC{0,40}".prop_map(Deed::Paste),
+        2 => (0..Pane::ALL.len()).prop_map(|i| Deed::Focus(Pane::ALL[i])),
+        1 => any::<f64>().prop_map(Deed::Slide),
+        1 => (any::<f64>(), any::<f64>()).prop_map(|(tau, p)| Deed::Point(tau, p)),
+        1 => (0usize..300, 0usize..300).prop_map(|(query, key)| Deed::Crosshair(query, key)),
+        1 => (0usize..300).prop_map(Deed::Caret),
+        1 => (-300i64..300, -300i64..300).prop_map(|(queries, keys)| Deed::Pan(queries, keys)),
+        1 => (0usize..40, any::<bool>()).prop_map(|(place, open)| Deed::Head(place, open)),
+        1 => (0usize..40).prop_map(Deed::Entry),
     ]
+}
+
+fn perform(stage: &mut Stage, deed: Deed) {
+    stage.act(|app| match deed {
+        Deed::Do(action) => (action.run)(app),
+        Deed::Type(c) => popups::type_char(app, c),
+        Deed::Paste(text) => popups::paste(app, &text),
+        Deed::Focus(pane) => app.focus(pane),
+        Deed::Slide(at) => settings::set_fraction(app, MaskSettings::threshold, at),
+        Deed::Point(tau, p) => settings::set_point(app, tau, p),
+        Deed::Crosshair(query, key) => map::crosshair(app, query, key),
+        Deed::Caret(offset) => text_pane::place(app, offset, true),
+        Deed::Pan(queries, keys) => map::pan(app, queries, keys),
+        Deed::Head(place, open) => heads::choose(app, place, open),
+        Deed::Entry(index) => popups::take_entry(app, index),
+    });
 }
 
 fn looks() -> impl Strategy<Value = Look> {
@@ -52,7 +83,7 @@ proptest! {
     fn nothing_panics(
         look in looks(),
         sizes in proptest::collection::vec((1u16..=200, 1u16..=60), 1..4),
-        actions in proptest::collection::vec(action(), 0..40),
+        deeds in proptest::collection::vec(deed(), 0..40),
         start in "\\PC{0,200}",
         clicks in proptest::collection::vec((0u16..200, 0u16..60), 0..6),
     ) {
@@ -61,18 +92,14 @@ proptest! {
         let mut mouse = Mouse::default();
         for (i, (w, h)) in sizes.iter().enumerate() {
             picture(&mut stage, *w, *h);
-            for a in actions.iter().skip(i * 7) {
-                stage.event(Event::Act(a.clone()));
+            for deed in deeds.iter().skip(i * 7) {
+                perform(&mut stage, deed.clone());
             }
             stage.answering = i % 2 == 0;
-            fit(&mut stage, *w, *h);
             for (x, y) in &clicks {
                 for kind in [MouseEventKind::Down(MouseButton::Left), MouseEventKind::Drag(MouseButton::Left), MouseEventKind::ScrollDown] {
                     let event = MouseEvent { kind, column: *x, row: *y, modifiers: KeyModifiers::NONE };
-                    let area = Rect::new(0, 0, *w, *h);
-                    for action in mouse.actions(&stage.app, area, event) {
-                        stage.event(Event::Act(action));
-                    }
+                    stage.mouse(&mut mouse, event);
                 }
             }
             let buf = picture(&mut stage, *w, *h);
@@ -123,7 +150,7 @@ fn hostile_text_from_everywhere_is_made_visible() {
 fn one_strong_cell_among_a_million_is_seen() {
     use crate::app::data::{HeadChoice, MapFrame, MapKind};
     let mut stage = Stage::with(Options { text: "word ".repeat(1023), ..options() });
-    stage.event(Event::Act(Action::Focus(Pane::Map)));
+    stage.focus(Pane::Map);
     let n = stage.app.results.len();
     assert!(n > 1000);
     let brightest = |stage: &mut Stage, q: usize, k: usize| {

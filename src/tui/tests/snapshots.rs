@@ -3,7 +3,6 @@
 use crate::app::data::{LoadProgress, Update};
 use crate::app::options::{Depth, Look, Options};
 use crate::app::testing::{Stage, model, options};
-use crate::app::update::{Action, Event};
 use crate::app::{App, Pane};
 use crate::tui::tests::{picture, styles, text};
 
@@ -56,15 +55,15 @@ fn panes_side_by_side() {
     let mut stage = Stage::new();
     stage.press("R f");
     check("cost", &mut stage, 160, 50);
-    stage.event(Event::Act(Action::Focus(Pane::Why)));
+    stage.focus(Pane::Why);
     check("why", &mut stage, 80, 24);
     stage.press("e");
     check("effects", &mut stage, 80, 24);
-    stage.event(Event::Act(Action::Focus(Pane::Effect))).press("z");
+    stage.focus(Pane::Effect).press("z");
     check("effects_enlarged", &mut stage, 160, 50);
-    stage.press("z").event(Event::Act(Action::Focus(Pane::Plane)));
+    stage.press("z").focus(Pane::Plane);
     check("plane", &mut stage, 80, 24);
-    stage.event(Event::Act(Action::Focus(Pane::Scores)));
+    stage.focus(Pane::Scores);
     check("scores", &mut stage, 80, 24);
 }
 
@@ -103,8 +102,8 @@ fn mixes_windows_and_policies() {
     stage.press("P").types("h2o").press("enter");
     check("window_policy", &mut stage, 160, 50);
     check("window_policy", &mut stage, 80, 24);
-    stage.app.view.item = crate::app::params::ParamId::PerHead;
-    stage.event(Event::Act(Action::Focus(Pane::Mask))).press("right W");
+    stage.app.view.item = crate::mask::rolling::RollingSettings::per_head;
+    stage.focus(Pane::Mask).press("right W");
     check("window_by_head", &mut stage, 80, 24);
     for (name, depth, ascii) in
         [("window_colourless", Depth::None, false), ("window_ascii", Depth::None, true)]
@@ -167,7 +166,7 @@ fn train_screen() {
         check("train_twins", &mut comparing(100), w, h);
     }
     let mut stage = running(120);
-    stage.event(Event::Act(Action::Focus(Pane::Raster)));
+    stage.focus(Pane::Raster);
     check("train_raster", &mut stage, 80, 24);
     stage.press("K");
     check("train_kill", &mut stage, 80, 24);
@@ -181,7 +180,7 @@ fn train_screen_without_colour() {
         let mut stage = running(120);
         stage.app.look = Look { dark: true, depth, ascii };
         check(name, &mut stage, 80, 24);
-        stage.event(Event::Act(Action::Focus(Pane::Raster)));
+        stage.focus(Pane::Raster);
         check(&format!("{name}_raster"), &mut stage, 80, 24);
     }
 }

@@ -1,25 +1,52 @@
 //! What starts, pauses, stops and ends a run, and the questions asked before. Pure.
 
-use super::list;
+use super::results::list;
+use crate::app::actions::actions;
 use crate::app::state::{App, Effect, Pane, Popup, Remedy, Screen};
 use crate::app::train::form::RunRequest;
 use crate::app::train::state::{Question, RunView};
-use crate::app::update::focus;
 use crate::engine::types::TrainCommand;
 use crate::train::report::{Command, RunState};
 
+actions! {
+    Train {
+        /// Plan a run, start it, pause it, or let it go on
+        RUN ["space"] "start/pause" => go;
+        /// Stop the run: the step is finished and everything saved
+        RUN_STOP ["s"] "stop" if |app| app.train.busy() => stop;
+        /// End the run at once; only its last checkpoint stays
+        RUN_KILL ["K"] "kill" if |app| app.train.busy() => kill;
+    }
+    Ask {
+        /// Do it
+        ASK_YES ["enter" "y"] "yes" => |app| answer(app, true);
+        /// Leave everything as it is
+        ASK_NO ["esc" "n" "q"] "no" => |app| answer(app, false);
+    }
+}
+
+pub(super) fn goes_on(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(RunView::goes_on)
+}
+
+pub(super) fn twins(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(|r| r.twins.is_some())
+}
+
 /// Opens the screen where it was left.
-pub(super) fn enter(app: &mut App) -> Vec<Effect> {
+pub fn enter(app: &mut App) {
     let pane = recent(app, Screen::Train).unwrap_or(Pane::Setup);
-    focus(app, pane);
+    app.focus(pane);
     app.view.enlarged = false;
-    if app.train.runs.known { Vec::new() } else { vec![list(app)] }
+    if !app.train.runs.known {
+        list(app);
+    }
 }
 
 /// Back to the explorer; a run goes on.
 pub fn leave(app: &mut App) {
     let pane = recent(app, Screen::Explore).unwrap_or(Pane::Mask);
-    focus(app, pane);
+    app.focus(pane);
     app.view.enlarged = false;
 }
 
@@ -42,125 +69,104 @@ pub fn plan_holds(app: &App) -> bool {
 }
 
 /// Asks for a plan.
-pub fn plan(app: &mut App) -> Vec<Effect> {
+pub fn plan(app: &mut App) {
     if !app.train.free() {
-        app.say("A run goes on already: stop it first");
-        return Vec::new();
+        return app.say("A run goes on already: stop it first");
     }
     let Some(request) = request(app) else {
-        app.say("There is no model yet to train");
-        return Vec::new();
+        return app.say("There is no model yet to train");
     };
     app.cards.retain(|c| c.remedy != Remedy::Plan);
     app.train.planned = Some(request.clone());
     app.train.chart.cursor = None;
-    focus(app, Pane::Run);
-    vec![Effect::Plan(Box::new(request))]
+    app.focus(Pane::Run);
+    app.emit(Effect::Plan(Box::new(request)));
 }
 
-pub(super) fn go(app: &mut App) -> Vec<Effect> {
-    let say = |app: &mut App, text: &str| {
-        app.say(text);
-        Vec::new()
-    };
+/// Tells the run something.
+fn send(app: &mut App, command: Command) {
+    app.emit(Effect::Train(TrainCommand::Tell(command)));
+}
+
+fn go(app: &mut App) {
     match app.train.state() {
         None | Some(RunState::Stopped | RunState::Finished | RunState::Killed | RunState::Failed) => {
-            plan(app)
+            plan(app);
         }
         Some(RunState::Planned) if !plan_holds(app) => plan(app),
         Some(RunState::Planned) => {
             if app.view.focus == Pane::Run || app.view.focus == Pane::Setup {
-                let twins = app.train.run.as_ref().is_some_and(|r| r.twins.is_some());
-                focus(app, if twins { Pane::Twins } else { Pane::Loss });
+                app.focus(if twins(app) { Pane::Twins } else { Pane::Loss });
             }
-            vec![Effect::Train(TrainCommand::Tell(Command::Resume))]
+            send(app, Command::Resume);
         }
-        Some(RunState::Running) => vec![Effect::Train(TrainCommand::Tell(Command::Pause))],
-        Some(RunState::Paused) => vec![Effect::Train(TrainCommand::Tell(Command::Resume))],
-        Some(RunState::Preparing) => say(app, "The plan is being made; K gives it up"),
-        Some(RunState::Stopping) => say(app, "The run is stopping: it finishes its step and saves"),
+        Some(RunState::Running) => send(app, Command::Pause),
+        Some(RunState::Paused) => send(app, Command::Resume),
+        Some(RunState::Preparing) => app.say("The plan is being made; K gives it up"),
+        Some(RunState::Stopping) => app.say("The run is stopping: it finishes its step and saves"),
     }
 }
 
-pub(super) fn stop(app: &mut App) -> Vec<Effect> {
+fn stop(app: &mut App) {
     match app.train.state() {
-        Some(RunState::Running | RunState::Paused) => {
-            vec![Effect::Train(TrainCommand::Tell(Command::Stop))]
-        }
-        Some(RunState::Preparing) => vec![Effect::Train(TrainCommand::Tell(Command::Kill))],
+        Some(RunState::Running | RunState::Paused) => send(app, Command::Stop),
+        Some(RunState::Preparing) => send(app, Command::Kill),
         Some(RunState::Stopping) => tell(app, Command::Stop, "It is stopping already"),
-        _ => {
-            app.say("No run goes on");
-            Vec::new()
-        }
+        _ => app.say("No run goes on"),
     }
 }
 
-pub(super) fn kill(app: &mut App) -> Vec<Effect> {
+fn kill(app: &mut App) {
     match app.train.state() {
-        Some(RunState::Preparing | RunState::Planned) => {
-            vec![Effect::Train(TrainCommand::Tell(Command::Kill))]
-        }
-        Some(state) if !state.is_over() => {
-            app.popup = Some(Popup::Ask(Question::Kill));
-            Vec::new()
-        }
-        _ => {
-            app.say("No run goes on");
-            Vec::new()
-        }
+        Some(RunState::Preparing | RunState::Planned) => send(app, Command::Kill),
+        Some(state) if !state.is_over() => app.popup = Some(Popup::Ask(Question::Kill)),
+        _ => app.say("No run goes on"),
     }
 }
 
 /// Tells a run something that twins have no use for; they keep no weights.
-pub(super) fn tell_run(app: &mut App, command: Command, said: &str) -> Vec<Effect> {
-    if app.train.run.as_ref().is_some_and(|r| r.twins.is_some()) {
-        app.say("Twins keep no weights to save or to sample from");
-        return Vec::new();
+pub(super) fn tell_run(app: &mut App, command: Command, said: &str) {
+    if twins(app) {
+        return app.say("Twins keep no weights to save or to sample from");
     }
-    tell(app, command, said)
+    tell(app, command, said);
 }
 
 /// Tells a run something and says so; without a run, says that instead.
-pub(super) fn tell(app: &mut App, command: Command, said: &str) -> Vec<Effect> {
-    if app.train.run.as_ref().is_some_and(RunView::goes_on) {
-        app.say(said);
-        return vec![Effect::Train(TrainCommand::Tell(command))];
+pub(super) fn tell(app: &mut App, command: Command, said: &str) {
+    if !goes_on(app) {
+        return app.say("No run goes on");
     }
-    app.say("No run goes on");
-    Vec::new()
+    app.say(said);
+    send(app, command);
 }
 
-/// Leaving while a run goes on asks first; asked twice, it ends the run.
-pub(super) fn quit(app: &mut App) -> Option<Vec<Effect>> {
-    if !app.train.busy() || app.quit {
-        return None;
+/// Leaves the program. While a run goes on it asks first; asked twice, it ends the run.
+pub fn quit(app: &mut App) {
+    if app.train.busy() && !app.quit {
+        let question = Some(Popup::Ask(Question::Quit));
+        if app.popup != question && !app.train.leaving {
+            app.popup = question;
+            return;
+        }
+        send(app, Command::Kill);
     }
-    if app.popup == Some(Popup::Ask(Question::Quit)) || app.train.leaving {
-        app.quit = true;
-        return Some(vec![Effect::Train(TrainCommand::Tell(Command::Kill)), Effect::Quit]);
-    }
-    app.popup = Some(Popup::Ask(Question::Quit));
-    Some(Vec::new())
+    app.quit = true;
+    app.emit(Effect::Quit);
 }
 
-pub(super) fn answer(app: &mut App, yes: bool) -> Vec<Effect> {
-    let Some(Popup::Ask(question)) = app.popup.take() else { return Vec::new() };
-    if !yes {
-        return Vec::new();
-    }
+fn answer(app: &mut App, yes: bool) {
+    let Some(Popup::Ask(question)) = app.popup.take().filter(|_| yes) else { return };
     match question {
-        Question::Kill => vec![Effect::Train(TrainCommand::Tell(Command::Kill))],
+        Question::Kill => send(app, Command::Kill),
         Question::Quit => {
             app.train.leaving = true;
             app.say("Leaving as soon as the run has saved");
-            let prepared = app.train.run.as_ref().is_some_and(RunView::goes_on);
-            let command = if prepared { Command::Stop } else { Command::Kill };
-            vec![Effect::Train(TrainCommand::Tell(command))]
+            send(app, if goes_on(app) { Command::Stop } else { Command::Kill });
         }
         Question::Delete(run) => {
             app.train.runs.curves.remove(&run);
-            vec![Effect::Train(TrainCommand::Delete { run, folder: app.options.runs.clone() })]
+            app.emit(Effect::Train(TrainCommand::Delete { run, folder: app.options.runs.clone() }));
         }
     }
 }

@@ -1,45 +1,83 @@
 //! Values that move while a run goes on: τ, p and the learning rate. Pure.
 
 use super::course::tell;
+use crate::app::actions::actions;
+use crate::app::params::{self, Path};
 use crate::app::state::{App, Effect, Screen};
-use crate::app::train::form::Field;
-use crate::config::parameters;
+use crate::app::train::state::RunView;
+use crate::app::update::settings;
 use crate::engine::types::TrainCommand;
+use crate::mask::types::MaskSettings;
+use crate::settings::Kind;
 use crate::train::report::{Command, Live};
+use crate::train::settings::TrainSettings;
 
 /// What twins say to whoever would move them.
 const PLANNED: &str = "Twins keep to their plan: moved by hand they would no longer be compared";
 
-/// τ or p of the run that goes on; without one, the explorer's own, which the next run takes over.
-pub(super) fn live(app: &mut App, what: Live, by: i32, fine: bool) -> Option<Vec<Effect>> {
-    if app.screen() != Screen::Train {
-        return None;
+actions! {
+    Train {
+        /// Lower the learning rate from the next step on, or of the next run
+        RATE_DOWN ["("] "learning rate" with [RATE_UP] if rate_movable => |app| rate(app, -1);
+        /// Raise the learning rate from the next step on, or of the next run
+        RATE_UP [")"] if rate_movable => |app| rate(app, 1);
+        /// Give the learning rate back to its schedule
+        RATE_SCHEDULE ["="] if by_hand => rate_schedule;
     }
-    let run = app.train.run.as_ref().filter(|r| r.goes_on())?;
+}
+
+/// Whether the sliders of τ and p would move something.
+pub fn movable(app: &App) -> bool {
+    match app.train.run.as_ref().filter(|r| r.goes_on()) {
+        _ if app.screen() == Screen::Explore => true,
+        Some(run) => run.masks(),
+        None => app.doc.form.explorers_policy(),
+    }
+}
+
+fn rate_movable(app: &App) -> bool {
+    app.train.run.as_ref().is_none_or(|r| !r.goes_on() || r.twins.is_none())
+}
+
+fn by_hand(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(|r| r.goes_on() && r.learning_rate.is_some())
+}
+
+/// Whether the sliders of τ and p are those of the run.
+pub fn in_force(app: &App) -> bool {
+    app.screen() == Screen::Train && app.train.run.as_ref().is_some_and(RunView::goes_on)
+}
+
+/// τ or p of the run by steps.
+pub fn nudge(app: &mut App, what: Live, by: i32, fine: bool) {
+    let Some(run) = &app.train.run else { return };
     if run.twins.is_some() {
-        app.say(PLANNED);
-        return Some(Vec::new());
+        return app.say(PLANNED);
     }
     if !run.masks() {
-        app.say("This run masks nothing");
-        return Some(Vec::new());
+        return app.say("This run masks nothing");
     }
     let now = if what == Live::Threshold { run.threshold } else { run.probability };
-    let kind = parameters::find(key_of(what))?.kind;
-    let next = kind.nudge(now, by, fine)?;
-    Some(set_live(app, what, next))
-}
-
-fn key_of(what: Live) -> &'static str {
-    match what {
-        Live::Threshold => "mask.threshold",
-        Live::Probability => "mask.probability",
-        Live::LearningRate => "train.learning_rate",
+    if let Some(next) = kind_of(what).nudge(now, by, fine) {
+        set(app, what, next);
     }
 }
 
-fn set_live(app: &mut App, what: Live, value: f64) -> Vec<Effect> {
-    let Some(run) = &mut app.train.run else { return Vec::new() };
+fn path_of(what: Live) -> Path {
+    match what {
+        Live::Threshold => MaskSettings::threshold,
+        Live::Probability => MaskSettings::probability,
+        Live::LearningRate => TrainSettings::learning_rate,
+    }
+}
+
+/// Bounds and steps, as the setting has them.
+fn kind_of(what: Live) -> Kind {
+    params::row(path_of(what)).kind
+}
+
+fn set(app: &mut App, what: Live, value: f64) {
+    let Some(run) = &mut app.train.run else { return };
     let command = match what {
         Live::Threshold => {
             run.threshold = value;
@@ -54,50 +92,42 @@ fn set_live(app: &mut App, what: Live, value: f64) -> Vec<Effect> {
             Command::SetLearningRate(Some(value))
         }
     };
-    vec![Effect::Train(TrainCommand::Tell(command))]
+    app.emit(Effect::Train(TrainCommand::Tell(command)));
 }
 
 /// A slider of the run is dragged.
-pub fn live_fraction(app: &mut App, what: Live, at: f64) -> Vec<Effect> {
-    let kind = parameters::find(key_of(what)).map(|p| p.kind);
-    let Some(value) = kind.and_then(|k| k.at_fraction(at)) else { return Vec::new() };
-    match &app.train.run {
-        Some(run) if run.goes_on() && (what == Live::LearningRate || run.masks()) => {
-            set_live(app, what, value)
-        }
-        _ => Vec::new(),
+pub fn drag(app: &mut App, what: Live, at: f64) {
+    let moves = |run: &RunView| run.goes_on() && (what == Live::LearningRate || run.masks());
+    if let Some(value) = kind_of(what).at_fraction(at)
+        && app.train.run.as_ref().is_some_and(moves)
+    {
+        set(app, what, value);
     }
 }
 
 /// The learning rate of the run that goes on; without one, of the next.
-pub(super) fn rate(app: &mut App, by: i32) -> Vec<Effect> {
+fn rate(app: &mut App, by: i32) {
     let Some(run) = app.train.run.as_ref().filter(|r| r.goes_on()) else {
-        app.doc.form.nudge(Field::LearningRate, by, false);
-        let value = app.doc.form.get(Field::LearningRate).to_owned();
-        app.say(format!("Learning rate of the next run: {value}"));
-        return Vec::new();
+        settings::nudge(app, TrainSettings::learning_rate, by, false);
+        let value = params::text(&app.doc, &app.options, TrainSettings::learning_rate);
+        return app.say(format!("Learning rate of the next run: {value}"));
     };
     if run.twins.is_some() {
-        app.say(PLANNED);
-        return Vec::new();
+        return app.say(PLANNED);
     }
-    let kind = parameters::find(key_of(Live::LearningRate)).map(|p| p.kind);
-    match kind.and_then(|k| k.nudge(run.rate(), by, false)) {
-        Some(next) => set_live(app, Live::LearningRate, next),
-        None => Vec::new(),
+    if let Some(next) = kind_of(Live::LearningRate).nudge(run.rate(), by, false) {
+        set(app, Live::LearningRate, next);
     }
 }
 
-pub(super) fn rate_schedule(app: &mut App) -> Vec<Effect> {
-    let said = "The learning rate follows its schedule again";
-    let effects = tell(app, Command::SetLearningRate(None), said);
+fn rate_schedule(app: &mut App) {
+    tell(app, Command::SetLearningRate(None), "The learning rate follows its schedule again");
     if let Some(run) = &mut app.train.run {
         run.learning_rate = None;
     }
-    effects
 }
 
 /// Where a value stands on the track of its slider, 0..1.
 pub fn live_place(what: Live, value: f64) -> Option<f64> {
-    parameters::find(key_of(what)).and_then(|p| p.kind.fraction(value))
+    kind_of(what).fraction(value)
 }

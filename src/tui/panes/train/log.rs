@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use super::empty;
 use crate::app::state::{App, Pane};
 use crate::app::train::state::Grade;
+use crate::app::train::update::results::RUN_SAMPLE;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::theme::Role;
@@ -16,7 +17,7 @@ pub fn samples_subtitle(app: &App) -> Vec<Piece> {
 
 pub fn samples(c: &mut Canvas, app: &App, area: Rect) {
     let Some(run) = app.train.run.as_ref().filter(|r| !r.samples.is_empty()) else {
-        let key = app.key_label(crate::app::actions::Verb::RunSample);
+        let key = app.key_label(&RUN_SAMPLE);
         return empty(c, app, area, &format!("Texts that the model writes as it learns; {key} asks for one"));
     };
     let (head, prompt, text) = (c.theme.bold(Role::Accent), c.style(Role::Dim), c.style(Role::Text));

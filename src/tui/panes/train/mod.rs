@@ -12,14 +12,14 @@ pub mod twins;
 
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
 use crate::app::state::App;
+use crate::app::train::update::course::RUN;
 use crate::tui::canvas::Canvas;
 use crate::tui::theme::Role;
 
 /// What an empty pane says: what will stand here, and the key that brings it.
 pub fn empty(c: &mut Canvas, app: &App, area: Rect, what: &str) {
-    let key = app.key_label(Verb::RunGo);
+    let key = app.key_label(&RUN);
     let text = match app.train.state() {
         None => format!("{what}\n{key} plans a run"),
         Some(state) if state.is_over() => format!("{what}\nThis run has not reported any"),

@@ -3,9 +3,10 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::app::actions::Verb;
 use crate::app::data::{Live, Plan, RunState};
 use crate::app::state::App;
+use crate::app::train::update::course::{RUN, RUN_KILL};
+use crate::app::train::update::results::RUN_OPEN;
 use crate::app::train::{RunView, runs, update};
 use crate::support::units::{count, duration, memory};
 use crate::tui::canvas::Canvas;
@@ -92,7 +93,7 @@ pub fn fraction_at(area: Rect, x: u16) -> f64 {
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some(run) = &app.train.run else {
-        let key = app.key_label(Verb::RunGo);
+        let key = app.key_label(&RUN);
         let text = format!(
             "No run yet\n{key} plans one: memory, the time of a measured step and of the whole run are said before \
              anything starts. The bundled text is there, so a first run needs no file"
@@ -144,7 +145,7 @@ fn head(c: &mut Canvas, app: &App, run: &RunView, area: Rect) -> u16 {
     let n = (run.progress() * f64::from(w)).round() as u16;
     c.line(area.x, y, if c.ascii() { "#" } else { "━" }, n, done);
     c.text(area.x + w, y, &text, dim, area.width - w);
-    let label = app.key_label(Verb::RunGo);
+    let label = app.key_label(&RUN);
     if run.state == RunState::Paused {
         c.spans(area.x, y + 1, &[(&label, key), (" goes on", dim)], area.right());
         return 3;
@@ -165,7 +166,7 @@ fn line(c: &mut Canvas, area: Rect, y: &mut u16, name: &str, value: &str) {
 fn planned(c: &mut Canvas, app: &App, run: &RunView, plan: &Plan, area: Rect) {
     let mut y = area.y;
     let (warn, key, dim) = (c.style(Role::Warn), c.theme.bold(Role::Accent), c.style(Role::Dim));
-    let (go, drop) = (app.key_label(Verb::RunGo), app.key_label(Verb::RunKill));
+    let (go, drop) = (app.key_label(&RUN), app.key_label(&RUN_KILL));
     if update::plan_holds(app) {
         c.spans(
             area.x,
@@ -302,7 +303,7 @@ fn summary(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
     }
     line(c, area, &mut y, "folder", &run.spec.out.display().to_string());
     let (key, dim) = (c.theme.bold(Role::Accent), c.style(Role::Dim));
-    let (open, go) = (app.key_label(Verb::RunOpen), app.key_label(Verb::RunGo));
+    let (open, go) = (app.key_label(&RUN_OPEN), app.key_label(&RUN));
     if y + 1 < area.bottom() {
         let open = if run.saved.is_some() { open } else { String::new() };
         let opens = if open.is_empty() { "" } else { " opens it in the explorer   " };

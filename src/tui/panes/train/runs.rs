@@ -2,9 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::actions::Verb;
 use crate::app::state::{App, Pane};
 use crate::app::train::runs::name;
+use crate::app::train::update::course::RUN;
 use crate::support::units::memory;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
@@ -35,7 +35,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
     if runs.list.is_empty() {
         let text = if runs.known {
-            let key = app.key_label(Verb::RunGo);
+            let key = app.key_label(&RUN);
             format!("No runs yet in {}\n{key} plans the first", app.options.runs.display())
         } else {
             "Reading the folder of runs".to_owned()

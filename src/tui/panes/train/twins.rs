@@ -3,10 +3,10 @@
 use ratatui::layout::Rect;
 
 use super::plot::{self, Curve, Frame, Pen};
-use crate::app::actions::Verb;
 use crate::app::data::TwinVerdict;
 use crate::app::state::App;
 use crate::app::train::twins::TwinView;
+use crate::app::train::update::course::RUN;
 use crate::support::units::{duration, short};
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
@@ -31,7 +31,7 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some(t) = twins(app) else {
-        let go = app.key_label(Verb::RunGo);
+        let go = app.key_label(&RUN);
         let text = format!(
             "Arms side by side, on the same batches under the same draws\nName two to four of them in the setting twins, \
              such as dyn-rand,dyn-attn-high; {go} then plans their comparison"

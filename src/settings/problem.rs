@@ -47,7 +47,7 @@ pub enum Fault {
     #[error("unknown key: {key}")]
     UnknownKey { key: String, near: Option<&'static str> },
     #[error("unknown section: {name}")]
-    UnknownSection { name: String, near: Option<&'static str> },
+    UnknownSection { name: String, near: Option<&'static str>, known: Vec<&'static str> },
     #[error("{key} {error}")]
     Value { key: String, error: Box<ValueError> },
     #[error("{name} is a section, not a value")]
@@ -60,8 +60,6 @@ pub enum Fault {
     Encoding(usize),
     #[error("cannot read {path}: {why}")]
     Unreadable { path: PathBuf, why: String },
-    #[error("{what}: {why}")]
-    Internal { what: String, why: String },
 }
 
 impl Problem {
@@ -73,25 +71,18 @@ impl Problem {
         Problem::new(origin, Fault::Value { key: key.to_owned(), error: Box::new(error) })
     }
 
-    pub(super) fn internal(what: &str, why: &str) -> Problem {
-        Problem::new(Origin::BuiltIn, Fault::Internal { what: what.to_owned(), why: why.to_owned() })
-    }
-
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match &self.fault {
             Fault::UnknownKey { near: Some(near), .. } => Some(format!("did you mean {near}?")),
             Fault::UnknownKey { .. } => Some("`maskscope config reference` lists every key".to_owned()),
             Fault::UnknownSection { near: Some(near), .. } => Some(format!("did you mean [{near}]?")),
-            Fault::UnknownSection { .. } => {
-                let names: Vec<_> = super::parameters::sections().iter().map(|s| s.name).collect();
-                Some(format!("one of: {}", names.join(", ")))
-            }
+            Fault::UnknownSection { known, .. } => Some(format!("one of: {}", known.join(", "))),
             Fault::Value { error, .. } => error.hint(),
             Fault::NotASection { name } => Some(format!("write [{name}] and the keys under it")),
             Fault::Token => Some("set the variable HF_TOKEN instead".to_owned()),
             Fault::Syntax(_) => Some("the file is TOML: key = value lines under [section] lines".to_owned()),
-            Fault::Encoding(_) | Fault::Unreadable { .. } | Fault::Internal { .. } => None,
+            Fault::Encoding(_) | Fault::Unreadable { .. } => None,
         }
     }
 }

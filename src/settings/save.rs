@@ -11,9 +11,8 @@ use toml_edit::{DocumentMut, Item, Table};
 use super::document;
 use super::load::read;
 use super::problem::{Fault, Origin, Problem};
-use super::settings::binding;
+use super::section::{Config, Named, named};
 use super::value::Value;
-use super::{kind, parameters};
 use crate::support::files::replace;
 
 const HEADER: &str = "\
@@ -45,16 +44,16 @@ impl From<Problem> for SaveError {
     }
 }
 
-/// Sets `changes` (`section.key` or `keys.action`, as from `Settings::changed_since`) in the file at `path`, which is
-/// created with a short header when absent.
+/// Sets `changes` (as from [`Config::changed_since`]) in the file at `path`, which is created with a short header when
+/// absent.
 ///
 /// # Errors
-/// A value that its parameter does not allow, a file that is not TOML, or the disk; the file is then unchanged.
-pub fn save(path: &Path, changes: &[(String, Value)]) -> Result<(), SaveError> {
+/// A value that its setting does not allow, a file that is not TOML, or the disk; the file is then unchanged.
+pub fn save<C: Config>(path: &Path, changes: &[(String, Value)]) -> Result<(), SaveError> {
     let target = follow_links(path);
     let unreadable = |fault| Problem::new(Origin::BuiltIn, fault);
     let old = read(&target).map_err(unreadable)?;
-    let text = edited(old.as_deref().unwrap_or(HEADER), changes, path)?;
+    let text = edited::<C>(old.as_deref().unwrap_or(HEADER), changes, path)?;
     if old.as_deref() == Some(text.as_str()) {
         return Ok(());
     }
@@ -62,16 +61,17 @@ pub fn save(path: &Path, changes: &[(String, Value)]) -> Result<(), SaveError> {
 }
 
 /// `text` with `changes` set in it.
-fn edited(text: &str, changes: &[(String, Value)], path: &Path) -> Result<String, Problem> {
+fn edited<C: Config>(text: &str, changes: &[(String, Value)], path: &Path) -> Result<String, Problem> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let place = document::entries(text).err().map(|error| error.place);
+        let place = document::entries(text, &[]).err().map(|error| error.place);
         let (line, column) = place.map_or((1, 1), |place| (place.line, place.column));
         let origin = Origin::File { path: path.to_owned(), line, column };
         Problem::new(origin, Fault::Syntax(error.message().to_owned()))
     })?;
     let sections: Vec<String> = document.iter().map(|(name, _)| name.to_owned()).collect();
+    let config = C::default();
     for (key, value) in changes {
-        put(&mut document, key, value)?;
+        put(&mut document, &config, key, value)?;
     }
     keep_last_comment_in_place(&mut document, &sections);
     Ok(document.to_string())
@@ -94,16 +94,16 @@ fn keep_last_comment_in_place(document: &mut DocumentMut, old_sections: &[String
     }
 }
 
-fn put(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Problem> {
-    let kind = match (parameters::find(key), binding(key)) {
-        (Some(parameter), _) => parameter.kind,
-        (None, Some(_)) => kind::Kind::Texts,
-        (None, None) => {
-            let near = parameters::nearest_key(key);
-            return Err(Problem::new(Origin::Typed, Fault::UnknownKey { key: key.to_owned(), near }));
-        }
+fn put<C: Config>(document: &mut DocumentMut, config: &C, key: &str, value: &Value) -> Result<(), Problem> {
+    let unknown = |fault| Problem::new(Origin::Typed, fault);
+    let Named::Key { path, kind } = named(config, key).map_err(unknown)? else {
+        return Err(unknown(config.unknown(key)));
     };
+    let key = path.as_str();
     let checked = kind.check(value.clone()).map_err(|error| Problem::value(Origin::Typed, key, error))?;
+    for old in config.row(key).map_or(&[][..], |row| row.was) {
+        remove(document, old);
+    }
     let (section, field) = key.split_once('.').unwrap_or(("", key));
     let section_item = document.entry(section).or_insert_with(|| Item::Table(Table::new()));
     let Some(table) = section_item.as_table_like_mut() else {
@@ -122,6 +122,14 @@ fn put(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Probl
         }
     }
     Ok(())
+}
+
+/// Takes a key out that is no longer called so.
+fn remove(document: &mut DocumentMut, key: &str) {
+    let (table, key) = key.split_once('.').unwrap_or(("", key));
+    if let Some(table) = document.get_mut(table).and_then(Item::as_table_like_mut) {
+        table.remove(key);
+    }
 }
 
 /// The file that a chain of links ends at, so that a link into a dotfiles folder stays a link.

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use toml_edit::{Document, Item, TableLike};
 
-use super::parameters;
 use super::value::Value;
 
 /// Line and column, from 1; columns count characters.
@@ -44,8 +43,8 @@ pub(super) struct SyntaxError {
     pub message: String,
 }
 
-/// Everything in the file, section by section in the order written.
-pub(super) fn entries(text: &str) -> Result<Vec<Entry>, SyntaxError> {
+/// Everything in the file, table by table in the order written; `tables` are the known ones.
+pub(super) fn entries(text: &str, tables: &[&str]) -> Result<Vec<Entry>, SyntaxError> {
     // Editors on Windows put a byte-order mark first; toml counts it as content.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let document = Document::parse(text).map_err(|error| SyntaxError {
@@ -59,7 +58,7 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>, SyntaxError> {
             entries.push(Entry::NotASection { name: name.to_owned(), place: name_place });
             continue;
         };
-        if !parameters::sections().iter().any(|known| known.name == name) {
+        if !tables.contains(&name) {
             entries.push(Entry::UnknownSection { name: name.to_owned(), place: name_place });
             continue;
         }
@@ -100,7 +99,12 @@ mod tests {
             Entry::Value { value_place, .. } => value_place,
             Entry::NotASection { place, .. } | Entry::UnknownSection { place, .. } => place,
         };
-        entries(text).unwrap().into_iter().map(place).map(|place| (place.line, place.column)).collect()
+        entries(text, &["mask"])
+            .unwrap()
+            .into_iter()
+            .map(place)
+            .map(|place| (place.line, place.column))
+            .collect()
     }
 
     #[test]
@@ -118,10 +122,10 @@ mod tests {
 
     #[test]
     fn syntax_errors_have_a_place() {
-        let error = entries("[mask]\nthreshold = \n").unwrap_err();
+        let error = entries("[mask]\nthreshold = \n", &[]).unwrap_err();
         assert_eq!(error.place.line, 2);
         assert!(!error.message.contains('\n'), "{}", error.message);
-        let twice = entries("[mask]\nseed = 1\nseed = 2\n").unwrap_err();
+        let twice = entries("[mask]\nseed = 1\nseed = 2\n", &[]).unwrap_err();
         assert_eq!(twice.place, Place { line: 3, column: 1 });
     }
 }

@@ -1,10 +1,11 @@
-//! What values a parameter may take: types, bounds, choices; checking and reading typed-in text.
-//! Pure; must never know which parameter it belongs to.
+//! What values a setting may take: types, bounds, choices; checking and reading typed-in text.
+//! Pure; must never know which setting it belongs to.
 
+use super::choice::Choice;
 use super::suggest::nearest;
 use super::value::{Value, shown};
 
-/// The type of a parameter's value, with its bounds. Bounds are inclusive.
+/// The type of a setting's value, with its bounds. Bounds are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// A number. On a `log` slider `step` and `fine_step` count decades (powers of ten) and `min` is above 0.
@@ -30,12 +31,14 @@ pub enum Kind {
     },
     Bool,
     /// One of a fixed set of names.
-    Choice(&'static [&'static str]),
+    Choice(&'static [Choice]),
     /// One of the words in `alone`, or a comma-separated list of `terms`; a term that ends in `:N` takes a
     /// whole number, a plain one does not.
     Terms {
         alone: &'static [&'static str],
         terms: &'static [&'static str],
+        /// What a screen offers.
+        offers: &'static [Choice],
     },
     Text,
     /// A file or folder; a leading `~/` means the home folder. Empty means not set.
@@ -49,7 +52,7 @@ pub enum Kind {
     Texts,
 }
 
-/// Why a value cannot be taken. The sentence follows the name of the parameter.
+/// Why a value cannot be taken. The sentence follows the name of the setting.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ValueError {
     #[error("must be {expected}: {found}")]
@@ -60,6 +63,9 @@ pub enum ValueError {
     Above { max: String, found: String, allowed: String },
     #[error("is not one of the choices: {found}")]
     NotAChoice { found: String, near: Option<&'static str>, allowed: String },
+    /// What the type itself refuses: a mix whose shares do not sum to 1.
+    #[error("cannot be used: {why}")]
+    Unusable { why: String, allowed: String },
 }
 
 impl ValueError {
@@ -73,6 +79,8 @@ impl ValueError {
             | ValueError::Below { allowed, .. }
             | ValueError::Above { allowed, .. }
             | ValueError::NotAChoice { allowed, .. } => Some(allowed.clone()),
+            // Any text is allowed, and the sentence says why not this one.
+            ValueError::Unusable { allowed, .. } => (allowed != "text").then(|| allowed.clone()),
         }
     }
 }
@@ -85,8 +93,8 @@ impl Kind {
             Kind::Int { min, max, .. } => format!("a whole number from {min} to {max}"),
             Kind::IntOr { word, min, max, .. } => format!("{word}, or a whole number from {min} to {max}"),
             Kind::Bool => "true or false".to_owned(),
-            Kind::Choice(names) => format!("one of: {}", names.join(", ")),
-            Kind::Terms { alone, terms } => {
+            Kind::Choice(choices) => format!("one of: {}", names(choices).join(", ")),
+            Kind::Terms { alone, terms, .. } => {
                 format!("{}, or a list of: {}", alone.join(", "), terms.join(", "))
             }
             Kind::Text => "text".to_owned(),
@@ -135,14 +143,12 @@ impl Kind {
                 }
             }
             (Kind::Bool, value @ Value::Bool(_)) => Ok(value),
-            (Kind::Choice(names), Value::Text(text)) => {
-                if names.contains(&text.as_str()) {
-                    Ok(Value::Text(text))
-                } else {
-                    Err(self.not_a_choice(&text, names))
-                }
+            (Kind::Choice(choices), Value::Text(text)) => {
+                let is = |c: &&Choice| c.name == text || c.was.contains(&text.as_str());
+                let found = choices.iter().find(is).map(|choice| Value::Text(choice.name.to_owned()));
+                found.ok_or_else(|| self.not_a_choice(&text, &names(choices)))
             }
-            (Kind::Terms { alone, terms }, Value::Text(text)) => {
+            (Kind::Terms { alone, terms, .. }, Value::Text(text)) => {
                 self.check_terms(&text, alone, terms).map(Value::Text)
             }
             (Kind::Text | Kind::Path, value @ Value::Text(_)) => Ok(value),
@@ -161,11 +167,16 @@ impl Kind {
         }
     }
 
-    /// Reads a value typed in by a person (a flag, an environment variable, a field on screen).
+    /// Reads and checks a value typed in by a person (a flag, an environment variable, a field on screen).
     pub fn parse(&self, text: &str) -> Result<Value, ValueError> {
+        self.read(text).and_then(|value| self.check(value))
+    }
+
+    /// Reads typed-in text as this kind's type; the bounds are left to [`Kind::check`].
+    pub(super) fn read(&self, text: &str) -> Result<Value, ValueError> {
         let trimmed = text.trim();
         let value = match self {
-            Kind::Float { .. } => trimmed.parse().ok().map(Value::Float),
+            Kind::Float { .. } => parse_number(trimmed).map(Value::Float),
             Kind::Int { .. } => trimmed.parse().ok().map(Value::Int),
             Kind::IntOr { .. } => {
                 Some(trimmed.parse().map_or_else(|_| Value::Text(trimmed.to_owned()), Value::Int))
@@ -173,11 +184,29 @@ impl Kind {
             Kind::Bool => parse_bool(trimmed).map(Value::Bool),
             Kind::Choice(_) | Kind::Terms { .. } => Some(Value::Text(trimmed.to_owned())),
             Kind::Text | Kind::Path => Some(Value::Text(text.to_owned())),
-            Kind::Ints { .. } => parse_ints(trimmed).map(Value::Ints),
+            Kind::Ints { max, .. } => parse_ints(trimmed, *max).map(Value::Ints),
             Kind::Texts => parse_texts(trimmed).map(Value::Texts),
         };
         // Whole numbers too long for 64 bits or with a fraction end here as well as letters do.
-        value.ok_or_else(|| self.wrong_type(shown(trimmed))).and_then(|value| self.check(value))
+        value.ok_or_else(|| self.wrong_type(shown(trimmed)))
+    }
+
+    /// The names to choose from, where these are few.
+    pub fn choices(&self) -> &'static [Choice] {
+        match self {
+            Kind::Choice(choices) | Kind::Terms { offers: choices, .. } => choices,
+            _ => &[],
+        }
+    }
+
+    /// A value as a person types it, and as screens show it.
+    pub fn show(&self, value: &Value) -> String {
+        match (self, value) {
+            (_, Value::Bool(on)) => if *on { "on" } else { "off" }.to_owned(),
+            (_, Value::Float(x)) => number(*x),
+            (_, Value::Ints(list)) => show_ints(list),
+            (_, value) => value.to_string_plain(),
+        }
     }
 
     fn bounded<T: PartialOrd + Copy>(
@@ -232,6 +261,10 @@ impl Kind {
     }
 }
 
+pub(super) fn names(choices: &[Choice]) -> Vec<&'static str> {
+    choices.iter().map(|choice| choice.name).collect()
+}
+
 /// A number as a person would write it.
 pub(super) fn number(x: f64) -> String {
     if x != 0.0 && x.is_finite() && (x.abs() < 1e-3 || x.abs() >= 1e7) {
@@ -249,12 +282,45 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn parse_ints(text: &str) -> Option<Vec<i64>> {
+/// `12.5 %` is 0.125, and a comma is as good as a point.
+fn parse_number(text: &str) -> Option<f64> {
+    let (digits, percent) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits.trim_end(), 100.0));
+    digits.replace(',', ".").parse::<f64>().ok().map(|x| x / percent)
+}
+
+/// `all`, or numbers and ranges: `0,3-5`. None beyond `max`, so that a range cannot fill the memory.
+fn parse_ints(text: &str, max: i64) -> Option<Vec<i64>> {
     let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).trim();
-    if inner.is_empty() || inner == "all" {
-        return Some(Vec::new());
+    let mut out = Vec::new();
+    for part in inner.split(',').map(str::trim).filter(|_| !matches!(inner, "" | "all")) {
+        match part.split_once('-').filter(|(from, _)| !from.is_empty()) {
+            Some((from, to)) => {
+                let (from, to): (i64, i64) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+                if from > to || to > max {
+                    return None;
+                }
+                out.extend(from..=to);
+            }
+            None => out.push(part.parse().ok()?),
+        }
     }
-    inner.split(',').map(|part| part.trim().parse().ok()).collect()
+    Some(out)
+}
+
+/// `all`, or ranges: `0,3-5`.
+fn show_ints(list: &[i64]) -> String {
+    if list.is_empty() {
+        return "all".to_owned();
+    }
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for &i in list {
+        match ranges.last_mut() {
+            Some((_, to)) if *to + 1 == i => *to = i,
+            _ => ranges.push((i, i)),
+        }
+    }
+    let range = |(a, b): (i64, i64)| if a == b { a.to_string() } else { format!("{a}-{b}") };
+    ranges.into_iter().map(range).collect::<Vec<_>>().join(",")
 }
 
 fn parse_texts(text: &str) -> Option<Vec<String>> {
@@ -271,12 +337,15 @@ mod tests {
     use super::*;
 
     const UNIT: Kind = Kind::Float { min: 0.0, max: 1.0, step: 0.05, fine_step: 0.01, log: false };
-    const PROTECT: Kind = Kind::Terms { alone: &["default", "none"], terms: &["first", "last", "last:N"] };
+    const PROTECT: Kind =
+        Kind::Terms { alone: &["default", "none"], terms: &["first", "last", "last:N"], offers: &[] };
 
     #[test]
     fn bounds_are_inclusive_and_named() {
         assert_eq!(UNIT.parse("1"), Ok(Value::Float(1.0)));
-        assert_eq!(UNIT.parse(" 0.25 "), Ok(Value::Float(0.25)));
+        for text in [" 0.25 ", "0,25", "25 %", "25%"] {
+            assert_eq!(UNIT.parse(text), Ok(Value::Float(0.25)), "{text}");
+        }
         let above = UNIT.parse("1.5").unwrap_err();
         assert_eq!(above.to_string(), "must be at most 1: 1.5");
         assert_eq!(above.hint().as_deref(), Some("a number from 0 to 1"));
@@ -293,7 +362,13 @@ mod tests {
 
     #[test]
     fn a_near_choice_is_offered() {
-        let kind = Kind::Choice(&["replace", "hide", "drop"]);
+        const fn choice(name: &'static str) -> Choice {
+            Choice { name, doc: "", was: &[] }
+        }
+        const OPS: &[Choice] =
+            &[choice("replace"), choice("hide"), Choice { was: &["delete"], ..choice("drop") }];
+        let kind = Kind::Choice(OPS);
+        assert_eq!(kind.parse("delete"), Ok(Value::Text("drop".to_owned())));
         let error = kind.parse("relpace").unwrap_err();
         assert_eq!(error.hint().as_deref(), Some("did you mean replace? one of: replace, hide, drop"));
         let far = kind.parse("xyzzy").unwrap_err();
@@ -315,7 +390,14 @@ mod tests {
         assert_eq!(layers.parse("0, 3,5"), Ok(Value::Ints(vec![0, 3, 5])));
         assert_eq!(layers.parse("[1]"), Ok(Value::Ints(vec![1])));
         assert_eq!(layers.parse("all"), Ok(Value::Ints(vec![])));
-        assert!(layers.parse("0,x").is_err());
+        assert_eq!(layers.parse("5,0-2"), Ok(Value::Ints(vec![5, 0, 1, 2])));
+        for bad in ["0,x", "3-1", "-1", "0-100", "0-99999999999"] {
+            assert!(layers.parse(bad).is_err(), "{bad}");
+        }
+        for (list, shown) in [(vec![], "all"), (vec![0, 1, 2, 5], "0-2,5"), (vec![7], "7")] {
+            assert_eq!(layers.show(&Value::Ints(list.clone())), shown);
+            assert_eq!(layers.parse(shown), Ok(Value::Ints(list)));
+        }
         assert!(layers.parse("100").is_err());
         assert_eq!(Kind::Texts.parse("q, ctrl-c"), Ok(Value::Texts(vec!["q".into(), "ctrl-c".into()])));
         assert_eq!(Kind::Texts.parse(r#"[","]"#), Ok(Value::Texts(vec![",".into()])));

@@ -1,4 +1,4 @@
-//! One value of a parameter, before it is a field of `Settings`: read from TOML, written as TOML.
+//! One value of a setting, between its field and whatever is written or typed.
 
 use std::fmt;
 
@@ -62,35 +62,21 @@ impl Value {
         }
     }
 
-    /// As a value of a TOML table, for serde.
-    pub(super) fn to_toml(&self) -> toml::Value {
+    /// As a value of a JSON document.
+    pub fn to_json(&self) -> serde_json::Value {
         match self {
             Value::Bool(b) => (*b).into(),
             Value::Int(n) => (*n).into(),
             Value::Float(x) => (*x).into(),
             Value::Text(s) => s.as_str().into(),
-            Value::Ints(ns) => toml::Value::Array(ns.iter().map(|n| (*n).into()).collect()),
-            Value::Texts(texts) => toml::Value::Array(texts.iter().map(|t| t.as_str().into()).collect()),
+            Value::Ints(ns) => ns.clone().into(),
+            Value::Texts(texts) => texts.clone().into(),
         }
     }
 
-    /// From a value of a TOML table; `None` for dates, tables and mixed lists, which no parameter has.
-    pub(super) fn from_toml(value: &toml::Value) -> Option<Value> {
-        match value {
-            toml::Value::Boolean(b) => Some(Value::Bool(*b)),
-            toml::Value::Integer(n) => Some(Value::Int(*n)),
-            toml::Value::Float(x) => Some(Value::Float(*x)),
-            toml::Value::String(s) => Some(Value::Text(s.clone())),
-            toml::Value::Array(items) if items.iter().all(toml::Value::is_integer) => {
-                Some(Value::Ints(items.iter().filter_map(toml::Value::as_integer).collect()))
-            }
-            toml::Value::Array(items) => items
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned))
-                .collect::<Option<Vec<_>>>()
-                .map(Value::Texts),
-            toml::Value::Datetime(_) | toml::Value::Table(_) => None,
-        }
+    /// The value without TOML's quotes around a text.
+    pub fn to_string_plain(&self) -> String {
+        if let Value::Text(text) = self { text.clone() } else { self.to_string() }
     }
 }
 

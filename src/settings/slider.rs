@@ -1,6 +1,7 @@
 //! Slider arithmetic on a kind's bounds and steps: where a value lies on its track, what a step makes of it. Pure.
 
 use super::kind::Kind;
+use super::value::Value;
 
 /// Slider arithmetic: positions run from 0 to 1 along the track.
 impl Kind {
@@ -11,12 +12,65 @@ impl Kind {
         Some(along.clamp(0.0, 1.0))
     }
 
+    /// Where a value lies on the track; `None` for what has none.
+    pub fn place(&self, value: &Value) -> Option<f64> {
+        self.fraction(as_number(value)?)
+    }
+
+    /// The value at a place on the track.
+    pub fn at_place(&self, place: f64) -> Option<Value> {
+        self.as_value(self.at_fraction(if place.is_finite() { place } else { 0.0 })?)
+    }
+
+    /// `value` moved by steps: numbers along their track, choices through their list and round its end, switches to and
+    /// fro, lists of numbers through all, 0, 1, …; `None` for texts.
+    pub fn step(&self, value: &Value, steps: i32, fine: bool) -> Option<Value> {
+        let wrapped = |at: i64, len: usize| at.rem_euclid(len as i64) as usize;
+        match (self, value) {
+            (Kind::Choice(choices) | Kind::Terms { offers: choices, .. }, Value::Text(name)) => {
+                let here = choices.iter().position(|choice| choice.name == name);
+                let next = here.map_or(0, |here| wrapped(here as i64 + i64::from(steps), choices.len()));
+                choices.get(next).map(|choice| Value::Text(choice.name.to_owned()))
+            }
+            (Kind::Bool, Value::Bool(on)) => Some(Value::Bool(*on != (steps % 2 != 0))),
+            (Kind::Ints { max, .. }, Value::Ints(list)) => {
+                let next = list.first().map_or(-1, |first| *first) + i64::from(steps);
+                Some(Value::Ints(if next < 0 { Vec::new() } else { vec![next.min(*max)] }))
+            }
+            (Kind::IntOr { word, min, .. }, Value::Text(_)) => {
+                Some(if steps > 0 { Value::Int(*min) } else { Value::Text((*word).to_owned()) })
+            }
+            (Kind::IntOr { word, min, .. }, Value::Int(n)) if *n == *min && steps < 0 => {
+                Some(Value::Text((*word).to_owned()))
+            }
+            (_, value) => self.as_value(self.nudge(as_number(value)?, steps, fine)?),
+        }
+    }
+
+    fn as_value(&self, x: f64) -> Option<Value> {
+        match self {
+            Kind::Float { .. } => Some(Value::Float(x)),
+            Kind::Int { .. } | Kind::IntOr { .. } => Some(Value::Int(x as i64)),
+            _ => None,
+        }
+    }
+
     /// The value under a track position, rounded to the fine step.
     pub fn at_fraction(&self, fraction: f64) -> Option<f64> {
+        self.exactly_at(fraction).map(|x| self.round(x))
+    }
+
+    /// The value under a track position.
+    pub fn exactly_at(&self, fraction: f64) -> Option<f64> {
         let (min, max, log) = self.track()?;
         let fraction = fraction.clamp(0.0, 1.0);
-        let x = if log { min * (max / min).powf(fraction) } else { min + fraction * (max - min) };
-        Some(self.round(x))
+        Some(if log { min * (max / min).powf(fraction) } else { min + fraction * (max - min) })
+    }
+
+    /// A number brought within the bounds and onto the grid of fine steps.
+    pub fn on_grid(&self, x: f64) -> Option<Value> {
+        let (min, max, _) = self.track()?;
+        self.as_value(self.round(if x.is_finite() { x.clamp(min, max) } else { min }))
     }
 
     /// `steps` steps up (down when negative) from `x`, within the bounds.
@@ -86,6 +140,14 @@ impl Kind {
     }
 }
 
+fn as_number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(x) => Some(*x),
+        Value::Int(n) => Some(*n as f64),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,10 +181,11 @@ mod tests {
         assert!((back - 1e-4).abs() < 1e-6, "{back}");
     }
 
+    const RAW: Kind = Kind::Float { min: 1e-4, max: 1.0, step: 0.1, fine_step: 0.02, log: true };
+
     #[test]
     fn as_many_steps_back_lead_back() {
-        let kinds =
-            [UNIT, RATE, crate::config::parameters::RAW_THRESHOLD, Kind::Int { min: 0, max: 99, step: 5 }];
+        let kinds = [UNIT, RATE, RAW, Kind::Int { min: 0, max: 99, step: 5 }];
         for kind in kinds {
             for fine in [false, true] {
                 let start = kind.nudge(kind.at_fraction(0.4).unwrap(), 1, true).unwrap();
@@ -143,20 +206,17 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_with_a_track_holds_its_default_and_its_ends() {
-        let defaults = crate::config::defaults().unwrap();
-        for parameter in crate::config::parameters::all() {
-            let x = match defaults.get(parameter.key) {
-                Some(crate::config::Value::Float(x)) => x,
-                Some(crate::config::Value::Int(n)) => n as f64,
-                _ => continue,
-            };
-            let kind = parameter.kind;
-            assert!((0.0..=1.0).contains(&kind.fraction(x).unwrap()), "{}", parameter.key);
-            for end in [kind.at_fraction(0.0).unwrap(), kind.at_fraction(1.0).unwrap()] {
-                assert_eq!(kind.nudge(end, 0, true), Some(end), "{}", parameter.key);
-            }
-            assert_eq!(kind.nudge(kind.nudge(x, 1, true).unwrap(), -1, true), Some(x), "{}", parameter.key);
-        }
+    fn words_and_lists_step_too() {
+        let int = Kind::IntOr { word: "mean", min: 0, max: 11, step: 1 };
+        let mean = Value::Text("mean".to_owned());
+        assert_eq!(int.step(&mean, 1, false), Some(Value::Int(0)));
+        assert_eq!(int.step(&Value::Int(0), -1, false), Some(mean));
+        assert_eq!(int.step(&Value::Int(0), 1, false), Some(Value::Int(1)));
+        let ints = Kind::Ints { min: 0, max: 3 };
+        assert_eq!(ints.step(&Value::Ints(vec![]), 1, false), Some(Value::Ints(vec![0])));
+        assert_eq!(ints.step(&Value::Ints(vec![0]), -1, false), Some(Value::Ints(vec![])));
+        assert_eq!(ints.step(&Value::Ints(vec![3]), 9, false), Some(Value::Ints(vec![3])));
+        assert_eq!(Kind::Bool.step(&Value::Bool(true), -1, true), Some(Value::Bool(false)));
+        assert_eq!(Kind::Text.step(&Value::Text(String::new()), 1, false), None);
     }
 }

@@ -1,0 +1,83 @@
+//! What a person may set about the screen: what it shows first, and how it looks.
+
+use crate::engine::types::MapKind;
+use crate::settings::{choice, optional, settings};
+
+choice! {
+    /// How an attention weight becomes a colour.
+    pub enum ColourScale {
+        /// by the square root: weak attention stays visible
+        Root = "sqrt" was "root",
+        /// in proportion to attention
+        Linear = "linear",
+        /// by the logarithm, from 0.0001
+        Log = "log",
+        /// relative to the strongest cell of each row
+        RowMax = "row-max" was "row max",
+    }
+}
+
+choice! {
+    /// How many colours the terminal has.
+    pub enum Depth {
+        /// 24-bit colors
+        True = "truecolor",
+        /// the 256-color table
+        Indexed = "256",
+        /// the terminal's own 16 colors
+        Ansi = "16",
+        /// none: glyphs, bold, dim, underline and reverse carry everything
+        None = "none",
+    }
+}
+optional!(Depth, "auto", "as many as the terminal says it has; none under NO_COLOR");
+
+choice! {
+    /// Which terminal the colours are for.
+    pub enum Theme {
+        /// a dark background
+        Dark = "dark",
+        /// a light background
+        Light = "light",
+    }
+}
+
+/// Under it a share of the tokens is more than one.
+const FIRST_TEXT: &str = "It was a truth universally known that the old captain of the ship had looked at the sea for a \
+long time, and that his wife was in want of a good house and a large";
+
+settings! {
+    /// What the explorer shows first
+    pub struct ExploreSettings in "explore" {
+        /// Text that is open at the start
+        text: String = FIRST_TEXT.to_owned();
+        /// Layer on the heatmap, counted from 0, or mean over layers
+        layer: Option<usize> = None, word("mean"), whole(0, 1023);
+        /// Head on the heatmap, counted from 0, or mean over heads
+        head: Option<usize> = None, word("mean"), whole(0, 1023);
+        /// Run that the heatmap shows
+        map: MapKind = MapKind::Masked;
+        /// Next-token candidates listed
+        top: usize = 10, label("candidates"), whole(1, 100);
+        /// Seeds behind the mean and spread of an effect
+        rerolls: usize = 32, label("re-rolls"), whole(2, 10_000);
+        /// How an attention weight becomes a color
+        color_scale: ColourScale = ColourScale::Root, label("color scale");
+    }
+}
+
+settings! {
+    /// The look of the screen
+    pub struct UiSettings in "ui" {
+        /// Colors for a dark or a light terminal
+        theme: Theme = Theme::Dark;
+        /// How many colors to use
+        color: Option<Depth> = None, label("colors");
+        /// Draw with ASCII characters only
+        ascii: bool = false, label("ASCII only");
+        /// Take mouse clicks, drags and the wheel
+        mouse: bool = true;
+        /// Open the tour at the start
+        tour: bool = false;
+    }
+}

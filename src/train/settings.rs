@@ -1,0 +1,221 @@
+//! What a person may set about a run, and the spec that comes of it.
+
+use std::path::PathBuf;
+
+use super::checkpoint::SavedDtype;
+use super::schedule::{GapControl, LrPolicy, Progress, RateSpec};
+use super::spec::{
+    Arm, DataSpec, Joint, JointSpec, LoraSpec, LoraTargets, MaskSchedule, MaskingSpec, OnDiskFull, Precision,
+    RunSpec, ScoreFrom, Trained, TrainedPart,
+};
+use super::twins::TwinSpec;
+use crate::attention::types::{MAX_INDEX, ScoreSettings};
+use crate::mask::types::{MAX_SEED, MaskSettings, Op, Replacement};
+use crate::settings::{Choice, settings};
+use crate::tensor::adamw::AdamWSettings;
+
+const MAX_STEPS: i64 = 1_000_000_000;
+
+/// What training can do to a masked position: a cache, which `evict` is about, is not there.
+const OPS: &[Choice] =
+    &[Op::Replace.choice(), Op::Hide.choice(), Op::Drop.choice(), Op::Skip.choice(), Op::Keep.choice()];
+
+settings! {
+    /// Defaults of a training run
+    pub struct TrainSettings in "train" {
+        /// Which weights move
+        trained: TrainedPart = TrainedPart::All;
+        /// Blocks that last-blocks trains, counted from the end
+        blocks: usize = 2, label("last blocks"), whole(1, MAX_INDEX) => |t| t.trained == TrainedPart::LastBlocks;
+        /// Rank of the adapters
+        lora_rank: usize = 8, label("LoRA rank"), whole(1, 1024) => |t| t.trained == TrainedPart::Lora;
+        /// Adapters are scaled by α/rank
+        lora_alpha: f64 = 16.0, label("LoRA α"), range(0.1, 4096.0, 1.0, 0.1) => |t| t.trained == TrainedPart::Lora;
+        /// Matrices that get an adapter; attention is attn.c_attn,attn.c_proj and all is every matrix of the blocks
+        /// A list of attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head is taken, too.
+        lora_targets: LoraTargets = LoraTargets::attention(), label("LoRA targets")
+            => |t| t.trained == TrainedPart::Lora;
+        /// Who is masked in training, and when it is decided
+        arm: Arm = Arm::None, label("masking");
+        /// What happens to a masked position in training
+        op: Op = Op::Replace, label("operation"), among(OPS);
+        /// What a replaced token becomes in training; mask trains a new [MASK] row
+        replacement: Replacement = Replacement::Mask, label("with") => |t| t.op == Op::Replace;
+        /// Share of the eligible positions masked, averaged over the run
+        mask_rate: f64 = 0.15, label("mask rate"), range(0.0, 1.0, 0.02, 0.002);
+        /// Course of the mask rate; the average over the run stays the same
+        mask_schedule: MaskSchedule = MaskSchedule::Constant, label("mask schedule");
+        /// Share of the steps, at the end, that run without masks
+        mask_cool_down: f64 = 0.0, label("clean cool-down"), range(0.0, 0.9, 0.1, 0.01);
+        /// Attention that arms score
+        score_from: ScoreFrom = ScoreFrom::LastVisit, label("scores from");
+        /// Masking policy that is learned with the model
+        joint: Option<Joint> = None, label("learned policy");
+        /// Soft thresholds: weight of the mean gate in the loss
+        joint_lambda: f64 = 0.1, label("λ"), range(0.0, 10.0, 0.01, 0.001)
+            => |t| t.joint == Some(Joint::SoftThresholds);
+        /// Soft thresholds: width of the gate
+        joint_temperature: f64 = 0.1, label("gate temperature"), log(1e-3, 10.0)
+            => |t| t.joint == Some(Joint::SoftThresholds);
+        /// Learning rate of the policy's own parameters
+        joint_rate: f64 = 1e-3, label("policy rate"), log(1e-8, 1.0) => |t| t.joint.is_some();
+        /// Two to four arms to compare on the same batches and draws, the first against the others; empty makes one run
+        /// Each is ARM or ARM:OPERATION, e.g. "dyn-rand,dyn-attn-high:hide".
+        twins: Option<TwinSpec> = None;
+        /// Seeds that twins are run under; verdicts rest on them, and five are the fewest that can decide
+        twin_seeds: usize = 6, label("seeds"), whole(1, 1000), unit("seeds") => |t| t.twins.is_some();
+        /// Optimizer steps
+        /// 100 are six passes over the bundled text: a first run of a minute or two.
+        steps: usize = 100, whole(1, MAX_STEPS), step(10), unit("steps");
+        /// Peak learning rate
+        learning_rate: f64 = 1e-3, label("learning rate"), log(1e-8, 1.0);
+        /// Course of the learning rate after the warm-up
+        lr_policy: LrPolicy = LrPolicy::Wsd, label("rate policy");
+        /// What moves the learning rate on
+        lr_progress: Progress = Progress::Steps, label("progress");
+        /// Steps over which the learning rate rises from 0 to its peak
+        warmup_steps: usize = 10, label("warm-up"), whole(0, MAX_STEPS), step(10), unit("steps");
+        /// Last learning rate as a share of the peak
+        min_lr_ratio: f64 = 0.1, label("final rate"), range(0.0, 1.0, 0.02, 0.002);
+        /// Evaluations without improvement before a plateau cuts the rate
+        patience: usize = 3, whole(1, 1000), unit("evaluations") => |t| t.lr_policy == LrPolicy::Plateau;
+        /// What a plateau multiplies the rate with
+        lr_factor: f64 = 0.5, label("cut"), range(0.01, 0.99, 0.1, 0.01) => |t| t.lr_policy == LrPolicy::Plateau;
+        /// Masked minus clean validation loss that a controller holds by moving the mask rate; 0 is off
+        gap_target: f64 = 0.0, label("loss gap"), range(0.0, 10.0, 0.05, 0.01), unit("nats");
+        /// How strongly that controller reacts, per nat and evaluation
+        gap_gain: f64 = 1.0, label("gap gain"), range(0.0, 10.0, 0.1, 0.01), hidden();
+        /// Sequences per forward pass
+        batch_size: usize = 8, label("batch size"), whole(1, 65_536), unit("sequences");
+        /// Forward passes per optimizer step
+        accumulate: usize = 1, label("accumulation"), whole(1, 65_536);
+        /// Tokens per sequence
+        context: usize = 256, whole(2, 65_536), step(64), unit("tokens");
+        /// Share of embeddings and of the outputs of residual branches that is dropped; attention weights are not
+        dropout: f64 = 0.0, range(0.0, 0.95, 0.05, 0.01);
+        /// Decoupled weight decay, on matrices only
+        weight_decay: f64 = 0.1, label("weight decay"), range(0.0, 10.0, 0.05, 0.01);
+        /// Largest global gradient norm; 0 is no clipping
+        clip: f64 = 1.0, label("clipping"), range(0.0, 1000.0, 0.1, 0.01);
+        /// AdamW: decay of the mean of gradients
+        beta1: f64 = 0.9, label("β₁"), range(0.0, 0.9999, 0.05, 0.0001), hidden();
+        /// AdamW: decay of the mean of squared gradients
+        beta2: f64 = 0.95, label("β₂"), range(0.0, 0.99999, 0.01, 0.00001), hidden();
+        /// AdamW: added to the root before dividing
+        eps: f64 = 1e-8, label("ε"), log(1e-16, 1.0), hidden();
+        /// Number format of matrix products in training; weights stay f32
+        precision: Precision = Precision::F32, hidden();
+        /// Seed of initial weights, batches, masks and dropout
+        seed: u64 = 1, label("training seed"), whole(0, MAX_SEED);
+        /// Steps between validation losses
+        eval_every: usize = 20, label("evaluation every"), whole(1, MAX_STEPS), step(10), unit("steps");
+        /// Steps between checkpoints
+        checkpoint_every: usize = 50, label("checkpoint every"), whole(1, MAX_STEPS), step(100), unit("steps");
+        /// Newest checkpoints kept, besides the best one
+        keep_last: usize = 2, label("checkpoints kept"), whole(1, 1000);
+        /// What a run does when a checkpoint does not fit; the last whole one is kept either way
+        on_disk_full: OnDiskFull = OnDiskFull::Continue, label("disk full");
+        /// Steps between samples of text; 0 takes none
+        sample_every: usize = 0, label("sample every"), whole(0, MAX_STEPS), step(100), unit("steps");
+        /// What samples continue
+        sample_prompt: String = "The".to_owned(), label("sample prompt") => |t| t.sample_every > 0;
+    }
+}
+
+impl TrainSettings {
+    /// The run of `model` that they describe; `policy` is the explorer's, where the run uses it.
+    pub fn spec(
+        &self,
+        model: String,
+        (data, out): (DataSpec, PathBuf),
+        policy: Option<MaskSettings>,
+        score: &ScoreSettings,
+    ) -> RunSpec {
+        let masking = self.masking(policy, score);
+        RunSpec {
+            model,
+            data,
+            trained: self.what_is_trained(),
+            fixed_cuts: masking.arm != Arm::None,
+            masking,
+            steps: self.steps,
+            time_limit: None,
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            context: self.context,
+            rate: self.rate(),
+            adamw: AdamWSettings {
+                beta1: self.beta1,
+                beta2: self.beta2,
+                eps: self.eps,
+                weight_decay: self.weight_decay,
+            },
+            precision: self.precision,
+            clip: self.clip,
+            dropout: self.dropout,
+            seed: self.seed,
+            eval_every: self.eval_every,
+            checkpoint_every: self.checkpoint_every,
+            sample_every: self.sample_every,
+            sample_prompt: self.sample_prompt.clone(),
+            keep_last: self.keep_last,
+            on_disk_full: self.on_disk_full,
+            out,
+            dtype: SavedDtype::F32,
+            twins: self.twins.clone().map(|twins| TwinSpec { seeds: self.twin_seeds, ..twins }),
+        }
+    }
+
+    fn rate(&self) -> RateSpec {
+        let gap = GapControl { target: self.gap_target, gain: self.gap_gain };
+        RateSpec {
+            policy: self.lr_policy,
+            peak: self.learning_rate,
+            min_ratio: self.min_lr_ratio,
+            warmup: self.warmup_steps,
+            progress: self.lr_progress,
+            patience: self.patience,
+            factor: self.lr_factor,
+            gap: (gap.target > 0.0).then_some(gap),
+        }
+    }
+
+    fn what_is_trained(&self) -> Trained {
+        match self.trained {
+            TrainedPart::All => Trained::All,
+            TrainedPart::LastBlocks => Trained::LastBlocks(self.blocks),
+            TrainedPart::LayerNorms => Trained::LayerNorms,
+            TrainedPart::Lora => Trained::Lora(LoraSpec {
+                rank: self.lora_rank,
+                alpha: self.lora_alpha,
+                targets: self.lora_targets.0.clone(),
+            }),
+        }
+    }
+
+    fn masking(&self, policy: Option<MaskSettings>, score: &ScoreSettings) -> MaskingSpec {
+        let joint = self.joint.map(|kind| JointSpec {
+            kind,
+            lambda: self.joint_lambda,
+            temperature: self.joint_temperature,
+            rate: self.joint_rate,
+        });
+        let mut spec = MaskingSpec {
+            arm: self.arm,
+            op: self.op,
+            replacement: self.replacement,
+            rate: self.mask_rate,
+            schedule: self.mask_schedule,
+            cool_down: self.mask_cool_down,
+            score_from: self.score_from,
+            policy: None,
+            score: score.clone(),
+            joint,
+        };
+        if let Some(policy) = policy {
+            (spec.op, spec.replacement, spec.rate) = (policy.op, policy.replacement, policy.nominal_rate());
+            spec.policy = Some(policy);
+        }
+        spec
+    }
+}
