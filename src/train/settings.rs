@@ -91,7 +91,7 @@ settings! {
         accumulate: usize = 1, label("accumulation"), whole(1, 65_536);
         /// Tokens per sequence
         context: usize = 256, whole(2, 65_536), step(64), unit("tokens");
-        /// Share of embeddings and of the outputs of residual branches that is dropped; attention weights are not
+        /// Share of embeddings, attention weights and outputs of residual branches that is dropped
         dropout: f64 = 0.0, range(0.0, 0.95, 0.05, 0.01);
         /// Decoupled weight decay, on matrices only
         weight_decay: f64 = 0.1, label("weight decay"), range(0.0, 10.0, 0.05, 0.01);

@@ -325,7 +325,7 @@ pub struct RunSpec {
     pub precision: Precision,
     /// Largest global gradient norm; 0 turns clipping off.
     pub clip: f64,
-    /// Share of embeddings and of each residual branch's outputs that is dropped; attention weights are not.
+    /// Share of embeddings, attention weights and outputs of residual branches that is dropped.
     pub dropout: f64,
     /// Of initial weights, batches, masks and dropout.
     pub seed: u64,

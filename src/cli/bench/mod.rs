@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::{Context, convert, open};

@@ -5,7 +5,6 @@ use ratatui::layout::Rect;
 use crate::app::params::{self, Path};
 use crate::app::state::{App, Pane};
 use crate::app::train::RunSettings;
-use crate::support::visible::width;
 use crate::tui::canvas::Canvas;
 use crate::tui::panes::Piece;
 use crate::tui::panes::list::{self, Columns, Line, Look};
