@@ -16,6 +16,12 @@ pub(super) trait Kernel {
     /// As [`block`], on a processor with the instructions.
     unsafe fn block(task: &Task);
 
+    /// Packs `ROWS` rows of `depth` numbers, `stride` apart, to `[depth][ROWS]`.
+    ///
+    /// # Safety
+    /// Both sides are valid, on a processor with the instructions.
+    unsafe fn interleave(from: *const f32, stride: usize, depth: usize, to: *mut f32);
+
     /// As [`pack_panel`].
     ///
     /// # Safety
@@ -38,6 +44,16 @@ macro_rules! kernel {
                 }
                 // SAFETY: passed on.
                 unsafe { with_features(task) }
+            }
+
+            unsafe fn interleave(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn with_features(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+                    // SAFETY: passed on.
+                    unsafe { <$lanes>::interleave::<$rows>(from, stride, depth, to) }
+                }
+                // SAFETY: passed on.
+                unsafe { with_features(from, stride, depth, to) }
             }
 
             unsafe fn pack(b: Strided, rows: (usize, usize), cols: (usize, usize), to: *mut f32) {

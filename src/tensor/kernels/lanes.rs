@@ -54,6 +54,17 @@ pub(super) trait Lanes: Copy {
         }
     }
 
+    /// `R` rows of `depth` numbers, `stride` apart, to `[depth][R]`.
+    #[inline(always)]
+    unsafe fn interleave<const R: usize>(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        for i in 0..depth {
+            for r in 0..R {
+                // SAFETY: inside both sides.
+                unsafe { *to.add(i * R + r) = *from.add(r * stride + i) };
+            }
+        }
+    }
+
     /// The sums of a whole tile of `R` rows and `C` registers over `depth` steps, while `asked` is fetched.
     #[inline(always)]
     unsafe fn tile<const R: usize, const C: usize>(

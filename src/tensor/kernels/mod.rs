@@ -21,6 +21,7 @@ pub mod product;
 pub mod right;
 pub mod sums;
 mod tile;
+mod trial;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

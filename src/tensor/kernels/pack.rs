@@ -1,22 +1,61 @@
 //! Parts of both sides of a product brought into the order in which tiles read them.
 
+use rayon::prelude::*;
+
+use super::kernel::Kernel;
 use super::lanes::Lanes;
-use super::product::Left;
+use super::product::{Left, depth_step};
 use super::right::{Numbers, Strided};
 
-/// The last rows of `a`, from `first` on, fewer than `tile`, to `[depth][tile]`; missing rows are 0.
-pub(super) fn pack_tail(
+/// Rows `first..first + rows` of `a` to tiles: per depth block, per `K::ROWS` rows, `[depth][K::ROWS]`, missing rows 0.
+pub(super) fn pack_left<K: Kernel>(
     a: Left,
     (first, rows): (usize, usize),
     depth: usize,
-    tile: usize,
-    to: &mut Vec<f32>,
+    parallel: bool,
+    packed: &mut [f32],
 ) {
-    to.clear();
-    to.resize(depth * tile, 0.0);
-    for r in first..rows {
+    // At least one tile, for the size of a block of none.
+    let padded = rows.next_multiple_of(K::ROWS).max(K::ROWS);
+    let step = depth_step(depth);
+    let pack = |(block, to): (usize, &mut [f32])| {
+        let from = block * step;
+        let depth = step.min(depth - from);
+        for (tile, to) in to.chunks_mut(K::ROWS * depth).enumerate() {
+            let row = tile * K::ROWS;
+            let a = Left { data: &a.data[(first + row) * a.row + from * a.col..], ..a };
+            pack_tile::<K>(a, K::ROWS.min(rows - row), depth, to);
+        }
+    };
+    if parallel && rows * depth >= PARALLEL_FROM {
+        packed.par_chunks_mut(padded * step).enumerate().for_each(pack);
+    } else {
+        packed.chunks_mut(padded * step).enumerate().for_each(pack);
+    }
+}
+
+/// Numbers from which on threads pay.
+const PARALLEL_FROM: usize = 1 << 15;
+
+/// The first `rows` rows of `a`, at most a tile of them, to `[depth][K::ROWS]`.
+fn pack_tile<K: Kernel>(a: Left, rows: usize, depth: usize, to: &mut [f32]) {
+    if a.col == 1 && rows == K::ROWS {
+        let from = &a.data[..(K::ROWS - 1) * a.row + depth];
+        // SAFETY: all rows lie inside `from`, `to` has their size; the kernel is one for this processor.
+        unsafe { K::interleave(from.as_ptr(), a.row, depth, to.as_mut_ptr()) };
+        return;
+    }
+    if a.row == 1 && rows == K::ROWS {
+        // The rows of a transpose lie side by side already.
+        for (i, to) in to.chunks_exact_mut(K::ROWS).enumerate() {
+            to.copy_from_slice(&a.data[i * a.col..][..K::ROWS]);
+        }
+        return;
+    }
+    to.fill(0.0);
+    for r in 0..rows {
         let row = a.data[r * a.row..].iter().step_by(a.col.max(1));
-        to.iter_mut().skip(r - first).step_by(tile).zip(row).for_each(|(to, &x)| *to = x);
+        to.iter_mut().skip(r).step_by(K::ROWS).zip(row).for_each(|(to, &x)| *to = x);
     }
 }
 

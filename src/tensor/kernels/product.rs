@@ -10,18 +10,18 @@ use rayon::prelude::*;
 
 use super::isa::{Isa, isa};
 use super::kernel::{self, Kernel};
-use super::pack::pack_tail;
+use super::pack::pack_left;
 use super::right::{Numbers, Right, Strided};
-use super::tile::{Reading, Source, Task};
+use super::tile::{LeftSide, Reading, Source, Task};
 
 /// Inner length of a block: a panel, and the rows of a tile, stay in the first-level cache together.
 pub(super) const DEPTH: usize = 192;
-/// Inner length from which on a product is cut in two: two short sums round less than a long one.
-const HALVED_FROM: usize = 64;
+/// Inner length that is summed at once; a longer one is halved at least, since two short sums round less than a long one.
+const AT_ONCE: usize = 128;
 
 /// Inner length of the blocks of a product.
 pub(super) fn depth_step(depth: usize) -> usize {
-    (depth / 2).next_multiple_of(8).clamp(HALVED_FROM, DEPTH)
+    if depth <= AT_ONCE { AT_ONCE } else { (depth / 2).next_multiple_of(8).min(DEPTH) }
 }
 
 /// Columns of a block, a multiple of every panel width; the block (72 KiB) stays in the second-level cache.
@@ -81,20 +81,12 @@ unsafe impl Send for Out {}
 // SAFETY: as above.
 unsafe impl Sync for Out {}
 
-/// The left side, `[rows, depth]`, element `(r, i)` at `r·row + i·col`; one of both strides is 1.
+/// The left side, `[rows, depth]`, element `(r, i)` at `r·row + i·col`.
 #[derive(Clone, Copy)]
 pub struct Left<'a> {
     pub data: &'a [f32],
     pub row: usize,
     pub col: usize,
-}
-
-impl Left<'_> {
-    /// Its numbers row by row.
-    fn gathered(self, rows: usize, depth: usize) -> Vec<f32> {
-        let row = |r: usize| self.data[r * self.row..].iter().step_by(self.col.max(1)).take(depth);
-        (0..rows).flat_map(row).copied().collect()
-    }
 }
 
 /// Numbers of a cache line.
@@ -110,7 +102,7 @@ thread_local! {
     // Memory that products use again and again. Taken out meanwhile, since a thread that waits for others may start
     // another product.
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    static TAIL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static OUTPUT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
@@ -130,7 +122,18 @@ pub unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) {
         if rules.rows == 1 && super::gemv::product(rules, a, b, out) {
             return;
         }
-        match isa() {
+        product_with(isa(), rules, a, b, out);
+    }
+}
+
+/// As [`product`] by the tiles of one instruction set.
+///
+/// # Safety
+/// As there, and the processor has the set.
+pub(super) unsafe fn product_with(isa: Isa, rules: &Rules, a: Left, b: Right, out: Out) {
+    // SAFETY: passed on.
+    unsafe {
+        match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => run::<kernel::Avx512>(rules, a, b, out),
             #[cfg(target_arch = "x86_64")]
@@ -175,14 +178,17 @@ impl Plan {
     }
 }
 
+/// Whether tiles read the left side where it lies. Packing costs what a few panels bring; rows or steps that lie far apart,
+/// each in a page of its own, cost the more the more panels read them.
+fn in_place(a: Left, rules: &Rules) -> bool {
+    const FEW_COLUMNS: usize = 512;
+    const NEAR: usize = 2048 / size_of::<f32>();
+    (a.row == 1 || a.col == 1) && (rules.cols <= FEW_COLUMNS || a.row.max(a.col) <= NEAR)
+}
+
 unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
-    let gathered = (a.row != 1 && a.col != 1).then(|| a.gathered(rules.rows, rules.depth));
-    let a = gathered.as_deref().map_or(a, |data| Left { data, row: rules.depth, col: 1 });
     let plan = Plan::new::<K>(rules, b);
-    let whole = rules.rows / K::ROWS * K::ROWS;
-    let mut tail = TAIL.take();
-    pack_tail(a, (whole, rules.rows), rules.depth, K::ROWS, &mut tail);
-    let mut packed = PACKED.take();
+    let (mut left, mut packed) = (LEFT.take(), PACKED.take());
     let small = match b {
         Right::Strided(b) if b.col != 1 && plan.runs(rules) > 1 && rules.depth * rules.cols <= SMALL => {
             // SAFETY: passed on.
@@ -190,33 +196,75 @@ unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
         }
         _ => None,
     };
+    let sides = Sides { a, b, small, in_place: in_place(a, rules) };
+    // What is packed of the left side at once stays in the second-level cache; where nothing is, all rows go together.
+    let stripe = if sides.in_place { rules.rows } else { STRIPE };
+    for first in (0..rules.rows).step_by(stripe) {
+        let rows = stripe.min(rules.rows - first);
+        let begun = if sides.in_place { rows / K::ROWS * K::ROWS } else { 0 };
+        let size = (rows - begun).next_multiple_of(K::ROWS) * rules.depth;
+        left.resize(left.len().max(size + LINE), 0.0);
+        let left = &mut aligned(&mut left)[..size];
+        pack_left::<K>(a, (first + begun, rows - begun), rules.depth, rules.parallel, left);
+        let stripe = Rules { rows, ..*rules };
+        // SAFETY: passed on.
+        unsafe { tasks::<K>(&stripe, plan, sides, (first, left), out) };
+    }
+    LEFT.set(left);
+    PACKED.set(packed);
+}
+
+/// Both sides of a product.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    a: Left<'a>,
+    b: Right<'a>,
+    /// All of `b`, packed.
+    small: Option<&'a [f32]>,
+    /// Whether `a` is read where it lies.
+    in_place: bool,
+}
+
+/// The tasks of the rows of `rules`, which begin with row `begin` of the product and whose packed part is `left`.
+unsafe fn tasks<K: Kernel>(
+    rules: &Rules,
+    plan: Plan,
+    sides: Sides,
+    (begin, left): (usize, &[f32]),
+    out: Out,
+) {
     let blocks = rules.cols.div_ceil(plan.cols);
     let work = |at: usize| {
         // Tasks that share rows follow each other: the rows stay in the second-level cache, columns are fetched ahead.
-        let (first_row, first) = (at / blocks * plan.rows, at % blocks * plan.cols);
-        let cols = first..(first + plan.cols).min(rules.cols);
-        let place = first * rules.depth;
-        let source = match (b, small) {
-            (_, Some(panels)) => Source::Panels(Numbers::F32(&panels[place..])),
+        let (row, first) = (at / blocks * plan.rows, at % blocks * plan.cols);
+        let b = match (sides.b, sides.small) {
+            (_, Some(panels)) => Source::Panels(Numbers::F32(&panels[first * rules.depth..])),
             (Right::Packed(b), _) => Source::Panels(b.numbers().from(b.block(first))),
             (Right::Strided(b), _) => Source::Strided(b),
         };
+        let a = sides.a;
+        let left = match sides.in_place {
+            true => {
+                let at = a.data.as_ptr().wrapping_add((begin + row) * a.row);
+                LeftSide::InPlace(Reading { at, row: a.row, step: a.col }, left)
+            }
+            false => LeftSide::Packed(left, rules.rows.next_multiple_of(K::ROWS), row),
+        };
         let task = Task {
-            rows: plan.rows.min(rules.rows - first_row),
-            left: Reading { at: a.data.as_ptr().wrapping_add(first_row * a.row), row: a.row, step: a.col },
-            tail: &tail,
+            rows: plan.rows.min(rules.rows - row),
+            left,
             depth: rules.depth,
-            cols,
+            cols: first..(first + plan.cols).min(rules.cols),
             all_cols: rules.cols,
-            b: source,
-            out: out.at(first_row, first),
+            b,
+            out: out.at(begin + row, first),
             out_row: out.row,
             scale: rules.scale,
             add: rules.add,
             scratch: std::ptr::null_mut(),
         };
         // SAFETY: the caller's promise; this task alone writes these rows and columns.
-        unsafe { finished::<K>(rules, out, (first_row, first), task) };
+        unsafe { finished::<K>(rules, out, (begin + row, first), task) };
     };
     let tasks = plan.tasks(rules);
     if rules.parallel {
@@ -224,8 +272,6 @@ unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
     } else {
         (0..tasks).for_each(work);
     }
-    TAIL.set(tail);
-    PACKED.set(packed);
 }
 
 /// Computes a task, in memory of this thread where the product itself is not wanted, and finishes its rows.

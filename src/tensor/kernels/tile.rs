@@ -9,10 +9,7 @@ use super::right::{Numbers, Stored, Strided};
 /// One block of columns over one run of rows.
 pub(super) struct Task<'a> {
     pub rows: usize,
-    /// The rows of the left side, from its first step on.
-    pub left: Reading,
-    /// The rows that are left when whole tiles are taken away, `[depth][R]`, missing rows 0.
-    pub tail: &'a [f32],
+    pub left: LeftSide<'a>,
     pub depth: usize,
     pub cols: std::ops::Range<usize>,
     pub all_cols: usize,
@@ -34,11 +31,29 @@ pub(super) struct Reading {
     pub step: usize,
 }
 
-impl Reading {
-    /// From row `row` and step `step` on.
+/// The rows of a task.
+#[derive(Clone, Copy)]
+pub(super) enum LeftSide<'a> {
+    /// Where they lie, from the task's first row on; and packed as below the rows that make no whole tile.
+    InPlace(Reading, &'a [f32]),
+    /// So many packed rows, of which the task begins with one: per depth block, per `R` rows, `[depth][R]`, missing rows 0.
+    Packed(&'a [f32], usize, usize),
+}
+
+impl LeftSide<'_> {
+    /// The tile of `R` rows from `row` on, of which `there` exist, in one depth block.
     #[inline(always)]
-    fn from(self, row: usize, step: usize) -> Self {
-        Reading { at: self.at.wrapping_add(row * self.row + step * self.step), ..self }
+    fn tile<const R: usize>(self, row: usize, there: usize, Part { from, depth, .. }: Part) -> Reading {
+        let packed = |at: *const f32| Reading { at, row: 1, step: R };
+        match self {
+            LeftSide::InPlace(rows, _) if there == R => {
+                Reading { at: rows.at.wrapping_add(row * rows.row + from * rows.step), ..rows }
+            }
+            LeftSide::InPlace(_, tail) => packed(tail.as_ptr().wrapping_add(from * R)),
+            LeftSide::Packed(all, rows, first) => {
+                packed(all.as_ptr().wrapping_add(from * rows + (first + row) * depth))
+            }
+        }
     }
 }
 
@@ -197,10 +212,7 @@ unsafe fn rows<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
         let asked = ahead.next(depth, right.at);
         // SAFETY: the tile lies inside both sides and the output.
         unsafe {
-            let left = match there == R {
-                true => task.left.from(row, from),
-                false => Reading { at: task.tail.as_ptr(), row: 1, step: R }.from(0, from),
-            };
+            let left = task.left.tile::<R>(row, there, part);
             let to = task.out.add(row * task.out_row + first);
             (0..there).for_each(|r| soon(to.wrapping_add(r * task.out_row), cols));
             if there <= FEW {

@@ -39,6 +39,37 @@ unsafe fn transpose_eight(from: *const f32, stride: usize, depth: usize, to: *mu
     }
 }
 
+/// Four rows of `depth` numbers, `stride` apart, to `[depth][4]`.
+///
+/// # Safety
+/// AVX2, and both sides valid.
+#[inline(always)]
+unsafe fn interleave_four(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+    const ROWS: usize = 4;
+    let whole = depth / 8 * 8;
+    // SAFETY: the contract above.
+    unsafe {
+        for i in (0..whole).step_by(8) {
+            let row = |r: usize| _mm256_loadu_ps(from.add(r * stride + i));
+            let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let ((a0, a1), (b0, b1)) = (pair(row(0), row(1)), pair(row(2), row(3)));
+            let four = |x, y| [_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y)];
+            let ([e0, e1], [e2, e3]) = (four(a0, b0), four(a1, b1));
+            // The lower half of each is one step, the upper half the step four later.
+            for (k, (x, y)) in [(e0, e1), (e2, e3)].into_iter().enumerate() {
+                let to = to.add((i + 2 * k) * ROWS);
+                _mm256_storeu_ps(to, _mm256_permute2f128_ps::<0x20>(x, y));
+                _mm256_storeu_ps(to.add(4 * ROWS), _mm256_permute2f128_ps::<0x31>(x, y));
+            }
+        }
+        for i in whole..depth {
+            for r in 0..ROWS {
+                *to.add(i * ROWS + r) = *from.add(r * stride + i);
+            }
+        }
+    }
+}
+
 // SAFETY of every block below: the contract of the trait.
 impl Lanes for __m256 {
     const N: usize = 8;
@@ -90,6 +121,12 @@ impl Lanes for __m256 {
     unsafe fn transpose(from: *const f32, stride: usize, depth: usize, to: *mut f32, width: usize) {
         // SAFETY: see above.
         unsafe { transpose_eight(from, stride, depth, to, width) }
+    }
+    #[inline(always)]
+    unsafe fn interleave<const R: usize>(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        const { assert!(R == 4, "another tile than the one written by hand") }
+        // SAFETY: see above.
+        unsafe { interleave_four(from, stride, depth, to) }
     }
     #[inline(always)]
     unsafe fn tile<const R: usize, const C: usize>(
@@ -174,6 +211,12 @@ impl Lanes for __m512 {
             transpose_eight(from, stride, depth, to, width);
             transpose_eight(from.add(8 * stride), stride, depth, to.add(8), width);
         }
+    }
+    #[inline(always)]
+    unsafe fn interleave<const R: usize>(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        const { assert!(R == 8, "another tile than the one written by hand") }
+        // SAFETY: see above.
+        unsafe { transpose_eight(from, stride, depth, to, R) }
     }
     #[inline(always)]
     unsafe fn tile<const R: usize, const C: usize>(
