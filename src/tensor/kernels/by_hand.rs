@@ -7,7 +7,7 @@
 use std::arch::x86_64::{__m256, __m512, _mm256_setzero_ps, _mm512_setzero_ps};
 
 use super::ahead::Asked;
-use super::tile::{Panel, Reading};
+use super::tile::{Panel, Place, Reading};
 
 /// One row of a step: its number, in all lanes, times the registers of the panel. `$apart` is its address where rows lie
 /// apart, `$d` bytes into the turn; `$beside` where they lie side by side.
@@ -150,18 +150,18 @@ macro_rules! loops {
 
 /// The variants of a tile: how its left side lies, whether it packs the panel, lines per turn.
 macro_rules! variants {
-    ($tile:ident, $c:expr, $depth:expr, $left:expr, $right:expr, $asked:expr) => {
+    ($tile:ident, $c:expr, $depth:expr, $left:expr, $right:expr, $asked:expr, $place:expr) => {
         match ($left.step == 1, $right.keep.is_null(), $asked.lines) {
-            (true, true, 2) => $tile::<$c, 1, 0, 2>($depth, $left, $right, $asked),
-            (true, true, 4) => $tile::<$c, 1, 0, 4>($depth, $left, $right, $asked),
-            (true, true, 6) => $tile::<$c, 1, 0, 6>($depth, $left, $right, $asked),
-            (true, true, _) => $tile::<$c, 1, 0, 12>($depth, $left, $right, $asked),
-            (false, true, 2) => $tile::<$c, 0, 0, 2>($depth, $left, $right, $asked),
-            (false, true, 4) => $tile::<$c, 0, 0, 4>($depth, $left, $right, $asked),
-            (false, true, 6) => $tile::<$c, 0, 0, 6>($depth, $left, $right, $asked),
-            (false, true, _) => $tile::<$c, 0, 0, 12>($depth, $left, $right, $asked),
-            (true, false, _) => $tile::<$c, 1, 1, 4>($depth, $left, $right, $asked),
-            (false, false, _) => $tile::<$c, 0, 1, 4>($depth, $left, $right, $asked),
+            (true, true, 2) => $tile::<$c, 1, 0, 2>($depth, $left, $right, $asked, $place),
+            (true, true, 4) => $tile::<$c, 1, 0, 4>($depth, $left, $right, $asked, $place),
+            (true, true, 6) => $tile::<$c, 1, 0, 6>($depth, $left, $right, $asked, $place),
+            (true, true, _) => $tile::<$c, 1, 0, 12>($depth, $left, $right, $asked, $place),
+            (false, true, 2) => $tile::<$c, 0, 0, 2>($depth, $left, $right, $asked, $place),
+            (false, true, 4) => $tile::<$c, 0, 0, 4>($depth, $left, $right, $asked, $place),
+            (false, true, 6) => $tile::<$c, 0, 0, 6>($depth, $left, $right, $asked, $place),
+            (false, true, _) => $tile::<$c, 0, 0, 12>($depth, $left, $right, $asked, $place),
+            (true, false, _) => $tile::<$c, 1, 1, 4>($depth, $left, $right, $asked, $place),
+            (false, false, _) => $tile::<$c, 0, 1, 4>($depth, $left, $right, $asked, $place),
         }
     };
 }
@@ -177,9 +177,10 @@ pub(super) unsafe fn eight_by_three<const C: usize>(
     left: Reading,
     right: Panel,
     asked: Asked,
-) -> [[__m512; 3]; 8] {
+    place: Place,
+) {
     // SAFETY: the contract.
-    unsafe { variants!(wide, C, depth, left, right, asked) }
+    unsafe { variants!(wide, C, depth, left, right, asked, place) }
 }
 
 /// Four rows and three registers.
@@ -188,14 +189,9 @@ pub(super) unsafe fn eight_by_three<const C: usize>(
 /// AVX2 and FMA; both sides hold all steps.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn four_by_three(
-    depth: usize,
-    left: Reading,
-    right: Panel,
-    asked: Asked,
-) -> [[__m256; 3]; 4] {
+pub(super) unsafe fn four_by_three(depth: usize, left: Reading, right: Panel, asked: Asked, place: Place) {
     // SAFETY: the contract.
-    unsafe { variants!(narrow, 3, depth, left, right, asked) }
+    unsafe { variants!(narrow, 3, depth, left, right, asked, place) }
 }
 
 /// Bytes between the rows of the left side where they lie apart, between its steps where rows lie side by side.
@@ -210,7 +206,8 @@ unsafe fn wide<const C: usize, const APART: usize, const KEEPS: usize, const LIN
     left: Reading,
     right: Panel,
     asked: Asked,
-) -> [[__m512; 3]; 8] {
+    place: Place,
+) {
     let mut s = [[_mm512_setzero_ps(); 3]; 8];
     // SAFETY: reads `depth` steps of both sides; writes registers and, where it keeps the panel, its packed place.
     unsafe {
@@ -267,8 +264,8 @@ unsafe fn wide<const C: usize, const APART: usize, const KEEPS: usize, const LIN
             s72 = inout(zmm_reg) s[7][2],
             options(nostack),
         );
+        place.put::<__m512, 8, 3, C>(&s);
     }
-    s
 }
 
 #[inline]
@@ -278,7 +275,8 @@ unsafe fn narrow<const C: usize, const APART: usize, const KEEPS: usize, const L
     left: Reading,
     right: Panel,
     asked: Asked,
-) -> [[__m256; 3]; 4] {
+    place: Place,
+) {
     let mut s = [[_mm256_setzero_ps(); 3]; 4];
     // SAFETY: as above.
     unsafe {
@@ -320,6 +318,6 @@ unsafe fn narrow<const C: usize, const APART: usize, const KEEPS: usize, const L
             s32 = inout(ymm_reg) s[3][2],
             options(nostack),
         );
+        place.put::<__m256, 4, 3, C>(&s);
     }
-    s
 }

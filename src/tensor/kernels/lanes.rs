@@ -2,7 +2,7 @@
 //! instructions it needs; calling one elsewhere is undefined on a processor without them.
 
 use super::ahead::Asked;
-use super::tile::{Panel, Reading, steps};
+use super::tile::{Panel, Place, Reading, steps};
 
 /// A register of `N` numbers.
 pub(super) trait Lanes: Copy {
@@ -65,17 +65,18 @@ pub(super) trait Lanes: Copy {
         }
     }
 
-    /// The sums of a whole tile of `R` rows and `C` registers over `depth` steps, while `asked` is fetched.
+    /// Sums a tile of `R` rows and `C` registers over `depth` steps, while `asked` is fetched.
     #[inline(always)]
     unsafe fn tile<const R: usize, const C: usize>(
         depth: usize,
         left: Reading,
         right: Panel,
         asked: Asked,
-    ) -> [[Self; C]; R] {
+        place: Place,
+    ) {
         asked.all(depth);
         // SAFETY: the contract.
-        unsafe { steps(depth, left, right) }
+        unsafe { place.put::<Self, R, C, C>(&steps(depth, left, right)) }
     }
 }
 

@@ -213,15 +213,14 @@ unsafe fn rows<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
         // SAFETY: the tile lies inside both sides and the output.
         unsafe {
             let left = task.left.tile::<R>(row, there, part);
-            let to = task.out.add(row * task.out_row + first);
-            (0..there).for_each(|r| soon(to.wrapping_add(r * task.out_row), cols));
+            let at = task.out.add(row * task.out_row + first);
+            let place = Place { at, row: task.out_row, rows: there, cols, scale: task.scale, add };
+            (0..there).for_each(|r| soon(at.wrapping_add(r * task.out_row), cols));
             if there <= FEW {
                 asked.all(depth);
-                let sums = steps::<V, FEW, C>(depth, left, right);
-                put(&sums, to, task.out_row, (there, cols), task.scale, add);
+                place.put::<V, FEW, C, C>(&steps::<V, FEW, C>(depth, left, right));
             } else {
-                let sums = V::tile::<R, C>(depth, left, right, asked);
-                put(&sums, to, task.out_row, (there, cols), task.scale, add);
+                V::tile::<R, C>(depth, left, right, asked, place);
             }
         }
         if !right.keep.is_null() {
@@ -282,31 +281,41 @@ unsafe fn walk<V: Lanes, const ROWS: usize, const C: usize, const APART: bool>(
     }
 }
 
-/// Writes, or adds, `rows` rows of `cols` columns of a tile.
-#[inline(always)]
-unsafe fn put<V: Lanes, const R: usize, const C: usize>(
-    sums: &[[V; C]; R],
-    out: *mut f32,
-    out_row: usize,
-    (rows, cols): (usize, usize),
-    scale: f32,
-    add: bool,
-) {
-    // SAFETY: `rows` rows of `cols` columns lie inside the output.
-    unsafe {
-        let scale = V::splat(scale);
-        let whole = cols == C * V::N;
-        for (r, sums) in sums.iter().enumerate() {
-            if r < rows {
-                let to = out.add(r * out_row);
-                for (c, sum) in sums.iter().enumerate() {
-                    let (to, sum) = (to.add(c * V::N), sum.mul(scale));
-                    if whole || c + 1 < C {
-                        if add { sum.add(V::load(to)).store(to) } else { sum.store(to) }
-                    } else {
-                        let n = cols - c * V::N;
-                        let sum = if add { sum.add(V::load_first(to, n)) } else { sum };
-                        sum.store_first(to, n);
+/// Where a tile's sums go: `rows` rows of `cols` columns, times `scale`, added to what is there or written over it.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub at: *mut f32,
+    /// Numbers between rows.
+    pub row: usize,
+    pub rows: usize,
+    pub cols: usize,
+    pub scale: f32,
+    pub add: bool,
+}
+
+impl Place {
+    /// Writes, or adds, the first `C` of `S` registers of every row.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`; all rows and columns lie inside the output.
+    #[inline(always)]
+    pub unsafe fn put<V: Lanes, const R: usize, const S: usize, const C: usize>(self, sums: &[[V; S]; R]) {
+        // SAFETY: the contract.
+        unsafe {
+            let scale = V::splat(self.scale);
+            let whole = self.cols == C * V::N;
+            for (r, sums) in sums.iter().enumerate() {
+                if r < self.rows {
+                    let to = self.at.add(r * self.row);
+                    for (c, sum) in sums.iter().enumerate().take(C) {
+                        let (to, sum) = (to.add(c * V::N), sum.mul(scale));
+                        if whole || c + 1 < C {
+                            if self.add { sum.add(V::load(to)).store(to) } else { sum.store(to) }
+                        } else {
+                            let n = self.cols - c * V::N;
+                            let sum = if self.add { sum.add(V::load_first(to, n)) } else { sum };
+                            sum.store_first(to, n);
+                        }
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::ahead::Asked;
 use super::by_hand::{eight_by_three, four_by_three};
 use super::lanes::Lanes;
-use super::tile::{Panel, Reading, steps};
+use super::tile::{Panel, Place, Reading, steps};
 
 /// Eight rows of `depth` numbers, `stride` apart, to eight columns: number `i` of row `c` goes to `to[i * width + c]`.
 ///
@@ -134,15 +134,15 @@ impl Lanes for __m256 {
         left: Reading,
         right: Panel,
         asked: Asked,
-    ) -> [[Self; C]; R] {
+        place: Place,
+    ) {
         // SAFETY: see above.
         unsafe {
             if const { R == 4 && C == 3 } {
-                let sums = four_by_three(depth, left, right, asked);
-                return std::array::from_fn(|r| std::array::from_fn(|c| sums[r][c]));
+                return four_by_three(depth, left, right, asked, place);
             }
             asked.all(depth);
-            steps(depth, left, right)
+            place.put::<Self, R, C, C>(&steps(depth, left, right));
         }
     }
 }
@@ -224,11 +224,11 @@ impl Lanes for __m512 {
         left: Reading,
         right: Panel,
         asked: Asked,
-    ) -> [[Self; C]; R] {
+        place: Place,
+    ) {
         const { assert!(R == 8, "another tile than the one written by hand") }
         // SAFETY: see above.
-        let sums = unsafe { eight_by_three::<C>(depth, left, right, asked) };
-        std::array::from_fn(|r| std::array::from_fn(|c| sums[r][c]))
+        unsafe { eight_by_three::<C>(depth, left, right, asked, place) }
     }
 }
 
