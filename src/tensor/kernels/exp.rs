@@ -76,12 +76,14 @@ pub fn largest(values: &[f32]) -> f32 {
 pub fn exp_sum(values: &[f32], top: f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = values.chunks_exact(LANES);
-    let rest = padded(chunks.remainder());
+    let rest = chunks.remainder();
     for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += exp(x - top));
     }
-    // Lanes without a value add nothing.
-    lanes.iter_mut().zip(rest).for_each(|(sum, x)| *sum += exp(x - top));
+    if !rest.is_empty() {
+        // Lanes without a value add nothing.
+        lanes.iter_mut().zip(padded(rest)).for_each(|(sum, x)| *sum += exp(x - top));
+    }
     total(lanes)
 }
 
@@ -97,12 +99,14 @@ pub fn exp_all(values: &mut [f32], top: f32) -> f32 {
         }
     }
     let rest = chunks.into_remainder();
-    let mut last = padded(rest);
-    for (sum, x) in lanes.iter_mut().zip(&mut last) {
-        *x = exp(*x - top);
-        *sum += *x;
+    if !rest.is_empty() {
+        let mut last = padded(rest);
+        for (sum, x) in lanes.iter_mut().zip(&mut last) {
+            *x = exp(*x - top);
+            *sum += *x;
+        }
+        rest.copy_from_slice(&last[..rest.len()]);
     }
-    rest.copy_from_slice(&last[..rest.len()]);
     total(lanes)
 }
 
