@@ -236,7 +236,7 @@ fn what_nobody_keeps_is_finished_all_the_same() {
             sides.left(false),
             Numbers::F32(&sides.b[0]).rows(131).into(),
             Out::NOWHERE,
-        )
+        );
     };
     assert_eq!(found.into_inner().unwrap(), wanted);
 }
