@@ -183,15 +183,21 @@ pub(super) unsafe fn eight_by_three<const C: usize>(
     unsafe { variants!(wide, C, depth, left, right, asked, place) }
 }
 
-/// Four rows and three registers.
+/// Four rows and `C` of three registers.
 ///
 /// # Safety
 /// AVX2 and FMA; both sides hold all steps.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn four_by_three(depth: usize, left: Reading, right: Panel, asked: Asked, place: Place) {
+pub(super) unsafe fn four_by_three<const C: usize>(
+    depth: usize,
+    left: Reading,
+    right: Panel,
+    asked: Asked,
+    place: Place,
+) {
     // SAFETY: the contract.
-    unsafe { variants!(narrow, 3, depth, left, right, asked, place) }
+    unsafe { variants!(narrow, C, depth, left, right, asked, place) }
 }
 
 /// Bytes between the rows of the left side where they lie apart, between its steps where rows lie side by side.

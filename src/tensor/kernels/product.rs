@@ -16,12 +16,10 @@ use super::tile::{LeftSide, Reading, Source, Task};
 
 /// Inner length of a block: a panel, and the rows of a tile, stay in the first-level cache together.
 pub(super) const DEPTH: usize = 192;
-/// Inner length that is summed at once; a longer one is halved at least, since two short sums round less than a long one.
-const AT_ONCE: usize = 128;
-
-/// Inner length of the blocks of a product.
+/// Inner length of the blocks of a product: short products are cut as well, since two short sums round less than a long
+/// one.
 pub(super) fn depth_step(depth: usize) -> usize {
-    if depth <= AT_ONCE { AT_ONCE } else { (depth / 2).next_multiple_of(8).min(DEPTH) }
+    (depth / 2).next_multiple_of(8).clamp(8, DEPTH)
 }
 
 /// Columns of a block, a multiple of every panel width; the block (72 KiB) stays in the second-level cache.

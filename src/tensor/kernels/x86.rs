@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::ahead::Asked;
 use super::by_hand::{eight_by_three, four_by_three};
 use super::lanes::Lanes;
-use super::tile::{Panel, Place, Reading, steps};
+use super::tile::{Panel, Place, Reading};
 
 /// Eight rows of `depth` numbers, `stride` apart, to eight columns: number `i` of row `c` goes to `to[i * width + c]`.
 ///
@@ -136,14 +136,9 @@ impl Lanes for __m256 {
         asked: Asked,
         place: Place,
     ) {
+        const { assert!(R == 4, "another tile than the one written by hand") }
         // SAFETY: see above.
-        unsafe {
-            if const { R == 4 && C == 3 } {
-                return four_by_three(depth, left, right, asked, place);
-            }
-            asked.all(depth);
-            place.put::<Self, R, C, C>(&steps(depth, left, right));
-        }
+        unsafe { four_by_three::<C>(depth, left, right, asked, place) }
     }
 }
 
