@@ -1,6 +1,9 @@
 //! Finite differences for every fused operator, argument by argument.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/paths.rs"]
+mod paths;
 
 use candle_core::{Device, Tensor, Var};
 use maskscope::tensor::attention::Attention;
@@ -131,4 +134,9 @@ fn a_frozen_argument_gets_no_gradient_and_the_others_the_same() {
     assert!(plain() || (part.get(&w).is_none() && part.get(&b).is_none()));
     let values = |t: Option<&Tensor>| host::values(t.unwrap()).unwrap();
     assert_eq!(values(part.get(only.as_tensor())), values(whole.get(all.0.as_tensor())));
+}
+
+#[test]
+fn every_set_of_kernels_passes() {
+    paths::on_every_path("every_set_of_kernels_passes");
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/paths.rs"]
+mod paths;
 #[path = "support/plain_gpt2.rs"]
 #[allow(dead_code, reason = "each test file uses its own part")]
 mod plain_gpt2;
@@ -154,4 +156,9 @@ fn reused_rows_equal_a_fresh_pass() {
             (host::values(&reused.hidden).expect("values"), host::values(&fresh.hidden).expect("values"));
         assert!(largest_difference(&a, &b) < 1e-5);
     }
+}
+
+#[test]
+fn every_set_of_kernels_passes() {
+    paths::on_every_path("every_set_of_kernels_passes");
 }

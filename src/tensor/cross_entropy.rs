@@ -15,9 +15,18 @@ use super::host::slice;
 use super::kernels::exp::{exp_all, largest};
 use super::kernels::matmul::{Threads, View, matmul};
 
-/// Rows whose logits exist at the same time: 103 MB for GPT-2's vocabulary. Fewer would sweep the weight's gradient more
-/// often.
+/// Most rows whose logits exist at the same time: 103 MB for GPT-2's vocabulary. Fewer would sweep the weight's gradient
+/// more often.
 const TILE: usize = 512;
+/// Fewest rows, and numbers of their logits, of a small weight, whose gradient stays in a cache: so do the logits then.
+const SMALL_TILE: (usize, usize) = (128, 1 << 19);
+/// Numbers of a small weight.
+const SMALL: usize = 1 << 22;
+
+/// Rows whose logits exist at the same time.
+fn tile_rows(vocab: usize, width: usize) -> usize {
+    if vocab * width > SMALL { TILE } else { (SMALL_TILE.1 / vocab).clamp(SMALL_TILE.0, TILE) }
+}
 /// Tokens of the vocabulary that one product with the gradient of the logits takes.
 const STRETCH: usize = 6144;
 
@@ -50,10 +59,13 @@ fn sweep(
     let mut total = 0f64;
     let mut d_hidden = vec![0f32; if gradients { hidden.len() } else { 0 }];
     let mut d_weight = Sum::new(if gradients && weight_too { weight.len() } else { 0 });
-    let mut logits = vec![0f32; TILE.min(targets.len()) * vocab];
+    let tile_rows = tile_rows(vocab, width);
+    let mut logits = vec![0f32; tile_rows.min(targets.len()) * vocab];
     let weights = View::new(weight, vocab, width);
-    for (tile, targets) in targets.chunks(TILE).enumerate() {
-        let at = tile * TILE * width;
+    // A narrow gradient is summed as its transpose: logits, as they lie, are then the side that tiles read in order.
+    let turned = width <= NARROW;
+    for (tile, targets) in targets.chunks(tile_rows).enumerate() {
+        let at = tile * tile_rows * width;
         let rows = View::new(&hidden[at..at + targets.len() * width], targets.len(), width);
         let logits = &mut logits[..targets.len() * vocab];
         matmul(logits, vocab, rows, weights.t(), 1.0, 0.0, Threads::Pool);
@@ -78,11 +90,39 @@ fn sweep(
                 matmul(&mut d_hidden[at..], width, part, weights, 1.0, 1.0, Threads::Pool);
             }
             if weight_too {
-                d_weight.add_product(View::new(logits, targets.len(), vocab).t(), rows);
+                let logits = View::new(logits, targets.len(), vocab);
+                match turned {
+                    true => d_weight.add_product(rows.t(), logits),
+                    false => d_weight.add_product(logits.t(), rows),
+                }
             }
         }
     }
-    ((total / count as f64) as f32, d_hidden, d_weight.into_values())
+    let d_weight = match d_weight.into_values() {
+        values if turned && !values.is_empty() => transposed(&values, vocab),
+        values => values,
+    };
+    ((total / count as f64) as f32, d_hidden, d_weight)
+}
+
+/// Widest weight whose gradient is summed as its transpose.
+const NARROW: usize = 512;
+
+/// The transpose of a matrix of `cols` columns, in blocks that stay in the first cache.
+fn transposed(x: &[f32], cols: usize) -> Vec<f32> {
+    const BLOCK: usize = 32;
+    let rows = x.len() / cols;
+    let mut out = vec![0f32; x.len()];
+    out.par_chunks_mut(BLOCK * rows).enumerate().for_each(|(block, out)| {
+        for from in (0..rows).step_by(BLOCK) {
+            let to = (from + BLOCK).min(rows);
+            for (c, out) in out.chunks_exact_mut(rows).enumerate() {
+                let column = x[from * cols + block * BLOCK + c..].iter().step_by(cols);
+                out[from..to].iter_mut().zip(column).for_each(|(out, &x)| *out = x);
+            }
+        }
+    });
+    out
 }
 
 /// `(d hidden, d weight)`.

@@ -1,5 +1,6 @@
 //! Dropout whose mask is a function of a key and the element's index: the same on every thread count, in the backward
-//! pass and on resume, without a mask in memory.
+//! pass and on resume. On the CPU and in this program's GPU kernels no mask is kept in memory; the composed operators, for
+//! devices without either, make one.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -14,7 +15,7 @@ const CHUNK: usize = 1 << 14;
 /// What decides one dropout mask: a key per pass and a site within it.
 pub type Key = (u64, u32);
 
-/// 32 well-mixed bits per element (SplitMix64's finaliser over key and counter; two elements share one call).
+/// 64 well-mixed bits (SplitMix64's output function at `counter` steps from `key`): 32 for each of two neighbours.
 fn bits(key: u64, counter: u64) -> u64 {
     let mut z = key.wrapping_add(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -136,8 +136,10 @@ unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 impl Shared {
-    fn at(self, offset: usize) -> *mut f32 {
-        // SAFETY: offsets stay inside the vector the pointer was taken from (sizes come from `Shape`).
+    /// # Safety
+    /// `offset` lies inside the vector that the pointer was taken from.
+    unsafe fn at(self, offset: usize) -> *mut f32 {
+        // SAFETY: the contract above.
         unsafe { self.0.add(offset) }
     }
 }
@@ -181,7 +183,7 @@ fn forward_collecting<T: Send>(
         let last = shape.limit(to - 1);
         let p = View::strided(&scratch, to - from, last, shape.keys);
         let v_rows = View::strided(&v.data[b * v.batch_stride + h * d..], last, d, v.row_stride);
-        // SAFETY: this task alone writes rows from..to, columns of head h, of sequence b.
+        // SAFETY: this task alone writes rows from..to, columns of head h, of sequence b, which lie inside.
         unsafe {
             let at = target.at((b * shape.queries + from) * width + h * d);
             matmul_raw(at, width, p, v_rows, 1.0, 0.0, Threads::One);
@@ -332,7 +334,7 @@ pub fn backward(shape: &Shape, qkv: &[f32], out: &[f32], grad_out: &[f32]) -> Ve
             let ds = View::strided(&dp, n, last, t);
             let queries = View::strided(&qkv[base + from * stride..], n, d, stride);
             let keys = View::strided(&qkv[base + width..], last, d, stride);
-            // SAFETY: this task alone writes the columns of head h of sequence b.
+            // SAFETY: this task alone writes the columns of head h of sequence b, which lie inside.
             unsafe {
                 matmul_raw(target.at(base + from * stride), stride, ds, keys, 1.0, 0.0, Threads::One);
                 matmul_raw(target.at(base + width), stride, ds.t(), queries, 1.0, 1.0, Threads::One);

@@ -49,17 +49,26 @@ pub fn total(lanes: [f32; LANES]) -> f32 {
     halved(lanes, |a, b| a + b)
 }
 
+/// The rest of a stretch, at the front of lanes of −∞: a scalar loop over it would take as long as the whole lanes before.
+#[inline(always)]
+fn padded(rest: &[f32]) -> [f32; LANES] {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    lanes[..rest.len()].copy_from_slice(rest);
+    lanes
+}
+
 /// The largest value, −∞ of none; NaN is passed over.
 #[inline(always)]
 pub fn largest(values: &[f32]) -> f32 {
     let larger = |m: f32, x: f32| if x > m { x } else { m };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let rest = padded(chunks.remainder());
     for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(m, &x)| *m = larger(*m, x));
     }
-    rest.iter().fold(halved(lanes, larger), |m, &x| larger(m, x))
+    lanes.iter_mut().zip(rest).for_each(|(m, x)| *m = larger(*m, x));
+    halved(lanes, larger)
 }
 
 /// `Σ exp(x − top)`.
@@ -71,7 +80,11 @@ pub fn exp_sum(values: &[f32], top: f32) -> f32 {
     for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += exp(x - top));
     }
-    rest.iter().fold(total(lanes), |sum, &x| sum + exp(x - top))
+    if !rest.is_empty() {
+        // Lanes without a value add nothing.
+        lanes.iter_mut().zip(padded(rest)).for_each(|(sum, x)| *sum += exp(x - top));
+    }
+    total(lanes)
 }
 
 /// `x ← exp(x − top)`; returns the sum.
@@ -85,12 +98,16 @@ pub fn exp_all(values: &mut [f32], top: f32) -> f32 {
             *sum += *x;
         }
     }
-    let mut sum = total(lanes);
-    for x in chunks.into_remainder() {
-        *x = exp(*x - top);
-        sum += *x;
+    let rest = chunks.into_remainder();
+    if !rest.is_empty() {
+        let mut last = padded(rest);
+        for (sum, x) in lanes.iter_mut().zip(&mut last) {
+            *x = exp(*x - top);
+            *sum += *x;
+        }
+        rest.copy_from_slice(&last[..rest.len()]);
     }
-    sum
+    total(lanes)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use rayon::prelude::*;
 
+use super::ahead::prefetch;
 use super::isa::{Isa, isa};
-use super::lanes::{Four, Lanes};
-use super::pack::prefetch;
+use super::lanes::{Four, Lanes, Sixteen};
 use super::packed::Packed;
 use super::product::{BLOCK, Left, Out, Rules, TASKS_AT_ONCE, depth_step};
 use super::right::{Numbers, Right, Stored, Strided};
@@ -16,6 +16,9 @@ const CHUNK: usize = 768;
 const COLUMNS: usize = 256;
 /// Bytes ahead of the reader that are asked for.
 const AHEAD: usize = 4096;
+
+/// Registers of a panel of [`Four`].
+const FOURS: usize = if cfg!(target_arch = "aarch64") { 3 } else { 2 };
 
 /// Computes `out ← scale·(a × b) [+ out]` for one row; `false` when the layout is not one it knows.
 ///
@@ -46,7 +49,8 @@ pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool
                 Isa::Avx512 => avx512(x, b, from, sums),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => avx2(x, b, from, sums),
-                _ => chunk::<Four, 2>(x, b, from, sums),
+                Isa::Wide => chunk::<Sixteen, 3>(x, b, from, sums),
+                _ => chunk::<Four, FOURS>(x, b, from, sums),
             }
         }
         sums.iter_mut().for_each(|s| *s *= rules.scale);

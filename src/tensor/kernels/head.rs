@@ -29,10 +29,10 @@ fn partial(values: &[f32]) -> (f32, f32) {
 /// A pointer whose elements are shared out among tasks.
 #[derive(Clone, Copy)]
 struct Shared<T>(*mut T);
-// SAFETY: every task writes elements of its own.
-unsafe impl<T> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for Shared<T> {}
+// SAFETY: every task writes elements of its own, which may come from another thread.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above; nothing is read through it.
+unsafe impl<T: Send> Sync for Shared<T> {}
 impl<T> Shared<T> {
     /// # Safety
     /// `i` lies inside, and no other task touches it.

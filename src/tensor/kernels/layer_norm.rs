@@ -63,6 +63,9 @@ fn backward_row(
     db: &mut [f32],
 ) {
     let d = x.len();
+    // One length for all, so that no element is checked on its own.
+    let (gain, dy, dx) = (&gain[..d], &dy[..d], &mut dx[..d]);
+    let (dg, db) = (&mut dg[..d], &mut db[..d]);
     let n = d as f32;
     let (mean, rstd) = moments(x, eps);
     let mean_g = sum_by(d, |i| dy[i] * gain[i]) / n;

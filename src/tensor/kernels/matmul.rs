@@ -71,9 +71,6 @@ pub fn matmul(out: &mut [f32], out_stride: usize, a: View, b: View, scale: f32, 
 /// `a × b`, row-major, on all threads of the pool.
 pub fn product_of(a: View, b: View) -> Vec<f32> {
     let size = a.rows * b.cols;
-    if a.cols == 0 {
-        return vec![0.0; size];
-    }
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product differ");
     let mut out = room(size);
     // SAFETY: there is room for every element, and a product that keeps nothing writes each of them without reading it.
@@ -101,11 +98,21 @@ pub unsafe fn matmul_raw(
     a.check();
     b.check();
     let (m, n, k) = (a.rows, b.cols, a.cols);
-    debug_assert!(k > 0, "a product of nothing writes nothing");
+    if k == 0 {
+        // A sum of nothing.
+        for r in 0..m {
+            // SAFETY: the caller's promise; what is not kept is not read.
+            (0..n).for_each(|c| unsafe {
+                let to = out.add(r * out_stride + c);
+                to.write(if keep == 0.0 { 0.0 } else { keep * to.read() });
+            });
+        }
+        return;
+    }
     // Threads only pay above this many multiplications.
     const PARALLEL_FROM: usize = 1 << 17;
     let parallel = threads == Threads::Pool && m * n * k >= PARALLEL_FROM;
-    let ours = isa() != Isa::Plain || std::env::var_os(OVERRIDE).is_some();
+    let ours = cfg!(target_arch = "aarch64") || isa() != Isa::Plain || std::env::var_os(OVERRIDE).is_some();
     if ours && (keep == 0.0 || keep == 1.0) {
         let rules = Rules { rows: m, depth: k, cols: n, scale, add: keep != 0.0, finish: None, parallel };
         let left = Left { data: a.data, row: a.row_stride, col: a.col_stride };
@@ -140,5 +147,21 @@ pub unsafe fn matmul_raw(
             false,
             parallelism,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_of_nothing_is_zero_and_leaves_what_is_kept() {
+        let (a, b) = (View::new(&[], 2, 0), View::new(&[], 0, 3));
+        assert_eq!(product_of(a, b), [0.0; 6]);
+        let mut out = [3f32; 8];
+        matmul(&mut out, 4, a, b, 1.0, 1.0, Threads::One);
+        assert_eq!(out, [3.0; 8]);
+        matmul(&mut out, 4, a, b, 1.0, 0.5, Threads::Pool);
+        assert_eq!(out, [1.5, 1.5, 1.5, 3.0, 1.5, 1.5, 1.5, 3.0]);
     }
 }

@@ -1,237 +1,127 @@
-//! Both sides of a product into the order in which tiles read them, and the next block asked for in time.
-
-use std::ops::Range;
+//! Parts of both sides of a product brought into the order in which tiles read them.
 
 use rayon::prelude::*;
 
+use super::kernel::Kernel;
 use super::lanes::Lanes;
-use super::product::{BLOCK, DEPTH, Kernel, Left, Rules, depth_step};
+use super::product::{Left, depth_step};
 use super::right::{Numbers, Strided};
 
-/// Brings a stripe of `a` into the order in which tiles read it.
+/// Rows `first..first + rows` of `a` to tiles: per depth block, per `K::ROWS` rows, `[depth][K::ROWS]`, missing rows 0.
 pub(super) fn pack_left<K: Kernel>(
     a: Left,
-    first_row: usize,
-    rows: usize,
-    rules: &Rules,
+    (first, rows): (usize, usize),
+    depth: usize,
+    parallel: bool,
     packed: &mut [f32],
 ) {
-    let padded = rows.next_multiple_of(K::ROWS);
-    let step = depth_step(rules.depth);
-    let pack = |(kb, block): (usize, &mut [f32])| {
-        let from = kb * step;
-        let depth = step.min(rules.depth - from);
-        for (p, panel) in block.chunks_mut(K::ROWS * depth).enumerate() {
-            let first = p * K::ROWS;
-            let at = (first_row + first) * a.row + from * a.col;
-            if a.col == 1 && first + K::ROWS <= rows {
-                let from = &a.data[at..at + (K::ROWS - 1) * a.row + depth];
-                // SAFETY: all rows lie inside `from`, the panel has their size; the kernel is one for this processor.
-                unsafe { K::interleave(from.as_ptr(), a.row, depth, panel.as_mut_ptr()) };
-                continue;
-            }
-            if a.row == 1 && first + K::ROWS <= rows {
-                // The rows of a transpose lie side by side already.
-                for (i, to) in panel.chunks_exact_mut(K::ROWS).enumerate() {
-                    to.copy_from_slice(&a.data[at + i * a.col..][..K::ROWS]);
-                }
-                continue;
-            }
-            for r in 0..K::ROWS {
-                if first + r >= rows {
-                    panel.iter_mut().skip(r).step_by(K::ROWS).for_each(|x| *x = 0.0);
-                    continue;
-                }
-                let source = a.data[at + r * a.row..].iter().step_by(a.col.max(1));
-                for (x, &v) in panel.iter_mut().skip(r).step_by(K::ROWS).zip(source) {
-                    *x = v;
-                }
-            }
+    // At least one tile, for the size of a block of none.
+    let padded = rows.next_multiple_of(K::ROWS).max(K::ROWS);
+    let step = depth_step(depth);
+    let pack = |(block, to): (usize, &mut [f32])| {
+        let from = block * step;
+        let depth = step.min(depth - from);
+        for (tile, to) in to.chunks_mut(K::ROWS * depth).enumerate() {
+            let row = tile * K::ROWS;
+            let a = Left { data: &a.data[(first + row) * a.row + from * a.col..], ..a };
+            pack_tile::<K>(a, K::ROWS.min(rows - row), depth, to);
         }
     };
-    if !rules.parallel || rows * rules.depth < 1 << 15 {
-        packed.chunks_mut(padded * step).enumerate().for_each(pack);
-    } else {
+    if parallel && rows * depth >= PARALLEL_FROM {
         packed.par_chunks_mut(padded * step).enumerate().for_each(pack);
+    } else {
+        packed.chunks_mut(padded * step).enumerate().for_each(pack);
     }
 }
 
-/// Packs rows `from..from + depth` of columns `cols` of `b` to `scratch`: per panel `[depth][C·N]`, missing columns 0.
+/// Numbers from which on threads pay.
+const PARALLEL_FROM: usize = 1 << 15;
+
+/// The first `rows` rows of `a`, at most a tile of them, to `[depth][K::ROWS]`.
+fn pack_tile<K: Kernel>(a: Left, rows: usize, depth: usize, to: &mut [f32]) {
+    if a.col == 1 && rows == K::ROWS {
+        let from = &a.data[..(K::ROWS - 1) * a.row + depth];
+        // SAFETY: all rows lie inside `from`, `to` has their size; the kernel is one for this processor.
+        unsafe { K::interleave(from.as_ptr(), a.row, depth, to.as_mut_ptr()) };
+        return;
+    }
+    if a.row == 1 && rows == K::ROWS {
+        // The rows of a transpose lie side by side already.
+        for (i, to) in to.chunks_exact_mut(K::ROWS).enumerate() {
+            to.copy_from_slice(&a.data[i * a.col..][..K::ROWS]);
+        }
+        return;
+    }
+    to.fill(0.0);
+    for r in 0..rows {
+        let row = a.data[r * a.row..].iter().step_by(a.col.max(1));
+        to.iter_mut().skip(r).step_by(K::ROWS).zip(row).for_each(|(to, &x)| *to = x);
+    }
+}
+
+/// Rows `from..from + depth` of columns `first..first + cols` of `b`, at most a panel of them, to `to`, rows `width` apart.
+/// The columns that a last register lacks are 0; registers without columns are left alone.
 ///
 /// # Safety
-/// The processor has the instructions of `V`, `scratch` room for a block, and `b` the rows and columns.
+/// The processor has the instructions of `V`, `to` room for `depth` rows of `width` numbers, and `b` the rows and columns.
 #[inline(always)]
-pub(super) unsafe fn pack_right<V: Lanes, const C: usize>(
+pub(super) unsafe fn pack_panel<V: Lanes>(
     b: Strided,
-    columns: &Range<usize>,
     (from, depth): (usize, usize),
-    scratch: *mut f32,
+    (first, cols): (usize, usize),
+    (to, width): (*mut f32, usize),
 ) {
-    let width = V::N * C;
-    let Strided { data, row, col } = b;
-    for (p, first) in columns.clone().step_by(width).enumerate() {
-        let cols = width.min(columns.end - first);
-        // SAFETY: the panel lies inside the scratch block, the rows inside `b`.
-        unsafe {
-            let to = scratch.add(p * width * DEPTH);
-            let at = from * row + first * col;
-            match data {
-                Numbers::F32(b) if col == 1 && cols == width => {
-                    let mut b = b.as_ptr().add(at);
-                    for i in 0..depth {
-                        for c in 0..C {
-                            V::load(b.add(c * V::N)).store(to.add(i * width + c * V::N));
-                        }
-                        b = b.wrapping_add(row);
+    let whole = cols / V::N * V::N;
+    let at = |c: usize| from * b.row + (first + c) * b.col;
+    // SAFETY: the contract.
+    unsafe {
+        match b.data {
+            Numbers::F32(x) if b.col == 1 => {
+                for i in 0..depth {
+                    let (from, to) = (x.as_ptr().add(at(0) + i * b.row), to.add(i * width));
+                    for c in (0..whole).step_by(V::N) {
+                        V::load(from.add(c)).store(to.add(c));
+                    }
+                    if whole < cols {
+                        V::load_first(from.add(whole), cols - whole).store(to.add(whole));
                     }
                 }
-                Numbers::Bf16(b) if col == 1 && cols == width => {
-                    let mut b = b.as_ptr().add(at);
-                    for i in 0..depth {
-                        for c in 0..C {
-                            V::load_bf16(b.add(c * V::N)).store(to.add(i * width + c * V::N));
-                        }
-                        b = b.wrapping_add(row);
+                return;
+            }
+            Numbers::Bf16(x) if b.col == 1 => {
+                for i in 0..depth {
+                    for c in (0..whole).step_by(V::N) {
+                        V::load_bf16(x.as_ptr().add(at(c) + i * b.row)).store(to.add(i * width + c));
                     }
-                }
-                #[cfg(target_arch = "x86_64")]
-                Numbers::F32(b) if row == 1 && cols == width && V::N >= 8 => {
-                    let b = b.as_ptr().add(at);
-                    for c in (0..width).step_by(8) {
-                        super::lanes::transpose(b.add(c * col), col, depth, to.add(c), width);
-                    }
-                }
-                _ => {
-                    if cols < width {
-                        std::slice::from_raw_parts_mut(to, depth * width).fill(0.0);
-                    }
-                    pack_strided(
-                        data,
-                        at,
-                        (row, col),
-                        std::slice::from_raw_parts_mut(to, depth * width),
-                        (width, cols),
-                    );
                 }
             }
-        }
-    }
-}
-
-/// Columns one after another: for transposed right sides, whose columns are contiguous.
-#[inline(always)]
-fn pack_strided(
-    data: Numbers,
-    at: usize,
-    (row, col): (usize, usize),
-    to: &mut [f32],
-    (width, cols): (usize, usize),
-) {
-    for c in 0..cols {
-        let to = to[c..].iter_mut().step_by(width);
-        match data {
-            Numbers::F32(b) => to.zip(b[at + c * col..].iter().step_by(row)).for_each(|(x, &v)| *x = v),
-            Numbers::Bf16(b) => to
-                .zip(b[at + c * col..].iter().step_by(row))
-                .for_each(|(x, &v)| *x = f32::from_bits(u32::from(v) << 16)),
-        }
-    }
-}
-
-/// Fetches the next block of `b` in small portions between tiles: a strided walk that the processor does not foresee.
-pub(super) struct Ahead {
-    next: *const i8,
-    /// Bytes between rows, lines of a row, lines in all.
-    stride: usize,
-    lines: usize,
-    left: usize,
-    per_tile: usize,
-    line: usize,
-}
-
-const LINE: usize = 64;
-
-impl Ahead {
-    /// The block after depth block `kb` of columns `columns`, spread over `tiles` portions.
-    #[inline(always)]
-    pub fn strided(
-        b: Strided,
-        (depth, cols): (usize, usize),
-        columns: &Range<usize>,
-        kb: usize,
-        tiles: usize,
-    ) -> Self {
-        let (base, size): (*const i8, usize) = match b.data {
-            Numbers::F32(b) => (b.as_ptr().cast(), 4),
-            Numbers::Bf16(b) => (b.as_ptr().cast(), 2),
-        };
-        let step = depth_step(depth);
-        let (from, first) = match (kb + 1) * step < depth {
-            true => ((kb + 1) * step, columns.start),
-            false => (0, columns.end),
-        };
-        let depth = step.min(depth - from);
-        let cols = BLOCK.min(cols - first);
-        let (stride, lines, rows) = match b.col {
-            1 => (b.row * size, (cols * size).div_ceil(LINE), depth),
-            col => (col * size, (depth * size).div_ceil(LINE), cols),
-        };
-        let left = lines * rows;
-        let next = base.wrapping_add((from * b.row + first * b.col) * size);
-        Ahead { next, stride, lines, left, per_tile: left.div_ceil(tiles.max(1)), line: 0 }
-    }
-
-    /// `bytes` that lie at `next`, one after another.
-    #[inline(always)]
-    pub fn sequential<T>(next: *const T, count: usize, tiles: usize) -> Self {
-        let left = (count * size_of::<T>()).div_ceil(LINE);
-        Ahead {
-            next: next.cast(),
-            stride: 0,
-            lines: left,
-            left,
-            per_tile: left.div_ceil(tiles.max(1)),
-            line: 0,
-        }
-    }
-
-    #[inline(always)]
-    pub fn fetch(&mut self) {
-        let n = self.per_tile.min(self.left);
-        for _ in 0..n {
-            prefetch(self.next.wrapping_add(self.line * LINE));
-            self.line += 1;
-            if self.line == self.lines {
-                self.line = 0;
-                self.next = self.next.wrapping_add(self.stride);
+            Numbers::F32(x) if b.row == 1 => {
+                for c in (0..whole).step_by(V::N) {
+                    V::transpose(x.as_ptr().add(at(c)), b.col, depth, to.add(c), width);
+                }
             }
+            _ => one_by_one(b, at(0), std::slice::from_raw_parts_mut(to, depth * width), (width, 0..whole)),
         }
-        self.left -= n;
+        if whole < cols {
+            let to = std::slice::from_raw_parts_mut(to, depth * width);
+            for row in to.chunks_exact_mut(width) {
+                row[whole..whole + V::N].fill(0.0);
+            }
+            one_by_one(b, at(0), to, (width, whole..cols));
+        }
     }
 }
 
-/// Asks for a cache line; any address will do.
+/// Columns `cols` one after another, of a block of `b` that begins at element `at`.
 #[inline(always)]
-pub(super) fn prefetch(at: *const i8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint that never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(at);
+fn one_by_one(b: Strided, at: usize, to: &mut [f32], (width, cols): (usize, std::ops::Range<usize>)) {
+    for c in cols {
+        let (from, to) = (at + c * b.col, to[c..].iter_mut().step_by(width));
+        match b.data {
+            Numbers::F32(x) => to.zip(x[from..].iter().step_by(b.row)).for_each(|(to, &v)| *to = v),
+            Numbers::Bf16(x) => to
+                .zip(x[from..].iter().step_by(b.row))
+                .for_each(|(to, &v)| *to = f32::from_bits(u32::from(v) << 16)),
+        }
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
-/// Asks for a cache line that is about to be read and written.
-#[inline(always)]
-pub(super) fn soon(at: *const i8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint that never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }

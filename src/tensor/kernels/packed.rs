@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::isa::{Isa, isa};
+use super::kernel::{self, Kernel};
 use super::product::{BLOCK, depth_step};
 use super::right::{Numbers, Stored, Strided};
 use crate::tensor::memory::room;
@@ -13,9 +14,12 @@ use crate::tensor::memory::room;
 /// Columns of a panel: what the tile of this processor's kernel is wide.
 fn panel_width() -> usize {
     match isa() {
-        Isa::Avx512 => 48,
-        Isa::Avx2 => 24,
-        Isa::Plain => 8,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => kernel::Avx512::WIDTH,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => kernel::Avx2::WIDTH,
+        Isa::Wide => kernel::Wide::WIDTH,
+        _ => kernel::Plain::WIDTH,
     }
 }
 

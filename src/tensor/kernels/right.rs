@@ -39,6 +39,22 @@ impl<'a> Numbers<'a> {
         self.len() == 0
     }
 
+    /// Where they lie, and bytes of each.
+    pub(super) fn bytes(self) -> (*const i8, usize) {
+        match self {
+            Numbers::F32(x) => (x.as_ptr().cast(), size_of::<f32>()),
+            Numbers::Bf16(x) => (x.as_ptr().cast(), size_of::<u16>()),
+        }
+    }
+
+    /// Those from `at` on.
+    pub(super) fn from(self, at: usize) -> Self {
+        match self {
+            Numbers::F32(x) => Numbers::F32(&x[at..]),
+            Numbers::Bf16(x) => Numbers::Bf16(&x[at..]),
+        }
+    }
+
     /// The right side `[n, cols]` that a row-major matrix is.
     pub fn rows(self, cols: usize) -> Strided<'a> {
         Strided { data: self, row: cols, col: 1 }

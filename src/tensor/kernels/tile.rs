@@ -1,36 +1,99 @@
-//! One block of columns over one stripe of packed rows, tile by tile in registers.
+//! One block of columns over one run of rows, tile by tile in registers.
 
+use super::ahead::{Ahead, soon};
 use super::lanes::Lanes;
-use super::pack::{Ahead, pack_right, soon};
-use super::product::{DEPTH, depth_step};
-use super::right::{Numbers, Right, Stored};
+use super::pack::pack_panel;
+use super::product::depth_step;
+use super::right::{Numbers, Stored, Strided};
 
-/// One block of columns over one stripe of packed rows.
+/// One block of columns over one run of rows.
 pub(super) struct Task<'a> {
-    /// Rows of the stripe.
     pub rows: usize,
-    /// The stripe packed: per depth block, per `ROWS` rows, `[depth][ROWS]`, missing rows 0.
-    pub packed: &'a [f32],
+    pub left: LeftSide<'a>,
     pub depth: usize,
     pub cols: std::ops::Range<usize>,
     pub all_cols: usize,
-    pub b: Right<'a>,
-    /// The stripe's first row at the block's first column.
+    pub b: Source<'a>,
+    /// The first row at the first column.
     pub out: *mut f32,
     pub out_row: usize,
     pub scale: f32,
     pub add: bool,
-    /// Room for a packed block of `b`.
+    /// Room for a packed panel of `b`.
     pub scratch: *mut f32,
 }
 
-/// One depth block of a task.
+/// Where a tile reads its left side: number `i` of row `r` at `at[r·row + i·step]`. One of the strides is 1.
 #[derive(Clone, Copy)]
-struct Depth {
-    /// Its number, first row and rows.
-    kb: usize,
+pub(super) struct Reading {
+    pub at: *const f32,
+    pub row: usize,
+    pub step: usize,
+}
+
+/// The rows of a task.
+#[derive(Clone, Copy)]
+pub(super) enum LeftSide<'a> {
+    /// Where they lie, from the task's first row on; and packed as below the rows that make no whole tile.
+    InPlace(Reading, &'a [f32]),
+    /// So many packed rows, of which the task begins with one: per depth block, per `R` rows, `[depth][R]`, missing rows 0.
+    Packed(&'a [f32], usize, usize),
+}
+
+impl LeftSide<'_> {
+    /// The tile of `R` rows from `row` on, of which `there` exist, in one depth block.
+    #[inline(always)]
+    fn tile<const R: usize>(self, row: usize, there: usize, Part { from, depth, .. }: Part) -> Reading {
+        let packed = |at: *const f32| Reading { at, row: 1, step: R };
+        match self {
+            LeftSide::InPlace(rows, _) if there == R => {
+                Reading { at: rows.at.wrapping_add(row * rows.row + from * rows.step), ..rows }
+            }
+            LeftSide::InPlace(_, tail) => packed(tail.as_ptr().wrapping_add(from * R)),
+            LeftSide::Packed(all, rows, first) => {
+                packed(all.as_ptr().wrapping_add(from * rows + (first + row) * depth))
+            }
+        }
+    }
+}
+
+/// Where a tile reads a panel of the right side: rows of whole registers, `row` numbers apart.
+#[derive(Clone, Copy)]
+pub(super) struct Panel {
+    pub at: *const f32,
+    pub row: usize,
+    /// Where the tile packs the panel for those that follow; null where it does not.
+    pub keep: *mut f32,
+    /// Numbers between the rows of a packed panel.
+    pub packed_row: usize,
+}
+
+impl Panel {
+    /// One whose rows of `width` numbers lie one after another.
+    #[inline(always)]
+    fn packed(at: *const f32, width: usize) -> Self {
+        Panel { at, row: width, keep: std::ptr::null_mut(), packed_row: width }
+    }
+}
+
+/// The right side of a task.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// As it lies; its first tile packs each panel.
+    Strided(Strided<'a>),
+    /// The panels of the task's block, packed in the order in which it reads them.
+    Panels(Numbers<'a>),
+}
+
+/// One panel of one depth block of a task.
+#[derive(Clone, Copy)]
+struct Part {
+    /// First row of the right side, and rows.
     from: usize,
     depth: usize,
+    /// First column within the block, and columns.
+    first: usize,
+    cols: usize,
 }
 
 /// Products of one task.
@@ -40,27 +103,22 @@ struct Depth {
 #[inline(always)]
 pub(super) unsafe fn block<V: Lanes, const R: usize, const C: usize, const FEW: usize>(task: &Task) {
     let width = V::N * C;
-    let panels = task.cols.len().div_ceil(width);
-    let tiles = panels * task.rows.div_ceil(R);
+    let padded = task.cols.len().next_multiple_of(width);
     let step = depth_step(task.depth);
-    for kb in 0..task.depth.div_ceil(step) {
-        let from = kb * step;
-        let at = Depth { kb, from, depth: step.min(task.depth - from) };
-        // SAFETY: scratch holds a whole block, rows and columns stay inside `b`; panels lie inside their storage.
-        unsafe {
-            match task.b {
-                Right::Strided(b) => {
-                    pack_right::<V, C>(b, &task.cols, (from, at.depth), task.scratch);
-                    let mut ahead = Ahead::strided(b, (task.depth, task.all_cols), &task.cols, kb, tiles);
-                    for p in 0..panels {
-                        panel::<V, R, C, FEW>(task, at, p, task.scratch.add(p * width * DEPTH), &mut ahead);
+    for from in (0..task.depth).step_by(step) {
+        let depth = step.min(task.depth - from);
+        for first in (0..padded).step_by(width) {
+            let part = Part { from, depth, first, cols: width.min(task.cols.len() - first) };
+            let at = from * padded + first * depth;
+            // SAFETY: scratch holds a panel, rows and columns stay inside `b`; panels lie inside their storage.
+            unsafe {
+                match task.b {
+                    Source::Strided(b) => lying::<V, R, C, FEW>(task, part, b),
+                    Source::Panels(Numbers::F32(x)) => {
+                        packed::<V, f32, R, C, FEW>(task, part, &x[at..at + width * depth]);
                     }
-                }
-                Right::Packed(b) => {
-                    let first = b.block(task.cols.start) + from * panels * width;
-                    match b.numbers() {
-                        Numbers::F32(x) => stored::<V, f32, R, C, FEW>(task, at, &x[first..], panels),
-                        Numbers::Bf16(x) => stored::<V, u16, R, C, FEW>(task, at, &x[first..], panels),
+                    Source::Panels(Numbers::Bf16(x)) => {
+                        packed::<V, u16, R, C, FEW>(task, part, &x[at..at + width * depth]);
                     }
                 }
             }
@@ -68,151 +126,197 @@ pub(super) unsafe fn block<V: Lanes, const R: usize, const C: usize, const FEW: 
     }
 }
 
-/// The panels of one depth block that were packed once.
+/// A panel of a matrix as it lies.
 #[inline(always)]
-unsafe fn stored<V: Lanes, W: Stored, const R: usize, const C: usize, const FEW: usize>(
+unsafe fn lying<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
     task: &Task,
-    at: Depth,
-    numbers: &[W],
-    panels: usize,
+    part: Part,
+    b: Strided,
 ) {
-    let size = V::N * C * at.depth;
-    for p in 0..panels {
-        let panel_at = numbers[p * size..(p + 1) * size].as_ptr();
-        // SAFETY: the panel has `size` numbers, and scratch room for them.
-        unsafe {
-            let b = W::widened::<V>(panel_at, size, task.scratch);
-            let mut ahead = Ahead::sequential(panel_at.wrapping_add(size), size, task.rows.div_ceil(R));
-            panel::<V, R, C, FEW>(task, at, p, b, &mut ahead);
+    let (width, first) = (V::N * C, task.cols.start + part.first);
+    let (step, end) = (depth_step(task.depth), first + part.cols);
+    // What comes after this panel: the next one of the depth block, of the block, of the matrix.
+    let next = match (end < task.cols.end, part.from + step < task.depth) {
+        (true, _) => (part.from, end),
+        (false, true) => (part.from + step, task.cols.start),
+        (false, false) => (0, task.cols.end),
+    };
+    let room = (step.min(task.depth - next.0), width.min(task.all_cols - next.1));
+    let mut ahead = Ahead::strided(b, (next.0, room.0), (next.1, room.1));
+    let right = match b.data {
+        // Rows of whole registers are read where they lie, and packed on the way.
+        Numbers::F32(x) if b.col == 1 && part.cols.is_multiple_of(V::N) => {
+            let keep = if task.rows > R { task.scratch } else { std::ptr::null_mut() };
+            let at = x.as_ptr().wrapping_add(part.from * b.row + first);
+            Panel { at, row: b.row, keep, packed_row: width }
         }
+        _ => {
+            // SAFETY: the caller's promise.
+            unsafe {
+                pack_panel::<V>(b, (part.from, part.depth), (first, part.cols), (task.scratch, width));
+            }
+            Panel::packed(task.scratch, width)
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { panel::<V, R, C, FEW>(task, part, right, &mut ahead) }
+}
+
+/// A packed panel.
+#[inline(always)]
+unsafe fn packed<V: Lanes, W: Stored, const R: usize, const C: usize, const FEW: usize>(
+    task: &Task,
+    part: Part,
+    numbers: &[W],
+) {
+    let next = numbers.as_ptr().wrapping_add(numbers.len());
+    let mut ahead = Ahead::sequential(next, numbers.len(), task.rows.div_ceil(R), part.depth);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let at = W::widened::<V>(numbers.as_ptr(), numbers.len(), task.scratch);
+        panel::<V, R, C, FEW>(task, part, Panel::packed(at, V::N * C), &mut ahead);
     }
 }
 
-/// All rows of a stripe against the panel `b`; the last tile does without the rows it lacks when at most `FEW` are there.
+/// All rows of a task against a panel, as narrow as its columns allow.
 #[inline(always)]
 unsafe fn panel<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
     task: &Task,
-    Depth { kb, from, depth }: Depth,
-    p: usize,
-    b: *const f32,
+    part: Part,
+    right: Panel,
     ahead: &mut Ahead,
-) {
-    let width = V::N * C;
-    let cols = width.min(task.cols.len() - p * width);
-    let rows_at = task.rows.next_multiple_of(R) * from;
-    for s in 0..task.rows.div_ceil(R) {
-        ahead.fetch();
-        let rows = R.min(task.rows - s * R);
-        // SAFETY: the tile lies inside the packed data and the output.
-        unsafe {
-            let a = task.packed.as_ptr().add(rows_at + s * R * depth);
-            let to = task.out.add(s * R * task.out_row + p * width);
-            expect::<R>(to, task.out_row, rows);
-            let add = task.add || kb > 0;
-            if rows <= FEW {
-                let mut acc = [[V::zero(); C]; FEW];
-                steps::<V, R, C, FEW>(&mut acc, depth, a, b);
-                put::<V, C>(&acc, to, task.out_row, (rows, cols), task.scale, add);
-            } else {
-                let mut acc = [[V::zero(); C]; R];
-                V::full_tile(&mut acc, depth, a, b);
-                put::<V, C>(&acc, to, task.out_row, (rows, cols), task.scale, add);
-            }
-        }
-    }
-}
-
-/// Asks for the output of a tile while the tile is computed.
-#[inline(always)]
-fn expect<const R: usize>(out: *const f32, row: usize, rows: usize) {
-    for r in 0..R.min(rows) {
-        soon(out.wrapping_add(r * row).cast());
-    }
-}
-
-/// Steps of the inner dimension per turn of the loop.
-const UNROLL: usize = 4;
-
-/// `sums += a · b` over `depth` steps, of rows packed `R` by `R`, for the first `ROWS` of them.
-///
-/// # Safety
-/// The processor has the instructions of `V`; `a` and `b` hold all steps.
-#[inline(always)]
-pub(super) unsafe fn steps<V: Lanes, const R: usize, const C: usize, const ROWS: usize>(
-    sums: &mut [[V; C]; ROWS],
-    depth: usize,
-    mut a: *const f32,
-    mut b: *const f32,
-) {
-    // A local copy stays in registers; through the reference, which has an address, LLVM stores every sum to the stack
-    // after every multiply-add.
-    let mut local = *sums;
-    // SAFETY: the contract.
-    unsafe {
-        for _ in 0..depth / UNROLL {
-            for u in 0..UNROLL {
-                step(&mut local, a.add(u * R), b.add(u * C * V::N));
-            }
-            a = a.add(UNROLL * R);
-            b = b.add(UNROLL * C * V::N);
-        }
-        for u in 0..depth % UNROLL {
-            step(&mut local, a.add(u * R), b.add(u * C * V::N));
-        }
-    }
-    *sums = local;
-}
-
-/// One column of `a` times one row of `b`.
-#[inline(always)]
-unsafe fn step<V: Lanes, const C: usize, const ROWS: usize>(
-    acc: &mut [[V; C]; ROWS],
-    a: *const f32,
-    b: *const f32,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let right: [V; C] = std::array::from_fn(|c| V::load(b.add(c * V::N)));
-        for (r, acc) in acc.iter_mut().enumerate() {
-            let left = V::splat(*a.add(r));
-            for (acc, right) in acc.iter_mut().zip(right) {
-                *acc = acc.fma(left, right);
-            }
+        match part.cols.div_ceil(V::N) {
+            1 => rows::<V, R, 1, FEW>(task, part, right, ahead),
+            2 => rows::<V, R, 2, FEW>(task, part, right, ahead),
+            _ => rows::<V, R, C, FEW>(task, part, right, ahead),
         }
     }
 }
 
+/// All rows of a task against `C` registers of a panel; the last tile does without the rows it lacks when at most `FEW` are
+/// there.
 #[inline(always)]
-unsafe fn put<V: Lanes, const C: usize>(
-    acc: &[[V; C]],
-    out: *mut f32,
-    row: usize,
-    (rows, cols): (usize, usize),
-    scale: f32,
-    add: bool,
+unsafe fn rows<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
+    task: &Task,
+    part: Part,
+    mut right: Panel,
+    ahead: &mut Ahead,
 ) {
-    // SAFETY: `rows` rows of `cols` columns lie inside the output.
-    unsafe {
-        let scale = V::splat(scale);
-        for (r, acc) in acc.iter().enumerate() {
-            if r >= rows {
-                break;
-            }
-            let at = out.add(r * row);
-            if cols == C * V::N {
-                for (c, acc) in acc.iter().enumerate() {
-                    let v = acc.mul(scale);
-                    let to = at.add(c * V::N);
-                    if add { v.add(V::load(to)).store(to) } else { v.store(to) }
-                }
+    let Part { from, depth, first, cols } = part;
+    let add = task.add || from > 0;
+    for row in (0..task.rows).step_by(R) {
+        let there = R.min(task.rows - row);
+        let asked = ahead.next(depth, right.at);
+        // SAFETY: the tile lies inside both sides and the output.
+        unsafe {
+            let left = task.left.tile::<R>(row, there, part);
+            let at = task.out.add(row * task.out_row + first);
+            let place = Place { at, row: task.out_row, rows: there, cols, scale: task.scale, add };
+            (0..there).for_each(|r| soon(at.wrapping_add(r * task.out_row), cols));
+            if there <= FEW {
+                asked.all(depth);
+                place.put::<V, FEW, C, C>(&steps::<V, FEW, C>(depth, left, right));
             } else {
-                // Wide enough for three AVX-512 registers.
-                let mut wide = [0f32; 48];
-                for (c, acc) in acc.iter().enumerate() {
-                    acc.mul(scale).store(wide.as_mut_ptr().add(c * V::N));
+                V::tile::<R, C>(depth, left, right, asked, place);
+            }
+        }
+        if !right.keep.is_null() {
+            right = Panel::packed(right.keep, right.packed_row);
+        }
+    }
+}
+
+/// The sums of `ROWS` rows and `C` registers over `depth` steps.
+///
+/// # Safety
+/// The processor has the instructions of `V`; both sides hold all steps.
+#[inline(always)]
+pub(super) unsafe fn steps<V: Lanes, const ROWS: usize, const C: usize>(
+    depth: usize,
+    left: Reading,
+    right: Panel,
+) -> [[V; C]; ROWS] {
+    // SAFETY: the contract.
+    unsafe {
+        if left.step == 1 {
+            walk::<V, ROWS, C, true>(depth, left, right)
+        } else {
+            walk::<V, ROWS, C, false>(depth, left, right)
+        }
+    }
+}
+
+/// As [`steps`] for rows that lie apart or side by side.
+#[inline(always)]
+unsafe fn walk<V: Lanes, const ROWS: usize, const C: usize, const APART: bool>(
+    depth: usize,
+    left: Reading,
+    right: Panel,
+) -> [[V; C]; ROWS] {
+    // SAFETY: the contract.
+    unsafe {
+        let mut sums = [[V::zero(); C]; ROWS];
+        let (mut b, mut keep) = (right.at, right.keep);
+        for i in 0..depth {
+            let panel: [V; C] = std::array::from_fn(|c| V::load(b.add(c * V::N)));
+            b = b.wrapping_add(right.row);
+            if !keep.is_null() {
+                for (c, panel) in panel.iter().enumerate() {
+                    panel.store(keep.add(c * V::N));
                 }
-                for (c, v) in wide.iter().enumerate().take(cols) {
-                    *at.add(c) = if add { *at.add(c) + v } else { *v };
+                keep = keep.add(right.packed_row);
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let at = if APART { r * left.row + i } else { i * left.step + r };
+                let x = V::splat(*left.at.add(at));
+                for (sum, panel) in sums.iter_mut().zip(panel) {
+                    *sum = sum.fma(x, panel);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Where a tile's sums go: `rows` rows of `cols` columns, times `scale`, added to what is there or written over it.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub at: *mut f32,
+    /// Numbers between rows.
+    pub row: usize,
+    pub rows: usize,
+    pub cols: usize,
+    pub scale: f32,
+    pub add: bool,
+}
+
+impl Place {
+    /// Writes, or adds, the first `C` of `S` registers of every row.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`; all rows and columns lie inside the output.
+    #[inline(always)]
+    pub unsafe fn put<V: Lanes, const R: usize, const S: usize, const C: usize>(self, sums: &[[V; S]; R]) {
+        // SAFETY: the contract.
+        unsafe {
+            let scale = V::splat(self.scale);
+            let whole = self.cols == C * V::N;
+            for (r, sums) in sums.iter().enumerate() {
+                if r < self.rows {
+                    let to = self.at.add(r * self.row);
+                    for (c, sum) in sums.iter().enumerate().take(C) {
+                        let (to, sum) = (to.add(c * V::N), sum.mul(scale));
+                        if whole || c + 1 < C {
+                            if self.add { sum.add(V::load(to)).store(to) } else { sum.store(to) }
+                        } else {
+                            let n = self.cols - c * V::N;
+                            let sum = if self.add { sum.add(V::load_first(to, n)) } else { sum };
+                            sum.store_first(to, n);
+                        }
+                    }
                 }
             }
         }
