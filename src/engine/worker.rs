@@ -300,7 +300,7 @@ impl Worker {
         };
         let cancel = Some(self.mailbox.cancel_flag());
         #[cfg(test)]
-        assert_ne!(&*request.text, "panic", "a panic that a test asked for");
+        assert!(&*request.text != "panic", "a panic that a test asked for");
         explorer.set_text(&request.text, Reach::of(&request.mask))?;
         self.send(Update::Tokens {
             generation,

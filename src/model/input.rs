@@ -14,7 +14,8 @@ use super::tokenizer::Tokenizer;
 /// The first such id, by the token that it stands for where `tokenizer` knows it.
 pub fn check_rows(ids: &[u32], rows: usize, tokenizer: Option<&Tokenizer>) -> Result<(), ModelError> {
     let Some((at, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= rows) else { return Ok(()) };
-    let name = tokenizer.map(|t| t.display(*id)).filter(|name| !name.is_empty());
+    let known = tokenizer.filter(|t| !t.bytes(*id).is_empty());
+    let name = known.map(|t| t.display(*id));
     let token = name.map_or_else(|| format!("id {id}"), |name| format!("the token {name} ({id})"));
     let problem = format!("{token} at position {at} has no row in the model, whose embedding has {rows}");
     Err(ModelError::input(problem).with_hint("leave it out: the model was never given a row for it"))
