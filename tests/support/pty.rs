@@ -93,9 +93,8 @@ pub struct Start<'a> {
 
 /// The program under test: what was just built, or the one that `MASKSCOPE_BIN` names.
 pub fn binary() -> std::ffi::OsString {
-    // Unit tests have no binary.
-    let built = || option_env!("CARGO_BIN_EXE_maskscope").expect("a test of the binary").into();
-    std::env::var_os("MASKSCOPE_BIN").unwrap_or_else(built)
+    let built = || option_env!("CARGO_BIN_EXE_maskscope").map(Into::into);
+    std::env::var_os("MASKSCOPE_BIN").or_else(built).expect("unit tests have no binary")
 }
 
 impl Session {
