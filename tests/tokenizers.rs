@@ -117,7 +117,7 @@ fn comes_back(name: &str, how: Joined, tokenizer: &Tokenizer, text: &str) {
         Joined::Text => assert_eq!(got, text, "{name}"),
         Joined::AfterSpace => assert_eq!(without_space(&got), without_space(text), "{name}: {text:?}"),
         Joined::Normalised | Joined::Words => {
-            assert_eq!(plain_words(&got), plain_words(text), "{name}: {text:?}")
+            assert_eq!(plain_words(&got), plain_words(text), "{name}: {text:?}");
         }
     }
 }

@@ -4,7 +4,6 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-#[allow(dead_code)] // Shared with other tests, which use more of it.
 #[path = "support/pty.rs"]
 mod pty;
 

@@ -110,7 +110,7 @@ fn order_of_mask() -> &'static [Path] {
             match path {
                 MaskSettings::seed => out.push(PRESET),
                 MaskSettings::scope => {
-                    out.extend(paths(RollingSettings::ROWS).chain(paths(ScoreSettings::ROWS)))
+                    out.extend(paths(RollingSettings::ROWS).chain(paths(ScoreSettings::ROWS)));
                 }
                 _ => {}
             }

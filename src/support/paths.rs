@@ -14,7 +14,7 @@ pub fn expand_home(text: &str) -> PathBuf {
 /// The same with the home folder given.
 pub fn expand(text: &str, home: Option<&Path>) -> PathBuf {
     match (text.strip_prefix('~'), home) {
-        (Some(rest), Some(home)) if rest.is_empty() => home.to_owned(),
+        (Some(""), Some(home)) => home.to_owned(),
         (Some(rest), Some(home)) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
         _ => PathBuf::from(text),
     }

@@ -2,7 +2,7 @@
 //! deadline.
 
 // Every test file that includes this uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -101,7 +101,7 @@ impl Report {
             let heads = ["", "tokens", "best ms", "median", "CPU ms", "", ""];
             let mut table = Table::new(heads).right(1..5);
             for c in &model.cases {
-                let mut row = vec![c.name.to_string(), c.tokens.to_string()];
+                let mut row = vec![c.name.clone(), c.tokens.to_string()];
                 row.extend([c.best_ms, c.median_ms, c.cpu_ms].map(|ms| format!("{ms:.2}")));
                 row.extend(c.tokens_per_second.map(|rate| format!("{rate:.0} tokens/s")));
                 row.extend(c.computed_share.map(|share| format!("{:.0} % of the rows", 100.0 * share)));

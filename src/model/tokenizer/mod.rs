@@ -49,6 +49,9 @@ pub struct Tokenizer {
     files: SmallFiles,
 }
 
+/// A small file by its name, and what it holds.
+pub type SavedFile<'a> = (&'a str, Cow<'a, [u8]>);
+
 /// One token of an encoded text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -154,8 +157,8 @@ impl Tokenizer {
     ///
     /// # Errors
     /// Of the library.
-    pub fn saved_files(&self) -> Result<Vec<(&str, Cow<'_, [u8]>)>, ModelError> {
-        let mut saved: Vec<(&str, Cow<[u8]>)> =
+    pub fn saved_files(&self) -> Result<Vec<SavedFile<'_>>, ModelError> {
+        let mut saved: Vec<SavedFile> =
             self.files.iter().map(|(name, bytes)| (name, Cow::Borrowed(bytes))).collect();
         let has = |name: &str| self.files.get(name).is_some();
         // Whatever else there is holds more than this JSON would say, such as what is put around a text.

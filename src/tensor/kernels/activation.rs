@@ -42,6 +42,7 @@ pub enum Activation {
 }
 
 /// Centre and width of [`Activation::Laplace`].
+#[allow(clippy::approx_constant)] // The rounded numbers are those of the library.
 pub const LAPLACE: (f64, f64) = (0.707_107, 0.282_095);
 
 /// Bound of [`Activation::Gelu10`].

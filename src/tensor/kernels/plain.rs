@@ -44,6 +44,7 @@ pub fn activation(kind: Activation, x: f64) -> f64 {
         Activation::Mish => x * (1.0 + x.exp()).ln().tanh(),
         Activation::Tanh => x.tanh(),
         Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        #[allow(clippy::approx_constant)] // The rounded number is that of the library.
         Activation::Laplace => 0.5 * (1.0 + libm::erf((x - 0.707_107) / (0.282_095 * 2f64.sqrt()))),
         Activation::SqrtSoftplus => (1.0 + x.exp()).ln().sqrt(),
         Activation::Linear => x,

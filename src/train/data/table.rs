@@ -222,7 +222,8 @@ fn parquet_rows<R: ChunkReader + 'static>(
 
 /// Unpacked bytes of the columns in use.
 fn size<R: ChunkReader + 'static>(reader: &SerializedFileReader<R>, used: &[&str]) -> u64 {
-    let groups = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let groups =
+        reader.metadata().row_groups().iter().flat_map(parquet::file::metadata::RowGroupMetaData::columns);
     let ours = groups.filter(|c| c.column_path().parts().first().is_some_and(|p| used.contains(&p.as_str())));
     ours.map(|c| c.uncompressed_size().max(0) as u64).sum()
 }

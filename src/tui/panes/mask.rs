@@ -49,7 +49,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let shown = params::shown(&app.doc);
     let visible = rows(area) as usize;
     for (i, id) in shown.iter().skip(app.view.item_top).take(visible).enumerate() {
-        row(c, app, *id, Rect::new(area.x, area.y + i as u16, area.width, 1));
+        row(c, app, id, Rect::new(area.x, area.y + i as u16, area.width, 1));
     }
     list::more(c, area, (app.view.item_top, visible, shown.len()));
     summary(c, app, area);

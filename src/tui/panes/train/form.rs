@@ -42,7 +42,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let shown = params::shown_of_run(&app.doc);
     let visible = rows(area) as usize;
     for (i, field) in shown.iter().skip(app.train.field_top).take(visible).enumerate() {
-        row(c, app, *field, Rect::new(area.x, area.y + i as u16, area.width, 1));
+        row(c, app, field, Rect::new(area.x, area.y + i as u16, area.width, 1));
     }
     list::more(c, area, (app.train.field_top, visible, shown.len()));
     explain(c, app, area);
