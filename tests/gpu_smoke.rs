@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/pty.rs"]
-#[allow(dead_code)]
 mod pty;
 mod support;
 
