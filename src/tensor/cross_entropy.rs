@@ -24,7 +24,7 @@ const SMALL_TILE: (usize, usize) = (128, 1 << 19);
 const SMALL: usize = 1 << 22;
 
 /// Rows whose logits exist at the same time.
-fn tile_rows(vocab: usize, width: usize) -> usize {
+pub fn tile_rows(vocab: usize, width: usize) -> usize {
     if vocab * width > SMALL { TILE } else { (SMALL_TILE.1 / vocab).clamp(SMALL_TILE.0, TILE) }
 }
 /// Tokens of the vocabulary that one product with the gradient of the logits takes.

@@ -14,6 +14,7 @@ use super::spec::{LoraSpec, LoraTarget, Trained};
 use crate::model::Config;
 use crate::support::units::mib;
 use crate::tensor::adamw::AdamW;
+use crate::tensor::cross_entropy::tile_rows;
 use crate::tensor::device::{self, Way};
 
 /// Passes over the text from which a plan warns.
@@ -176,7 +177,8 @@ fn host(config: &Config, rows: usize, trained: &Trained) -> u64 {
     let kept = rows * blocks * (2 * d + 3 * d + d + inner);
     // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream. A tile of
     // logits is gone by then.
-    let passing = (rows * (3 * inner + 8 * d)).max(rows.min(512) * config.vocab_size);
+    let passing =
+        (rows * (3 * inner + 8 * d)).max(rows.min(tile_rows(config.vocab_size, d)) * config.vocab_size);
     // The output matrix's gradient where it has one, which is made in the forward pass; an adapter on it is composed: its
     // product, scaled, added, and the gradients of each.
     let head = match trained {
