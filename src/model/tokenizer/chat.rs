@@ -1,4 +1,4 @@
-//! The chat template that came with a tokenizer, as text; whoever needs it renders it.
+//! The chat template that came with a tokenizer, as text; the reader of chats renders it.
 
 use serde_json::{Map, Value};
 

@@ -20,7 +20,7 @@ enum Step {
     ByteFallback,
     /// A character for a space.
     Space(char),
-    /// Inside of words: a piece with the prefix goes on with the word, one without it begins one.
+    /// Inside of words: a piece with the prefix continues the word, one without it begins one.
     Words { prefix: String, cleanup: bool },
     /// A suffix that ends a word.
     WordEnd(String),
@@ -73,7 +73,7 @@ impl Surface {
                 self.steps.push(Step::WordEnd(text("suffix")));
                 self.trim = (0, 1);
             }
-            // Pieces are joined by whoever shows them; a strip acts on the ends of the text.
+            // The caller joins the pieces; a strip acts on the ends of the text.
             Some("Strip") if text("content") == " " => self.trim = (count("start"), count("stop")),
             Some("Fuse") => {}
             _ => self.steps.extend(serde_json::from_value(decoder.clone()).ok().map(Step::Library)),
