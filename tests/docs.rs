@@ -6,9 +6,14 @@
 use std::path::Path;
 
 use maskscope::config;
-use maskscope::model::formats::{Format, MODELS, WEIGHTS};
-use maskscope::model::tokenizer::kinds::{BESIDE, KINDS};
-use maskscope::train::data::forms::{COLUMNS, FORMS, PACKINGS};
+use maskscope::model::formats::Format;
+use maskscope::model::formats::MODELS;
+use maskscope::model::formats::WEIGHTS;
+use maskscope::model::tokenizer::kinds::BESIDE;
+use maskscope::model::tokenizer::kinds::KINDS;
+use maskscope::train::data::forms::COLUMNS;
+use maskscope::train::data::forms::FORMS;
+use maskscope::train::data::forms::PACKINGS;
 
 /// A document, the name of its markers, and what stands between them.
 type Block = (&'static str, &'static str, fn() -> String);
@@ -18,7 +23,7 @@ const BLOCKS: &[Block] = &[
     ("assets/reference/formats.md", "tokenizers", tokenizers),
     ("assets/reference/formats.md", "data", data),
     ("assets/reference/settings.md", "config", config_reference),
-    ("assets/reference/keys.md", "keys", maskscope::app::actions::markdown),
+    ("assets/reference/keys.md", "keys", maskscope::screen::actions::markdown),
 ];
 
 fn config_reference() -> String {

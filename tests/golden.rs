@@ -8,13 +8,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use assert_cmd::Command;
-use maskscope::app::document::Document;
-use maskscope::app::options::Options;
-use maskscope::app::params;
-use maskscope::app::train::RunSettings as Run;
 use maskscope::attention::types::ScoreSettings as Score;
 use maskscope::mask::rolling::RollingSettings as Rolling;
 use maskscope::mask::types::MaskSettings as Mask;
+use maskscope::screen::document::Document;
+use maskscope::screen::options::Options;
+use maskscope::screen::params;
+use maskscope::screen::train::RunSettings as Run;
 use maskscope::train::settings::TrainSettings as Train;
 
 /// Compares with the committed file, or writes it.
@@ -78,7 +78,7 @@ fn settings_in_force() {
 
 #[test]
 fn keys() {
-    golden("keys.md", &maskscope::app::actions::markdown());
+    golden("keys.md", &maskscope::screen::actions::markdown());
 }
 
 #[test]

@@ -2,18 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::Common;
+use super::context;
 use super::error::CliError;
-use super::output::{JsonFlag, Output};
-use super::{Common, context};
-use crate::app::keymap::Keymap;
-use crate::config::{
-    Choice, Config, Env, Kind, Loaded, Origin, Row, Settings, defaults, reference, save, schema, user_file,
-};
+use super::output::JsonFlag;
+use super::output::Output;
+use crate::config::Choice;
+use crate::config::Config;
+use crate::config::Env;
+use crate::config::Kind;
+use crate::config::Loaded;
+use crate::config::Origin;
+use crate::config::Row;
+use crate::config::Settings;
+use crate::config::defaults;
+use crate::config::reference;
+use crate::config::save;
+use crate::config::schema;
+use crate::config::user_file;
+use crate::screen::keymap::Keymap;
 
 /// Show and change settings
 #[derive(Clone, Debug, clap::Args)]
@@ -186,7 +199,7 @@ fn shape(kind: Kind) -> Shape {
 }
 
 /// Keys for an action that does not exist, or that two actions want, are refused whatever the command.
-pub(super) fn check_keys(settings: &Settings, origin: impl Fn(&str) -> Origin) -> Result<(), CliError> {
+pub(crate) fn check_keys(settings: &Settings, origin: impl Fn(&str) -> Origin) -> Result<(), CliError> {
     Keymap::new(&settings.keys).map(drop).map_err(|error| {
         let place = match origin(&format!("keys.{}", error.action())) {
             Origin::Typed => String::new(),

@@ -1,16 +1,19 @@
 //! How a command fails: one sentence, a hint, and an exit code that scripts may rely on.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use std::process::ExitCode;
 
-use crate::config::{ConfigError, Problem, SaveError};
+use crate::config::ConfigError;
+use crate::config::Problem;
+use crate::config::SaveError;
 use crate::engine::explorer::ExploreError;
 use crate::hub::HubError;
 use crate::model::ModelError;
+use crate::screen::TuiError;
 use crate::support::visible::lines;
 use crate::train::TrainError;
-use crate::tui::TuiError;
 
 /// What an exit code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

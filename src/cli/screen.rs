@@ -5,26 +5,44 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::Context;
+use super::convert;
 use super::error::CliError;
-use super::flags::{FlagSet, ParameterFlags};
-use super::{Context, convert};
-use crate::app::options::{Depth, presets};
-use crate::app::train::RunRequest;
-use crate::app::{App, KnownModel, Look, Options, Port};
+use super::flags::FlagSet;
+use super::flags::ParameterFlags;
 use crate::config::Theme;
-use crate::engine::loader::{LoadOptions, Purpose};
-use crate::engine::trainer::{Trainer, TrainerOptions};
-use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
+use crate::engine::loader::LoadOptions;
+use crate::engine::loader::Purpose;
+use crate::engine::trainer::Trainer;
+use crate::engine::trainer::TrainerOptions;
+use crate::engine::types::Command;
+use crate::engine::types::ExploreRequest;
+use crate::engine::types::HeadChoice;
+use crate::engine::types::TrainCommand;
 use crate::engine::worker::Engine;
-use crate::hub::{KNOWN_MODELS, cached_models};
-use crate::support::paths::{self, expand_home};
+use crate::hub::KNOWN_MODELS;
+use crate::hub::cached_models;
+use crate::screen;
+use crate::screen::App;
+use crate::screen::KnownModel;
+use crate::screen::Look;
+use crate::screen::Options;
+use crate::screen::Port;
+use crate::screen::TerminalOptions;
+use crate::screen::options::Depth;
+use crate::screen::options::presets;
+use crate::screen::train::RunRequest;
+use crate::support::paths;
+use crate::support::paths::expand_home;
 use crate::support::units::bytes;
 use crate::train::settings::TrainSettings;
-use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
-use crate::tui::{self, TerminalOptions};
+use crate::train::spec::DataSpec;
+use crate::train::spec::MaskingSpec;
+use crate::train::spec::RunSpec;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +191,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
         port.command(Command::LoadModel { spec });
     }
     app.view.colours = settings.explore.color_scale;
-    let result = tui::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
+    let result = screen::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
     drop(port);
     drop(log);
     Ok(result?)
@@ -215,7 +233,7 @@ fn options(context: &Context) -> Result<Options, CliError> {
 }
 
 /// Where runs of the screen go unless told otherwise.
-pub(super) fn runs_folder() -> PathBuf {
+pub(crate) fn runs_folder() -> PathBuf {
     paths::data().unwrap_or_default().join("runs")
 }
 

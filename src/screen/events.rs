@@ -1,0 +1,245 @@
+//! State + event → state + effects. Pure; runs on the UI thread and never waits for anything.
+
+use std::sync::Arc;
+
+use crate::engine::types::{ExploreRequest, Update};
+use crate::screen::actions::Action;
+use crate::screen::app::{App, Card, Effect};
+use crate::screen::explore::mask::entry;
+use crate::screen::explore::{background, text};
+use crate::screen::keys::Key;
+use crate::screen::pane::Pane;
+use crate::screen::popups::list;
+use crate::screen::train::{news as train_news, setup};
+use crate::screen::view::Screen;
+use crate::screen::{general, news};
+
+/// Something that happened. The mouse is the screen's: it calls `App::act`.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Key(Key),
+    /// Characters that came at once, for the text.
+    Typed(String),
+    Paste(String),
+    /// The terminal has so many columns and rows now.
+    Resize(u16, u16),
+    /// News from the engine.
+    Update(Update),
+    /// Only time has passed.
+    Tick,
+    /// A signal asks the program to leave.
+    Terminate,
+}
+
+/// What a key means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// A character for what is being typed.
+    Type(char),
+    Do(&'static Action),
+}
+
+impl App {
+    /// The first request. To be called once, before any event.
+    pub fn start(&mut self) -> Vec<Effect> {
+        self.settle();
+        self.ask();
+        self.take_effects()
+    }
+
+    /// Handles one event; `self.now` must be set before.
+    pub fn handle(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Key(key) => match self.meaning(key) {
+                Some(Meaning::Type(c)) => self.act(|app| app.type_char(c)),
+                Some(Meaning::Do(action)) => self.act(action.run),
+                None => {}
+            },
+            Event::Typed(text) => self.act(|app| text::type_run(app, &text)),
+            Event::Paste(text) => self.act(|app| app.paste(&text)),
+            Event::Resize(columns, rows) => {
+                self.size = (columns, rows);
+                self.settle();
+            }
+            Event::Update(Update::Train(news)) => train_news::take(self, *news),
+            Event::Update(news) => self.take_news(news),
+            Event::Tick => self.notice = self.notice.take().filter(|n| n.until > self.now),
+            Event::Terminate => {
+                self.quit = true;
+                self.emit(Effect::Quit);
+            }
+        }
+        self.take_effects()
+    }
+
+    /// Does something. A change of the document becomes one step of undo, and the engine is asked for what is wanted
+    /// then.
+    pub fn act(&mut self, change: impl FnOnce(&mut App)) {
+        let before = self.doc.snapshot();
+        self.history.begin();
+        change(self);
+        if !before.same(&self.doc.snapshot()) {
+            self.history.record(before, self.now);
+        }
+        self.settle();
+        if self.ask() {
+            background::overtaken(self);
+        }
+    }
+
+    /// What is to be done outside since it was asked last.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// A drag begins: until it is over, what it changes is one step of undo.
+    pub fn hold(&mut self) {
+        self.history.hold();
+    }
+
+    pub fn release(&mut self) {
+        self.history.close();
+    }
+
+    /// Gives a pane the focus and puts it in front of its tab group.
+    pub fn focus(&mut self, pane: &'static Pane) {
+        self.entry = None;
+        self.train.typing = None;
+        if self.view.focus != pane {
+            self.history.close();
+        }
+        self.view.focus = pane;
+        self.raise(pane);
+    }
+
+    /// What a key means here and now.
+    pub fn meaning(&self, key: Key) -> Option<Meaning> {
+        if let Some(c) = key.typed().filter(|c| self.usable() && self.types(*c)) {
+            return Some(Meaning::Type(c));
+        }
+        let action = self.keymap.lookup(key, &self.contexts())?;
+        // Nothing is visible on a tiny screen, so only leaving makes sense there.
+        let small = [&general::QUIT, &general::SUSPEND, &general::REDRAW];
+        (self.usable() || small.contains(&action)).then_some(Meaning::Do(action))
+    }
+
+    /// Whether a character is typed rather than looked up.
+    fn types(&self, c: char) -> bool {
+        match &self.popup {
+            Some(popup) => popup.list().is_some(),
+            None => self.entry.is_some() || self.train.typing.is_some() || (self.view.focus.takes)(c),
+        }
+    }
+
+    /// A printable key goes to whatever is being typed in.
+    pub(crate) fn type_char(&mut self, c: char) {
+        if self.popup.is_some() {
+            list::edit_list(self, |typed| typed.push(c));
+        } else if self.entry.is_some() {
+            entry::edit(self, |typed| typed.push(c));
+        } else if self.train.typing.is_some() {
+            (setup::PANE.typed)(self, c);
+        } else if (self.view.focus.takes)(c) {
+            (self.view.focus.typed)(self, c);
+        }
+    }
+
+    /// Pasted text goes where typed text would go; outside any field it goes into the text.
+    pub(crate) fn paste(&mut self, s: &str) {
+        let first_line = || s.lines().next().unwrap_or("").to_owned();
+        let field = self.train.typing.as_ref().map(|_| &setup::PANE).or(Some(self.view.focus));
+        if self.popup.is_some() {
+            list::edit_list(self, |typed| typed.push_str(&first_line()));
+        } else if self.entry.is_some() {
+            entry::edit(self, |typed| typed.push_str(&first_line()));
+        } else if let Some(paste) = field.and_then(|pane| pane.paste) {
+            paste(self, s);
+        } else if self.screen() == Screen::Train {
+            self.say("Nothing is typed here; E goes back to the text");
+        } else {
+            text::insert(self, s);
+        }
+    }
+
+    /// Takes in news from the engine.
+    fn take_news(&mut self, news: Update) {
+        let again = news::take(self, news);
+        self.settle();
+        if again {
+            self.ask_anew();
+        }
+    }
+
+    /// Asks the engine for what is wanted, if that differs from what was asked last; says whether it does.
+    fn ask(&mut self) -> bool {
+        let wanted = self.wanted();
+        let answered = self.request.as_ref().is_some_and(|last| answers(last, &wanted));
+        if !answered {
+            self.send(wanted);
+        }
+        !answered
+    }
+
+    /// Asks even if nothing changed on this side.
+    pub(crate) fn ask_anew(&mut self) {
+        self.send(self.wanted());
+    }
+
+    fn send(&mut self, mut wanted: ExploreRequest) {
+        // Impatience is counted from the first unanswered request: while someone types on, each new one is young.
+        if !self.busy() {
+            self.asked = self.now;
+        }
+        self.generation += 1;
+        wanted.generation = self.generation;
+        let last = self.request.as_ref();
+        if last.is_none_or(|l| l.text != wanted.text) {
+            self.text_since = self.generation;
+        }
+        if last.is_none_or(|l| !same_mask(l, &wanted)) {
+            self.mask_since = self.generation;
+        }
+        self.request = Some(wanted.clone());
+        self.emit(Effect::Explore(Box::new(wanted)));
+    }
+
+    fn wanted(&self) -> ExploreRequest {
+        ExploreRequest {
+            generation: 0,
+            text: self.doc.editor.text().clone(),
+            mask: self.doc.mask.clone(),
+            score: self.doc.score.clone(),
+            rolling: self.doc.rolling.clone(),
+            map: self.doc.map,
+            heads: self.doc.heads,
+            top: self.options.top,
+            overview: self.view.overview,
+            effects: self.view.effects,
+        }
+    }
+}
+
+/// Whether both requests come to the same mask.
+fn same_mask(a: &ExploreRequest, b: &ExploreRequest) -> bool {
+    a.text == b.text && a.mask == b.mask && a.score == b.score && a.rolling == b.rolling
+}
+
+/// Whether the answer to `last` already holds everything `wanted` asks for.
+fn answers(last: &ExploreRequest, wanted: &ExploreRequest) -> bool {
+    let same_text = Arc::ptr_eq(&last.text, &wanted.text) || last.text == wanted.text;
+    same_text
+        && last.mask == wanted.mask
+        && last.score == wanted.score
+        && last.rolling == wanted.rolling
+        && last.map == wanted.map
+        && last.heads == wanted.heads
+        && last.top == wanted.top
+        && (last.overview || !wanted.overview)
+        && (last.effects || !wanted.effects)
+}
+
+/// A card on top of the screen; a second one about the same thing takes the first one's place.
+pub(crate) fn show_card(app: &mut App, card: Card) {
+    app.cards.retain(|c| c.title != card.title);
+    app.cards.push(card);
+}

@@ -1,0 +1,341 @@
+//! What the mask did: next tokens of baseline and masked run side by side, KL, Δ log-probability, work; or every
+//! operation at once.
+
+use ratatui::layout::Rect;
+
+use crate::engine::types::{Candidate, Effect, RerollRow, Work};
+use crate::mask::types::{Op, Scope};
+use crate::screen::app::App;
+use crate::screen::explore::background::{self, REROLLS};
+use crate::screen::explore::panels::{self, PANEL};
+use crate::screen::pane::{BLANK, Pane, Piece, empty_text, percent, signed};
+use crate::screen::widgets::canvas::Canvas;
+use crate::screen::widgets::theme::Role;
+use crate::support::visible::fit;
+
+pub static PANE: Pane = Pane {
+    name: "effect",
+    title: "Effect",
+    context: |_| PANEL,
+    actions: &[panels::ACTIONS, background::ACTIONS],
+    subtitle,
+    draw,
+    ..BLANK
+};
+
+/// Columns that one operation needs when all stand side by side with their next tokens.
+const BESIDE: u16 = 19;
+/// Lines below the next tokens.
+const NUMBERS: u16 = 7;
+
+pub fn subtitle(app: &App) -> Vec<Piece> {
+    if app.view.effects {
+        return vec![Piece::new("all operations", Role::Strong)];
+    }
+    let mut out = Vec::new();
+    if let Some(effect) = &app.results.masked {
+        out.push(Piece::new(effect.value.op.name(), Role::Masked));
+        out.push(Piece::new(format!("KL {:.4}", effect.value.kl), Role::Strong));
+        if app.stale(effect) {
+            out.push(Piece::new("old", Role::Warn));
+        }
+    }
+    out
+}
+
+pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
+    if app.results.baseline.is_none() {
+        empty_text(c, app, area, "What the mask does to the next token appears here");
+        return;
+    }
+    if app.view.effects {
+        all(c, app, area);
+        return;
+    }
+    let numbers = NUMBERS.min(area.height.saturating_sub(3));
+    let list = Rect { height: area.height - numbers, ..area };
+    next_tokens(c, app, list);
+    figures(c, app, Rect { y: list.bottom(), height: numbers, ..area });
+}
+
+fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
+    let Some(baseline) = &app.results.baseline else { return };
+    let masked = app.results.masked.as_ref();
+    let half = area.width / 2;
+    let base = &baseline.value.0.next;
+    let (left, right) = (
+        Rect { width: half.saturating_sub(1), ..area },
+        Rect { x: area.x + half + 1, width: area.width - half - 1, ..area },
+    );
+    let (protected, strong) = (c.theme.bold(Role::Protected), c.theme.bold(Role::Masked));
+    c.label(left.x, area.y, "baseline", protected, left.width);
+    c.label(right.x, area.y, "masked run", strong, right.width);
+    let border = c.style(Role::Border);
+    for y in area.top()..area.bottom() {
+        c.put(area.x + half, y, "│", border);
+    }
+    let top = base
+        .first()
+        .map_or(1.0, |b| b.p)
+        .max(masked.and_then(|m| m.value.prediction.next.first()).map_or(0.0, |b| b.p));
+    let body = |r: Rect| Rect { y: r.y + 1, height: r.height.saturating_sub(1), ..r };
+    Listing { list: base, against: None, top, role: Role::Protected }.draw(c, body(left));
+    match masked {
+        Some(m) => {
+            let list = &m.value.prediction.next;
+            Listing { list, against: Some(base), top, role: Role::Masked }.draw(c, body(right));
+        }
+        None => {
+            let style = c.style(Role::Dim);
+            c.paragraph(body(right), "computing…", style);
+        }
+    }
+    if app.stale(baseline) {
+        c.fade(body(left));
+    }
+    if masked.is_some_and(|m| app.stale(m)) {
+        c.fade(body(right));
+    }
+}
+
+/// One list of next tokens: token, bar, percentage; against another list also how the rank moved.
+struct Listing<'a> {
+    list: &'a [Candidate],
+    against: Option<&'a [Candidate]>,
+    /// Probability of a full bar.
+    top: f32,
+    role: Role,
+}
+
+impl Listing<'_> {
+    fn draw(&self, c: &mut Canvas, area: Rect) {
+        let number = 6;
+        let moved_w = if self.against.is_some() && area.width > 18 { 3 } else { 0 };
+        let label = (area.width.saturating_sub(number + moved_w) * 3 / 5).max(3).min(area.width);
+        let right = area.right().saturating_sub(moved_w);
+        let bar_x = area.x + label;
+        for (i, candidate) in self.list.iter().take(area.height as usize).enumerate() {
+            let y = area.y + i as u16;
+            let text = if i == 0 { c.theme.bold(Role::Strong) } else { c.style(Role::Text) };
+            c.label(area.x, y, &candidate.display, text, label.saturating_sub(1));
+            let style = c.style(self.role);
+            let bar = right.saturating_sub(number + bar_x);
+            c.bar(bar_x, y, bar, f64::from(candidate.p / self.top.max(1e-9)), style);
+            c.right(right.saturating_sub(number), right, y, &percent(candidate.p), text);
+            if moved_w > 0 {
+                let (mark, role) = moved(candidate.id, i, self.against.unwrap_or(&[]));
+                let style = c.style(role);
+                c.right(right, area.right(), y, &mark, style);
+            }
+        }
+    }
+}
+
+fn moved(id: u32, now: usize, before: &[Candidate]) -> (String, Role) {
+    match before.iter().position(|b| b.id == id) {
+        None => ("new".to_owned(), Role::Accent),
+        Some(was) if was > now => (format!("▲{}", (was - now).min(9)), Role::Good),
+        Some(was) if was < now => (format!("▼{}", (now - was).min(9)), Role::Dim),
+        Some(_) => (String::new(), Role::Dim),
+    }
+}
+
+fn figures(c: &mut Canvas, app: &App, area: Rect) {
+    let (dim, text, strong) = (c.style(Role::Dim), c.style(Role::Text), c.theme.bold(Role::Strong));
+    let mut y = area.y;
+    let bottom = area.bottom();
+    let mut line = |c: &mut Canvas, pieces: &[(&str, ratatui::style::Style)]| {
+        if y < bottom {
+            c.spans(area.x, y, pieces, area.right());
+            y += 1;
+        }
+    };
+    if let Some(effect) = app.results.masked.as_ref().map(|m| &m.value) {
+        let kl = format!("{:.4}", effect.kl);
+        line(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
+        let (own, others) = (signed(effect.delta_own), signed(effect.delta_others));
+        line(c, &[("Δ log p  own ", dim), (&own, text), ("  others ", dim), (&others, text)]);
+        let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
+        let base = loss(app.results.prediction().and_then(|p| p.loss));
+        let masked = loss(effect.prediction.loss);
+        let scope = if app.doc.mask.scope == Scope::Whole { "  (look-ahead)" } else { "  (block)" };
+        line(c, &[("loss  ", dim), (&base, text), (" → ", dim), (&masked, text), (scope, dim)]);
+        let w = effect.work;
+        let work = [w.computed, w.reused, w.saved].map(|n| n.to_string());
+        line(
+            c,
+            &[
+                (&work[0], text),
+                (" computed ", dim),
+                (&work[1], text),
+                (" reused ", dim),
+                (&work[2], text),
+                (" saved", dim),
+            ],
+        );
+    }
+    let bar_y = y;
+    if y + 1 < bottom {
+        y += 1;
+    }
+    let mut line = |c: &mut Canvas, pieces: &[(&str, ratatui::style::Style)]| {
+        if y < bottom {
+            c.spans(area.x, y, pieces, area.right());
+            y += 1;
+        }
+    };
+    if let Some(r) = &app.results.rerolls {
+        let v = &r.value;
+        let old = if r.generation < app.mask_since { " (for an earlier mask)" } else { "" };
+        let count = if v.done < v.of {
+            format!("{}/{} re-rolls{old}", v.done, v.of)
+        } else {
+            format!("{} re-rolls{old}", v.of)
+        };
+        line(c, &[(&count, dim)]);
+        let kl = v.rows.first().map_or("–".to_owned(), |r| format!("{:.4} ± {:.4}", r.kl.mean, r.kl.sd));
+        let rate = format!("{:.1} ± {:.1} %", v.rate.mean * 100.0, v.rate.sd * 100.0);
+        line(c, &[("KL ", dim), (&kl, strong), ("  rate ", dim), (&rate, text)]);
+    } else {
+        let key = app.key_label(&REROLLS);
+        let hint = format!("{key} re-rolls {} seeds: mean ± spread", app.options.rerolls);
+        let faint = c.style(Role::Faint);
+        line(c, &[(&hint, faint)]);
+    }
+    if bar_y + 1 < bottom
+        && let Some(effect) = app.results.masked.as_ref()
+    {
+        work_bar(c, Rect { y: bar_y, height: 1, ..area }, effect.value.work);
+    }
+}
+
+/// Computed, reused and saved as shares of one bar.
+fn work_bar(c: &mut Canvas, area: Rect, work: Work) {
+    let total = (work.computed + work.reused + work.saved) as f64;
+    let width = area.width.saturating_sub(1);
+    if total <= 0.0 || width == 0 {
+        return;
+    }
+    let mut x = area.x;
+    let parts = [
+        (work.computed, "━", "#", Role::Masked),
+        (work.reused, "━", "=", Role::Protected),
+        (work.saved, "╌", ".", Role::Good),
+    ];
+    for (n, symbol, ascii, role) in parts {
+        let columns = (n as f64 / total * f64::from(width)).round() as u16;
+        let columns = columns.min((area.x + width).saturating_sub(x));
+        let style = c.style(role);
+        c.line(x, area.y, if c.ascii() { ascii } else { symbol }, columns, style);
+        x += columns;
+    }
+}
+
+/// Every operation side by side: with next tokens where there is room, else as a table.
+fn all(c: &mut Canvas, app: &App, area: Rect) {
+    let Some(effects) = app.results.effects.as_ref() else {
+        let style = c.style(Role::Dim);
+        c.paragraph(area, "computing every operation…", style);
+        return;
+    };
+    let list: &[Effect] = &effects.value;
+    if area.width >= BESIDE * (list.len() as u16 + 1) && area.height >= 8 {
+        beside(c, app, list, area);
+    } else {
+        table(c, app, list, area);
+    }
+    if app.stale(effects) {
+        c.fade(area);
+    }
+}
+
+fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
+    let columns = list.len() as u16 + 1;
+    let width = area.width / columns;
+    let Some(base) = app.results.prediction() else { return };
+    let first = |p: &crate::engine::types::Prediction| p.next.first().map_or(0.0, |c| c.p);
+    let top = list.iter().map(|e| first(&e.prediction)).fold(first(base), f32::max);
+    let rows = (base.next.len() as u16).min(area.height.saturating_sub(6));
+    for i in 0..columns {
+        let x = area.x + i * width;
+        let part = Rect { x, width: width - 2, ..area };
+        let body = Rect { y: area.y + 1, height: rows, ..part };
+        let y = body.bottom();
+        let Some(effect) = (i as usize).checked_sub(1).and_then(|i| list.get(i)) else {
+            let style = c.theme.bold(Role::Protected);
+            c.label(x, area.y, "baseline", style, part.width);
+            Listing { list: &base.next, against: None, top, role: Role::Protected }.draw(c, body);
+            let dim = c.style(Role::Dim);
+            for (line, name) in ["KL, nats", "Δ own", "Δ others", "rows saved"].iter().enumerate() {
+                c.label(x, y + 1 + line as u16, name, dim, part.width);
+            }
+            continue;
+        };
+        let style = c.theme.bold(if effect.op == app.doc.mask.op { Role::Masked } else { Role::Text });
+        c.label(x, area.y, effect.op.name(), style, part.width);
+        let list = &effect.prediction.next;
+        Listing { list, against: Some(&base.next), top, role: Role::Masked }.draw(c, body);
+        let text = c.style(Role::Text);
+        let numbers = [
+            match spread(app, effect.op) {
+                Some(r) => format!("{:.4} ({:.4} ± {:.4})", effect.kl, r.kl.mean, r.kl.sd),
+                None => format!("{:.4}", effect.kl),
+            },
+            signed(effect.delta_own),
+            signed(effect.delta_others),
+            saved(effect.work),
+        ];
+        for (line, number) in numbers.iter().enumerate() {
+            c.label(x, y + 1 + line as u16, number, text, part.width);
+        }
+    }
+}
+
+/// What re-rolls say of one operation, where they have been made for the mask on screen.
+fn spread(app: &App, op: Op) -> Option<&RerollRow> {
+    let stats = app.results.rerolls.as_ref().filter(|r| r.generation >= app.mask_since)?;
+    stats.value.rows.iter().find(|r| r.op == op)
+}
+
+fn saved(work: Work) -> String {
+    let total = work.computed + work.reused + work.saved;
+    if total == 0 { "–".to_owned() } else { format!("{:.0}%", work.saved as f64 / total as f64 * 100.0) }
+}
+
+fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
+    let dim = c.style(Role::Dim);
+    let head = format!("{:<9}{:>6} {:>9} {:>9} {:>6}", "", "KL", "Δ own", "Δ others", "saved");
+    c.spans(area.x, area.y, &[(&head, dim)], area.right());
+    let most = list.iter().map(|e| e.kl).fold(0f32, f32::max).max(1e-9);
+    // With a line to spare for each, the next token and a bar of KL stand below.
+    let lines = if usize::from(area.height) > 2 * list.len() { 2 } else { 1 };
+    for (i, e) in list.iter().enumerate() {
+        let chosen = e.op == app.doc.mask.op;
+        let y = area.y + 1 + lines * i as u16;
+        if y >= area.bottom() {
+            break;
+        }
+        let name = if chosen { c.theme.bold(Role::Masked) } else { c.style(Role::Text) };
+        let text = c.style(if chosen { Role::Strong } else { Role::Text });
+        c.label(area.x, y, e.op.name(), name, 9);
+        let row = format!(
+            "{:>6.4} {:>9} {:>9} {:>6}",
+            e.kl,
+            signed(e.delta_own),
+            signed(e.delta_others),
+            saved(e.work)
+        );
+        c.spans(area.x + 9, y, &[(&row, text)], area.right());
+        if lines > 1 && y + 1 < area.bottom() {
+            let rerolled = spread(app, e.op).map(|r| format!("{:.4} ± {:.4}", r.kl.mean, r.kl.sd));
+            let next = e
+                .prediction
+                .next
+                .first()
+                .map_or(String::new(), |n| format!("→ {} {}", fit(&n.display, 9, "…"), percent(n.p)));
+            c.label(area.x, y + 1, rerolled.as_ref().unwrap_or(&next), dim, 18);
+            let style = c.style(Role::Masked);
+            c.bar(area.x + 19, y + 1, area.width.saturating_sub(20), f64::from(e.kl / most), style);
+        }
+    }
+}

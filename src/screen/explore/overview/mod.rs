@@ -1,0 +1,296 @@
+//! Which layer and head are looked at, and the overview of all of them.
+//!
+//! All layers × heads as thumbnails, in the chosen order.
+
+pub mod order;
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::engine::types::{HeadSummary, MapKind};
+use crate::screen::actions::{Context, EXPLORER, actions};
+use crate::screen::app::App;
+use crate::screen::explore::map;
+use crate::screen::explore::overview::order::{Grid, Sort, grid, order};
+use crate::screen::history::Kind;
+use crate::screen::pane::{Piece, Press, empty_text};
+use crate::screen::settle::scrolled;
+use crate::screen::widgets::canvas::Canvas;
+use crate::screen::widgets::colours::step;
+use crate::screen::widgets::theme::{Paint, Role};
+
+/// The grid of all heads.
+pub const CONTEXT: Context = Context("Overview of heads");
+
+actions! {
+    EXPLORER {
+        /// Next layer (after the last one: the mean over layers)
+        NEXT_LAYER ["l"] "layer" => |app| step_layer(app, true);
+        /// Previous layer
+        PREVIOUS_LAYER ["L"] => |app| step_layer(app, false);
+        /// Next head (after the last one: the mean over heads)
+        NEXT_HEAD ["h"] "head" => |app| step_head(app, true);
+        /// Previous head
+        PREVIOUS_HEAD ["H"] => |app| step_head(app, false);
+        /// Show all layers × heads as thumbnails, or go back to the map
+        OVERVIEW ["o"] "all heads" => toggle;
+    }
+    CONTEXT {
+        /// Choose the thumbnail to the left
+        HEAD_LEFT ["left"] "choose" with [HEAD_UP HEAD_DOWN HEAD_RIGHT] => |app| go(app, -1);
+        /// Choose the thumbnail to the right
+        HEAD_RIGHT ["right"] => |app| go(app, 1);
+        /// Choose the thumbnail above
+        HEAD_UP ["up"] => |app| go_rows(app, -1);
+        /// Choose the thumbnail below
+        HEAD_DOWN ["down"] => |app| go_rows(app, 1);
+        /// Choose the first thumbnail
+        HEAD_FIRST ["home"] => |app| choose(app, 0, false);
+        /// Choose the last thumbnail
+        HEAD_LAST ["end"] => |app| choose(app, usize::MAX, false);
+        /// Open the chosen head in the map
+        HEAD_OPEN ["enter"] "open" => open_chosen;
+        /// Next order: place, sink, entropy, previous token, induction, mask mass
+        SORT_HEADS ["k"] "sort" => sort;
+    }
+}
+
+fn toggle(app: &mut App) {
+    app.view.overview = !app.view.overview;
+    app.focus(&map::PANE);
+}
+
+/// Layers run 0, 1, …, mean, and round again.
+fn step_layer(app: &mut App, forward: bool) {
+    app.history.joins(Kind::View);
+    let Some(model) = &app.model else { return };
+    app.doc.heads.layer = around(app.doc.heads.layer, model.n_layer, forward);
+    app.view.overview = false;
+}
+
+/// Heads do the same.
+fn step_head(app: &mut App, forward: bool) {
+    app.history.joins(Kind::View);
+    let Some(model) = &app.model else { return };
+    app.doc.heads.head = around(app.doc.heads.head, model.n_head, forward);
+    app.view.overview = false;
+}
+
+fn around(now: Option<usize>, n: usize, forward: bool) -> Option<usize> {
+    let slot = now.map_or(n, |i| i.min(n)) + if forward { 1 } else { n };
+    Some(slot % (n + 1)).filter(|i| *i < n)
+}
+
+/// Chooses a thumbnail further on.
+fn go(app: &mut App, by: isize) {
+    choose(app, app.view.head.saturating_add_signed(by), false);
+}
+
+/// Chooses a thumbnail rows further down, where there is one.
+fn go_rows(app: &mut App, rows: isize) {
+    let heads = app.results.overview.as_ref().map_or(0, |o| o.value.len());
+    let natural = app.model.as_ref().map_or(1, |m| m.n_head);
+    let Some(room) = app.area(&map::PANE).map(room) else { return };
+    let per_row = grid(heads, natural, room).per_row as isize;
+    let place = app.view.head.checked_add_signed(rows * per_row).filter(|p| *p < heads);
+    choose(app, place.unwrap_or(app.view.head), false);
+}
+
+fn open_chosen(app: &mut App) {
+    app.history.joins(Kind::View);
+    choose(app, app.view.head, true);
+}
+
+fn sort(app: &mut App) {
+    app.view.sort = app.view.sort.next();
+    app.view.head = 0;
+    app.say(format!("Heads {}", app.view.sort.doc()));
+}
+
+/// Chooses a thumbnail by its place in the current order, and opens it in the map if asked.
+pub fn choose(app: &mut App, place: usize, open: bool) {
+    let Some(heads) = app.results.overview.as_ref().map(|o| o.value.clone()) else { return };
+    if heads.is_empty() {
+        return;
+    }
+    app.view.head = place.min(heads.len() - 1);
+    if open {
+        let chosen = &heads[order(&heads, app.view.sort)[app.view.head]];
+        app.doc.heads.layer = Some(chosen.layer);
+        app.doc.heads.head = Some(chosen.head);
+        app.view.overview = false;
+        if app.doc.map == MapKind::Difference {
+            app.doc.map = MapKind::Masked;
+        }
+        app.focus(&map::PANE);
+    }
+}
+
+/// Columns and lines for thumbnails: all but the last line, which names the chosen head's numbers.
+pub fn room(area: Rect) -> (usize, usize) {
+    (area.width as usize, area.height.saturating_sub(1) as usize)
+}
+
+fn layout(app: &App, area: Rect, n: usize) -> Grid {
+    grid(n, app.model.as_ref().map_or(1, |m| m.n_head), room(area))
+}
+
+/// The thumbnail (its place in the order) at a cell of the screen.
+pub fn place_at(app: &App, area: Rect, x: u16, y: u16) -> Option<usize> {
+    let n = app.results.overview.as_ref()?.value.len();
+    let g = layout(app, area, n);
+    let (dx, dy) = (x.checked_sub(area.x)? as usize, y.checked_sub(area.y)? as usize);
+    let (column, row) = (dx / g.cell.0, dy / g.cell.1);
+    let place = (app.view.head_top + row) * g.per_row + column;
+    (column < g.per_row && row < g.visible && place < n).then_some(place)
+}
+
+pub fn subtitle(app: &App) -> Vec<Piece> {
+    let mut out = vec![Piece::new("all heads", Role::Strong), Piece::new(app.view.sort.doc(), Role::Accent)];
+    if app.results.overview.as_ref().is_some_and(|o| app.stale(o)) {
+        out.push(Piece::new("old, computing…", Role::Warn));
+    }
+    out
+}
+
+pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
+    let Some(slot) = app.results.overview.as_ref().filter(|o| !o.value.is_empty()) else {
+        empty_text(c, app, area, "All heads appear here");
+        return;
+    };
+    let heads = &slot.value;
+    let g = layout(app, area, heads.len());
+    let order = order(heads, app.view.sort);
+    let first = app.view.head_top * g.per_row;
+    for (i, index) in order.iter().enumerate().skip(first).take(g.visible * g.per_row) {
+        let (row, column) = ((i - first) / g.per_row, (i - first) % g.per_row);
+        let x = area.x + (column * g.cell.0) as u16;
+        let y = area.y + (row * g.cell.1) as u16;
+        let cell = Rect::new(x, y, g.cell.0 as u16, g.cell.1 as u16).intersection(area);
+        thumbnail(c, app, &heads[*index], cell, i == app.view.head);
+    }
+    if app.stale(slot) {
+        c.fade(area);
+    }
+    if let Some(chosen) = order.get(app.view.head) {
+        numbers(c, &heads[*chosen], area);
+    }
+}
+
+/// Label above, picture below; the label of the chosen one is inverted and has a marker.
+fn thumbnail(c: &mut Canvas, app: &App, head: &HeadSummary, cell: Rect, chosen: bool) {
+    let shown = app.doc.heads.layer == Some(head.layer) && app.doc.heads.head == Some(head.head);
+    let value = match app.view.sort {
+        Sort::Place => String::new(),
+        sort => sort.value(head).map_or(" –".to_owned(), |v| format!(" {v:.2}")),
+    };
+    let width = cell.width.saturating_sub(1);
+    let mark = if chosen { "▸" } else { " " };
+    let label = if width >= 13 {
+        format!("{mark}L{} H{}{value}", head.layer, head.head)
+    } else {
+        format!("{mark}{}·{}{}", head.layer, head.head, value.replace(" 0.", " ."))
+    };
+    let style = if chosen {
+        c.theme.selected()
+    } else if shown {
+        c.theme.bold(Role::Accent)
+    } else {
+        c.style(Role::Dim)
+    };
+    if chosen {
+        c.restyle(Rect { width, height: 1, ..cell }, style);
+    }
+    c.label(cell.x, cell.y, &label, style, width);
+    picture(c, head, Rect { y: cell.y + 1, width, height: cell.height.saturating_sub(1), ..cell });
+}
+
+fn picture(c: &mut Canvas, head: &HeadSummary, area: Rect) {
+    let side = head.side;
+    if side == 0 || head.thumbnail.len() < side * side || area.is_empty() {
+        return;
+    }
+    let paint = c.theme.paint();
+    let per_line = if paint == Paint::Half { 2 } else { 1 };
+    let (w, h) = (area.width as usize, area.height as usize * per_line);
+    let most = head.thumbnail.iter().filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(*v)).max(1e-9);
+    // Strongest value under the pixel: the thumbnail may be finer or coarser than the screen.
+    let span =
+        |i: usize, n: usize| i * side / n..((i + 1) * side).div_ceil(n).max(i * side / n + 1).min(side);
+    let pixel = |x: usize, y: usize| -> Option<f64> {
+        let mut best: Option<f32> = None;
+        for q in span(y, h) {
+            for k in span(x, w) {
+                let v = head.thumbnail[q * side + k];
+                if v.is_finite() && k <= q && best.is_none_or(|b| v > b) {
+                    best = Some(v);
+                }
+            }
+        }
+        best.map(|v| f64::from((v / most).max(0.0)).sqrt())
+    };
+    for line in 0..area.height {
+        for x in 0..area.width {
+            let top = pixel(x as usize, line as usize * per_line);
+            let (symbol, style) = if paint == Paint::Half {
+                let bottom = pixel(x as usize, line as usize * 2 + 1);
+                half(c, top, bottom)
+            } else if paint == Paint::Solid {
+                (" ", top.map_or_else(Style::new, |v| c.theme.on(c.theme.ramps.heat[step(v)])))
+            } else {
+                (top.map_or(" ", |v| c.theme.shade(v, false)), Style::new())
+            };
+            c.put(area.x + x, area.y + line, symbol, style);
+        }
+    }
+}
+
+fn half(c: &Canvas, top: Option<f64>, bottom: Option<f64>) -> (&'static str, Style) {
+    let colour = |v: f64| c.theme.colour(c.theme.ramps.heat[step(v)]);
+    match (top, bottom) {
+        (Some(a), Some(b)) => ("▀", Style::new().fg(colour(a)).bg(colour(b))),
+        (Some(a), None) => ("▀", Style::new().fg(colour(a))),
+        (None, Some(b)) => ("▄", Style::new().fg(colour(b))),
+        (None, None) => (" ", Style::new()),
+    }
+}
+
+fn numbers(c: &mut Canvas, head: &HeadSummary, area: Rect) {
+    let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
+    let number = |v: f32| format!("{v:.2}");
+    let induction = head.induction.map_or("–".to_owned(), number);
+    let name = format!("L{} H{}", head.layer, head.head);
+    let (sink, entropy) = (number(head.sink), number(head.entropy));
+    let (previous, mass) = (number(head.previous), number(head.mask_mass));
+    let pieces = [
+        (name.as_str(), strong),
+        ("  sink ", dim),
+        (&sink, strong),
+        (" entropy ", dim),
+        (&entropy, strong),
+        (" previous ", dim),
+        (&previous, strong),
+        (" induction ", dim),
+        (&induction, strong),
+        (" mask ", dim),
+        (&mass, strong),
+    ];
+    c.spans(area.x, area.bottom().saturating_sub(1), &pieces, area.right());
+}
+
+pub(super) fn settle(app: &mut App, area: Option<Rect>) {
+    let Some(heads) = app.results.overview.as_ref().map(|o| o.value.len()) else { return };
+    app.view.head = app.view.head.min(heads.saturating_sub(1));
+    if let Some(area) = area {
+        let grid = grid(heads, app.model.as_ref().map_or(1, |m| m.n_head), room(area));
+        let row = app.view.head / grid.per_row;
+        app.view.head_top = scrolled(app.view.head_top, row, grid.rows, grid.visible);
+    }
+}
+
+pub(super) fn press(app: &mut App, area: Rect, press: Press) {
+    if let Some(place) = place_at(app, area, press.x, press.y) {
+        let open = press.double || place == app.view.head;
+        app.act(|app| choose(app, place, open));
+    }
+}

@@ -1,0 +1,92 @@
+//! Actions that belong to no pane: leaving, moving between panes, undo, what fills the screen.
+
+use crate::screen::actions::{ANYWHERE, EXPLORER, PANES, TRAINING, actions};
+use crate::screen::app::{App, Effect};
+use crate::screen::explore::background;
+use crate::screen::pane::{self, Pane};
+use crate::screen::popups::list::List;
+use crate::screen::popups::{Popup, models, tour};
+use crate::screen::train::run::course;
+use crate::screen::view::Screen;
+
+actions! {
+    EXPLORER {
+        /// Open the Train screen with exactly this policy; a run goes on while you explore
+        TRAIN ["T"] "train" => course::enter;
+        /// Choose or type a model
+        MODELS ["M"] "models" => |app| app.popup = Some(Popup::Models(List::default()));
+        /// Fetch the newer version that the Hub has of the model in use; the old one serves until it is whole
+        REFRESH_MODEL ["f5"] "newer version" if |app| app.moved.is_some() && app.loading.is_none() =>
+            models::refresh;
+    }
+    TRAINING {
+        /// Go back to the explorer; the run goes on
+        EXPLORE ["E"] "explore" => course::leave;
+    }
+    PANES {
+        /// Close the message on screen, or leave the enlarged pane
+        DISMISS ["esc"] => dismiss;
+        /// Let the pane fill the screen, or put it back
+        ENLARGE ["z"] "enlarge" => |app| app.view.enlarged = !app.view.enlarged;
+    }
+    ANYWHERE {
+        /// Leave, with the terminal as it was
+        QUIT ["ctrl-c" "ctrl-q"] panes ["q"] "quit" => course::quit;
+        /// Show every key, from the same table that runs them
+        HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(Popup::Help { scroll: 0 });
+        /// Find any action by name
+        PALETTE ["ctrl-p"] panes [":"] "commands" => |app| app.popup = Some(Popup::Palette(List::default()));
+        /// Walk through the screen in a minute
+        TOUR ["f2"] "tour" => |app| tour::go_to(app, 0);
+        /// Go to the next pane
+        NEXT_PANE ["tab"] "next pane" => |app| cycle_focus(app, 1);
+        /// Go to the previous pane
+        PREVIOUS_PANE ["shift-tab"] => |app| cycle_focus(app, -1);
+        /// Undo the last change of text, settings or view
+        UNDO ["ctrl-/" "alt-u"] panes ["u"] "undo" if App::can_undo => |app| undo(app, true);
+        /// Redo what was undone
+        REDO ["ctrl-y" "alt-r"] panes ["U"] if App::can_redo => |app| undo(app, false);
+        /// Try again what failed
+        RETRY ["ctrl-r"] "retry" if |app| !app.cards.is_empty() || app.results.failure.is_some() =>
+            background::retry;
+        /// Cancel the download or the background work that is running
+        CANCEL ["ctrl-g"] panes ["x"] "cancel" if App::can_cancel => background::cancel;
+        /// Switch between the dark and the light theme
+        THEME ["ctrl-t"] => |app| app.look.dark = !app.look.dark;
+        /// Draw the whole screen again
+        REDRAW ["ctrl-l"] => |app| app.emit(Effect::Redraw);
+        /// Stop the program until the shell resumes it
+        SUSPEND ["ctrl-z"] => |app| app.emit(Effect::Suspend);
+    }
+}
+
+pub(crate) fn cycle_focus(app: &mut App, step: isize) {
+    let screen = app.screen();
+    let order: Vec<&'static Pane> = pane::all().filter(|p| p.screen == screen).collect();
+    let here = order.iter().position(|p| *p == app.view.focus).unwrap_or(0) as isize;
+    app.focus(order[(here + step).rem_euclid(order.len() as isize) as usize]);
+}
+
+fn undo(app: &mut App, back: bool) {
+    let now = app.doc.snapshot();
+    let step = if back { app.history.undo(now) } else { app.history.redo(now, app.now) };
+    match step {
+        Some(snapshot) => app.doc.restore(snapshot),
+        None => app.say(if back { "Nothing left to undo" } else { "Nothing left to redo" }),
+    }
+}
+
+fn dismiss(app: &mut App) {
+    if app.cards.pop().is_some() {
+        return;
+    }
+    if app.view.enlarged {
+        app.view.enlarged = false;
+    } else if app.view.overview && app.screen() == Screen::Explore {
+        app.view.overview = false;
+    } else if app.screen() == Screen::Train {
+        course::leave(app);
+    } else {
+        app.notice = None;
+    }
+}

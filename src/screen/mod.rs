@@ -1,0 +1,55 @@
+//! The screen: what is shown, what keys and the mouse do, and the terminal under it.
+//!
+//! `app` holds the state and `events` turns an event into effects; both are pure and run on the UI thread. A pane is one
+//! file (or folder) in `explore/` or `train/`: state, keys, mouse, drawing and what it says when it is empty. `layout`
+//! is a function of state and size, which drawing and handling both call. Only `terminal/` touches the terminal. The
+//! engine is reached through [`Port`] and its result types, never its insides.
+
+pub mod actions;
+pub mod app;
+mod chrome;
+pub mod document;
+pub mod draw;
+pub mod events;
+pub mod explore;
+pub mod general;
+pub mod history;
+pub mod keymap;
+pub mod keys;
+pub mod layout;
+pub mod mouse;
+mod news;
+pub mod options;
+pub mod pane;
+pub mod params;
+pub mod popups;
+pub mod results;
+mod settle;
+pub mod terminal;
+pub mod train;
+pub mod view;
+pub mod widgets;
+
+pub use app::{App, Effect};
+pub use events::{Event, Meaning};
+pub use options::{KnownModel, Look, Options};
+pub use pane::Pane;
+pub use terminal::{TerminalOptions, TuiError, run};
+
+use crate::engine::types::{Command, ExploreRequest, TrainCommand};
+use crate::screen::train::RunRequest;
+
+/// The engine as the screen sees it. Calls return at once; answers come as `Update`s.
+pub trait Port {
+    /// Replaces any older request that has not started.
+    fn explore(&self, request: ExploreRequest);
+    fn command(&self, command: Command);
+    /// Prepares a run and its plan; whatever is wrong with it comes as an update.
+    fn plan(&self, request: RunRequest);
+    fn train(&self, command: TrainCommand);
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

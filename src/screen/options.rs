@@ -1,0 +1,88 @@
+//! What the program starts the screen with. Filled in by the command line from the settings; plain data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::attention::types::ScoreSettings;
+pub use crate::config::{ColourScale, Depth};
+use crate::config::{PRESETS, Settings};
+use crate::mask::rolling::RollingSettings;
+use crate::mask::types::MaskSettings;
+use crate::screen::keymap::KeyOverrides;
+
+/// How the screen looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub dark: bool,
+    pub depth: Depth,
+    /// Nothing but ASCII reaches the terminal.
+    pub ascii: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Look { dark: true, depth: Depth::True, ascii: false }
+    }
+}
+
+/// A model the models list offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownModel {
+    /// `demo`, a Hub id or a folder.
+    pub spec: String,
+    /// Size, parameters, where it is: whatever helps choosing.
+    pub note: String,
+}
+
+/// Everything the screen starts with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub text: String,
+    pub mask: MaskSettings,
+    pub score: ScoreSettings,
+    /// How decisions roll along the text under scope `block`.
+    pub rolling: RollingSettings,
+    /// What the list of presets offers beside the settings above.
+    pub presets: Vec<(&'static str, Settings)>,
+    pub look: Look,
+    /// How many next-token candidates are asked for.
+    pub top: usize,
+    /// How many seeds the re-roll statistic uses.
+    pub rerolls: usize,
+    /// The Hub model to offer; `None` offers nothing.
+    pub wanted: Option<String>,
+    pub known: Vec<KnownModel>,
+    pub keys: KeyOverrides,
+    /// Whether the tour opens by itself.
+    pub tour: bool,
+    /// The configured settings: defaults of the next run.
+    pub settings: Option<Arc<Settings>>,
+    /// Folder whose runs are listed, and where new ones go.
+    pub runs: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            text: String::new(),
+            mask: MaskSettings::default(),
+            score: ScoreSettings::default(),
+            rolling: RollingSettings::default(),
+            presets: presets(),
+            look: Look::default(),
+            top: 10,
+            rerolls: 32,
+            wanted: None,
+            known: Vec::new(),
+            keys: KeyOverrides::new(),
+            tour: false,
+            settings: crate::config::defaults().ok().map(Arc::new),
+            runs: PathBuf::from("runs"),
+        }
+    }
+}
+
+/// What every preset sets. One that the built-in file spoils is left out; a test excludes that.
+pub fn presets() -> Vec<(&'static str, Settings)> {
+    PRESETS.iter().filter_map(|preset| Some((preset.name, preset.settings().ok()?))).collect()
+}

@@ -1,0 +1,140 @@
+//! The tour: a handful of steps, each pointing at a real pane.
+
+use ratatui::layout::Rect;
+
+use crate::screen::actions::Action;
+use crate::screen::app::App;
+use crate::screen::chrome::frames;
+use crate::screen::explore::{cost, effect, map, mask, plane, text, tokens, why, window};
+use crate::screen::layout::Layout;
+use crate::screen::pane::Pane;
+use crate::screen::popups::{Popup, open, over, page};
+use crate::screen::widgets::canvas::Canvas;
+use crate::screen::widgets::theme::Role;
+
+/// One stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    /// The pane it points at.
+    pub pane: &'static Pane,
+    pub title: &'static str,
+    pub text: &'static str,
+}
+
+/// The stops in order.
+pub const STOPS: &[Stop] = &[
+    Stop {
+        pane: &text::PANE,
+        title: "A text",
+        text: "Press i and type: the model reads along on every keystroke. Esc leaves the text, u undoes anything.",
+    },
+    Stop {
+        pane: &tokens::PANE,
+        title: "Its tokens",
+        text: "What the model really reads. The brighter a box, the more the token surprised it; the mark \
+               below says what the mask does to it. ← → walk, space pins a token so that it is never masked.",
+    },
+    Stop {
+        pane: &map::PANE,
+        title: "Attention",
+        text: "Rows are queries, columns the keys they read; the future is hatched. l and h change layer and head, \
+               o shows all heads, m switches masked run, baseline and difference.",
+    },
+    Stop {
+        pane: &mask::PANE,
+        title: "Two sliders",
+        text: "A token is masked when its score exceeds τ and its draw falls below p. Arrows or the mouse \
+               move them, [ ] and , . from anywhere; type a number and Enter. r re-rolls the draws.",
+    },
+    Stop {
+        pane: &plane::PANE,
+        title: "One rate, two ways",
+        text: "Along a curve the rate (1−τ)·p is the same: few sure candidates on one end, many unlikely ones \
+               on the other. Drag the point.",
+    },
+    Stop {
+        pane: &effect::PANE,
+        title: "What it did",
+        text: "The next token before and after, and how far apart they are (KL). e compares all operations, R \
+               re-rolls many seeds and gives mean and spread.",
+    },
+    Stop {
+        pane: &why::PANE,
+        title: "Why this token",
+        text: "Score against τ, draw against p: the rule for the token under the cursor, with its numbers. Try it: \
+               type Hello World alone and press a: the article's 0.9 is above every attention there is, so nothing is \
+               selected, and the line below says why.",
+    },
+    Stop {
+        pane: &window::PANE,
+        title: "Only the past",
+        text: "b decides block by block, from the past only: each line is a boundary, each mark a token kept, masked or \
+               gone. A lists cache policies (H2O, SnapKV, …), k measures what a mask gives away.",
+    },
+    Stop {
+        pane: &cost::PANE,
+        title: "Is attention honest?",
+        text: "f measures what hiding each token really costs and how well each score predicted it. \
+               That was the tour: ? lists every key, ^P finds any command.",
+    },
+];
+
+/// Shows a stop of the tour, with its pane in front.
+pub fn go_to(app: &mut App, step: usize) {
+    app.popup = Some(Popup::Tour { step });
+    app.entry = None;
+    app.view.enlarged = false;
+    app.raise(STOPS[step].pane);
+}
+
+/// The tour's box stands beside the pane it speaks of, never over it if that can be helped.
+pub fn place(area: Rect, layout: &Layout, step: usize) -> Rect {
+    let (w, h) = (48.min(area.width), 9.min(area.height));
+    let stop = &STOPS[step.min(STOPS.len() - 1)];
+    let target = layout.panel(stop.pane).map_or(area, |p| p.outer);
+    let fits = |x: i32, y: i32| {
+        let inside = x >= i32::from(area.x)
+            && y >= i32::from(area.y)
+            && x + i32::from(w) <= i32::from(area.right())
+            && y + i32::from(h) <= i32::from(area.bottom());
+        inside.then(|| Rect::new(x as u16, y as u16, w, h))
+    };
+    let (left, top) = (i32::from(target.x), i32::from(target.y));
+    let right = i32::from(target.right());
+    let bottom = i32::from(target.bottom());
+    fits(right + 1, top)
+        .or_else(|| fits(left - i32::from(w) - 1, top))
+        .or_else(|| fits(left + 4, bottom))
+        .or_else(|| fits(left, top - i32::from(h)))
+        .unwrap_or_else(|| {
+            Rect::new(area.x + (area.width - w) / 2, area.bottom().saturating_sub(h + 2).max(area.y), w, h)
+                .intersection(area)
+        })
+}
+
+/// Draws a stop: its box, and a mark around its pane.
+pub fn draw(c: &mut Canvas, app: &App, layout: &Layout, area: Rect, step: usize) {
+    let stop = &STOPS[step.min(STOPS.len() - 1)];
+    if let Some(panel) = layout.panel(stop.pane) {
+        let style = c.theme.bold(Role::Masked);
+        frames::highlight(c, layout, panel.outer, style);
+    }
+    let inner = open(c, area, stop.title, &format!("{} of {}", step + 1, STOPS.len()));
+    let base = c.theme.popup();
+    let text = over(base, c.style(Role::Text));
+    c.paragraph(Rect { height: inner.height.saturating_sub(1), ..inner }, stop.text, text);
+    let (key, dim) = (over(base, c.theme.bold(Role::Accent)), over(base, c.style(Role::Dim)));
+    let label = |action: &Action| app.key_here(action).unwrap_or_default();
+    let last = step + 1 >= STOPS.len();
+    let next = label(if last { &page::PAGE_ADVANCE } else { &page::PAGE_NEXT });
+    let (back, close) = (label(&page::PAGE_BACK), label(&page::PAGE_CLOSE));
+    let pieces = [
+        (next.as_str(), key),
+        (if last { " done   " } else { " next   " }, dim),
+        (&back, key),
+        (" back   ", dim),
+        (&close, key),
+        (" leave", dim),
+    ];
+    c.spans(inner.x, inner.bottom().saturating_sub(1), &pieces, inner.right());
+}

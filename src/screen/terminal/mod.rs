@@ -1,0 +1,315 @@
+//! The UI thread's loop: drain everything that waits, then draw once; sleep while nothing happens.
+
+mod buffer;
+mod guard;
+mod input;
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+use crossterm::event::MouseEventKind;
+
+use crate::engine::types::{ExploreRequest, Update};
+use crate::screen::app::{Card, Remedy};
+use crate::screen::events::{Event, Meaning};
+use crate::screen::explore::text::{self, NEW_LINE};
+use crate::screen::mouse::Mouse;
+use crate::screen::terminal::buffer::{Screen, clipboard};
+use crate::screen::terminal::guard::{Guard, PanicHook, knows_keyboard_protocol};
+use crate::screen::terminal::input::{Input, Signal};
+use crate::screen::{App, Effect, Port};
+
+/// After input, a frame is drawn at once, but frames keep this distance.
+const INPUT_FRAME: Duration = Duration::from_millis(8);
+/// Results that come on their own are drawn at most this often.
+const BACKGROUND_FRAME: Duration = Duration::from_millis(33);
+
+/// What the command line decides about the terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct TerminalOptions {
+    /// Whether the mouse is ours; without it the terminal's own selection works.
+    pub mouse: bool,
+}
+
+impl Default for TerminalOptions {
+    fn default() -> Self {
+        TerminalOptions { mouse: true }
+    }
+}
+
+/// Why the screen could not be shown, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum TuiError {
+    #[error("the explorer needs a terminal, and this is none")]
+    NotATerminal,
+    #[error("the terminal failed: {0}")]
+    Terminal(#[from] std::io::Error),
+    #[error("the terminal is gone: {0}")]
+    Gone(String),
+}
+
+impl TuiError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            TuiError::NotATerminal => {
+                Some("run it in a terminal, or use a subcommand such as mask or predict".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Runs the explorer until it is left. The terminal is put back on every way out.
+pub fn run(
+    mut app: App,
+    port: &dyn Port,
+    updates: Receiver<Update>,
+    options: TerminalOptions,
+) -> Result<(), TuiError> {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err(TuiError::NotATerminal);
+    }
+    // Order matters on the way out: the hook outlives the guard, the guard outlives the screen.
+    let _hook = PanicHook::install();
+    let guard = Guard::enter(options.mouse, knows_keyboard_protocol())?;
+    let (to, from) = crossbeam_channel::unbounded();
+    input::spawn_signals(to.clone())?;
+    input::spawn(to)?;
+    let screen = Screen::new()?;
+    let area = screen.area()?;
+    app.size = (area.width, area.height);
+    let ui = Ui {
+        app,
+        port,
+        screen,
+        guard: &guard,
+        mouse: Mouse::default(),
+        start: Instant::now(),
+        dirty: Dirty::Input,
+        last_frame: None,
+        request: None,
+    };
+    ui.run(&from, updates)
+}
+
+/// Whether, and how soon, a frame is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    No,
+    Background,
+    Input,
+}
+
+struct Ui<'a> {
+    app: App,
+    port: &'a dyn Port,
+    screen: Screen,
+    guard: &'a Guard,
+    mouse: Mouse,
+    start: Instant,
+    dirty: Dirty,
+    last_frame: Option<Instant>,
+    /// The newest request of this round; older ones of the round need not be sent.
+    request: Option<ExploreRequest>,
+}
+
+impl Ui<'_> {
+    fn run(mut self, inputs: &Receiver<Input>, mut updates: Receiver<Update>) -> Result<(), TuiError> {
+        let first = self.app.start();
+        self.perform(first)?;
+        self.send();
+        loop {
+            if self.due().is_some_and(|at| at <= Instant::now()) {
+                self.frame()?;
+            }
+            self.wait(inputs, &mut updates)?;
+            self.drain(inputs, &updates)?;
+            self.send();
+            if self.app.quit {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When the next frame is to be drawn.
+    fn due(&self) -> Option<Instant> {
+        let distance = match self.dirty {
+            Dirty::No => return None,
+            Dirty::Background => BACKGROUND_FRAME,
+            Dirty::Input => INPUT_FRAME,
+        };
+        Some(self.last_frame.map_or_else(Instant::now, |t| t + distance))
+    }
+
+    /// Sleeps until something comes, a frame is due, or time itself changes the picture.
+    fn wait(&mut self, inputs: &Receiver<Input>, updates: &mut Receiver<Update>) -> Result<(), TuiError> {
+        let frame = self.due().map(|at| at.saturating_duration_since(Instant::now()));
+        let tick = self.app.wake();
+        let timeout = frame.into_iter().chain(tick).min();
+        let clock = match timeout {
+            Some(t) => crossbeam_channel::after(t),
+            None => crossbeam_channel::never(),
+        };
+        select! {
+            recv(inputs) -> input => match input {
+                Ok(input) => self.input(input)?,
+                Err(_) => return Err(TuiError::Gone("input has ended".to_owned())),
+            },
+            recv(updates) -> update => match update {
+                Ok(update) => self.event(Event::Update(update), Dirty::Background)?,
+                Err(_) => {
+                    *updates = crossbeam_channel::never();
+                    self.engine_gone();
+                }
+            },
+            recv(clock) -> _ => {
+                if tick.is_some() && tick == timeout {
+                    self.event(Event::Tick, Dirty::Background)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in everything that waits already. A run of typed characters counts as one, so that a paste into a terminal
+    /// without bracketed paste costs one step and not one per character.
+    fn drain(&mut self, inputs: &Receiver<Input>, updates: &Receiver<Update>) -> Result<(), TuiError> {
+        while let Ok(update) = updates.try_recv() {
+            self.event(Event::Update(update), Dirty::Background)?;
+        }
+        let mut typed = String::new();
+        while let Ok(input) = inputs.try_recv() {
+            match self.typed(&input) {
+                Some(c) => typed.push(c),
+                None => {
+                    self.type_run(&mut typed)?;
+                    self.input(input)?;
+                }
+            }
+        }
+        self.type_run(&mut typed)
+    }
+
+    /// The character that an input types into the text, if it does just that.
+    fn typed(&self, input: &Input) -> Option<char> {
+        let Input::Key(key) = input else { return None };
+        let plain =
+            self.app.view.focus == &text::PANE && self.app.popup.is_none() && self.app.entry.is_none();
+        match self.app.meaning(*key) {
+            Some(Meaning::Type(c)) if plain => Some(c),
+            Some(Meaning::Do(action)) if plain && *action == NEW_LINE => Some('\n'),
+            _ => None,
+        }
+    }
+
+    fn type_run(&mut self, typed: &mut String) -> Result<(), TuiError> {
+        if typed.is_empty() {
+            return Ok(());
+        }
+        self.event(Event::Typed(std::mem::take(typed)), Dirty::Input)
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), TuiError> {
+        match input {
+            Input::Key(key) => self.event(Event::Key(key), Dirty::Input),
+            Input::Paste(text) => self.event(Event::Paste(text), Dirty::Input),
+            Input::Mouse(event) => {
+                self.app.now = self.start.elapsed();
+                if event.kind != MouseEventKind::Moved {
+                    self.mouse.handle(&mut self.app, event);
+                    self.dirty = Dirty::Input;
+                }
+                let effects = self.app.take_effects();
+                self.perform(effects)
+            }
+            Input::Resize(w, h) => {
+                self.event(Event::Resize(w, h), Dirty::Input)?;
+                // Even back at the same size, the terminal may have lost cells on the way.
+                self.screen.forget()?;
+                Ok(())
+            }
+            Input::FocusLost => {
+                self.mouse = Mouse::default();
+                self.app.release();
+                Ok(())
+            }
+            Input::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::Input),
+            Input::Signal(Signal::Suspend) => self.suspend(),
+            Input::Signal(Signal::Continue) => self.resume(),
+            Input::Closed(why) => Err(TuiError::Gone(why)),
+        }
+    }
+
+    fn event(&mut self, event: Event, dirty: Dirty) -> Result<(), TuiError> {
+        self.app.now = self.start.elapsed();
+        let effects = self.app.handle(event);
+        self.dirty = self.dirty.max(dirty);
+        self.perform(effects)
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> Result<(), TuiError> {
+        for effect in effects {
+            match effect {
+                Effect::Explore(request) => self.request = Some(*request),
+                Effect::Command(command) => {
+                    // A command may speak of the newest generation: the engine must have heard of it.
+                    self.send();
+                    self.port.command(command);
+                }
+                Effect::Plan(request) => self.port.plan(*request),
+                Effect::Train(command) => self.port.train(command),
+                Effect::Copy(text) => self.screen.raw(&clipboard(&text))?,
+                Effect::Suspend => self.suspend()?,
+                Effect::Redraw => self.screen.forget()?,
+                Effect::Quit => self.app.quit = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) {
+        if let Some(request) = self.request.take() {
+            self.port.explore(request);
+        }
+    }
+
+    fn frame(&mut self) -> Result<(), TuiError> {
+        self.app.now = self.start.elapsed();
+        self.screen.draw(&self.app)?;
+        self.last_frame = Some(Instant::now());
+        self.dirty = Dirty::No;
+        #[cfg(test)]
+        assert_ne!(
+            std::env::var(super::tests::ROLE).as_deref(),
+            Ok("broken"),
+            "a panic that a test asked for"
+        );
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> Result<(), TuiError> {
+        self.guard.leave();
+        input::stop();
+        self.resume()
+    }
+
+    /// Back from a stop, however it came about: the shell may have changed every mode.
+    fn resume(&mut self) -> Result<(), TuiError> {
+        self.guard.apply()?;
+        let area = self.screen.area()?;
+        self.screen.forget()?;
+        self.event(Event::Resize(area.width, area.height), Dirty::Input)
+    }
+
+    fn engine_gone(&mut self) {
+        self.app.cards.push(Card {
+            title: "The engine has stopped".to_owned(),
+            message: "Nothing more will be computed in this session".to_owned(),
+            hint: Some("leave and start again".to_owned()),
+            remedy: Remedy::Ask,
+        });
+        self.dirty = Dirty::Input;
+    }
+}

@@ -1,0 +1,110 @@
+//! What reaches the screen: snapshots with style, mouse on real layouts, hostile text, any size and any action.
+
+mod mask;
+mod mouse;
+mod property;
+mod snapshots;
+mod state;
+#[cfg(unix)]
+mod terminal;
+
+/// Set in the process inside a pseudo-terminal; its value says what its engine and its screen do.
+pub const ROLE: &str = "MASKSCOPE_TEST_ROLE";
+
+use std::fmt::Write;
+
+use crossterm::event::MouseEvent;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier};
+
+use crate::screen::draw::draw;
+use crate::screen::events::Event;
+use crate::screen::mouse::Mouse;
+use crate::screen::testing::Stage;
+
+/// Draws a stage at a size.
+pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
+    fit(stage, width, height);
+    let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
+    draw(&mut buf, &stage.app);
+    buf
+}
+
+pub fn fit(stage: &mut Stage, width: u16, height: u16) {
+    stage.event(Event::Resize(width, height));
+}
+
+impl Stage {
+    /// What the mouse does, done.
+    pub fn mouse(&mut self, mouse: &mut Mouse, event: MouseEvent) {
+        mouse.handle(&mut self.app, event);
+        self.act(|_| {});
+    }
+}
+
+/// The characters, row by row.
+pub fn text(buf: &Buffer) -> String {
+    let mut out = String::new();
+    for y in 0..buf.area.height {
+        let mut skip = 0;
+        let mut row = String::new();
+        for x in 0..buf.area.width {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let symbol = buf[(x, y)].symbol();
+            skip = crate::support::visible::width(symbol).saturating_sub(1);
+            row.push_str(symbol);
+        }
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// The styles, as runs: `columns fg/bg+modifiers`, one line per row.
+pub fn styles(buf: &Buffer) -> String {
+    let mut out = String::new();
+    for y in 0..buf.area.height {
+        let _ = write!(out, "{y}:");
+        let mut x = 0;
+        while x < buf.area.width {
+            let style = name(buf, x, y);
+            let start = x;
+            while x < buf.area.width && name(buf, x, y) == style {
+                x += 1;
+            }
+            let _ = write!(out, " {start}+{} {style}", x - start);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn name(buf: &Buffer, x: u16, y: u16) -> String {
+    let cell = &buf[(x, y)];
+    let mut out = format!("{}/{}", colour(cell.fg), colour(cell.bg));
+    for (flag, letter) in [
+        (Modifier::BOLD, 'B'),
+        (Modifier::DIM, 'D'),
+        (Modifier::REVERSED, 'R'),
+        (Modifier::UNDERLINED, 'U'),
+        (Modifier::CROSSED_OUT, 'X'),
+    ] {
+        if cell.modifier.contains(flag) {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+fn colour(c: Color) -> String {
+    match c {
+        Color::Reset => "-".to_owned(),
+        Color::Rgb(r, g, b) => format!("{r:02x}{g:02x}{b:02x}"),
+        Color::Indexed(i) => format!("i{i}"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,406 @@
+//! The charts of a run: their axes and the cursor that reads them.
+//!
+//! The charts of a run: losses, rates, speed, memory. All over the same steps, with one cursor.
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::screen::actions::{Context, TRAINING, actions};
+use crate::screen::app::App;
+use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press};
+use crate::screen::train::empty::empty;
+use crate::screen::train::series::Point;
+use crate::screen::train::{RunView, runs};
+use crate::screen::view::Screen;
+use crate::screen::widgets::canvas::Canvas;
+use crate::screen::widgets::plot::{self, Curve, Frame, Pen};
+use crate::screen::widgets::theme::Role;
+use crate::support::units::{duration, memory, short};
+use crate::train::report::Live;
+
+/// Curves over steps.
+pub const CONTEXT: Context = Context("Charts");
+
+pub static LOSS: Pane = Pane {
+    name: "loss",
+    title: "Loss",
+    screen: Screen::Train,
+    context: |_| CONTEXT,
+    actions: &[ACTIONS],
+    subtitle: loss_subtitle,
+    draw: loss,
+    press,
+    ..BLANK
+};
+
+pub static RATES: Pane = Pane {
+    name: "rates",
+    title: "Rates",
+    screen: Screen::Train,
+    context: |_| CONTEXT,
+    draw: rates,
+    press,
+    ..BLANK
+};
+
+pub static SPEED: Pane = Pane {
+    name: "speed",
+    title: "Speed",
+    screen: Screen::Train,
+    context: |_| CONTEXT,
+    draw: speed,
+    press,
+    ..BLANK
+};
+
+/// Steps a chart shows where it shows the newest ones only.
+pub const TAIL: usize = 200;
+
+actions! {
+    TRAINING {
+        /// Logarithmic or linear axis of the losses
+        CHART_LOG ["y"] "log" => |app| app.train.chart.log = !app.train.chart.log;
+        /// Show the newest steps only, or all
+        CHART_TAIL ["t"] "tail/all" => |app| app.train.chart.tail = !app.train.chart.tail;
+    }
+    CONTEXT {
+        /// Move the cursor one column to earlier steps
+        CURSOR_LEFT ["left"] "cursor" with [CURSOR_RIGHT] if has_steps => |app| move_cursor(app, -1);
+        /// Move the cursor one column to later steps
+        CURSOR_RIGHT ["right"] => |app| move_cursor(app, 1);
+        /// Move the cursor ten columns to earlier steps
+        CURSOR_FAR_LEFT ["shift-left" "pageup"] => |app| move_cursor(app, -10);
+        /// Move the cursor ten columns to later steps
+        CURSOR_FAR_RIGHT ["shift-right" "pagedown"] => |app| move_cursor(app, 10);
+        /// Put the cursor on the first step
+        CURSOR_FIRST ["home"] => |app| cursor_at(app, 0.0);
+        /// Take the cursor away: the newest step counts
+        CURSOR_LAST ["end"] "newest" if has_steps => |app| app.train.chart.cursor = None;
+    }
+}
+
+fn has_steps(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(|r| !r.series.points.is_empty())
+}
+
+/// Puts the cursor of the charts at a place of their axis.
+pub fn cursor_at(app: &mut App, at: f64) {
+    let Some(run) = &app.train.run else { return };
+    let (from, to) = run.series.span(app.train.chart.tail.then_some(TAIL));
+    let at = if at.is_finite() { at.clamp(0.0, 1.0) } else { 1.0 };
+    app.train.chart.cursor = Some(from + (at * (to - from) as f64).round() as usize);
+}
+
+fn move_cursor(app: &mut App, by: i64) {
+    let Some(run) = &app.train.run else { return };
+    let (from, to) = run.series.span(app.train.chart.tail.then_some(TAIL));
+    let width = area_of(app).map_or(40, columns).max(1);
+    let stride = ((to - from) / width).max(1) as i64;
+    let now = app.train.chart.cursor.unwrap_or(to) as i64;
+    app.train.chart.cursor = Some((now + by * stride).clamp(from as i64, to as i64) as usize);
+}
+
+const EVALUATED: Pen = Pen::Marks("◆", "o");
+const COMPARED: [(Role, &str); 4] =
+    [(Role::Protected, "1"), (Role::Draw, "2"), (Role::Good, "3"), (Role::Masked, "4")];
+
+/// Place of a column on the steps' axis, 0..1.
+pub fn place_at(area: Rect, x: u16) -> f64 {
+    let inner = plot::field(area, true);
+    f64::from(x.saturating_sub(inner.x)) / f64::from(inner.width.max(2) - 1)
+}
+
+/// Columns of the steps' axis.
+pub fn columns(area: Rect) -> usize {
+    plot::field(area, true).width as usize
+}
+
+fn frame(app: &App, run: Option<&RunView>, steps: bool) -> Frame {
+    let tail = app.train.chart.tail.then_some(TAIL);
+    let (mut from, mut to) = run.map_or((0, 1), |r| r.series.span(tail));
+    if run.is_none_or(|r| r.series.points.is_empty()) {
+        let compared = app.train.runs.marked.iter().filter_map(|m| app.train.runs.curves.get(m));
+        (from, to) = (0, compared.filter_map(|c| c.train.last()).map(|p| p.0).max().unwrap_or(1).max(1));
+    }
+    let events = run.map(|r| r.series.changes.iter().map(|c| c.step as f64).collect()).unwrap_or_default();
+    Frame {
+        span: (from as f64, to as f64),
+        cursor: app.train.chart.cursor.map(|s| s as f64),
+        events,
+        steps,
+        ..Frame::default()
+    }
+}
+
+/// One number of every step as a curve.
+fn curve(run: &RunView, of: impl Fn(&Point) -> f64, pen: Pen, style: Style, ascii: &'static str) -> Curve {
+    let points = run.series.points.iter().map(|p| (p.step as f64, of(p))).collect();
+    Curve { points, pen, style, ascii }
+}
+
+/// The step the numbers are of: under the cursor, or the newest.
+fn at<'a>(app: &App, run: &'a RunView) -> Option<&'a Point> {
+    match app.train.chart.cursor {
+        Some(step) => run.series.nearest(step),
+        None => run.series.last(),
+    }
+}
+
+fn comparing(app: &App) -> bool {
+    app.train.runs.marked.iter().any(|m| app.train.runs.curves.contains_key(m))
+}
+
+pub fn loss_subtitle(app: &App) -> Vec<Piece> {
+    let scale = if app.train.chart.log { "log" } else { "linear" };
+    let span = if app.train.chart.tail { "tail" } else { "all" };
+    let mut out = vec![Piece::new(format!("{scale}, {span}"), Role::Dim)];
+    if let Some(eta) = app.train.run.as_ref().and_then(|r| r.eta) {
+        out.push(Piece::new(format!("{} left", duration(eta)), Role::Accent));
+    }
+    out
+}
+
+/// Training loss, its average, validation losses, and the runs that are compared.
+pub fn loss(c: &mut Canvas, app: &App, area: Rect) {
+    let run =
+        app.train.run.as_ref().filter(|r| !r.series.points.is_empty() || !r.series.evaluated.is_empty());
+    if run.is_none() && !comparing(app) {
+        return empty(c, app, area, "Losses over steps: training faint, its average bold, validation ◆");
+    }
+    let mut y = area.y;
+    if let Some(run) = run {
+        loss_numbers(c, app, run, Rect { height: 1, ..area });
+        y += 1;
+    }
+    let marked: Vec<_> =
+        app.train.runs.marked.iter().filter(|m| app.train.runs.curves.contains_key(*m)).collect();
+    for (i, path) in marked.iter().enumerate() {
+        let (role, sign) = COMPARED[i % COMPARED.len()];
+        let style = c.style(role);
+        c.label(area.x, y, &format!("{sign} {}", runs::name(path)), style, area.width);
+        y += 1;
+    }
+    let chart = Rect { y, height: area.bottom().saturating_sub(y), ..area };
+    let mut curves = Vec::new();
+    for (i, path) in marked.iter().enumerate() {
+        let (role, sign) = COMPARED[i % COMPARED.len()];
+        if let Some(of) = app.train.runs.curves.get(*path) {
+            let style = c.style(role);
+            let points = |list: &[(usize, f64)]| list.iter().map(|(s, l)| (*s as f64, *l)).collect();
+            curves.push(Curve { points: points(&of.train), pen: Pen::Dots, style, ascii: sign });
+            curves.push(Curve {
+                points: points(&of.validation),
+                pen: Pen::Marks("◇", sign),
+                style,
+                ascii: sign,
+            });
+        }
+    }
+    if let Some(run) = run {
+        let (faint, bold, good) =
+            (c.style(Role::Score), c.theme.bold(Role::Accent), c.theme.bold(Role::Masked));
+        curves.push(curve(run, |p| p.loss, Pen::Dots, faint, "."));
+        curves.push(curve(run, |p| p.smooth, Pen::Line, bold, "*"));
+        let evaluated = run.series.evaluated.iter().map(|e| (e.0 as f64, e.1)).collect();
+        curves.push(Curve { points: evaluated, pen: EVALUATED, style: good, ascii: "o" });
+    }
+    let mut frame = frame(app, run, true);
+    frame.log = app.train.chart.log;
+    if run.is_some() {
+        // Evaluations stand at step 0 too, before the first update.
+        let first = run.and_then(|r| r.series.evaluated.first()).map_or(frame.span.0, |e| e.0 as f64);
+        if !app.train.chart.tail {
+            frame.span.0 = frame.span.0.min(first);
+            let longest = marked.iter().filter_map(|m| app.train.runs.curves.get(*m)?.train.last());
+            frame.span.1 = longest.map(|p| p.0 as f64).fold(frame.span.1, f64::max);
+        }
+    }
+    plot::draw(c, chart, &frame, &curves);
+}
+
+fn loss_numbers(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
+    let (dim, strong, accent) = (c.style(Role::Dim), c.theme.bold(Role::Strong), c.theme.bold(Role::Accent));
+    let good = c.theme.bold(Role::Masked);
+    let Some(p) = at(app, run) else { return };
+    let evaluated = run.series.evaluation_at(p.step).map_or("–".to_owned(), |e| format!("{:.4}", e.1));
+    let (raw, smooth) = (format!("{:.4}", p.loss), format!("{:.4}", p.smooth));
+    let step = format!("step {}  ", p.step);
+    // A narrow chart has room for the numbers, not for all of their names.
+    let wide = area.width >= 52;
+    let valid = match (wide, c.ascii()) {
+        (true, false) => "  ◆ valid ",
+        (true, true) => "  o valid ",
+        (false, false) => "  ◆ ",
+        (false, true) => "  o ",
+    };
+    let pieces = [
+        (step.as_str(), strong),
+        (if wide { "loss " } else { "" }, dim),
+        (&raw, strong),
+        (if wide { "  average " } else { "  avg " }, dim),
+        (&smooth, accent),
+        (valid, dim),
+        (&evaluated, good),
+    ];
+    let end = c.spans(area.x, area.y, &pieces, area.right());
+    let change = run.series.changes.iter().rev().find(|e| e.step == p.step);
+    if let Some(change) = change {
+        let what = match change.what {
+            Live::LearningRate => "learning rate",
+            Live::Threshold => "τ",
+            Live::Probability => "p",
+        };
+        let value = change.value.map_or("schedule".to_owned(), short);
+        let warn = c.style(Role::Warn);
+        c.label(end, area.y, &format!("  {what} {value}"), warn, area.right().saturating_sub(end));
+    }
+}
+
+/// One small chart with a heading.
+struct Small<'a> {
+    name: &'a str,
+    value: String,
+    curves: Vec<Curve>,
+    zero: bool,
+}
+
+fn stack(c: &mut Canvas, app: &App, run: &RunView, area: Rect, charts: Vec<Small>) {
+    let n = charts.len() as u16;
+    // Below four lines a chart says nothing: then the first ones get the room.
+    let fit = (area.height / 4).clamp(1, n);
+    let each = area.height / fit;
+    for (i, small) in charts.into_iter().take(fit as usize).enumerate() {
+        let last = i as u16 + 1 == fit;
+        let y = area.y + i as u16 * each;
+        let height = if last { area.bottom() - y } else { each };
+        let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
+        c.spans(area.x, y, &[(small.name, dim), ("  ", dim), (&small.value, strong)], area.right());
+        let mut frame = frame(app, Some(run), last);
+        frame.zero = small.zero;
+        plot::draw(c, Rect { y: y + 1, height: height - 1, ..area }, &frame, &small.curves);
+    }
+}
+
+/// Learning rate, mask rate, gradient norm.
+pub fn rates(c: &mut Canvas, app: &App, area: Rect) {
+    let run = app.train.run.as_ref().filter(|r| !r.series.points.is_empty());
+    let Some((run, p)) = run.and_then(|r| at(app, r).map(|p| (r, p))) else {
+        return empty(c, app, area, "Learning rate, mask rate and gradient norm over steps");
+    };
+    let (accent, faint, masked) = (c.style(Role::Accent), c.style(Role::Score), c.style(Role::Masked));
+    let mut charts = vec![Small {
+        name: "learning rate",
+        value: format!("{:.3e}", p.learning_rate),
+        curves: vec![curve(run, |p| p.learning_rate, Pen::Line, accent, "*")],
+        zero: true,
+    }];
+    charts.push(Small {
+        name: "gradient norm",
+        value: short(p.grad_norm),
+        curves: vec![curve(run, |p| p.grad_norm, Pen::Line, accent, "*")],
+        zero: true,
+    });
+    if run.masks() {
+        charts.insert(
+            1,
+            Small {
+                name: "mask rate  asked line, realised dots",
+                value: format!("{:.3} / {:.3}", p.mask_rate, p.realised_rate),
+                curves: vec![
+                    curve(run, |p| p.realised_rate, Pen::Dots, faint, "."),
+                    curve(run, |p| p.mask_rate, Pen::Line, masked, "*"),
+                ],
+                zero: true,
+            },
+        );
+    }
+    stack(c, app, run, area, charts);
+}
+
+/// Tokens per second, where the time of a step goes, memory.
+pub fn speed(c: &mut Canvas, app: &App, area: Rect) {
+    let run = app.train.run.as_ref().filter(|r| !r.series.points.is_empty());
+    let Some((run, p)) = run.and_then(|r| at(app, r).map(|p| (r, p))) else {
+        return empty(c, app, area, "Tokens per second, time of a step by part, and memory");
+    };
+    let accent = c.style(Role::Accent);
+    parts(c, p, area);
+    let rest = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
+    let mut charts = vec![
+        Small {
+            name: "tokens/s",
+            value: format!("{:.0}", p.tokens_per_second),
+            curves: vec![curve(run, |p| p.tokens_per_second, Pen::Line, accent, "*")],
+            zero: true,
+        },
+        Small {
+            name: "memory",
+            value: memory(p.memory),
+            curves: vec![curve(run, |p| p.memory / f64::from(1 << 20), Pen::Line, accent, "*")],
+            zero: true,
+        },
+    ];
+    if let Some(gpu) = &p.gpu {
+        charts.push(Small {
+            name: "GPU busy",
+            value: format!(
+                "{} %, {} of {}, {} °C, {:.0} W",
+                gpu.busy,
+                memory(gpu.used as f64),
+                memory(gpu.total as f64),
+                gpu.temperature,
+                gpu.watts
+            ),
+            curves: vec![curve(
+                run,
+                |p| p.gpu.map_or(f64::NAN, |g| f64::from(g.busy)),
+                Pen::Line,
+                accent,
+                "*",
+            )],
+            zero: true,
+        });
+    }
+    stack(c, app, run, rest, charts);
+}
+
+/// The time of a step as a bar of its parts.
+fn parts(c: &mut Canvas, p: &Point, area: Rect) {
+    let dim = c.style(Role::Dim);
+    let parts = [
+        ("mask", p.masking, Role::Masked, "▒", "m"),
+        ("forward", p.forward, Role::Accent, "█", "f"),
+        ("backward", p.backward, Role::Protected, "▓", "b"),
+        ("optim", p.optimizer, Role::Draw, "░", "o"),
+    ];
+    let total = p.total.max(1e-9);
+    let mut x = area.x;
+    for (_, seconds, role, block, letter) in parts {
+        let w = (seconds / total * f64::from(area.width)).round() as u16;
+        let style = c.style(role);
+        let w = w.min(area.right().saturating_sub(x));
+        c.line(x, area.y, if c.ascii() { letter } else { block }, w, style);
+        x += w;
+    }
+    let mut x = c.text(area.x, area.y + 1, &format!("step {:.0} ms ", 1e3 * p.total), dim, area.width);
+    for (name, seconds, role, ..) in parts {
+        let style = c.style(role);
+        let text = format!("{name} {:.0} ", 1e3 * seconds);
+        x = c.text(x, area.y + 1, &text, style, area.right().saturating_sub(x));
+    }
+}
+
+/// Where a chart is on screen.
+fn area_of(app: &App) -> Option<Rect> {
+    [&LOSS, &RATES, &SPEED].into_iter().find_map(|pane| app.area(pane))
+}
+
+fn press(app: &mut App, area: Rect, press: Press) -> Option<Drag> {
+    point(app, area, (press.x, press.y));
+    Some(Box::new(point))
+}
+
+/// Puts the cursor on a column.
+fn point(app: &mut App, area: Rect, (x, _): (u16, u16)) {
+    app.act(|app| cursor_at(app, place_at(area, x)));
+}

@@ -1,0 +1,92 @@
+//! The Train screen: one file or folder for each pane, and where they stand. Everything asked of a run goes out as an effect.
+
+pub mod batch;
+pub mod charts;
+pub mod empty;
+pub mod feed;
+pub mod log;
+pub mod news;
+pub mod raster;
+pub mod run;
+pub mod runs;
+pub mod series;
+pub mod setup;
+pub mod state;
+pub mod twins;
+
+pub use setup::{Form, RunRequest, RunSettings};
+pub use state::{RunView, TrainState};
+
+use ratatui::layout::Rect;
+
+use crate::screen::layout::{Builder, Class};
+use crate::screen::pane::Pane;
+
+/// The panes, in the order in which the focus goes round.
+pub static PANES: &[&Pane] = &[
+    &setup::PANE,
+    &run::PANE,
+    &charts::LOSS,
+    &charts::RATES,
+    &charts::SPEED,
+    &twins::PANE,
+    &raster::PANE,
+    &batch::PANE,
+    &log::SAMPLES,
+    &log::LOG,
+    &runs::PANE,
+];
+
+/// Where the panes stand in the body of the screen: what is told to a run at the left, what it reports beside it.
+pub fn arrange(build: &mut Builder, class: Class, body: Rect) {
+    if class == Class::Small {
+        let side = 36.min(body.width / 2);
+        let left = Rect { width: body.width - side - 2, ..body };
+        build.add(
+            &[
+                &charts::LOSS,
+                &charts::RATES,
+                &charts::SPEED,
+                &twins::PANE,
+                &raster::PANE,
+                &batch::PANE,
+                &log::SAMPLES,
+                &log::LOG,
+            ],
+            left,
+        );
+        build.add(
+            &[&setup::PANE, &run::PANE, &runs::PANE],
+            Rect { x: body.right() - side, width: side, ..body },
+        );
+        return;
+    }
+    let side = if class == Class::Wide { 46 } else { 42 };
+    let left = Rect { width: side, ..body };
+    let setup_lines = (body.height / 2).max(14);
+    build.column(left, &[(&[&setup::PANE, &runs::PANE], setup_lines), (&[&run::PANE], 0)]);
+    let rest = Rect { x: left.right(), width: body.width - side, ..body };
+    if class == Class::Medium {
+        build.column(
+            rest,
+            &[
+                (&[&charts::LOSS, &charts::RATES, &charts::SPEED, &twins::PANE], rest.height / 2),
+                (&[&raster::PANE, &batch::PANE, &log::SAMPLES, &log::LOG], 0),
+            ],
+        );
+        return;
+    }
+    let middle = Rect { width: rest.width * 11 / 20, ..rest };
+    let feeds = Rect { x: middle.right(), width: rest.width - middle.width, ..rest };
+    build.column(
+        middle,
+        &[(&[&charts::LOSS, &twins::PANE], middle.height * 9 / 20), (&[&charts::RATES, &charts::SPEED], 0)],
+    );
+    build.column(
+        feeds,
+        &[(&[&raster::PANE, &batch::PANE], feeds.height * 11 / 20), (&[&log::LOG, &log::SAMPLES], 0)],
+    );
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

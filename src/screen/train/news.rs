@@ -1,0 +1,74 @@
+//! What reports of a run and answers of its folders change on screen. Pure.
+
+use crate::engine::types::TrainUpdate;
+use crate::screen::app::{App, Card, Effect, Remedy};
+use crate::screen::events::show_card;
+use crate::screen::train::runs::{Curves, list, unfollow};
+use crate::screen::train::state::RunView;
+use crate::screen::view::Screen;
+use crate::train::report::{Report, RunState};
+
+/// Takes in news from the trainer.
+pub fn take(app: &mut App, news: TrainUpdate) {
+    match news {
+        TrainUpdate::Accepted { run, spec } => {
+            app.train.number = run;
+            app.train.sequence = 0;
+            app.train.run = Some(RunView::new(*spec, app.now));
+        }
+        TrainUpdate::Report { run, report } => {
+            if run == app.train.number {
+                reported(app, report);
+            }
+        }
+        TrainUpdate::Runs(runs) => app.train.runs.take(runs),
+        TrainUpdate::Curves { run, train, validation } => {
+            app.train.runs.curves.insert(run, Curves { train, validation });
+        }
+        TrainUpdate::Completed { typed, offers, problem } => {
+            if let Some(typing) = app.train.typing.as_mut().filter(|t| t.typed == typed) {
+                typing.offers = offers;
+                typing.error = problem;
+            }
+        }
+        TrainUpdate::Problem { message, hint } => failed(app, message, hint),
+    }
+    app.settle();
+}
+
+fn failed(app: &mut App, message: String, hint: Option<String>) {
+    show_card(app, Card { title: "The run".to_owned(), message, hint, remedy: Remedy::Plan });
+}
+
+fn reported(app: &mut App, report: Report) {
+    let now = app.now;
+    let Some(run) = &mut app.train.run else { return };
+    let last = matches!(report, Report::Ended(_) | Report::Failed { .. });
+    let refused = match &report {
+        Report::Failed { message, hint } if run.state != RunState::Killed => {
+            Some((message.clone(), hint.clone()))
+        }
+        _ => None,
+    };
+    run.take(report, now);
+    if let Some((message, hint)) = refused {
+        failed(app, message, hint);
+    }
+    if last {
+        ended(app);
+    }
+}
+
+/// What the end of a run brings: the list is read again, nothing is followed, a person who waited to leave leaves.
+fn ended(app: &mut App) {
+    list(app);
+    unfollow(app);
+    if app.train.leaving {
+        app.quit = true;
+        app.emit(Effect::Quit);
+    }
+    let state = app.train.state().map_or("", RunState::name);
+    if app.screen() == Screen::Explore {
+        app.say(format!("The run has {state}"));
+    }
+}

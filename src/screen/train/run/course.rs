@@ -1,0 +1,156 @@
+//! What starts, pauses, stops and ends a run, and the questions asked before. Pure.
+
+use crate::engine::types::TrainCommand;
+use crate::screen::actions::{TRAINING, actions};
+use crate::screen::app::{App, Effect, Remedy};
+use crate::screen::explore::mask;
+use crate::screen::pane::Pane;
+use crate::screen::popups::Popup;
+use crate::screen::popups::ask::Question;
+use crate::screen::train::runs::list;
+use crate::screen::train::setup::{self, RunRequest};
+use crate::screen::train::state::RunView;
+use crate::screen::train::{charts, run, twins};
+use crate::screen::view::Screen;
+use crate::train::report::{Command, RunState};
+
+actions! {
+    TRAINING {
+        /// Plan a run, start it, pause it, or let it go on
+        RUN ["space"] "start/pause" => go;
+        /// Stop the run: the step is finished and everything saved
+        RUN_STOP ["s"] "stop" if |app| app.train.busy() => stop;
+        /// End the run at once; only its last checkpoint stays
+        RUN_KILL ["K"] "kill" if |app| app.train.busy() => kill;
+    }
+}
+
+pub(crate) fn goes_on(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(RunView::goes_on)
+}
+
+pub(crate) fn twins(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(|r| r.twins.is_some())
+}
+
+/// Opens the screen where it was left.
+pub fn enter(app: &mut App) {
+    let pane = recent(app, Screen::Train).unwrap_or(&setup::PANE);
+    app.focus(pane);
+    app.view.enlarged = false;
+    if !app.train.runs.known {
+        list(app);
+    }
+}
+
+/// Back to the explorer; a run goes on.
+pub fn leave(app: &mut App) {
+    let pane = recent(app, Screen::Explore).unwrap_or(&mask::PANE);
+    app.focus(pane);
+    app.view.enlarged = false;
+}
+
+fn recent(app: &App, screen: Screen) -> Option<&'static Pane> {
+    app.view.recent.iter().copied().find(|p| p.screen == screen)
+}
+
+/// The model that a run starts from: followed weights are of a run, not of a model.
+fn model(app: &App) -> Option<String> {
+    app.train.followed.clone().or_else(|| app.model.as_ref().map(|m| m.id.clone()))
+}
+
+fn request(app: &App) -> Option<RunRequest> {
+    model(app).map(|m| app.doc.form.request(&m, &app.doc.mask, &app.doc.score))
+}
+
+/// Whether the plan on screen is for what the form says now.
+pub fn plan_holds(app: &App) -> bool {
+    app.train.planned.is_some() && app.train.planned == request(app)
+}
+
+/// Asks for a plan.
+pub fn plan(app: &mut App) {
+    if !app.train.free() {
+        return app.say("A run goes on already: stop it first");
+    }
+    let Some(request) = request(app) else {
+        return app.say("There is no model yet to train");
+    };
+    app.cards.retain(|c| c.remedy != Remedy::Plan);
+    app.train.planned = Some(request.clone());
+    app.train.chart.cursor = None;
+    app.focus(&run::PANE);
+    app.emit(Effect::Plan(Box::new(request)));
+}
+
+/// Tells the run something.
+pub fn send(app: &mut App, command: Command) {
+    app.emit(Effect::Train(TrainCommand::Tell(command)));
+}
+
+fn go(app: &mut App) {
+    match app.train.state() {
+        None | Some(RunState::Stopped | RunState::Finished | RunState::Killed | RunState::Failed) => {
+            plan(app);
+        }
+        Some(RunState::Planned) if !plan_holds(app) => plan(app),
+        Some(RunState::Planned) => {
+            if app.view.focus == &run::PANE || app.view.focus == &setup::PANE {
+                app.focus(if twins(app) { &twins::PANE } else { &charts::LOSS });
+            }
+            send(app, Command::Resume);
+        }
+        Some(RunState::Running) => send(app, Command::Pause),
+        Some(RunState::Paused) => send(app, Command::Resume),
+        Some(RunState::Preparing) => app.say("The plan is being made; K gives it up"),
+        Some(RunState::Stopping) => app.say("The run is stopping: it finishes its step and saves"),
+    }
+}
+
+fn stop(app: &mut App) {
+    match app.train.state() {
+        Some(RunState::Running | RunState::Paused) => send(app, Command::Stop),
+        Some(RunState::Preparing) => send(app, Command::Kill),
+        Some(RunState::Stopping) => tell(app, Command::Stop, "It is stopping already"),
+        _ => app.say("No run goes on"),
+    }
+}
+
+fn kill(app: &mut App) {
+    match app.train.state() {
+        Some(RunState::Preparing | RunState::Planned) => send(app, Command::Kill),
+        Some(state) if !state.is_over() => app.popup = Some(Popup::Ask(Question::Kill)),
+        _ => app.say("No run goes on"),
+    }
+}
+
+/// Tells a run something that twins have no use for; they keep no weights.
+pub(crate) fn tell_run(app: &mut App, command: Command, said: &str) {
+    if twins(app) {
+        return app.say("Twins keep no weights to save or to sample from");
+    }
+    tell(app, command, said);
+}
+
+/// Tells a run something and says so; without a run, says that instead.
+pub(crate) fn tell(app: &mut App, command: Command, said: &str) {
+    if !goes_on(app) {
+        return app.say("No run goes on");
+    }
+    app.say(said);
+    send(app, command);
+}
+
+/// Leaves the program. While a run goes on it asks first; asked twice, it ends the run.
+pub fn quit(app: &mut App) {
+    if app.train.busy() && !app.quit {
+        let question = Some(Popup::Ask(Question::Quit));
+        if app.popup != question && !app.train.leaving {
+            app.popup = question;
+            return;
+        }
+        send(app, Command::Kill);
+    }
+    app.quit = true;
+    app.emit(Effect::Quit);
+}

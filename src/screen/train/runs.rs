@@ -1,0 +1,344 @@
+//! Run folders as the screen shows them: the list, what is marked for comparison, and the curves of what is marked.
+//!
+//! What runs leave: checkpoints, samples and losses on demand, weights that are followed or opened in the explorer,
+//! folders that are listed and deleted. Pure.
+//!
+//! The runs on disk: how each ended, how far it came, its losses.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ratatui::layout::Rect;
+
+use crate::engine::types::{FOLLOWED, TrainCommand};
+use crate::screen::actions::{Context, TRAINING, actions};
+use crate::screen::app::{App, Effect};
+use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press};
+use crate::screen::popups::ask::Question;
+use crate::screen::popups::{Popup, models};
+use crate::screen::train::run::course::{self, RUN};
+use crate::screen::view::Screen;
+use crate::screen::widgets::canvas::Canvas;
+use crate::screen::widgets::theme::Role;
+use crate::support::units::memory;
+use crate::train::report::Command;
+use crate::train::runs::{Curve, RunInfo};
+
+/// The list of runs.
+pub const CONTEXT: Context = Context("Runs");
+
+pub static PANE: Pane = Pane {
+    name: "runs",
+    title: "Runs",
+    screen: Screen::Train,
+    context: |_| CONTEXT,
+    actions: &[ACTIONS],
+    subtitle,
+    draw,
+    press,
+    wheel: Some(|app, _, wheel| app.act(if wheel.by < 0 { RUNS_UP.run } else { RUNS_DOWN.run })),
+    ..BLANK
+};
+
+/// Curves of one run, from its records.
+#[derive(Clone, Debug, Default)]
+pub struct Curves {
+    pub train: Curve,
+    pub validation: Curve,
+}
+
+/// The list of runs.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    pub list: Vec<RunInfo>,
+    /// Whether the folder was read at all.
+    pub known: bool,
+    pub selected: usize,
+    /// Runs whose curves are laid over the chart.
+    pub marked: Vec<PathBuf>,
+    pub curves: BTreeMap<PathBuf, Curves>,
+}
+
+impl Runs {
+    pub fn current(&self) -> Option<&RunInfo> {
+        self.list.get(self.selected)
+    }
+
+    /// Takes over a fresh list; the selected run stays selected.
+    pub fn take(&mut self, list: Vec<RunInfo>) {
+        let was = self.current().map(|r| r.path.clone());
+        self.known = true;
+        self.list = list;
+        let place = was.and_then(|p| self.list.iter().position(|r| r.path == p));
+        self.selected = place.unwrap_or(self.selected).min(self.list.len().saturating_sub(1));
+        self.marked.retain(|m| self.list.iter().any(|r| r.path == *m));
+    }
+
+    /// Marks the selected run, or takes the mark off; returns the run whose curves are to be read.
+    pub fn toggle(&mut self) -> Option<PathBuf> {
+        let path = self.current()?.path.clone();
+        if let Some(i) = self.marked.iter().position(|m| *m == path) {
+            self.marked.remove(i);
+            return None;
+        }
+        self.marked.push(path.clone());
+        Some(path)
+    }
+}
+
+/// The last part of a run's path.
+pub fn name(run: &Path) -> String {
+    run.file_name().map_or_else(|| run.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
+
+actions! {
+    TRAINING {
+        /// Save a checkpoint now
+        RUN_SAVE ["w"] "save" if keeps_weights =>
+            |app| course::tell_run(app, Command::SaveNow, "Saving after this step");
+        /// Let the model write a sample now
+        RUN_SAMPLE ["g"] "sample" if keeps_weights =>
+            |app| course::tell_run(app, Command::Sample, "A sample comes after this step");
+        /// Measure the validation loss now
+        RUN_EVALUATE ["v"] if course::goes_on =>
+            |app| course::tell(app, Command::EvaluateNow, "Measuring the validation loss after this step");
+        /// Let the explorer follow the training weights: every step, every 10, every 100, or not
+        FOLLOW ["f"] "follow" if can_follow => follow;
+        /// Open the newest checkpoint of this run in the explorer
+        RUN_OPEN ["o"] "open result" if has_result => open_result;
+        /// Show the runs on disk
+        RUNS ["R"] "runs" => show;
+    }
+    CONTEXT {
+        /// Go to the run above
+        RUNS_UP ["up"] "run" with [RUNS_DOWN] => |app| step(app, -1);
+        /// Go to the run below
+        RUNS_DOWN ["down"] => |app| step(app, 1);
+        /// Lay the losses of this run over the chart, or take them off
+        RUNS_MARK ["m"] "compare" if any => mark;
+        /// Open the newest checkpoint of this run in the explorer
+        RUNS_OPEN ["enter"] "open" if any => open_selected;
+        /// Delete the run and its checkpoints, after a question
+        RUNS_DELETE ["delete" "D"] "delete" if any => ask_delete;
+        /// Read the runs folder again
+        RUNS_READ ["r"] "read again" => list;
+    }
+}
+
+fn can_follow(app: &App) -> bool {
+    app.train.followed.is_some() || keeps_weights(app)
+}
+
+/// A run goes on that keeps weights, as twins do not.
+fn keeps_weights(app: &App) -> bool {
+    course::goes_on(app) && !course::twins(app)
+}
+
+fn has_result(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(|r| r.saved.is_some())
+}
+
+fn any(app: &App) -> bool {
+    app.train.runs.current().is_some()
+}
+
+fn show(app: &mut App) {
+    app.focus(&PANE);
+    list(app);
+}
+
+/// Has the runs folder read.
+pub(crate) fn list(app: &mut App) {
+    app.emit(Effect::Train(TrainCommand::List(app.options.runs.clone())));
+}
+
+fn step(app: &mut App, by: isize) {
+    let runs = &mut app.train.runs;
+    runs.selected = runs.selected.saturating_add_signed(by).min(runs.list.len().saturating_sub(1));
+}
+
+fn mark(app: &mut App) {
+    let marked = app.train.runs.toggle();
+    app.effects.extend(marked.map(|run| Effect::Train(TrainCommand::Curves(run))));
+}
+
+fn follow(app: &mut App) {
+    if !can_follow(app) {
+        return app.say("No run goes on whose weights could be followed");
+    }
+    app.train.follow = match app.train.follow {
+        0 if keeps_weights(app) => 1,
+        1 if keeps_weights(app) => 10,
+        10 if keeps_weights(app) => 100,
+        _ => 0,
+    };
+    let every = app.train.follow;
+    app.emit(Effect::Train(TrainCommand::Follow(every)));
+    if every == 0 {
+        app.say("The explorer goes back to the model the run started from");
+        if let Some(model) = app.train.followed.take() {
+            models::load(app, model);
+        }
+        return;
+    }
+    let often = if every == 1 { "after every step".to_owned() } else { format!("every {every} steps") };
+    app.say(format!("The explorer shows the weights of this run {often}"));
+    if app.train.followed.is_none() {
+        app.train.followed = app.model.as_ref().map(|m| m.id.clone());
+    }
+}
+
+/// Follows no weights any more.
+pub(crate) fn unfollow(app: &mut App) {
+    if app.train.follow > 0 {
+        app.train.follow = 0;
+        app.emit(Effect::Train(TrainCommand::Follow(0)));
+    }
+}
+
+fn open_result(app: &mut App) {
+    match app.train.run.as_ref().and_then(|r| r.saved.clone()) {
+        Some((_, path)) => open_checkpoint(app, &path),
+        None => app.say("This run has no checkpoint yet: w saves one"),
+    }
+}
+
+fn open_selected(app: &mut App) {
+    let Some(run) = app.train.runs.current() else {
+        return app.say("There is no run to open");
+    };
+    if run.checkpoints.is_empty() {
+        return app.say("This run has no checkpoint");
+    }
+    // At the top of a run's folder lies its newest checkpoint.
+    let path = run.path.clone();
+    open_checkpoint(app, &path);
+}
+
+fn open_checkpoint(app: &mut App, path: &Path) {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    unfollow(app);
+    app.train.followed = None;
+    course::leave(app);
+    models::load(app, path.display().to_string());
+}
+
+fn ask_delete(app: &mut App) {
+    let Some(run) = app.train.runs.current() else { return };
+    let path = run.path.clone();
+    let in_use = app.train.busy() && app.train.run.as_ref().is_some_and(|r| same(&r.spec.out, &path));
+    if in_use {
+        app.say("This run goes on: stop it first");
+    } else {
+        app.popup = Some(Popup::Ask(Question::Delete(path)));
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    let whole = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_owned());
+    whole(a) == whole(b)
+}
+
+/// The mouse points at a run.
+pub fn run_row(app: &mut App, index: usize, open: bool) {
+    if index < app.train.runs.list.len() {
+        app.train.runs.selected = index;
+        if open {
+            open_selected(app);
+        }
+    }
+}
+
+/// Whether the explorer shows weights of a run.
+pub fn follows(app: &App) -> bool {
+    app.model.as_ref().is_some_and(|m| m.id.contains(FOLLOWED))
+}
+
+pub fn subtitle(app: &App) -> Vec<Piece> {
+    let n = app.train.runs.list.len();
+    if n == 0 { Vec::new() } else { vec![Piece::new(n.to_string(), Role::Dim)] }
+}
+
+fn room(area: Rect) -> usize {
+    area.height.saturating_sub(3).max(1) as usize
+}
+
+fn top(app: &App, area: Rect) -> usize {
+    (app.train.runs.selected + 1).saturating_sub(room(area))
+}
+
+/// The run at a line of the screen.
+pub fn row_at(app: &App, area: Rect, y: u16) -> Option<usize> {
+    let line = y.checked_sub(area.y + 1)? as usize;
+    let index = top(app, area) + line;
+    (line < room(area) && index < app.train.runs.list.len()).then_some(index)
+}
+
+pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
+    let runs = &app.train.runs;
+    let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
+    if runs.list.is_empty() {
+        let text = if runs.known {
+            let key = app.key_label(&RUN);
+            format!("No runs yet in {}\n{key} plans the first", app.options.runs.display())
+        } else {
+            "Reading the folder of runs".to_owned()
+        };
+        c.paragraph(area, &text, dim);
+        return;
+    }
+    let wide = area.width >= 60;
+    // Name, state, steps, training loss, validation loss, size.
+    let numbers: u16 = if wide { 45 } else { 19 };
+    let name_w = area.width.saturating_sub(numbers + 3);
+    let at = area.x + 3 + name_w;
+    let heading = if wide { "state        steps    loss   valid      size" } else { "state      valid" };
+    c.label(area.x + 3, area.y, "run", dim, name_w);
+    c.label(at + 1, area.y, heading, dim, numbers);
+    for (i, run) in runs.list.iter().enumerate().skip(top(app, area)).take(room(area)) {
+        let y = area.y + 1 + (i - top(app, area)) as u16;
+        let line = Rect::new(area.x, y, area.width, 1);
+        let current = i == runs.selected;
+        if current && app.view.focus == &PANE {
+            let style = c.theme.selected();
+            c.restyle(line, style);
+        }
+        let place = runs.marked.iter().position(|m| *m == run.path).map(|p| (p % 4 + 1).to_string());
+        let bare = |s: ratatui::style::Style| ratatui::style::Style { bg: None, ..s };
+        let (accent, text, dim) = (bare(c.theme.bold(Role::Accent)), bare(strong), bare(dim));
+        c.put(area.x, y, if current { "▸" } else { " " }, accent);
+        c.text(area.x + 1, y, place.as_deref().unwrap_or(" "), accent, 1);
+        c.label(area.x + 3, y, &name(&run.path), text, name_w);
+        let live = app.train.busy() && app.train.run.as_ref().is_some_and(|r| r.spec.out == run.path);
+        let state = if live { "running" } else { run.state() };
+        let number = |x: Option<f64>| x.map_or("–".to_owned(), |v| format!("{v:.4}"));
+        c.label(at + 1, y, state, dim, 11);
+        if wide {
+            c.right(at + 12, at + 19, y, &run.steps.to_string(), dim);
+            c.right(at + 19, at + 27, y, &number(run.train_loss), dim);
+            c.right(at + 27, at + 35, y, &number(run.validation_loss), text);
+            c.right(at + 35, at + 45, y, &memory(run.bytes as f64), dim);
+        } else {
+            c.right(at + 11, at + 18, y, &number(run.validation_loss), text);
+        }
+    }
+    if let Some(run) = runs.current() {
+        let y = area.bottom().saturating_sub(1);
+        let m = &run.spec.masking;
+        let text = format!(
+            "{} · {} · {} {} · {} steps kept",
+            run.spec.model,
+            run.spec.trained.name(),
+            m.arm,
+            m.op,
+            run.checkpoints.len()
+        );
+        c.label(area.x, y, &text, dim, area.width);
+    }
+}
+
+fn press(app: &mut App, area: Rect, press: Press) -> Option<Drag> {
+    let index = row_at(app, area, press.y)?;
+    app.act(|app| run_row(app, index, press.double));
+    None
+}
