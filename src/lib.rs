@@ -1,7 +1,7 @@
 //! maskscope: explore dynamic attention masking in GPT-2-style models, live in a terminal.
 //!
-//! Rooms, lowest first: `support`, `settings`, `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`, `config`, `screen`,
-//! `cli`; a room imports only rooms before it in this list (`tests/rooms.rs` checks that).
+//! Rooms, lowest first: `support`, `settings`, `tensor`, `model`, `hub`, `attention`, `mask`, `train`, `eval`, `engine`,
+//! `config`, `screen`, `cli`; a room imports only rooms before it in this list (`tests/rooms.rs` checks that).
 
 #[cfg(all(test, unix))]
 #[path = "../tests/support/pty.rs"]

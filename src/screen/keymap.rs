@@ -177,7 +177,7 @@ mod tests {
     fn a_bare_letter_never_takes_typing_away() {
         let map = Keymap::new(&overrides(&[("quit", &["e"])])).unwrap();
         let e: Key = "e".parse().unwrap();
-        assert_eq!(map.lookup(e, &[text::CONTEXT, ANYWHERE]), None);
+        assert_eq!(map.lookup(e, &[crate::screen::explore::text::CONTEXT, ANYWHERE]), None);
         assert_eq!(map.lookup(e, &[PANES, ANYWHERE]), Some(&general::QUIT));
     }
 }

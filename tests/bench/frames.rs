@@ -22,9 +22,9 @@ use maskscope::screen::App;
 use maskscope::screen::Effect;
 use maskscope::screen::Event;
 use maskscope::screen::Options;
-use maskscope::screen::Pane;
 use maskscope::screen::actions;
 use maskscope::screen::draw::draw;
+use maskscope::screen::pane;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -92,7 +92,7 @@ fn frames(c: &mut Criterion) {
     };
     frame(&mut app, "all heads");
     let _ = overview(&mut app);
-    for pane in Pane::ALL.iter().copied() {
+    for pane in pane::all() {
         app.act(|app| app.focus(pane));
         frame(&mut app, &format!("{pane:?}"));
     }

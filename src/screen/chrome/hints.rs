@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::screen::actions::{self, Action, Context};
 use crate::screen::app::App;
+use crate::screen::explore::text;
 use crate::screen::general;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
@@ -20,7 +21,8 @@ pub struct Hint {
 }
 
 /// What a lost person needs, the most urgent first.
-const VITAL: [&Action; 4] = [&general::RETRY, &general::CANCEL, &general::HELP, &general::QUIT];
+const VITAL: [&Action; 5] =
+    [&general::RETRY, &general::CANCEL, &general::HELP, &general::QUIT, &text::EDIT_TEXT];
 
 /// Hints for the active contexts: what the pane itself offers, what a lost person needs, then the rest.
 pub fn hints(app: &App) -> Vec<Hint> {

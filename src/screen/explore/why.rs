@@ -305,7 +305,7 @@ mod tests {
             eligible: 5,
             selected: 0,
             units: 5,
-            scale: crate::mask::types::Scale::Rank,
+            scale: Scale::Rank,
             rule: Rule::Threshold,
         }
     }

@@ -8,7 +8,6 @@ use crate::screen::explore::background::USE_CALIBRATION;
 use crate::screen::explore::mask::settings::SCOPE;
 use crate::screen::explore::{mask, window};
 use crate::screen::options::Options;
-use crate::screen::pane::Pane;
 use crate::screen::params::shown;
 use crate::screen::popups::{Popup, mix};
 use crate::screen::testing::{Stage, options};
@@ -46,7 +45,7 @@ fn the_mix_editor_moves_shares_and_undo_takes_them_back() {
     stage.press("right");
     assert!(mix(&stage).contains("replace/mean:0.05"), "{}", mix(&stage));
     stage.press("home");
-    assert_eq!(mix::shares(&stage.last().mask)[1], 0);
+    assert_eq!(mix::shares_of(&stage.last().mask)[1], 0);
     stage.press("end");
     assert_eq!((mix(&stage).as_str(), stage.last().mask.replacement.name()), ("only replace", "mean"));
     stage.press("b");

@@ -14,14 +14,17 @@ pub const ROLE: &str = "MASKSCOPE_TEST_ROLE";
 use std::fmt::Write;
 
 use crossterm::event::MouseEvent;
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
 use crate::screen::draw::draw;
 use crate::screen::events::Event;
 use crate::screen::mouse::Mouse;
+use crate::screen::options::Look;
 use crate::screen::testing::Stage;
+use crate::screen::widgets::colours::{Ramp, Ramps};
+use crate::screen::widgets::theme::{Role, Theme};
 
 /// Draws a stage at a size.
 pub fn picture(stage: &mut Stage, width: u16, height: u16) -> Buffer {
@@ -62,6 +65,68 @@ pub fn text(buf: &Buffer) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The roles of cells, a letter each, in the places of the characters: what is written there (capital where it is
+/// bold), then the background where it is not the screen's own. Digits are tenths of a colour table.
+pub fn roles(buf: &Buffer, look: Look) -> String {
+    let theme = Theme::new(look);
+    let grid = |letter: &dyn Fn(&Cell) -> char| {
+        let mut out = String::new();
+        for y in 0..buf.area.height {
+            let row: String = (0..buf.area.width).map(|x| letter(&buf[(x, y)])).collect();
+            out.push_str(row.trim_end());
+            out.push('\n');
+        }
+        out
+    };
+    format!("{}\n{}", grid(&|cell| ink(cell, &theme)), grid(&|cell| paper(cell, &theme)))
+}
+
+const LETTERS: [(Role, char); 12] = [
+    (Role::Text, 't'),
+    (Role::Strong, 's'),
+    (Role::Dim, 'd'),
+    (Role::Faint, 'f'),
+    (Role::Accent, 'a'),
+    (Role::Border, 'b'),
+    (Role::Masked, 'm'),
+    (Role::Draw, 'w'),
+    (Role::Score, 'c'),
+    (Role::Protected, 'p'),
+    (Role::Good, 'g'),
+    (Role::Bad, 'x'),
+];
+
+/// The letter of what is written in a cell.
+fn ink(cell: &Cell, theme: &Theme) -> char {
+    if cell.symbol().trim().is_empty() {
+        return ' ';
+    }
+    let letter = LETTERS.iter().find(|(role, _)| theme.style(*role).fg == Some(cell.fg));
+    let letter = letter.map(|(_, letter)| *letter).or_else(|| tenth(cell.fg, theme)).unwrap_or('?');
+    if cell.modifier.contains(Modifier::BOLD) { letter.to_ascii_uppercase() } else { letter }
+}
+
+/// The letter of a cell's background.
+fn paper(cell: &Cell, theme: &Theme) -> char {
+    let named = [
+        (theme.base(), ' '),
+        (theme.popup(), '+'),
+        (theme.selected(), '='),
+        (theme.marked(), '%'),
+        (theme.badge(), '@'),
+    ];
+    let letter = named.iter().find(|(style, _)| style.bg.unwrap_or(Color::Reset) == cell.bg);
+    letter.map(|(_, letter)| *letter).or_else(|| tenth(cell.bg, theme)).unwrap_or('?')
+}
+
+/// The place of a colour in one of the tables, in tenths.
+fn tenth(colour: Color, theme: &Theme) -> Option<char> {
+    let Ramps { heat, difference, tint, plane } = theme.ramps;
+    let at = |table: &Ramp| table.iter().position(|rgb| theme.colour(*rgb) == colour);
+    let place = [heat, difference, tint, plane].into_iter().find_map(at)?;
+    char::from_digit((place * 10 / 256) as u32, 10)
 }
 
 /// The styles, as runs: `columns fg/bg+modifiers`, one line per row.

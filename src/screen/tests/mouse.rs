@@ -7,7 +7,7 @@ use crate::mask::types::MaskSettings;
 use crate::screen::explore::{cost, map, mask, plane, scores, tokens};
 use crate::screen::layout::Layout;
 use crate::screen::mouse::Mouse;
-use crate::screen::pane::{self, Pane};
+use crate::screen::pane::Pane;
 use crate::screen::popups::Popup;
 use crate::screen::testing::Stage;
 use crate::screen::tests::{fit, picture, text};
@@ -66,7 +66,7 @@ impl Desk {
 fn a_slider_follows_the_mouse_and_keeps_it() {
     let mut desk = Desk::new();
     let inner = desk.inner(&mask::PANE);
-    let (x, width) = crate::screen::explore::mask::COLUMNS.track(inner);
+    let (x, width) = mask::COLUMNS.track(inner);
     desk.drag((x + 3, inner.y), (x + width - 1, inner.y + 30));
     assert_eq!(desk.stage.last().mask.threshold, 1.0);
     desk.drag((x + 3, inner.y + 1), (0, 0));
@@ -80,7 +80,7 @@ fn a_slider_follows_the_mouse_and_keeps_it() {
 fn the_slider_is_drawn_where_it_is_grabbed() {
     let mut desk = Desk::new();
     let inner = desk.inner(&mask::PANE);
-    let (x, width) = crate::screen::explore::mask::COLUMNS.track(inner);
+    let (x, width) = mask::COLUMNS.track(inner);
     for i in 0..width {
         desk.click(x + i, inner.y);
         let buf = picture(&mut desk.stage, AREA.width, AREA.height);
@@ -92,7 +92,7 @@ fn the_slider_is_drawn_where_it_is_grabbed() {
 fn the_point_of_the_plane_is_dragged() {
     let mut desk = Desk::new();
     let inner = desk.inner(&plane::PANE);
-    let plot = crate::screen::explore::plane::plot(inner);
+    let plot = plane::plot(inner);
     desk.drag((plot.x + 5, plot.y + 3), (plot.x, plot.y));
     let mask = desk.stage.last().mask;
     assert_eq!((mask.threshold, mask.probability), (0.0, 1.0));
@@ -125,8 +125,8 @@ fn a_click_selects_the_token_that_is_seen_there() {
 fn a_click_in_the_map_sets_the_crosshair() {
     let mut desk = Desk::new();
     let inner = desk.inner(&map::PANE);
-    let frame = crate::screen::explore::map::frame(&desk.stage.app, inner);
-    let view = crate::screen::explore::map::view(&desk.stage.app, &frame);
+    let frame = map::frame(&desk.stage.app, inner);
+    let view = map::view(&desk.stage.app, &frame);
     let (q, k) = (20, 7);
     let x = frame.plot.x + view.keys.of(k).unwrap().start as u16;
     let y = frame.plot.y + (view.queries.of(q).unwrap().start / frame.room().per_line) as u16;

@@ -191,16 +191,3 @@ fn a_move_of_the_threshold_shows_and_moving_back_restores_the_picture() {
     let rows = 160 * 49;
     assert_eq!(before.content[..rows], back.content[..rows]);
 }
-
-#[test]
-fn a_frame_of_a_long_text_is_drawn_in_time() {
-    let mut stage = Stage::with(Options { text: "word ".repeat(1023), ..options() });
-    picture(&mut stage, 200, 60);
-    let start = std::time::Instant::now();
-    for _ in 0..5 {
-        picture(&mut stage, 200, 60);
-    }
-    let each = start.elapsed() / 5;
-
-    assert!(each < std::time::Duration::from_millis(100), "{each:?}");
-}

@@ -1,18 +1,31 @@
 //! Pictures of the main states, characters and styles.
 
+use ratatui::buffer::Buffer;
+
 use crate::engine::types::{LoadProgress, Update};
+use crate::screen::App;
 use crate::screen::explore::{effect, mask, plane, scores, why};
 use crate::screen::options::{Depth, Look, Options};
 use crate::screen::testing::{Stage, model, options};
-use crate::screen::tests::{picture, styles, text};
+use crate::screen::tests::{picture, roles, styles, text};
 use crate::screen::train::raster;
-use crate::screen::{App, Pane};
 
+/// Holds the characters and the roles of cells to the picture on file.
 fn check(name: &str, stage: &mut Stage, width: u16, height: u16) {
     let buf = picture(stage, width, height);
-    let name = format!("{name}_{width}x{height}");
+    hold(name, &buf, roles(&buf, stage.app.look));
+}
+
+/// Holds the exact colours too.
+fn check_colours(name: &str, stage: &mut Stage, width: u16, height: u16) {
+    let buf = picture(stage, width, height);
+    hold(name, &buf, styles(&buf));
+}
+
+fn hold(name: &str, buf: &Buffer, styles: String) {
+    let name = format!("{name}_{}x{}", buf.area.width, buf.area.height);
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "pictures" }, {
-        insta::assert_snapshot!(name, format!("{}\n{}", text(&buf), styles(&buf)));
+        insta::assert_snapshot!(name, format!("{}\n{styles}", text(buf)));
     });
 }
 
@@ -29,12 +42,13 @@ fn the_first_screen() {
 
 #[test]
 fn looks() {
-    check("light", &mut look(Depth::True, false, false), 80, 24);
-    check("indexed", &mut look(Depth::Indexed, true, false), 80, 24);
-    check("ansi", &mut look(Depth::Ansi, true, false), 80, 24);
-    check("colourless", &mut look(Depth::None, true, false), 80, 24);
+    check_colours("dark", &mut look(Depth::True, true, false), 80, 24);
+    check_colours("light", &mut look(Depth::True, false, false), 80, 24);
+    check_colours("indexed", &mut look(Depth::Indexed, true, false), 80, 24);
+    check_colours("ansi", &mut look(Depth::Ansi, true, false), 80, 24);
+    check_colours("colourless", &mut look(Depth::None, true, false), 80, 24);
     check("ascii", &mut look(Depth::None, true, true), 80, 24);
-    check("ascii", &mut look(Depth::True, true, true), 160, 50);
+    check_colours("ascii", &mut look(Depth::True, true, true), 160, 50);
 }
 
 #[test]

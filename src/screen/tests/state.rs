@@ -3,8 +3,7 @@
 use crate::attention::types::ScoreSettings;
 use crate::engine::types::{Command, LoadProgress, MapKind, Update};
 use crate::mask::types::{MaskSettings, Op, Polarity, Scale, State};
-use crate::screen::Effect;
-use crate::screen::actions::{self, Action, Context};
+use crate::screen::actions::{self, ANYWHERE, Action};
 use crate::screen::chrome::hints::hints;
 use crate::screen::events::Event;
 use crate::screen::explore::map::view::Zoom;
@@ -15,9 +14,9 @@ use crate::screen::explore::{map, plane, tokens};
 use crate::screen::general::{CANCEL, HELP, QUIT, REFRESH_MODEL, UNDO};
 use crate::screen::keymap::KeyOverrides;
 use crate::screen::options::Options;
-use crate::screen::pane::Pane;
-use crate::screen::popups::{Popup, entries};
+use crate::screen::popups::{Popup, list};
 use crate::screen::testing::{Stage, model, options};
+use crate::screen::{Effect, pane};
 
 #[test]
 fn it_starts_with_a_request_and_focus_on_the_threshold() {
@@ -282,9 +281,9 @@ fn zooming_keeps_the_crosshair_in_view() {
     assert!(matches!(stage.app.view.zoom, Zoom::Level(_)));
     for keys in ["home", "end", "pageup", "pagedown pagedown", "shift-left", "shift-down"] {
         stage.press(keys);
-        let v = crate::screen::explore::map::view::layout(
+        let v = map::view::layout(
             stage.app.results.len(),
-            stage.app.geometry().map.unwrap(),
+            map::room(&stage.app).unwrap(),
             stage.app.view.zoom,
             stage.app.view.origin,
         );
@@ -544,7 +543,7 @@ fn on_a_tiny_screen_only_leaving_works() {
 fn the_tour_shows_every_stop_and_ends() {
     let mut stage = Stage::new();
     stage.press("f2");
-    for stop in crate::screen::popups::stops::STOPS {
+    for stop in crate::screen::popups::tour::STOPS {
         assert_eq!(stage.app.recency(stop.pane), 0);
         stage.press("enter");
     }
@@ -557,7 +556,7 @@ fn an_arrow_too_many_stays_on_the_tours_last_stop() {
     let mut stage = Stage::new();
     let before = stage.app.doc.mask.probability;
     stage.press("f2");
-    for _ in 0..=crate::screen::popups::stops::STOPS.len() {
+    for _ in 0..=crate::screen::popups::tour::STOPS.len() {
         stage.press("right");
     }
     assert!(stage.app.popup.is_some());
@@ -595,15 +594,15 @@ fn hints_offer_only_what_is_possible() {
 #[test]
 fn every_action_is_harmless_in_every_pane() {
     let mut stage = Stage::new();
-    for pane in Pane::ALL {
+    for pane in pane::all() {
         for action in actions::all().filter(|a| *a != &QUIT) {
             stage.app.popup = None;
             stage.app.entry = None;
-            stage.focus(*pane);
+            stage.focus(pane);
             stage.act(action.run);
-            let _ = (entries::entries(&stage.app), hints(&stage.app), stage.app.contexts());
+            let _ = (list::entries(&stage.app), hints(&stage.app), stage.app.contexts());
         }
     }
     assert!(!stage.app.quit);
-    assert_eq!(stage.app.contexts().last(), Some(&Context::Anywhere));
+    assert_eq!(stage.app.contexts().last(), Some(&ANYWHERE));
 }

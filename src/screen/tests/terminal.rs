@@ -5,9 +5,10 @@ use crossbeam_channel::Sender;
 
 use crate::engine::types::{Command, ExploreRequest, Update};
 use crate::pty::{Program, Session, Start};
+use crate::screen::terminal::run;
 use crate::screen::testing::{answer, model, options};
 use crate::screen::tests::ROLE;
-use crate::screen::{App, Port, TerminalOptions, terminal};
+use crate::screen::{App, Port, TerminalOptions};
 
 /// Answers at once, on the caller's thread: the channel is the only thing between it and the screen.
 struct Answering {
@@ -50,7 +51,7 @@ fn inside() {
 fn start(role: &str) -> Session {
     let env = [(ROLE, role), ("RUST_BACKTRACE", "0")];
     Session::start(&Start {
-        program: Program::Inside("tui::tests::terminal::inside"),
+        program: Program::Inside("screen::tests::terminal::inside"),
         env: &env,
         ..Start::default()
     })

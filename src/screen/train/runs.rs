@@ -32,7 +32,6 @@ pub static PANE: Pane = Pane {
     title: "Runs",
     screen: Screen::Train,
     context: |_| CONTEXT,
-    actions: &[ACTIONS],
     subtitle,
     draw,
     press,

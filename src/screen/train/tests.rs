@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use crate::engine::types::{TrainCommand, TrainUpdate, Update};
 use crate::mask::types::Op;
 use crate::screen::explore::mask::settings::parse;
-use crate::screen::pane::Pane;
 use crate::screen::params;
 use crate::screen::popups::Popup;
 use crate::screen::popups::ask::Question;
@@ -415,7 +414,7 @@ fn the_explorer_follows_the_weights_and_comes_back() {
     assert_eq!(last(&stage), TrainCommand::Follow(1));
     let name = format!("demo{}7", crate::engine::types::FOLLOWED);
     stage.update(Update::ModelReady(crate::screen::testing::model(&name, 4, 4)));
-    assert!(crate::screen::train::follows(&stage.app));
+    assert!(crate::screen::train::runs::follows(&stage.app));
     stage.press("f f");
     assert_eq!(last(&stage), TrainCommand::Follow(100));
     stage.press("f");

@@ -24,7 +24,7 @@ pub static PANE: Pane = Pane {
     title: "Run",
     screen: Screen::Train,
     context: |_| TRAINING,
-    actions: &[course::ACTIONS, live::ACTIONS],
+    actions: &[course::ACTIONS, live::ACTIONS, runs::ACTIONS],
     subtitle,
     draw,
     press,
