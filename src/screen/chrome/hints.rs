@@ -1,6 +1,4 @@
-//! The hint bar: what is possible now, from the actions' own declarations. Pure.
-//!
-//! The bottom line: what can be done now, each with its key; a click does it.
+//! The bottom line: what is possible now, each with its key, from the actions' own declarations. A click does it.
 
 use ratatui::layout::Rect;
 

@@ -100,3 +100,56 @@ pub fn overtaken(app: &mut App) {
         app.emit(Effect::Command(Command::CancelBackground));
     }
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::engine::types::{Command, Update};
+
+    use crate::screen::testing::Stage;
+
+    #[test]
+    fn background_work_is_started_counted_and_cancelled() {
+        let mut stage = Stage::new();
+        stage.press("R f");
+        assert!(!stage.app.rerolling && !stage.app.costing, "both were answered in full");
+        assert!(stage.app.results.rerolls.is_some() && stage.app.results.costs.is_some());
+        stage.answering = false;
+        stage.press("f");
+        assert!(stage.app.costing && stage.app.can_cancel());
+        stage.press("x");
+        assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
+        assert!(!stage.app.costing);
+    }
+
+    #[test]
+    fn background_results_survive_looking_around_but_not_a_change() {
+        let mut stage = Stage::new();
+        stage.answering = false;
+        stage.press("f");
+        let generation = stage.app.generation;
+        let costs = |done| Update::Honesty {
+            generation,
+            done,
+            of: 9,
+            costs: vec![None; 31].into(),
+            rows: vec![].into(),
+        };
+        stage.press("l m ]");
+        stage.update(costs(3));
+        assert_eq!(stage.app.results.costs.as_ref().map(|c| c.value.done), Some(3));
+        assert!(stage.app.costing, "a view or a mask changes nothing about the cost of a token");
+        stage.press("R ]");
+        assert!(!stage.app.rerolling && stage.app.costing);
+        assert!(!matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
+        stage.press("i").types("x");
+        assert!(!stage.app.costing);
+        assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
+        stage.update(costs(9));
+        assert_eq!(
+            stage.app.results.costs.as_ref().map(|c| c.value.done),
+            Some(3),
+            "late, and about another text"
+        );
+    }
+}

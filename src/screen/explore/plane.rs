@@ -219,3 +219,43 @@ fn wheel(app: &mut App, _: Rect, wheel: Wheel) {
     let path = if wheel.shift { MaskSettings::threshold } else { MaskSettings::probability };
     settings::turn(app, path, Wheel { shift: false, ..wheel });
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::screen::explore::plane;
+
+    use crate::screen::testing::Stage;
+
+    use crate::screen::tests::desk::Desk;
+
+    #[test]
+    fn a_curve_of_equal_rate_keeps_the_rate() {
+        let mut stage = Stage::new();
+        stage.focus(&plane::PANE);
+        let rate = |s: &Stage| (1.0 - s.last().mask.threshold) * s.last().mask.probability;
+        let before = rate(&stage);
+        for _ in 0..10 {
+            stage.press("pageup");
+            assert!((rate(&stage) - before).abs() < 1e-9);
+        }
+        assert!(stage.last().mask.threshold > 0.8);
+        for _ in 0..100 {
+            stage.press("pageup");
+        }
+        assert!(stage.last().mask.probability <= 1.0 && (rate(&stage) - before).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_point_of_the_plane_is_dragged() {
+        let mut desk = Desk::new();
+        let inner = desk.inner(&plane::PANE);
+        let plot = plane::plot(inner);
+        desk.drag((plot.x + 5, plot.y + 3), (plot.x, plot.y));
+        let mask = desk.stage.last().mask;
+        assert_eq!((mask.threshold, mask.probability), (0.0, 1.0));
+        desk.drag((plot.x + 5, plot.y + 3), (plot.right() - 1, plot.bottom() - 1));
+        let mask = desk.stage.last().mask;
+        assert_eq!((mask.threshold, mask.probability), (1.0, 0.0));
+    }
+}

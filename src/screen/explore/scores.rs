@@ -140,3 +140,21 @@ fn press(app: &mut App, area: Rect, press: Press) -> Option<Drag> {
     slide(app, area, (press.x, press.y));
     Some(Box::new(slide))
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::screen::explore::scores;
+
+    use crate::screen::tests::desk::Desk;
+
+    #[test]
+    fn the_line_of_tau_is_dragged_in_the_histogram() {
+        let mut desk = Desk::new();
+        let inner = desk.inner(&scores::PANE);
+        desk.drag((inner.x + 3, inner.y), (inner.right() - 1, inner.y));
+        assert!(desk.stage.last().mask.threshold > 0.95);
+        desk.drag((inner.x + 3, inner.y), (inner.x, inner.y));
+        assert!(desk.stage.last().mask.threshold < 0.05);
+    }
+}

@@ -1,6 +1,4 @@
-//! The line of reasoning for one token: from score and draw to its state, in numbers and in a sentence. Pure.
-//!
-//! The line of reasoning for the token under the cursor: score against τ, draw against p, the verdict.
+//! Why the token under the cursor is masked or not: score against τ, draw against p, in numbers and in a sentence.
 
 use ratatui::layout::Rect;
 

@@ -236,3 +236,59 @@ fn leak(c: &mut Canvas, app: &App, area: Rect) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::types::{Command, LeakReport, Standing, Update};
+
+    use crate::mask::rolling::RollingSettings;
+
+    use crate::screen::explore::{mask, window};
+
+    use crate::screen::explore::mask::settings::SCOPE;
+    use crate::screen::options::Options;
+
+    use crate::screen::testing::{Stage, options};
+
+    #[test]
+    fn the_window_pane_follows_the_scope() {
+        let mut stage = Stage::new();
+        stage.press("W");
+        assert_eq!(stage.app.view.focus, &window::PANE);
+        assert!(stage.app.results.decided.as_ref().unwrap().value.window.is_none());
+        stage.press("b");
+        let window = stage.app.results.decided.as_ref().unwrap().value.window.clone().unwrap();
+        assert!(!window.rows.is_empty() && window.rows.iter().all(|r| r.standing.len() == r.end));
+        assert_eq!(window.positions.len(), stage.app.results.len());
+        assert!(window.rows.iter().any(|r| r.standing.contains(&Standing::Recent)));
+    }
+
+    #[test]
+    fn the_leak_meter_is_asked_for_and_says_when_the_mask_is_another() {
+        let mut stage = Stage::new();
+        stage.press("k");
+        let asked = stage.port.commands.borrow().iter().any(|c| matches!(c, Command::Leak { .. }));
+        assert!(asked && stage.app.leaking);
+        let generation = stage.app.generation;
+        let report = LeakReport { bits: 0.02, low: 0.01, high: 0.03, tokens: 6000 };
+        stage.update(Update::Leak { generation, done: 48, of: 48, report: Some(report) });
+        assert!(!stage.app.leaking);
+        assert!(stage.app.results.leak.as_ref().unwrap().generation >= stage.app.mask_since);
+        stage.focus(&mask::PANE).press("right");
+        assert!(stage.app.results.leak.as_ref().is_none_or(|l| l.generation < stage.app.mask_since));
+    }
+
+    #[test]
+    fn a_window_longer_than_the_context_is_said_not_crashed() {
+        let mut stage = Stage::with(Options { text: "one two three".to_owned(), ..options() });
+        stage.press("b");
+        stage.app.view.item = RollingSettings::window;
+        stage.press("enter").press("ctrl-u").types("99999").press("enter");
+        let r = stage.last();
+        assert!(
+            stage.app.entry.as_ref().is_some_and(|e| e.error.is_some())
+                || r.rolling.check(&r.mask, 256).is_err()
+        );
+        assert!(!stage.app.key_label(&SCOPE).is_empty());
+    }
+}

@@ -163,3 +163,30 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, not
         c.right(inner.x, inner.right(), area.bottom() - 1, &format!(" {more} more ↓ "), dim);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::attention::types::ScoreSettings;
+
+    use crate::screen::popups::Popup;
+    use crate::screen::testing::Stage;
+
+    #[test]
+    fn a_choice_is_taken_from_its_list() {
+        let mut stage = Stage::new();
+        stage.press("s");
+        assert!(matches!(stage.app.popup, Some(Popup::Picker { path: ScoreSettings::reduction, .. })));
+        stage.types("roll").press("enter");
+        assert_eq!(stage.last().score.reduction.name(), "rollout");
+        assert!(stage.app.popup.is_none());
+    }
+
+    #[test]
+    fn the_palette_runs_any_action() {
+        let mut stage = Stage::new();
+        stage.press("ctrl-p").types("re-roll the seed").press("enter");
+        assert_eq!(stage.last().mask.seed, 2);
+        stage.press(":").types("zzzz").press("enter");
+        assert!(stage.app.popup.is_none());
+    }
+}

@@ -1,8 +1,4 @@
-//! The mix editor's arithmetic: shares of operations in whole percent that always sum to 100. Pure.
-//!
-//! The mix editor: shares of operations, each masked token drawing its own.
-//!
-//! The mix editor: a bar per operation, all of them together always one whole. Pure.
+//! The mix of operations: a bar for each, in whole percent that always sum to 100; every masked token draws its own.
 
 use ratatui::layout::Rect;
 
@@ -337,5 +333,64 @@ mod tests {
                 prop_assert_eq!(shares_of(&mask).iter().sum::<u32>(), 100);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod whole {
+    use crate::engine::types::Update;
+
+    use crate::screen::popups::{Popup, mix};
+    use crate::screen::testing::Stage;
+    use crate::screen::tests::mix_of;
+
+    #[test]
+    fn the_mix_editor_moves_shares_and_undo_takes_them_back() {
+        let mut stage = Stage::new();
+        let before = stage.last().mask;
+        stage.press("O");
+        assert_eq!(stage.app.popup, Some(Popup::Mix { row: 0 }));
+        stage.press("left left");
+        assert_eq!(mix_of(&stage), "replace:0.9,keep:0.1");
+        stage.press("shift-left");
+        assert_eq!(mix_of(&stage), "replace:0.89,keep:0.11");
+        // Up from the first row is the last one.
+        stage.press("up");
+        assert_eq!(stage.app.popup, Some(Popup::Mix { row: mix::ROWS.len() - 1 }));
+        stage.press("right right");
+        assert_eq!(mix_of(&stage), "replace:0.79,keep:0.21");
+        stage.press("down down");
+        stage.press("right");
+        assert!(mix_of(&stage).contains("replace/mean:0.05"), "{}", mix_of(&stage));
+        stage.press("home");
+        assert_eq!(mix::shares_of(&stage.last().mask)[1], 0);
+        stage.press("end");
+        assert_eq!((mix_of(&stage).as_str(), stage.last().mask.replacement.name()), ("only replace", "mean"));
+        stage.press("b");
+        assert_eq!(mix_of(&stage), "replace:0.8,replace/uniform:0.1,keep:0.1");
+        stage.press("esc");
+        assert_eq!(stage.app.popup, None);
+        for _ in 0..20 {
+            stage.press("u");
+        }
+        assert_eq!(stage.last().mask, before);
+    }
+
+    #[test]
+    fn berts_mix_uses_a_trained_mask_row_where_there_is_one() {
+        let mut stage = Stage::new();
+        let mut trained = crate::screen::testing::model("trained", 4, 4);
+        trained.has_mask_row = true;
+        stage.update(Update::ModelReady(trained));
+        stage.press("O b");
+        assert_eq!(mix_of(&stage), "replace/mask:0.8,replace/uniform:0.1,keep:0.1");
+    }
+
+    #[test]
+    fn a_share_can_be_set_with_the_mouse() {
+        let mut stage = Stage::new();
+        stage.press("O").act(|app| mix::set_share(app, 6, 30));
+        assert_eq!(mix_of(&stage), "replace:0.7,drop:0.3");
+        assert_eq!(stage.app.popup, Some(Popup::Mix { row: 6 }));
     }
 }

@@ -88,3 +88,109 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, l: &List) {
         c.spans(area.x + 2, y, &pieces, area.right().saturating_sub(2));
     }
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::engine::types::{Command, LoadProgress, Update};
+
+    use crate::screen::general::REFRESH_MODEL;
+
+    use crate::screen::testing::{Stage, model};
+
+    #[test]
+    fn a_newer_version_is_offered_until_it_is_taken() {
+        let mut stage = Stage::new();
+        let possible = |s: &Stage| REFRESH_MODEL.possible(&s.app);
+        assert!(!possible(&stage));
+        stage.press("f5");
+        assert!(stage.app.loading.is_none(), "there is nothing to fetch");
+        stage.update(Update::ModelMoved { spec: "owner/name".into() });
+        assert!(possible(&stage));
+        stage.press("f5");
+        assert!(
+            matches!(stage.port.commands.borrow().last(), Some(Command::RefreshModel { spec }) if spec == "owner/name")
+        );
+        assert!(stage.app.can_cancel() && !possible(&stage));
+        let failed = Update::ModelFailed {
+            id: "owner/name".into(),
+            message: "the connection broke".into(),
+            hint: None,
+        };
+        stage.update(failed);
+        assert!(possible(&stage), "the offer stays where the fetch failed");
+        stage.update(Update::ModelReady(model("owner/name", 2, 2)));
+        assert!(!possible(&stage));
+    }
+
+    #[test]
+    fn models_are_loaded_cancelled_and_switched_with_everything_kept() {
+        let mut stage = Stage::new();
+        stage.press("] ] i").types(" More").press("esc l l h");
+        let before = stage.last();
+        stage.press("M").types("gpt2").press("enter");
+        assert!(
+            matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "openai-community/gpt2")
+        );
+        let progress = LoadProgress {
+            id: "openai-community/gpt2".into(),
+            what: "model.safetensors".into(),
+            done: 5,
+            total: Some(9),
+            rate: None,
+        };
+        stage.update(Update::ModelLoading(progress));
+        assert!(stage.app.can_cancel() && stage.app.wake().is_some());
+        stage.press("]");
+        assert_eq!(stage.last().mask.threshold, 0.76, "the model in use stays usable");
+        stage.press("x");
+        assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelLoad)));
+        stage.press("M").types("my/own-model").press("enter");
+        assert!(
+            matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "my/own-model")
+        );
+        let asked = stage.asked();
+        stage.update(Update::ModelReady(model("my/own-model", 1, 2)));
+        assert_eq!(stage.asked(), asked + 1);
+        let after = stage.last();
+        assert_eq!((after.text, after.score), (before.text, before.score));
+        assert_eq!(after.heads.layer, Some(0), "a layer the model does not have is brought back");
+        assert!(stage.app.loading.is_none());
+    }
+
+    #[test]
+    fn a_cancelled_load_stays_cancelled() {
+        let mut stage = Stage::new();
+        let progress =
+            |done| LoadProgress { id: "my/model".into(), what: "x".into(), done, total: None, rate: None };
+        stage.press("M").types("my/model").press("enter");
+        stage.update(Update::ModelLoading(progress(1)));
+        stage.press("x");
+        stage.update(Update::ModelLoading(progress(2)));
+        assert!(stage.app.loading.is_none());
+        stage.press("M").types("my/model").press("enter");
+        stage.update(Update::ModelLoading(progress(3)));
+        assert!(stage.app.loading.is_some());
+    }
+
+    #[test]
+    fn a_failed_load_becomes_a_card_with_retry() {
+        let mut stage = Stage::new();
+        stage.press("M").types("no/such").press("enter");
+        stage.update(Update::ModelFailed {
+            id: "no/such".into(),
+            message: "not found".into(),
+            hint: Some("check the id".into()),
+        });
+        assert_eq!(stage.app.cards.len(), 1);
+        assert_eq!(stage.app.model.as_ref().unwrap().id, "demo");
+        stage.press("ctrl-r");
+        assert!(stage.app.cards.is_empty());
+        assert!(
+            matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "no/such")
+        );
+        stage.update(Update::ModelFailed { id: "no/such".into(), message: "not found".into(), hint: None });
+        stage.press("esc");
+        assert!(stage.app.cards.is_empty());
+    }
+}

@@ -138,3 +138,37 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout, area: Rect, step: usize)
     ];
     c.spans(inner.x, inner.bottom().saturating_sub(1), &pieces, inner.right());
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::screen::explore::mask;
+
+    use crate::screen::testing::Stage;
+
+    #[test]
+    fn the_tour_shows_every_stop_and_ends() {
+        let mut stage = Stage::new();
+        stage.press("f2");
+        for stop in crate::screen::popups::tour::STOPS {
+            assert_eq!(stage.app.recency(stop.pane), 0);
+            stage.press("enter");
+        }
+        assert!(stage.app.popup.is_none());
+        assert_eq!(stage.app.view.focus, &mask::PANE);
+    }
+
+    #[test]
+    fn an_arrow_too_many_stays_on_the_tours_last_stop() {
+        let mut stage = Stage::new();
+        let before = stage.app.doc.mask.probability;
+        stage.press("f2");
+        for _ in 0..=crate::screen::popups::tour::STOPS.len() {
+            stage.press("right");
+        }
+        assert!(stage.app.popup.is_some());
+        assert_eq!(stage.app.doc.mask.probability, before);
+        stage.press("enter");
+        assert!(stage.app.popup.is_none());
+    }
+}

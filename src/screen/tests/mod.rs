@@ -1,6 +1,6 @@
 //! What reaches the screen: snapshots with style, mouse on real layouts, hostile text, any size and any action.
 
-mod mask;
+pub mod desk;
 mod mouse;
 mod property;
 mod snapshots;
@@ -172,4 +172,9 @@ fn colour(c: Color) -> String {
         Color::Indexed(i) => format!("i{i}"),
         other => format!("{other:?}"),
     }
+}
+
+/// The mix in force, in words.
+pub fn mix_of(stage: &Stage) -> String {
+    stage.last().mask.mix.map_or(format!("only {}", stage.last().mask.op), |m| m.to_string())
 }

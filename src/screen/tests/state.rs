@@ -1,21 +1,18 @@
 //! Whole-app tests by key strings: type this, press that, and this is asked of the engine, this is the state.
 
-use crate::attention::types::ScoreSettings;
-use crate::engine::types::{Command, LoadProgress, MapKind, Update};
-use crate::mask::types::{MaskSettings, Op, Polarity, Scale, State};
+use crate::engine::types::{MapKind, Update};
+use crate::mask::types::MaskSettings;
 use crate::screen::actions::{self, ANYWHERE, Action};
 use crate::screen::chrome::hints::hints;
 use crate::screen::events::Event;
-use crate::screen::explore::map::view::Zoom;
 use crate::screen::explore::mask;
 use crate::screen::explore::mask::settings::{self, REROLL};
-use crate::screen::explore::text::{self, LEAVE_TEXT};
-use crate::screen::explore::{map, plane, tokens};
-use crate::screen::general::{CANCEL, HELP, QUIT, REFRESH_MODEL, UNDO};
+use crate::screen::explore::text::LEAVE_TEXT;
+use crate::screen::general::{CANCEL, HELP, QUIT, UNDO};
 use crate::screen::keymap::KeyOverrides;
 use crate::screen::options::Options;
-use crate::screen::popups::{Popup, list};
-use crate::screen::testing::{Stage, model, options};
+use crate::screen::popups::list;
+use crate::screen::testing::{Stage, options};
 use crate::screen::{Effect, pane};
 
 #[test]
@@ -29,79 +26,12 @@ fn it_starts_with_a_request_and_focus_on_the_threshold() {
 }
 
 #[test]
-fn every_keystroke_in_the_text_is_a_request_with_the_next_generation() {
-    let mut stage = Stage::new();
-    let before = stage.asked();
-    stage.press("i").types("Hi q");
-    assert_eq!(stage.asked() - before, 4);
-    let requests = stage.port.requests.borrow();
-    assert!(requests.windows(2).all(|w| w[1].generation == w[0].generation + 1));
-    assert!(requests.last().unwrap().text.ends_with("Hi q"));
-    assert!(!stage.app.quit, "q is a letter in the text");
-}
-
-#[test]
 fn moving_the_caret_or_looking_around_asks_nothing() {
     let mut stage = Stage::new();
     let before = stage.asked();
     stage.press("i left left home end shift-left esc esc tab shift-tab ? esc z z c 0 + + -");
     stage.press("ctrl-p esc M esc f1 down esc ctrl-t ctrl-l");
     assert_eq!(stage.asked(), before);
-}
-
-#[test]
-fn sliders_move_by_steps_fine_steps_ends_and_typed_numbers() {
-    let mut stage = Stage::new();
-    stage.press("right");
-    assert_eq!(stage.last().mask.threshold, 0.72);
-    stage.press("shift-left");
-    assert_eq!(stage.last().mask.threshold, 0.718);
-    stage.press("end home");
-    assert_eq!(stage.last().mask.threshold, 0.0);
-    stage.types("0.855").press("enter");
-    assert_eq!(stage.last().mask.threshold, 0.855);
-    stage.press("down end");
-    assert_eq!(stage.last().mask.probability, 1.0);
-    stage.press("backspace");
-    assert_eq!(stage.last().mask.probability, 0.5);
-}
-
-#[test]
-fn typing_a_wrong_number_explains_itself_and_keeps_the_old_value() {
-    let mut stage = Stage::new();
-    stage.types("7").types(".5").press("enter");
-    let entry = stage.app.entry.clone().unwrap();
-    assert_eq!(entry.error.as_deref(), Some("τ must be at most 1: 7.5"));
-    assert_eq!(stage.app.doc.mask.threshold, 0.7);
-    stage.press("ctrl-u").types("0.25").press("enter");
-    assert_eq!((stage.app.entry.clone(), stage.app.doc.mask.threshold), (None, 0.25));
-    stage.types("0.9").press("esc");
-    assert_eq!((stage.app.entry.clone(), stage.app.doc.mask.threshold), (None, 0.25));
-}
-
-#[test]
-fn settings_keys_work_from_any_pane_but_the_text() {
-    let mut stage = Stage::new();
-    stage.press("tab tab tab tab tab");
-    assert_eq!(stage.app.view.focus, &map::PANE);
-    stage.press("] ] . y d r S");
-    let r = stage.last();
-    assert_eq!((r.mask.threshold, r.mask.probability, r.mask.seed), (0.74, 0.52, 2));
-    assert_eq!((r.mask.polarity, r.mask.op, r.mask.scale), (Polarity::Low, Op::Hide, Scale::Calibrated));
-    let (text, mask) = (r.text.clone(), r.mask.clone());
-    stage.press("i").types("]r");
-    assert_eq!(stage.last().mask, mask);
-    assert_eq!(&*stage.last().text, format!("{text}]r"));
-}
-
-#[test]
-fn a_setting_that_is_put_back_restores_the_decision_exactly() {
-    let mut stage = Stage::new();
-    let before = stage.app.results.decision().cloned().unwrap();
-    stage.press("] ] ] ] ] ]");
-    assert_ne!(stage.app.results.decision().unwrap(), &before);
-    stage.press("[ [ [ [ [ [");
-    assert_eq!(stage.app.results.decision().unwrap(), &before);
 }
 
 #[test]
@@ -201,199 +131,6 @@ fn a_shorter_text_without_results_leaves_nothing_wrong_on_screen() {
 }
 
 #[test]
-fn the_cursor_starts_on_something_worth_explaining() {
-    let stage = Stage::new();
-    let d = stage.app.results.decision().unwrap();
-    assert_eq!(d.positions[stage.app.view.key].state, State::Masked);
-}
-
-#[test]
-fn next_masked_goes_round() {
-    let mut stage = Stage::new();
-    let masked: Vec<usize> = (0..stage.app.results.len())
-        .filter(|i| stage.app.results.decision().unwrap().positions[*i].state == State::Masked)
-        .collect();
-    assert!(masked.len() >= 2);
-    stage.press("shift-tab shift-tab shift-tab shift-tab shift-tab shift-tab");
-    assert_eq!(stage.app.view.focus, &tokens::PANE);
-    stage.press("home");
-    let mut seen = Vec::new();
-    for _ in 0..masked.len() + 1 {
-        stage.press("n");
-        seen.push(stage.app.view.key);
-    }
-    assert_eq!(seen[..masked.len()], masked);
-    assert_eq!(seen[masked.len()], masked[0]);
-    stage.press("N");
-    assert_eq!(stage.app.view.key, masked[masked.len() - 1]);
-}
-
-#[test]
-fn a_pinned_token_is_protected_and_unpinned_again() {
-    let mut stage = Stage::new();
-    let i = stage.app.view.key;
-    stage.focus(&tokens::PANE).press("space");
-    assert_eq!(stage.last().mask.pinned, vec![i..i + 1]);
-    assert_eq!(stage.app.results.decision().unwrap().positions[i].state, State::Protected);
-    stage.press("space");
-    assert!(stage.last().mask.pinned.is_empty());
-}
-
-#[test]
-fn layers_and_heads_run_through_the_mean() {
-    let mut stage = Stage::new();
-    let layers: Vec<Option<usize>> = (0..6)
-        .map(|_| {
-            stage.press("l");
-            stage.last().heads.layer
-        })
-        .collect();
-    assert_eq!(layers, [Some(0), Some(1), Some(2), Some(3), None, Some(0)]);
-    stage.press("L H");
-    assert_eq!((stage.last().heads.layer, stage.last().heads.head), (None, Some(3)));
-}
-
-#[test]
-fn the_overview_asks_once_and_opens_a_head() {
-    let mut stage = Stage::new();
-    stage.press("o");
-    assert!(stage.last().overview);
-    let asked = stage.asked();
-    stage.press("o");
-    assert_eq!(stage.asked(), asked, "closing it needs nothing new");
-    stage.press("o right down k home right enter");
-    assert!(!stage.app.view.overview);
-    let heads = &stage.app.results.overview.as_ref().unwrap().value;
-    let best = crate::screen::explore::overview::order::order(
-        heads,
-        crate::screen::explore::overview::order::Sort::Sink,
-    )[1];
-    assert_eq!(stage.last().heads.layer, Some(heads[best].layer));
-    assert_eq!(stage.last().heads.head, Some(heads[best].head));
-}
-
-#[test]
-fn zooming_keeps_the_crosshair_in_view() {
-    let mut stage = Stage::new();
-    stage.focus(&map::PANE);
-    stage.act(|app| map::crosshair(app, 25, 20));
-    stage.press("+ + + +");
-    assert!(matches!(stage.app.view.zoom, Zoom::Level(_)));
-    for keys in ["home", "end", "pageup", "pagedown pagedown", "shift-left", "shift-down"] {
-        stage.press(keys);
-        let v = map::view::layout(
-            stage.app.results.len(),
-            map::room(&stage.app).unwrap(),
-            stage.app.view.zoom,
-            stage.app.view.origin,
-        );
-        assert!(
-            v.keys.of(stage.app.view.key).is_some() && v.queries.of(stage.app.view.query).is_some(),
-            "{keys}"
-        );
-    }
-    stage.press("0");
-    assert_eq!(stage.app.view.zoom, Zoom::Fit);
-}
-
-#[test]
-fn a_choice_is_taken_from_its_list() {
-    let mut stage = Stage::new();
-    stage.press("s");
-    assert!(matches!(stage.app.popup, Some(Popup::Picker { path: ScoreSettings::reduction, .. })));
-    stage.types("roll").press("enter");
-    assert_eq!(stage.last().score.reduction.name(), "rollout");
-    assert!(stage.app.popup.is_none());
-}
-
-#[test]
-fn the_palette_runs_any_action() {
-    let mut stage = Stage::new();
-    stage.press("ctrl-p").types("re-roll the seed").press("enter");
-    assert_eq!(stage.last().mask.seed, 2);
-    stage.press(":").types("zzzz").press("enter");
-    assert!(stage.app.popup.is_none());
-}
-
-#[test]
-fn a_newer_version_is_offered_until_it_is_taken() {
-    let mut stage = Stage::new();
-    let possible = |s: &Stage| REFRESH_MODEL.possible(&s.app);
-    assert!(!possible(&stage));
-    stage.press("f5");
-    assert!(stage.app.loading.is_none(), "there is nothing to fetch");
-    stage.update(Update::ModelMoved { spec: "owner/name".into() });
-    assert!(possible(&stage));
-    stage.press("f5");
-    assert!(
-        matches!(stage.port.commands.borrow().last(), Some(Command::RefreshModel { spec }) if spec == "owner/name")
-    );
-    assert!(stage.app.can_cancel() && !possible(&stage));
-    let failed =
-        Update::ModelFailed { id: "owner/name".into(), message: "the connection broke".into(), hint: None };
-    stage.update(failed);
-    assert!(possible(&stage), "the offer stays where the fetch failed");
-    stage.update(Update::ModelReady(model("owner/name", 2, 2)));
-    assert!(!possible(&stage));
-}
-
-#[test]
-fn models_are_loaded_cancelled_and_switched_with_everything_kept() {
-    let mut stage = Stage::new();
-    stage.press("] ] i").types(" More").press("esc l l h");
-    let before = stage.last();
-    stage.press("M").types("gpt2").press("enter");
-    assert!(
-        matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "openai-community/gpt2")
-    );
-    let progress = LoadProgress {
-        id: "openai-community/gpt2".into(),
-        what: "model.safetensors".into(),
-        done: 5,
-        total: Some(9),
-        rate: None,
-    };
-    stage.update(Update::ModelLoading(progress));
-    assert!(stage.app.can_cancel() && stage.app.wake().is_some());
-    stage.press("]");
-    assert_eq!(stage.last().mask.threshold, 0.76, "the model in use stays usable");
-    stage.press("x");
-    assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelLoad)));
-    stage.press("M").types("my/own-model").press("enter");
-    assert!(
-        matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "my/own-model")
-    );
-    let asked = stage.asked();
-    stage.update(Update::ModelReady(model("my/own-model", 1, 2)));
-    assert_eq!(stage.asked(), asked + 1);
-    let after = stage.last();
-    assert_eq!((after.text, after.score), (before.text, before.score));
-    assert_eq!(after.heads.layer, Some(0), "a layer the model does not have is brought back");
-    assert!(stage.app.loading.is_none());
-}
-
-#[test]
-fn a_failed_load_becomes_a_card_with_retry() {
-    let mut stage = Stage::new();
-    stage.press("M").types("no/such").press("enter");
-    stage.update(Update::ModelFailed {
-        id: "no/such".into(),
-        message: "not found".into(),
-        hint: Some("check the id".into()),
-    });
-    assert_eq!(stage.app.cards.len(), 1);
-    assert_eq!(stage.app.model.as_ref().unwrap().id, "demo");
-    stage.press("ctrl-r");
-    assert!(stage.app.cards.is_empty());
-    assert!(
-        matches!(stage.port.commands.borrow().last(), Some(Command::LoadModel { spec }) if spec == "no/such")
-    );
-    stage.update(Update::ModelFailed { id: "no/such".into(), message: "not found".into(), hint: None });
-    stage.press("esc");
-    assert!(stage.app.cards.is_empty());
-}
-
-#[test]
 fn a_crash_in_the_engine_is_a_card_that_success_takes_away() {
     let mut stage = Stage::new();
     stage.update(Update::Crashed { message: "index out of bounds".into() });
@@ -421,99 +158,6 @@ fn a_failed_request_is_said_and_overtaken() {
 }
 
 #[test]
-fn background_work_is_started_counted_and_cancelled() {
-    let mut stage = Stage::new();
-    stage.press("R f");
-    assert!(!stage.app.rerolling && !stage.app.costing, "both were answered in full");
-    assert!(stage.app.results.rerolls.is_some() && stage.app.results.costs.is_some());
-    stage.answering = false;
-    stage.press("f");
-    assert!(stage.app.costing && stage.app.can_cancel());
-    stage.press("x");
-    assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
-    assert!(!stage.app.costing);
-}
-
-#[test]
-fn background_results_survive_looking_around_but_not_a_change() {
-    let mut stage = Stage::new();
-    stage.answering = false;
-    stage.press("f");
-    let generation = stage.app.generation;
-    let costs =
-        |done| Update::Honesty { generation, done, of: 9, costs: vec![None; 31].into(), rows: vec![].into() };
-    stage.press("l m ]");
-    stage.update(costs(3));
-    assert_eq!(stage.app.results.costs.as_ref().map(|c| c.value.done), Some(3));
-    assert!(stage.app.costing, "a view or a mask changes nothing about the cost of a token");
-    stage.press("R ]");
-    assert!(!stage.app.rerolling && stage.app.costing);
-    assert!(!matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
-    stage.press("i").types("x");
-    assert!(!stage.app.costing);
-    assert!(matches!(stage.port.commands.borrow().last(), Some(Command::CancelBackground)));
-    stage.update(costs(9));
-    assert_eq!(
-        stage.app.results.costs.as_ref().map(|c| c.value.done),
-        Some(3),
-        "late, and about another text"
-    );
-}
-
-#[test]
-fn a_cancelled_load_stays_cancelled() {
-    let mut stage = Stage::new();
-    let progress =
-        |done| LoadProgress { id: "my/model".into(), what: "x".into(), done, total: None, rate: None };
-    stage.press("M").types("my/model").press("enter");
-    stage.update(Update::ModelLoading(progress(1)));
-    stage.press("x");
-    stage.update(Update::ModelLoading(progress(2)));
-    assert!(stage.app.loading.is_none());
-    stage.press("M").types("my/model").press("enter");
-    stage.update(Update::ModelLoading(progress(3)));
-    assert!(stage.app.loading.is_some());
-}
-
-#[test]
-fn a_curve_of_equal_rate_keeps_the_rate() {
-    let mut stage = Stage::new();
-    stage.focus(&plane::PANE);
-    let rate = |s: &Stage| (1.0 - s.last().mask.threshold) * s.last().mask.probability;
-    let before = rate(&stage);
-    for _ in 0..10 {
-        stage.press("pageup");
-        assert!((rate(&stage) - before).abs() < 1e-9);
-    }
-    assert!(stage.last().mask.threshold > 0.8);
-    for _ in 0..100 {
-        stage.press("pageup");
-    }
-    assert!(stage.last().mask.probability <= 1.0 && (rate(&stage) - before).abs() < 1e-9);
-}
-
-#[test]
-fn a_huge_paste_is_one_step() {
-    let mut stage = Stage::new();
-    stage.answering = false;
-    let book = "It was a bright cold day in April.\r\n".repeat(30_000);
-    stage.event(Event::Paste(book));
-    assert_eq!(stage.app.view.focus, &text::PANE);
-    assert!(!stage.last().text.contains('\r') && stage.last().text.len() > 1_000_000);
-    stage.press("up pageup home end ctrl-left").press("ctrl-/");
-    assert_eq!(&*stage.last().text, options().text.as_str());
-}
-
-#[test]
-fn copy_cut_and_paste() {
-    let mut stage = Stage::new();
-    stage.press("i ctrl-a alt-c");
-    assert!(matches!(stage.port.effects.borrow().last(), Some(Effect::Copy(s)) if *s == options().text));
-    stage.press("end shift-left ctrl-x ctrl-v ctrl-v");
-    assert!(stage.last().text.ends_with("morning.."));
-}
-
-#[test]
 fn quitting_and_suspending_work_everywhere() {
     for keys in ["ctrl-c", "q", "i ctrl-c", "ctrl-p ctrl-c", "? ctrl-c", "1 ctrl-c", "f2 ctrl-q", "M ctrl-c"]
     {
@@ -537,32 +181,6 @@ fn on_a_tiny_screen_only_leaving_works() {
     assert_eq!(stage.asked(), asked);
     stage.press("q");
     assert!(stage.app.quit);
-}
-
-#[test]
-fn the_tour_shows_every_stop_and_ends() {
-    let mut stage = Stage::new();
-    stage.press("f2");
-    for stop in crate::screen::popups::tour::STOPS {
-        assert_eq!(stage.app.recency(stop.pane), 0);
-        stage.press("enter");
-    }
-    assert!(stage.app.popup.is_none());
-    assert_eq!(stage.app.view.focus, &mask::PANE);
-}
-
-#[test]
-fn an_arrow_too_many_stays_on_the_tours_last_stop() {
-    let mut stage = Stage::new();
-    let before = stage.app.doc.mask.probability;
-    stage.press("f2");
-    for _ in 0..=crate::screen::popups::tour::STOPS.len() {
-        stage.press("right");
-    }
-    assert!(stage.app.popup.is_some());
-    assert_eq!(stage.app.doc.mask.probability, before);
-    stage.press("enter");
-    assert!(stage.app.popup.is_none());
 }
 
 #[test]

@@ -1,6 +1,4 @@
-//! The charts of a run: their axes and the cursor that reads them.
-//!
-//! The charts of a run: losses, rates, speed, memory. All over the same steps, with one cursor.
+//! Curves over steps: loss, rates, speed, and the cursor that reads them.
 
 use ratatui::layout::Rect;
 use ratatui::style::Style;

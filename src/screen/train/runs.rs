@@ -1,9 +1,4 @@
-//! Run folders as the screen shows them: the list, what is marked for comparison, and the curves of what is marked.
-//!
-//! What runs leave: checkpoints, samples and losses on demand, weights that are followed or opened in the explorer,
-//! folders that are listed and deleted. Pure.
-//!
-//! The runs on disk: how each ended, how far it came, its losses.
+//! The runs on disk: how each ended, how far it came; marked for comparison, followed, opened, deleted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

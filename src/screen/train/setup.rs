@@ -1,9 +1,4 @@
-//! The form of a run: its settings, and the request that comes of them. Part of the document, so that undo brings it
-//! back. Pure.
-//!
-//! The form: which setting is at hand, values being typed, paths being completed. Pure.
-//!
-//! The form of a run: one line a setting, with the doc or the problem of the one that is changed below.
+//! The form of a run: what it holds, typing and choosing, and how it looks.
 
 use ratatui::layout::Rect;
 

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use crate::engine::types::{TrainCommand, TrainUpdate, Update};
 use crate::mask::types::Op;
 use crate::screen::explore::mask::settings::parse;
+use crate::screen::mouse::Mouse;
 use crate::screen::params;
 use crate::screen::popups::Popup;
 use crate::screen::popups::ask::Question;
 use crate::screen::testing::Stage;
-use crate::screen::train::setup::RunSettings;
-use crate::screen::train::{charts, twins};
+use crate::screen::tests::desk::{AREA, Desk};
+use crate::screen::tests::fit;
+use crate::screen::train::setup::{self, RunSettings};
+use crate::screen::train::{charts, run, twins};
 use crate::screen::view::Screen;
 use crate::train::arm::TokenClass;
 use crate::train::raster::{ClassShare, RasterStats};
@@ -436,4 +439,34 @@ fn the_cursor_reads_exact_values() {
     stage.press("end y t");
     assert_eq!(stage.app.train.chart.cursor, None);
     assert!(stage.app.train.chart.log && stage.app.train.chart.tail);
+}
+
+#[test]
+fn the_train_screen_is_clickable() {
+    use crate::engine::types::TrainCommand;
+    use crate::train::report::Command as RunCommand;
+    use crate::train::settings::TrainSettings;
+    let mut desk = Desk { stage: running(60), mouse: Mouse::default() };
+    fit(&mut desk.stage, AREA.width, AREA.height);
+    // A setting, its track, a choice.
+    let (x, y) = desk.find("steps ");
+    desk.click(x, y);
+    assert_eq!((desk.stage.app.view.focus, desk.stage.app.train.field), (&setup::PANE, TrainSettings::steps));
+    let (x, y) = desk.find("trained ");
+    desk.click(x, y);
+    desk.click(x, y);
+    assert!(matches!(desk.stage.app.popup, Some(Popup::Picker { path: TrainSettings::trained, .. })));
+    desk.stage.press("esc");
+    // A live slider keeps the mouse until the button comes up.
+    let inner = desk.inner(&run::PANE);
+    let (_, y) = desk.find("τ threshold");
+    desk.drag((inner.right() - 6, y), (inner.right() - 1, y + 20));
+    let told = desk.stage.port.trains.borrow().last().cloned();
+    assert_eq!(told, Some(TrainCommand::Tell(RunCommand::SetThreshold(1.0))));
+    // The cursor of the charts.
+    let inner = desk.inner(&charts::LOSS);
+    desk.click(inner.x + 8, inner.y + 4);
+    assert_eq!(desk.stage.app.train.chart.cursor, Some(1));
+    desk.drag((inner.x + 8, inner.y + 4), (inner.right() + 9, inner.y + 4));
+    assert_eq!(desk.stage.app.train.chart.cursor, Some(60));
 }

@@ -1,6 +1,4 @@
-//! Arms side by side as they have reported themselves: curves of the seed that runs, differences, verdicts. Pure.
-//!
-//! Arms side by side: their losses, the paired difference with its band, and what may be said of them.
+//! Arms side by side: their losses, paired differences, and the verdict so far.
 
 use ratatui::layout::Rect;
 

@@ -1,6 +1,5 @@
-//! The attention map: its crosshair, what part of it is shown, and in which colours.
-//!
-//! The heatmap of one layer and head: queries down, keys right, the future hatched, dropped tokens hatched in place.
+//! The attention map of one layer and head, or of a mean: queries down, keys right, the future hatched, dropped tokens
+//! hatched in place. Crosshair, zoom, pan and colours.
 
 mod cells;
 mod labels;
@@ -390,3 +389,6 @@ fn wheel(app: &mut App, _: Rect, wheel: Wheel) {
 pub fn room(app: &App) -> Option<Room> {
     app.area(&PANE).map(|area| frame(app, area).room())
 }
+
+#[cfg(test)]
+mod tests;

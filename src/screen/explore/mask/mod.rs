@@ -208,3 +208,6 @@ fn wheel(app: &mut App, area: Rect, wheel: Wheel) {
         settings::turn(app, path, wheel);
     }
 }
+
+#[cfg(test)]
+mod tests;

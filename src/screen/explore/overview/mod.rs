@@ -1,6 +1,4 @@
-//! Which layer and head are looked at, and the overview of all of them.
-//!
-//! All layers × heads as thumbnails, in the chosen order.
+//! All layers × heads as thumbnails, in the chosen order; and which layer and head the map shows.
 
 pub mod order;
 
@@ -294,3 +292,6 @@ pub(super) fn press(app: &mut App, area: Rect, press: Press) {
         app.act(|app| choose(app, place, open));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,4 @@
-//! The text editor: what its keys do.
-//!
-//! The text editor.
+//! The text: typing, selecting, copying, and how it wraps.
 
 pub mod editor;
 pub mod wrap;
@@ -416,3 +414,6 @@ pub fn insert(app: &mut App, text: &str) {
     app.doc.editor.insert(text);
     app.history.close();
 }
+
+#[cfg(test)]
+mod tests;

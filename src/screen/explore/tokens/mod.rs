@@ -1,6 +1,4 @@
-//! The token strip: which token is selected, and which are pinned.
-//!
-//! The token strip: every token in a box, shaded by its surprisal; below it the mark of its mask state and a bar.
+//! The token strip: surprisal as a tint, under every token the mark of what the mask does to it.
 
 pub mod strip;
 
@@ -261,3 +259,6 @@ fn press(app: &mut App, area: Rect, press: Press) -> Option<Drag> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;
