@@ -252,7 +252,7 @@ fn skipping_nobody_and_keeping_everybody_are_the_baseline_bit_for_bit() {
         let got = all_logits(&explorer.loaded, choice.plan.input.clone());
         assert_eq!(bits(&got), bits(&baseline));
         let (effect, _) = explorer.effect(&choice, (mask.op, 5), None).unwrap();
-        assert_eq!((effect.kl, effect.delta_others.unwrap_or(0.0)), (0.0, 0.0));
+        assert_eq!((effect.kl, effect.delta_unmasked.unwrap_or(0.0)), (0.0, 0.0));
     }
 }
 

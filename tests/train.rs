@@ -29,7 +29,7 @@ use maskscope::train::evaluate::evaluate;
 use maskscope::train::report::{Command, Live, Report, RunState};
 use maskscope::train::run::{Learner, Run};
 use maskscope::train::runs;
-use maskscope::train::schedule::{GapControl, LrPolicy, Progress};
+use maskscope::train::schedule::{GapControl, LrPolicy, LrProgress};
 use maskscope::train::session::{Session, SessionOptions};
 use maskscope::train::spec::{
     Arm, Joint, JointSpec, LoraTarget, MaskSchedule, OnDiskFull, RunSpec, ScoreFrom, Trained,
@@ -124,7 +124,7 @@ fn a_resumed_run_is_the_same_run_under_masks() {
     let masked = |arm: Arm, op: Op, from: ScoreFrom| {
         move |s: &mut RunSpec| {
             (s.masking.arm, s.masking.op, s.masking.score_from, s.fixed_cuts) = (arm, op, from, true);
-            (s.masking.rate, s.rate.progress) = (0.3, Progress::Visible);
+            (s.masking.rate, s.rate.progress) = (0.3, LrProgress::Visible);
         }
     };
     resumes_exactly("static-attn", masked(Arm::StaticAttn, Op::Replace, ScoreFrom::LastVisit));
@@ -773,7 +773,7 @@ fn visible_progress_is_slower_where_less_is_seen_and_ends_where_it_should() {
     let rates = |progress: Progress, schedule: MaskSchedule, name: &str| {
         let mut spec = spec(&dir.path().join(name));
         (spec.masking.arm, spec.masking.op, spec.masking.rate) = (Arm::DynRand, Op::Drop, 0.4);
-        (spec.fixed_cuts, spec.masking.schedule, spec.steps, spec.rate.progress) =
+        (spec.fixed_cuts, spec.masking.schedule, spec.steps, spec.learning_rate.progress) =
             (true, schedule, 60, progress);
         let log = drive(setup(spec), Vec::new());
         let rate = |r: &Report| match r {
@@ -782,8 +782,8 @@ fn visible_progress_is_slower_where_less_is_seen_and_ends_where_it_should() {
         };
         log.reports.iter().filter_map(rate).collect::<Vec<f64>>()
     };
-    let by_steps = rates(Progress::Steps, MaskSchedule::Decay, "steps");
-    let visible = rates(Progress::Visible, MaskSchedule::Decay, "visible");
+    let by_steps = rates(LrProgress::Steps, MaskSchedule::Decay, "steps");
+    let visible = rates(LrProgress::Visible, MaskSchedule::Decay, "visible");
     // Most is dropped early on, so the rate falls later than by steps.
     assert!(visible[30] > by_steps[30] * 1.02, "{} against {}", visible[30], by_steps[30]);
     assert!(
@@ -985,11 +985,11 @@ fn a_clock_leaves_the_warm_up_its_steps() {
     let mut spec = spec(dir.path());
     // A second of steps that take a millisecond: the clock alone would be through with ten warm-up steps at once.
     (spec.steps, spec.time_limit, spec.checkpoint_every) = (20, Some(0.5), 0);
-    (spec.rate.warmup, spec.rate.policy) = (8, LrPolicy::Constant);
+    (spec.learning_rate.warmup, spec.learning_rate.policy) = (8, LrPolicy::Constant);
     let log = drive(setup(spec.clone()), vec![]);
     for report in &log.reports {
         if let Report::Step { report, .. } = report {
-            let most = spec.rate.peak * (report.step as f64 / 8.0).min(1.0);
+            let most = spec.learning_rate.peak * (report.step as f64 / 8.0).min(1.0);
             assert!(report.learning_rate <= most * (1.0 + 1e-12), "{report:?}");
         }
     }

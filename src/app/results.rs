@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::engine::types::{
-    Effect, HeadSummary, HonestyRow, LeakReport, MapFrame, Prediction, RerollRow, Spread, Token, Update,
+    Effect, HeadSummary, CostRow, LeakReport, MapFrame, Prediction, RerollRow, Spread, Token, Update,
     WindowReport, Work,
 };
 use crate::mask::types::Decision;
@@ -58,13 +58,13 @@ pub struct Leak {
     pub report: Option<LeakReport>,
 }
 
-/// True cost of hiding each token, as far as it is known.
+/// Cost of hiding each token, as far as it is known.
 #[derive(Clone, Debug)]
 pub struct Costs {
     pub done: usize,
     pub of: usize,
     pub costs: Arc<[Option<f32>]>,
-    pub rows: Arc<[HonestyRow]>,
+    pub rows: Arc<[CostRow]>,
 }
 
 /// Why a request could not be answered.
@@ -150,7 +150,7 @@ impl Results {
                 self.rerolls = slot(generation, RerollStats { done, of, rate, rows });
             }
             Update::Leak { done, of, report, .. } => self.leak = slot(generation, Leak { done, of, report }),
-            Update::Honesty { done, of, costs, rows, .. } => {
+            Update::Cost { done, of, costs, rows, .. } => {
                 self.costs = slot(generation, Costs { done, of, costs, rows });
             }
             Update::Done { forwards, millis, .. } => self.finish(generation, forwards, millis),
@@ -206,7 +206,7 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::Failed { generation, .. }
         | Update::Rerolls { generation, .. }
         | Update::Leak { generation, .. }
-        | Update::Honesty { generation, .. } => Some(*generation),
+        | Update::Cost { generation, .. } => Some(*generation),
         Update::Crashed { .. }
         | Update::Calibrating { .. }
         | Update::CalibrationReady

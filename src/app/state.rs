@@ -121,7 +121,7 @@ pub struct App {
     pub moved: Option<String>,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
-    /// The engine is at work on re-rolls, on true costs, on the leak meter.
+    /// The engine is at work on re-rolls, on costs, on the leak meter.
     pub rerolling: bool,
     pub costing: bool,
     pub leaking: bool,

@@ -10,7 +10,7 @@ use crate::app::train::RunRequest;
 use crate::app::update::Event;
 use crate::app::{App, Effect, Pane, Port};
 use crate::engine::types::{
-    self, BoundaryRow, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind,
+    self, BoundaryRow, Candidate, Command, ExploreRequest, HeadSummary, CostRow, MapFrame, MapKind,
     ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
     WindowReport, Work,
 };
@@ -144,8 +144,8 @@ impl Stage {
                     op,
                     kl: s(0.2131, 0.0872),
                     loss: s(3.71, 0.12),
-                    delta_own: s(-0.4, 0.2),
-                    delta_others: s(-0.1, 0.05),
+                    delta_masked: s(-0.4, 0.2),
+                    delta_unmasked: s(-0.1, 0.05),
                     saved: s(0.0, 0.0),
                 };
                 let mut ops = vec![self.app.doc.mask.op];
@@ -156,24 +156,24 @@ impl Stage {
                 let rate = s(0.151, 0.032);
                 self.update(Update::Rerolls { generation, done: count, of: count, rate, rows });
             }
-            Command::Honesty { generation } => self.honesty(generation, n),
+            Command::Cost { generation } => self.cost(generation, n),
             _ => {}
         }
     }
 
-    fn honesty(&mut self, generation: u64, n: usize) {
+    fn cost(&mut self, generation: u64, n: usize) {
         let costs = (0..n).map(|i| (i > 0).then(|| (unit(i as u64, 77) as f32 - 0.2) * 0.3)).collect();
-        let rows = ["null", "corrected", "sum", "window", "last", "random"]
+        let rows = ["distance-null", "corrected", "sum", "window", "last", "random"]
             .iter()
             .enumerate()
-            .map(|(i, s)| HonestyRow {
+            .map(|(i, s)| CostRow {
                 score: (*s).to_owned(),
                 rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
                 tokens: n - 1,
                 in_force: i == 1,
             })
             .collect();
-        self.update(Update::Honesty { generation, done: n, of: n, costs, rows });
+        self.update(Update::Cost { generation, done: n, of: n, costs, rows });
     }
 
     /// The newest request.
@@ -364,8 +364,8 @@ fn effect(r: &ExploreRequest, n: usize, selected: usize, op: Op) -> types::Effec
         op,
         prediction: prediction(r, n, strength),
         kl: strength as f32 * 0.1373,
-        delta_own: (selected > 0).then_some(-0.412 * strength as f32),
-        delta_others: Some(-0.0213 * strength as f32),
+        delta_masked: (selected > 0).then_some(-0.412 * strength as f32),
+        delta_unmasked: Some(-0.0213 * strength as f32),
         work: Work { computed: n * 4 - saved, reused: n, saved },
     }
 }

@@ -437,7 +437,7 @@ fn background_results_survive_looking_around_but_not_a_change() {
     stage.press("f");
     let generation = stage.app.generation;
     let costs =
-        |done| Update::Honesty { generation, done, of: 9, costs: vec![None; 31].into(), rows: vec![].into() };
+        |done| Update::Cost { generation, done, of: 9, costs: vec![None; 31].into(), rows: vec![].into() };
     stage.press("l m ]");
     stage.update(costs(3));
     assert_eq!(stage.app.results.costs.as_ref().map(|c| c.value.done), Some(3));

@@ -93,7 +93,7 @@ impl Calibration {
     /// is not ℓ, which has no place in this distribution.
     pub fn sample(&self, settings: &ScoreSettings) -> Vec<f64> {
         let subset = settings.subset(self.n_layer, self.n_head);
-        if subset.is_empty() || settings.reduction != Reduction::Null {
+        if subset.is_empty() || settings.reduction != Reduction::DistanceNull {
             return Vec::new();
         }
         let per_key = self.n_layer * self.n_head;

@@ -55,8 +55,8 @@ struct OpReport {
     /// KL(baseline ‖ masked) at the last position.
     kl_nats: f32,
     /// Mean change of log-probability at masked positions and at all other surviving ones.
-    delta_own: Option<f32>,
-    delta_others: Option<f32>,
+    delta_masked: Option<f32>,
+    delta_unmasked: Option<f32>,
     loss: Option<f32>,
     /// Position in the full text of every row that was run: what the deleted text aligns with.
     alignment: Vec<usize>,
@@ -88,8 +88,8 @@ impl From<Spread> for MeanSpread {
 struct RerollReport {
     kl_nats: MeanSpread,
     loss: MeanSpread,
-    delta_own: MeanSpread,
-    delta_others: MeanSpread,
+    delta_masked: MeanSpread,
+    delta_unmasked: MeanSpread,
     saved_share: MeanSpread,
 }
 
@@ -119,7 +119,7 @@ struct Report {
 pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
     let request = request(context)?;
     let loaded = open::open(context)?;
-    if request.score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
+    if request.score.reduction == crate::attention::types::Reduction::DistanceNull && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&request.mask))?;
@@ -216,8 +216,8 @@ fn op_report(
         op: effect.op.name(),
         next: next_tokens(&effect.prediction.next, &explorer.loaded),
         kl_nats: effect.kl,
-        delta_own: effect.delta_own,
-        delta_others: effect.delta_others,
+        delta_masked: effect.delta_masked,
+        delta_unmasked: effect.delta_unmasked,
         loss: effect.prediction.loss,
         tokens_saved: explorer.ids.len() - alignment.len(),
         alignment,
@@ -228,8 +228,8 @@ fn op_report(
         rerolls: rerolled.map(|r| RerollReport {
             kl_nats: r.kl.into(),
             loss: r.loss.into(),
-            delta_own: r.delta_own.into(),
-            delta_others: r.delta_others.into(),
+            delta_masked: r.delta_masked.into(),
+            delta_unmasked: r.delta_unmasked.into(),
             saved_share: r.saved.into(),
         }),
     }
@@ -263,8 +263,8 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
         line(name, std::iter::once(first).chain(report.effects.iter().map(of)).collect());
     };
     row("KL, nats", String::new(), &|e| format!("{:.4}", e.kl_nats));
-    row("Δ own", String::new(), &|e| signed(e.delta_own));
-    row("Δ others", String::new(), &|e| signed(e.delta_others));
+    row("Δ masked", String::new(), &|e| signed(e.delta_masked));
+    row("Δ unmasked", String::new(), &|e| signed(e.delta_unmasked));
     let loss = |x: Option<f32>| x.map_or("–".to_owned(), |x| format!("{x:.4}"));
     row("loss", loss(report.baseline.loss), &|e| loss(e.loss));
     row("tokens saved", String::new(), &|e| e.tokens_saved.to_string());
@@ -276,8 +276,8 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
         row("re-rolled KL", String::new(), &|e| {
             e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.kl_nats))
         });
-        row("Δ others", String::new(), &|e| {
-            e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.delta_others))
+        row("Δ unmasked", String::new(), &|e| {
+            e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.delta_unmasked))
         });
     }
     out.push_str(&table.to_string());

@@ -133,7 +133,7 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     let (mask, score) = (settings.mask.clone(), settings.score.clone());
     let loaded = open::open(context)?;
-    if score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
+    if score.reduction == crate::attention::types::Reduction::DistanceNull && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::error::CliError;
-use super::flags::{FlagSet, ParameterFlags};
+use super::flags::{FlagSet, ParameterFlags, one_of};
 use super::output::{JsonFlag, note};
 use super::progress::Reporter;
 use super::{Context, convert, open};
@@ -46,35 +46,35 @@ pub struct TrainArgs {
     /// Hub; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Start from random weights of this shape (a config.json) instead of a model; its tokenizer is the one that lies beside
-    /// it, or a new one learned from the data
+    /// Start from random weights of this shape (a config.json) instead of a model; the tokenizer is the one
+    /// beside it, or a new one learned from the data
     #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
     /// With --init: the tokenizer to use, a tokenizer.json or a folder that holds one
     #[arg(long, value_name = "FILE", requires = "init")]
     pub tokenizer: Option<PathBuf>,
-    /// The same to validate on; without it, what a data set holds out, or the last tenth of the documents
+    /// Files to validate on, in the same forms; without them, what a data set holds out, or the last tenth of the documents
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
     /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
-    /// Folder of the run; at its top lies the newest checkpoint, a Hugging Face folder
+    /// Folder of the run; the newest checkpoint is at its top, so it is a Hugging Face model folder
     #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
-    /// Go on with the run in this folder, from its newest checkpoint and with its own settings
+    /// Continue the run in this folder from its newest checkpoint, with its own settings
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
     /// Stop after this many minutes; without --steps, nothing else ends the run
     #[arg(long, value_name = "MINUTES")]
     pub minutes: Option<f64>,
-    /// Number format of the saved weights: f32 or f16
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    /// Number format of the saved weights
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of::<SavedDtype>())]
     pub save_dtype: SavedDtype,
-    /// Mask exactly as the explorer would with these settings ([mask] and [score]), anew every pass
+    /// Mask exactly as the explorer would with these settings ([mask] and [score]), decided again in every pass
     #[arg(long, conflicts_with = "resume")]
     pub explorer_policy: bool,
-    /// Only say what the run would cost
+    /// Only print what the run would take: parameters, memory, time
     #[arg(long)]
     pub plan: bool,
     /// Start at once, without a measured plan
@@ -155,7 +155,7 @@ fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         }
     };
     bar.finish_and_clear();
-    // Notes stand in the plan; a run without one says them as it begins.
+    // The plan lists the notes; a run without a plan prints them before it starts.
     if args.no_plan || args.output.json {
         setup.notes.iter().for_each(|text| note(&format!("note: {text}")));
     }
@@ -167,7 +167,7 @@ fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
     let out = args.out.clone().unwrap_or_default();
     if out.join("run.json").exists() {
         return Err(CliError::failed(format!("{} holds a run already", out.display())).with_hint(
-            "go on with it with --resume, name another folder, or remove it with maskscope runs delete",
+            "continue it with --resume, name another folder, or remove it with maskscope runs delete",
         ));
     }
     let data = DataSpec {
@@ -181,13 +181,13 @@ fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
     spec.dtype = args.save_dtype;
     spec.time_limit = args.minutes.map(|m| m * 60.0);
     if args.minutes.is_some() && !args.parameters.values().iter().any(|v| v.key == "train.steps") {
-        // Who names only minutes wants them used.
+        // Without a number of steps, the minutes decide.
         spec.steps = AS_MANY_AS_FIT;
     }
     Ok(spec)
 }
 
-/// What a resumed run may be told anew: how long it goes on.
+/// The one thing that may change when a run is resumed: how long it runs.
 fn extend(spec: &mut RunSpec, args: &TrainArgs) {
     for value in args.parameters.values() {
         if value.key == "train.steps"
@@ -219,19 +219,23 @@ fn watch(session: &Session, reporter: &Reporter, plan_only: bool) -> Result<End,
         }
         let Some(report) = session.next(Duration::from_millis(100)) else {
             if session.is_over() {
-                return Err(CliError::failed("the trainer has gone"));
+                return Err(CliError::failed("the trainer stopped without a report"));
             }
             continue;
         };
+        let report = match report {
+            // The plan is the command's result, which goes to stdout.
+            Report::Planned(plan) if plan_only => return Ok(End::Planned(plan)),
+            report => report,
+        };
         reporter.show(&report);
         match report {
-            Report::Planned(plan) if plan_only => return Ok(End::Planned(plan)),
             Report::Ended(summary) => return Ok(End::Run(summary)),
             Report::Failed { message, hint } => {
                 reporter.finish();
                 let killed = session.state() == RunState::Killed;
                 let hint = if killed {
-                    Some("the last checkpoint is kept; --resume goes on".to_owned())
+                    Some("the last checkpoint is kept; continue from it with --resume".to_owned())
                 } else {
                     hint
                 };

@@ -7,7 +7,7 @@ choice! {
     /// How an attention weight becomes a colour.
     pub enum ColourScale {
         /// by the square root: weak attention stays visible
-        Root = "sqrt" was "root",
+        Sqrt = "sqrt" was "root",
         /// in proportion to attention
         Linear = "linear",
         /// by the logarithm, from 0.0001
@@ -62,7 +62,7 @@ settings! {
         /// Seeds behind the mean and spread of an effect
         rerolls: usize = 32, label("re-rolls"), whole(2, 10_000);
         /// How an attention weight becomes a color
-        color_scale: ColourScale = ColourScale::Root, label("color scale");
+        color_scale: ColourScale = ColourScale::Sqrt, label("color scale");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Work that runs while nobody asks for anything else, one forward pass at a time: re-rolls, the honesty meter,
+//! Work that runs while nobody asks for anything else, one forward pass at a time: re-rolls, costs,
 //! calibration.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::calibrate::Calibrator;
 use super::explorer::{ExploreError, Explorer, Policy, SIDE_BY_SIDE};
 use super::leak::LeakMeter;
-use super::types::{Effect, ExploreRequest, HonestyRow, RerollRow, Spread, Update};
+use super::types::{Effect, ExploreRequest, CostRow, RerollRow, Spread, Update};
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::eval::stats::spearman;
 use crate::mask::types::{MaskSettings, Op, Scale, Scope};
@@ -16,7 +16,7 @@ use crate::model::{Input, Visibility};
 /// One background task.
 pub enum Task {
     Rerolls(Box<Rerolls>),
-    Honesty(Box<Honesty>),
+    Cost(Box<CostTask>),
     Leak(Box<LeakMeter>),
     Calibrate(Box<Calibrator>),
 }
@@ -58,8 +58,8 @@ pub struct Rerolls {
 struct EffectSpread {
     kl: Running,
     loss: Running,
-    own: Running,
-    others: Running,
+    delta_masked: Running,
+    delta_unmasked: Running,
     saved: Running,
 }
 
@@ -68,8 +68,8 @@ impl EffectSpread {
         self.kl.add(f64::from(effect.kl));
         let parts = [
             (&mut self.loss, effect.prediction.loss),
-            (&mut self.own, effect.delta_own),
-            (&mut self.others, effect.delta_others),
+            (&mut self.delta_masked, effect.delta_masked),
+            (&mut self.delta_unmasked, effect.delta_unmasked),
         ];
         for (running, value) in parts {
             // A seed that masks nothing has no masked position to speak of.
@@ -86,8 +86,8 @@ impl EffectSpread {
             op,
             kl: self.kl.spread(),
             loss: self.loss.spread(),
-            delta_own: self.own.spread(),
-            delta_others: self.others.spread(),
+            delta_masked: self.delta_masked.spread(),
+            delta_unmasked: self.delta_unmasked.spread(),
             saved: self.saved.spread(),
         }
     }
@@ -134,15 +134,15 @@ impl Rerolls {
     }
 }
 
-/// True cost of hiding each token: the rise of the mean loss of all later tokens.
-pub struct Honesty {
+/// Cost of hiding each token: the rise of the mean loss of all later tokens.
+pub struct CostTask {
     pub generation: u64,
     request: ExploreRequest,
     costs: Vec<Option<f32>>,
     next: usize,
 }
 
-/// Scores that the honesty meter ranks, in the order shown.
+/// Scores that are ranked by how well they predict the cost, in the order shown.
 fn candidates() -> Vec<(String, ScoreSettings)> {
     let mut all = Vec::new();
     for &reduction in Reduction::ALL {
@@ -158,9 +158,9 @@ fn candidates() -> Vec<(String, ScoreSettings)> {
     all
 }
 
-impl Honesty {
+impl CostTask {
     pub fn new(generation: u64, request: ExploreRequest, len: usize) -> Self {
-        Honesty { generation, request, costs: vec![None; len], next: 0 }
+        CostTask { generation, request, costs: vec![None; len], next: 0 }
     }
 
     pub fn progress(&self) -> (usize, usize) {
@@ -197,7 +197,7 @@ impl Honesty {
         // ρ moves with every token; ranking fifteen scores each time would cost more than the pass itself.
         let rows =
             if done == of || done.is_multiple_of(8) { self.rows(explorer, cancel)? } else { Vec::new() };
-        Ok(Update::Honesty {
+        Ok(Update::Cost {
             generation: self.generation,
             done,
             of,
@@ -210,7 +210,7 @@ impl Honesty {
         &self,
         explorer: &mut Explorer,
         cancel: Option<&AtomicBool>,
-    ) -> Result<Vec<HonestyRow>, ExploreError> {
+    ) -> Result<Vec<CostRow>, ExploreError> {
         let subset = &self.request.score;
         let mut rows = Vec::new();
         for (name, settings) in candidates() {
@@ -225,7 +225,7 @@ impl Honesty {
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
             let in_force =
                 settings.reduction == subset.reduction && settings.contribution == subset.contribution;
-            rows.push(HonestyRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
+            rows.push(CostRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
         }
         rows.sort_by(|a, b| b.rho.unwrap_or(-2.0).total_cmp(&a.rho.unwrap_or(-2.0)));
         Ok(rows)

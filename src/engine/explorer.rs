@@ -435,10 +435,10 @@ impl Explorer {
             prediction.surprise(&after);
         }
         let masked = decision.masked();
-        let (mut own, mut others) = ((0f64, 0usize), (0f64, 0usize));
+        let (mut on_masked, mut on_others) = ((0f64, 0usize), (0f64, 0usize));
         for (i, (a, b)) in before.iter().zip(&after).enumerate() {
             let (Some(a), Some(b)) = (a, b) else { continue };
-            let sum = if masked.binary_search(&i).is_ok() { &mut own } else { &mut others };
+            let sum = if masked.binary_search(&i).is_ok() { &mut on_masked } else { &mut on_others };
             sum.0 += f64::from(*b) - f64::from(*a);
             sum.1 += 1;
         }
@@ -449,8 +449,8 @@ impl Explorer {
             op,
             prediction,
             kl: logits::kl(&baseline.last, &run.last) as f32,
-            delta_own: mean(own),
-            delta_others: mean(others),
+            delta_masked: mean(on_masked),
+            delta_unmasked: mean(on_others),
             work: Work { computed, reused, saved: all.saturating_sub(computed + reused) },
         }
     }

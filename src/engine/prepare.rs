@@ -64,6 +64,8 @@ impl Preparation<'_> {
     /// A folder without a run that can be resumed; data that is not there any more.
     pub fn resumed(&mut self, folder: &Path, change: impl FnOnce(&mut RunSpec)) -> Result<Setup, TrainError> {
         let mut resumed = state::resume(folder, &self.load.device)?;
+        let name = folder.display();
+        resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
         change(&mut resumed.spec);
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
         let documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;

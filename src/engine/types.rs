@@ -67,15 +67,15 @@ pub enum Command {
         generation: u64,
         count: usize,
     },
-    /// True cost of hiding each token, against every score.
-    Honesty {
+    /// Cost of hiding each token, against every score.
+    Cost {
         generation: u64,
     },
     /// How much the mask tells about the next token, on held-out text.
     Leak {
         generation: u64,
     },
-    /// Stop a running `Rerolls`, `Honesty` or `Leak`.
+    /// Stop a running `Rerolls`, `Cost` or `Leak`.
     CancelBackground,
     /// Use the distance null that was calibrated in the background.
     UseCalibration,
@@ -151,9 +151,9 @@ pub struct Effect {
     /// KL(baseline ‖ masked) at the last position, nats.
     pub kl: f32,
     /// Mean change of log-probability (masked − baseline) at masked positions, nats per token.
-    pub delta_own: Option<f32>,
+    pub delta_masked: Option<f32>,
     /// The same at every other surviving position.
-    pub delta_others: Option<f32>,
+    pub delta_unmasked: Option<f32>,
     pub work: Work,
 }
 
@@ -173,8 +173,8 @@ pub struct RerollRow {
     pub kl: Spread,
     /// Nats per token.
     pub loss: Spread,
-    pub delta_own: Spread,
-    pub delta_others: Spread,
+    pub delta_masked: Spread,
+    pub delta_unmasked: Spread,
     /// Share of the token·layers that the operation saved.
     pub saved: Spread,
 }
@@ -310,9 +310,9 @@ pub struct LoadProgress {
     pub rate: Option<f64>,
 }
 
-/// One row of the honesty meter: a score and how well it predicted the true cost.
+/// A score and how well it predicted the cost.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HonestyRow {
+pub struct CostRow {
     pub score: String,
     /// Spearman's ρ; `None` under three scored tokens or with no variance.
     pub rho: Option<f64>,
@@ -399,12 +399,12 @@ pub enum Update {
         of: usize,
         report: Option<LeakReport>,
     },
-    Honesty {
+    Cost {
         generation: u64,
         done: usize,
         of: usize,
         costs: Arc<[Option<f32>]>,
-        rows: Arc<[HonestyRow]>,
+        rows: Arc<[CostRow]>,
     },
     /// A calibration of the model in use goes on in the background, windows done of all.
     Calibrating {

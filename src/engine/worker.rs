@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
-use super::background::{Honesty, Rerolls, Task};
+use super::background::{CostTask, Rerolls, Task};
 use super::calibrate::{self, Calibrator};
 use super::explorer::{ExploreError, Explorer, Policy, Reach, SIDE_BY_SIDE};
 use super::leak::LeakMeter;
@@ -175,11 +175,11 @@ impl Worker {
                         .insert(0, Task::Rerolls(Box::new(Rerolls::new(generation, count, request.clone()))));
                 }
             }
-            Command::Honesty { generation } => {
-                self.tasks.retain(|t| !matches!(t, Task::Honesty(_)));
+            Command::Cost { generation } => {
+                self.tasks.retain(|t| !matches!(t, Task::Cost(_)));
                 if let (Some(request), Some(explorer)) = (&self.latest, &self.explorer) {
-                    let task = Honesty::new(generation, request.clone(), explorer.ids.len());
-                    self.tasks.insert(0, Task::Honesty(Box::new(task)));
+                    let task = CostTask::new(generation, request.clone(), explorer.ids.len());
+                    self.tasks.insert(0, Task::Cost(Box::new(task)));
                 }
             }
             Command::Leak { generation } => {
@@ -403,7 +403,7 @@ impl Worker {
         let cancel = Some(self.mailbox.cancel_flag());
         let result = match task {
             Task::Rerolls(t) => t.step(explorer, cancel).map(|u| (u, t.done >= t.of)),
-            Task::Honesty(t) => t.step(explorer, cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
+            Task::Cost(t) => t.step(explorer, cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
             Task::Leak(t) => t.step(cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
             Task::Calibrate(c) => {
                 return match c.step(cancel) {

@@ -68,7 +68,7 @@ pub fn score_in_force(scale: Scale, score: &ScoreSettings) -> ScoreSettings {
         return score.clone();
     }
     let reduction = match score.reduction {
-        Reduction::Null | Reduction::Corrected | Reduction::MaxHeads => Reduction::Plain,
+        Reduction::DistanceNull | Reduction::Corrected | Reduction::MaxHeads => Reduction::Plain,
         literal => literal,
     };
     ScoreSettings { reduction, contribution: false, ..score.clone() }

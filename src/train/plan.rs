@@ -56,10 +56,10 @@ impl Run {
             ));
         }
         notes.extend(self.arms.score_cost().map(str::to_owned));
-        if spec.rate.warmup > 0 && spec.rate.warmup >= self.counters.step + left {
+        if spec.learning_rate.warmup > 0 && spec.learning_rate.warmup >= self.counters.step + left {
             notes.push(format!(
                 "the learning rate is still warming up at the end: {} warm-up steps, {} in all",
-                spec.rate.warmup,
+                spec.learning_rate.warmup,
                 self.counters.step + left
             ));
         }

@@ -93,9 +93,9 @@ pub struct StepReport {
     pub step: usize,
     /// Nats per token over all labels that count.
     pub loss: f64,
-    /// The same where the token itself was replaced, and everywhere else; none without masks.
-    pub loss_own: Option<f64>,
-    pub loss_others: Option<f64>,
+    /// The same at masked tokens and at all others; none without masks.
+    pub masked_token_loss: Option<f64>,
+    pub unmasked_token_loss: Option<f64>,
     /// The mask rate that was asked for, and the one that came out, of eligible positions.
     pub mask_rate: f64,
     pub realised_rate: f64,

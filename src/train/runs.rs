@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::TrainError;
-use super::checkpoint::folder::Folders;
+use super::checkpoint::{folder::Folders, renamed};
 use super::records::{METRICS, step_of};
 use super::report::Summary;
 use super::spec::RunSpec;
@@ -47,7 +47,8 @@ impl RunInfo {
     pub fn read(path: &Path) -> Result<RunInfo, TrainError> {
         let file = path.join("run.json");
         let text = fs::read(&file).map_err(TrainError::io(&file))?;
-        let spec: RunSpec = serde_json::from_slice(&text)
+        // A list says nothing of old names; resuming the run does.
+        let (spec, _): (RunSpec, _) = renamed::read(&text)
             .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", file.display())))?;
         let mut info = RunInfo {
             path: path.to_owned(),

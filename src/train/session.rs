@@ -368,8 +368,8 @@ fn merge(old: &mut StepReport, before: usize, new: &StepReport, merged: usize) {
     }
     *old = StepReport {
         loss: mean(old.loss, new.loss),
-        loss_own: either(old.loss_own, new.loss_own),
-        loss_others: either(old.loss_others, new.loss_others),
+        masked_token_loss: either(old.masked_token_loss, new.masked_token_loss),
+        unmasked_token_loss: either(old.unmasked_token_loss, new.unmasked_token_loss),
         mask_rate: mean(old.mask_rate, new.mask_rate),
         realised_rate: mean(old.realised_rate, new.realised_rate),
         learning_rate: mean(old.learning_rate, new.learning_rate),

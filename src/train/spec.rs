@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::checkpoint::SavedDtype;
-use super::schedule::RateSpec;
+use super::schedule::LrSpec;
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
@@ -249,7 +249,7 @@ pub struct JointSpec {
     /// T of `σ((ℓ − θ)/T)`.
     pub temperature: f64,
     /// Learning rate of the policy's own parameters.
-    pub rate: f64,
+    pub learning_rate: f64,
 }
 
 impl Default for MaskingSpec {
@@ -319,7 +319,7 @@ pub struct RunSpec {
     /// Every epoch cuts the text at the same places, so that a sequence keeps its number: needed by static arms, by
     /// scores of the last visit, and by twins. Otherwise each epoch shifts the cuts.
     pub fixed_cuts: bool,
-    pub rate: RateSpec,
+    pub learning_rate: LrSpec,
     pub adamw: AdamWSettings,
     #[serde(default)]
     pub precision: Precision,
@@ -389,6 +389,6 @@ impl RunSpec {
             return refuse("a masking arm needs fixed_cuts, so that a sequence keeps its number".to_owned());
         }
         self.masking.check()?;
-        self.rate.check()
+        self.learning_rate.check()
     }
 }

@@ -14,7 +14,7 @@ use maskscope::train::data::Corpus;
 use maskscope::train::init;
 use maskscope::train::report::{Command, Report};
 use maskscope::train::run::{Learner, Run, Setup, Watch};
-use maskscope::train::schedule::{LrPolicy, Progress, RateSpec};
+use maskscope::train::schedule::{LrPolicy, LrProgress, LrSpec};
 use maskscope::train::spec::{DataSpec, LoraSpec, LoraTarget, MaskingSpec, OnDiskFull, RunSpec, Trained};
 
 pub const VOCAB: usize = 48;
@@ -56,12 +56,12 @@ pub fn spec(out: &Path) -> RunSpec {
         accumulate: 1,
         context: CONTEXT,
         fixed_cuts: false,
-        rate: RateSpec {
+        rate: LrSpec {
             policy: LrPolicy::Cosine,
             peak: 3e-3,
             min_ratio: 0.1,
             warmup: 3,
-            progress: Progress::Steps,
+            progress: LrProgress::Steps,
             patience: 2,
             factor: 0.5,
             gap: None,

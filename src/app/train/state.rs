@@ -137,7 +137,7 @@ impl RunView {
 
     /// The learning rate in force: set by hand, or of the last step.
     pub fn rate(&self) -> f64 {
-        let last = self.series.last().map_or(self.spec.rate.peak, |p| p.learning_rate);
+        let last = self.series.last().map_or(self.spec.learning_rate.peak, |p| p.learning_rate);
         self.learning_rate.unwrap_or(last)
     }
 

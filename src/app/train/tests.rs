@@ -30,7 +30,7 @@ pub fn spec() -> RunSpec {
         "trained": "all",
         "masking": masking,
         "steps": 200, "time_limit": null, "batch_size": 4, "accumulate": 1, "context": 64, "fixed_cuts": true,
-        "rate": { "policy": "constant", "peak": 1e-3, "min_ratio": 0.1, "warmup": 10, "progress": "steps",
+        "learning_rate": { "policy": "constant", "peak": 1e-3, "min_ratio": 0.1, "warmup": 10, "progress": "steps",
                   "patience": 3, "factor": 0.5, "gap": null },
         "adamw": crate::tensor::adamw::AdamWSettings { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
         "clip": 1.0, "dropout": 0.0, "seed": 1, "eval_every": 50, "checkpoint_every": 100, "sample_every": 0,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::flags::{FlagSet, ParameterFlags};
+use super::flags::{FlagSet, ParameterFlags, one_of};
 use super::output::JsonFlag;
 use super::{Context, convert, open};
 use crate::engine::loaded::Loaded;
@@ -45,9 +45,10 @@ impl FlagSet for Flags {
 /// Measure how fast this machine explores and trains
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Random weights of these shapes, made in memory, instead of a model: tiny, distilgpt2, gpt2, gpt2-medium, gpt2-large, gpt2-xl
-    #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', conflicts_with = "model.id")]
-    pub shape: Vec<shape::Shape>,
+    /// Random weights of these shapes, made in memory, instead of a model
+    #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', conflicts_with = "model.id",
+          value_parser = one_of::<shape::BenchShape>())]
+    pub shape: Vec<shape::BenchShape>,
     /// Text lengths of the full forward, in tokens
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "64,256,1024",
           value_parser = clap::value_parser!(u32).range(2..))]
@@ -113,7 +114,7 @@ enum Subject<'a> {
     /// The one that the settings name.
     Named(&'a Context),
     /// Random weights.
-    Shape(shape::Shape, &'a Context),
+    Shape(shape::BenchShape, &'a Context),
 }
 
 impl Subject<'_> {

@@ -104,7 +104,7 @@ pub struct MaskedBatch {
     /// Rows of `[B · R]` that hold no token.
     pub(super) specials: Vec<(usize, Special)>,
     /// `[B · R]`: masked by anything but `keep`.
-    pub(super) own: Vec<bool>,
+    pub(super) masked_rows: Vec<bool>,
     /// `[B, 1, R, R]`, additive; `None` when nothing is hidden.
     pub(super) bias: Option<Tensor>,
     pub(super) middle: Option<Middle>,
@@ -176,7 +176,7 @@ impl MaskedBatch {
             plans,
             positions: None,
             specials: Vec::new(),
-            own: Vec::new(),
+            masked_rows: Vec::new(),
             bias: None,
             middle: None,
         };
@@ -227,7 +227,7 @@ impl MaskedBatch {
                 let Some(&at) = plan.kept.get(r) else {
                     self.ids.push(0);
                     self.labels.push(IGNORE);
-                    self.own.push(false);
+                    self.masked_rows.push(false);
                     positions.push(r as u32);
                     continue;
                 };
@@ -240,7 +240,7 @@ impl MaskedBatch {
                 }
                 self.ids.push(plan.input.ids[r]);
                 self.labels.push(visit.targets[at]);
-                self.own.push(op.is_some_and(|op| op != Op::Keep));
+                self.masked_rows.push(op.is_some_and(|op| op != Op::Keep));
                 positions.push(plan.input.position(r));
             }
         }

@@ -260,7 +260,7 @@ fn pairs_cut_single_edges_and_every_sequence_has_a_rate_of_its_own() {
     let mut arms = arms(&spec(Arm::DynPair, Op::Hide, 0.3), &tiny.model, T);
     let (masked, loss) = loss_of(&mut arms, &tiny.model, &batch(0..6, 1, T));
     assert!((loss.value - explored(&tiny.model, &masked)).abs() < 2e-5);
-    assert_eq!((loss.own, loss.others), (None, Some(loss.value)), "no token was masked, only edges");
+    assert_eq!((loss.masked_token_loss, loss.unmasked_token_loss), (None, Some(loss.value)), "no token was masked, only edges");
     let cut: Vec<usize> = masked
         .plans
         .iter()
@@ -328,8 +328,8 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
     }
     // Own and other losses add up, and are the means over the right rows.
     let own = masked.decisions.iter().map(|d| d.selected).sum::<usize>();
-    assert_eq!((loss.own_tokens, loss.other_tokens), (own, 2 * T - own));
-    let (a, b) = (loss.own.unwrap(), loss.others.unwrap());
+    assert_eq!((loss.masked_tokens, loss.unmasked_tokens), (own, 2 * T - own));
+    let (a, b) = (loss.masked_token_loss.unwrap(), loss.unmasked_token_loss.unwrap());
     let mean = (a * own as f64 + b * (2 * T - own) as f64) / (2 * T) as f64;
     assert!((loss.value - mean).abs() < 1e-5);
     let losses = token_losses(&arms, &tiny.model, &masked).unwrap();

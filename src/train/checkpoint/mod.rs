@@ -9,11 +9,17 @@ pub mod disk;
 pub mod files;
 pub mod folder;
 pub mod peft;
+pub mod renamed;
 pub mod state;
 
 use crate::settings::choice;
 
 choice! {
     /// Number format of saved weights.
-    pub enum SavedDtype { F32 = "f32", F16 = "f16" }
+    pub enum SavedDtype {
+        /// as trained
+        F32 = "f32",
+        /// half the size, rounded
+        F16 = "f16",
+    }
 }

@@ -158,8 +158,8 @@ impl Bandit {
         Ok(PolicyLoss {
             loss: loss.loss,
             value: loss.value,
-            own: loss.own,
-            others: loss.others,
+            masked_token_loss: loss.masked_token_loss,
+            unmasked_token_loss: loss.unmasked_token_loss,
             realised: masked.realised,
             masked: Some(masked),
         })

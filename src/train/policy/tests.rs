@@ -17,7 +17,7 @@ use crate::tensor::gradients::backward;
 const T: usize = 32;
 
 fn joint(kind: Joint, lambda: f64) -> JointSpec {
-    JointSpec { kind, lambda, temperature: 0.2, rate: 0.05 }
+    JointSpec { kind, lambda, temperature: 0.2, learning_rate: 0.05 }
 }
 
 fn soft(policy: &JointPolicy) -> &SoftThresholds {
@@ -108,7 +108,7 @@ fn a_price_on_visible_tokens_closes_gates_and_too_high_a_price_raises_the_alarm(
         let mut arms = arms(&spec(Arm::None, Op::Hide, 0.0), &tiny.model, T);
         let rate = if lambda > 10.0 { 0.5 } else { 0.05 };
         let mut policy = JointPolicy::new(
-            &JointSpec { rate, ..joint(Joint::SoftThresholds, lambda) },
+            &JointSpec { learning_rate: rate, ..joint(Joint::SoftThresholds, lambda) },
             &arms,
             &tiny.model,
             1,

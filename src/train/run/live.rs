@@ -29,7 +29,7 @@ impl Run {
                 if value.is_some_and(|v| !(v >= 0.0 && v.is_finite())) {
                     return Err(TrainError::setup("a learning rate must be a number from 0 on"));
                 }
-                self.counters.rate.by_hand = value;
+                self.counters.learning_rate.by_hand = value;
                 return Ok(());
             }
             (_, Some(_)) if matches!(self.joint, Some(JointPolicy::Bandit(_))) => {
@@ -46,7 +46,7 @@ impl Run {
 
     /// Moves τ and p by what the loss-gap controller found.
     pub(super) fn control_rate(&mut self) -> Result<(), TrainError> {
-        let settings = scaled(&self.policy, self.counters.rate.mask_scale);
+        let settings = scaled(&self.policy, self.counters.learning_rate.mask_scale);
         Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
     }
 
@@ -63,7 +63,7 @@ impl Run {
             let message = format!("the learned policy stays as it is: {error}");
             watch.report(Report::Warning { step, message });
         }
-        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, self.masked_loss) {
+        if let Some(message) = self.counters.learning_rate.observe(&self.spec.learning_rate, loss, self.masked_loss) {
             let refused = self.control_rate().err();
             let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
             watch.report(Report::Note { step, message });

@@ -209,7 +209,7 @@ impl Learner for Run {
         let model = self.trainee.current()?;
         let sizes = (self.spec.context, self.spec.batch_size);
         let loss = evaluate(&model, &corpus, sizes, &|| watch.killed())?;
-        let masks = self.spec.rate.gap.is_some() && self.spec.masking.arm != Arm::None;
+        let masks = self.spec.learning_rate.gap.is_some() && self.spec.masking.arm != Arm::None;
         self.masked_loss =
             masks.then(|| self.masked_validation(&model, &corpus, &|| watch.killed())).transpose()?;
         self.evaluated = Some((step, loss));
@@ -312,8 +312,8 @@ impl Run {
         Ok(StepReport {
             step,
             loss: passes.loss,
-            loss_own: passes.own,
-            loss_others: passes.own.and(passes.others),
+            masked_token_loss: passes.masked_token_loss,
+            unmasked_token_loss: passes.masked_token_loss.and(passes.unmasked_token_loss),
             mask_rate: passes.rate,
             realised_rate: passes.realised.rate(),
             learning_rate: rate,

@@ -184,7 +184,7 @@ impl Run {
         for change in self.counters.changes.clone() {
             self.apply(change)?;
         }
-        if self.counters.rate.mask_scale != 1.0 {
+        if self.counters.learning_rate.mask_scale != 1.0 {
             self.control_rate()?;
         }
         Ok(())

@@ -142,8 +142,8 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
     if let Some(effect) = app.results.masked.as_ref().map(|m| &m.value) {
         let kl = format!("{:.4}", effect.kl);
         line(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
-        let (own, others) = (signed(effect.delta_own), signed(effect.delta_others));
-        line(c, &[("Δ log p  own ", dim), (&own, text), ("  others ", dim), (&others, text)]);
+        let (own, others) = (signed(effect.delta_masked), signed(effect.delta_unmasked));
+        line(c, &[("Δ log p  masked ", dim), (&own, text), ("  unmasked ", dim), (&others, text)]);
         let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
         let base = loss(app.results.prediction().and_then(|p| p.loss));
         let masked = loss(effect.prediction.loss);
@@ -255,7 +255,7 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
             c.label(x, area.y, "baseline", style, part.width);
             Listing { list: &base.next, against: None, top, role: Role::Protected }.draw(c, body);
             let dim = c.style(Role::Dim);
-            for (line, name) in ["KL, nats", "Δ own", "Δ others", "rows saved"].iter().enumerate() {
+            for (line, name) in ["KL, nats", "Δ masked", "Δ unmasked", "rows saved"].iter().enumerate() {
                 c.label(x, y + 1 + line as u16, name, dim, part.width);
             }
             continue;
@@ -270,8 +270,8 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
                 Some(r) => format!("{:.4} ({:.4} ± {:.4})", effect.kl, r.kl.mean, r.kl.sd),
                 None => format!("{:.4}", effect.kl),
             },
-            signed(effect.delta_own),
-            signed(effect.delta_others),
+            signed(effect.delta_masked),
+            signed(effect.delta_unmasked),
             saved(effect.work),
         ];
         for (line, number) in numbers.iter().enumerate() {
@@ -293,7 +293,7 @@ fn saved(work: Work) -> String {
 
 fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
     let dim = c.style(Role::Dim);
-    let head = format!("{:<9}{:>6} {:>9} {:>9} {:>6}", "", "KL", "Δ own", "Δ others", "saved");
+    let head = format!("{:<9}{:>6} {:>9} {:>10} {:>6}", "", "KL", "Δ masked", "Δ unmasked", "saved");
     c.spans(area.x, area.y, &[(&head, dim)], area.right());
     let most = list.iter().map(|e| e.kl).fold(0f32, f32::max).max(1e-9);
     // With a line to spare for each, the next token and a bar of KL stand below.
@@ -308,10 +308,10 @@ fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
         let text = c.style(if chosen { Role::Strong } else { Role::Text });
         c.label(area.x, y, e.op.name(), name, 9);
         let row = format!(
-            "{:>6.4} {:>9} {:>9} {:>6}",
+            "{:>6.4} {:>9} {:>10} {:>6}",
             e.kl,
-            signed(e.delta_own),
-            signed(e.delta_others),
+            signed(e.delta_masked),
+            signed(e.delta_unmasked),
             saved(e.work)
         );
         c.spans(area.x + 9, y, &[(&row, text)], area.right());

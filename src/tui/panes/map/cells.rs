@@ -39,7 +39,7 @@ impl Scale {
             return 0.0;
         }
         match self.kind {
-            ColourScale::Root => (v / max).sqrt(),
+            ColourScale::Sqrt => (v / max).sqrt(),
             ColourScale::Linear | ColourScale::RowMax => v / max,
             ColourScale::Log => {
                 let floor = f64::from(LOG_FLOOR).ln();
