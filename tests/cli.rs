@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use maskscope::config::{Config, Settings};
+use maskscope::config::{AllSettings, Settings};
 use serde_json::Value;
 
 /// The binary with an environment of its own.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 use maskscope::mask::types::{Op, Replacement};
 use maskscope::model::{Checkpoint, Gpt2, Input, ModelFiles, forward::Reuse};
+use maskscope::support::random::splitmix64;
 use maskscope::tensor::gradients::backward;
 use maskscope::tensor::host;
 use maskscope::train::TrainError;
@@ -26,7 +27,7 @@ use maskscope::train::checkpoint::disk::{Disk, NewFile, RealDisk};
 use maskscope::train::checkpoint::folder::Folders;
 use maskscope::train::checkpoint::state;
 use maskscope::train::evaluate::evaluate;
-use maskscope::train::report::{Command, Live, Report, RunState};
+use maskscope::train::report::{Live, Report, RunCommand, RunState};
 use maskscope::train::run::{Learner, Run};
 use maskscope::train::runs;
 use maskscope::train::schedule::{GapControl, LrPolicy, LrProgress};
@@ -70,10 +71,11 @@ fn resumes_exactly(name: &str, change: impl Fn(&mut RunSpec)) {
         change(&mut spec);
         spec
     };
-    let by_hand = vec![(3, Command::SetLearningRate(Some(0.1 + 0.2))), (6, Command::SetLearningRate(None))];
+    let by_hand =
+        vec![(3, RunCommand::SetLearningRate(Some(0.1 + 0.2))), (6, RunCommand::SetLearningRate(None))];
     let whole = drive(setup(make("whole")), by_hand.clone());
     let mut until_stop = by_hand;
-    until_stop.push((8, Command::Stop));
+    until_stop.push((8, RunCommand::Stop));
     let first = drive(setup(make("parts")), until_stop);
     let second = drive(resumed(&dir.path().join("parts")), Vec::new());
     let mut joined = first.losses();
@@ -108,7 +110,7 @@ fn the_start_is_evaluated_once_and_what_was_evaluated_is_not_evaluated_again() {
         let model = Gpt2::from_tensors(&setup.config, &setup.tensors, &Device::Cpu).unwrap();
         let held = setup.validation.clone().unwrap();
         let start = evaluate(&model, &held, (spec.context, spec.batch_size), &|| false).unwrap();
-        let first = drive(setup, vec![(stop, Command::Stop)]).evaluations();
+        let first = drive(setup, vec![(stop, RunCommand::Stop)]).evaluations();
         let steps: Vec<usize> = first.iter().map(|(step, _)| *step).collect();
         assert_eq!(steps, if stop == 3 { vec![0, 3] } else { vec![0, 3, 4] });
         assert_eq!(first[0].1.to_bits(), start.to_bits(), "nothing has moved yet");
@@ -151,7 +153,7 @@ fn a_learned_policy_runs_and_resumes_exactly() {
 #[test]
 fn other_data_is_no_continuation() {
     let dir = tempfile::tempdir().unwrap();
-    drive(setup(spec(dir.path())), vec![(8, Command::Stop)]);
+    drive(setup(spec(dir.path())), vec![(8, RunCommand::Stop)]);
     let read = state::resume(dir.path(), &Device::Cpu).unwrap();
     let other = maskscope::train::run::Setup::resume(read, (tiny_run::corpus(9, 50), None), Device::Cpu);
     let error = Run::new(other).err().unwrap();
@@ -199,7 +201,7 @@ fn a_full_disk_is_reported_and_the_checkpoint_before_stays_whole() {
     // A checkpoint of this model takes some 180 kB; the third one is cut off at different places.
     let one = {
         let dir = tempfile::tempdir().unwrap();
-        drive(setup(spec(dir.path())), vec![(5, Command::Stop)]);
+        drive(setup(spec(dir.path())), vec![(5, RunCommand::Stop)]);
         let files = walk(&Folders::new(dir.path()).path(5));
         files.iter().map(|f| f.metadata().unwrap().len()).sum::<u64>() as i64
     };
@@ -254,7 +256,7 @@ fn the_newest_and_the_best_checkpoints_are_kept_and_the_run_folder_is_a_model() 
     let mut spec = spec(dir.path());
     (spec.keep_last, spec.checkpoint_every, spec.eval_every, spec.steps) = (2, 2, 2, 24);
     // A rate that ruins the model after a while, so that the best checkpoint is not the last.
-    let log = drive(setup(spec), vec![(10, Command::SetLearningRate(Some(1.0)))]);
+    let log = drive(setup(spec), vec![(10, RunCommand::SetLearningRate(Some(1.0)))]);
     let folders = Folders::new(dir.path());
     let best = log.evaluations().into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     assert!(best.0 <= 12, "{best:?}");
@@ -302,7 +304,7 @@ impl maskscope::train::run::Watch for Printed {
             self.0.write_all(format!("{} {:016x}\n", report.step, report.loss.to_bits()).as_bytes()).unwrap();
         }
     }
-    fn command(&mut self, _: bool) -> Option<Command> {
+    fn command(&mut self, _: bool) -> Option<RunCommand> {
         None
     }
     fn killed(&self) -> bool {
@@ -325,7 +327,6 @@ fn the_run_survives_two_hundred_kills() {
     std::fs::create_dir(&run).unwrap();
     let log = run.join("log");
     let length = || std::fs::metadata(&log).map_or(0, |m| m.len());
-    let mut seed = 1u64;
     let mut resumed_from = 0;
     for kill in 0..KILLS {
         let before = length();
@@ -338,8 +339,7 @@ fn the_run_survives_two_hundred_kills() {
             .spawn()
             .unwrap();
         // Most children live until a first step is done, then a random while; some are killed while they start.
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let wait = Duration::from_micros((seed >> 33) % 50_000);
+        let wait = Duration::from_micros(splitmix64(1, kill) % 50_000);
         let deadline = Instant::now() + Duration::from_secs(60);
         if kill % 8 != 7 {
             while length() == before {
@@ -380,7 +380,7 @@ fn the_run_survives_two_hundred_kills() {
     assert!(last >= KILLS as usize / 4, "only {last} steps in {KILLS} lives");
     let mut quiet = endless(&dir.path().join("whole"));
     (quiet.checkpoint_every, quiet.rate) = (0, quiet.rate);
-    let whole = drive(setup(quiet), vec![(last, Command::Stop)]);
+    let whole = drive(setup(quiet), vec![(last, RunCommand::Stop)]);
     let wanted: HashMap<usize, u64> = bits(&whole.losses()).into_iter().collect();
     for (step, bits) in seen {
         assert_eq!(bits, wanted[&step], "step {step}");
@@ -537,7 +537,7 @@ fn a_loss_that_is_not_finite_stops_at_the_last_good_checkpoint_and_names_the_ste
     let dir = tempfile::tempdir().unwrap();
     let mut spec = spec(dir.path());
     (spec.clip, spec.steps, spec.on_disk_full) = (0.0, 200, OnDiskFull::Continue);
-    let mut log = Log::scripted(vec![(7, Command::SetLearningRate(Some(1e30)))]);
+    let mut log = Log::scripted(vec![(7, RunCommand::SetLearningRate(Some(1e30)))]);
     let error = Run::new(setup(spec)).unwrap().drive(&mut log).unwrap_err();
     let TrainError::Diverged { step, checkpoint, .. } = &error else { panic!("{error}") };
     assert!((9..=11).contains(step), "{error}");
@@ -593,17 +593,17 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     wait_for(&session, "plan", |r| matches!(r, Report::Planned(_)));
     wait_for(&session, "planned", state_is(RunState::Planned));
     assert_eq!(session.state(), RunState::Planned);
-    session.send(Command::Resume);
+    session.send(RunCommand::Resume);
     wait_for(&session, "start", state_is(RunState::Running));
     wait_for(&session, "raster", |r| matches!(r, Report::Raster { .. }));
     wait_for(&session, "batch", |r| matches!(r, Report::Batch(b) if !b.sequences[0][3].why.is_empty()));
-    session.send(Command::Pause);
+    session.send(RunCommand::Pause);
     wait_for(&session, "pause", state_is(RunState::Paused));
     session.drain();
     assert!(session.next(Duration::from_millis(30)).is_none(), "a paused run does nothing");
-    session.send(Command::SetThreshold(0.95));
-    session.send(Command::SetLearningRate(Some(1e-4)));
-    session.send(Command::SetProbability(7.0));
+    session.send(RunCommand::SetThreshold(0.95));
+    session.send(RunCommand::SetLearningRate(Some(1e-4)));
+    session.send(RunCommand::SetProbability(7.0));
     let changed = wait_for(&session, "change", |r| matches!(r, Report::Changed(_)));
     let Report::Changed(change) = changed else { unreachable!() };
     assert_eq!((change.what, change.value), (Live::Threshold, Some(0.95)));
@@ -613,7 +613,7 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
         |r| matches!(r, Report::Warning { message, .. } if message.contains("between 0 and 1")),
     );
     session.request_snapshot();
-    session.send(Command::Resume);
+    session.send(RunCommand::Resume);
     wait_for(&session, "resume", state_is(RunState::Running));
     let first = wait_for(&session, "step", |r| matches!(r, Report::Step { .. }));
     let Report::Step { report, .. } = first else { unreachable!() };
@@ -623,7 +623,7 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     let (step, snapshot) = session.take_snapshot().expect("a copy of the weights");
     assert_eq!(step + 1, report.step);
     let before = host::values(&snapshot.wte.tensor().unwrap()).unwrap();
-    session.send(Command::Stop);
+    session.send(RunCommand::Stop);
     wait_for(&session, "stopping", state_is(RunState::Stopping));
     let ended = wait_for(&session, "end", |r| matches!(r, Report::Ended(_)));
     let Report::Ended(summary) = ended else { unreachable!() };
@@ -655,7 +655,7 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
     spec.checkpoint_every = 0;
     let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
     wait_for(&session, "step", |r| matches!(r, Report::Step { .. }));
-    session.send(Command::Kill);
+    session.send(RunCommand::Kill);
     wait_for(&session, "killed", state_is(RunState::Killed));
     wait_for(&session, "failure", |r| matches!(r, Report::Failed { message, .. } if message == "killed"));
     session.join();
@@ -680,7 +680,7 @@ fn records_of_a_resumed_run_have_every_step_once() {
             if let Some(Report::Step { report, .. }) = session.next(Duration::from_millis(20))
                 && until.is_some_and(|u| report.step >= u)
             {
-                session.send(Command::Kill);
+                session.send(RunCommand::Kill);
             }
         }
         session.join();
@@ -828,11 +828,11 @@ fn a_moved_threshold_is_realised_from_the_step_it_names() {
         wait_for(&session, "steps", |r| matches!(r, Report::Step { report, .. } if report.step >= step))
     };
     until(6);
-    session.send(Command::SetThreshold(0.1));
+    session.send(RunCommand::SetThreshold(0.1));
     let changed = wait_for(&session, "change", |r| matches!(r, Report::Changed(_)));
     let Report::Changed(change) = changed else { unreachable!() };
     until(change.step + 6);
-    session.send(Command::Stop);
+    session.send(RunCommand::Stop);
     wait_for(&session, "end", |r| matches!(r, Report::Ended(_)));
     session.join();
     let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
@@ -917,19 +917,19 @@ fn twins_pause_stop_and_do_not_count_a_seed_that_was_cut_off() {
     spec.steps = 1_000_000;
     let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
     wait_for(&session, "step", |r| matches!(r, Report::TwinStep(t) if t.step >= 3));
-    session.send(Command::Pause);
+    session.send(RunCommand::Pause);
     wait_for(&session, "pause", state_is(RunState::Paused));
     session.drain();
     assert!(session.next(Duration::from_millis(30)).is_none(), "paused twins do nothing");
-    session.send(Command::SetThreshold(0.5));
+    session.send(RunCommand::SetThreshold(0.5));
     wait_for(
         &session,
         "refusal",
         |r| matches!(r, Report::Warning { message, .. } if message.contains("keep to their plan")),
     );
-    session.send(Command::Resume);
+    session.send(RunCommand::Resume);
     wait_for(&session, "step", |r| matches!(r, Report::TwinStep(_)));
-    session.send(Command::Stop);
+    session.send(RunCommand::Stop);
     let Report::Ended(summary) = wait_for(&session, "end", |r| matches!(r, Report::Ended(_))) else {
         unreachable!()
     };
@@ -974,7 +974,7 @@ fn a_preparation_says_what_it_does_and_gives_up_when_told() {
         "loading",
         |r| matches!(r, Report::Loading { what, done: 10, .. } if what == "train.parquet"),
     );
-    session.send(Command::Kill);
+    session.send(RunCommand::Kill);
     wait_for(&session, "end", state_is(RunState::Killed));
     session.join();
 }

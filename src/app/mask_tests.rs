@@ -9,7 +9,7 @@ use crate::app::update::background::USE_CALIBRATION;
 use crate::app::update::mix;
 use crate::app::update::settings::SCOPE;
 use crate::engine::types::{Command, LeakReport, Standing, Update};
-use crate::mask::presets::Preset;
+use crate::mask::presets::CachePolicy;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Scale, Scope};
 
@@ -119,7 +119,7 @@ fn a_policy_brings_its_scope_and_its_settings() {
     stage.press("P").types("h2o").press("enter");
     let r = stage.last();
     assert_eq!(r.mask.scope, Scope::Block);
-    assert_eq!(r.rolling.policy, Some(Preset::H2o));
+    assert_eq!(r.rolling.policy, Some(CachePolicy::H2o));
     assert_eq!((r.rolling.decay, r.rolling.sticky, r.rolling.per_head), (1.0, true, false));
     let listed = shown(&stage.app.doc);
     assert!(listed.contains(&RollingSettings::budget) && listed.contains(&RollingSettings::per_head));

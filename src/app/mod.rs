@@ -35,7 +35,7 @@ pub use update::{Event, Meaning};
 pub mod data {
     pub use crate::engine::types::*;
     pub use crate::train::raster::RasterStats;
-    pub use crate::train::report::Command as RunCommand;
+    pub use crate::train::report::RunCommand;
     pub use crate::train::report::{
         BatchView, Live, MemoryPlan, Plan, RasterRow, RunState, TwinDifference, TwinVerdict,
     };

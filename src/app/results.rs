@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::engine::types::{
-    Effect, HeadSummary, CostRow, LeakReport, MapFrame, Prediction, RerollRow, Spread, Token, Update,
+    CostRow, HeadSummary, LeakReport, MapFrame, MaskEffect, Prediction, RerollRow, Spread, Token, Update,
     WindowReport, Work,
 };
 use crate::mask::types::Decision;
@@ -83,8 +83,8 @@ pub struct Results {
     pub baseline: Option<Slot<(Arc<Prediction>, Work)>>,
     pub scores: Option<Slot<Scores>>,
     pub decided: Option<Slot<Decided>>,
-    pub masked: Option<Slot<Arc<Effect>>>,
-    pub effects: Option<Slot<Arc<[Effect]>>>,
+    pub masked: Option<Slot<Arc<MaskEffect>>>,
+    pub effects: Option<Slot<Arc<[MaskEffect]>>>,
     pub map: Option<Slot<ShownMap>>,
     pub overview: Option<Slot<Arc<[HeadSummary]>>>,
     pub rerolls: Option<Slot<RerollStats>>,

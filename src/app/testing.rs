@@ -10,7 +10,7 @@ use crate::app::train::RunRequest;
 use crate::app::update::Event;
 use crate::app::{App, Effect, Pane, Port};
 use crate::engine::types::{
-    self, BoundaryRow, Candidate, Command, ExploreRequest, HeadSummary, CostRow, MapFrame, MapKind,
+    self, BoundaryRow, Candidate, Command, CostRow, ExploreRequest, HeadSummary, MapFrame, MapKind,
     ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
     WindowReport, Work,
 };
@@ -226,10 +226,8 @@ pub fn model(id: &str, n_layer: usize, n_head: usize) -> ModelInfo {
 
 /// A number in [0, 1) from two others.
 pub fn unit(a: u64, b: u64) -> f64 {
-    let mut x = a.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ b.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    let mixed = a.wrapping_mul(crate::support::random::GAMMA) ^ b.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (crate::support::random::splitmix64(mixed, 0) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Words with their leading space, as byte-pair tokenizers cut them.
@@ -307,7 +305,7 @@ fn decision(r: &ExploreRequest, n: usize) -> (Vec<Option<f64>>, Decision) {
         })
         .collect();
     let selected = positions.iter().filter(|p| p.state == State::Masked).count();
-    let (units, scale, rule) = (eligible.len(), r.mask.scale, crate::mask::types::Rule::Threshold);
+    let (units, scale, rule) = (eligible.len(), r.mask.scale, crate::mask::types::DecisionRule::Threshold);
     (raw, Decision { positions, eligible: units, selected, units, scale, rule })
 }
 
@@ -357,10 +355,10 @@ fn prediction(r: &ExploreRequest, n: usize, shift: f64) -> Prediction {
     Prediction { next, surprisal, loss: (n > 1).then_some(3.4123 + shift as f32 * 0.2) }
 }
 
-fn effect(r: &ExploreRequest, n: usize, selected: usize, op: Op) -> types::Effect {
+fn effect(r: &ExploreRequest, n: usize, selected: usize, op: Op) -> types::MaskEffect {
     let strength = if op == Op::Keep { 0.0 } else { selected as f64 * (0.3 + 0.1 * op as usize as f64) };
     let saved = if matches!(op, Op::Drop | Op::Skip) { selected * 4 } else { 0 };
-    types::Effect {
+    types::MaskEffect {
         op,
         prediction: prediction(r, n, strength),
         kl: strength as f32 * 0.1373,
@@ -462,7 +460,8 @@ pub fn answer(r: &ExploreRequest) -> Vec<Update> {
         let selected = decision.selected;
         out.push(Update::Masked { generation, effect: Arc::new(effect(r, n, selected, r.mask.op)) });
         if r.effects {
-            let effects: Vec<types::Effect> = Op::ALL.iter().map(|op| effect(r, n, selected, *op)).collect();
+            let effects: Vec<types::MaskEffect> =
+                Op::ALL.iter().map(|op| effect(r, n, selected, *op)).collect();
             out.push(Update::Effects { generation, effects: effects.into() });
         }
         if r.overview {

@@ -1,6 +1,8 @@
 //! The line of reasoning for one token: from score and draw to its state, in numbers and in a sentence. Pure.
 
-use crate::mask::types::{Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, Rule, State};
+use crate::mask::types::{
+    Decision, DecisionRule, MaskSettings, Op, Polarity, PositionDecision, Protection, State,
+};
 
 /// One comparison of the rule: a value against a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +47,7 @@ pub struct Why {
 /// Explains position `i`.
 pub fn explain(mask: &MaskSettings, decision: &Decision, i: usize) -> Option<Why> {
     let d = decision.positions.get(i)?;
-    if !matches!(decision.rule, Rule::Threshold | Rule::Exact { .. }) {
+    if !matches!(decision.rule, DecisionRule::Threshold | DecisionRule::Exact { .. }) {
         // Neither τ nor p was asked.
         let rank = d.rank.map(|r| (r, decision.units));
         let sentence = crate::mask::reason::reason(mask, decision, i);
@@ -137,7 +139,7 @@ mod tests {
             selected: 0,
             units: 5,
             scale: crate::mask::types::Scale::Rank,
-            rule: Rule::Threshold,
+            rule: DecisionRule::Threshold,
         }
     }
 

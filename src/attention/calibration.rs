@@ -31,7 +31,7 @@ pub struct CalibrationSource {
 
 /// One table of averages and one sample of ratios: for α or for α·‖W_O v‖.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Table {
+pub(super) struct Averages {
     /// ḡ per head and bin, `[L·H, B]`.
     pub gbar: Vec<f32>,
     /// κ-smoothed ratios of sampled keys, `[N, L·H]`.
@@ -48,8 +48,8 @@ pub struct Calibration {
     /// How many windows were read.
     pub windows: usize,
     pub source: CalibrationSource,
-    pub(super) alpha: Table,
-    pub(super) contribution: Table,
+    pub(super) alpha: Averages,
+    pub(super) contribution: Averages,
 }
 
 impl Calibration {
@@ -57,7 +57,7 @@ impl Calibration {
         self.n_layer == n_layer && self.n_head == n_head
     }
 
-    pub(super) fn table(&self, contribution: bool) -> &Table {
+    pub(super) fn table(&self, contribution: bool) -> &Averages {
         if contribution { &self.contribution } else { &self.alpha }
     }
 
@@ -342,8 +342,8 @@ impl CalibrationBuilder {
             }
             Ok(out)
         };
-        let alpha = Table { gbar: gbar(|t| &t.alpha)?, sample: Vec::new() };
-        let contribution = Table { gbar: gbar(|t| &t.contribution)?, sample: Vec::new() };
+        let alpha = Averages { gbar: gbar(|t| &t.alpha)?, sample: Vec::new() };
+        let contribution = Averages { gbar: gbar(|t| &t.contribution)?, sample: Vec::new() };
         let mut out = Calibration {
             n_layer: self.n_layer,
             n_head: self.n_head,

@@ -44,7 +44,9 @@ impl DecayedScore {
     ) -> Self {
         let (n_layer, n_head) = shape;
         let mut settings = settings.clone();
-        if settings.reduction == Reduction::DistanceNull && !calibration.is_some_and(|c| c.fits(n_layer, n_head)) {
+        if settings.reduction == Reduction::DistanceNull
+            && !calibration.is_some_and(|c| c.fits(n_layer, n_head))
+        {
             settings.reduction = Reduction::Corrected;
         }
         let heads = vec![HeadState::default(); n_layer * n_head];

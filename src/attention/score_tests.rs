@@ -172,7 +172,7 @@ fn layers_and_heads_the_model_lacks_are_named() {
     let settings = ScoreSettings { layers: vec![0, 7], ..ScoreSettings::default() };
     assert_eq!(
         settings.check(6, 4).unwrap_err().to_string(),
-        "the score asks for layer 7, but the model has 6 (0 to 5)"
+        "the score uses layer 7, but the model has 6 (0 to 5)"
     );
     let settings = ScoreSettings { heads: vec![4], ..ScoreSettings::default() };
     assert!(settings.check(6, 4).unwrap_err().to_string().contains("head 4"));

@@ -90,7 +90,7 @@ impl ScoreSettings {
 
 /// A layer or head that the model does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the score asks for {what} {index}, but the model has {of} (0 to {last})", last = .of.saturating_sub(1))]
+#[error("the score uses {what} {index}, but the model has {of} (0 to {last})", last = .of.saturating_sub(1))]
 pub struct SubsetError {
     pub what: &'static str,
     pub index: usize,

@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::flags::ParameterFlags;
-use super::mask::{Applied, Flags, applied, preset_parser};
+use super::mask::{AppliedSettings, Flags, applied, preset_parser};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, next_tokens};
-use super::{Context, open};
+use super::{CommandContext, open};
 use crate::config::Preset;
 use crate::engine::background::Rerolls;
 use crate::engine::explorer::{ExploreError, Explorer, Reach, SIDE_BY_SIDE};
-use crate::engine::types::{Effect, ExploreRequest, HeadChoice, MapKind, RerollRow, Spread, Update};
+use crate::engine::types::{ExploreRequest, HeadChoice, MapKind, MaskEffect, RerollRow, Spread, Update};
 use crate::mask::types::{Op, Scope};
 use crate::support::table::Table;
 
@@ -94,9 +94,9 @@ struct RerollReport {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct EffectOutput {
     model: String,
-    settings: Applied,
+    settings: AppliedSettings,
     seed: u64,
     tau: f64,
     p: f64,
@@ -116,10 +116,12 @@ struct Report {
 ///
 /// # Errors
 /// A model or text that cannot be run, a mask that leaves nothing.
-pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &EffectArgs, context: &CommandContext) -> Result<(), CliError> {
     let request = request(context)?;
     let loaded = open::open(context)?;
-    if request.score.reduction == crate::attention::types::Reduction::DistanceNull && loaded.tokenizer.is_some() {
+    if request.score.reduction == crate::attention::types::Reduction::DistanceNull
+        && loaded.tokenizer.is_some()
+    {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&request.mask))?;
@@ -128,7 +130,7 @@ pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
 }
 
 /// What the screen would ask its engine.
-fn request(context: &Context) -> Result<ExploreRequest, CliError> {
+fn request(context: &CommandContext) -> Result<ExploreRequest, CliError> {
     let settings = &context.loaded.settings;
     Ok(ExploreRequest {
         generation: 0,
@@ -148,7 +150,7 @@ fn measure(
     explorer: &mut Explorer,
     request: &ExploreRequest,
     rerolls: Option<u64>,
-) -> Result<Report, ExploreError> {
+) -> Result<EffectOutput, ExploreError> {
     let mask = &request.mask;
     let choice = explorer.choose(request.policy(), None)?;
     let baseline = explorer.baseline(None)?;
@@ -168,7 +170,7 @@ fn measure(
         }
     }
     let (formula, sinks) = (choice.scored.formula.clone(), choice.scored.sinks.to_string());
-    Ok(Report {
+    Ok(EffectOutput {
         settings: applied(mask, &choice.decision, formula, sinks),
         seed: mask.seed,
         tau: mask.threshold,
@@ -207,7 +209,7 @@ fn reroll(
 
 fn op_report(
     explorer: &Explorer,
-    effect: &Effect,
+    effect: &MaskEffect,
     alignment: Vec<usize>,
     rerolled: Option<&RerollRow>,
 ) -> OpReport {
@@ -235,7 +237,7 @@ fn op_report(
     }
 }
 
-fn plain(report: &Report, explorer: &Explorer) -> String {
+fn plain(report: &EffectOutput, explorer: &Explorer) -> String {
     let mut out = format!("{}\n", report.settings.score);
     out.push_str(&format!(
         "{} of {} eligible positions selected (rate {:.3}, seed {})\n",

@@ -21,7 +21,7 @@ pub enum ExitKind {
     Usage,
     /// 3: the model or the device is not available.
     Unavailable,
-    /// 0, without a word: whoever read our output has gone (`maskscope … | head`).
+    /// 0, without a message: the reader of our output has gone (`maskscope … | head`).
     ReaderGone,
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, ValueHint};
 
-use crate::config::{self, Choice, Config, FlagValue, Kind, Row, Settings, Value};
+use crate::config::{self, AllSettings, Choice, FlagValue, Kind, Row, Settings, Value};
 use crate::settings::Setting;
 
 /// The flags of one command.
@@ -67,8 +67,8 @@ impl<S: FlagSet> FromArgMatches for ParameterFlags<S> {
 impl<S: FlagSet> Args for ParameterFlags<S> {
     fn augment_args(command: clap::Command) -> clap::Command {
         let defaults = config::defaults().unwrap_or_default();
-        let command =
-            command.args(flags::<S>().filter_map(|(flag, key)| Some(arg(flag, defaults.row(key)?, &defaults))));
+        let command = command
+            .args(flags::<S>().filter_map(|(flag, key)| Some(arg(flag, defaults.row(key)?, &defaults))));
         // The old key leads to the line that gives the new one.
         command.args(old_flags::<S>().map(|(flag, key)| Arg::new(key).long(flag).hide(true)))
     }

@@ -10,11 +10,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::{Context, convert};
+use super::{CommandContext, convert};
 use crate::app::options::{Depth, presets};
 use crate::app::train::RunRequest;
 use crate::app::{App, KnownModel, Look, Options, Port};
-use crate::config::Theme;
+use crate::config::ThemeName;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
@@ -131,7 +131,7 @@ impl Port for EnginePort {
 ///
 /// # Errors
 /// No terminal, a device that is not available, settings that the screen cannot use.
-pub fn run(context: &Context) -> Result<(), CliError> {
+pub fn run(context: &CommandContext) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     let log = start_log(context);
     if let Some(threads) = settings.compute.threads_explorer {
@@ -179,8 +179,8 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     Ok(result?)
 }
 
-/// The log goes to a file: the screen belongs to the frames. Without a place for it, there is none.
-fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::WorkerGuard> {
+/// The log goes to a file: the screen belongs to the frames. Without a place for it, no log is written.
+fn start_log(context: &CommandContext) -> Option<tracing_appender::non_blocking::WorkerGuard> {
     let folder = paths::state()?;
     std::fs::create_dir_all(&folder).ok()?;
     let file = tracing_appender::rolling::never(folder, "maskscope.log");
@@ -193,7 +193,7 @@ fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::Worker
     Some(guard)
 }
 
-fn options(context: &Context) -> Result<Options, CliError> {
+fn options(context: &CommandContext) -> Result<Options, CliError> {
     let settings = &context.loaded.settings;
     let wanted = (!settings.model.hub_id.is_empty()).then(|| settings.model.hub_id.clone());
     Ok(Options {
@@ -219,7 +219,7 @@ pub(super) fn runs_folder() -> PathBuf {
     paths::data().unwrap_or_default().join("runs")
 }
 
-fn look(context: &Context) -> Look {
+fn look(context: &CommandContext) -> Look {
     let ui = &context.loaded.settings.ui;
     let env = |name| context.env.text(name).unwrap_or_default();
     let depth = match ui.color {
@@ -232,10 +232,10 @@ fn look(context: &Context) -> Look {
     let locale =
         ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|v| !v.is_empty()).unwrap_or_default();
     let posix = matches!(locale, "C" | "POSIX");
-    Look { dark: ui.theme == Theme::Dark, depth, ascii: ui.ascii || posix }
+    Look { dark: ui.theme == ThemeName::Dark, depth, ascii: ui.ascii || posix }
 }
 
-fn known(context: &Context) -> Vec<KnownModel> {
+fn known(context: &CommandContext) -> Vec<KnownModel> {
     let mut all = vec![KnownModel { spec: "demo".to_owned(), note: "bundled, needs no network".to_owned() }];
     let cached = cached_models(&convert::hub_options(context)).unwrap_or_default();
     for m in cached.iter().filter(|m| m.is_usable()) {

@@ -9,14 +9,14 @@ use std::time::Duration;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags, one_of};
 use super::output::{JsonFlag, note};
-use super::progress::Reporter;
-use super::{Context, convert, open};
+use super::progress::RunReporter;
+use super::{CommandContext, convert, open};
 use crate::config::Row;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
 use crate::engine::start::{Start, known};
 use crate::train::checkpoint::SavedDtype;
-use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
+use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
@@ -96,7 +96,7 @@ const AS_MANY_AS_FIT: usize = 1_000_000;
 ///
 /// # Errors
 /// Data that cannot be read, a run that does not fit or diverges, a folder that cannot be written.
-pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     if args.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
         return Err(CliError::usage("--minutes must be a number above 0"));
@@ -110,7 +110,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
         pictures: false,
     };
     let session = Session::start(move |_| Ok(setup), options)?;
-    let reporter = Reporter::new(args.output.json, steps, args.minutes.is_some());
+    let reporter = RunReporter::new(args.output.json, steps, args.minutes.is_some());
     match watch(&session, &reporter, args.plan)? {
         End::Planned(plan) => planned(args, context, &plan),
         End::Run(summary) => {
@@ -127,8 +127,8 @@ fn all_cores() -> Option<usize> {
     std::thread::available_parallelism().ok().map(usize::from)
 }
 
-/// The run that the flags ask for, with a bar while it is fetched and read.
-fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
+/// The run that the flags describe, with a bar while it is fetched and read.
+fn prepared(args: &TrainArgs, context: &CommandContext) -> Result<Setup, CliError> {
     let settings = &context.loaded.settings;
     let chosen = convert::device(settings)?;
     let bar = open::bar();
@@ -162,7 +162,7 @@ fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
     Ok(setup)
 }
 
-fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
+fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError> {
     let settings = &context.loaded.settings;
     let out = args.out.clone().unwrap_or_default();
     if out.join("run.json").exists() {
@@ -204,17 +204,17 @@ fn extend(spec: &mut RunSpec, args: &TrainArgs) {
 /// What a watched session came to.
 enum End {
     Planned(Plan),
-    Run(Summary),
+    Run(RunSummary),
 }
 
 /// Shows reports until the run is over; the first Ctrl-C stops it, the second kills it.
-fn watch(session: &Session, reporter: &Reporter, plan_only: bool) -> Result<End, CliError> {
+fn watch(session: &Session, reporter: &RunReporter, plan_only: bool) -> Result<End, CliError> {
     let signals = Interrupts::catch()?;
     let mut told = 0;
     loop {
         if signals.arrived.swap(false, Ordering::Relaxed) {
             told += 1;
-            session.send(if told == 1 { Command::Stop } else { Command::Kill });
+            session.send(if told == 1 { RunCommand::Stop } else { RunCommand::Kill });
             signals.enough.store(told > 1, Ordering::Relaxed);
         }
         let Some(report) = session.next(Duration::from_millis(100)) else {
@@ -266,7 +266,7 @@ impl Interrupts {
 }
 
 /// A continuation of `prompt` by the saved model.
-fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliError> {
+fn continued(prompt: &str, out: &Path, context: &CommandContext) -> Result<String, CliError> {
     let files = crate::model::ModelFiles::Folder(out.to_owned());
     let device = convert::device(&context.loaded.settings)?.device;
     let checkpoint = crate::model::Checkpoint::load(&files, &device)?;
@@ -276,7 +276,7 @@ fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliE
     Ok(sample(&checkpoint.model, &tokenizer, prompt, how)?)
 }
 
-fn planned(args: &TrainArgs, context: &Context, plan: &Plan) -> Result<(), CliError> {
+fn planned(args: &TrainArgs, context: &CommandContext, plan: &Plan) -> Result<(), CliError> {
     if args.output.json {
         context.out.json(plan)
     } else {
@@ -286,8 +286,8 @@ fn planned(args: &TrainArgs, context: &Context, plan: &Plan) -> Result<(), CliEr
 
 fn report(
     args: &TrainArgs,
-    context: &Context,
-    (out, summary): (&Path, &Summary),
+    context: &CommandContext,
+    (out, summary): (&Path, &RunSummary),
     sample: Option<&str>,
 ) -> Result<(), CliError> {
     if args.output.json {
@@ -321,7 +321,7 @@ fn report(
     context.out.text(&text)
 }
 
-fn twins_text(summary: &Summary, twins: &TwinSummary, out: &Path) -> String {
+fn twins_text(summary: &RunSummary, twins: &TwinSummary, out: &Path) -> String {
     let plural = if twins.seeds == 1 { "" } else { "s" };
     let mut text = format!(
         "{}: {} finished seed{plural}, {} tokens in {:.0} s\n",

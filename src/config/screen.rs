@@ -34,7 +34,7 @@ optional!(Depth, "auto", "as many as the terminal says it has; none under NO_COL
 
 choice! {
     /// Which terminal the colours are for.
-    pub enum Theme {
+    pub enum ThemeName {
         /// a dark background
         Dark = "dark",
         /// a light background
@@ -70,7 +70,7 @@ settings! {
     /// The look of the screen
     pub struct UiSettings in "ui" {
         /// Colors for a dark or a light terminal
-        theme: Theme = Theme::Dark;
+        theme: ThemeName = ThemeName::Dark;
         /// How many colors to use
         color: Option<Depth> = None, label("colors");
         /// Draw with ASCII characters only

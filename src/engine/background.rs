@@ -1,20 +1,20 @@
-//! Work that runs while nobody asks for anything else, one forward pass at a time: re-rolls, costs,
+//! Work that runs while no request waits, one forward pass at a time: re-rolls, costs,
 //! calibration.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::calibrate::Calibrator;
-use super::explorer::{ExploreError, Explorer, Policy, SIDE_BY_SIDE};
+use super::explorer::{ExploreError, Explorer, MaskPolicy, SIDE_BY_SIDE};
 use super::leak::LeakMeter;
-use super::types::{Effect, ExploreRequest, CostRow, RerollRow, Spread, Update};
+use super::types::{CostRow, ExploreRequest, MaskEffect, RerollRow, Spread, Update};
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::eval::stats::spearman;
 use crate::mask::types::{MaskSettings, Op, Scale, Scope};
 use crate::model::{Input, Visibility};
 
 /// One background task.
-pub enum Task {
+pub enum BackgroundTask {
     Rerolls(Box<Rerolls>),
     Cost(Box<CostTask>),
     Leak(Box<LeakMeter>),
@@ -23,13 +23,13 @@ pub enum Task {
 
 /// Running mean and sum of squared deviations (Welford 1962).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Running {
+pub struct RunningMean {
     n: usize,
     mean: f64,
     squares: f64,
 }
 
-impl Running {
+impl RunningMean {
     pub fn add(&mut self, x: f64) {
         self.n += 1;
         let delta = x - self.mean;
@@ -49,22 +49,22 @@ pub struct Rerolls {
     pub of: usize,
     pub done: usize,
     request: ExploreRequest,
-    rate: Running,
+    rate: RunningMean,
     rows: Vec<(Op, EffectSpread)>,
 }
 
 /// Running figures of one operation.
 #[derive(Clone, Copy, Debug, Default)]
 struct EffectSpread {
-    kl: Running,
-    loss: Running,
-    delta_masked: Running,
-    delta_unmasked: Running,
-    saved: Running,
+    kl: RunningMean,
+    loss: RunningMean,
+    delta_masked: RunningMean,
+    delta_unmasked: RunningMean,
+    saved: RunningMean,
 }
 
 impl EffectSpread {
-    fn add(&mut self, effect: &Effect) {
+    fn add(&mut self, effect: &MaskEffect) {
         self.kl.add(f64::from(effect.kl));
         let parts = [
             (&mut self.loss, effect.prediction.loss),
@@ -101,7 +101,7 @@ impl Rerolls {
             ops.extend(SIDE_BY_SIDE.iter().filter(|op| **op != request.mask.op));
         }
         let rows = ops.into_iter().map(|op| (op, EffectSpread::default())).collect();
-        Rerolls { generation, of, done: 0, request, rate: Running::default(), rows }
+        Rerolls { generation, of, done: 0, request, rate: RunningMean::default(), rows }
     }
 
     /// One more seed: the seeds are the current one and those after it.
@@ -112,7 +112,7 @@ impl Rerolls {
     ) -> Result<Update, ExploreError> {
         let seed = self.request.mask.seed.wrapping_add(self.done as u64);
         let mask = MaskSettings { seed, ..self.request.mask.clone() };
-        let policy = Policy { mask: &mask, ..self.request.policy() };
+        let policy = MaskPolicy { mask: &mask, ..self.request.policy() };
         let choice = explorer.choose(policy, cancel)?;
         let mut effects = vec![explorer.effect(&choice, (mask.op, 1), cancel)?.0];
         for (op, _) in &self.rows[1..] {

@@ -1,4 +1,4 @@
-//! Statistics and verdicts: rank correlation, spread, intervals, and what may be said about a difference.
+//! Statistics and verdicts: rank correlation, spread, intervals, and what can be concluded from a difference.
 //!
 //! Pure; resampling is addressed by seed, so that the same numbers give the same interval anywhere.
 
@@ -152,7 +152,7 @@ pub fn t_interval(values: &[f64], level: f64) -> Option<Interval> {
     Some(Interval { value: mean, low: mean - half, high: mean + half })
 }
 
-/// What may be said of an arm against another.
+/// The verdict on an arm against another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Better,

@@ -1,6 +1,6 @@
 //! The model that travels inside the program, so that the first minute needs no network.
 //!
-//! Owns only the bytes; whoever loads a model reads them through [`EmbeddedFiles`]. Never touches the disk.
+//! Owns only the bytes; code that loads a model reads them through [`EmbeddedFiles`]. Never touches the disk.
 
 /// The files of a checkpoint held in the program itself, each with the content the file of that name would have.
 #[derive(Debug)]

@@ -45,7 +45,7 @@ impl ApplyError {
     }
 }
 
-/// What stands at a position of the full text in the masked run.
+/// What the masked run has at a position of the full text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// The original token, perhaps hidden from later ones.
@@ -60,7 +60,7 @@ pub enum Shown {
 
 /// A masked run: what to compute, and how its rows relate to the full text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct MaskedPass {
     pub input: Input,
     /// Original position of every row, ascending.
     pub kept: Vec<usize>,
@@ -81,7 +81,7 @@ pub fn apply(
     settings: &MaskSettings,
     draws: Draws,
     source: &dyn ReplacementSource,
-) -> Result<Plan, ApplyError> {
+) -> Result<MaskedPass, ApplyError> {
     let len = ids.len();
     if decision.positions.len() != len {
         return Err(ApplyError::Length { decided: decision.positions.len(), tokens: len });
@@ -133,7 +133,7 @@ pub fn apply(
     if !hidden.is_empty() {
         input.visibility = Visibility::HideFrom(hide_from);
     }
-    Ok(Plan { input, kept, shown, hidden })
+    Ok(MaskedPass { input, kept, shown, hidden })
 }
 
 enum With {
@@ -171,7 +171,7 @@ fn uniform_token(position: usize, draws: &Draws, source: &dyn ReplacementSource)
     }
 }
 
-impl Plan {
+impl MaskedPass {
     /// The row of an original position; `None` where it was dropped.
     pub fn row_of(&self, position: usize) -> Option<usize> {
         self.kept.binary_search(&position).ok()

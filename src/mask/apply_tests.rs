@@ -47,7 +47,7 @@ fn decided(len: usize, masked: &[usize], op: Op, settings: &MaskSettings) -> Dec
     decide(&settings, &DecisionInput { scores: &scores, ..DecisionInput::default() })
 }
 
-fn plan(len: usize, masked: &[usize], op: Op, settings: &MaskSettings) -> Result<Plan, ApplyError> {
+fn plan(len: usize, masked: &[usize], op: Op, settings: &MaskSettings) -> Result<MaskedPass, ApplyError> {
     let ids: Vec<u32> = (0..len as u32).collect();
     apply(&ids, &decided(len, masked, op, settings), settings, Draws::default(), &model())
 }

@@ -35,7 +35,7 @@ settings! {
         /// A list of attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head is taken, too.
         lora_targets: LoraTargets = LoraTargets::attention(), label("LoRA targets")
             => |t| t.trained == TrainedPart::Lora;
-        /// Who is masked in training, and when it is decided
+        /// Which tokens training masks, and when that is decided
         arm: Arm = Arm::None, label("masking");
         /// What happens to a masked position in training
         op: Op = Op::Replace, label("operation"), among(OPS);

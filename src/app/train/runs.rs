@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::train::runs::{Curve, RunInfo};
+use crate::train::runs::{LossCurve, RunInfo};
 
 /// Curves of one run, from its records.
 #[derive(Clone, Debug, Default)]
 pub struct Curves {
-    pub train: Curve,
-    pub validation: Curve,
+    pub train: LossCurve,
+    pub validation: LossCurve,
 }
 
 /// The list of runs.

@@ -10,7 +10,7 @@ use super::series::Series;
 use super::twins::TwinView;
 use crate::app::params::Path;
 use crate::train::raster::RasterStats;
-use crate::train::report::{BatchView, Live, Plan, RasterRow, Report, RunState, Summary};
+use crate::train::report::{BatchView, Live, Plan, RasterRow, Report, RunState, RunSummary};
 use crate::train::spec::{Arm, RunSpec};
 
 /// Rows of the raster that are kept.
@@ -62,7 +62,7 @@ pub struct RunView {
     pub samples: Vec<Sample>,
     pub log: Vec<Line>,
     pub saved: Option<(usize, PathBuf)>,
-    pub summary: Option<Summary>,
+    pub summary: Option<RunSummary>,
     pub failure: Option<(String, Option<String>)>,
     /// Seconds left and the tokens read, of the last step.
     pub eta: Option<f64>,

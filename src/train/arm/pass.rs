@@ -45,7 +45,7 @@ pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>
         };
         let mask = at(Special::MaskRow, &|| match mask_row {
             Some(row) => row.unsqueeze(0),
-            None => candle_core::bail!("a [MASK] row is asked for, but there is none"),
+            None => candle_core::bail!("the batch needs a [MASK] row, and the model has none"),
         })?;
         let mean = at(Special::Mean, &|| mean_embedding(&model.wte.tensor()?)?.unsqueeze(0))?;
         let mut index: Vec<u32> = (0..n).collect();
@@ -145,7 +145,14 @@ pub(super) fn loss(
         let loss = cross_entropy(&rows, &head, &batch.labels, gradients)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         let unmasked = (unmasked_tokens > 0).then_some(value);
-        return Ok(MaskedLoss { loss, value, masked_token_loss: None, unmasked_token_loss: unmasked, masked_tokens, unmasked_tokens });
+        return Ok(MaskedLoss {
+            loss,
+            value,
+            masked_token_loss: None,
+            unmasked_token_loss: unmasked,
+            masked_tokens,
+            unmasked_tokens,
+        });
     }
     let part = |list: Vec<u32>| -> Result<Option<(Tensor, f64)>> {
         if list.is_empty() {
@@ -170,7 +177,14 @@ pub(super) fn loss(
     };
     let value = f64::from(loss.to_scalar::<f32>()?);
     let of = |part: &Option<(Tensor, f64)>| part.as_ref().map(|(_, v)| *v);
-    Ok(MaskedLoss { loss, value, masked_token_loss: of(&masked), unmasked_token_loss: of(&unmasked), masked_tokens, unmasked_tokens })
+    Ok(MaskedLoss {
+        loss,
+        value,
+        masked_token_loss: of(&masked),
+        unmasked_token_loss: of(&unmasked),
+        masked_tokens,
+        unmasked_tokens,
+    })
 }
 
 /// Nats lost on each label of sequence `b`, row by row; `None` where the label does not count. No gradient.

@@ -19,12 +19,12 @@ use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
 use crate::support::files::Aside;
 use crate::tensor::adamw::{AdamW, Moments};
 use crate::train::TrainError;
-use crate::train::arm::Memory;
+use crate::train::arm::ScoreMemory;
 use crate::train::report::LiveChange;
 use crate::train::schedule::LrState;
 use crate::train::spec::{Arm, RunSpec};
 use crate::train::trainee::Trainee;
-use crate::train::{exact, visits::Position};
+use crate::train::{exact, visits::DataPosition};
 
 /// Scores that arms remember, in a checkpoint folder.
 const SCORES: &str = "scores.bin";
@@ -41,7 +41,7 @@ pub struct Counters {
     /// Of computing from the first step on, pauses left out.
     #[serde(with = "exact")]
     pub seconds: f64,
-    pub position: Position,
+    pub position: DataPosition,
     pub learning_rate: LrState,
     pub changes: Vec<LiveChange>,
     /// The checkpoint with the lowest validation loss.
@@ -90,7 +90,7 @@ pub struct Resumed {
     /// The model as the run found it, where the run kept it.
     pub initial: HashMap<String, Tensor>,
     /// Scores of the last visits.
-    pub memory: Memory,
+    pub memory: ScoreMemory,
     /// What a learned policy knows.
     pub policy: Option<serde_json::Value>,
     /// Values of variables that are no checkpoint tensors, and moments, by name.
@@ -117,7 +117,7 @@ pub fn write_state(
     disk: &dyn Disk,
     folder: &Path,
     (spec, trainee, optimizer): (&RunSpec, &Trainee, &AdamW),
-    (counters, data, memory): (&Counters, &str, &Memory),
+    (counters, data, memory): (&Counters, &str, &ScoreMemory),
     policy: Option<serde_json::Value>,
 ) -> Result<(), TrainError> {
     let scores = memory.to_bytes();
@@ -229,9 +229,9 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
     }
     let scores = folder.join(SCORES);
     let memory = match std::fs::read(&scores) {
-        Ok(bytes) => Memory::from_bytes(&bytes)
+        Ok(bytes) => ScoreMemory::from_bytes(&bytes)
             .ok_or_else(|| TrainError::setup(format!("{} is damaged", scores.display())))?,
-        Err(_) => Memory::default(),
+        Err(_) => ScoreMemory::default(),
     };
     Ok(Resumed {
         spec: spec.clone(),

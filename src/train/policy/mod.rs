@@ -20,7 +20,7 @@ use candle_core::backprop::GradStore;
 pub use adversary::Adversary;
 pub use bandit::{Bandit, Cell};
 pub use soft::SoftThresholds;
-pub use watch::{Degenerate, Watch};
+pub use watch::{Degenerate, RateWatch};
 
 use super::TrainError;
 use super::arm::{Arms, At, MaskedBatch, Realised};
@@ -69,9 +69,11 @@ impl JointPolicy {
                 ),
                 hint: Some("choose the operation replace".to_owned()),
             }),
-            Joint::Adversarial => {
-                Ok(JointPolicy::Adversarial(Adversary::new(arms.settings().nominal_rate(), spec.learning_rate, seed)))
-            }
+            Joint::Adversarial => Ok(JointPolicy::Adversarial(Adversary::new(
+                arms.settings().nominal_rate(),
+                spec.learning_rate,
+                seed,
+            ))),
             Joint::Bandit => Ok(JointPolicy::Bandit(Bandit::new(Bandit::usual_cells(arms), seed)?)),
         }
     }

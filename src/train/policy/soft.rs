@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PolicyLoss;
 use super::adam::Adam;
-use super::watch::Watch;
+use super::watch::RateWatch;
 use crate::mask::types::State;
 use crate::model::Gpt2;
 use crate::model::gpt2::Noise;
@@ -40,7 +40,7 @@ pub struct SoftThresholds {
     adam: Adam,
     /// No gradient any more.
     hard: bool,
-    pub(super) watch: Watch,
+    pub(super) watch: RateWatch,
 }
 
 /// For a checkpoint.
@@ -48,7 +48,7 @@ pub struct SoftThresholds {
 pub(super) struct SoftState {
     theta: Vec<f32>,
     adam: Adam,
-    watch: Watch,
+    watch: RateWatch,
 }
 
 /// What one pass makes besides its states.
@@ -93,7 +93,7 @@ impl SoftThresholds {
             learning_rate: spec.learning_rate,
             adam: Adam::new(layers - 1),
             hard: false,
-            watch: Watch::default(),
+            watch: RateWatch::default(),
         })
     }
 
@@ -127,7 +127,14 @@ impl SoftThresholds {
             None => ce,
         };
         let realised = gates.realised;
-        Ok(PolicyLoss { loss, value, masked_token_loss: None, unmasked_token_loss: Some(value), realised, masked: None })
+        Ok(PolicyLoss {
+            loss,
+            value,
+            masked_token_loss: None,
+            unmasked_token_loss: Some(value),
+            realised,
+            masked: None,
+        })
     }
 
     fn planes(&self, arms: &Arms, model: &Gpt2, batch: &Batch) -> std::result::Result<Planes, TrainError> {

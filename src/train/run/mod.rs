@@ -24,10 +24,10 @@ use super::checkpoint::disk::Disk;
 use super::checkpoint::state::Counters;
 use super::data::Corpus;
 use super::evaluate::{bits_per_byte, evaluate};
-use super::look::Look;
+use super::look::RunLook;
 use super::policy::JointPolicy;
-use super::records::Memory;
-use super::report::{Command, Live, Plan, Report, RunState, StepReport, StepTime, Summary};
+use super::records::MemoryGauge;
+use super::report::{Live, Plan, Report, RunCommand, RunState, RunSummary, StepReport, StepTime};
 use super::sample::{Sampling, sample};
 use super::spec::{Arm, RunSpec};
 use super::trainee::Trainee;
@@ -96,14 +96,14 @@ fn obey(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<(), TrainError> 
             return Ok(());
         };
         match command {
-            Command::Pause if !paused => run.enter(RunState::Paused, watch),
-            Command::Resume if paused => run.enter(RunState::Running, watch),
-            Command::Pause | Command::Resume => {}
-            Command::Stop => {
+            RunCommand::Pause if !paused => run.enter(RunState::Paused, watch),
+            RunCommand::Resume if paused => run.enter(RunState::Running, watch),
+            RunCommand::Pause | RunCommand::Resume => {}
+            RunCommand::Stop => {
                 run.enter(RunState::Stopping, watch);
                 return Ok(());
             }
-            Command::Kill => return Err(TrainError::Killed),
+            RunCommand::Kill => return Err(TrainError::Killed),
             other => run.tell(other, watch)?,
         }
         if paused {
@@ -135,13 +135,13 @@ pub struct Run {
     saved: Option<(usize, PathBuf)>,
     /// Validation loss and the step it belongs to.
     evaluated: Option<(usize, f64)>,
-    /// The same under masks, where the loss-gap controller asks for it.
+    /// The same under masks, where the loss-gap controller needs it.
     masked_loss: Option<f64>,
     /// Steps in a row without gradient, by variable; `None` once it was named.
     without_gradient: HashMap<String, Option<usize>>,
     pace: Pace,
-    memory: Memory,
-    look: Look,
+    memory: MemoryGauge,
+    look: RunLook,
     /// On the data, for the plan.
     pub(super) notes: Vec<String>,
 }
@@ -151,7 +151,7 @@ impl Learner for Run {
         self.estimate()
     }
 
-    fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+    fn drive(&mut self, watch: &mut dyn Watch) -> Result<RunSummary, TrainError> {
         self.begin()?;
         self.enter(RunState::Running, watch);
         let stopped_early = !train(self, watch)?;
@@ -162,7 +162,7 @@ impl Learner for Run {
         self.enter(state, watch);
         let c = &self.counters;
         let loss = c.validation_loss;
-        Ok(Summary {
+        Ok(RunSummary {
             state,
             steps: c.step,
             tokens: c.tokens,
@@ -174,7 +174,7 @@ impl Learner for Run {
             best: c.best.map(|b| (b.step, b.loss)),
             stopped_early,
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
-            peak_memory: Memory::peak(),
+            peak_memory: MemoryGauge::peak(),
             twins: None,
         })
     }
@@ -251,15 +251,15 @@ impl Learner for Run {
         Ok(())
     }
 
-    fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError> {
+    fn tell(&mut self, command: RunCommand, watch: &mut dyn Watch) -> Result<(), TrainError> {
         match command {
-            Command::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
-            Command::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
-            Command::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
-            Command::Sample => return self.sample(watch),
-            Command::SaveNow => return self.save(watch),
-            Command::EvaluateNow => return self.evaluate(watch),
-            Command::Pause | Command::Resume | Command::Stop | Command::Kill => {}
+            RunCommand::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
+            RunCommand::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
+            RunCommand::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
+            RunCommand::Sample => return self.sample(watch),
+            RunCommand::SaveNow => return self.save(watch),
+            RunCommand::EvaluateNow => return self.evaluate(watch),
+            RunCommand::Pause | RunCommand::Resume | RunCommand::Stop | RunCommand::Kill => {}
         }
         Ok(())
     }

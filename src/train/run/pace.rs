@@ -64,13 +64,14 @@ impl Run {
     pub(super) fn learning_rate(&self) -> f64 {
         let spec = &self.spec.learning_rate;
         let rate = self.counters.learning_rate.learning_rate(spec, self.spec.steps, self.progress());
-        if self.spec.time_limit.is_none() || self.counters.learning_rate.by_hand.is_some() || spec.warmup == 0 {
+        if self.spec.time_limit.is_none() || self.counters.learning_rate.by_hand.is_some() || spec.warmup == 0
+        {
             return rate;
         }
         rate.min(spec.peak * (self.counters.step + 1) as f64 / spec.warmup as f64)
     }
 
-    /// Where the mask schedule stands; a run that follows the clock names the step its clock stands at.
+    /// The position in the mask schedule; a run that follows the clock gives the step that matches the time passed.
     pub(super) fn at(&self) -> At {
         let steps = self.spec.steps;
         let clock = self.spec.time_limit.map_or(0.0, |limit| self.counters.seconds / limit * steps as f64);

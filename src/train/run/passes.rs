@@ -131,7 +131,7 @@ impl Run {
             let loss = self.loss(&model, batch, at)?;
             masked.add(loss.masked_token_loss.0, loss.masked_token_loss.1);
             unmasked.add(loss.unmasked_token_loss.0, loss.unmasked_token_loss.1);
-            // An arm without masks asks for none, whatever its sliders say.
+            // An arm without masks masks nothing, whatever its sliders say.
             let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { loss.rate };
             out.rate += asked * share;
             out.realised.add(loss.realised);
@@ -173,7 +173,10 @@ impl Run {
                 loss: loss.loss,
                 value: loss.value,
                 masked_token_loss: (loss.masked_token_loss, masked_tokens),
-                unmasked_token_loss: (loss.unmasked_token_loss, (tokens as usize).saturating_sub(masked_tokens)),
+                unmasked_token_loss: (
+                    loss.unmasked_token_loss,
+                    (tokens as usize).saturating_sub(masked_tokens),
+                ),
                 rate: loss.masked.as_ref().map_or(loss.realised.rate(), |m| m.rate),
                 realised: loss.realised,
                 visible: loss
@@ -243,7 +246,7 @@ impl Run {
     ) -> Result<f64, TrainError> {
         let model = without_gradients(model)?;
         let memory = self.arms.memory().clone();
-        self.arms.restore(arm::Memory::default());
+        self.arms.restore(arm::ScoreMemory::default());
         let (context, size) = (self.spec.context, self.spec.batch_size);
         let count = corpus.sequences(context, 0);
         let mut mean = Mean::default();

@@ -102,7 +102,7 @@ fn corpus(documents: usize, seed: u64) -> Corpus {
 fn run(spec: &MaskingSpec, seed: u64, steps: usize, rate: f64) -> Vec<DocumentLoss> {
     let tiny = tiny(3);
     let (train, held) = (corpus(40, 1), corpus(12, 2));
-    let setup = super::super::arm::Setup {
+    let setup = super::super::arm::ArmSetup {
         spec,
         model: &tiny.model,
         context: CONTEXT,

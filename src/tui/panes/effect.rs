@@ -3,7 +3,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::data::{Candidate, Effect, RerollRow, Work};
+use crate::app::data::{Candidate, MaskEffect, RerollRow, Work};
 use crate::app::state::App;
 use crate::app::update::background::REROLLS;
 use crate::mask::types::{Op, Scope};
@@ -227,7 +227,7 @@ fn all(c: &mut Canvas, app: &App, area: Rect) {
         c.paragraph(area, "computing every operation…", style);
         return;
     };
-    let list: &[Effect] = &effects.value;
+    let list: &[MaskEffect] = &effects.value;
     if area.width >= BESIDE * (list.len() as u16 + 1) && area.height >= 8 {
         beside(c, app, list, area);
     } else {
@@ -238,7 +238,7 @@ fn all(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
-fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
+fn beside(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
     let columns = list.len() as u16 + 1;
     let width = area.width / columns;
     let Some(base) = app.results.prediction() else { return };
@@ -291,7 +291,7 @@ fn saved(work: Work) -> String {
     if total == 0 { "–".to_owned() } else { format!("{:.0}%", work.saved as f64 / total as f64 * 100.0) }
 }
 
-fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
+fn table(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
     let dim = c.style(Role::Dim);
     let head = format!("{:<9}{:>6} {:>9} {:>10} {:>6}", "", "KL", "Δ masked", "Δ unmasked", "saved");
     c.spans(area.x, area.y, &[(&head, dim)], area.right());

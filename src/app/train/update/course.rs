@@ -6,7 +6,7 @@ use crate::app::state::{App, Effect, Pane, Popup, Remedy, Screen};
 use crate::app::train::form::RunRequest;
 use crate::app::train::state::{Question, RunView};
 use crate::engine::types::TrainCommand;
-use crate::train::report::{Command, RunState};
+use crate::train::report::{RunCommand, RunState};
 
 actions! {
     Train {
@@ -84,7 +84,7 @@ pub fn plan(app: &mut App) {
 }
 
 /// Tells the run something.
-fn send(app: &mut App, command: Command) {
+fn send(app: &mut App, command: RunCommand) {
     app.emit(Effect::Train(TrainCommand::Tell(command)));
 }
 
@@ -98,10 +98,10 @@ fn go(app: &mut App) {
             if app.view.focus == Pane::Run || app.view.focus == Pane::Setup {
                 app.focus(if twins(app) { Pane::Twins } else { Pane::Loss });
             }
-            send(app, Command::Resume);
+            send(app, RunCommand::Resume);
         }
-        Some(RunState::Running) => send(app, Command::Pause),
-        Some(RunState::Paused) => send(app, Command::Resume),
+        Some(RunState::Running) => send(app, RunCommand::Pause),
+        Some(RunState::Paused) => send(app, RunCommand::Resume),
         Some(RunState::Preparing) => app.say("The plan is being made; K gives it up"),
         Some(RunState::Stopping) => app.say("The run is stopping: it finishes its step and saves"),
     }
@@ -109,23 +109,23 @@ fn go(app: &mut App) {
 
 fn stop(app: &mut App) {
     match app.train.state() {
-        Some(RunState::Running | RunState::Paused) => send(app, Command::Stop),
-        Some(RunState::Preparing) => send(app, Command::Kill),
-        Some(RunState::Stopping) => tell(app, Command::Stop, "It is stopping already"),
+        Some(RunState::Running | RunState::Paused) => send(app, RunCommand::Stop),
+        Some(RunState::Preparing) => send(app, RunCommand::Kill),
+        Some(RunState::Stopping) => tell(app, RunCommand::Stop, "It is stopping already"),
         _ => app.say("No run goes on"),
     }
 }
 
 fn kill(app: &mut App) {
     match app.train.state() {
-        Some(RunState::Preparing | RunState::Planned) => send(app, Command::Kill),
+        Some(RunState::Preparing | RunState::Planned) => send(app, RunCommand::Kill),
         Some(state) if !state.is_over() => app.popup = Some(Popup::Ask(Question::Kill)),
         _ => app.say("No run goes on"),
     }
 }
 
 /// Tells a run something that twins have no use for; they keep no weights.
-pub(super) fn tell_run(app: &mut App, command: Command, said: &str) {
+pub(super) fn tell_run(app: &mut App, command: RunCommand, said: &str) {
     if twins(app) {
         return app.say("Twins keep no weights to save or to sample from");
     }
@@ -133,7 +133,7 @@ pub(super) fn tell_run(app: &mut App, command: Command, said: &str) {
 }
 
 /// Tells a run something and says so; without a run, says that instead.
-pub(super) fn tell(app: &mut App, command: Command, said: &str) {
+pub(super) fn tell(app: &mut App, command: RunCommand, said: &str) {
     if !goes_on(app) {
         return app.say("No run goes on");
     }
@@ -149,7 +149,7 @@ pub fn quit(app: &mut App) {
             app.popup = question;
             return;
         }
-        send(app, Command::Kill);
+        send(app, RunCommand::Kill);
     }
     app.quit = true;
     app.emit(Effect::Quit);
@@ -158,11 +158,11 @@ pub fn quit(app: &mut App) {
 fn answer(app: &mut App, yes: bool) {
     let Some(Popup::Ask(question)) = app.popup.take().filter(|_| yes) else { return };
     match question {
-        Question::Kill => send(app, Command::Kill),
+        Question::Kill => send(app, RunCommand::Kill),
         Question::Quit => {
             app.train.leaving = true;
             app.say("Leaving as soon as the run has saved");
-            send(app, if goes_on(app) { Command::Stop } else { Command::Kill });
+            send(app, if goes_on(app) { RunCommand::Stop } else { RunCommand::Kill });
         }
         Question::Delete(run) => {
             app.train.runs.curves.remove(&run);

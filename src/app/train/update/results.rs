@@ -9,19 +9,19 @@ use crate::app::state::{App, Effect, Pane, Popup};
 use crate::app::train::state::Question;
 use crate::app::update::popups;
 use crate::engine::types::{FOLLOWED, TrainCommand};
-use crate::train::report::Command;
+use crate::train::report::RunCommand;
 
 actions! {
     Train {
         /// Save a checkpoint now
         RUN_SAVE ["w"] "save" if keeps_weights =>
-            |app| course::tell_run(app, Command::SaveNow, "Saving after this step");
+            |app| course::tell_run(app, RunCommand::SaveNow, "Saving after this step");
         /// Let the model write a sample now
         RUN_SAMPLE ["g"] "sample" if keeps_weights =>
-            |app| course::tell_run(app, Command::Sample, "A sample comes after this step");
+            |app| course::tell_run(app, RunCommand::Sample, "A sample comes after this step");
         /// Measure the validation loss now
         RUN_EVALUATE ["v"] if course::goes_on =>
-            |app| course::tell(app, Command::EvaluateNow, "Measuring the validation loss after this step");
+            |app| course::tell(app, RunCommand::EvaluateNow, "Measuring the validation loss after this step");
         /// Let the explorer follow the training weights: every step, every 10, every 100, or not
         FOLLOW ["f"] "follow" if can_follow => follow;
         /// Open the newest checkpoint of this run in the explorer
