@@ -25,7 +25,7 @@ fn load_text(text: &str) -> Result<Loaded, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.toml");
     std::fs::write(&file, text).unwrap();
-    load(SettingSources { file: Some(file), ..LoadOptions::default() })
+    load(SettingSources { file: Some(file), ..SettingSources::default() })
 }
 
 fn rows() -> Vec<&'static Row> {
@@ -289,7 +289,10 @@ mod layers {
     #[test]
     fn the_last_flag_wins() {
         let flags = vec![flag("--set", "mask.seed", "1"), flag("--seed", "mask.seed", "2")];
-        assert_eq!(load(SettingSources { flags, ..LoadOptions::default() }).unwrap().settings.mask.seed, 2);
+        assert_eq!(
+            load(SettingSources { flags, ..SettingSources::default() }).unwrap().settings.mask.seed,
+            2
+        );
     }
 
     #[test]
@@ -308,7 +311,7 @@ mod layers {
         let xdg = format!("{home_text}/xdg");
         let seed = |pairs: &[(&str, &str)], file: Option<&str>| {
             let file = file.map(PathBuf::from);
-            load(SettingSources { env: env(pairs), file, ..LoadOptions::default() })
+            load(SettingSources { env: env(pairs), file, ..SettingSources::default() })
                 .unwrap()
                 .settings
                 .mask
@@ -326,18 +329,20 @@ mod layers {
 
     #[test]
     fn a_file_that_was_named_must_exist_and_the_usual_one_need_not() {
-        assert!(load(SettingSources { env: env(&[("HOME", "/nowhere")]), ..LoadOptions::default() }).is_ok());
+        assert!(
+            load(SettingSources { env: env(&[("HOME", "/nowhere")]), ..SettingSources::default() }).is_ok()
+        );
         let named =
-            SettingSources { env: env(&[("MASKSCOPE_CONFIG", "/nowhere/x")]), ..LoadOptions::default() };
+            SettingSources { env: env(&[("MASKSCOPE_CONFIG", "/nowhere/x")]), ..SettingSources::default() };
         assert_eq!(load(named).unwrap_err().to_string(), "cannot read /nowhere/x: no such file");
-        let flagged = SettingSources { file: Some("/nowhere/y".into()), ..LoadOptions::default() };
+        let flagged = SettingSources { file: Some("/nowhere/y".into()), ..SettingSources::default() };
         assert_eq!(load(flagged).unwrap_err().to_string(), "cannot read /nowhere/y: no such file");
     }
 
     #[test]
     fn variables_that_are_customary_are_heard() {
         let load = |pairs: &[(&str, &str)]| {
-            load(SettingSources { env: env(pairs), ..LoadOptions::default() }).unwrap().settings
+            load(SettingSources { env: env(pairs), ..SettingSources::default() }).unwrap().settings
         };
         let settings = load(&[
             ("HF_ENDPOINT", "http://127.0.0.1:1"),
@@ -367,7 +372,7 @@ mod layers {
         let options = SettingSources {
             env: env(&[("HOME", "/home/ada")]),
             flags: vec![flag("--set", "hub.cache", "~/models"), flag("--set", "explore.text", "~/models")],
-            ..LoadOptions::default()
+            ..SettingSources::default()
         };
         let settings = load(options).unwrap().settings;
         assert_eq!(settings.hub.cache.as_deref(), Some(Path::new("/home/ada/models")));
@@ -378,7 +383,7 @@ mod layers {
     fn variables_are_checked_like_everything_else() {
         let message = |name: &str, value: &str| {
             let error =
-                load(SettingSources { env: env(&[(name, value)]), ..LoadOptions::default() }).unwrap_err();
+                load(SettingSources { env: env(&[(name, value)]), ..SettingSources::default() }).unwrap_err();
             (error.to_string(), error.hint().unwrap_or_default())
         };
         let (error, hint) = message("MASKSCOPE_MASK__THRESHOLD", "2");
@@ -389,7 +394,7 @@ mod layers {
         assert_eq!(hint, "did you mean mask.threshold?");
         // A switch of the program, not a setting.
         assert!(
-            load(SettingSources { env: env(&[("MASKSCOPE_LOG", "debug")]), ..LoadOptions::default() })
+            load(SettingSources { env: env(&[("MASKSCOPE_LOG", "debug")]), ..SettingSources::default() })
                 .is_ok()
         );
     }
@@ -401,7 +406,7 @@ mod layers {
         use std::os::unix::ffi::OsStringExt;
         let with = |name: &str| {
             let env = [(OsString::from(name), OsString::from_vec(vec![b'a', 0xff]))].into_iter().collect();
-            load(SettingSources { env, ..LoadOptions::default() })
+            load(SettingSources { env, ..SettingSources::default() })
         };
         assert_eq!(
             with("MASKSCOPE_EXPLORE__TEXT").unwrap_err().to_string(),
@@ -419,7 +424,7 @@ mod layers {
         assert!(keys["help"].is_empty());
         assert!(matches!(loaded.origin("keys.quit"), SetBy::File { line: 2, .. }));
         let options =
-            SettingSources { env: env(&[("MASKSCOPE_KEYS__QUIT", "x,y")]), ..LoadOptions::default() };
+            SettingSources { env: env(&[("MASKSCOPE_KEYS__QUIT", "x,y")]), ..SettingSources::default() };
         assert_eq!(load(options).unwrap().settings.keys["quit"], ["x", "y"]);
     }
 
@@ -441,9 +446,24 @@ mod old_names {
         let [note] = &loaded.notes[..] else { panic!("{:?}", loaded.notes) };
         assert!(note.ends_with("config.toml:2:15: explore.color_scale = root is now sqrt"), "{note}");
         let flags = vec![flag("--set", "explore.color_scale", "row max")];
-        let loaded = load(SettingSources { flags, ..LoadOptions::default() }).unwrap();
+        let loaded = load(SettingSources { flags, ..SettingSources::default() }).unwrap();
         assert_eq!(loaded.notes, ["--set: explore.color_scale = row max is now row-max"]);
         assert_eq!(loaded.settings.get("explore.color_scale"), Some(Value::Text("row-max".into())));
+        let loaded = load_text("[score]\nreduction = \"null\"\n").unwrap();
+        assert!(loaded.notes[0].ends_with("config.toml:2:13: score.reduction = null is now distance-null"));
+        assert_eq!(loaded.settings, defaults().unwrap());
+    }
+
+    #[test]
+    fn a_setting_under_its_old_name_is_read_from_files_variables_and_flags() {
+        let rate = |loaded: &Loaded| loaded.settings.train.joint_learning_rate;
+        let loaded = load_text("[train]\njoint_rate = 0.5\n").unwrap();
+        assert_eq!(rate(&loaded), 0.5);
+        let note = "train.joint_rate is now train.joint_learning_rate";
+        assert!(loaded.notes[0].ends_with(&format!("config.toml:2:1: {note}")), "{:?}", loaded.notes);
+        let flags = vec![flag("--joint-rate", "train.joint_rate", "0.25")];
+        let loaded = load(SettingSources { flags, ..SettingSources::default() }).unwrap();
+        assert_eq!((rate(&loaded), loaded.notes), (0.25, vec![format!("--joint-rate: {note}")]));
     }
 
     #[test]
@@ -492,7 +512,7 @@ mod presets {
             env: env(&[("MASKSCOPE_MASK__THRESHOLD", "0.2"), ("MASKSCOPE_MASK__SEED", "5")]),
             preset: Preset::find("article"),
             flags: vec![flag("--probability", "mask.probability", "1")],
-            ..LoadOptions::default()
+            ..SettingSources::default()
         };
         let loaded = load(options).unwrap();
         let mask = &loaded.settings.mask;
@@ -668,7 +688,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
         save(&file, &settings.changed_since(&base)).unwrap();
-        let options = SettingSources { file: Some(file.clone()), ..LoadOptions::default() };
+        let options = SettingSources { file: Some(file.clone()), ..SettingSources::default() };
         // With nothing changed there is a header and no key.
         prop_assert_eq!(load(options).unwrap().settings, settings);
     }

@@ -85,11 +85,11 @@ fn eviction_leaves_what_a_cache_that_forgot_would_predict() {
     let twin = plain_gpt2::Plain { config: &config, tensors };
     for (policy, per_head) in [
         (Decider::Threshold, false),
-        (Decider::Preset(CachePolicy::H2o, Budget::Share(0.4)), false),
-        (Decider::Preset(CachePolicy::SnapKvHalf, Budget::Share(0.5)), false),
-        (Decider::Preset(CachePolicy::H2o, Budget::Share(0.4)), true),
-        (Decider::Preset(CachePolicy::SnapKvHalf, Budget::Share(0.5)), true),
-        (Decider::Preset(CachePolicy::Random, Budget::Share(0.5)), true),
+        (Decider::Cache(CachePolicy::H2o, Budget::Share(0.4)), false),
+        (Decider::Cache(CachePolicy::SnapKvHalf, Budget::Share(0.5)), false),
+        (Decider::Cache(CachePolicy::H2o, Budget::Share(0.4)), true),
+        (Decider::Cache(CachePolicy::SnapKvHalf, Budget::Share(0.5)), true),
+        (Decider::Cache(CachePolicy::Random, Budget::Share(0.5)), true),
     ] {
         let rolling = RollingSettings { per_head, ..rolling() }.by(policy);
         let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
@@ -114,7 +114,7 @@ fn a_later_token_changes_no_earlier_block_decision_and_no_earlier_logit() {
     ids[changed] = (ids[changed] + 1) % before.loaded.model.config.vocab_size as u32;
     let mut after = demo(n);
     after.set_ids(&ids).unwrap();
-    let h2o = Decider::Preset(CachePolicy::H2o, Budget::Share(0.5));
+    let h2o = Decider::Cache(CachePolicy::H2o, Budget::Share(0.5));
     for (policy, per_head) in [(Decider::Threshold, false), (h2o, false), (h2o, true)] {
         let rolling = RollingSettings { per_head, ..rolling() }.by(policy);
         let (a, b) = (
@@ -150,7 +150,7 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
     let n = ids.len();
     explorer.set_ids_within(&ids, Reach::Beyond).unwrap();
     let rolling = RollingSettings { window: 128, stride: 32, ..rolling() }
-        .by(Decider::Preset(CachePolicy::SnapKvHalf, Budget::Tokens(64)));
+        .by(Decider::Cache(CachePolicy::SnapKvHalf, Budget::Tokens(64)));
     let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
     let window = choice.window.clone().unwrap();
     assert!(window.reencoded.len() >= 2, "{:?}", window.reencoded);
@@ -182,7 +182,7 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
         assert!((f64::from(told[t].unwrap()) - log_p).abs() < 1e-4, "{t}");
     }
     // A cache that cannot make room says so.
-    let greedy = rolling.by(Decider::Preset(CachePolicy::H2o, Budget::Share(1.0)));
+    let greedy = rolling.by(Decider::Cache(CachePolicy::H2o, Budget::Share(1.0)));
     let score = ScoreSettings::default();
     let mask = block(Op::Evict);
     let refused = explorer.choose(MaskPolicy { mask: &mask, score: &score, rolling: &greedy }, None);
@@ -193,7 +193,7 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
 #[test]
 fn heads_that_decide_for_themselves_reuse_rows_and_agree_with_a_fresh_pass() {
     let mut explorer = demo(96);
-    let policy = Decider::Preset(CachePolicy::H2o, Budget::Share(0.3));
+    let policy = Decider::Cache(CachePolicy::H2o, Budget::Share(0.3));
     let by_head =
         choose(&mut explorer, &block(Op::Evict), &RollingSettings { per_head: true, ..rolling() }.by(policy));
     let together = choose(&mut explorer, &block(Op::Evict), &rolling().by(policy));

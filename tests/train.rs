@@ -97,7 +97,7 @@ fn a_resumed_run_is_the_same_run_in_every_mode() {
         s.dtype = SavedDtype::F16;
         s.trained = lora(&[LoraTarget::Fc]);
     });
-    resumes_exactly("plateau", |s| (s.rate.policy, s.eval_every) = (LrPolicy::Plateau, 2));
+    resumes_exactly("plateau", |s| (s.learning_rate.policy, s.eval_every) = (LrPolicy::Plateau, 2));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_resumed_run_is_the_same_run_under_masks() {
     let masked = |arm: Arm, op: Op, from: ScoreFrom| {
         move |s: &mut RunSpec| {
             (s.masking.arm, s.masking.op, s.masking.score_from, s.fixed_cuts) = (arm, op, from, true);
-            (s.masking.rate, s.rate.progress) = (0.3, LrProgress::Visible);
+            (s.masking.rate, s.learning_rate.progress) = (0.3, LrProgress::Visible);
         }
     };
     resumes_exactly("static-attn", masked(Arm::StaticAttn, Op::Replace, ScoreFrom::LastVisit));
@@ -134,7 +134,7 @@ fn a_resumed_run_is_the_same_run_under_masks() {
     resumes_exactly("fresh scores, dropped", masked(Arm::DynAttnLow, Op::Drop, ScoreFrom::Fresh));
     resumes_exactly("controller", |s| {
         masked(Arm::DynRand, Op::Hide, ScoreFrom::LastVisit)(s);
-        (s.rate.gap, s.eval_every) = (Some(GapControl { target: 0.3, gain: 1.0 }), 3);
+        (s.learning_rate.gap, s.eval_every) = (Some(GapControl { target: 0.3, gain: 1.0 }), 3);
     });
 }
 
@@ -145,7 +145,7 @@ fn a_learned_policy_runs_and_resumes_exactly() {
     {
         resumes_exactly(kind.name(), |s| {
             (s.masking.arm, s.masking.op, s.fixed_cuts, s.eval_every) = (Arm::DynAttnHigh, op, true, 3);
-            s.masking.joint = Some(JointSpec { kind, lambda: 0.1, temperature: 0.1, rate: 1e-2 });
+            s.masking.joint = Some(JointSpec { kind, lambda: 0.1, temperature: 0.1, learning_rate: 1e-2 });
         });
     }
 }
@@ -379,7 +379,7 @@ fn the_run_survives_two_hundred_kills() {
     let last = seen.iter().map(|(s, _)| *s).max().unwrap();
     assert!(last >= KILLS as usize / 4, "only {last} steps in {KILLS} lives");
     let mut quiet = endless(&dir.path().join("whole"));
-    (quiet.checkpoint_every, quiet.rate) = (0, quiet.rate);
+    (quiet.checkpoint_every, quiet.learning_rate) = (0, quiet.learning_rate);
     let whole = drive(setup(quiet), vec![(last, RunCommand::Stop)]);
     let wanted: HashMap<usize, u64> = bits(&whole.losses()).into_iter().collect();
     for (step, bits) in seen {
@@ -556,7 +556,7 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(&|s| s.trained = Trained::LastBlocks(4)).contains("3 blocks"));
     assert!(refused(&|s| s.trained = Trained::LastBlocks(0)).contains("nothing to train"));
     assert!(refused(&|s| s.context = CONTEXT + 1).contains("this model takes 1 to"));
-    assert!(refused(&|s| s.rate.peak = f64::NAN).contains("learning rate"));
+    assert!(refused(&|s| s.learning_rate.peak = f64::NAN).contains("learning rate"));
     assert!(refused(&|s| s.masking.arm = Arm::Static1).contains("fixed_cuts"));
     assert!(refused(&|s| s.dropout = 1.0).contains("dropout"));
     assert!(
@@ -770,7 +770,7 @@ fn a_mask_row_lives_beside_the_checkpoint_which_keeps_its_vocabulary() {
 #[test]
 fn visible_progress_is_slower_where_less_is_seen_and_ends_where_it_should() {
     let dir = tempfile::tempdir().unwrap();
-    let rates = |progress: Progress, schedule: MaskSchedule, name: &str| {
+    let rates = |progress: LrProgress, schedule: MaskSchedule, name: &str| {
         let mut spec = spec(&dir.path().join(name));
         (spec.masking.arm, spec.masking.op, spec.masking.rate) = (Arm::DynRand, Op::Drop, 0.4);
         (spec.fixed_cuts, spec.masking.schedule, spec.steps, spec.learning_rate.progress) =
@@ -951,7 +951,8 @@ fn twins_that_make_no_sense_are_refused_by_name() {
     let arm = refused(&|_| {}).unwrap();
     assert!(arm.starts_with("arm dyn-pair:drop"), "{arm}");
     let joint = refused(&|s| {
-        s.masking.joint = Some(JointSpec { kind: Joint::Bandit, lambda: 0.1, temperature: 0.1, rate: 1e-3 });
+        s.masking.joint =
+            Some(JointSpec { kind: Joint::Bandit, lambda: 0.1, temperature: 0.1, learning_rate: 1e-3 });
     });
     assert!(joint.unwrap().contains("learned policy"));
     let mut alone = setup(twins(dir.path(), "none,dyn-rand", 2));

@@ -10,10 +10,7 @@ use super::types::{Reduction, ScoreSettings};
 
 /// Pulls sums over few queries towards 1, in units of one average query.
 pub const KAPPA: f64 = 8.0;
-/// Windows of calibration text.
-pub const WINDOWS: usize = 64;
-/// Tokens of one window, at most (also at most the model's context).
-pub const WINDOW_TOKENS: usize = 256;
+
 /// Distances up to this one have a bin of their own; past it, eight bins an octave.
 pub const EXACT_DISTANCES: usize = 64;
 const BINS_PER_OCTAVE: f64 = 8.0;
@@ -62,7 +59,8 @@ impl Calibration {
     }
 
     /// ḡ of one head at distance Δ ≥ 1.
-    pub fn expected(&self, contribution: bool, layer: usize, head: usize, distance: usize) -> f64 {
+    #[cfg(test)]
+    pub(super) fn expected(&self, contribution: bool, layer: usize, head: usize, distance: usize) -> f64 {
         let bins = bins(self.window);
         let bin = bin_of(&bins, distance);
         f64::from(self.table(contribution).gbar[(layer * self.n_head + head) * bins.len() + bin])
@@ -212,18 +210,6 @@ pub enum CalibrationError {
     Other(&'static str),
 }
 
-impl CalibrationError {
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            CalibrationError::NoText => Some("give a longer plain-text file".to_owned()),
-            CalibrationError::Damaged(_) | CalibrationError::Other(_) => {
-                Some("remove the file; the model is calibrated again in the background".to_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
 /// Sums of one head over all windows so far.
 #[derive(Clone, Debug, Default)]
 struct HeadTotals {
@@ -265,11 +251,6 @@ impl CalibrationBuilder {
             sampled: Vec::new(),
             heads: vec![one; n_layer * n_head],
         }
-    }
-
-    /// How many windows were added.
-    pub fn added(&self) -> usize {
-        self.windows
     }
 
     /// Adds one window; windows under 3 tokens hold no scored key and are ignored.

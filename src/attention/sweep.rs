@@ -105,10 +105,6 @@ impl Sweep {
             _ => true,
         }
     }
-
-    pub fn head(&self, layer: usize, head: usize) -> &HeadSums {
-        &self.sums[layer * self.n_head + head]
-    }
 }
 
 /// Sweeps over all layers and heads.

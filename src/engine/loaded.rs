@@ -29,7 +29,6 @@ static BUNDLED_CALIBRATION: &[u8] = include_bytes!("../../assets/calibration.saf
 pub struct LoadedModel {
     /// `demo`, the folder as given, or the id on the Hub.
     pub id: String,
-    pub revision: Option<String>,
     pub model: Gpt2,
     pub tokenizer: Option<Tokenizer>,
     pub device_name: &'static str,
@@ -65,7 +64,6 @@ impl LoadedModel {
         };
         let loaded = LoadedModel {
             id: snapshot.id.clone(),
-            revision: snapshot.revision.clone(),
             model,
             tokenizer,
             device_name,
@@ -89,7 +87,6 @@ impl LoadedModel {
     pub fn of_model(id: String, model: Gpt2, device_name: &'static str) -> Self {
         LoadedModel {
             id,
-            revision: None,
             model,
             tokenizer: None,
             device_name,

@@ -119,11 +119,6 @@ impl Trainer {
         }
     }
 
-    /// Says what went wrong before there was a run.
-    pub fn refuse(&self, message: String, hint: Option<String>) {
-        self.send(TrainUpdate::Problem { message, hint });
-    }
-
     fn prepare(&self, run: u64, mut spec: RunSpec, asked: bool) -> Result<(), TrainError> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = slot.take() {

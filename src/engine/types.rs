@@ -406,11 +406,6 @@ pub enum Update {
         costs: Arc<[Option<f32>]>,
         rows: Arc<[CostRow]>,
     },
-    /// Progress of a calibration in the background, in windows.
-    Calibrating {
-        done: usize,
-        of: usize,
-    },
     /// The distance null is known; it is used once `UseCalibration` says so, never silently.
     CalibrationReady,
     ModelLoading(LoadProgress),

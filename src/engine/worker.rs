@@ -411,11 +411,7 @@ impl Worker {
             BackgroundTask::Leak(t) => t.step(cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
             BackgroundTask::Calibrate(c) => {
                 return match c.step(cancel) {
-                    Ok(over) => {
-                        let (done, of) = c.progress();
-                        self.send(Update::Calibrating { done, of });
-                        over
-                    }
+                    Ok(over) => over,
                     Err(calibrate::CalibrateError::Model(crate::model::ModelError::Cancelled)) => false,
                     Err(_) => true,
                 };

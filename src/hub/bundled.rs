@@ -11,15 +11,12 @@ pub struct EmbeddedFiles {
     pub tokenizer: &'static [u8],
     /// `model.safetensors`.
     pub weights: &'static [u8],
-    /// `maskscope.safetensors`: the side file with calibrated nulls, where there is one.
-    pub side: Option<&'static [u8]>,
 }
 
 static BUNDLED: EmbeddedFiles = EmbeddedFiles {
     config: include_bytes!("../../assets/config.json"),
     tokenizer: include_bytes!("../../assets/tokenizer.json"),
     weights: include_bytes!("../../assets/model.safetensors"),
-    side: None,
 };
 
 /// The bundled model.

@@ -48,13 +48,6 @@ pub struct FetchProgress {
     pub pause: Option<Duration>,
 }
 
-impl FetchProgress {
-    /// Share done, 0 to 1.
-    pub fn share(&self) -> f64 {
-        if self.total == 0 { 0.0 } else { self.done as f64 / self.total as f64 }
-    }
-}
-
 /// Bytes per second, smoothed; time is passed in.
 #[derive(Default)]
 struct SpeedMeter {
@@ -218,6 +211,5 @@ mod tests {
         let retry = &seen[seen.len() - 2];
         assert_eq!((retry.done, retry.pause), (150, Some(Duration::from_secs(1))));
         assert_eq!(seen.last().unwrap().pause, None);
-        assert!((retry.share() - 0.5).abs() < 1e-12);
     }
 }

@@ -52,14 +52,6 @@ impl MaskHistory {
     pub fn new(len: usize, lambda: f64) -> Self {
         MaskHistory { times: vec![0; len], last: vec![None; len], lambda }
     }
-
-    /// Notes what was masked in pass (or at boundary) `now`.
-    pub fn note(&mut self, decision: &Decision, now: u32) {
-        for i in decision.masked() {
-            self.times[i] += 1;
-            self.last[i] = Some(now);
-        }
-    }
 }
 
 /// The score that a scale can be applied to: `raw` means literal attention, so ratios and contributions become the

@@ -1,7 +1,7 @@
 //! Why each position is masked or not, and why nothing is: one source for the Why panel and for JSON.
 
 use super::types::{
-    Decision, DecisionRule, MaskSettings, Op, Polarity, PositionDecision, Protection, Scale, State, Unit,
+    Decision, DecisionRule, MaskSettings, Polarity, PositionDecision, Protection, Scale, State, Unit,
 };
 
 /// Why a position has its state, e.g. `masked: score 0.93 > τ 0.70 and draw 0.12 < p 0.50`.
@@ -260,18 +260,6 @@ fn count(settings: &MaskSettings, n: usize) -> String {
         Unit::Type => ("type", "types"),
     };
     format!("{n} {}", if n == 1 { one } else { many })
-}
-
-/// What an operation does to a masked token, for a person.
-pub fn operation_name(op: Op) -> &'static str {
-    match op {
-        Op::Replace => "its embedding is replaced; it is still attended",
-        Op::Hide => "later tokens cannot read it",
-        Op::Drop => "it is removed from the input",
-        Op::Evict => "its keys and values leave the cache after being computed",
-        Op::Skip => "it bypasses the middle layers",
-        Op::Keep => "it is kept; nothing changes",
-    }
 }
 
 #[cfg(test)]

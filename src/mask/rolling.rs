@@ -12,9 +12,8 @@ use crate::attention::sinks::Sinks;
 use crate::attention::source::AttentionSource;
 use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
-use crate::model::input::{Input, Visibility};
+use crate::model::input::Visibility;
 
-use super::apply::{MaskedPass, Shown};
 use super::decide::{DecisionInput, MaskHistory, decide, score_in_force};
 use super::draw::{Draws, Stream};
 use super::initial::{PatternTables, decide_initial};
@@ -85,13 +84,6 @@ impl Rolling {
             now: 0,
             draws: Draws::default(),
         }
-    }
-
-    /// Starts from how often each position was masked in earlier passes over the same text.
-    pub fn with_past(mut self, times: &[u32]) -> Self {
-        self.history.times = times.to_vec();
-        self.history.last = vec![None; times.len()];
-        self
     }
 
     /// Tokens to have read at the next boundary.
@@ -244,18 +236,6 @@ impl Rolling {
         out
     }
 
-    /// The masked run of the whole text: every id in its place, keys hidden from their boundaries on.
-    pub fn plan(&self, ids: &[u32]) -> MaskedPass {
-        let mut input = Input::plain(ids.to_vec());
-        input.visibility = self.visibility(ids.len());
-        MaskedPass {
-            input,
-            kept: (0..ids.len()).collect(),
-            shown: ids.iter().map(|&id| Shown::Original(id)).collect(),
-            hidden: (0..ids.len()).filter(|&i| self.hidden.get(i).is_some_and(|h| !h.is_empty())).collect(),
-        }
-    }
-
     /// Whether queries after the last boundary cannot read `key`.
     pub fn is_hidden(&self, key: usize) -> bool {
         self.hidden.get(key).and_then(|h| h.last()).is_some_and(|r| r.end == u32::MAX)
@@ -402,36 +382,6 @@ impl Rolling {
         self.now += 1;
         self.boundaries.push(Boundary { end, decision });
     }
-}
-
-/// A forward pass that can be asked for its first tokens, under a mask, as often as needed.
-pub trait WindowedForward {
-    type Error;
-    /// Runs the first `end` tokens under `visibility` and shows the attention to `read`. Rows that an earlier call
-    /// computed under the same mask are the same.
-    fn attend(
-        &mut self,
-        end: usize,
-        visibility: &Visibility,
-        read: &mut dyn FnMut(&dyn AttentionSource),
-    ) -> Result<(), Self::Error>;
-}
-
-/// Rolls along a whole text.
-pub fn roll<F: WindowedForward>(
-    rolling: &mut Rolling,
-    forward: &mut F,
-    text: &RollingText,
-) -> Result<(), F::Error> {
-    rolling.begin(text);
-    while rolling.next_boundary() < text.ids.len() {
-        let end = rolling.next_boundary();
-        let visibility = rolling.visibility(end);
-        forward.attend(end, &visibility, &mut |source| {
-            rolling.step(source, text);
-        })?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -92,11 +92,6 @@ pub struct LrSchedule {
 }
 
 impl LrSchedule {
-    /// Learning rate of the update with index `step` (0-based).
-    pub fn at(&self, step: usize) -> f64 {
-        self.at_progress(step as f64)
-    }
-
     /// Learning rate after `done` steps' worth of progress.
     pub fn at_progress(&self, done: f64) -> f64 {
         let warmup = self.warmup as f64;
@@ -259,13 +254,16 @@ mod tests {
     fn every_policy_starts_low_peaks_and_ends_at_its_minimum() {
         for &policy in LrPolicy::ALL {
             let s = LrSchedule { policy, peak: 1e-3, min_ratio: 0.1, warmup: 10, steps: 1000 };
-            assert!((s.at(0) - 1e-4).abs() < 1e-12);
-            assert!((s.at(10) - 1e-3).abs() < 1e-12, "{policy}");
+            assert!((s.at_progress(0.0) - 1e-4).abs() < 1e-12);
+            assert!((s.at_progress(10.0) - 1e-3).abs() < 1e-12, "{policy}");
             let flat = matches!(policy, LrPolicy::Constant | LrPolicy::Plateau);
             let end = if flat { 1e-3 } else { 1e-4 };
-            assert!((s.at(1000) - end).abs() < 1e-12, "{policy}");
+            assert!((s.at_progress(1000.0) - end).abs() < 1e-12, "{policy}");
             for step in 10..1000 {
-                assert!(s.at(step + 1) <= s.at(step) + 1e-15, "{policy} rises after its warm-up");
+                assert!(
+                    s.at_progress((step + 1) as f64) <= s.at_progress(step as f64) + 1e-15,
+                    "{policy} rises after its warm-up"
+                );
             }
         }
     }

@@ -56,7 +56,7 @@ pub fn spec(out: &Path) -> RunSpec {
         accumulate: 1,
         context: CONTEXT,
         fixed_cuts: false,
-        rate: LrSpec {
+        learning_rate: LrSpec {
             policy: LrPolicy::Cosine,
             peak: 3e-3,
             min_ratio: 0.1,

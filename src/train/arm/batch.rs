@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor};
 
 use super::decide::Pairs;
-use crate::mask::apply::{ApplyError, MaskedPass, ReplacementSource, Shown, apply};
+use crate::mask::apply::{ApplyError, MaskedPass, ReplacementSource, apply};
 use crate::mask::draw::Draws;
 use crate::mask::initial::Unigram;
 use crate::mask::types::{Decision, MaskSettings, Op, Replacement, State};
@@ -192,19 +192,9 @@ impl MaskedBatch {
         self.visits.len()
     }
 
-    /// The content of each position of sequence `b`.
-    pub fn shown(&self, b: usize) -> &[Shown] {
-        &self.plans[b].0.shown
-    }
-
     /// What rows of sequence `b` may read, where it is less than causality allows.
     pub fn visibility(&self, b: usize) -> Option<&Visibility> {
         self.plans[b].visible()
-    }
-
-    /// Tokens whose next token is predicted.
-    pub fn labelled(&self) -> usize {
-        self.labels.iter().filter(|&&l| l != IGNORE).count()
     }
 
     /// Tokens × layers that are computed (padding left out): what a mask-aware learning rate counts as progress.

@@ -115,10 +115,6 @@ impl Arms {
         self.mask_row.iter().map(|row| (MASK_ROW.to_owned(), row.clone())).collect()
     }
 
-    pub fn spec(&self) -> &MaskingSpec {
-        &self.spec
-    }
-
     /// The settings in force at the average rate.
     pub fn settings(&self) -> &MaskSettings {
         &self.settings

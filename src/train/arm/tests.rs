@@ -439,7 +439,7 @@ fn sliders_move_from_the_next_batch_and_refuse_what_cannot_be() {
     let cell = MaskingSpec { schedule: MaskSchedule::Constant, ..spec };
     let mut arms = tests_arms(&cell, &tiny.model, T);
     arms.set_cell(0.4, Polarity::Low, Op::Drop).unwrap();
-    assert_eq!((arms.spec().arm, arms.settings().op), (Arm::DynAttnLow, Op::Drop));
+    assert_eq!((arms.spec.arm, arms.settings().op), (Arm::DynAttnLow, Op::Drop));
     assert_eq!(arms.set_cell(0.4, Polarity::Low, Op::Replace), Err(MaskingRefusal::NoMaskRow));
 }
 

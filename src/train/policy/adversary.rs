@@ -87,6 +87,7 @@ impl Adversary {
     }
 
     /// Weight of each feature: salience, attention, place, then the classes in the order of [`TokenClass::ALL`].
+    #[cfg(test)]
     pub fn weights(&self) -> &[f64] {
         &self.weights
     }

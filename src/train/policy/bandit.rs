@@ -95,6 +95,7 @@ impl Bandit {
     }
 
     /// Cells with their discounted number of payments and mean payment (in spreads of the gains).
+    #[cfg(test)]
     pub fn table(&self) -> Vec<(Cell, f64, Option<f64>)> {
         let mean = |p: &Paid| (p.times > 0.0).then(|| p.sum / p.times);
         self.cells.iter().zip(&self.paid).map(|(c, p)| (*c, p.times, mean(p))).collect()

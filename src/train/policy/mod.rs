@@ -20,7 +20,9 @@ use candle_core::backprop::GradStore;
 pub use adversary::Adversary;
 pub use bandit::{Bandit, Cell};
 pub use soft::SoftThresholds;
-pub use watch::{Degenerate, RateWatch};
+pub use watch::Degenerate;
+#[cfg(test)]
+use watch::RateWatch;
 
 use super::TrainError;
 use super::arm::{Arms, At, MaskedBatch, Realised};

@@ -50,11 +50,6 @@ impl Run {
         Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
     }
 
-    /// The value in force of a setting that was changed by hand.
-    pub fn live(&self, what: Live) -> Option<f64> {
-        self.counters.changes.iter().rev().find(|c| c.what == what).and_then(|c| c.value)
-    }
-
     /// Passes a scheduled evaluation to the policies that listen to losses. One asked for by hand, or made because a
     /// run was stopped, steers nothing: the run would not continue as it would have without it.
     pub(super) fn steer_policies(&mut self, watch: &mut dyn Watch) {

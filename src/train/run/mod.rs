@@ -16,7 +16,6 @@ use std::time::Instant;
 
 pub use self::learner::{Learner, Watch};
 use self::pace::Pace;
-pub use self::passes::batch_loss;
 pub use self::setup::Setup;
 use super::TrainError;
 use super::arm::{Arms, without_gradients};

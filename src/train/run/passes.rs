@@ -12,7 +12,6 @@ use crate::mask::types::{Op, State};
 use crate::model::Gpt2;
 use crate::model::gpt2::Noise;
 use crate::tensor::adamw::Applied;
-use crate::tensor::cross_entropy::cross_entropy;
 use crate::tensor::gradients::Gradients;
 use crate::train::TrainError;
 use crate::train::arm::{self, At, MaskedBatch, Realised, without_gradients};
@@ -54,14 +53,6 @@ struct BatchLoss {
     /// Of the forward pass.
     seconds: f64,
     masked: Option<MaskedBatch>,
-}
-
-/// Mean loss of a batch without masks, differentiable.
-pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
-    let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
-    let hidden = model.forward_batch(&embedded, None, true)?;
-    let rows = hidden.reshape(((), model.config.n_embd))?;
-    Ok(cross_entropy(&rows, &model.lm_head.tensor()?, &batch.targets(), true)?)
 }
 
 /// What the micro-batches of a step add up to.

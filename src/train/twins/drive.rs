@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::{TwinSettings, TwinSpec, Twins, document_losses_of};
+use super::{TwinSettings, TwinSpec, Twins, document_losses};
 use crate::eval::stats::{Judged, Verdict};
 use crate::model::Gpt2;
 use crate::train::TrainError;
@@ -245,7 +245,7 @@ impl Learner for TwinRun {
         let mut losses = Vec::new();
         for run in &self.runs {
             let model = run.trainee.current()?;
-            losses.push(document_losses_of(&model, &corpus, context, pieces, &|| watch.killed())?);
+            losses.push(document_losses(&model, &corpus, context, pieces, &|| watch.killed())?);
         }
         self.twins.evaluated(step, &losses)?;
         let end = |x: f64| x.is_finite().then_some(x);

@@ -240,27 +240,12 @@ impl Twins {
     }
 }
 
-/// Clean losses of held-out documents, in the corpus' order, at most `limit` of them; no gradient. Documents longer
-/// than the context are read in pieces of it, each without the ones before.
+/// Clean losses of held-out documents, in the corpus' order; no gradient. Documents longer than the context are read in
+/// pieces of it, each without the ones before, and at most `pieces` of them.
 ///
 /// # Errors
-/// A pass that fails, or no document of two tokens.
+/// A pass that fails, or no document of two tokens; [`TrainError::Killed`] when `killed` says so between two documents.
 pub fn document_losses(
-    model: &Gpt2,
-    corpus: &Corpus,
-    context: usize,
-    limit: usize,
-) -> Result<Vec<DocumentLoss>, TrainError> {
-    let mut losses = document_losses_of(model, corpus, context, usize::MAX, &|| false)?;
-    losses.truncate(limit);
-    Ok(losses)
-}
-
-/// The same of the first `pieces` contexts of every document; documents of one token count no label.
-///
-/// # Errors
-/// As [`document_losses`]; [`TrainError::Killed`] when `killed` says so between two documents.
-pub fn document_losses_of(
     model: &Gpt2,
     corpus: &Corpus,
     context: usize,
