@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use maskscope::engine::explorer::Explorer;
-use maskscope::engine::loaded::Loaded;
+use maskscope::engine::loaded::LoadedModel;
 use maskscope::hub::{HubOptions, ModelSpec, find_local};
 
 const IDS: [u32; 8] = [3, 1, 4, 1, 5, 9, 2, 6];
@@ -18,16 +18,16 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoints")
 }
 
-fn open(path: &Path) -> Result<Loaded, String> {
+fn open(path: &Path) -> Result<LoadedModel, String> {
     // No test may reach the network or a cache.
     let options = HubOptions { offline: true, cache: Some(path.join("none")), ..HubOptions::default() };
     let snapshot = find_local(&ModelSpec::Folder(path.to_owned()), &options)
         .map_err(|e| format!("{e} ({})", e.hint().unwrap_or_default()))?;
-    Loaded::read(&snapshot, &Device::Cpu, "cpu")
+    LoadedModel::read(&snapshot, &Device::Cpu, "cpu")
         .map_err(|e| format!("{e} ({})", e.hint().unwrap_or_default()))
 }
 
-fn loss(loaded: Loaded) -> f64 {
+fn loss(loaded: LoadedModel) -> f64 {
     let mut explorer = Explorer::new(Arc::new(loaded));
     explorer.set_ids(&IDS).unwrap();
     f64::from(explorer.baseline(None).unwrap().prediction(None, 1).loss.unwrap())

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use maskscope::config::{Config, Settings};
+use maskscope::config::{AllSettings, Settings};
 use serde_json::Value;
 
 /// The binary with an environment of its own.
@@ -125,6 +125,23 @@ mod config {
     }
 
     #[test]
+    fn old_flags_and_old_names_of_choices_are_answered_on_stderr() {
+        for (args, said) in [
+            (
+                &["train", "--joint-rate", "0.1", "--resume", "none"][..],
+                "note: --joint-rate: train.joint_rate is now train.joint_learning_rate",
+            ),
+            (
+                &["mask", "--score", "null", "--text", "a b c"],
+                "note: --score: score.reduction = null is now distance-null",
+            ),
+        ] {
+            let ran = in_fresh_home(args);
+            assert_eq!(ran.stderr.lines().next(), Some(said), "{}", ran.stderr);
+        }
+    }
+
+    #[test]
     fn the_schema_knows_every_key() {
         let json: Value = serde_json::from_str(&in_fresh_home(&["config", "schema"]).stdout).unwrap();
         for row in Settings::default().rows() {
@@ -236,13 +253,30 @@ mod frame {
     }
 
     #[test]
+    fn every_choice_of_a_flag_has_a_line_of_help() {
+        for command in
+            ["trace", "predict", "mask", "effect", "eval", "train", "models", "heads", "calibrate", "bench"]
+        {
+            let help = in_fresh_home(&[command, "--help"]).stdout;
+            assert!(!help.contains("[possible values:"), "{command}: {help}");
+            // A name of a choice is followed by its line.
+            for line in help.lines().map(str::trim).filter(|line| line.starts_with("- ")) {
+                assert!(line.contains(": "), "{command}: {line}");
+            }
+        }
+        assert!(in_fresh_home(&["--help"]).stdout.contains("- distance-null: "));
+    }
+
+    #[test]
     fn a_flag_shows_what_the_table_says() {
         let help = in_fresh_home(&["--help"]).stdout;
         for key in ["model.id", "model.device", "explore.text"] {
             let row = Settings::default().row(key).unwrap();
             assert!(help.contains(row.doc), "{key}: {help}");
         }
-        assert!(help.contains("[possible values: auto, cpu, cuda]"), "{help}");
+        for device in ["- auto: CUDA where there is a GPU, else the CPU", "- cpu:  the CPU", "- cuda: "] {
+            assert!(help.contains(device), "{help}");
+        }
     }
 
     #[test]

@@ -624,6 +624,14 @@ fn long_texts_are_tokenised_once() {
     assert_eq!((said(&first), said(&second)), (false, true));
     let counts = |out: &Output| String::from_utf8_lossy(&out.stdout).lines().next().map(str::to_owned);
     assert_eq!(counts(&first), counts(&second));
+    // A terminal shows both streams: every line of the plan once.
+    let both = [first.stdout, first.stderr].concat();
+    let mut lines: Vec<_> = String::from_utf8(both).unwrap().lines().map(str::to_owned).collect();
+    lines.retain(|line| line.starts_with("plan: "));
+    let all = lines.len();
+    lines.sort();
+    lines.dedup();
+    assert!(all >= 4 && lines.len() == all, "{lines:?}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use maskscope::attention::types::Reduction;
 use maskscope::config::{
-    BUILT_IN, Config, ConfigError, Depth, Env, FlagValue, Kind, LoadOptions, Loaded, Origin, PRESETS, Preset,
-    Row, Settings, Value, defaults, load, save,
+    AllSettings, BUILT_IN, ConfigError, Depth, Env, FlagValue, Kind, Loaded, PRESETS, Preset, Row, SetBy,
+    SettingSources, Settings, Value, defaults, load, save,
 };
 use maskscope::mask::types::{Op, Polarity, Protect, Scale};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn load_text(text: &str) -> Result<Loaded, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.toml");
     std::fs::write(&file, text).unwrap();
-    load(LoadOptions { file: Some(file), ..LoadOptions::default() })
+    load(SettingSources { file: Some(file), ..SettingSources::default() })
 }
 
 fn rows() -> Vec<&'static Row> {
@@ -254,7 +254,7 @@ mod shipped_file {
             let loaded = load_text(&format!("[{section}]\n{line}\n")).unwrap();
             assert_eq!(loaded.settings, defaults, "{line}");
             let key = format!("{section}.{}", line.split(' ').next().unwrap());
-            assert!(matches!(loaded.origin(&key), Origin::File { line: 2, column: 1, .. }), "{key}");
+            assert!(matches!(loaded.origin(&key), SetBy::File { line: 2, column: 1, .. }), "{key}");
         }
     }
 }
@@ -267,7 +267,7 @@ mod layers {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
         std::fs::write(&file, "[mask]\nthreshold = 0.1\nprobability = 0.1\nseed = 1\nhistory = 2\n").unwrap();
-        let options = LoadOptions {
+        let options = SettingSources {
             env: env(&[("MASKSCOPE_MASK__PROBABILITY", "0.2"), ("MASKSCOPE_MASK__SEED", "2")]),
             file: Some(file.clone()),
             preset: None,
@@ -278,18 +278,21 @@ mod layers {
         assert_eq!((mask.threshold, mask.probability, mask.seed), (0.1, 0.2, 3));
         let rolling = &loaded.settings.rolling;
         assert_eq!((rolling.history, rolling.decay), (2.0, defaults().unwrap().rolling.decay));
-        let place = |line| Origin::File { path: file.clone(), line, column: 1 };
+        let place = |line| SetBy::File { path: file.clone(), line, column: 1 };
         assert_eq!(loaded.origin("mask.threshold"), place(2));
-        assert_eq!(loaded.origin("mask.probability"), Origin::Env("MASKSCOPE_MASK__PROBABILITY".into()));
-        assert_eq!(loaded.origin("mask.seed"), Origin::Flag("--seed".into()));
-        assert_eq!(loaded.origin("mask.decay"), Origin::BuiltIn);
+        assert_eq!(loaded.origin("mask.probability"), SetBy::Env("MASKSCOPE_MASK__PROBABILITY".into()));
+        assert_eq!(loaded.origin("mask.seed"), SetBy::Flag("--seed".into()));
+        assert_eq!(loaded.origin("mask.decay"), SetBy::BuiltIn);
         assert_eq!(loaded.path, Some(file));
     }
 
     #[test]
     fn the_last_flag_wins() {
         let flags = vec![flag("--set", "mask.seed", "1"), flag("--seed", "mask.seed", "2")];
-        assert_eq!(load(LoadOptions { flags, ..LoadOptions::default() }).unwrap().settings.mask.seed, 2);
+        assert_eq!(
+            load(SettingSources { flags, ..SettingSources::default() }).unwrap().settings.mask.seed,
+            2
+        );
     }
 
     #[test]
@@ -308,7 +311,11 @@ mod layers {
         let xdg = format!("{home_text}/xdg");
         let seed = |pairs: &[(&str, &str)], file: Option<&str>| {
             let file = file.map(PathBuf::from);
-            load(LoadOptions { env: env(pairs), file, ..LoadOptions::default() }).unwrap().settings.mask.seed
+            load(SettingSources { env: env(pairs), file, ..SettingSources::default() })
+                .unwrap()
+                .settings
+                .mask
+                .seed
         };
         let (at_home, at_xdg) = (("HOME", home_text), ("XDG_CONFIG_HOME", xdg.as_str()));
         let at_name = ("MASKSCOPE_CONFIG", named.as_str());
@@ -322,17 +329,20 @@ mod layers {
 
     #[test]
     fn a_file_that_was_named_must_exist_and_the_usual_one_need_not() {
-        assert!(load(LoadOptions { env: env(&[("HOME", "/nowhere")]), ..LoadOptions::default() }).is_ok());
-        let named = LoadOptions { env: env(&[("MASKSCOPE_CONFIG", "/nowhere/x")]), ..LoadOptions::default() };
+        assert!(
+            load(SettingSources { env: env(&[("HOME", "/nowhere")]), ..SettingSources::default() }).is_ok()
+        );
+        let named =
+            SettingSources { env: env(&[("MASKSCOPE_CONFIG", "/nowhere/x")]), ..SettingSources::default() };
         assert_eq!(load(named).unwrap_err().to_string(), "cannot read /nowhere/x: no such file");
-        let flagged = LoadOptions { file: Some("/nowhere/y".into()), ..LoadOptions::default() };
+        let flagged = SettingSources { file: Some("/nowhere/y".into()), ..SettingSources::default() };
         assert_eq!(load(flagged).unwrap_err().to_string(), "cannot read /nowhere/y: no such file");
     }
 
     #[test]
     fn variables_that_are_customary_are_heard() {
         let load = |pairs: &[(&str, &str)]| {
-            load(LoadOptions { env: env(pairs), ..LoadOptions::default() }).unwrap().settings
+            load(SettingSources { env: env(pairs), ..SettingSources::default() }).unwrap().settings
         };
         let settings = load(&[
             ("HF_ENDPOINT", "http://127.0.0.1:1"),
@@ -359,10 +369,10 @@ mod layers {
 
     #[test]
     fn the_home_folder_is_spelt_out_in_paths() {
-        let options = LoadOptions {
+        let options = SettingSources {
             env: env(&[("HOME", "/home/ada")]),
             flags: vec![flag("--set", "hub.cache", "~/models"), flag("--set", "explore.text", "~/models")],
-            ..LoadOptions::default()
+            ..SettingSources::default()
         };
         let settings = load(options).unwrap().settings;
         assert_eq!(settings.hub.cache.as_deref(), Some(Path::new("/home/ada/models")));
@@ -373,7 +383,7 @@ mod layers {
     fn variables_are_checked_like_everything_else() {
         let message = |name: &str, value: &str| {
             let error =
-                load(LoadOptions { env: env(&[(name, value)]), ..LoadOptions::default() }).unwrap_err();
+                load(SettingSources { env: env(&[(name, value)]), ..SettingSources::default() }).unwrap_err();
             (error.to_string(), error.hint().unwrap_or_default())
         };
         let (error, hint) = message("MASKSCOPE_MASK__THRESHOLD", "2");
@@ -384,7 +394,8 @@ mod layers {
         assert_eq!(hint, "did you mean mask.threshold?");
         // A switch of the program, not a setting.
         assert!(
-            load(LoadOptions { env: env(&[("MASKSCOPE_LOG", "debug")]), ..LoadOptions::default() }).is_ok()
+            load(SettingSources { env: env(&[("MASKSCOPE_LOG", "debug")]), ..SettingSources::default() })
+                .is_ok()
         );
     }
 
@@ -395,7 +406,7 @@ mod layers {
         use std::os::unix::ffi::OsStringExt;
         let with = |name: &str| {
             let env = [(OsString::from(name), OsString::from_vec(vec![b'a', 0xff]))].into_iter().collect();
-            load(LoadOptions { env, ..LoadOptions::default() })
+            load(SettingSources { env, ..SettingSources::default() })
         };
         assert_eq!(
             with("MASKSCOPE_EXPLORE__TEXT").unwrap_err().to_string(),
@@ -411,8 +422,9 @@ mod layers {
         assert_eq!(keys["quit"], ["q", "ctrl-c"]);
         assert_eq!(keys["reroll"], ["r"]);
         assert!(keys["help"].is_empty());
-        assert!(matches!(loaded.origin("keys.quit"), Origin::File { line: 2, .. }));
-        let options = LoadOptions { env: env(&[("MASKSCOPE_KEYS__QUIT", "x,y")]), ..LoadOptions::default() };
+        assert!(matches!(loaded.origin("keys.quit"), SetBy::File { line: 2, .. }));
+        let options =
+            SettingSources { env: env(&[("MASKSCOPE_KEYS__QUIT", "x,y")]), ..SettingSources::default() };
         assert_eq!(load(options).unwrap().settings.keys["quit"], ["x", "y"]);
     }
 
@@ -434,9 +446,24 @@ mod old_names {
         let [note] = &loaded.notes[..] else { panic!("{:?}", loaded.notes) };
         assert!(note.ends_with("config.toml:2:15: explore.color_scale = root is now sqrt"), "{note}");
         let flags = vec![flag("--set", "explore.color_scale", "row max")];
-        let loaded = load(LoadOptions { flags, ..LoadOptions::default() }).unwrap();
+        let loaded = load(SettingSources { flags, ..SettingSources::default() }).unwrap();
         assert_eq!(loaded.notes, ["--set: explore.color_scale = row max is now row-max"]);
         assert_eq!(loaded.settings.get("explore.color_scale"), Some(Value::Text("row-max".into())));
+        let loaded = load_text("[score]\nreduction = \"null\"\n").unwrap();
+        assert!(loaded.notes[0].ends_with("config.toml:2:13: score.reduction = null is now distance-null"));
+        assert_eq!(loaded.settings, defaults().unwrap());
+    }
+
+    #[test]
+    fn a_setting_under_its_old_name_is_read_from_files_variables_and_flags() {
+        let rate = |loaded: &Loaded| loaded.settings.train.joint_learning_rate;
+        let loaded = load_text("[train]\njoint_rate = 0.5\n").unwrap();
+        assert_eq!(rate(&loaded), 0.5);
+        let note = "train.joint_rate is now train.joint_learning_rate";
+        assert!(loaded.notes[0].ends_with(&format!("config.toml:2:1: {note}")), "{:?}", loaded.notes);
+        let flags = vec![flag("--joint-rate", "train.joint_rate", "0.25")];
+        let loaded = load(SettingSources { flags, ..SettingSources::default() }).unwrap();
+        assert_eq!((rate(&loaded), loaded.notes), (0.25, vec![format!("--joint-rate: {note}")]));
     }
 
     #[test]
@@ -456,7 +483,7 @@ mod presets {
 
     #[test]
     fn cache_policies_can_be_used() {
-        for policy in maskscope::mask::presets::Preset::ALL {
+        for policy in maskscope::mask::presets::CachePolicy::ALL {
             let settings = Preset::find(policy.name()).unwrap().settings().unwrap();
             assert_eq!(settings.rolling.policy, Some(*policy));
             assert!(settings.rolling.settled().check(&settings.mask, 256).is_ok(), "{policy}");
@@ -481,16 +508,16 @@ mod presets {
 
     #[test]
     fn a_preset_lies_under_flags_and_over_the_environment() {
-        let options = LoadOptions {
+        let options = SettingSources {
             env: env(&[("MASKSCOPE_MASK__THRESHOLD", "0.2"), ("MASKSCOPE_MASK__SEED", "5")]),
             preset: Preset::find("article"),
             flags: vec![flag("--probability", "mask.probability", "1")],
-            ..LoadOptions::default()
+            ..SettingSources::default()
         };
         let loaded = load(options).unwrap();
         let mask = &loaded.settings.mask;
         assert_eq!((mask.threshold, mask.probability, mask.seed), (0.9, 1.0, 5));
-        assert_eq!(loaded.origin("mask.threshold"), Origin::Flag("--preset article".into()));
+        assert_eq!(loaded.origin("mask.threshold"), SetBy::Flag("--preset article".into()));
     }
 
     #[test]
@@ -661,7 +688,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
         save(&file, &settings.changed_since(&base)).unwrap();
-        let options = LoadOptions { file: Some(file.clone()), ..LoadOptions::default() };
+        let options = SettingSources { file: Some(file.clone()), ..SettingSources::default() };
         // With nothing changed there is a header and no key.
         prop_assert_eq!(load(options).unwrap().settings, settings);
     }

@@ -6,14 +6,9 @@
 use std::path::Path;
 
 use maskscope::config;
-use maskscope::model::formats::Format;
-use maskscope::model::formats::MODELS;
-use maskscope::model::formats::WEIGHTS;
-use maskscope::model::tokenizer::kinds::BESIDE;
-use maskscope::model::tokenizer::kinds::KINDS;
-use maskscope::train::data::forms::COLUMNS;
-use maskscope::train::data::forms::FORMS;
-use maskscope::train::data::forms::PACKINGS;
+use maskscope::model::formats::{Format, MODELS, WEIGHTS};
+use maskscope::model::tokenizer::kinds::{BESIDE, KINDS};
+use maskscope::train::data::forms::{COLUMNS, FORMS, PACKINGS};
 
 /// A document, the name of its markers, and what stands between them.
 type Block = (&'static str, &'static str, fn() -> String);

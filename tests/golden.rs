@@ -29,7 +29,7 @@ fn golden(name: &str, text: &str) {
     assert!(
         committed == text,
         "{name} is not what the program says, first at {first:?}; UPDATE_GOLDEN=1 cargo test --release --test golden \
-         writes it anew"
+         writes it again"
     );
 }
 

@@ -172,7 +172,7 @@ fn short_runs_agree_and_resume() {
         assert!(loss(&own) < 5.0, "ln 300 is 5.7: {}", loss(&own));
         assert!((loss(&own) - loss(&plain)).abs() < 2e-2 * loss(&own), "{} {}", loss(&own), loss(&plain));
     }
-    // What one way wrote, moments and all, the other goes on with.
+    // Each continues what the other wrote, moments included.
     let run = dir.path().join("run-plain-0");
     let more = json("", &["train", "--resume", run.to_str().unwrap(), "--steps", "40", "--json"]);
     assert_eq!(more["summary"]["steps"], 40);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hub_server::{COMMIT, Fault, GPT2_CONFIG, HubServer, Repo, TOKENIZER, noise};
 use maskscope::hub::{
-    Files, FolderFiles, HubError, HubOptions, ModelSpec, Phase, Progress, Snapshot, WeightFiles,
+    FetchProgress, Files, FolderFiles, HubError, HubOptions, HubWeights, ModelSnapshot, ModelSpec, Phase,
     cached_models, embedded, fetch, fetch_dataset, find_local, moved,
 };
 use tempfile::TempDir;
@@ -44,18 +44,18 @@ impl Bench {
         Bench { server, cache, options }
     }
 
-    fn fetch(&self) -> Result<Snapshot, HubError> {
+    fn fetch(&self) -> Result<ModelSnapshot, HubError> {
         self.fetch_spec(ID)
     }
 
-    fn fetch_spec(&self, spec: &str) -> Result<Snapshot, HubError> {
+    fn fetch_spec(&self, spec: &str) -> Result<ModelSnapshot, HubError> {
         fetch(&spec.parse().unwrap(), &self.options, &mut |_| {}, &AtomicBool::new(false))
     }
 
     /// Fetches, and cancels once `enough` holds of a report.
-    fn fetch_until(&self, enough: impl Fn(&Progress) -> bool) -> Result<Snapshot, HubError> {
+    fn fetch_until(&self, enough: impl Fn(&FetchProgress) -> bool) -> Result<ModelSnapshot, HubError> {
         let cancel = AtomicBool::new(false);
-        let mut watch = |p: &Progress| {
+        let mut watch = |p: &FetchProgress| {
             if enough(p) {
                 cancel.store(true, Ordering::Relaxed);
             }
@@ -72,7 +72,7 @@ impl Bench {
     }
 }
 
-fn files(snapshot: &Snapshot) -> &FolderFiles {
+fn files(snapshot: &ModelSnapshot) -> &FolderFiles {
     match &snapshot.files {
         Files::Folder(files) => files,
         other => panic!("{other:?}"),
@@ -97,7 +97,7 @@ fn tree(dir: &Path) -> Vec<String> {
     found
 }
 
-fn assert_weights(bench: &Bench, repo: &Repo, result: Result<Snapshot, HubError>) {
+fn assert_weights(bench: &Bench, repo: &Repo, result: Result<ModelSnapshot, HubError>) {
     let snapshot = result.unwrap();
     assert!(fs::read(snapshot.dir().unwrap().join(WEIGHTS)).unwrap() == repo.content(WEIGHTS));
     assert!(!bench.partial(repo).exists());
@@ -145,7 +145,7 @@ fn a_model_is_fetched_into_pythons_layout() {
         );
     }
     let found = files(&snapshot);
-    assert_eq!(found.weights, WeightFiles::Safetensors(vec![dir.join(WEIGHTS)]));
+    assert_eq!(found.weights, HubWeights::Safetensors(vec![dir.join(WEIGHTS)]));
     assert_eq!(found.tokenizer, [dir.join("tokenizer.json")]);
     assert_eq!(found.side, Some(dir.join("maskscope.safetensors")));
 }
@@ -190,8 +190,8 @@ fn a_whole_snapshot_starts_without_the_network() {
 fn progress_counts_every_byte_once() {
     let repo = Repo::tiny(ID);
     let bench = Bench::new(repo.clone());
-    let mut seen: Vec<Progress> = Vec::new();
-    let mut watch = |p: &Progress| seen.push(p.clone());
+    let mut seen: Vec<FetchProgress> = Vec::new();
+    let mut watch = |p: &FetchProgress| seen.push(p.clone());
     fetch(&ID.parse().unwrap(), &bench.options, &mut watch, &AtomicBool::new(false)).unwrap();
     let total: usize = ["config.json", "tokenizer.json", "generation_config.json", WEIGHTS]
         .iter()
@@ -214,7 +214,7 @@ fn old_formats_are_the_last_resort() {
         .with_lfs("pytorch_model.bin", b"pickle");
     let bench = Bench::new(repo);
     let snapshot = bench.fetch().unwrap();
-    assert!(matches!(&files(&snapshot).weights, WeightFiles::Pickle(paths) if paths.len() == 1));
+    assert!(matches!(&files(&snapshot).weights, HubWeights::Pickle(paths) if paths.len() == 1));
     assert_eq!(files(&snapshot).tokenizer.len(), 2);
 }
 
@@ -541,14 +541,14 @@ fn a_connection_that_brings_nothing_is_given_up_and_the_part_is_kept() {
     let error = bench.fetch().unwrap_err();
     assert!(matches!(error, HubError::Broken { .. }), "{error}");
     assert_eq!(fs::read(bench.partial(&repo)).unwrap(), repo.content(WEIGHTS)[..1000]);
-    // The next call goes on from there.
+    // The next call continues from there.
     bench.server.forget();
     assert_weights(&bench, &repo, bench.fetch());
     assert_eq!(bench.server.downloads(WEIGHTS), [Some("bytes=1000-299999".into())]);
 }
 
 #[test]
-fn a_small_file_is_fetched_anew_after_a_cut() {
+fn a_small_file_is_fetched_again_after_a_cut() {
     // White space behind a JSON value changes nothing.
     let long = TOKENIZER.to_owned() + &" ".repeat(50_000);
     let repo = Repo::tiny(ID).with("tokenizer.json", long.as_bytes());
@@ -836,7 +836,7 @@ fn a_file_that_another_process_fetches_is_waited_for() {
     other.lock().unwrap();
     let mut other = Some(other);
     let blob = bench.repo_dir().join("blobs").join(repo.etag(WEIGHTS));
-    let mut watch = |p: &Progress| {
+    let mut watch = |p: &FetchProgress| {
         if p.phase == Phase::Waiting {
             // The other process finishes.
             fs::write(&blob, repo.content(WEIGHTS)).unwrap();

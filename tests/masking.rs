@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use maskscope::attention::types::ScoreSettings;
-use maskscope::engine::explorer::{Choice, Explorer, Policy, Reach};
-use maskscope::engine::loaded::{HELD_OUT_TEXT, Loaded};
+use maskscope::engine::explorer::{Explorer, MaskChoice, MaskPolicy, Reach};
+use maskscope::engine::loaded::{HELD_OUT_TEXT, LoadedModel};
 use maskscope::engine::loader::{LoadOptions, Purpose, load};
 use maskscope::engine::types::{ExploreRequest, HeadChoice, MapKind, Update};
 use maskscope::hub::HubOptions;
-use maskscope::mask::presets::{Budget, Preset};
+use maskscope::mask::presets::{Budget, CachePolicy};
 use maskscope::mask::rolling::{Policy as Decider, RollingSettings};
 use maskscope::mask::types::{MaskSettings, Op, Polarity, Protect, Scope};
 use maskscope::model::forward::Reuse;
@@ -44,9 +44,9 @@ fn demo(tokens: usize) -> Explorer {
     explorer
 }
 
-fn choose(explorer: &mut Explorer, mask: &MaskSettings, rolling: &RollingSettings) -> Choice {
+fn choose(explorer: &mut Explorer, mask: &MaskSettings, rolling: &RollingSettings) -> MaskChoice {
     let score = ScoreSettings::default();
-    explorer.choose(Policy { mask, score: &score, rolling }, None).unwrap()
+    explorer.choose(MaskPolicy { mask, score: &score, rolling }, None).unwrap()
 }
 
 fn block(op: Op) -> MaskSettings {
@@ -58,7 +58,7 @@ fn rolling() -> RollingSettings {
 }
 
 /// Logits of every row of a pass.
-fn all_logits(loaded: &Loaded, input: Input) -> Vec<f32> {
+fn all_logits(loaded: &LoadedModel, input: Input) -> Vec<f32> {
     let n = input.len();
     let trace = loaded.model.run(Arc::new(input), Reuse::default()).unwrap();
     loaded.model.logits(&trace.hidden, 0, n).unwrap()
@@ -85,11 +85,11 @@ fn eviction_leaves_what_a_cache_that_forgot_would_predict() {
     let twin = plain_gpt2::Plain { config: &config, tensors };
     for (policy, per_head) in [
         (Decider::Threshold, false),
-        (Decider::Preset(Preset::H2o, Budget::Share(0.4)), false),
-        (Decider::Preset(Preset::SnapKvHalf, Budget::Share(0.5)), false),
-        (Decider::Preset(Preset::H2o, Budget::Share(0.4)), true),
-        (Decider::Preset(Preset::SnapKvHalf, Budget::Share(0.5)), true),
-        (Decider::Preset(Preset::Random, Budget::Share(0.5)), true),
+        (Decider::Cache(CachePolicy::H2o, Budget::Share(0.4)), false),
+        (Decider::Cache(CachePolicy::SnapKvHalf, Budget::Share(0.5)), false),
+        (Decider::Cache(CachePolicy::H2o, Budget::Share(0.4)), true),
+        (Decider::Cache(CachePolicy::SnapKvHalf, Budget::Share(0.5)), true),
+        (Decider::Cache(CachePolicy::Random, Budget::Share(0.5)), true),
     ] {
         let rolling = RollingSettings { per_head, ..rolling() }.by(policy);
         let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
@@ -114,7 +114,7 @@ fn a_later_token_changes_no_earlier_block_decision_and_no_earlier_logit() {
     ids[changed] = (ids[changed] + 1) % before.loaded.model.config.vocab_size as u32;
     let mut after = demo(n);
     after.set_ids(&ids).unwrap();
-    let h2o = Decider::Preset(Preset::H2o, Budget::Share(0.5));
+    let h2o = Decider::Cache(CachePolicy::H2o, Budget::Share(0.5));
     for (policy, per_head) in [(Decider::Threshold, false), (h2o, false), (h2o, true)] {
         let rolling = RollingSettings { per_head, ..rolling() }.by(policy);
         let (a, b) = (
@@ -150,7 +150,7 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
     let n = ids.len();
     explorer.set_ids_within(&ids, Reach::Beyond).unwrap();
     let rolling = RollingSettings { window: 128, stride: 32, ..rolling() }
-        .by(Decider::Preset(Preset::SnapKvHalf, Budget::Tokens(64)));
+        .by(Decider::Cache(CachePolicy::SnapKvHalf, Budget::Tokens(64)));
     let choice = choose(&mut explorer, &block(Op::Evict), &rolling);
     let window = choice.window.clone().unwrap();
     assert!(window.reencoded.len() >= 2, "{:?}", window.reencoded);
@@ -182,10 +182,10 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
         assert!((f64::from(told[t].unwrap()) - log_p).abs() < 1e-4, "{t}");
     }
     // A cache that cannot make room says so.
-    let greedy = rolling.by(Decider::Preset(Preset::H2o, Budget::Share(1.0)));
+    let greedy = rolling.by(Decider::Cache(CachePolicy::H2o, Budget::Share(1.0)));
     let score = ScoreSettings::default();
     let mask = block(Op::Evict);
-    let refused = explorer.choose(Policy { mask: &mask, score: &score, rolling: &greedy }, None);
+    let refused = explorer.choose(MaskPolicy { mask: &mask, score: &score, rolling: &greedy }, None);
     let error = refused.err().unwrap();
     assert!(error.to_string().contains("do not fit the context of 256") && error.hint().is_some(), "{error}");
 }
@@ -193,7 +193,7 @@ fn a_text_beyond_the_context_goes_on_over_what_was_kept() {
 #[test]
 fn heads_that_decide_for_themselves_reuse_rows_and_agree_with_a_fresh_pass() {
     let mut explorer = demo(96);
-    let policy = Decider::Preset(Preset::H2o, Budget::Share(0.3));
+    let policy = Decider::Cache(CachePolicy::H2o, Budget::Share(0.3));
     let by_head =
         choose(&mut explorer, &block(Op::Evict), &RollingSettings { per_head: true, ..rolling() }.by(policy));
     let together = choose(&mut explorer, &block(Op::Evict), &rolling().by(policy));
@@ -252,7 +252,7 @@ fn skipping_nobody_and_keeping_everybody_are_the_baseline_bit_for_bit() {
         let got = all_logits(&explorer.loaded, choice.plan.input.clone());
         assert_eq!(bits(&got), bits(&baseline));
         let (effect, _) = explorer.effect(&choice, (mask.op, 5), None).unwrap();
-        assert_eq!((effect.kl, effect.delta_others.unwrap_or(0.0)), (0.0, 0.0));
+        assert_eq!((effect.kl, effect.delta_unmasked.unwrap_or(0.0)), (0.0, 0.0));
     }
 }
 
@@ -320,11 +320,11 @@ fn what_keys_received_is_summed_on_the_way_and_stays_true_through_edits() {
 }
 
 #[test]
-fn scores_are_kept_for_a_slider_and_asked_anew_for_anything_else() {
+fn scores_are_kept_for_a_slider_and_computed_again_for_anything_else() {
     let mut explorer = demo(64);
     let ask = |explorer: &mut Explorer, score: &ScoreSettings| {
         let mask = MaskSettings::default();
-        let choice = explorer.choose(Policy { mask: &mask, score, rolling: &rolling() }, None).unwrap();
+        let choice = explorer.choose(MaskPolicy { mask: &mask, score, rolling: &rolling() }, None).unwrap();
         choice.scored
     };
     let plain = ScoreSettings::default();

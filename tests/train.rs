@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 use maskscope::mask::types::{Op, Replacement};
 use maskscope::model::{Checkpoint, Gpt2, Input, ModelFiles, forward::Reuse};
+use maskscope::support::random::splitmix64;
 use maskscope::tensor::gradients::backward;
 use maskscope::tensor::host;
 use maskscope::train::TrainError;
@@ -26,10 +27,10 @@ use maskscope::train::checkpoint::disk::{Disk, NewFile, RealDisk};
 use maskscope::train::checkpoint::folder::Folders;
 use maskscope::train::checkpoint::state;
 use maskscope::train::evaluate::evaluate;
-use maskscope::train::report::{Command, Live, Report, RunState};
+use maskscope::train::report::{Live, Report, RunCommand, RunState};
 use maskscope::train::run::{Learner, Run};
 use maskscope::train::runs;
-use maskscope::train::schedule::{GapControl, LrPolicy, Progress};
+use maskscope::train::schedule::{GapControl, LrPolicy, LrProgress};
 use maskscope::train::session::{Session, SessionOptions};
 use maskscope::train::spec::{
     Arm, Joint, JointSpec, LoraTarget, MaskSchedule, OnDiskFull, RunSpec, ScoreFrom, Trained,
@@ -70,10 +71,11 @@ fn resumes_exactly(name: &str, change: impl Fn(&mut RunSpec)) {
         change(&mut spec);
         spec
     };
-    let by_hand = vec![(3, Command::SetLearningRate(Some(0.1 + 0.2))), (6, Command::SetLearningRate(None))];
+    let by_hand =
+        vec![(3, RunCommand::SetLearningRate(Some(0.1 + 0.2))), (6, RunCommand::SetLearningRate(None))];
     let whole = drive(setup(make("whole")), by_hand.clone());
     let mut until_stop = by_hand;
-    until_stop.push((8, Command::Stop));
+    until_stop.push((8, RunCommand::Stop));
     let first = drive(setup(make("parts")), until_stop);
     let second = drive(resumed(&dir.path().join("parts")), Vec::new());
     let mut joined = first.losses();
@@ -95,7 +97,7 @@ fn a_resumed_run_is_the_same_run_in_every_mode() {
         s.dtype = SavedDtype::F16;
         s.trained = lora(&[LoraTarget::Fc]);
     });
-    resumes_exactly("plateau", |s| (s.rate.policy, s.eval_every) = (LrPolicy::Plateau, 2));
+    resumes_exactly("plateau", |s| (s.learning_rate.policy, s.eval_every) = (LrPolicy::Plateau, 2));
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn the_start_is_evaluated_once_and_what_was_evaluated_is_not_evaluated_again() {
         let model = Gpt2::from_tensors(&setup.config, &setup.tensors, &Device::Cpu).unwrap();
         let held = setup.validation.clone().unwrap();
         let start = evaluate(&model, &held, (spec.context, spec.batch_size), &|| false).unwrap();
-        let first = drive(setup, vec![(stop, Command::Stop)]).evaluations();
+        let first = drive(setup, vec![(stop, RunCommand::Stop)]).evaluations();
         let steps: Vec<usize> = first.iter().map(|(step, _)| *step).collect();
         assert_eq!(steps, if stop == 3 { vec![0, 3] } else { vec![0, 3, 4] });
         assert_eq!(first[0].1.to_bits(), start.to_bits(), "nothing has moved yet");
@@ -124,7 +126,7 @@ fn a_resumed_run_is_the_same_run_under_masks() {
     let masked = |arm: Arm, op: Op, from: ScoreFrom| {
         move |s: &mut RunSpec| {
             (s.masking.arm, s.masking.op, s.masking.score_from, s.fixed_cuts) = (arm, op, from, true);
-            (s.masking.rate, s.rate.progress) = (0.3, Progress::Visible);
+            (s.masking.rate, s.learning_rate.progress) = (0.3, LrProgress::Visible);
         }
     };
     resumes_exactly("static-attn", masked(Arm::StaticAttn, Op::Replace, ScoreFrom::LastVisit));
@@ -132,7 +134,7 @@ fn a_resumed_run_is_the_same_run_under_masks() {
     resumes_exactly("fresh scores, dropped", masked(Arm::DynAttnLow, Op::Drop, ScoreFrom::Fresh));
     resumes_exactly("controller", |s| {
         masked(Arm::DynRand, Op::Hide, ScoreFrom::LastVisit)(s);
-        (s.rate.gap, s.eval_every) = (Some(GapControl { target: 0.3, gain: 1.0 }), 3);
+        (s.learning_rate.gap, s.eval_every) = (Some(GapControl { target: 0.3, gain: 1.0 }), 3);
     });
 }
 
@@ -143,7 +145,7 @@ fn a_learned_policy_runs_and_resumes_exactly() {
     {
         resumes_exactly(kind.name(), |s| {
             (s.masking.arm, s.masking.op, s.fixed_cuts, s.eval_every) = (Arm::DynAttnHigh, op, true, 3);
-            s.masking.joint = Some(JointSpec { kind, lambda: 0.1, temperature: 0.1, rate: 1e-2 });
+            s.masking.joint = Some(JointSpec { kind, lambda: 0.1, temperature: 0.1, learning_rate: 1e-2 });
         });
     }
 }
@@ -151,7 +153,7 @@ fn a_learned_policy_runs_and_resumes_exactly() {
 #[test]
 fn other_data_is_no_continuation() {
     let dir = tempfile::tempdir().unwrap();
-    drive(setup(spec(dir.path())), vec![(8, Command::Stop)]);
+    drive(setup(spec(dir.path())), vec![(8, RunCommand::Stop)]);
     let read = state::resume(dir.path(), &Device::Cpu).unwrap();
     let other = maskscope::train::run::Setup::resume(read, (tiny_run::corpus(9, 50), None), Device::Cpu);
     let error = Run::new(other).err().unwrap();
@@ -199,7 +201,7 @@ fn a_full_disk_is_reported_and_the_checkpoint_before_stays_whole() {
     // A checkpoint of this model takes some 180 kB; the third one is cut off at different places.
     let one = {
         let dir = tempfile::tempdir().unwrap();
-        drive(setup(spec(dir.path())), vec![(5, Command::Stop)]);
+        drive(setup(spec(dir.path())), vec![(5, RunCommand::Stop)]);
         let files = walk(&Folders::new(dir.path()).path(5));
         files.iter().map(|f| f.metadata().unwrap().len()).sum::<u64>() as i64
     };
@@ -254,7 +256,7 @@ fn the_newest_and_the_best_checkpoints_are_kept_and_the_run_folder_is_a_model() 
     let mut spec = spec(dir.path());
     (spec.keep_last, spec.checkpoint_every, spec.eval_every, spec.steps) = (2, 2, 2, 24);
     // A rate that ruins the model after a while, so that the best checkpoint is not the last.
-    let log = drive(setup(spec), vec![(10, Command::SetLearningRate(Some(1.0)))]);
+    let log = drive(setup(spec), vec![(10, RunCommand::SetLearningRate(Some(1.0)))]);
     let folders = Folders::new(dir.path());
     let best = log.evaluations().into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     assert!(best.0 <= 12, "{best:?}");
@@ -302,7 +304,7 @@ impl maskscope::train::run::Watch for Printed {
             self.0.write_all(format!("{} {:016x}\n", report.step, report.loss.to_bits()).as_bytes()).unwrap();
         }
     }
-    fn command(&mut self, _: bool) -> Option<Command> {
+    fn command(&mut self, _: bool) -> Option<RunCommand> {
         None
     }
     fn killed(&self) -> bool {
@@ -325,7 +327,6 @@ fn the_run_survives_two_hundred_kills() {
     std::fs::create_dir(&run).unwrap();
     let log = run.join("log");
     let length = || std::fs::metadata(&log).map_or(0, |m| m.len());
-    let mut seed = 1u64;
     let mut resumed_from = 0;
     for kill in 0..KILLS {
         let before = length();
@@ -338,8 +339,7 @@ fn the_run_survives_two_hundred_kills() {
             .spawn()
             .unwrap();
         // Most children live until a first step is done, then a random while; some are killed while they start.
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let wait = Duration::from_micros((seed >> 33) % 50_000);
+        let wait = Duration::from_micros(splitmix64(1, kill) % 50_000);
         let deadline = Instant::now() + Duration::from_secs(60);
         if kill % 8 != 7 {
             while length() == before {
@@ -379,8 +379,8 @@ fn the_run_survives_two_hundred_kills() {
     let last = seen.iter().map(|(s, _)| *s).max().unwrap();
     assert!(last >= KILLS as usize / 4, "only {last} steps in {KILLS} lives");
     let mut quiet = endless(&dir.path().join("whole"));
-    (quiet.checkpoint_every, quiet.rate) = (0, quiet.rate);
-    let whole = drive(setup(quiet), vec![(last, Command::Stop)]);
+    (quiet.checkpoint_every, quiet.learning_rate) = (0, quiet.learning_rate);
+    let whole = drive(setup(quiet), vec![(last, RunCommand::Stop)]);
     let wanted: HashMap<usize, u64> = bits(&whole.losses()).into_iter().collect();
     for (step, bits) in seen {
         assert_eq!(bits, wanted[&step], "step {step}");
@@ -537,7 +537,7 @@ fn a_loss_that_is_not_finite_stops_at_the_last_good_checkpoint_and_names_the_ste
     let dir = tempfile::tempdir().unwrap();
     let mut spec = spec(dir.path());
     (spec.clip, spec.steps, spec.on_disk_full) = (0.0, 200, OnDiskFull::Continue);
-    let mut log = Log::scripted(vec![(7, Command::SetLearningRate(Some(1e30)))]);
+    let mut log = Log::scripted(vec![(7, RunCommand::SetLearningRate(Some(1e30)))]);
     let error = Run::new(setup(spec)).unwrap().drive(&mut log).unwrap_err();
     let TrainError::Diverged { step, checkpoint, .. } = &error else { panic!("{error}") };
     assert!((9..=11).contains(step), "{error}");
@@ -556,7 +556,7 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(&|s| s.trained = Trained::LastBlocks(4)).contains("3 blocks"));
     assert!(refused(&|s| s.trained = Trained::LastBlocks(0)).contains("nothing to train"));
     assert!(refused(&|s| s.context = CONTEXT + 1).contains("this model takes 1 to"));
-    assert!(refused(&|s| s.rate.peak = f64::NAN).contains("learning rate"));
+    assert!(refused(&|s| s.learning_rate.peak = f64::NAN).contains("learning rate"));
     assert!(refused(&|s| s.masking.arm = Arm::Static1).contains("fixed_cuts"));
     assert!(refused(&|s| s.dropout = 1.0).contains("dropout"));
     assert!(
@@ -593,17 +593,17 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     wait_for(&session, "plan", |r| matches!(r, Report::Planned(_)));
     wait_for(&session, "planned", state_is(RunState::Planned));
     assert_eq!(session.state(), RunState::Planned);
-    session.send(Command::Resume);
+    session.send(RunCommand::Resume);
     wait_for(&session, "start", state_is(RunState::Running));
     wait_for(&session, "raster", |r| matches!(r, Report::Raster { .. }));
     wait_for(&session, "batch", |r| matches!(r, Report::Batch(b) if !b.sequences[0][3].why.is_empty()));
-    session.send(Command::Pause);
+    session.send(RunCommand::Pause);
     wait_for(&session, "pause", state_is(RunState::Paused));
     session.drain();
     assert!(session.next(Duration::from_millis(30)).is_none(), "a paused run does nothing");
-    session.send(Command::SetThreshold(0.95));
-    session.send(Command::SetLearningRate(Some(1e-4)));
-    session.send(Command::SetProbability(7.0));
+    session.send(RunCommand::SetThreshold(0.95));
+    session.send(RunCommand::SetLearningRate(Some(1e-4)));
+    session.send(RunCommand::SetProbability(7.0));
     let changed = wait_for(&session, "change", |r| matches!(r, Report::Changed(_)));
     let Report::Changed(change) = changed else { unreachable!() };
     assert_eq!((change.what, change.value), (Live::Threshold, Some(0.95)));
@@ -613,7 +613,7 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
         |r| matches!(r, Report::Warning { message, .. } if message.contains("between 0 and 1")),
     );
     session.request_snapshot();
-    session.send(Command::Resume);
+    session.send(RunCommand::Resume);
     wait_for(&session, "resume", state_is(RunState::Running));
     let first = wait_for(&session, "step", |r| matches!(r, Report::Step { .. }));
     let Report::Step { report, .. } = first else { unreachable!() };
@@ -623,7 +623,7 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     let (step, snapshot) = session.take_snapshot().expect("a copy of the weights");
     assert_eq!(step + 1, report.step);
     let before = host::values(&snapshot.wte.tensor().unwrap()).unwrap();
-    session.send(Command::Stop);
+    session.send(RunCommand::Stop);
     wait_for(&session, "stopping", state_is(RunState::Stopping));
     let ended = wait_for(&session, "end", |r| matches!(r, Report::Ended(_)));
     let Report::Ended(summary) = ended else { unreachable!() };
@@ -655,7 +655,7 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
     spec.checkpoint_every = 0;
     let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
     wait_for(&session, "step", |r| matches!(r, Report::Step { .. }));
-    session.send(Command::Kill);
+    session.send(RunCommand::Kill);
     wait_for(&session, "killed", state_is(RunState::Killed));
     wait_for(&session, "failure", |r| matches!(r, Report::Failed { message, .. } if message == "killed"));
     session.join();
@@ -680,7 +680,7 @@ fn records_of_a_resumed_run_have_every_step_once() {
             if let Some(Report::Step { report, .. }) = session.next(Duration::from_millis(20))
                 && until.is_some_and(|u| report.step >= u)
             {
-                session.send(Command::Kill);
+                session.send(RunCommand::Kill);
             }
         }
         session.join();
@@ -770,10 +770,10 @@ fn a_mask_row_lives_beside_the_checkpoint_which_keeps_its_vocabulary() {
 #[test]
 fn visible_progress_is_slower_where_less_is_seen_and_ends_where_it_should() {
     let dir = tempfile::tempdir().unwrap();
-    let rates = |progress: Progress, schedule: MaskSchedule, name: &str| {
+    let rates = |progress: LrProgress, schedule: MaskSchedule, name: &str| {
         let mut spec = spec(&dir.path().join(name));
         (spec.masking.arm, spec.masking.op, spec.masking.rate) = (Arm::DynRand, Op::Drop, 0.4);
-        (spec.fixed_cuts, spec.masking.schedule, spec.steps, spec.rate.progress) =
+        (spec.fixed_cuts, spec.masking.schedule, spec.steps, spec.learning_rate.progress) =
             (true, schedule, 60, progress);
         let log = drive(setup(spec), Vec::new());
         let rate = |r: &Report| match r {
@@ -782,8 +782,8 @@ fn visible_progress_is_slower_where_less_is_seen_and_ends_where_it_should() {
         };
         log.reports.iter().filter_map(rate).collect::<Vec<f64>>()
     };
-    let by_steps = rates(Progress::Steps, MaskSchedule::Decay, "steps");
-    let visible = rates(Progress::Visible, MaskSchedule::Decay, "visible");
+    let by_steps = rates(LrProgress::Steps, MaskSchedule::Decay, "steps");
+    let visible = rates(LrProgress::Visible, MaskSchedule::Decay, "visible");
     // Most is dropped early on, so the rate falls later than by steps.
     assert!(visible[30] > by_steps[30] * 1.02, "{} against {}", visible[30], by_steps[30]);
     assert!(
@@ -828,11 +828,11 @@ fn a_moved_threshold_is_realised_from_the_step_it_names() {
         wait_for(&session, "steps", |r| matches!(r, Report::Step { report, .. } if report.step >= step))
     };
     until(6);
-    session.send(Command::SetThreshold(0.1));
+    session.send(RunCommand::SetThreshold(0.1));
     let changed = wait_for(&session, "change", |r| matches!(r, Report::Changed(_)));
     let Report::Changed(change) = changed else { unreachable!() };
     until(change.step + 6);
-    session.send(Command::Stop);
+    session.send(RunCommand::Stop);
     wait_for(&session, "end", |r| matches!(r, Report::Ended(_)));
     session.join();
     let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
@@ -917,19 +917,19 @@ fn twins_pause_stop_and_do_not_count_a_seed_that_was_cut_off() {
     spec.steps = 1_000_000;
     let session = Session::start(move |_| Ok(setup(spec)), SessionOptions::default()).unwrap();
     wait_for(&session, "step", |r| matches!(r, Report::TwinStep(t) if t.step >= 3));
-    session.send(Command::Pause);
+    session.send(RunCommand::Pause);
     wait_for(&session, "pause", state_is(RunState::Paused));
     session.drain();
     assert!(session.next(Duration::from_millis(30)).is_none(), "paused twins do nothing");
-    session.send(Command::SetThreshold(0.5));
+    session.send(RunCommand::SetThreshold(0.5));
     wait_for(
         &session,
         "refusal",
         |r| matches!(r, Report::Warning { message, .. } if message.contains("keep to their plan")),
     );
-    session.send(Command::Resume);
+    session.send(RunCommand::Resume);
     wait_for(&session, "step", |r| matches!(r, Report::TwinStep(_)));
-    session.send(Command::Stop);
+    session.send(RunCommand::Stop);
     let Report::Ended(summary) = wait_for(&session, "end", |r| matches!(r, Report::Ended(_))) else {
         unreachable!()
     };
@@ -951,7 +951,8 @@ fn twins_that_make_no_sense_are_refused_by_name() {
     let arm = refused(&|_| {}).unwrap();
     assert!(arm.starts_with("arm dyn-pair:drop"), "{arm}");
     let joint = refused(&|s| {
-        s.masking.joint = Some(JointSpec { kind: Joint::Bandit, lambda: 0.1, temperature: 0.1, rate: 1e-3 });
+        s.masking.joint =
+            Some(JointSpec { kind: Joint::Bandit, lambda: 0.1, temperature: 0.1, learning_rate: 1e-3 });
     });
     assert!(joint.unwrap().contains("learned policy"));
     let mut alone = setup(twins(dir.path(), "none,dyn-rand", 2));
@@ -974,7 +975,7 @@ fn a_preparation_says_what_it_does_and_gives_up_when_told() {
         "loading",
         |r| matches!(r, Report::Loading { what, done: 10, .. } if what == "train.parquet"),
     );
-    session.send(Command::Kill);
+    session.send(RunCommand::Kill);
     wait_for(&session, "end", state_is(RunState::Killed));
     session.join();
 }
@@ -985,11 +986,11 @@ fn a_clock_leaves_the_warm_up_its_steps() {
     let mut spec = spec(dir.path());
     // A second of steps that take a millisecond: the clock alone would be through with ten warm-up steps at once.
     (spec.steps, spec.time_limit, spec.checkpoint_every) = (20, Some(0.5), 0);
-    (spec.rate.warmup, spec.rate.policy) = (8, LrPolicy::Constant);
+    (spec.learning_rate.warmup, spec.learning_rate.policy) = (8, LrPolicy::Constant);
     let log = drive(setup(spec.clone()), vec![]);
     for report in &log.reports {
         if let Report::Step { report, .. } = report {
-            let most = spec.rate.peak * (report.step as f64 / 8.0).min(1.0);
+            let most = spec.learning_rate.peak * (report.step as f64 / 8.0).min(1.0);
             assert!(report.learning_rate <= most * (1.0 + 1e-12), "{report:?}");
         }
     }

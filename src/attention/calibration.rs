@@ -10,10 +10,7 @@ use super::types::{Reduction, ScoreSettings};
 
 /// Pulls sums over few queries towards 1, in units of one average query.
 pub const KAPPA: f64 = 8.0;
-/// Windows of calibration text.
-pub const WINDOWS: usize = 64;
-/// Tokens of one window, at most (also at most the model's context).
-pub const WINDOW_TOKENS: usize = 256;
+
 /// Distances up to this one have a bin of their own; past it, eight bins an octave.
 pub const EXACT_DISTANCES: usize = 64;
 const BINS_PER_OCTAVE: f64 = 8.0;
@@ -31,7 +28,7 @@ pub struct CalibrationSource {
 
 /// One table of averages and one sample of ratios: for α or for α·‖W_O v‖.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Table {
+pub(super) struct Averages {
     /// ḡ per head and bin, `[L·H, B]`.
     pub gbar: Vec<f32>,
     /// κ-smoothed ratios of sampled keys, `[N, L·H]`.
@@ -48,8 +45,8 @@ pub struct Calibration {
     /// How many windows were read.
     pub windows: usize,
     pub source: CalibrationSource,
-    pub(super) alpha: Table,
-    pub(super) contribution: Table,
+    pub(super) alpha: Averages,
+    pub(super) contribution: Averages,
 }
 
 impl Calibration {
@@ -57,12 +54,13 @@ impl Calibration {
         self.n_layer == n_layer && self.n_head == n_head
     }
 
-    pub(super) fn table(&self, contribution: bool) -> &Table {
+    pub(super) fn table(&self, contribution: bool) -> &Averages {
         if contribution { &self.contribution } else { &self.alpha }
     }
 
     /// ḡ of one head at distance Δ ≥ 1.
-    pub fn expected(&self, contribution: bool, layer: usize, head: usize, distance: usize) -> f64 {
+    #[cfg(test)]
+    pub(super) fn expected(&self, contribution: bool, layer: usize, head: usize, distance: usize) -> f64 {
         let bins = bins(self.window);
         let bin = bin_of(&bins, distance);
         f64::from(self.table(contribution).gbar[(layer * self.n_head + head) * bins.len() + bin])
@@ -93,7 +91,7 @@ impl Calibration {
     /// is not ℓ, which has no place in this distribution.
     pub fn sample(&self, settings: &ScoreSettings) -> Vec<f64> {
         let subset = settings.subset(self.n_layer, self.n_head);
-        if subset.is_empty() || settings.reduction != Reduction::Null {
+        if subset.is_empty() || settings.reduction != Reduction::DistanceNull {
             return Vec::new();
         }
         let per_key = self.n_layer * self.n_head;
@@ -212,18 +210,6 @@ pub enum CalibrationError {
     Other(&'static str),
 }
 
-impl CalibrationError {
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            CalibrationError::NoText => Some("give a longer plain-text file".to_owned()),
-            CalibrationError::Damaged(_) | CalibrationError::Other(_) => {
-                Some("remove the file; the model is calibrated again in the background".to_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
 /// Sums of one head over all windows so far.
 #[derive(Clone, Debug, Default)]
 struct HeadTotals {
@@ -265,11 +251,6 @@ impl CalibrationBuilder {
             sampled: Vec::new(),
             heads: vec![one; n_layer * n_head],
         }
-    }
-
-    /// How many windows were added.
-    pub fn added(&self) -> usize {
-        self.windows
     }
 
     /// Adds one window; windows under 3 tokens hold no scored key and are ignored.
@@ -342,8 +323,8 @@ impl CalibrationBuilder {
             }
             Ok(out)
         };
-        let alpha = Table { gbar: gbar(|t| &t.alpha)?, sample: Vec::new() };
-        let contribution = Table { gbar: gbar(|t| &t.contribution)?, sample: Vec::new() };
+        let alpha = Averages { gbar: gbar(|t| &t.alpha)?, sample: Vec::new() };
+        let contribution = Averages { gbar: gbar(|t| &t.contribution)?, sample: Vec::new() };
         let mut out = Calibration {
             n_layer: self.n_layer,
             n_head: self.n_head,

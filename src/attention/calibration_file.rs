@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::calibration::{Calibration, CalibrationError, CalibrationSource, Table, bins};
+use super::calibration::{Averages, Calibration, CalibrationError, CalibrationSource, bins};
 
 /// Grows when the meaning of the numbers changes.
 pub const VERSION: u32 = 1;
@@ -84,11 +84,11 @@ impl Calibration {
             return Err(damaged(&format!("{} windows of {} tokens", header.windows, header.window)));
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
-        let table = |name: &str| -> Result<Table, CalibrationError> {
+        let table = |name: &str| -> Result<Averages, CalibrationError> {
             let gbar = read(&file, name, |s| s == [heads, bins(header.window).len()])?;
             let sample =
                 read(&file, &format!("sample.{name}"), |s| matches!(s, [n, h] if *n > 0 && *h == heads))?;
-            Ok(Table { gbar, sample })
+            Ok(Averages { gbar, sample })
         };
         Ok(Calibration {
             n_layer: header.n_layer,

@@ -101,7 +101,7 @@ fn the_sample_is_the_score_of_its_own_windows() {
             .iter()
             .flat_map(|w| {
                 let scored = score(&sweep(w, &SweepRequest::default()), &settings, Some(&got));
-                assert_eq!(scored.reduction, Reduction::Null);
+                assert_eq!(scored.reduction, Reduction::DistanceNull);
                 scored.scores[1..49].to_vec()
             })
             .flatten()

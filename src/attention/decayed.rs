@@ -35,7 +35,7 @@ struct HeadState {
 }
 
 impl DecayedScore {
-    /// `null` falls back to `corrected` without a calibration that fits.
+    /// `distance-null` falls back to `corrected` without a calibration that fits.
     pub fn new(
         settings: &ScoreSettings,
         decay: f64,
@@ -44,7 +44,9 @@ impl DecayedScore {
     ) -> Self {
         let (n_layer, n_head) = shape;
         let mut settings = settings.clone();
-        if settings.reduction == Reduction::Null && !calibration.is_some_and(|c| c.fits(n_layer, n_head)) {
+        if settings.reduction == Reduction::DistanceNull
+            && !calibration.is_some_and(|c| c.fits(n_layer, n_head))
+        {
             settings.reduction = Reduction::Corrected;
         }
         let heads = vec![HeadState::default(); n_layer * n_head];
@@ -84,7 +86,7 @@ impl DecayedScore {
                 *newest = score(sweep, &one, None).scores;
             }
         }
-        let calibration = calibration.filter(|_| self.settings.reduction == Reduction::Null);
+        let calibration = calibration.filter(|_| self.settings.reduction == Reduction::DistanceNull);
         let null = calibration.map(|c| c.null(self.settings.contribution, len));
         let uniform = uniform_share(sweep);
         let plain = self.settings.reduction == Reduction::Plain;
@@ -134,7 +136,7 @@ impl DecayedScore {
 
     fn combined(&self, subset: &[usize], calibration: Option<&Calibration>) -> Vec<Option<f64>> {
         let null = calibration
-            .filter(|_| self.settings.reduction == Reduction::Null)
+            .filter(|_| self.settings.reduction == Reduction::DistanceNull)
             .map(|c| c.null(self.settings.contribution, 1));
         let one = |lh: usize, i: usize| {
             let (received, expected) = (self.heads[lh].received[i], self.heads[lh].expected[i]);

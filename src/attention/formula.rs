@@ -13,7 +13,7 @@ pub fn formula(settings: &ScoreSettings, in_force: Reduction) -> String {
             "attention received from later tokens, 1 = as under uniform attention".to_owned(),
             format!("A_i = Σ_(t>i) {c} / Σ_(t>i) 1/(t+1)"),
         ),
-        Reduction::Null => (
+        Reduction::DistanceNull => (
             "attention received, 1 = as much as any token at these distances in this model".to_owned(),
             format!("ℓ_i = (Σ_(t>i) {c} + {KAPPA}·g0) / (Σ_(t>i) ḡ(t−i) + {KAPPA}·g0)"),
         ),
@@ -51,7 +51,7 @@ pub fn formula(settings: &ScoreSettings, in_force: Reduction) -> String {
     };
     out.push_str(&format!(", {joined} {}", subset(settings)));
     if in_force != settings.reduction {
-        out.push_str("; the distance null is not calibrated for this model yet");
+        out.push_str("; distance-null is not calibrated for this model yet");
     }
     out
 }
@@ -80,7 +80,7 @@ mod tests {
     fn formulas_say_what_is_in_force_on_one_line() {
         let default = ScoreSettings::default();
         assert_eq!(
-            formula(&default, Reduction::Null),
+            formula(&default, Reduction::DistanceNull),
             "attention received, 1 = as much as any token at these distances in this model: \
              ℓ_i = (Σ_(t>i) c[t,i] + 8·g0) / (Σ_(t>i) ḡ(t−i) + 8·g0), c = α·‖W_O v‖, \
              mean over all layers and heads"

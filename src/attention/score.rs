@@ -13,7 +13,7 @@ pub struct Scored {
     /// One per position, before any scaling; `None` where no query can inform it.
     pub scores: Vec<Option<f64>>,
     pub sinks: Sinks,
-    /// The reduction in force: `corrected` where `null` was asked for without a calibration.
+    /// The reduction in force: `corrected` where `distance-null` was asked for without a calibration.
     pub reduction: Reduction,
     /// The score in force in words and symbols, one line.
     pub formula: String,
@@ -34,11 +34,11 @@ pub fn score_source<S: AttentionSource + ?Sized>(
 pub fn score(sweep: &Sweep, settings: &ScoreSettings, calibration: Option<&Calibration>) -> Scored {
     let calibration = calibration.filter(|c| c.fits(sweep.n_layer, sweep.n_head));
     let reduction = match (settings.reduction, calibration) {
-        (Reduction::Null, None) => Reduction::Corrected,
+        (Reduction::DistanceNull, None) => Reduction::Corrected,
         (asked, _) => asked,
     };
     let scores = match (reduction, calibration) {
-        (Reduction::Null, Some(calibration)) => null(sweep, settings, calibration),
+        (Reduction::DistanceNull, Some(calibration)) => null(sweep, settings, calibration),
         _ => reduced(sweep, settings, reduction),
     };
     Scored { scores, sinks: sinks::detect(sweep), reduction, formula: formula::formula(settings, reduction) }
@@ -66,7 +66,7 @@ fn reduced(sweep: &Sweep, settings: &ScoreSettings, reduction: Reduction) -> Vec
     let later = |i: usize| later_queries(sweep, i);
     match reduction {
         // Without a calibration there is no null to divide by; the caller has already fallen back.
-        Reduction::Null | Reduction::Corrected => {
+        Reduction::DistanceNull | Reduction::Corrected => {
             let uniform = uniform_share(sweep);
             per_key(
                 sweep,

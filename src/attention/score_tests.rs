@@ -20,7 +20,7 @@ fn plainly(source: &FixedMaps, settings: &ScoreSettings, i: usize) -> Option<f64
     };
     let one = |lh: usize| -> f64 {
         match settings.reduction {
-            Reduction::Corrected | Reduction::MaxHeads | Reduction::Null => {
+            Reduction::Corrected | Reduction::MaxHeads | Reduction::DistanceNull => {
                 later.clone().map(|t| c(lh, t)).sum::<f64>()
                     / later.clone().map(|t| 1.0 / (t as f64 + 1.0)).sum::<f64>()
             }
@@ -98,7 +98,7 @@ proptest! {
         let source = random_maps(2, 2, len, 6.0, seed);
         let settings = ScoreSettings { contribution, ..ScoreSettings::default() };
         let scored = score_source(&source, &settings, Some(&calibration));
-        prop_assert_eq!(scored.reduction, Reduction::Null);
+        prop_assert_eq!(scored.reduction, Reduction::DistanceNull);
         for i in 0..len - 1 {
             let mut sum = 0.0;
             for lh in 0..4 {
@@ -172,7 +172,7 @@ fn layers_and_heads_the_model_lacks_are_named() {
     let settings = ScoreSettings { layers: vec![0, 7], ..ScoreSettings::default() };
     assert_eq!(
         settings.check(6, 4).unwrap_err().to_string(),
-        "the score asks for layer 7, but the model has 6 (0 to 5)"
+        "the score uses layer 7, but the model has 6 (0 to 5)"
     );
     let settings = ScoreSettings { heads: vec![4], ..ScoreSettings::default() };
     assert!(settings.check(6, 4).unwrap_err().to_string().contains("head 4"));

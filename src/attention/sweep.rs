@@ -105,10 +105,6 @@ impl Sweep {
             _ => true,
         }
     }
-
-    pub fn head(&self, layer: usize, head: usize) -> &HeadSums {
-        &self.sums[layer * self.n_head + head]
-    }
 }
 
 /// Sweeps over all layers and heads.
@@ -137,7 +133,7 @@ pub fn sweep_while<S: AttentionSource + ?Sized>(
         if !keep_going() {
             return None;
         }
-        let asked = Asked { request, shape: &out, rolled: &rolled, followers: &followers };
+        let asked = HeadSweep { request, shape: &out, rolled: &rolled, followers: &followers };
         let done = sweep_layer(source, &asked, layer, &mut scratch);
         let mut passed = Vec::new();
         for (head, one) in done.into_iter().enumerate() {
@@ -188,7 +184,7 @@ struct OneHead {
 }
 
 /// What every head of a layer is swept with.
-struct Asked<'a> {
+struct HeadSweep<'a> {
     request: &'a SweepRequest<'a>,
     shape: &'a Sweep,
     rolled: &'a [f64],
@@ -197,11 +193,11 @@ struct Asked<'a> {
 
 fn sweep_layer<S: AttentionSource + ?Sized>(
     source: &S,
-    asked: &Asked,
+    asked: &HeadSweep,
     layer: usize,
     scratch: &mut [Vec<f32>],
 ) -> Vec<OneHead> {
-    let Asked { request, shape, rolled, followers } = asked;
+    let HeadSweep { request, shape, rolled, followers } = asked;
     let n_head = shape.n_head;
     let mut slots: Vec<Option<OneHead>> = (0..n_head).map(|_| None).collect();
     let per_worker = n_head.div_ceil(scratch.len()).max(1);
@@ -233,10 +229,10 @@ fn sweep_layer<S: AttentionSource + ?Sized>(
 /// What the pass summed itself, where that is all that is asked.
 fn summed<S: AttentionSource + ?Sized>(
     source: &S,
-    asked: &Asked,
+    asked: &HeadSweep,
     (layer, head): (usize, usize),
 ) -> Option<HeadSums> {
-    let Asked { request, shape, .. } = asked;
+    let HeadSweep { request, shape, .. } = asked;
     let rolls = request.rollout.as_ref().is_some_and(|s| s.counts(layer, head));
     if rolls || request.newest || request.heads.is_some() || shape.queries != (0..shape.len) {
         return None;

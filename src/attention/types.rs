@@ -10,7 +10,7 @@ choice! {
         Corrected = "corrected",
         /// attention received ÷ what tokens at the same distances receive in this model
         /// Falls back to `corrected` while the model has no calibration.
-        Null = "null",
+        DistanceNull = "distance-null" was "null",
         /// sum over later queries (H2O)
         /// `Σ_{t>i} α[t,i]`.
         Sum = "sum",
@@ -39,7 +39,7 @@ settings! {
     /// How attention becomes one number per token
     pub struct ScoreSettings: Eq, Hash in "score" {
         /// How the attention a token receives becomes a number
-        reduction: Reduction = Reduction::Null, label("score");
+        reduction: Reduction = Reduction::DistanceNull, label("score");
         /// How many of the last queries count for the score window
         window: usize = DEFAULT_WINDOW, label("queries W"), whole(1, 4096), unit("queries")
             => |s| s.reduction == Reduction::Window;
@@ -90,7 +90,7 @@ impl ScoreSettings {
 
 /// A layer or head that the model does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the score asks for {what} {index}, but the model has {of} (0 to {last})", last = .of.saturating_sub(1))]
+#[error("the score uses {what} {index}, but the model has {of} (0 to {last})", last = .of.saturating_sub(1))]
 pub struct SubsetError {
     pub what: &'static str,
     pub index: usize,

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, open, source};
+use super::{CommandContext, open, source};
 use crate::engine::calibrate::Calibrator;
 use crate::engine::loaded::CALIBRATION_TEXT;
 
@@ -43,7 +43,7 @@ pub struct CalibrateArgs {
 ///
 /// # Errors
 /// A model that is not available, a text too short, a file that cannot be written.
-pub fn run(args: &CalibrateArgs, context: &Context) -> anyhow::Result<()> {
+pub fn run(args: &CalibrateArgs, context: &CommandContext) -> anyhow::Result<()> {
     let text = match &args.text_file {
         Some(path) => source::read_file(path)?,
         None => CALIBRATION_TEXT.to_owned(),

@@ -2,30 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::Common;
-use super::context;
 use super::error::CliError;
-use super::output::JsonFlag;
-use super::output::Output;
-use crate::config::Choice;
-use crate::config::Config;
-use crate::config::Env;
-use crate::config::Kind;
-use crate::config::Loaded;
-use crate::config::Origin;
-use crate::config::Row;
-use crate::config::Settings;
-use crate::config::defaults;
-use crate::config::reference;
-use crate::config::save;
-use crate::config::schema;
-use crate::config::user_file;
+use super::output::{JsonFlag, Output};
+use super::{Common, context};
+use crate::config::{
+    AllSettings, Choice, Env, Kind, Loaded, Row, SetBy, Settings, defaults, reference, save, schema,
+    user_file,
+};
 use crate::screen::keymap::Keymap;
 
 /// Show and change settings
@@ -94,7 +82,7 @@ struct Printed<'a> {
 
 fn print_json(loaded: &Loaded) -> Printed<'_> {
     let origins = loaded.settings.paths().into_iter().filter_map(|key| match loaded.origin(&key) {
-        Origin::BuiltIn => None,
+        SetBy::BuiltIn => None,
         origin => Some((key, origin.to_string())),
     });
     Printed { path: loaded.path.as_deref(), settings: &loaded.settings, origins: origins.collect() }
@@ -114,7 +102,7 @@ fn print_toml(loaded: &Loaded) -> String {
             section = name;
         }
         let _ = match loaded.origin(key) {
-            Origin::BuiltIn => writeln!(text, "{} = {value}", toml_key(field)),
+            SetBy::BuiltIn => writeln!(text, "{} = {value}", toml_key(field)),
             origin => writeln!(text, "{} = {value} # {origin}", toml_key(field)),
         };
     }
@@ -179,9 +167,9 @@ fn reference_json(defaults: &Settings) -> Vec<ReferenceRow> {
     defaults.rows().into_iter().map(row).collect()
 }
 
-type Shape = (&'static str, Option<(f64, f64)>, Vec<&'static str>);
+type JsonType = (&'static str, Option<(f64, f64)>, Vec<&'static str>);
 
-fn shape(kind: Kind) -> Shape {
+fn shape(kind: Kind) -> JsonType {
     let whole = |min: i64, max: i64| Some((min as f64, max as f64));
     let names = |choices: &[Choice]| choices.iter().map(|choice| choice.name).collect();
     match kind {
@@ -199,10 +187,10 @@ fn shape(kind: Kind) -> Shape {
 }
 
 /// Keys for an action that does not exist, or that two actions want, are refused whatever the command.
-pub(crate) fn check_keys(settings: &Settings, origin: impl Fn(&str) -> Origin) -> Result<(), CliError> {
+pub(super) fn check_keys(settings: &Settings, origin: impl Fn(&str) -> SetBy) -> Result<(), CliError> {
     Keymap::new(&settings.keys).map(drop).map_err(|error| {
         let place = match origin(&format!("keys.{}", error.action())) {
-            Origin::Typed => String::new(),
+            SetBy::Typed => String::new(),
             origin => format!("{origin}: "),
         };
         CliError::usage(format!("{place}{error}")).with_hint_if(error.hint())
@@ -219,7 +207,7 @@ struct SetOutput<'a> {
 fn set(args: &SetArgs, path: &Path, out: Output) -> Result<(), CliError> {
     let mut settings = defaults()?;
     let key = settings.set(&args.key, &args.value)?;
-    check_keys(&settings, |_| Origin::Typed)?;
+    check_keys(&settings, |_| SetBy::Typed)?;
     let value = settings.get(&key).ok_or_else(|| CliError::failed("the value was not taken"))?;
     let shown = value.to_string();
     save(path, &[(key.clone(), value)])?;

@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-use super::Context;
+use super::CommandContext;
 use super::error::CliError;
 use super::output::note;
 use crate::config::Settings;
@@ -10,7 +10,7 @@ use crate::hub::HubOptions;
 use crate::tensor::device::{Chosen, choose};
 
 /// `[hub]`
-pub fn hub_options(context: &Context) -> HubOptions {
+pub fn hub_options(context: &CommandContext) -> HubOptions {
     context.loaded.settings.hub.options()
 }
 

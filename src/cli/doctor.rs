@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::output::JsonFlag;
-use super::{Context, convert};
+use super::{CommandContext, convert};
 use crate::engine::calibrate;
 use crate::hub::cached_models;
 use crate::support::table::Table;
@@ -40,7 +40,7 @@ impl Check {
 ///
 /// # Errors
 /// Output that cannot be written.
-pub fn run(args: &DoctorArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &DoctorArgs, context: &CommandContext) -> Result<(), CliError> {
     let checks: Vec<Check> = [
         Some(program()),
         Some(processor()),
@@ -141,7 +141,7 @@ fn meter() -> Option<Check> {
     })
 }
 
-fn terminal(context: &Context) -> Check {
+fn terminal(context: &CommandContext) -> Check {
     if !std::io::stdout().is_terminal() {
         return Check::new("terminal", "note", "stdout is no terminal: commands work, the screen does not");
     }
@@ -156,7 +156,7 @@ fn terminal(context: &Context) -> Check {
     }
 }
 
-fn settings(context: &Context) -> Check {
+fn settings(context: &CommandContext) -> Check {
     match crate::config::user_file(&context.env, None) {
         Some(path) if path.is_file() => Check::new("settings", "ok", path.display().to_string()),
         Some(path) => Check::new("settings", "ok", format!("built-in; none at {}", path.display())),
@@ -164,7 +164,7 @@ fn settings(context: &Context) -> Check {
     }
 }
 
-fn cache(context: &Context) -> Check {
+fn cache(context: &CommandContext) -> Check {
     match cached_models(&convert::hub_options(context)) {
         Ok(models) => {
             let all = models.iter().map(|m| m.size_bytes).sum();

@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::flags::ParameterFlags;
-use super::mask::{Applied, Flags, applied, preset_parser};
+use super::mask::{AppliedSettings, Flags, applied, preset_parser};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, next_tokens};
-use super::{Context, open};
+use super::{CommandContext, open};
 use crate::config::Preset;
 use crate::engine::background::Rerolls;
 use crate::engine::explorer::{ExploreError, Explorer, Reach, SIDE_BY_SIDE};
-use crate::engine::types::{Effect, ExploreRequest, HeadChoice, MapKind, RerollRow, Spread, Update};
+use crate::engine::types::{ExploreRequest, HeadChoice, MapKind, MaskEffect, RerollRow, Spread, Update};
 use crate::mask::types::{Op, Scope};
 use crate::support::table::Table;
 
@@ -55,8 +55,8 @@ struct OpReport {
     /// KL(baseline ‖ masked) at the last position.
     kl_nats: f32,
     /// Mean change of log-probability at masked positions and at all other surviving ones.
-    delta_own: Option<f32>,
-    delta_others: Option<f32>,
+    delta_masked: Option<f32>,
+    delta_unmasked: Option<f32>,
     loss: Option<f32>,
     /// Position in the full text of every row that was run: what the deleted text aligns with.
     alignment: Vec<usize>,
@@ -88,15 +88,15 @@ impl From<Spread> for MeanSpread {
 struct RerollReport {
     kl_nats: MeanSpread,
     loss: MeanSpread,
-    delta_own: MeanSpread,
-    delta_others: MeanSpread,
+    delta_masked: MeanSpread,
+    delta_unmasked: MeanSpread,
     saved_share: MeanSpread,
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct EffectOutput {
     model: String,
-    settings: Applied,
+    settings: AppliedSettings,
     seed: u64,
     tau: f64,
     p: f64,
@@ -116,10 +116,12 @@ struct Report {
 ///
 /// # Errors
 /// A model or text that cannot be run, a mask that leaves nothing.
-pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &EffectArgs, context: &CommandContext) -> Result<(), CliError> {
     let request = request(context)?;
     let loaded = open::open(context)?;
-    if request.score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
+    if request.score.reduction == crate::attention::types::Reduction::DistanceNull
+        && loaded.tokenizer.is_some()
+    {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&request.mask))?;
@@ -128,7 +130,7 @@ pub fn run(args: &EffectArgs, context: &Context) -> Result<(), CliError> {
 }
 
 /// What the screen would ask its engine.
-fn request(context: &Context) -> Result<ExploreRequest, CliError> {
+fn request(context: &CommandContext) -> Result<ExploreRequest, CliError> {
     let settings = &context.loaded.settings;
     Ok(ExploreRequest {
         generation: 0,
@@ -148,7 +150,7 @@ fn measure(
     explorer: &mut Explorer,
     request: &ExploreRequest,
     rerolls: Option<u64>,
-) -> Result<Report, ExploreError> {
+) -> Result<EffectOutput, ExploreError> {
     let mask = &request.mask;
     let choice = explorer.choose(request.policy(), None)?;
     let baseline = explorer.baseline(None)?;
@@ -168,7 +170,7 @@ fn measure(
         }
     }
     let (formula, sinks) = (choice.scored.formula.clone(), choice.scored.sinks.to_string());
-    Ok(Report {
+    Ok(EffectOutput {
         settings: applied(mask, &choice.decision, formula, sinks),
         seed: mask.seed,
         tau: mask.threshold,
@@ -207,7 +209,7 @@ fn reroll(
 
 fn op_report(
     explorer: &Explorer,
-    effect: &Effect,
+    effect: &MaskEffect,
     alignment: Vec<usize>,
     rerolled: Option<&RerollRow>,
 ) -> OpReport {
@@ -216,8 +218,8 @@ fn op_report(
         op: effect.op.name(),
         next: next_tokens(&effect.prediction.next, &explorer.loaded),
         kl_nats: effect.kl,
-        delta_own: effect.delta_own,
-        delta_others: effect.delta_others,
+        delta_masked: effect.delta_masked,
+        delta_unmasked: effect.delta_unmasked,
         loss: effect.prediction.loss,
         tokens_saved: explorer.ids.len() - alignment.len(),
         alignment,
@@ -228,14 +230,14 @@ fn op_report(
         rerolls: rerolled.map(|r| RerollReport {
             kl_nats: r.kl.into(),
             loss: r.loss.into(),
-            delta_own: r.delta_own.into(),
-            delta_others: r.delta_others.into(),
+            delta_masked: r.delta_masked.into(),
+            delta_unmasked: r.delta_unmasked.into(),
             saved_share: r.saved.into(),
         }),
     }
 }
 
-fn plain(report: &Report, explorer: &Explorer) -> String {
+fn plain(report: &EffectOutput, explorer: &Explorer) -> String {
     let mut out = format!("{}\n", report.settings.score);
     out.push_str(&format!(
         "{} of {} eligible positions selected (rate {:.3}, seed {})\n",
@@ -263,8 +265,8 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
         line(name, std::iter::once(first).chain(report.effects.iter().map(of)).collect());
     };
     row("KL, nats", String::new(), &|e| format!("{:.4}", e.kl_nats));
-    row("Δ own", String::new(), &|e| signed(e.delta_own));
-    row("Δ others", String::new(), &|e| signed(e.delta_others));
+    row("Δ masked", String::new(), &|e| signed(e.delta_masked));
+    row("Δ unmasked", String::new(), &|e| signed(e.delta_unmasked));
     let loss = |x: Option<f32>| x.map_or("–".to_owned(), |x| format!("{x:.4}"));
     row("loss", loss(report.baseline.loss), &|e| loss(e.loss));
     row("tokens saved", String::new(), &|e| e.tokens_saved.to_string());
@@ -276,8 +278,8 @@ fn plain(report: &Report, explorer: &Explorer) -> String {
         row("re-rolled KL", String::new(), &|e| {
             e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.kl_nats))
         });
-        row("Δ others", String::new(), &|e| {
-            e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.delta_others))
+        row("Δ unmasked", String::new(), &|e| {
+            e.rerolls.as_ref().map_or(String::new(), |r| spread(&r.delta_unmasked))
         });
     }
     out.push_str(&table.to_string());

@@ -1,17 +1,14 @@
 //! How a command fails: one sentence, a hint, and an exit code that scripts may rely on.
 
 use std::fmt;
-use std::io;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::config::ConfigError;
-use crate::config::Problem;
-use crate::config::SaveError;
+use crate::config::{ConfigError, Problem, SaveError};
 use crate::engine::explorer::ExploreError;
 use crate::hub::HubError;
 use crate::model::ModelError;
-use crate::screen::TuiError;
+use crate::screen::ScreenError;
 use crate::support::visible::lines;
 use crate::train::TrainError;
 
@@ -24,7 +21,7 @@ pub enum ExitKind {
     Usage,
     /// 3: the model or the device is not available.
     Unavailable,
-    /// 0, without a word: whoever read our output has gone (`maskscope … | head`).
+    /// 0, without a message: the reader of our output has gone (`maskscope … | head`).
     ReaderGone,
 }
 
@@ -124,7 +121,7 @@ macro_rules! of_rooms {
         }
     )+};
 }
-of_rooms!(ExploreError, HubError, ModelError, TuiError);
+of_rooms!(ExploreError, HubError, ModelError, ScreenError);
 
 impl From<TrainError> for CliError {
     fn from(error: TrainError) -> CliError {

@@ -3,14 +3,16 @@
 
 use std::path::PathBuf;
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::documents::documents;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, open};
-use crate::engine::explorer::{Explorer, Policy};
+use super::{CommandContext, open};
+use crate::attention::types::ScoreSettings;
+use crate::engine::explorer::{Explorer, MaskPolicy};
 use crate::engine::leak::{held_out, mask_bits, measure};
 use crate::engine::types::LeakReport;
 use crate::eval::hidden::{WindowCost, arm_cost, paired, rise};
@@ -46,28 +48,28 @@ impl FlagSet for Flags {
 /// Measure over held-out text what masking a share of the tokens costs, or how two models differ by document
 #[derive(Clone, Debug, clap::Args)]
 pub struct EvalArgs {
-    /// File or folder to measure on, in any form that train reads; without it, held-out passages that travel along
+    /// File or folder to measure on, in any form that train reads; by default, the bundled held-out passages
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", requires = "data")]
     pub column: Option<String>,
-    /// Share of the eligible positions to mask
+    /// Mask rate: share of the eligible positions to mask
     #[arg(long, value_name = "NUMBER", default_value_t = 0.15)]
     pub rate: f64,
-    /// How sure the draws are: with p = 1 the score alone decides; τ follows from rate and p
+    /// Probability p that a candidate is masked: with 1 the score alone decides; τ follows from rate and p
     #[arg(long, value_name = "P", default_value_t = 1.0)]
     pub probability: f64,
     /// Windows of text, spread evenly over it
     #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub windows: u32,
-    /// Tokens of a window; the context by default
+    /// Tokens per window; by default, the model's context
     #[arg(long, value_name = "N")]
     pub length: Option<usize>,
     /// Measure whole documents without masks instead, with intervals by document
     #[arg(long)]
     pub by_document: bool,
-    /// Another model (an id or a folder) to hold against the first, document by document
+    /// Another model (an id or a folder) to compare with the first, document by document
     #[arg(long, value_name = "MODEL", requires = "by_document")]
     pub against: Option<String>,
     #[command(flatten)]
@@ -110,7 +112,7 @@ struct ArmReport {
 }
 
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct EvalOutput<'a> {
     model: &'a str,
     windows: usize,
     tokens_per_window: usize,
@@ -128,7 +130,7 @@ struct Report<'a> {
 }
 
 /// What is asked, checked.
-struct Question {
+struct EvalSettings {
     mask: MaskSettings,
     rolling: RollingSettings,
 }
@@ -136,13 +138,13 @@ struct Question {
 /// Runs the command.
 ///
 /// # Errors
-/// A model or text that cannot be run, or numbers that make no rate.
-pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
+/// A model or text that cannot be run, or an impossible mask rate.
+pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
     if args.by_document {
         return super::eval_documents::run(args, context);
     }
     if !(args.rate > 0.0 && args.rate < 1.0 && args.probability >= args.rate && args.probability <= 1.0) {
-        let problem = format!("--rate {} with --probability {} makes no mask", args.rate, args.probability);
+        let problem = format!("--rate {} with --probability {} cannot be met", args.rate, args.probability);
         return Err(CliError::usage(problem).with_hint("0 < rate < 1, and rate ≤ probability ≤ 1"));
     }
     let loaded = open::open(context)?;
@@ -159,36 +161,19 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let bar = bar(windows.len(), "{pos}/{len} windows {wide_bar} {eta}");
     let scopes = [Scope::Block, Scope::Whole];
     let polarities = [Polarity::High, Polarity::Random, Polarity::Low];
-    let mut arms: Vec<Arm> = Vec::new();
+    let mut arms: Vec<MeasuredArm> = Vec::new();
     for scope in scopes.into_iter().filter(|s| possible(*s, question.mask.op)) {
-        arms.extend(polarities.map(|polarity| Arm { scope, polarity, costs: Vec::new(), bits: Vec::new() }));
+        arms.extend(polarities.map(|polarity| MeasuredArm {
+            scope,
+            polarity,
+            costs: Vec::new(),
+            bits: Vec::new(),
+        }));
     }
-    let (mut clean, mut formula) = (Vec::new(), String::new());
-    for (n, ids) in windows.iter().enumerate() {
-        explorer.set_ids(ids)?;
-        let baseline = explorer.baseline(None)?.by_position();
-        let known: Vec<f64> = baseline.iter().flatten().map(|p| -f64::from(*p)).collect();
-        clean.push(known.iter().sum::<f64>() / known.len().max(1) as f64);
-        for arm in &mut arms {
-            let mask = MaskSettings {
-                scope: arm.scope,
-                polarity: arm.polarity,
-                seed: question.mask.seed.wrapping_add(n as u64),
-                ..question.mask.clone()
-            };
-            let policy = Policy { mask: &mask, score: &score, rolling: &question.rolling };
-            let choice = explorer.choose(policy, None)?;
-            let run = explorer.masked(&choice.plan, None)?;
-            let cost = rise(&baseline, &run.by_position()).unwrap_or(0.0);
-            arm.costs.push(WindowCost { rise: cost, rate: choice.decision.rate() });
-            arm.bits.push(mask_bits(&choice, arm.scope));
-            formula.clone_from(&choice.scored.formula);
-        }
-        bar.inc(1);
-    }
+    let (clean, formula) = run_arms(&mut explorer, &windows, (&question, &score), &mut arms, &bar)?;
     bar.finish_and_clear();
     let clean_loss = clean.iter().sum::<f64>() / clean.len() as f64;
-    let report = Report {
+    let report = EvalOutput {
         model: &explorer.loaded.id,
         windows: windows.len(),
         tokens_per_window: tokens,
@@ -205,8 +190,42 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report)) }
 }
 
+/// Runs every arm over every window, into `arms`; gives the clean losses by window and the score's formula.
+fn run_arms(
+    explorer: &mut Explorer,
+    windows: &[Vec<u32>],
+    (question, score): (&EvalSettings, &ScoreSettings),
+    arms: &mut [MeasuredArm],
+    bar: &ProgressBar,
+) -> Result<(Vec<f64>, String), CliError> {
+    let (mut clean, mut formula) = (Vec::new(), String::new());
+    for (n, ids) in windows.iter().enumerate() {
+        explorer.set_ids(ids)?;
+        let baseline = explorer.baseline(None)?.by_position();
+        let known: Vec<f64> = baseline.iter().flatten().map(|p| -f64::from(*p)).collect();
+        clean.push(known.iter().sum::<f64>() / known.len().max(1) as f64);
+        for arm in &mut *arms {
+            let mask = MaskSettings {
+                scope: arm.scope,
+                polarity: arm.polarity,
+                seed: question.mask.seed.wrapping_add(n as u64),
+                ..question.mask.clone()
+            };
+            let policy = MaskPolicy { mask: &mask, score, rolling: &question.rolling };
+            let choice = explorer.choose(policy, None)?;
+            let run = explorer.masked(&choice.plan, None)?;
+            let cost = rise(&baseline, &run.by_position()).unwrap_or(0.0);
+            arm.costs.push(WindowCost { rise: cost, rate: choice.decision.rate() });
+            arm.bits.push(mask_bits(&choice, arm.scope));
+            formula.clone_from(&choice.scored.formula);
+        }
+        bar.inc(1);
+    }
+    Ok((clean, formula))
+}
+
 /// One polarity under one scope.
-struct Arm {
+struct MeasuredArm {
     scope: Scope,
     polarity: Polarity,
     costs: Vec<WindowCost>,
@@ -218,7 +237,7 @@ fn possible(scope: Scope, op: Op) -> bool {
     scope == Scope::Whole || matches!(op, Op::Hide | Op::Evict | Op::Keep)
 }
 
-fn question(args: &EvalArgs, context: &Context, tokens: usize) -> Result<Question, CliError> {
+fn question(args: &EvalArgs, context: &CommandContext, tokens: usize) -> Result<EvalSettings, CliError> {
     let given = |key: &str| args.parameters.values().iter().any(|v| v.key == key);
     let mut mask = context.loaded.settings.mask.clone();
     if !given("mask.op") {
@@ -239,12 +258,12 @@ fn question(args: &EvalArgs, context: &Context, tokens: usize) -> Result<Questio
         policy: None,
         ..context.loaded.settings.rolling.clone().settled()
     };
-    Ok(Question { mask, rolling })
+    Ok(EvalSettings { mask, rolling })
 }
 
-fn arm_reports(arms: &[Arm], windows: &[Vec<u32>], clean_loss: f64) -> Vec<ArmReport> {
+fn arm_reports(arms: &[MeasuredArm], windows: &[Vec<u32>], clean_loss: f64) -> Vec<ArmReport> {
     let bootstrap = Bootstrap::default();
-    let one = |arm: &Arm| {
+    let one = |arm: &MeasuredArm| {
         let cost = arm_cost(&arm.costs, &bootstrap)?;
         let random = arms.iter().find(|a| a.scope == arm.scope && a.polarity == Polarity::Random);
         let against = random.filter(|_| arm.polarity != Polarity::Random);
@@ -263,7 +282,7 @@ fn arm_reports(arms: &[Arm], windows: &[Vec<u32>], clean_loss: f64) -> Vec<ArmRe
     arms.iter().filter_map(one).collect()
 }
 
-fn plain(r: &Report) -> String {
+fn plain(r: &EvalOutput) -> String {
     let mut out = format!(
         "{}: {} windows of {} held-out tokens, {} at τ {:.3}, p {:.3}\nscore: {}\n",
         r.model, r.windows, r.tokens_per_window, r.op, r.tau, r.p, r.score

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::documents::documents;
 use super::error::CliError;
 use super::eval::{EvalArgs, Range};
-use super::{Context, open};
-use crate::engine::loaded::Loaded;
+use super::{CommandContext, open};
+use crate::engine::loaded::LoadedModel;
 use crate::eval::documents::{Comparison, DocumentPair, compare};
 use crate::eval::stats::Bootstrap;
 use crate::support::progress::bar;
@@ -30,7 +30,7 @@ struct DocumentReport {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct DocumentsOutput {
     model: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     against: Option<String>,
@@ -58,11 +58,11 @@ struct Report {
 ///
 /// # Errors
 /// Text or models that cannot be read; two models that cut the text into other tokens.
-pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
     let model = open::open(context)?;
     let texts = documents(args.data.as_deref(), args.column.as_deref(), &model)?;
     let against = args.against.as_deref().map(|spec| open::open_named(context, spec)).transpose()?;
-    let both: Vec<&Arc<Loaded>> = std::iter::once(&model).chain(&against).collect();
+    let both: Vec<&Arc<LoadedModel>> = std::iter::once(&model).chain(&against).collect();
     let corpora: Vec<Corpus> = both.iter().map(|m| corpus(m, &texts)).collect::<Result<_, _>>()?;
     if corpora.iter().any(|c| c.tokens != corpora[0].tokens) {
         return Err(CliError::failed(
@@ -80,7 +80,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report)) }
 }
 
-fn corpus(loaded: &Loaded, texts: &[String]) -> Result<Corpus, CliError> {
+fn corpus(loaded: &LoadedModel, texts: &[String]) -> Result<Corpus, CliError> {
     let tokenizer = loaded.tokenizer.as_ref().ok_or_else(|| {
         CliError::failed(format!("{} has no tokenizer, so text cannot be measured", loaded.id))
     })?;
@@ -90,7 +90,7 @@ fn corpus(loaded: &Loaded, texts: &[String]) -> Result<Corpus, CliError> {
 }
 
 fn losses(
-    loaded: &Loaded,
+    loaded: &LoadedModel,
     corpus: &Corpus,
     length: usize,
     bar: &ProgressBar,
@@ -105,10 +105,10 @@ fn losses(
 
 fn report(
     args: &EvalArgs,
-    models: &[&Arc<Loaded>],
+    models: &[&Arc<LoadedModel>],
     (texts, corpus, context): (&[String], &Corpus, usize),
     losses: &[Vec<DocumentLoss>],
-) -> Result<Report, CliError> {
+) -> Result<DocumentsOutput, CliError> {
     let after = losses.get(1);
     let pairs: Vec<DocumentPair> = losses[0]
         .iter()
@@ -133,7 +133,7 @@ fn report(
             against: after.map(|_| later),
         }
     });
-    Ok(Report {
+    Ok(DocumentsOutput {
         model: models[0].id.clone(),
         against: models.get(1).map(|m| m.id.clone()),
         data: args.data.as_ref().map_or("the held-out passages".to_owned(), |p| p.display().to_string()),
@@ -155,7 +155,7 @@ fn begins(text: &str) -> String {
     line.chars().take(40).collect()
 }
 
-fn plain(r: &Report) -> String {
+fn plain(r: &DocumentsOutput) -> String {
     let mut out = format!(
         "{}: {} documents, {} predicted tokens, at most {} tokens of context\n\n",
         r.data,

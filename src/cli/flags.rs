@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, ValueHint};
 
-use crate::config::{self, Config, FlagValue, Kind, Row, Settings};
+use crate::config::{self, AllSettings, Choice, FlagValue, Kind, Row, Settings, Value};
+use crate::settings::Setting;
 
 /// The flags of one command.
 pub trait FlagSet {
@@ -17,9 +18,19 @@ pub trait FlagSet {
 
 /// All flags of a set, as `(long name, key)`.
 fn flags<S: FlagSet>() -> impl Iterator<Item = (&'static str, &'static str)> {
-    // clap keeps names for as long as the program runs, and a set is made once for each command line.
-    let own = |row: &Row| (&*row.key().replace('_', "-").leak(), row.path);
+    let own = |row: &Row| (long(row.path), row.path);
     S::FLAGS.iter().copied().chain(S::ROWS.iter().copied().flatten().map(own))
+}
+
+/// Flags under the names that settings had, as `(long name, old key)`: read, and not shown.
+fn old_flags<S: FlagSet>() -> impl Iterator<Item = (&'static str, &'static str)> {
+    S::ROWS.iter().copied().flatten().flat_map(|row| row.was).map(|old| (long(old), *old))
+}
+
+/// `train.mask_rate` → `mask-rate`.
+fn long(path: &str) -> &'static str {
+    // clap keeps names for as long as the program runs, and a set is made once for each command line.
+    path.rsplit('.').next().unwrap_or(path).replace('_', "-").leak()
 }
 
 /// What was given of a [`FlagSet`]; flatten it into a command's arguments.
@@ -38,7 +49,7 @@ impl<S> ParameterFlags<S> {
 
 impl<S: FlagSet> FromArgMatches for ParameterFlags<S> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = flags::<S>().filter_map(|(flag, key)| {
+        let given = flags::<S>().chain(old_flags::<S>()).filter_map(|(flag, key)| {
             let value = matches.get_one::<String>(key)?.clone();
             Some(FlagValue { key: key.to_owned(), value, flag: format!("--{flag}") })
         });
@@ -56,7 +67,10 @@ impl<S: FlagSet> FromArgMatches for ParameterFlags<S> {
 impl<S: FlagSet> Args for ParameterFlags<S> {
     fn augment_args(command: clap::Command) -> clap::Command {
         let defaults = config::defaults().unwrap_or_default();
-        command.args(flags::<S>().filter_map(|(flag, key)| Some(arg(flag, defaults.row(key)?, &defaults))))
+        let command = command
+            .args(flags::<S>().filter_map(|(flag, key)| Some(arg(flag, defaults.row(key)?, &defaults))));
+        // The old key leads to the line that gives the new one.
+        command.args(old_flags::<S>().map(|(flag, key)| Arg::new(key).long(flag).hide(true)))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -121,9 +135,7 @@ fn value_name(kind: &Kind) -> &'static str {
 
 fn value_parser(row: &'static Row) -> ValueParser {
     if let Kind::Choice(choices) = row.kind {
-        // Old names are read, and not shown.
-        let value = |choice: &config::Choice| PossibleValue::new(choice.name).aliases(choice.was);
-        return PossibleValuesParser::new(choices.iter().map(value)).into();
+        return names(choices).into();
     }
     ValueParser::from(move |text: &str| match row.kind.parse(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -132,6 +144,20 @@ fn value_parser(row: &'static Row) -> ValueParser {
             None => error.to_string(),
         }),
     })
+}
+
+/// The names of a choice, with a line of help for each. Old names are read, and not shown.
+fn names(choices: &[Choice]) -> PossibleValuesParser {
+    let value = |choice: &Choice| {
+        let value = PossibleValue::new(choice.name).aliases(choice.was);
+        if choice.doc.is_empty() { value } else { value.help(choice.doc) }
+    };
+    PossibleValuesParser::new(choices.iter().map(value))
+}
+
+/// Reads one of the names of `T`; for flags that set no setting.
+pub fn one_of<T: Setting + Clone + Send + Sync + 'static>() -> impl TypedValueParser<Value = T> {
+    names(T::KIND.choices()).try_map(|name| T::from_value(Value::Text(name)))
 }
 
 /// `--set KEY=VALUE`.
@@ -165,7 +191,7 @@ mod tests {
         fn check<S: FlagSet>() {
             let command = ParameterFlags::<S>::augment_args(clap::Command::new("x"));
             let made: Vec<_> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
-            let wanted: Vec<_> = flags::<S>().map(|(_, key)| key).collect();
+            let wanted: Vec<_> = flags::<S>().chain(old_flags::<S>()).map(|(_, key)| key).collect();
             assert_eq!(made, wanted);
             command.debug_assert();
         }

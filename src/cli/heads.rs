@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::documents::documents;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, open};
+use super::{CommandContext, open};
 use crate::attention::heads::{HeadsRequest, head_stats};
 use crate::engine::leak::held_out;
 use crate::mask::draw::{Draws, Stream};
@@ -70,7 +70,7 @@ struct Head {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct HeadsOutput<'a> {
     model: &'a str,
     windows: usize,
     tokens: usize,
@@ -81,7 +81,7 @@ struct Report<'a> {
 ///
 /// # Errors
 /// A model without a tokenizer, a text too short for a window.
-pub fn run(args: &HeadsArgs, context: &Context) -> anyhow::Result<()> {
+pub fn run(args: &HeadsArgs, context: &CommandContext) -> anyhow::Result<()> {
     let loaded = open::open(context)?;
     let documents = documents(args.text_file.as_deref(), None, &loaded)?;
     let windows = held_out(&loaded, &documents, WINDOW, usize::from(args.windows))?;
@@ -105,7 +105,7 @@ pub fn run(args: &HeadsArgs, context: &Context) -> anyhow::Result<()> {
         }
         head.kind = kind(head);
     }
-    let report = Report { model: &loaded.id, windows: n, tokens, heads };
+    let report = HeadsOutput { model: &loaded.id, windows: n, tokens, heads };
     Ok(if args.output.json { context.out.json(&report) } else { context.out.text(&table(&report)) }?)
 }
 
@@ -143,7 +143,7 @@ fn kind(head: &Head) -> Option<&'static str> {
         .map(|(name, _)| name)
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &HeadsOutput) -> String {
     let mut out = format!(
         "{}: {} windows of {} held-out tokens; induction on as many of random tokens that come twice\n\n",
         report.model, report.windows, report.tokens

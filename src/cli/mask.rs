@@ -9,9 +9,9 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
-use super::{Context, open};
+use super::{CommandContext, open};
 use crate::config::{PRESETS, Preset, Row};
-use crate::engine::explorer::{Explorer, Policy, Reach};
+use crate::engine::explorer::{Explorer, MaskPolicy, Reach};
 use crate::mask::reason::reason;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, State};
@@ -59,7 +59,7 @@ pub(super) fn preset_parser() -> impl TypedValueParser<Value = Preset> {
 
 /// One position, explained.
 #[derive(Debug, Serialize)]
-struct Position {
+struct PositionOutput {
     index: usize,
     id: u32,
     token: TokenText,
@@ -78,7 +78,7 @@ struct Position {
 
 /// What decided: names and numbers that make the report reproducible.
 #[derive(Debug, Serialize)]
-pub(super) struct Applied {
+pub(super) struct AppliedSettings {
     polarity: &'static str,
     scale: &'static str,
     op: &'static str,
@@ -95,9 +95,9 @@ pub(super) struct Applied {
 }
 
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct MaskOutput<'a> {
     model: &'a str,
-    settings: Applied,
+    settings: AppliedSettings,
     seed: u64,
     tau: f64,
     p: f64,
@@ -107,7 +107,7 @@ struct Report<'a> {
     rate: f64,
     /// Why nothing was selected, where that is so.
     note: Option<String>,
-    positions: Vec<Position>,
+    positions: Vec<PositionOutput>,
     baseline: Vec<Next>,
     masked: Vec<Next>,
     /// KL(baseline ‖ masked) at the last position.
@@ -129,23 +129,23 @@ struct Report<'a> {
 ///
 /// # Errors
 /// A model or text that cannot be run, a mask that leaves nothing.
-pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &MaskArgs, context: &CommandContext) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     let (mask, score) = (settings.mask.clone(), settings.score.clone());
     let loaded = open::open(context)?;
-    if score.reduction == crate::attention::types::Reduction::Null && loaded.tokenizer.is_some() {
+    if score.reduction == crate::attention::types::Reduction::DistanceNull && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;
     let rolling = settings.rolling.clone().settled();
-    let policy = Policy { mask: &mask, score: &score, rolling: &rolling };
+    let policy = MaskPolicy { mask: &mask, score: &score, rolling: &rolling };
     let choice = explorer.choose(policy, None)?;
     let baseline = explorer.baseline(None)?;
     let top = settings.explore.top;
     let (effect, _) = explorer.effect(&choice, (mask.op, top), None)?;
     let decision = &choice.decision;
     let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
-    let report = Report {
+    let report = MaskOutput {
         model: &explorer.loaded.id,
         settings: applied(&mask, decision, choice.scored.formula.clone(), choice.scored.sinks.to_string()),
         seed: mask.seed,
@@ -170,8 +170,13 @@ pub fn run(args: &MaskArgs, context: &Context) -> Result<(), CliError> {
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
 
-pub(super) fn applied(mask: &MaskSettings, decision: &Decision, score: String, sinks: String) -> Applied {
-    Applied {
+pub(super) fn applied(
+    mask: &MaskSettings,
+    decision: &Decision,
+    score: String,
+    sinks: String,
+) -> AppliedSettings {
+    AppliedSettings {
         polarity: mask.polarity.name(),
         scale: decision.scale.name(),
         op: mask.op.name(),
@@ -186,8 +191,8 @@ pub(super) fn applied(mask: &MaskSettings, decision: &Decision, score: String, s
     }
 }
 
-fn positions(explorer: &Explorer, mask: &MaskSettings, decision: &Decision) -> Vec<Position> {
-    let one = |(index, at): (usize, &crate::mask::types::PositionDecision)| Position {
+fn positions(explorer: &Explorer, mask: &MaskSettings, decision: &Decision) -> Vec<PositionOutput> {
+    let one = |(index, at): (usize, &crate::mask::types::PositionDecision)| PositionOutput {
         index,
         id: explorer.ids[index],
         token: TokenText::new(&explorer.tokens[index].bytes),
@@ -202,7 +207,7 @@ fn positions(explorer: &Explorer, mask: &MaskSettings, decision: &Decision) -> V
     decision.positions.iter().enumerate().map(one).collect()
 }
 
-fn plain(report: &Report, explorer: &Explorer) -> String {
+fn plain(report: &MaskOutput, explorer: &Explorer) -> String {
     let mut out = format!("{}\n\n", report.settings.score);
     let mut positions = Table::default().right([1]);
     for p in &report.positions {

@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Env, FlagValue, LoadOptions, Loaded, Origin, Preset, load};
+use crate::config::{Env, FlagValue, Loaded, Preset, SetBy, SettingSources, load};
 pub use error::{CliError, ExitKind};
 pub use flags::{FlagSet, ParameterFlags};
 pub use output::Output;
@@ -52,7 +52,7 @@ pub struct Cli {
     #[command(flatten)]
     pub screen: screen::ScreenArgs,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Commands>,
 }
 
 /// Flags that every command takes.
@@ -68,7 +68,7 @@ pub struct Common {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Commands {
     Trace(trace::TraceArgs),
     Predict(predict::PredictArgs),
     Mask(mask::MaskArgs),
@@ -87,17 +87,17 @@ pub enum Command {
 
 /// What a command works with besides its own arguments.
 #[derive(Debug)]
-pub struct Context {
+pub struct CommandContext {
     /// Settings in force, with the places they came from.
     pub loaded: Loaded,
     pub env: Env,
     pub out: Output,
 }
 
-impl Context {
+impl CommandContext {
     /// Whether somebody set this parameter: in a file, in the environment or on the command line.
     pub fn asked(&self, key: &str) -> bool {
-        self.loaded.origin(key) != Origin::BuiltIn
+        self.loaded.origin(key) != SetBy::BuiltIn
     }
 }
 
@@ -135,26 +135,26 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
     let out = Output::stdout();
     let plain = |flags: &[FlagValue]| context(common.clone(), env.clone(), out, None, flags.to_vec());
     let ended = match command {
-        Some(Command::Trace(args)) => return trace::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Predict(args)) => predict::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Mask(args)) => {
+        Some(Commands::Trace(args)) => return trace::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Predict(args)) => predict::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Mask(args)) => {
             let flags = args.parameters.values().to_vec();
             mask::run(&args, &context(common, env, out, args.preset, flags)?)
         }
-        Some(Command::Effect(args)) => {
+        Some(Commands::Effect(args)) => {
             let flags = args.parameters.values().to_vec();
             effect::run(&args, &context(common, env, out, args.preset, flags)?)
         }
-        Some(Command::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Runs(args)) => runs::run(&args, &plain(&[])?),
-        Some(Command::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Calibrate(args)) => return calibrate::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Heads(args)) => return heads::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Bench(args)) => return bench::run(&args, &plain(args.parameters.values())?),
-        Some(Command::Doctor(args)) => doctor::run(&args, &plain(&[])?),
-        Some(Command::Config(args)) => config::run(&args, common, env, out),
-        Some(Command::Completions(args)) => completions::run(&args, out),
+        Some(Commands::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Runs(args)) => runs::run(&args, &plain(&[])?),
+        Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Calibrate(args)) => return calibrate::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Heads(args)) => return heads::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Bench(args)) => return bench::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Doctor(args)) => doctor::run(&args, &plain(&[])?),
+        Some(Commands::Config(args)) => config::run(&args, common, env, out),
+        Some(Commands::Completions(args)) => completions::run(&args, out),
         None => screen::run(&context(common, env, out, None, screen_args.parameters.values().to_vec())?),
     };
     Ok(ended?)
@@ -167,9 +167,9 @@ pub(crate) fn context(
     out: Output,
     preset: Option<Preset>,
     flags: Vec<FlagValue>,
-) -> Result<Context, CliError> {
+) -> Result<CommandContext, CliError> {
     let assignments = common.set.into_iter().map(FlagValue::from);
-    let options = LoadOptions {
+    let options = SettingSources {
         env: env.clone(),
         file: common.config,
         preset,
@@ -178,5 +178,5 @@ pub(crate) fn context(
     let loaded = load(options)?;
     config::check_keys(&loaded.settings, |key| loaded.origin(key))?;
     loaded.notes.iter().for_each(|old| output::note(&format!("note: {old}")));
-    Ok(Context { loaded, env, out })
+    Ok(CommandContext { loaded, env, out })
 }

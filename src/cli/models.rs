@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::{Context, convert};
+use super::{CommandContext, convert};
 use crate::hub::{CachedModel, KNOWN_MODELS, ModelSpec, cached_models, moved};
 use crate::support::table::Table;
 use crate::support::units::bytes;
@@ -31,7 +31,7 @@ pub struct ModelsArgs {
 }
 
 #[derive(Serialize)]
-struct Known {
+struct KnownOutput {
     id: &'static str,
     /// Sizes, where they are known for certain.
     parameters: Option<u64>,
@@ -59,7 +59,7 @@ struct Cached {
 ///
 /// # Errors
 /// A cache folder that cannot be read.
-pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &ModelsArgs, context: &CommandContext) -> Result<(), CliError> {
     let options = convert::hub_options(context);
     let asked = |m: &CachedModel| {
         let spec = ModelSpec::Hub { id: m.id.clone(), revision: None };
@@ -78,9 +78,9 @@ pub fn run(args: &ModelsArgs, context: &Context) -> Result<(), CliError> {
             id: m.id,
         })
         .collect();
-    let known: Vec<Known> = KNOWN_MODELS
+    let known: Vec<KnownOutput> = KNOWN_MODELS
         .iter()
-        .map(|m| Known {
+        .map(|m| KnownOutput {
             id: m.id,
             parameters: m.parameters(),
             layers: m.shape.as_ref().map(|s| s.layers),

@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicBool;
 
 use indicatif::ProgressBar;
 
-use super::Context;
+use super::CommandContext;
 use super::convert;
 use super::error::CliError;
 use super::output::note as remark;
-use super::source::Source;
+use super::source::TextOrIds;
 use crate::engine::calibrate::{self, Calibrator};
 use crate::engine::explorer::{Explorer, Reach};
-use crate::engine::loaded::{CALIBRATION_TEXT, Loaded};
+use crate::engine::loaded::{CALIBRATION_TEXT, LoadedModel};
 use crate::engine::loader::{LoadOptions, Purpose, load};
 use crate::engine::types::LoadProgress;
 use crate::model::WeightType;
@@ -24,7 +24,7 @@ use crate::support::visible::{line, lines};
 ///
 /// # Errors
 /// Exit code 3: the model or the device is not available.
-pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
+pub fn open(context: &CommandContext) -> Result<Arc<LoadedModel>, CliError> {
     open_named(context, &context.loaded.settings.model.spec())
 }
 
@@ -32,7 +32,7 @@ pub fn open(context: &Context) -> Result<Arc<Loaded>, CliError> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_named(context: &Context, spec: &str) -> Result<Arc<Loaded>, CliError> {
+pub fn open_named(context: &CommandContext, spec: &str) -> Result<Arc<LoadedModel>, CliError> {
     open_for(context, spec, Purpose::Explore(WeightType::F32)).map(Arc::new)
 }
 
@@ -40,7 +40,7 @@ pub fn open_named(context: &Context, spec: &str) -> Result<Arc<Loaded>, CliError
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_for(context: &Context, spec: &str, purpose: Purpose) -> Result<Loaded, CliError> {
+pub fn open_for(context: &CommandContext, spec: &str, purpose: Purpose) -> Result<LoadedModel, CliError> {
     let settings = &context.loaded.settings;
     let chosen = convert::device(settings)?;
     let options = LoadOptions {
@@ -60,7 +60,7 @@ pub fn open_for(context: &Context, spec: &str, purpose: Purpose) -> Result<Loade
     Ok(loaded)
 }
 
-/// A bar for what [`advance`] is told.
+/// A bar for [`advance`].
 pub(super) fn bar() -> ProgressBar {
     progress::bar(0, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
 }
@@ -82,7 +82,7 @@ pub(super) fn above(bar: &ProgressBar, text: &str) {
 ///
 /// # Errors
 /// A model that fails on the calibration text.
-pub fn calibrate(loaded: &Arc<Loaded>) -> Result<(), CliError> {
+pub fn calibrate(loaded: &Arc<LoadedModel>) -> Result<(), CliError> {
     if loaded.calibration().is_some() {
         return Ok(());
     }
@@ -109,12 +109,12 @@ pub fn calibrate(loaded: &Arc<Loaded>) -> Result<(), CliError> {
 }
 
 /// A model with a text on it, whole: commands never cut a text silently.
-pub fn explorer(loaded: Arc<Loaded>, source: &Source, reach: Reach) -> Result<Explorer, CliError> {
+pub fn explorer(loaded: Arc<LoadedModel>, source: &TextOrIds, reach: Reach) -> Result<Explorer, CliError> {
     let limit = reach.limit(loaded.model.config.n_positions);
     let mut explorer = Explorer::new(loaded);
     let set = match source {
-        Source::Text(text) => explorer.set_text(text, reach),
-        Source::Ids(ids) => explorer.set_ids_within(ids, reach),
+        TextOrIds::Text(text) => explorer.set_text(text, reach),
+        TextOrIds::Ids(ids) => explorer.set_ids_within(ids, reach),
     };
     set?;
     if let Some(left_out) = explorer.truncated {

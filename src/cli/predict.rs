@@ -7,7 +7,7 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
-use super::{Context, open};
+use super::{CommandContext, open};
 use crate::engine::explorer::Reach;
 use crate::support::table::Table;
 
@@ -38,7 +38,7 @@ pub struct PredictArgs {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct PredictOutput<'a> {
     model: &'a str,
     ids: &'a [u32],
     tokens: Vec<TokenText>,
@@ -53,12 +53,12 @@ struct Report<'a> {
 ///
 /// # Errors
 /// A model or text that cannot be run.
-pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &PredictArgs, context: &CommandContext) -> Result<(), CliError> {
     let top = context.loaded.settings.explore.top;
     let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
     let baseline = explorer.baseline(None)?;
     let prediction = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
-    let report = Report {
+    let report = PredictOutput {
         model: &explorer.loaded.id,
         ids: &explorer.ids,
         tokens: explorer.tokens.iter().map(|t| TokenText::new(&t.bytes)).collect(),

@@ -10,20 +10,20 @@ use crate::support::units::{duration, mib};
 use crate::train::report::{Live, Plan, Report};
 
 /// Shows reports as they come.
-pub struct Reporter {
+pub struct RunReporter {
     json: bool,
     /// Hidden where plain lines are wanted.
     bar: ProgressBar,
     every: usize,
 }
 
-impl Reporter {
+impl RunReporter {
     /// `timed`: a run that ends by the clock has no honest bar of steps left.
     pub fn new(json: bool, steps: usize, timed: bool) -> Self {
         let template =
             if timed { "{pos} steps {spinner} {elapsed} {msg}" } else { "{pos}/{len} {wide_bar} {msg}" };
         let bar = if json { ProgressBar::hidden() } else { bar(steps, template) };
-        Reporter { json, bar, every: (steps / 100).clamp(1, 50) }
+        RunReporter { json, bar, every: (steps / 100).clamp(1, 50) }
     }
 
     fn line(&self, text: &str) {
@@ -106,6 +106,13 @@ impl Reporter {
             }
             Report::Note { step, message } => format!("step {step}: {message}"),
             Report::Warning { step, message } => format!("step {step}: warning: {message}"),
+            report => return self.twin_text(report),
+        })
+    }
+
+    /// The line for a report of twins.
+    fn twin_text(&self, report: &Report) -> Option<String> {
+        Some(match report {
             Report::TwinStep(t) => {
                 if t.step != 1 && !t.step.is_multiple_of(self.every) {
                     return None;
@@ -128,12 +135,8 @@ impl Reporter {
                 let verdicts: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
                 format!("after seed {seed}: {}", verdicts.join("; "))
             }
-            Report::Loading { .. }
-            | Report::State { .. }
-            | Report::Raster { .. }
-            | Report::Batch(_)
-            | Report::Ended(_)
-            | Report::Failed { .. } => return None,
+            // What the end or a picture has to say is printed elsewhere, or not at all.
+            _ => return None,
         })
     }
 

@@ -3,23 +3,23 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use super::Context;
+use super::CommandContext;
 use super::error::CliError;
 use super::output::{JsonFlag, note};
 use crate::support::table::Table;
 use crate::support::units::bytes;
-use crate::train::runs::{self, Curve, RunInfo};
+use crate::train::runs::{self, LossCurve, RunInfo};
 
 /// List, compare and delete training runs
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunsArgs {
     #[command(subcommand)]
-    pub action: Action,
+    pub action: RunsCommand,
 }
 
 /// What to do with them.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub enum Action {
+pub enum RunsCommand {
     /// List the runs in a folder
     List {
         /// Folder that holds run folders, or one run; without it, where the Train screen keeps its runs, and this folder
@@ -52,16 +52,16 @@ pub enum Action {
 ///
 /// # Errors
 /// A folder that holds no run.
-pub fn run(args: &RunsArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &RunsArgs, context: &CommandContext) -> Result<(), CliError> {
     match &args.action {
-        Action::List { folder: Some(folder), output } => {
+        RunsCommand::List { folder: Some(folder), output } => {
             list(std::slice::from_ref(folder), output.json, context)
         }
-        Action::List { folder: None, output } => {
+        RunsCommand::List { folder: None, output } => {
             list(&[super::screen::runs_folder(), PathBuf::from(".")], output.json, context)
         }
-        Action::Compare { runs, rows, output } => compare(runs, *rows, output.json, context),
-        Action::Delete { runs, yes } => delete(runs, *yes),
+        RunsCommand::Compare { runs, rows, output } => compare(runs, *rows, output.json, context),
+        RunsCommand::Delete { runs, yes } => delete(runs, *yes),
     }
 }
 
@@ -69,7 +69,7 @@ fn read(path: &std::path::Path) -> Result<RunInfo, CliError> {
     Ok(RunInfo::read(path)?)
 }
 
-fn list(folders: &[PathBuf], json: bool, context: &Context) -> Result<(), CliError> {
+fn list(folders: &[PathBuf], json: bool, context: &CommandContext) -> Result<(), CliError> {
     let runs: Vec<RunInfo> = folders.iter().flat_map(|folder| runs::list(folder)).collect();
     if json {
         return context.out.json(&serde_json::json!({ "runs": runs }));
@@ -102,14 +102,14 @@ fn loss(loss: Option<f64>) -> String {
 }
 
 /// Mean of the values in `from..=to`.
-fn mean(curve: &Curve, from: usize, to: usize) -> Option<f64> {
+fn mean(curve: &LossCurve, from: usize, to: usize) -> Option<f64> {
     let inside: Vec<f64> = curve.iter().filter(|(s, _)| (from..=to).contains(s)).map(|(_, v)| *v).collect();
     (!inside.is_empty()).then(|| inside.iter().sum::<f64>() / inside.len() as f64)
 }
 
-fn compare(paths: &[PathBuf], rows: usize, json: bool, context: &Context) -> Result<(), CliError> {
+fn compare(paths: &[PathBuf], rows: usize, json: bool, context: &CommandContext) -> Result<(), CliError> {
     let infos = paths.iter().map(|p| read(p)).collect::<Result<Vec<_>, _>>()?;
-    let curves: Vec<(Curve, Curve)> = paths.iter().map(|p| runs::curves(p)).collect();
+    let curves: Vec<(LossCurve, LossCurve)> = paths.iter().map(|p| runs::curves(p)).collect();
     if json {
         let runs: Vec<serde_json::Value> = infos
             .iter()
@@ -126,7 +126,7 @@ fn compare(paths: &[PathBuf], rows: usize, json: bool, context: &Context) -> Res
     let mut table = Table::new(std::iter::once("steps".to_owned()).chain(heads));
     for from in (1..=last).step_by(width) {
         let to = (from + width - 1).min(last);
-        let cell = |(train, validation): &(Curve, Curve)| {
+        let cell = |(train, validation): &(LossCurve, LossCurve)| {
             format!("{} / {}", loss(mean(train, from, to)), loss(mean(validation, from, to)))
         };
         table.row(std::iter::once(format!("{from}-{to}")).chain(curves.iter().map(cell)));

@@ -5,44 +5,25 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::Layer;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::Context;
-use super::convert;
 use super::error::CliError;
-use super::flags::FlagSet;
-use super::flags::ParameterFlags;
-use crate::config::Theme;
-use crate::engine::loader::LoadOptions;
-use crate::engine::loader::Purpose;
-use crate::engine::trainer::Trainer;
-use crate::engine::trainer::TrainerOptions;
-use crate::engine::types::Command;
-use crate::engine::types::ExploreRequest;
-use crate::engine::types::HeadChoice;
-use crate::engine::types::TrainCommand;
+use super::flags::{FlagSet, ParameterFlags};
+use super::{CommandContext, convert};
+use crate::config::ThemeName;
+use crate::engine::loader::{LoadOptions, Purpose};
+use crate::engine::trainer::{Trainer, TrainerOptions};
+use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
 use crate::engine::worker::Engine;
-use crate::hub::KNOWN_MODELS;
-use crate::hub::cached_models;
-use crate::screen;
-use crate::screen::App;
-use crate::screen::KnownModel;
-use crate::screen::Look;
-use crate::screen::Options;
-use crate::screen::Port;
-use crate::screen::TerminalOptions;
-use crate::screen::options::Depth;
-use crate::screen::options::presets;
+use crate::hub::{KNOWN_MODELS, cached_models};
+use crate::screen::options::{Depth, presets};
 use crate::screen::train::RunRequest;
-use crate::support::paths;
-use crate::support::paths::expand_home;
+use crate::screen::{self, App, KnownModel, Look, Options, Port, TerminalOptions};
+use crate::support::paths::{self, expand_home};
 use crate::support::units::bytes;
 use crate::train::settings::TrainSettings;
-use crate::train::spec::DataSpec;
-use crate::train::spec::MaskingSpec;
-use crate::train::spec::RunSpec;
+use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +130,7 @@ impl Port for EnginePort {
 ///
 /// # Errors
 /// No terminal, a device that is not available, settings that the screen cannot use.
-pub fn run(context: &Context) -> Result<(), CliError> {
+pub fn run(context: &CommandContext) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     let log = start_log(context);
     if let Some(threads) = settings.compute.threads_explorer {
@@ -197,8 +178,8 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     Ok(result?)
 }
 
-/// The log goes to a file: the screen belongs to the frames. Without a place for it, there is none.
-fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::WorkerGuard> {
+/// The log goes to a file: the screen belongs to the frames. Without a place for it, no log is written.
+fn start_log(context: &CommandContext) -> Option<tracing_appender::non_blocking::WorkerGuard> {
     let folder = paths::state()?;
     std::fs::create_dir_all(&folder).ok()?;
     let file = tracing_appender::rolling::never(folder, "maskscope.log");
@@ -211,7 +192,7 @@ fn start_log(context: &Context) -> Option<tracing_appender::non_blocking::Worker
     Some(guard)
 }
 
-fn options(context: &Context) -> Result<Options, CliError> {
+fn options(context: &CommandContext) -> Result<Options, CliError> {
     let settings = &context.loaded.settings;
     let wanted = (!settings.model.hub_id.is_empty()).then(|| settings.model.hub_id.clone());
     Ok(Options {
@@ -233,11 +214,11 @@ fn options(context: &Context) -> Result<Options, CliError> {
 }
 
 /// Where runs of the screen go unless told otherwise.
-pub(crate) fn runs_folder() -> PathBuf {
+pub(super) fn runs_folder() -> PathBuf {
     paths::data().unwrap_or_default().join("runs")
 }
 
-fn look(context: &Context) -> Look {
+fn look(context: &CommandContext) -> Look {
     let ui = &context.loaded.settings.ui;
     let env = |name| context.env.text(name).unwrap_or_default();
     let depth = match ui.color {
@@ -250,10 +231,10 @@ fn look(context: &Context) -> Look {
     let locale =
         ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|v| !v.is_empty()).unwrap_or_default();
     let posix = matches!(locale, "C" | "POSIX");
-    Look { dark: ui.theme == Theme::Dark, depth, ascii: ui.ascii || posix }
+    Look { dark: ui.theme == ThemeName::Dark, depth, ascii: ui.ascii || posix }
 }
 
-fn known(context: &Context) -> Vec<KnownModel> {
+fn known(context: &CommandContext) -> Vec<KnownModel> {
     let mut all = vec![KnownModel { spec: "demo".to_owned(), note: "bundled, needs no network".to_owned() }];
     let cached = cached_models(&convert::hub_options(context)).unwrap_or_default();
     for m in cached.iter().filter(|m| m.is_usable()) {

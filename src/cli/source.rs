@@ -29,7 +29,7 @@ pub struct Ids(pub Vec<u32>);
 
 /// What to run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum TextOrIds {
     Text(String),
     Ids(Vec<u32>),
 }
@@ -39,11 +39,11 @@ impl SourceArgs {
     ///
     /// # Errors
     /// A file that cannot be read, is longer than 16 MiB or is not UTF-8.
-    pub fn read(&self) -> Result<Source, CliError> {
+    pub fn read(&self) -> Result<TextOrIds, CliError> {
         match self {
-            SourceArgs { ids: Some(Ids(ids)), .. } => Ok(Source::Ids(ids.clone())),
-            SourceArgs { text: Some(text), .. } => Ok(Source::Text(text.clone())),
-            SourceArgs { text_file: Some(path), .. } => read_file(path).map(Source::Text),
+            SourceArgs { ids: Some(Ids(ids)), .. } => Ok(TextOrIds::Ids(ids.clone())),
+            SourceArgs { text: Some(text), .. } => Ok(TextOrIds::Text(text.clone())),
+            SourceArgs { text_file: Some(path), .. } => read_file(path).map(TextOrIds::Text),
             _ => Err(CliError::usage("no text given").with_hint("use --text, --text-file or --ids")),
         }
     }
@@ -85,7 +85,7 @@ mod tests {
         source: SourceArgs,
     }
 
-    fn source(args: &[&str]) -> Result<Source, String> {
+    fn source(args: &[&str]) -> Result<TextOrIds, String> {
         let args = std::iter::once("x").chain(args.iter().copied());
         let parsed = Wrapped::try_parse_from(args).map_err(|error| error.to_string())?;
         parsed.source.read().map_err(|error| error.message)
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn exactly_one_source() {
-        assert_eq!(source(&["--text", "hi"]), Ok(Source::Text("hi".into())));
-        assert_eq!(source(&["--ids", "1, 2,3"]), Ok(Source::Ids(vec![1, 2, 3])));
+        assert_eq!(source(&["--text", "hi"]), Ok(TextOrIds::Text("hi".into())));
+        assert_eq!(source(&["--ids", "1, 2,3"]), Ok(TextOrIds::Ids(vec![1, 2, 3])));
         assert!(source(&[]).is_err());
         assert!(source(&["--text", "hi", "--ids", "1"]).is_err());
         for bad in ["", "1,", "-1", "1;2", "4294967296"] {
@@ -108,7 +108,7 @@ mod tests {
         let file = folder.path().join("text");
         let name = file.to_str().unwrap();
         std::fs::write(&file, "héllo\n").unwrap();
-        assert_eq!(source(&["--text-file", name]), Ok(Source::Text("héllo\n".into())));
+        assert_eq!(source(&["--text-file", name]), Ok(TextOrIds::Text("héllo\n".into())));
         std::fs::write(&file, b"ab\xff").unwrap();
         assert!(source(&["--text-file", name]).unwrap_err().ends_with("is not UTF-8 text at byte 2"));
         assert!(source(&["--text-file", "/nowhere/x"]).unwrap_err().starts_with("cannot read /nowhere/x: "));

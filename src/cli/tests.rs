@@ -38,7 +38,7 @@ fn a_mask_command_becomes_settings() {
     let args: mask::MaskArgs = parsed(line).unwrap();
     assert!(args.output.json && args.preset.is_none());
     let flags = args.parameters.values().to_vec();
-    let settings = load(LoadOptions { flags, ..LoadOptions::default() }).unwrap().settings;
+    let settings = load(SettingSources { flags, ..SettingSources::default() }).unwrap().settings;
     let mask = settings.mask;
     assert_eq!((mask.threshold, mask.probability, mask.seed, mask.exact_k), (0.8, 0.5, 1, true));
     assert_eq!((mask.polarity, mask.scale, mask.op), (Polarity::Low, Scale::Raw, Op::Drop));
@@ -93,7 +93,7 @@ fn training_starts_from_a_model_or_from_a_shape() {
 #[test]
 fn a_trace_takes_ids() {
     let args: trace::TraceArgs = parsed("--model m --ids 1,2,3 --out f.safetensors").unwrap();
-    assert_eq!(args.source.read(), Ok(source::Source::Ids(vec![1, 2, 3])));
+    assert_eq!(args.source.read(), Ok(source::TextOrIds::Ids(vec![1, 2, 3])));
     assert!(parsed::<trace::TraceArgs>("--ids 1,2,3").unwrap_err().contains("--out"));
 }
 

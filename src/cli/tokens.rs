@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::engine::loaded::Loaded;
+use crate::engine::loaded::LoadedModel;
 use crate::engine::types::Candidate;
 use crate::support::units::hex;
 
@@ -33,6 +33,6 @@ pub struct Next {
 }
 
 /// Candidates as JSON holds them.
-pub fn next_tokens(candidates: &[Candidate], loaded: &Loaded) -> Vec<Next> {
+pub fn next_tokens(candidates: &[Candidate], loaded: &LoadedModel) -> Vec<Next> {
     candidates.iter().map(|c| Next { id: c.id, token: TokenText::new(&loaded.bytes(c.id)), p: c.p }).collect()
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
 use super::source::SourceArgs;
-use super::{Context, open};
+use super::{CommandContext, open};
 use crate::engine::explorer::Reach;
 use crate::tensor::host;
 
@@ -43,7 +43,7 @@ pub struct TraceArgs {
 }
 
 #[derive(Serialize)]
-struct Summary<'a> {
+struct TraceOutput<'a> {
     model: &'a str,
     out: String,
     tokens: usize,
@@ -55,7 +55,7 @@ struct Summary<'a> {
 ///
 /// # Errors
 /// A model or text that cannot be run, a file that cannot be written.
-pub fn run(args: &TraceArgs, context: &Context) -> anyhow::Result<()> {
+pub fn run(args: &TraceArgs, context: &CommandContext) -> anyhow::Result<()> {
     let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
     let baseline = explorer.baseline(None)?;
     let trace = &baseline.trace;
@@ -85,7 +85,8 @@ pub fn run(args: &TraceArgs, context: &Context) -> anyhow::Result<()> {
     let metadata = HashMap::from([("model".to_owned(), model.to_owned())]);
     serialize_to_file(views, Some(metadata), &args.out)
         .with_context(|| format!("{} cannot be written", args.out.display()))?;
-    let summary = Summary { model, out: args.out.display().to_string(), tokens: t, loss, tensors: shapes };
+    let summary =
+        TraceOutput { model, out: args.out.display().to_string(), tokens: t, loss, tensors: shapes };
     if args.output.json {
         return Ok(context.out.json(&summary)?);
     }

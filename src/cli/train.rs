@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::error::CliError;
-use super::flags::{FlagSet, ParameterFlags};
+use super::flags::{FlagSet, ParameterFlags, one_of};
 use super::output::{JsonFlag, note};
-use super::progress::Reporter;
-use super::{Context, convert, open};
+use super::progress::RunReporter;
+use super::{CommandContext, convert, open};
 use crate::config::Row;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
 use crate::engine::start::{Start, known};
 use crate::train::checkpoint::SavedDtype;
-use crate::train::report::{Command, Plan, Report, RunState, Summary, TwinSummary};
+use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
@@ -46,35 +46,35 @@ pub struct TrainArgs {
     /// Hub; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Start from random weights of this shape (a config.json) instead of a model; its tokenizer is the one that lies beside
-    /// it, or a new one learned from the data
+    /// Start from random weights of this shape (a config.json) instead of a model; the tokenizer is the one
+    /// beside it, or a new one learned from the data
     #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
     /// With --init: the tokenizer to use, a tokenizer.json or a folder that holds one
     #[arg(long, value_name = "FILE", requires = "init")]
     pub tokenizer: Option<PathBuf>,
-    /// The same to validate on; without it, what a data set holds out, or the last tenth of the documents
+    /// Files to validate on, in the same forms; without them, what a data set holds out, or the last tenth of the documents
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
     /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
-    /// Folder of the run; at its top lies the newest checkpoint, a Hugging Face folder
+    /// Folder of the run; the newest checkpoint is at its top, so it is a Hugging Face model folder
     #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
-    /// Go on with the run in this folder, from its newest checkpoint and with its own settings
+    /// Continue the run in this folder from its newest checkpoint, with its own settings
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
     /// Stop after this many minutes; without --steps, nothing else ends the run
     #[arg(long, value_name = "MINUTES")]
     pub minutes: Option<f64>,
-    /// Number format of the saved weights: f32 or f16
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    /// Number format of the saved weights
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of::<SavedDtype>())]
     pub save_dtype: SavedDtype,
-    /// Mask exactly as the explorer would with these settings ([mask] and [score]), anew every pass
+    /// Mask exactly as the explorer would with these settings ([mask] and [score]), decided again in every pass
     #[arg(long, conflicts_with = "resume")]
     pub explorer_policy: bool,
-    /// Only say what the run would cost
+    /// Only print what the run would take: parameters, memory, time
     #[arg(long)]
     pub plan: bool,
     /// Start at once, without a measured plan
@@ -96,7 +96,7 @@ const AS_MANY_AS_FIT: usize = 1_000_000;
 ///
 /// # Errors
 /// Data that cannot be read, a run that does not fit or diverges, a folder that cannot be written.
-pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     if args.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
         return Err(CliError::usage("--minutes must be a number above 0"));
@@ -110,7 +110,7 @@ pub fn run(args: &TrainArgs, context: &Context) -> Result<(), CliError> {
         pictures: false,
     };
     let session = Session::start(move |_| Ok(setup), options)?;
-    let reporter = Reporter::new(args.output.json, steps, args.minutes.is_some());
+    let reporter = RunReporter::new(args.output.json, steps, args.minutes.is_some());
     match watch(&session, &reporter, args.plan)? {
         End::Planned(plan) => planned(args, context, &plan),
         End::Run(summary) => {
@@ -127,8 +127,8 @@ fn all_cores() -> Option<usize> {
     std::thread::available_parallelism().ok().map(usize::from)
 }
 
-/// The run that the flags ask for, with a bar while it is fetched and read.
-fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
+/// The run that the flags describe, with a bar while it is fetched and read.
+fn prepared(args: &TrainArgs, context: &CommandContext) -> Result<Setup, CliError> {
     let settings = &context.loaded.settings;
     let chosen = convert::device(settings)?;
     let bar = open::bar();
@@ -155,19 +155,19 @@ fn prepared(args: &TrainArgs, context: &Context) -> Result<Setup, CliError> {
         }
     };
     bar.finish_and_clear();
-    // Notes stand in the plan; a run without one says them as it begins.
+    // The plan lists the notes; a run without a plan prints them before it starts.
     if args.no_plan || args.output.json {
         setup.notes.iter().for_each(|text| note(&format!("note: {text}")));
     }
     Ok(setup)
 }
 
-fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
+fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError> {
     let settings = &context.loaded.settings;
     let out = args.out.clone().unwrap_or_default();
     if out.join("run.json").exists() {
         return Err(CliError::failed(format!("{} holds a run already", out.display())).with_hint(
-            "go on with it with --resume, name another folder, or remove it with maskscope runs delete",
+            "continue it with --resume, name another folder, or remove it with maskscope runs delete",
         ));
     }
     let data = DataSpec {
@@ -181,13 +181,13 @@ fn spec(args: &TrainArgs, context: &Context) -> Result<RunSpec, CliError> {
     spec.dtype = args.save_dtype;
     spec.time_limit = args.minutes.map(|m| m * 60.0);
     if args.minutes.is_some() && !args.parameters.values().iter().any(|v| v.key == "train.steps") {
-        // Who names only minutes wants them used.
+        // Without a number of steps, the minutes decide.
         spec.steps = AS_MANY_AS_FIT;
     }
     Ok(spec)
 }
 
-/// What a resumed run may be told anew: how long it goes on.
+/// The one thing that may change when a run is resumed: how long it runs.
 fn extend(spec: &mut RunSpec, args: &TrainArgs) {
     for value in args.parameters.values() {
         if value.key == "train.steps"
@@ -204,34 +204,38 @@ fn extend(spec: &mut RunSpec, args: &TrainArgs) {
 /// What a watched session came to.
 enum End {
     Planned(Plan),
-    Run(Summary),
+    Run(RunSummary),
 }
 
 /// Shows reports until the run is over; the first Ctrl-C stops it, the second kills it.
-fn watch(session: &Session, reporter: &Reporter, plan_only: bool) -> Result<End, CliError> {
+fn watch(session: &Session, reporter: &RunReporter, plan_only: bool) -> Result<End, CliError> {
     let signals = Interrupts::catch()?;
     let mut told = 0;
     loop {
         if signals.arrived.swap(false, Ordering::Relaxed) {
             told += 1;
-            session.send(if told == 1 { Command::Stop } else { Command::Kill });
+            session.send(if told == 1 { RunCommand::Stop } else { RunCommand::Kill });
             signals.enough.store(told > 1, Ordering::Relaxed);
         }
         let Some(report) = session.next(Duration::from_millis(100)) else {
             if session.is_over() {
-                return Err(CliError::failed("the trainer has gone"));
+                return Err(CliError::failed("the trainer stopped without a report"));
             }
             continue;
         };
+        let report = match report {
+            // The plan is the command's result, which goes to stdout.
+            Report::Planned(plan) if plan_only => return Ok(End::Planned(plan)),
+            report => report,
+        };
         reporter.show(&report);
         match report {
-            Report::Planned(plan) if plan_only => return Ok(End::Planned(plan)),
             Report::Ended(summary) => return Ok(End::Run(summary)),
             Report::Failed { message, hint } => {
                 reporter.finish();
                 let killed = session.state() == RunState::Killed;
                 let hint = if killed {
-                    Some("the last checkpoint is kept; --resume goes on".to_owned())
+                    Some("the last checkpoint is kept; continue from it with --resume".to_owned())
                 } else {
                     hint
                 };
@@ -262,7 +266,7 @@ impl Interrupts {
 }
 
 /// A continuation of `prompt` by the saved model.
-fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliError> {
+fn continued(prompt: &str, out: &Path, context: &CommandContext) -> Result<String, CliError> {
     let files = crate::model::ModelFiles::Folder(out.to_owned());
     let device = convert::device(&context.loaded.settings)?.device;
     let checkpoint = crate::model::Checkpoint::load(&files, &device)?;
@@ -272,7 +276,7 @@ fn continued(prompt: &str, out: &Path, context: &Context) -> Result<String, CliE
     Ok(sample(&checkpoint.model, &tokenizer, prompt, how)?)
 }
 
-fn planned(args: &TrainArgs, context: &Context, plan: &Plan) -> Result<(), CliError> {
+fn planned(args: &TrainArgs, context: &CommandContext, plan: &Plan) -> Result<(), CliError> {
     if args.output.json {
         context.out.json(plan)
     } else {
@@ -282,8 +286,8 @@ fn planned(args: &TrainArgs, context: &Context, plan: &Plan) -> Result<(), CliEr
 
 fn report(
     args: &TrainArgs,
-    context: &Context,
-    (out, summary): (&Path, &Summary),
+    context: &CommandContext,
+    (out, summary): (&Path, &RunSummary),
     sample: Option<&str>,
 ) -> Result<(), CliError> {
     if args.output.json {
@@ -317,7 +321,7 @@ fn report(
     context.out.text(&text)
 }
 
-fn twins_text(summary: &Summary, twins: &TwinSummary, out: &Path) -> String {
+fn twins_text(summary: &RunSummary, twins: &TwinSummary, out: &Path) -> String {
     let plural = if twins.seeds == 1 { "" } else { "s" };
     let mut text = format!(
         "{}: {} finished seed{plural}, {} tokens in {:.0} s\n",

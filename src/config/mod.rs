@@ -16,7 +16,7 @@ use crate::hub::HubSettings;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
 pub use crate::settings::{
-    Choice, Config, ConfigError, Env, Fault, FlagValue, Kind, Origin, Problem, Row, SaveError, Section,
+    AllSettings, Choice, ConfigError, Env, Fault, FlagValue, Kind, Problem, Row, SaveError, Section, SetBy,
     Value, ValueError, put, splice, user_file,
 };
 use crate::settings::{
@@ -24,7 +24,7 @@ use crate::settings::{
 };
 use crate::train::settings::TrainSettings;
 pub use preset::{PRESETS, Preset};
-pub use screen::{ColourScale, Depth, ExploreSettings, Theme, UiSettings};
+pub use screen::{ColourScale, Depth, ExploreSettings, ThemeName, UiSettings};
 
 /// The defaults, as they lie in the repo.
 pub const BUILT_IN: &str = include_str!("../../config.toml");
@@ -56,7 +56,7 @@ pub struct Settings {
     pub keys: BTreeMap<String, Vec<String>>,
 }
 
-impl Config for Settings {
+impl AllSettings for Settings {
     const BUILT_IN: &'static str = BUILT_IN;
     const REMOVED: &'static [(&'static str, &'static str)] = &[
         ("ui.input_fps", "a frame is drawn as soon as something has changed"),
@@ -80,18 +80,18 @@ impl Serialize for Settings {
         let tables = self.tables();
         let mut map = serializer.serialize_map(Some(tables.len()))?;
         for (name, _) in tables {
-            map.serialize_entry(name, &Table { settings: self, name })?;
+            map.serialize_entry(name, &SettingsTable { settings: self, name })?;
         }
         map.end()
     }
 }
 
-struct Table<'a> {
+struct SettingsTable<'a> {
     settings: &'a Settings,
     name: &'a str,
 }
 
-impl Serialize for Table<'_> {
+impl Serialize for SettingsTable<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for path in self.settings.paths() {
@@ -106,11 +106,11 @@ impl Serialize for Table<'_> {
 }
 
 /// Settings with the place each value came from.
-pub type Loaded = crate::settings::Loaded<Settings>;
+pub type Loaded = crate::settings::LoadedSettings<Settings>;
 
 /// Where settings come from. Later flags win over earlier ones.
 #[derive(Clone, Debug, Default)]
-pub struct LoadOptions {
+pub struct SettingSources {
     pub env: Env,
     /// `--config FILE`: takes the place of the user's file and must exist.
     pub file: Option<PathBuf>,
@@ -131,8 +131,8 @@ pub fn defaults() -> Result<Settings, ConfigError> {
 ///
 /// # Errors
 /// Every unknown key, wrong type and value out of bounds, each with its place.
-pub fn load(options: LoadOptions) -> Result<Loaded, ConfigError> {
-    let LoadOptions { env, file, preset, flags } = options;
+pub fn load(options: SettingSources) -> Result<Loaded, ConfigError> {
+    let SettingSources { env, file, preset, flags } = options;
     let path = user_file(&env, file.as_deref());
     let named = file.is_some() || env.get("MASKSCOPE_CONFIG").is_some();
     let mut layers = Layers::<Settings>::built_in(env.home());
@@ -142,7 +142,7 @@ pub fn load(options: LoadOptions) -> Result<Loaded, ConfigError> {
     customary_variables(&mut layers, &env);
     layers.variables(&env);
     if let Some(preset) = preset {
-        let origin = Origin::Flag(format!("--preset {}", preset.name));
+        let origin = SetBy::Flag(format!("--preset {}", preset.name));
         for (path, value) in preset.values()? {
             if let Some(row) = preset::row(path) {
                 layers.put(path, row.kind, value, (origin.clone(), origin.clone()));
@@ -150,7 +150,7 @@ pub fn load(options: LoadOptions) -> Result<Loaded, ConfigError> {
         }
     }
     for FlagValue { key, value, flag } in flags {
-        layers.typed(&key, &value, Origin::Flag(flag));
+        layers.typed(&key, &value, SetBy::Flag(flag));
     }
     layers.finish(path)
 }
@@ -173,12 +173,12 @@ fn customary_variables(layers: &mut Layers<Settings>, env: &Env) {
         ("NO_COLOR", UiSettings::color, colour),
     ] {
         if let Some(value) = value {
-            layers.typed(path, &value, Origin::Env(name.to_owned()));
+            layers.typed(path, &value, SetBy::Env(name.to_owned()));
         }
     }
 }
 
-/// Sets `changes` (as from [`Config::changed_since`]) in the file at `path`; comments and layout of the rest stay.
+/// Sets `changes` (as from [`AllSettings::changed_since`]) in the file at `path`; comments and layout of the rest stay.
 ///
 /// # Errors
 /// A value that its setting does not allow, a file that is not TOML, or the disk; the file is then unchanged.

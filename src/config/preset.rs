@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{Config, ConfigError, Row, Settings, Value, defaults};
+use super::{AllSettings, ConfigError, Row, Settings, Value, defaults};
 use crate::attention::types::ScoreSettings as Score;
 use crate::mask::rolling::RollingSettings as Rolling;
 use crate::mask::types::MaskSettings as Mask;

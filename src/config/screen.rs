@@ -7,7 +7,7 @@ choice! {
     /// How an attention weight becomes a colour.
     pub enum ColourScale {
         /// by the square root: weak attention stays visible
-        Root = "sqrt" was "root",
+        Sqrt = "sqrt" was "root",
         /// in proportion to attention
         Linear = "linear",
         /// by the logarithm, from 0.0001
@@ -34,7 +34,7 @@ optional!(Depth, "auto", "as many as the terminal says it has; none under NO_COL
 
 choice! {
     /// Which terminal the colours are for.
-    pub enum Theme {
+    pub enum ThemeName {
         /// a dark background
         Dark = "dark",
         /// a light background
@@ -62,7 +62,7 @@ settings! {
         /// Seeds behind the mean and spread of an effect
         rerolls: usize = 32, label("re-rolls"), whole(2, 10_000);
         /// How an attention weight becomes a color
-        color_scale: ColourScale = ColourScale::Root, label("color scale");
+        color_scale: ColourScale = ColourScale::Sqrt, label("color scale");
     }
 }
 
@@ -70,7 +70,7 @@ settings! {
     /// The look of the screen
     pub struct UiSettings in "ui" {
         /// Colors for a dark or a light terminal
-        theme: Theme = Theme::Dark;
+        theme: ThemeName = ThemeName::Dark;
         /// How many colors to use
         color: Option<Depth> = None, label("colors");
         /// Draw with ASCII characters only

@@ -1,35 +1,35 @@
-//! Work that runs while nobody asks for anything else, one forward pass at a time: re-rolls, the honesty meter,
+//! Work that runs while no request waits, one forward pass at a time: re-rolls, costs,
 //! calibration.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::calibrate::Calibrator;
-use super::explorer::{ExploreError, Explorer, Policy, SIDE_BY_SIDE};
+use super::explorer::{ExploreError, Explorer, MaskPolicy, SIDE_BY_SIDE};
 use super::leak::LeakMeter;
-use super::types::{Effect, ExploreRequest, HonestyRow, RerollRow, Spread, Update};
+use super::types::{CostRow, ExploreRequest, MaskEffect, RerollRow, Spread, Update};
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::eval::stats::spearman;
 use crate::mask::types::{MaskSettings, Op, Scale, Scope};
 use crate::model::{Input, Visibility};
 
 /// One background task.
-pub enum Task {
+pub enum BackgroundTask {
     Rerolls(Box<Rerolls>),
-    Honesty(Box<Honesty>),
+    Cost(Box<CostTask>),
     Leak(Box<LeakMeter>),
     Calibrate(Box<Calibrator>),
 }
 
 /// Running mean and sum of squared deviations (Welford 1962).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Running {
+pub struct RunningMean {
     n: usize,
     mean: f64,
     squares: f64,
 }
 
-impl Running {
+impl RunningMean {
     pub fn add(&mut self, x: f64) {
         self.n += 1;
         let delta = x - self.mean;
@@ -49,27 +49,27 @@ pub struct Rerolls {
     pub of: usize,
     pub done: usize,
     request: ExploreRequest,
-    rate: Running,
+    rate: RunningMean,
     rows: Vec<(Op, EffectSpread)>,
 }
 
 /// Running figures of one operation.
 #[derive(Clone, Copy, Debug, Default)]
 struct EffectSpread {
-    kl: Running,
-    loss: Running,
-    own: Running,
-    others: Running,
-    saved: Running,
+    kl: RunningMean,
+    loss: RunningMean,
+    delta_masked: RunningMean,
+    delta_unmasked: RunningMean,
+    saved: RunningMean,
 }
 
 impl EffectSpread {
-    fn add(&mut self, effect: &Effect) {
+    fn add(&mut self, effect: &MaskEffect) {
         self.kl.add(f64::from(effect.kl));
         let parts = [
             (&mut self.loss, effect.prediction.loss),
-            (&mut self.own, effect.delta_own),
-            (&mut self.others, effect.delta_others),
+            (&mut self.delta_masked, effect.delta_masked),
+            (&mut self.delta_unmasked, effect.delta_unmasked),
         ];
         for (running, value) in parts {
             // A seed that masks nothing has no masked position to speak of.
@@ -86,8 +86,8 @@ impl EffectSpread {
             op,
             kl: self.kl.spread(),
             loss: self.loss.spread(),
-            delta_own: self.own.spread(),
-            delta_others: self.others.spread(),
+            delta_masked: self.delta_masked.spread(),
+            delta_unmasked: self.delta_unmasked.spread(),
             saved: self.saved.spread(),
         }
     }
@@ -101,7 +101,7 @@ impl Rerolls {
             ops.extend(SIDE_BY_SIDE.iter().filter(|op| **op != request.mask.op));
         }
         let rows = ops.into_iter().map(|op| (op, EffectSpread::default())).collect();
-        Rerolls { generation, of, done: 0, request, rate: Running::default(), rows }
+        Rerolls { generation, of, done: 0, request, rate: RunningMean::default(), rows }
     }
 
     /// One more seed: the seeds are the current one and those after it.
@@ -112,7 +112,7 @@ impl Rerolls {
     ) -> Result<Update, ExploreError> {
         let seed = self.request.mask.seed.wrapping_add(self.done as u64);
         let mask = MaskSettings { seed, ..self.request.mask.clone() };
-        let policy = Policy { mask: &mask, ..self.request.policy() };
+        let policy = MaskPolicy { mask: &mask, ..self.request.policy() };
         let choice = explorer.choose(policy, cancel)?;
         let mut effects = vec![explorer.effect(&choice, (mask.op, 1), cancel)?.0];
         for (op, _) in &self.rows[1..] {
@@ -134,15 +134,15 @@ impl Rerolls {
     }
 }
 
-/// True cost of hiding each token: the rise of the mean loss of all later tokens.
-pub struct Honesty {
+/// Cost of hiding each token: the rise of the mean loss of all later tokens.
+pub struct CostTask {
     pub generation: u64,
     request: ExploreRequest,
     costs: Vec<Option<f32>>,
     next: usize,
 }
 
-/// Scores that the honesty meter ranks, in the order shown.
+/// Scores that are ranked by how well they predict the cost, in the order shown.
 fn candidates() -> Vec<(String, ScoreSettings)> {
     let mut all = Vec::new();
     for &reduction in Reduction::ALL {
@@ -158,9 +158,9 @@ fn candidates() -> Vec<(String, ScoreSettings)> {
     all
 }
 
-impl Honesty {
+impl CostTask {
     pub fn new(generation: u64, request: ExploreRequest, len: usize) -> Self {
-        Honesty { generation, request, costs: vec![None; len], next: 0 }
+        CostTask { generation, request, costs: vec![None; len], next: 0 }
     }
 
     pub fn progress(&self) -> (usize, usize) {
@@ -197,7 +197,7 @@ impl Honesty {
         // ρ moves with every token; ranking fifteen scores each time would cost more than the pass itself.
         let rows =
             if done == of || done.is_multiple_of(8) { self.rows(explorer, cancel)? } else { Vec::new() };
-        Ok(Update::Honesty {
+        Ok(Update::Cost {
             generation: self.generation,
             done,
             of,
@@ -210,7 +210,7 @@ impl Honesty {
         &self,
         explorer: &mut Explorer,
         cancel: Option<&AtomicBool>,
-    ) -> Result<Vec<HonestyRow>, ExploreError> {
+    ) -> Result<Vec<CostRow>, ExploreError> {
         let subset = &self.request.score;
         let mut rows = Vec::new();
         for (name, settings) in candidates() {
@@ -225,7 +225,7 @@ impl Honesty {
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
             let in_force =
                 settings.reduction == subset.reduction && settings.contribution == subset.contribution;
-            rows.push(HonestyRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
+            rows.push(CostRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
         }
         rows.sort_by(|a, b| b.rho.unwrap_or(-2.0).total_cmp(&a.rho.unwrap_or(-2.0)));
         Ok(rows)

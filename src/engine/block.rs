@@ -1,18 +1,18 @@
 //! Scope `block`: rolling along a text. At every boundary a pass over what is in the cache, under the mask of earlier
-//! boundaries. A text beyond the context goes on over the kept tokens, encoded anew at compact positions, since GPT-2's
+//! boundaries. A text beyond the context continues over the kept tokens, encoded again at compact positions, since GPT-2's
 //! positions are absolute.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::explorer::{Choice, ExploreError, Explorer, Policy};
-use super::loaded::Loaded;
-use super::run::Run;
+use super::explorer::{ExploreError, Explorer, MaskChoice, MaskPolicy};
+use super::loaded::LoadedModel;
+use super::run::Pass;
 use super::types::{BoundaryRow, PositionHistory, Standing, WindowReport};
 use super::window;
 use crate::attention::score::Scored;
 use crate::attention::sinks::Sinks;
-use crate::mask::apply::{Plan, ReplacementSource, Shown};
+use crate::mask::apply::{MaskedPass, ReplacementSource, Shown};
 use crate::mask::draw::Draws;
 use crate::mask::reason::nothing_selected;
 use crate::mask::rolling::{Rolling, RollingText};
@@ -21,7 +21,7 @@ use crate::model::forward::Reuse;
 use crate::model::{Input, Trace, Visibility};
 
 /// Where a walk along a text stands.
-struct Walk {
+struct BlockWalk {
     rolling: Rolling,
     /// Full-text position of every row in the cache, ascending; their ids and word starts.
     origin: Vec<usize>,
@@ -35,9 +35,9 @@ struct Walk {
     reencoded: Vec<usize>,
 }
 
-impl Walk {
+impl BlockWalk {
     fn new(rolling: Rolling, len: usize) -> Self {
-        Walk {
+        BlockWalk {
             rolling,
             origin: Vec::new(),
             ids: Vec::new(),
@@ -56,7 +56,7 @@ impl Walk {
     }
 
     /// Reads the full text on to `end`, after making room where the context is full.
-    fn extend(&mut self, full: (&[u32], &[bool]), end: usize, room: Room) -> Result<(), ExploreError> {
+    fn extend(&mut self, full: (&[u32], &[bool]), end: usize, room: CacheRoom) -> Result<(), ExploreError> {
         let from = self.read();
         if self.ids.len() + (end - from) > room.context {
             self.compact();
@@ -71,7 +71,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Lets go of what is hidden and renumbers the rest; the next pass encodes all of it anew.
+    /// Drops what is hidden and renumbers the rest; the next pass encodes all of it again.
     fn compact(&mut self) {
         let len = self.ids.len();
         let decision = self.rolling.decision(len);
@@ -100,8 +100,13 @@ impl Walk {
         window::histories(&self.rolling, self.ids.len()).into_iter().map(told).collect()
     }
 
-    /// Decides at a boundary over the rows in the cache. Rows that were encoded anew have new places, and draw anew.
-    fn decide(&mut self, loaded: &Loaded, mask: &MaskSettings, by: impl FnOnce(&mut Rolling, &RollingText)) {
+    /// Decides at a boundary over the rows in the cache. Rows that were encoded again have new places and new draws.
+    fn decide(
+        &mut self,
+        loaded: &LoadedModel,
+        mask: &MaskSettings,
+        by: impl FnOnce(&mut Rolling, &RollingText),
+    ) {
         let draws = Draws { pass: self.reencoded.len() as u32, ..Draws::new(mask.seed) };
         let text = RollingText {
             ids: &self.ids,
@@ -109,7 +114,7 @@ impl Walk {
             word_starts: &self.starts,
             draws,
             calibration: loaded.calibration(),
-            // Counting a corpus takes a moment; only an initial pattern asks for it.
+            // Counting a corpus takes a moment; only an initial pattern needs it.
             tables: self.rolling.boundaries().is_empty().then(|| loaded.tables()).flatten(),
         };
         by(&mut self.rolling, &text);
@@ -147,14 +152,14 @@ impl Walk {
         out
     }
 
-    fn plan(&self, full: &[u32], keeps: bool) -> Plan {
+    fn plan(&self, full: &[u32], keeps: bool) -> MaskedPass {
         let n = self.ids.len();
         let visibility = if keeps { Visibility::Causal } else { self.rolling.visibility(n) };
         let hidden = |i: &usize| match self.origin.binary_search(i) {
             Ok(row) => self.rolling.hidden().get(row).is_some_and(|h| !h.is_empty()),
             Err(_) => true,
         };
-        Plan {
+        MaskedPass {
             input: Input { visibility, ..Input::plain(self.ids.clone()) },
             kept: self.origin.clone(),
             shown: full.iter().map(|&id| Shown::Original(id)).collect(),
@@ -165,7 +170,7 @@ impl Walk {
 
 /// What a cache can hold.
 #[derive(Clone, Copy)]
-struct Room {
+struct CacheRoom {
     context: usize,
     stride: usize,
 }
@@ -174,18 +179,18 @@ impl Explorer {
     /// Decides at window boundaries, from the past only.
     pub(super) fn choose_by_block(
         &mut self,
-        policy: Policy<'_>,
+        policy: MaskPolicy<'_>,
         cancel: Option<&AtomicBool>,
-    ) -> Result<Choice, ExploreError> {
+    ) -> Result<MaskChoice, ExploreError> {
         let (mask, len) = (policy.mask, self.ids.len());
         let config = &self.loaded.model.config;
-        let room = Room { context: config.n_positions, stride: policy.rolling.stride };
+        let room = CacheRoom { context: config.n_positions, stride: policy.rolling.stride };
         policy.rolling.check(mask, room.context)?;
         policy.score.check(config.n_layer, config.n_head)?;
         let baseline = self.baseline(cancel)?;
         let (full_ids, full_starts) = (self.ids.clone(), self.word_starts.clone());
         let full = (&full_ids[..], &full_starts[..]);
-        let mut walk = Walk::new(Rolling::new(mask, policy.rolling, policy.score), len);
+        let mut walk = BlockWalk::new(Rolling::new(mask, policy.rolling, policy.score), len);
         let keeps = mask.op == Op::Keep && mask.mix.is_none();
         let loaded = self.loaded.clone();
         if policy.rolling.initial.is_some() {
@@ -209,7 +214,7 @@ impl Explorer {
         Ok(self.choice(policy, &walk, full.0, keeps))
     }
 
-    fn choice(&self, policy: Policy<'_>, walk: &Walk, full: &[u32], keeps: bool) -> Choice {
+    fn choice(&self, policy: MaskPolicy<'_>, walk: &BlockWalk, full: &[u32], keeps: bool) -> MaskChoice {
         let (mask, len) = (policy.mask, full.len());
         let decision = walk.decision(len);
         let note = match walk.rows.is_empty() {
@@ -231,7 +236,7 @@ impl Explorer {
             reduction: walk.rolling.score_settings().reduction,
             formula: report.formula.clone(),
         };
-        Choice {
+        MaskChoice {
             scored,
             decision,
             plan: walk.plan(full, keeps),
@@ -241,7 +246,7 @@ impl Explorer {
         }
     }
 
-    fn window_report(&self, walk: &Walk, len: usize) -> WindowReport {
+    fn window_report(&self, walk: &BlockWalk, len: usize) -> WindowReport {
         let scores = walk.rolling.raw_scores(self.loaded.calibration());
         let mut positions: Vec<PositionHistory> =
             walk.gone.iter().map(|g| g.as_ref().map_or_else(PositionHistory::default, |(_, h)| *h)).collect();
@@ -259,7 +264,7 @@ impl Explorer {
     }
 
     /// Over the whole text: what left with a re-encoding is as gone as what is hidden.
-    fn cache_share(&self, walk: &Walk, len: usize) -> f64 {
+    fn cache_share(&self, walk: &BlockWalk, len: usize) -> f64 {
         let rows = walk.ids.len();
         if len == 0 { 1.0 } else { walk.rolling.cache_share(rows) * rows as f64 / len as f64 }
     }
@@ -267,8 +272,8 @@ impl Explorer {
     /// One pass over what is in the cache.
     fn pass(
         &mut self,
-        walk: &Walk,
-        (baseline, keeps): (&Run, bool),
+        walk: &BlockWalk,
+        (baseline, keeps): (&Pass, bool),
         cancel: Option<&AtomicBool>,
     ) -> Result<Trace, ExploreError> {
         let n = walk.ids.len();
@@ -281,8 +286,8 @@ impl Explorer {
     }
 
     /// Keeps what rows said of their true next token when they were new. Only needed beyond the context, where later
-    /// passes encode them anew.
-    fn tell(&self, walk: &mut Walk, trace: &Trace) -> Result<(), ExploreError> {
+    /// passes encode them again.
+    fn tell(&self, walk: &mut BlockWalk, trace: &Trace) -> Result<(), ExploreError> {
         if self.ids.len() <= self.loaded.model.config.n_positions {
             return Ok(());
         }

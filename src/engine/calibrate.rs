@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 
-use super::loaded::Loaded;
+use super::loaded::LoadedModel;
 use crate::attention::calibration::{
     Calibration, CalibrationBuilder, CalibrationError, CalibrationSource, windows,
 };
@@ -32,7 +32,7 @@ pub enum CalibrateError {
 
 /// A calibration in progress; each [`step`](Calibrator::step) is one forward pass.
 pub struct Calibrator {
-    loaded: Arc<Loaded>,
+    loaded: Arc<LoadedModel>,
     ids: Vec<u32>,
     windows: Vec<std::ops::Range<usize>>,
     next: usize,
@@ -41,7 +41,7 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
-    pub fn new(loaded: Arc<Loaded>, text: &str) -> Result<Self, CalibrateError> {
+    pub fn new(loaded: Arc<LoadedModel>, text: &str) -> Result<Self, CalibrateError> {
         let Some(tokenizer) = &loaded.tokenizer else {
             return Err(ModelError::input("a checkpoint without a tokenizer cannot be calibrated").into());
         };

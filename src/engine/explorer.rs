@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::loaded::Loaded;
-use super::run::{Run, RunRequest};
-use super::types::{Effect, Token, WindowReport, Work};
+use super::loaded::LoadedModel;
+use super::run::{Pass, PassRequest};
+use super::types::{MaskEffect, Token, WindowReport, Work};
 use crate::attention::heads::{HeadStats, HeadsRequest};
 use crate::attention::score::{Scored, score};
 use crate::attention::sweep::{Sweep, SweepRequest, sweep_while};
 use crate::attention::types::ScoreSettings;
-use crate::mask::apply::{ApplyError, Plan, ReplacementSource, apply};
+use crate::mask::apply::{ApplyError, MaskedPass, ReplacementSource, apply};
 use crate::mask::decide::{DecisionInput, decide, score_in_force};
 use crate::mask::draw::Draws;
 use crate::mask::initial::{Pattern, decide_initial};
@@ -47,23 +47,23 @@ pub enum ExploreError {
 
 /// Everything that decides a mask.
 #[derive(Clone, Copy)]
-pub struct Policy<'a> {
+pub struct MaskPolicy<'a> {
     pub mask: &'a MaskSettings,
     pub score: &'a ScoreSettings,
     pub rolling: &'a RollingSettings,
 }
 
 /// A decision, what it means for the input, and the scores behind it.
-pub struct Choice {
+pub struct MaskChoice {
     pub scored: Scored,
     pub decision: Decision,
-    pub plan: Plan,
+    pub plan: MaskedPass,
     /// How the window rolled under scope `block`; `None` under `whole`.
     pub window: Option<Arc<WindowReport>>,
     /// Why nothing was selected, where that is so.
     pub note: Option<String>,
     /// `ln p` of the true next token after each position of the full text, as predicted when that position was new;
-    /// only where later passes encoded kept tokens anew.
+    /// only where later passes encoded kept tokens again.
     pub told: Option<Vec<Option<f32>>>,
 }
 
@@ -119,23 +119,23 @@ type ScoredAs = (ScoreSettings, bool);
 
 /// One text on one model.
 pub struct Explorer {
-    pub loaded: Arc<Loaded>,
+    pub loaded: Arc<LoadedModel>,
     pub ids: Vec<u32>,
     pub tokens: Arc<[Token]>,
     /// Tokens left out at the end, where the text is longer than the context.
     pub truncated: Option<usize>,
     pub(super) word_starts: Vec<bool>,
-    baseline: Option<Arc<Run>>,
+    baseline: Option<Arc<Pass>>,
     sweep: Option<Arc<Sweep>>,
-    /// The newest scores of that sweep, with what they were asked as; a slider asks for the same again and again.
+    /// The newest scores of that sweep, with the settings they were asked with; a slider asks for the same ones many times.
     scored: Option<(ScoredAs, Scored)>,
-    runs: VecDeque<Arc<Run>>,
+    runs: VecDeque<Arc<Pass>>,
     /// Forward passes that computed at least one row.
     pub forwards: usize,
 }
 
 impl Explorer {
-    pub fn new(loaded: Arc<Loaded>) -> Self {
+    pub fn new(loaded: Arc<LoadedModel>) -> Self {
         Explorer {
             loaded,
             ids: Vec::new(),
@@ -150,7 +150,7 @@ impl Explorer {
         }
     }
 
-    /// Takes a new text; longer ones are cut to the context, or to what can be read beyond it, and say so in
+    /// Takes a new text; longer ones are cut to the context, or to what can be read beyond it, with a line in
     /// `truncated`.
     pub fn set_text(&mut self, text: &str, reach: Reach) -> Result<(), ModelError> {
         let Some(tokenizer) = &self.loaded.tokenizer else {
@@ -222,7 +222,7 @@ impl Explorer {
     }
 
     /// The pass without a mask. Of a text beyond the context it reads the newest tokens that fit.
-    pub fn baseline(&mut self, cancel: Option<&AtomicBool>) -> Result<Arc<Run>, ExploreError> {
+    pub fn baseline(&mut self, cancel: Option<&AtomicBool>) -> Result<Arc<Pass>, ExploreError> {
         let first = self.ids.len().saturating_sub(self.loaded.model.config.n_positions);
         if let Some(run) = &self.baseline
             && run.trace.input.ids == self.ids[first..]
@@ -231,14 +231,14 @@ impl Explorer {
             return Ok(run.clone());
         }
         let old = self.baseline.clone();
-        let request = RunRequest {
+        let request = PassRequest {
             input: Arc::new(Input::plain(self.ids[first..].to_vec())),
             kept: (first > 0).then(|| Arc::new((first..self.ids.len()).collect())),
             full_ids: &self.ids,
             earlier: &old.iter().map(Arc::as_ref).collect::<Vec<_>>(),
             cancel,
         };
-        let run = Arc::new(Run::new(&self.loaded.model, &request)?);
+        let run = Arc::new(Pass::new(&self.loaded.model, &request)?);
         self.forwards += usize::from(run.trace.computed > 0);
         self.baseline = Some(run.clone());
         Ok(run)
@@ -306,16 +306,16 @@ impl Explorer {
     }
 
     /// What a decision means for the input.
-    pub fn plan(&self, decision: &Decision, mask: &MaskSettings) -> Result<Plan, ExploreError> {
+    pub fn plan(&self, decision: &Decision, mask: &MaskSettings) -> Result<MaskedPass, ExploreError> {
         Ok(apply(&self.ids, decision, mask, Draws::new(mask.seed), &*self.loaded)?)
     }
 
     /// Decides under the policy's scope and plans the masked pass.
     pub fn choose(
         &mut self,
-        policy: Policy<'_>,
+        policy: MaskPolicy<'_>,
         cancel: Option<&AtomicBool>,
-    ) -> Result<Choice, ExploreError> {
+    ) -> Result<MaskChoice, ExploreError> {
         if policy.mask.scope == Scope::Block {
             return self.choose_by_block(policy, cancel);
         }
@@ -326,7 +326,7 @@ impl Explorer {
         };
         let plan = self.plan(&decision, policy.mask)?;
         let note = nothing_selected(policy.mask, &decision);
-        Ok(Choice { scored, decision, plan, window: None, note, told: None })
+        Ok(MaskChoice { scored, decision, plan, window: None, note, told: None })
     }
 
     /// An initial pattern in place of the score, over the whole text.
@@ -343,13 +343,17 @@ impl Explorer {
     }
 
     /// The masked pass: an equal one from before is given back as it is, otherwise only what the mask touches is computed.
-    pub fn masked(&mut self, plan: &Plan, cancel: Option<&AtomicBool>) -> Result<Arc<Run>, ExploreError> {
+    pub fn masked(
+        &mut self,
+        plan: &MaskedPass,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Arc<Pass>, ExploreError> {
         let baseline = self.baseline(cancel)?;
         let whole = plan.kept.len() == self.ids.len();
         if plan.input == *baseline.trace.input && whole {
             return Ok(baseline);
         }
-        let same = |run: &&Arc<Run>| {
+        let same = |run: &&Arc<Pass>| {
             *run.trace.input == plan.input
                 && run.full_len == self.ids.len()
                 && run.kept.as_deref().map_or(whole, |k| *k == plan.kept)
@@ -360,16 +364,16 @@ impl Explorer {
             }
             return Ok(self.runs[0].clone());
         }
-        let earlier: Vec<&Run> =
+        let earlier: Vec<&Pass> =
             std::iter::once(&*baseline).chain(self.runs.iter().map(Arc::as_ref)).collect();
-        let request = RunRequest {
+        let request = PassRequest {
             input: Arc::new(plan.input.clone()),
             kept: (!whole).then(|| Arc::new(plan.kept.clone())),
             full_ids: &self.ids,
             earlier: &earlier,
             cancel,
         };
-        let run = Arc::new(Run::new(&self.loaded.model, &request)?);
+        let run = Arc::new(Pass::new(&self.loaded.model, &request)?);
         self.forwards += usize::from(run.trace.computed > 0);
         self.runs.push_front(run.clone());
         let mut bytes = 0;
@@ -385,11 +389,11 @@ impl Explorer {
     pub fn probe(
         &mut self,
         input: Arc<Input>,
-        baseline: &Run,
+        baseline: &Pass,
         cancel: Option<&AtomicBool>,
-    ) -> Result<Run, ExploreError> {
-        let request = RunRequest { input, kept: None, full_ids: &self.ids, earlier: &[baseline], cancel };
-        let run = Run::new(&self.loaded.model, &request)?;
+    ) -> Result<Pass, ExploreError> {
+        let request = PassRequest { input, kept: None, full_ids: &self.ids, earlier: &[baseline], cancel };
+        let run = Pass::new(&self.loaded.model, &request)?;
         self.forwards += usize::from(run.trace.computed > 0);
         Ok(run)
     }
@@ -397,10 +401,10 @@ impl Explorer {
     /// The effect of a choice against the baseline.
     pub fn effect(
         &mut self,
-        choice: &Choice,
+        choice: &MaskChoice,
         (op, top): (Op, usize),
         cancel: Option<&AtomicBool>,
-    ) -> Result<(Effect, Arc<Run>), ExploreError> {
+    ) -> Result<(MaskEffect, Arc<Pass>), ExploreError> {
         let baseline = self.baseline(cancel)?;
         let run = self.masked(&choice.plan, cancel)?;
         let told = choice.told.as_deref();
@@ -413,7 +417,7 @@ impl Explorer {
         (decision, mask): (&Decision, &MaskSettings),
         (op, top): (Op, usize),
         cancel: Option<&AtomicBool>,
-    ) -> Result<Effect, ExploreError> {
+    ) -> Result<MaskEffect, ExploreError> {
         let replacement = if mask.op == Op::Replace { mask.replacement } else { Replacement::Mean };
         let decision = decision.with_op(op, replacement);
         let baseline = self.baseline(cancel)?;
@@ -424,10 +428,10 @@ impl Explorer {
 
     fn compare(
         &self,
-        (baseline, run, told): (&Run, &Run, Option<&[Option<f32>]>),
+        (baseline, run, told): (&Pass, &Pass, Option<&[Option<f32>]>),
         decision: &Decision,
         (op, top): (Op, usize),
-    ) -> Effect {
+    ) -> MaskEffect {
         let before = baseline.by_position();
         let after = told.map_or_else(|| run.by_position(), <[_]>::to_vec);
         let mut prediction = run.prediction(self.loaded.tokenizer.as_ref(), top);
@@ -435,22 +439,22 @@ impl Explorer {
             prediction.surprise(&after);
         }
         let masked = decision.masked();
-        let (mut own, mut others) = ((0f64, 0usize), (0f64, 0usize));
+        let (mut on_masked, mut on_others) = ((0f64, 0usize), (0f64, 0usize));
         for (i, (a, b)) in before.iter().zip(&after).enumerate() {
             let (Some(a), Some(b)) = (a, b) else { continue };
-            let sum = if masked.binary_search(&i).is_ok() { &mut own } else { &mut others };
+            let sum = if masked.binary_search(&i).is_ok() { &mut on_masked } else { &mut on_others };
             sum.0 += f64::from(*b) - f64::from(*a);
             sum.1 += 1;
         }
         let mean = |(sum, n): (f64, usize)| (n > 0).then(|| (sum / n as f64) as f32);
         let all = self.ids.len() * self.loaded.model.config.n_layer;
         let (computed, reused) = (run.trace.computed, run.trace.reused);
-        Effect {
+        MaskEffect {
             op,
             prediction,
             kl: logits::kl(&baseline.last, &run.last) as f32,
-            delta_own: mean(own),
-            delta_others: mean(others),
+            delta_masked: mean(on_masked),
+            delta_unmasked: mean(on_others),
             work: Work { computed, reused, saved: all.saturating_sub(computed + reused) },
         }
     }
@@ -458,7 +462,7 @@ impl Explorer {
     /// Statistics and thumbnails of every head of a run.
     pub fn heads(
         &self,
-        run: &Run,
+        run: &Pass,
         masked: &[usize],
         side: usize,
         cancel: Option<&AtomicBool>,
@@ -476,7 +480,7 @@ impl Explorer {
     }
 
     /// Masked text as a person reads it.
-    pub fn masked_text(&self, plan: &Plan) -> String {
+    pub fn masked_text(&self, plan: &MaskedPass) -> String {
         let original = |i: usize| self.tokens.get(i).map(|t| t.bytes.clone()).unwrap_or_default();
         plan.masked_text(&original, &|id| self.loaded.bytes(id))
     }

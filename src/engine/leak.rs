@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::Sender;
 
-use super::explorer::{Choice, ExploreError, Explorer, Policy};
-use super::loaded::{HELD_OUT_TEXT, Loaded};
+use super::explorer::{ExploreError, Explorer, MaskChoice, MaskPolicy};
+use super::loaded::{HELD_OUT_TEXT, LoadedModel};
 use super::types::{ExploreRequest, LeakReport, Update};
 use crate::eval::leak::{MaskedSequence, REACH, bits_of, leak};
 use crate::eval::stats::Bootstrap;
@@ -21,7 +21,7 @@ pub const WINDOWS: usize = 48;
 pub const WINDOW: usize = 128;
 
 /// What a query at each position meets of the mask among the sixteen newest positions.
-pub fn mask_bits(choice: &Choice, scope: Scope) -> Vec<u16> {
+pub fn mask_bits(choice: &MaskChoice, scope: Scope) -> Vec<u16> {
     let n = choice.decision.positions.len();
     match scope {
         Scope::Whole => {
@@ -50,7 +50,11 @@ pub struct LeakMeter {
 impl LeakMeter {
     /// # Errors
     /// A checkpoint without a tokenizer: there is nothing to read the held-out text with.
-    pub fn new(generation: u64, request: ExploreRequest, loaded: Arc<Loaded>) -> Result<Self, ExploreError> {
+    pub fn new(
+        generation: u64,
+        request: ExploreRequest,
+        loaded: Arc<LoadedModel>,
+    ) -> Result<Self, ExploreError> {
         let windows = held_out(&loaded, &documents_of(HELD_OUT_TEXT), WINDOW, WINDOWS)?;
         Ok(LeakMeter { generation, request, explorer: Explorer::new(loaded), windows, masks: Vec::new() })
     }
@@ -66,7 +70,7 @@ impl LeakMeter {
             self.explorer.set_ids(ids)?;
             let seed = self.request.mask.seed.wrapping_add(n as u64);
             let mask = MaskSettings { seed, pinned: Vec::new(), ..self.request.mask.clone() };
-            let policy = Policy { mask: &mask, ..self.request.policy() };
+            let policy = MaskPolicy { mask: &mask, ..self.request.policy() };
             let choice = self.explorer.choose(policy, cancel)?;
             self.masks.push(mask_bits(&choice, mask.scope));
         }
@@ -103,7 +107,7 @@ pub fn measure(windows: &[Vec<u32>], masks: &[Vec<u16>]) -> Option<LeakReport> {
 /// # Errors
 /// A model without a tokenizer, or a text with no whole window in it.
 pub fn held_out(
-    loaded: &Loaded,
+    loaded: &LoadedModel,
     documents: &[String],
     length: usize,
     count: usize,
@@ -137,7 +141,7 @@ mod tests {
     use crate::mask::rolling::RollingSettings;
     use crate::model::WeightType;
 
-    fn demo() -> Arc<Loaded> {
+    fn demo() -> Arc<LoadedModel> {
         let options = LoadOptions {
             hub: HubOptions::default(),
             device: candle_core::Device::Cpu,
@@ -171,7 +175,8 @@ mod tests {
         };
         let rolling = RollingSettings { window: 32, stride: 16, recent: 8, ..RollingSettings::default() };
         let score = crate::attention::types::ScoreSettings::default();
-        let choice = explorer.choose(Policy { mask: &mask, score: &score, rolling: &rolling }, None).unwrap();
+        let choice =
+            explorer.choose(MaskPolicy { mask: &mask, score: &score, rolling: &rolling }, None).unwrap();
         let bits = mask_bits(&choice, Scope::Block);
         assert!(bits[..32].iter().all(|b| *b == 0), "before the first boundary nothing is hidden");
         assert!(bits[32..].iter().any(|b| *b != 0));

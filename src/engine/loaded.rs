@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::loader::Purpose;
 use super::types::ModelInfo;
 use crate::attention::calibration::Calibration;
-use crate::hub::{Files, Snapshot};
+use crate::hub::{Files, ModelSnapshot};
 use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
 use crate::model::input::check_rows;
@@ -26,14 +26,13 @@ pub const HELD_OUT_TEXT: &str = include_str!("../../assets/heldout.txt");
 static BUNDLED_CALIBRATION: &[u8] = include_bytes!("../../assets/calibration.safetensors");
 
 /// One loaded model. Shared, never changed, but for the calibration that may arrive later.
-pub struct Loaded {
+pub struct LoadedModel {
     /// `demo`, the folder as given, or the id on the Hub.
     pub id: String,
-    pub revision: Option<String>,
     pub model: Gpt2,
     pub tokenizer: Option<Tokenizer>,
     pub device_name: &'static str,
-    /// What the person is told when it opens.
+    /// A note to show when the model opens.
     pub notes: Vec<String>,
     mean: OnceLock<Arc<[f32]>>,
     unigram: OnceLock<Option<Unigram>>,
@@ -43,9 +42,13 @@ pub struct Loaded {
     mask_row: Option<Arc<[f32]>>,
 }
 
-impl Loaded {
+impl LoadedModel {
     /// Reads a snapshot's weights.
-    pub fn read(snapshot: &Snapshot, device: &Device, device_name: &'static str) -> Result<Self, ModelError> {
+    pub fn read(
+        snapshot: &ModelSnapshot,
+        device: &Device,
+        device_name: &'static str,
+    ) -> Result<Self, ModelError> {
         let files = match &snapshot.files {
             Files::Embedded(e) => {
                 ModelFiles::Embedded { config: e.config, tokenizer: e.tokenizer, weights: e.weights }
@@ -59,9 +62,8 @@ impl Loaded {
             Some(dir) => read_mask_row(dir, model.config.n_embd)?.map(Arc::from),
             None => None,
         };
-        let loaded = Loaded {
+        let loaded = LoadedModel {
             id: snapshot.id.clone(),
-            revision: snapshot.revision.clone(),
             model,
             tokenizer,
             device_name,
@@ -83,9 +85,8 @@ impl Loaded {
 
     /// A model that comes from no snapshot and has no tokenizer.
     pub fn of_model(id: String, model: Gpt2, device_name: &'static str) -> Self {
-        Loaded {
+        LoadedModel {
             id,
-            revision: None,
             model,
             tokenizer: None,
             device_name,
@@ -113,9 +114,9 @@ impl Loaded {
     }
 
     /// The same model with other weights: tokenizer and distance null are taken over, so that what is looked at stays
-    /// comparable while a run goes on.
+    /// comparable during a run.
     pub fn following(&self, id: String, model: Gpt2) -> Self {
-        let mut loaded = Loaded::of_model(id, model, self.device_name);
+        let mut loaded = LoadedModel::of_model(id, model, self.device_name);
         loaded.tokenizer.clone_from(&self.tokenizer);
         loaded.mask_row.clone_from(&self.mask_row);
         if let Some(calibration) = self.calibration() {
@@ -202,7 +203,7 @@ fn model_dtype(model: &Gpt2) -> &'static str {
     if model.wte.is_bf16() { "bf16" } else { "f32" }
 }
 
-impl ReplacementSource for Loaded {
+impl ReplacementSource for LoadedModel {
     fn n_vocab(&self) -> usize {
         self.model.config.vocab_size
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use candle_core::Device;
 use crossbeam_channel::Sender;
 
-use super::loaded::Loaded;
+use super::loaded::LoadedModel;
 use super::types::{LoadProgress, Update};
-use crate::hub::{self, HubOptions, ModelSpec, Progress};
+use crate::hub::{self, FetchProgress, HubOptions, ModelSpec};
 use crate::model::WeightType;
 
 /// How long the quiet question for a newer version waits.
@@ -48,9 +48,9 @@ pub fn load(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
     cancel: &AtomicBool,
-) -> Result<Loaded, LoadError> {
+) -> Result<LoadedModel, LoadError> {
     let parsed: ModelSpec = spec.parse().map_err(|e: hub::HubError| from_hub(&e))?;
-    let mut report = |p: &Progress| progress(translate(spec, p));
+    let mut report = |p: &FetchProgress| progress(translate(spec, p));
     let snapshot = hub::fetch(&parsed, &options.hub, &mut report, cancel).map_err(|e| from_hub(&e))?;
     progress(LoadProgress {
         id: spec.to_owned(),
@@ -59,7 +59,7 @@ pub fn load(
         total: None,
         rate: None,
     });
-    let read = Loaded::read(&snapshot, &options.device, options.device_name);
+    let read = LoadedModel::read(&snapshot, &options.device, options.device_name);
     let loaded = read.and_then(|loaded| loaded.made_for(options.purpose)).map_err(|e| LoadError {
         message: e.to_string(),
         hint: e.hint(),
@@ -78,7 +78,7 @@ fn from_hub(error: &hub::HubError) -> LoadError {
 }
 
 /// A report of the Hub in words.
-pub fn translate(id: &str, p: &Progress) -> LoadProgress {
+pub fn translate(id: &str, p: &FetchProgress) -> LoadProgress {
     let what = match (&p.phase, p.file.is_empty()) {
         (hub::Phase::Downloading, false) if p.files > 1 => {
             format!("{} ({} of {})", p.file, p.number, p.files)
@@ -127,7 +127,7 @@ impl Loading {
         spec: String,
         options: LoadOptions,
         updates: Sender<Update>,
-        done: impl FnOnce(Result<Loaded, LoadError>) + Send + 'static,
+        done: impl FnOnce(Result<LoadedModel, LoadError>) + Send + 'static,
     ) -> Self {
         let cancel = Arc::new(AtomicBool::new(false));
         let (id, flag) = (spec.clone(), cancel.clone());

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::types::{Command, ExploreRequest};
 
 #[derive(Default)]
-struct Slot {
+struct Waiting {
     request: Option<ExploreRequest>,
     commands: VecDeque<Command>,
 }
@@ -16,7 +16,7 @@ struct Slot {
 /// Shared by the screen's side and the worker.
 #[derive(Default)]
 pub struct Mailbox {
-    slot: Mutex<Slot>,
+    slot: Mutex<Waiting>,
     wake: Condvar,
     cancel: AtomicBool,
 }
@@ -30,7 +30,7 @@ pub enum Mail {
 }
 
 impl Mailbox {
-    fn slot(&self) -> MutexGuard<'_, Slot> {
+    fn slot(&self) -> MutexGuard<'_, Waiting> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

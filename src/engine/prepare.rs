@@ -1,5 +1,5 @@
 //! From the spec of a run to a run that can start: model, documents, tokens. The command and the screen's trainer both come
-//! through here. Runs on the caller's thread; says how far it is, and gives up when told.
+//! through here. Runs on the caller's thread; reports progress, and stops when cancelled.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::loader::{LoadOptions, Purpose, load, translate};
 use super::start::{Start, known};
 use super::types::LoadProgress;
-use crate::hub::Progress;
+use crate::hub::FetchProgress;
 use crate::model::Tokenizer;
 use crate::train::TrainError;
 use crate::train::checkpoint::state;
@@ -15,11 +15,11 @@ use crate::train::data::{ChatStyle, Corpora, Documents, TokenCache, cache_folder
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
 
-/// Where models and data come from, and who listens meanwhile.
+/// Where models and data come from, and who receives progress and remarks.
 pub struct Preparation<'a> {
     pub load: LoadOptions,
     pub progress: &'a mut dyn FnMut(LoadProgress),
-    /// What is worth a remark and is no failure.
+    /// Remarks that are no failures.
     pub remark: &'a mut dyn FnMut(String),
     pub cancel: &'a AtomicBool,
 }
@@ -58,12 +58,14 @@ impl Preparation<'_> {
         Ok(setup)
     }
 
-    /// The run in `folder` from its newest checkpoint; `change` is told its settings first.
+    /// The run in `folder` from its newest checkpoint; `change` may edit its settings first.
     ///
     /// # Errors
-    /// A folder without a run that can be resumed; data that is not there any more.
+    /// A folder without a run that can be resumed; data that no longer exists.
     pub fn resumed(&mut self, folder: &Path, change: impl FnOnce(&mut RunSpec)) -> Result<Setup, TrainError> {
         let mut resumed = state::resume(folder, &self.load.device)?;
+        let name = folder.display();
+        resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
         change(&mut resumed.spec);
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
         let documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
@@ -74,7 +76,7 @@ impl Preparation<'_> {
     }
 
     fn documents(&mut self, data: &DataSpec, style: &ChatStyle) -> Result<Documents, TrainError> {
-        let mut fetching = |p: &Progress| (self.progress)(translate("data", p));
+        let mut fetching = |p: &FetchProgress| (self.progress)(translate("data", p));
         Documents::open(data, style, &self.load.hub, &mut fetching, self.cancel)
     }
 

@@ -11,7 +11,7 @@ use crate::model::forward::Reuse;
 use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
 
 /// A pass over a text or what a mask left of it.
-pub struct Run {
+pub struct Pass {
     pub trace: Trace,
     /// Full-text position of every row; `None` when no token was dropped.
     pub kept: Option<Arc<Vec<usize>>>,
@@ -27,26 +27,26 @@ pub struct Run {
 }
 
 /// What a pass is asked for.
-pub struct RunRequest<'a> {
+pub struct PassRequest<'a> {
     pub input: Arc<Input>,
     pub kept: Option<Arc<Vec<usize>>>,
     /// Ids of the full text: labels are always the original tokens.
     pub full_ids: &'a [u32],
     /// Runs whose rows may be reused.
-    pub earlier: &'a [&'a Run],
+    pub earlier: &'a [&'a Pass],
     pub cancel: Option<&'a AtomicBool>,
 }
 
-impl Run {
+impl Pass {
     /// Computes the pass, reusing rows of earlier ones.
-    pub fn new(model: &Gpt2, request: &RunRequest) -> Result<Self, ModelError> {
+    pub fn new(model: &Gpt2, request: &PassRequest) -> Result<Self, ModelError> {
         let traces: Vec<&Trace> = request.earlier.iter().map(|r| &r.trace).collect();
         let trace = model.run(request.input.clone(), Reuse { traces: &traces, cancel: request.cancel })?;
         let labels = labels(request);
         let known = same_rows(request, trace.len()).map(|run| run.last.clone());
         let (next_log_p, last) = next_log_probabilities(model, &trace, &labels, request, known.is_none())?;
         let last = known.or(last.map(Arc::new)).unwrap_or_default();
-        Ok(Run {
+        Ok(Pass {
             trace,
             kept: request.kept.clone(),
             next_log_p,
@@ -134,13 +134,13 @@ fn spread(small: &[f32], kept: &[usize], len: usize) -> Vec<f32> {
 }
 
 /// The true next token of every row, in the full text.
-fn labels(request: &RunRequest) -> Vec<Option<u32>> {
+fn labels(request: &PassRequest) -> Vec<Option<u32>> {
     let position = |r: usize| request.kept.as_ref().map_or(r, |k| k[r]);
     (0..request.input.len()).map(|r| request.full_ids.get(position(r) + 1).copied()).collect()
 }
 
 /// An earlier run with exactly the same rows.
-fn same_rows<'a>(request: &RunRequest<'a>, len: usize) -> Option<&'a Run> {
+fn same_rows<'a>(request: &PassRequest<'a>, len: usize) -> Option<&'a Pass> {
     request
         .earlier
         .iter()
@@ -149,15 +149,15 @@ fn same_rows<'a>(request: &RunRequest<'a>, len: usize) -> Option<&'a Run> {
 }
 
 /// `ln p` of the true next token after every row, and over the vocabulary after the last row where asked for.
-type Known = (Vec<Option<f32>>, Option<Vec<f32>>);
+type NextLogP = (Vec<Option<f32>>, Option<Vec<f32>>);
 
 fn next_log_probabilities(
     model: &Gpt2,
     trace: &Trace,
     labels: &[Option<u32>],
-    request: &RunRequest,
+    request: &PassRequest,
     last: bool,
-) -> Result<Known, ModelError> {
+) -> Result<NextLogP, ModelError> {
     let best = request
         .earlier
         .iter()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::loaded::Loaded;
+use super::loaded::LoadedModel;
 use crate::attention::calibration::Calibration;
 use crate::mask::apply::ReplacementSource;
 use crate::model::{Config, Tokenizer};
@@ -31,7 +31,7 @@ impl Start {
     ///
     /// # Errors
     /// A model without a tokenizer.
-    pub fn from_model(loaded: &Loaded) -> Result<Self, TrainError> {
+    pub fn from_model(loaded: &LoadedModel) -> Result<Self, TrainError> {
         let tokenizer = known(loaded.tokenizer.clone(), &loaded.id)?;
         Ok(Start {
             config: loaded.model.config.clone(),
@@ -105,7 +105,7 @@ impl Start {
         }
     }
 
-    /// The tokenizer, learned from `documents` where there is none; the configuration then names its end mark.
+    /// The tokenizer, learned from `documents` where there is none; the configuration then names its end-of-text token.
     ///
     /// # Errors
     /// Data that no tokenizer can be learned from.

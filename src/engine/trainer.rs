@@ -16,7 +16,7 @@ use crate::hub::DATASET_PREFIX;
 use crate::support::paths::expand_home;
 use crate::train::TrainError;
 use crate::train::data::BUNDLED;
-use crate::train::report::{Command, Report};
+use crate::train::report::{Report, RunCommand};
 use crate::train::runs;
 use crate::train::session::{Preparing, Session, SessionOptions};
 use crate::train::spec::RunSpec;
@@ -109,7 +109,7 @@ impl Trainer {
         let _ = self.updates.send(Update::Train(Box::new(update)));
     }
 
-    /// Prepares a run; it starts when told [`Command::Resume`]. Whatever goes wrong comes as a report. Unless the context
+    /// Prepares a run; it starts when told [`RunCommand::Resume`]. Whatever goes wrong comes as a report. Unless the context
     /// was `asked` for, it is no longer than the model's.
     pub fn plan(&self, spec: RunSpec, asked: bool) {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
@@ -119,16 +119,11 @@ impl Trainer {
         }
     }
 
-    /// Says what went wrong before there was a run.
-    pub fn refuse(&self, message: String, hint: Option<String>) {
-        self.send(TrainUpdate::Problem { message, hint });
-    }
-
     fn prepare(&self, run: u64, mut spec: RunSpec, asked: bool) -> Result<(), TrainError> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = slot.take() {
-            // The screen asks only when nothing goes on any more; a plan that was not taken up still waits.
-            old.send(Command::Kill);
+            // The screen asks only when no run is in progress; a plan that was never started may still wait.
+            old.send(RunCommand::Kill);
         }
         spec.out = free(&spec.out);
         self.send(TrainUpdate::Accepted { run, spec: Box::new(spec.clone()) });
@@ -165,11 +160,11 @@ impl Trainer {
 }
 
 impl Drop for Trainer {
-    /// A run that goes on ends without saving; the screen asks before it comes to that.
+    /// A run in progress ends without saving; the screen asks first.
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Relaxed);
         if let Some(session) = self.session() {
-            session.send(Command::Kill);
+            session.send(RunCommand::Kill);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::settings::choice;
 use crate::train::report;
-use crate::train::runs::{Curve, RunInfo};
+use crate::train::runs::{LossCurve, RunInfo};
 use crate::train::spec::RunSpec;
 
 choice! {
@@ -67,15 +67,15 @@ pub enum Command {
         generation: u64,
         count: usize,
     },
-    /// True cost of hiding each token, against every score.
-    Honesty {
+    /// Cost of hiding each token, against every score.
+    Cost {
         generation: u64,
     },
     /// How much the mask tells about the next token, on held-out text.
     Leak {
         generation: u64,
     },
-    /// Stop a running `Rerolls`, `Honesty` or `Leak`.
+    /// Stop a running `Rerolls`, `Cost` or `Leak`.
     CancelBackground,
     /// Use the distance null that was calibrated in the background.
     UseCalibration,
@@ -144,16 +144,16 @@ pub struct Work {
 
 /// The effect of one operation against the baseline.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Effect {
+pub struct MaskEffect {
     /// The operation of the settings; a mix may carry out others.
     pub op: Op,
     pub prediction: Prediction,
     /// KL(baseline ‖ masked) at the last position, nats.
     pub kl: f32,
     /// Mean change of log-probability (masked − baseline) at masked positions, nats per token.
-    pub delta_own: Option<f32>,
+    pub delta_masked: Option<f32>,
     /// The same at every other surviving position.
-    pub delta_others: Option<f32>,
+    pub delta_unmasked: Option<f32>,
     pub work: Work,
 }
 
@@ -173,8 +173,8 @@ pub struct RerollRow {
     pub kl: Spread,
     /// Nats per token.
     pub loss: Spread,
-    pub delta_own: Spread,
-    pub delta_others: Spread,
+    pub delta_masked: Spread,
+    pub delta_unmasked: Spread,
     /// Share of the token·layers that the operation saved.
     pub saved: Spread,
 }
@@ -229,7 +229,7 @@ pub struct WindowReport {
     pub positions: Vec<PositionHistory>,
     /// The score in force, in words and symbols.
     pub formula: String,
-    /// Where kept tokens were encoded anew because the text outgrew the context.
+    /// Where kept tokens were encoded again because the text outgrew the context.
     pub reencoded: Vec<usize>,
     /// Share of the keys and values of all heads that the cache still holds after the last token.
     pub cache_share: f64,
@@ -293,7 +293,7 @@ pub struct ModelInfo {
     /// Whether the model has a trained `[MASK]` row.
     pub has_mask_row: bool,
     pub calibrated: bool,
-    /// What the person is told when it opens.
+    /// A note to show when the model opens.
     pub note: Option<String>,
 }
 
@@ -310,9 +310,9 @@ pub struct LoadProgress {
     pub rate: Option<f64>,
 }
 
-/// One row of the honesty meter: a score and how well it predicted the true cost.
+/// A score and how well it predicted the cost.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HonestyRow {
+pub struct CostRow {
     pub score: String,
     /// Spearman's ρ; `None` under three scored tokens or with no variance.
     pub rho: Option<f64>,
@@ -352,12 +352,12 @@ pub enum Update {
     },
     Masked {
         generation: u64,
-        effect: Arc<Effect>,
+        effect: Arc<MaskEffect>,
     },
     /// Every operation side by side, same decision (only if asked for).
     Effects {
         generation: u64,
-        effects: Arc<[Effect]>,
+        effects: Arc<[MaskEffect]>,
     },
     Map {
         generation: u64,
@@ -379,7 +379,7 @@ pub enum Update {
         message: String,
         hint: Option<String>,
     },
-    /// A panic in the engine thread, caught; the engine goes on.
+    /// A panic in the engine thread, caught; the engine continues.
     Crashed {
         message: String,
     },
@@ -399,17 +399,12 @@ pub enum Update {
         of: usize,
         report: Option<LeakReport>,
     },
-    Honesty {
+    Cost {
         generation: u64,
         done: usize,
         of: usize,
         costs: Arc<[Option<f32>]>,
-        rows: Arc<[HonestyRow]>,
-    },
-    /// A calibration of the model in use goes on in the background, windows done of all.
-    Calibrating {
-        done: usize,
-        of: usize,
+        rows: Arc<[CostRow]>,
     },
     /// The distance null is known; it is used once `UseCalibration` says so, never silently.
     CalibrationReady,
@@ -432,18 +427,18 @@ pub enum Update {
 /// Between a model's id and the step of the run whose weights are shown.
 pub const FOLLOWED: &str = " · training, step ";
 
-/// What the trainer is told, besides the start of a run.
+/// Commands to the trainer, besides the start of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TrainCommand {
-    /// To the run that goes on.
-    Tell(report::Command),
+    /// To the run in progress.
+    Tell(report::RunCommand),
     /// Show the weights of the run in the explorer every so many steps; 0 stops that.
     Follow(usize),
     /// The runs in a folder.
     List(PathBuf),
     /// Losses of one run, from its records.
     Curves(PathBuf),
-    /// Deletes a run and lists the folder anew.
+    /// Deletes a run and lists the folder again.
     Delete { run: PathBuf, folder: PathBuf },
     /// What a typed path may go on to.
     Complete(String),
@@ -457,7 +452,7 @@ pub enum TrainUpdate {
         run: u64,
         spec: Box<RunSpec>,
     },
-    /// Of the run with this number: what an older one still says is told apart by it.
+    /// Of the run with this number, so that late reports of an older run can be ignored.
     Report {
         run: u64,
         report: report::Report,
@@ -465,8 +460,8 @@ pub enum TrainUpdate {
     Runs(Vec<RunInfo>),
     Curves {
         run: PathBuf,
-        train: Curve,
-        validation: Curve,
+        train: LossCurve,
+        validation: LossCurve,
     },
     Completed {
         typed: String,

@@ -3,7 +3,7 @@
 use super::types::{PositionHistory, Standing};
 use crate::attention::formula::formula;
 use crate::mask::rolling::{Boundary, Rolling};
-use crate::mask::types::{Protection, Rule, State};
+use crate::mask::types::{DecisionRule, Protection, State};
 
 /// What is remembered of the first `len` rows, without their scores.
 pub fn histories(rolling: &Rolling, len: usize) -> Vec<PositionHistory> {
@@ -32,7 +32,7 @@ pub fn formula_of(rolling: &Rolling) -> String {
 /// How each row stood at a boundary, given the one before it.
 pub fn standings(boundary: &Boundary, before: Option<&Boundary>) -> Vec<Standing> {
     let of = match boundary.decision.rule {
-        Rule::Budget { heads, .. } => heads,
+        DecisionRule::Budget { heads, .. } => heads,
         _ => None,
     };
     let masked =

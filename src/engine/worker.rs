@@ -1,5 +1,5 @@
 //! The engine thread: takes the newest request, answers it step by step, and does background work in between. Every answer
-//! carries the generation of its request; a panic becomes a message and the thread goes on.
+//! carries the generation of its request; a panic becomes a message and the thread continues.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
-use super::background::{Honesty, Rerolls, Task};
+use super::background::{BackgroundTask, CostTask, Rerolls};
 use super::calibrate::{self, Calibrator};
-use super::explorer::{ExploreError, Explorer, Policy, Reach, SIDE_BY_SIDE};
+use super::explorer::{ExploreError, Explorer, MaskPolicy, Reach, SIDE_BY_SIDE};
 use super::leak::LeakMeter;
-use super::loaded::{CALIBRATION_TEXT, Loaded};
+use super::loaded::{CALIBRATION_TEXT, LoadedModel};
 use super::loader::{LoadError, LoadOptions, Loading, load, look_for_newer};
 use super::mailbox::{Mail, Mailbox};
-use super::run::Run;
+use super::run::Pass;
 use super::types::{Command, ExploreRequest, FOLLOWED, HeadSummary, MapFrame, MapKind, Update, Work};
 use crate::mask::types::{Decision, Scope};
 use crate::model::{Config, Gpt2};
@@ -26,13 +26,13 @@ use crate::tensor::memory;
 const THUMBNAIL: usize = 16;
 
 /// Weights of a run on their way to the explorer; the newest replaces one that was not shown yet.
-type Weights = Arc<Mutex<Option<(usize, Gpt2)>>>;
+type PendingWeights = Arc<Mutex<Option<(usize, Gpt2)>>>;
 
 /// Hands copies of a run's weights to the engine, which then answers with them.
 #[derive(Clone)]
 pub struct Follower {
     mailbox: Arc<Mailbox>,
-    weights: Weights,
+    weights: PendingWeights,
 }
 
 impl Follower {
@@ -45,12 +45,12 @@ impl Follower {
 
 /// The screen's end of the engine.
 pub struct Engine {
-    weights: Weights,
+    weights: PendingWeights,
     mailbox: Arc<Mailbox>,
     thread: Option<JoinHandle<()>>,
 }
 
-type Outcome = Box<Result<Loaded, LoadError>>;
+type LoadOutcome = Box<Result<LoadedModel, LoadError>>;
 
 struct Worker {
     mailbox: Arc<Mailbox>,
@@ -58,13 +58,13 @@ struct Worker {
     options: LoadOptions,
     explorer: Option<Explorer>,
     latest: Option<ExploreRequest>,
-    tasks: Vec<Task>,
+    tasks: Vec<BackgroundTask>,
     loading: Option<Loading>,
-    finished: crossbeam_channel::Receiver<(String, Outcome)>,
-    finish: Sender<(String, Outcome)>,
+    finished: crossbeam_channel::Receiver<(String, LoadOutcome)>,
+    finish: Sender<(String, LoadOutcome)>,
     /// Computed but not yet accepted by the person.
     calibration: Option<crate::attention::calibration::Calibration>,
-    weights: Weights,
+    weights: PendingWeights,
 }
 
 impl Engine {
@@ -72,7 +72,7 @@ impl Engine {
     pub fn start(options: LoadOptions, updates: Sender<Update>) -> std::io::Result<Self> {
         let mailbox = Arc::new(Mailbox::default());
         let (finish, finished) = crossbeam_channel::unbounded();
-        let weights = Weights::default();
+        let weights = PendingWeights::default();
         let mut worker = Worker {
             weights: weights.clone(),
             mailbox: mailbox.clone(),
@@ -161,7 +161,7 @@ impl Worker {
                 if let Some(loading) = self.loading.take() {
                     let message = "loading was cancelled".to_owned();
                     let hint =
-                        Some("what was downloaded is kept; the next try goes on from there".to_owned());
+                        Some("what was downloaded is kept; the next attempt continues from there".to_owned());
                     self.send(Update::ModelFailed { id: loading.id.clone(), message, hint });
                 }
             }
@@ -169,29 +169,31 @@ impl Worker {
             Command::Followed => self.take_weights(),
             Command::UseCalibration => self.use_calibration(),
             Command::Rerolls { generation, count } => {
-                self.tasks.retain(|t| !matches!(t, Task::Rerolls(_)));
+                self.tasks.retain(|t| !matches!(t, BackgroundTask::Rerolls(_)));
                 if let Some(request) = &self.latest {
-                    self.tasks
-                        .insert(0, Task::Rerolls(Box::new(Rerolls::new(generation, count, request.clone()))));
+                    self.tasks.insert(
+                        0,
+                        BackgroundTask::Rerolls(Box::new(Rerolls::new(generation, count, request.clone()))),
+                    );
                 }
             }
-            Command::Honesty { generation } => {
-                self.tasks.retain(|t| !matches!(t, Task::Honesty(_)));
+            Command::Cost { generation } => {
+                self.tasks.retain(|t| !matches!(t, BackgroundTask::Cost(_)));
                 if let (Some(request), Some(explorer)) = (&self.latest, &self.explorer) {
-                    let task = Honesty::new(generation, request.clone(), explorer.ids.len());
-                    self.tasks.insert(0, Task::Honesty(Box::new(task)));
+                    let task = CostTask::new(generation, request.clone(), explorer.ids.len());
+                    self.tasks.insert(0, BackgroundTask::Cost(Box::new(task)));
                 }
             }
             Command::Leak { generation } => {
-                self.tasks.retain(|t| !matches!(t, Task::Leak(_)));
+                self.tasks.retain(|t| !matches!(t, BackgroundTask::Leak(_)));
                 if let (Some(request), Some(explorer)) = (&self.latest, &self.explorer) {
                     match LeakMeter::new(generation, request.clone(), explorer.loaded.clone()) {
-                        Ok(meter) => self.tasks.insert(0, Task::Leak(Box::new(meter))),
+                        Ok(meter) => self.tasks.insert(0, BackgroundTask::Leak(Box::new(meter))),
                         Err(e) => self.fail(&e),
                     }
                 }
             }
-            Command::CancelBackground => self.tasks.retain(|t| matches!(t, Task::Calibrate(_))),
+            Command::CancelBackground => self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_))),
             Command::Shutdown => {}
         }
     }
@@ -246,7 +248,7 @@ impl Worker {
         self.send(Update::ModelReady(loaded.info()));
     }
 
-    fn install(&mut self, loaded: &Arc<Loaded>) {
+    fn install(&mut self, loaded: &Arc<LoadedModel>) {
         self.tasks.clear();
         self.calibration = None;
         self.explorer = Some(Explorer::new(loaded.clone()));
@@ -256,7 +258,7 @@ impl Worker {
         {
             match calibrate::cache_folder().and_then(|f| calibrate::read_cached(&f, calibrator.source())) {
                 Some(calibration) => loaded.set_calibration(calibration),
-                None => self.tasks.push(Task::Calibrate(Box::new(calibrator))),
+                None => self.tasks.push(BackgroundTask::Calibrate(Box::new(calibrator))),
             }
         }
         self.send(Update::ModelReady(loaded.info()));
@@ -275,7 +277,7 @@ impl Worker {
             // The first model is still being read; the screen asks again when it is ready.
             return None;
         };
-        self.tasks.retain(|t| matches!(t, Task::Calibrate(_)));
+        self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_)));
         let generation = request.generation;
         let result = catch_unwind(AssertUnwindSafe(|| self.answer(&mut explorer, &request)));
         self.explorer = Some(explorer);
@@ -356,7 +358,7 @@ impl Worker {
         &self,
         explorer: &Explorer,
         request: &ExploreRequest,
-        (baseline, run): (&Arc<Run>, &Arc<Run>),
+        (baseline, run): (&Arc<Pass>, &Arc<Pass>),
         decision: &Decision,
     ) -> Result<(), ExploreError> {
         let shown = if request.map == MapKind::Baseline { baseline } else { run };
@@ -391,27 +393,25 @@ impl Worker {
         self.explorer = Some(explorer);
         match (over, task) {
             (false, task) => self.tasks.insert(0, task),
-            (true, Task::Calibrate(calibrator)) => self.calibrated(*calibrator),
+            (true, BackgroundTask::Calibrate(calibrator)) => self.calibrated(*calibrator),
             // Fitting the probe takes a second, in which the engine has better things to do.
-            (true, Task::Leak(meter)) => meter.finish(self.updates.clone()),
+            (true, BackgroundTask::Leak(meter)) => meter.finish(self.updates.clone()),
             (true, _) => {}
         }
     }
 
     /// Whether the task is over.
-    fn background_step(&self, explorer: &mut Explorer, task: &mut Task) -> bool {
+    fn background_step(&self, explorer: &mut Explorer, task: &mut BackgroundTask) -> bool {
         let cancel = Some(self.mailbox.cancel_flag());
         let result = match task {
-            Task::Rerolls(t) => t.step(explorer, cancel).map(|u| (u, t.done >= t.of)),
-            Task::Honesty(t) => t.step(explorer, cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
-            Task::Leak(t) => t.step(cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
-            Task::Calibrate(c) => {
+            BackgroundTask::Rerolls(t) => t.step(explorer, cancel).map(|u| (u, t.done >= t.of)),
+            BackgroundTask::Cost(t) => {
+                t.step(explorer, cancel).map(|u| (u, t.progress().0 >= t.progress().1))
+            }
+            BackgroundTask::Leak(t) => t.step(cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
+            BackgroundTask::Calibrate(c) => {
                 return match c.step(cancel) {
-                    Ok(over) => {
-                        let (done, of) = c.progress();
-                        self.send(Update::Calibrating { done, of });
-                        over
-                    }
+                    Ok(over) => over,
                     Err(calibrate::CalibrateError::Model(crate::model::ModelError::Cancelled)) => false,
                     Err(_) => true,
                 };
@@ -449,13 +449,13 @@ impl Worker {
 
 impl ExploreRequest {
     /// What decides the mask of this request.
-    pub fn policy(&self) -> Policy<'_> {
-        Policy { mask: &self.mask, score: &self.score, rolling: &self.rolling }
+    pub fn policy(&self) -> MaskPolicy<'_> {
+        MaskPolicy { mask: &self.mask, score: &self.score, rolling: &self.rolling }
     }
 }
 
 /// The map that the request looks at.
-fn map_frame(request: &ExploreRequest, baseline: &Arc<Run>, run: &Arc<Run>) -> MapFrame {
+fn map_frame(request: &ExploreRequest, baseline: &Arc<Pass>, run: &Arc<Pass>) -> MapFrame {
     let values = match request.map {
         MapKind::Baseline => baseline.map(request.heads),
         MapKind::Masked => run.map(request.heads),

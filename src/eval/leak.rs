@@ -36,7 +36,7 @@ pub fn bits_of(mask: &[bool]) -> Vec<u16> {
 
 /// What a mask gives away.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Leak {
+pub struct LeakEstimate {
     /// Bits per token gained over shuffled masks, with an interval over sequences; about 0 for an honest mask, and
     /// slightly negative when the probe learned noise.
     pub bits: Interval,
@@ -45,7 +45,7 @@ pub struct Leak {
 }
 
 /// Measures the leak of a policy; `None` under four sequences of at least two tokens.
-pub fn leak(sequences: &[MaskedSequence], bootstrap: &Bootstrap) -> Option<Leak> {
+pub fn leak(sequences: &[MaskedSequence], bootstrap: &Bootstrap) -> Option<LeakEstimate> {
     let usable: Vec<MaskedSequence> =
         sequences.iter().copied().filter(|s| s.ids.len().min(s.bits.len()) > 1).collect();
     if usable.len() < 4 {
@@ -79,7 +79,7 @@ pub fn leak(sequences: &[MaskedSequence], bootstrap: &Bootstrap) -> Option<Leak>
         let (sum, n) = picked.iter().fold((0.0, 0), |(s, n), &i| (s + gained[i].0, n + gained[i].1));
         sum / n.max(1) as f64
     })?;
-    Some(Leak { bits, tokens })
+    Some(LeakEstimate { bits, tokens })
 }
 
 /// Who lends whom its mask: a cycle through a random order, so that nobody keeps its own.
@@ -207,7 +207,7 @@ mod tests {
             .collect()
     }
 
-    fn measure(mask: impl Fn(&[u32], usize, u32) -> bool) -> Leak {
+    fn measure(mask: impl Fn(&[u32], usize, u32) -> bool) -> LeakEstimate {
         let texts = texts();
         let bits_of_one =
             |(ids, s): (&Vec<u32>, u32)| bits_of(&(0..LEN).map(|i| mask(ids, i, s)).collect::<Vec<bool>>());

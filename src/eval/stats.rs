@@ -1,4 +1,4 @@
-//! Statistics and verdicts: rank correlation, spread, intervals, and what may be said about a difference.
+//! Statistics and verdicts: rank correlation, spread, intervals, and what can be concluded from a difference.
 //!
 //! Pure; resampling is addressed by seed, so that the same numbers give the same interval anywhere.
 
@@ -10,8 +10,7 @@ use crate::mask::draw::{Draws, Stream};
 pub const RESAMPLES: usize = 2000;
 /// Share of resamples an interval covers unless told otherwise.
 pub const LEVEL: f64 = 0.95;
-/// Below this many values a bootstrap is too narrow, and Student's t speaks instead.
-pub const BOOTSTRAP_MIN: usize = 10;
+
 /// Default ε: nats per token, or points of accuracy or F1 as a fraction.
 pub const EPSILON: f64 = 0.01;
 
@@ -152,7 +151,7 @@ pub fn t_interval(values: &[f64], level: f64) -> Option<Interval> {
     Some(Interval { value: mean, low: mean - half, high: mean + half })
 }
 
-/// What may be said of an arm against another.
+/// The verdict on an arm against another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Better,
@@ -184,62 +183,6 @@ pub struct Judged {
     /// Of the mean difference, arm minus reference.
     pub interval: Interval,
     pub verdict: Verdict,
-}
-
-/// Judges paired results, one pair per seed: inside ±ε equivalent, else on one side of 0 better or worse, else undecided.
-///
-/// Fewer than [`BOOTSTRAP_MIN`] pairs are judged by Student's t, because resampling so few values looks too sure.
-/// `None` under two pairs or for lists of different lengths.
-pub fn judge(
-    arm: &[f64],
-    reference: &[f64],
-    lower_is_better: bool,
-    epsilon: f64,
-    bootstrap: &Bootstrap,
-) -> Option<Judged> {
-    if arm.len() != reference.len() || arm.len() < 2 {
-        return None;
-    }
-    let values = differences(arm, reference);
-    let interval = if values.len() < BOOTSTRAP_MIN {
-        t_interval(&values, bootstrap.level)?
-    } else {
-        bootstrap.mean(&values)?
-    };
-    let better = |below: bool| if below == lower_is_better { Verdict::Better } else { Verdict::Worse };
-    let verdict = if interval.low >= -epsilon && interval.high <= epsilon {
-        Verdict::Equivalent
-    } else if interval.high < 0.0 {
-        better(true)
-    } else if interval.low > 0.0 {
-        better(false)
-    } else {
-        Verdict::Undecided { more: more_seeds(&summary(&values), epsilon, bootstrap.level) }
-    };
-    Some(Judged { interval, verdict })
-}
-
-/// Seeds until the half-width, which shrinks with √n, either leaves 0 outside or fits into ±ε, if mean and spread stay.
-fn more_seeds(summary: &Summary, epsilon: f64, level: f64) -> Option<usize> {
-    let room = summary.mean.abs().max(epsilon - summary.mean.abs());
-    if room <= 0.0 || !summary.sd.is_finite() {
-        return None;
-    }
-    let half_width = |n: usize| -> Option<f64> {
-        let t = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?;
-        Some(t.inverse_cdf(0.5 + level / 2.0) * summary.sd / (n as f64).sqrt())
-    };
-    // Half-widths fall with n: double until one fits, then halve the gap.
-    let mut high = summary.n.max(2);
-    while half_width(high)? > room {
-        high = high.checked_mul(2).filter(|&n| n < 1 << 40)?;
-    }
-    let mut low = high / 2;
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if half_width(middle.max(2))? > room { low = middle } else { high = middle }
-    }
-    Some(high.saturating_sub(summary.n).max(1))
 }
 
 #[cfg(test)]

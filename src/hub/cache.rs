@@ -106,7 +106,7 @@ impl RepoCache {
     pub fn try_lock(&self, etag: &str) -> Result<Option<BlobLock>, HubError> {
         let path = self.locks().join(format!("{etag}.lock"));
         let is_new = !path.exists();
-        // Not truncated: the file may belong to whoever holds the lock.
+        // Not truncated: the file may belong to the process that holds the lock.
         let file = (OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(&path)
             .map_err(io("open", &path))?;

@@ -9,7 +9,7 @@ use super::HubOptions;
 use super::cache::is_name;
 use super::error::{HubError, io};
 use super::files::{CONFIG, FolderFiles, read_json};
-use super::options::Settings;
+use super::options::ResolvedOptions;
 use super::spec::valid_id;
 
 /// A model of the Hub that is in the cache, by whatever program put it there.
@@ -46,7 +46,7 @@ impl CachedModel {
 /// The models in the cache, sorted by id. A cache that does not exist is empty; folders that are no models of the
 /// Hub are passed over.
 pub fn cached_models(options: &HubOptions) -> Result<Vec<CachedModel>, HubError> {
-    let cache = Settings::from_environment(options).cache;
+    let cache = ResolvedOptions::from_environment(options).cache;
     let entries = match std::fs::read_dir(&cache) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(io("read", &cache))?,
@@ -115,17 +115,17 @@ fn length(path: &Path) -> u64 {
 
 /// A model of the Hub worth suggesting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownModel {
+pub struct CatalogModel {
     pub id: &'static str,
     /// From its `config.json`, where known for certain.
-    pub shape: Option<Shape>,
+    pub shape: Option<ModelShape>,
     /// Approximate bytes to fetch, where known.
     pub download: Option<u64>,
     pub licence: Option<&'static str>,
     pub doc: &'static str,
 }
 
-impl KnownModel {
+impl CatalogModel {
     /// Parameters, where its shape is known.
     pub const fn parameters(&self) -> Option<u64> {
         match self.shape {
@@ -137,7 +137,7 @@ impl KnownModel {
 
 /// The numbers that make one GPT-2 differ from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct ModelShape {
     pub layers: u32,
     pub heads: u32,
     /// Width of the residual stream.
@@ -147,7 +147,7 @@ pub struct Shape {
     pub vocabulary: u32,
 }
 
-impl Shape {
+impl ModelShape {
     /// Parameters, the tied output layer counted once: embeddings, per block 12·d² + 13·d, and the last layer norm.
     pub const fn parameters(&self) -> u64 {
         let (d, layers) = (self.width as u64, self.layers as u64);
@@ -157,84 +157,84 @@ impl Shape {
 }
 
 /// The four sizes of GPT-2, in which its descendants come as well.
-const SMALL: Shape = Shape { layers: 12, heads: 12, width: 768, context: 1024, vocabulary: 50257 };
-const MEDIUM: Shape = Shape { layers: 24, heads: 16, width: 1024, ..SMALL };
-const LARGE: Shape = Shape { layers: 36, heads: 20, width: 1280, ..SMALL };
-const XL: Shape = Shape { layers: 48, heads: 25, width: 1600, ..SMALL };
+const SMALL: ModelShape = ModelShape { layers: 12, heads: 12, width: 768, context: 1024, vocabulary: 50257 };
+const MEDIUM: ModelShape = ModelShape { layers: 24, heads: 16, width: 1024, ..SMALL };
+const LARGE: ModelShape = ModelShape { layers: 36, heads: 20, width: 1280, ..SMALL };
+const XL: ModelShape = ModelShape { layers: 48, heads: 25, width: 1600, ..SMALL };
 
 /// Models known to work, from the classic sizes to ones for tests.
-pub const KNOWN_MODELS: &[KnownModel] = &[
-    KnownModel {
+pub const KNOWN_MODELS: &[CatalogModel] = &[
+    CatalogModel {
         id: "openai-community/gpt2",
         shape: Some(SMALL),
         download: Some(550_000_000),
         licence: Some("MIT"),
         doc: "GPT-2 small by OpenAI, the model most attention studies look at",
     },
-    KnownModel {
+    CatalogModel {
         id: "openai-community/gpt2-medium",
         shape: Some(MEDIUM),
         download: Some(1_520_000_000),
         licence: Some("MIT"),
         doc: "GPT-2 medium by OpenAI",
     },
-    KnownModel {
+    CatalogModel {
         id: "openai-community/gpt2-large",
         shape: Some(LARGE),
         download: Some(3_250_000_000),
         licence: Some("MIT"),
         doc: "GPT-2 large by OpenAI",
     },
-    KnownModel {
+    CatalogModel {
         id: "openai-community/gpt2-xl",
         shape: Some(XL),
         download: Some(6_430_000_000),
         licence: Some("MIT"),
         doc: "GPT-2 XL by OpenAI, the largest of the family",
     },
-    KnownModel {
+    CatalogModel {
         id: "distilbert/distilgpt2",
-        shape: Some(Shape { layers: 6, ..SMALL }),
+        shape: Some(ModelShape { layers: 6, ..SMALL }),
         download: Some(350_000_000),
         licence: Some("Apache-2.0"),
         doc: "GPT-2 small distilled to half its layers",
     },
-    KnownModel {
+    CatalogModel {
         id: "microsoft/DialoGPT-small",
         shape: Some(SMALL),
         download: Some(350_000_000),
         licence: Some("MIT"),
         doc: "GPT-2 small tuned on conversations, for dialogue mode",
     },
-    KnownModel {
+    CatalogModel {
         id: "microsoft/DialoGPT-medium",
         shape: Some(MEDIUM),
         download: Some(860_000_000),
         licence: Some("MIT"),
         doc: "GPT-2 medium tuned on conversations, for dialogue mode",
     },
-    KnownModel {
+    CatalogModel {
         id: "microsoft/DialoGPT-large",
         shape: Some(LARGE),
         download: Some(1_750_000_000),
         licence: Some("MIT"),
         doc: "GPT-2 large tuned on conversations, for dialogue mode",
     },
-    KnownModel {
+    CatalogModel {
         id: "cerebras/Cerebras-GPT-111M",
-        shape: Some(Shape { layers: 10, context: 2048, ..SMALL }),
+        shape: Some(ModelShape { layers: 10, context: 2048, ..SMALL }),
         download: None,
         licence: Some("Apache-2.0"),
         doc: "compute-optimal model trained on The Pile, with twice GPT-2's context",
     },
-    KnownModel {
+    CatalogModel {
         id: "sshleifer/tiny-gpt2",
-        shape: Some(Shape { layers: 2, heads: 2, width: 2, ..SMALL }),
+        shape: Some(ModelShape { layers: 2, heads: 2, width: 2, ..SMALL }),
         download: None,
         licence: None,
         doc: "untrained miniature with GPT-2's vocabulary, for tests",
     },
-    KnownModel {
+    CatalogModel {
         id: "hf-internal-testing/tiny-random-gpt2",
         shape: None,
         download: None,

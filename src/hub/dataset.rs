@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::cache::RepoCache;
 use super::error::{HubError, visible};
-use super::fetch::{Wanted, block_on};
-use super::progress::{Phase, Progress, Reporter};
+use super::fetch::{WantedFiles, block_on};
+use super::progress::{FetchProgress, Phase, ProgressReporter};
 use super::remote::Remote;
 use super::spec::{valid_id, valid_revision};
 use super::wait::{Wait, with_tries};
@@ -44,7 +44,7 @@ pub struct Dataset {
 pub fn fetch_dataset(
     name: &str,
     options: &HubOptions,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut dyn FnMut(&FetchProgress),
     cancel: &AtomicBool,
 ) -> Result<Dataset, HubError> {
     let (id, revision) = name.split_once('@').map_or((name, None), |(id, r)| (id, Some(r)));
@@ -52,7 +52,7 @@ pub fn fetch_dataset(
     if !valid {
         return Err(HubError::BadSpec { text: visible(name) });
     }
-    let wanted = Wanted::checked(id, revision, options);
+    let wanted = WantedFiles::checked(id, revision, options);
     let cache = RepoCache::new(&wanted.settings.cache, id);
     if !options.refresh || wanted.settings.offline {
         if let Some(found) = cached(&cache, &wanted) {
@@ -63,14 +63,14 @@ pub fn fetch_dataset(
         }
     }
     let wait = Wait { cancel, stall: wanted.settings.stall_timeout };
-    block_on(download(&wanted, &cache, wait, &mut Reporter::new(progress)))?
+    block_on(download(&wanted, &cache, wait, &mut ProgressReporter::new(progress)))?
 }
 
 async fn download(
-    wanted: &Wanted<'_>,
+    wanted: &WantedFiles<'_>,
     cache: &RepoCache,
     wait: Wait<'_>,
-    reporter: &mut Reporter<'_>,
+    reporter: &mut ProgressReporter<'_>,
 ) -> Result<Dataset, HubError> {
     let remote = Remote::new(&wanted.settings, wanted.id, wanted.revision, wait)?;
     reporter.phase(Phase::Asking);
@@ -90,7 +90,7 @@ async fn download(
 }
 
 /// The reference of a revision is written last, so what it leads to is whole.
-fn cached(cache: &RepoCache, wanted: &Wanted) -> Option<Dataset> {
+fn cached(cache: &RepoCache, wanted: &WantedFiles) -> Option<Dataset> {
     let commit = cache.commit_of(wanted.revision)?;
     dataset(wanted.id, &commit, &cache.snapshot(&commit))
 }

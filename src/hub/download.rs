@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::{BlobLock, RepoCache};
 use super::error::{HubError, io};
-use super::progress::{Phase, Reporter};
+use super::progress::{Phase, ProgressReporter};
 use super::remote::{Item, Remote};
 use super::wait::{POLL, Tries};
 
@@ -28,7 +28,7 @@ pub(super) async fn fetch_file(
     cache: &RepoCache,
     commit: &str,
     item: &Item,
-    reporter: &mut Reporter<'_>,
+    reporter: &mut ProgressReporter<'_>,
 ) -> Result<(), HubError> {
     reporter.file(&item.name);
     if !has_length(&cache.snapshot(commit).join(&item.name), item.size) {
@@ -66,7 +66,7 @@ async fn lock(
     remote: &Remote<'_>,
     cache: &RepoCache,
     item: &Item,
-    reporter: &mut Reporter<'_>,
+    reporter: &mut ProgressReporter<'_>,
 ) -> Result<BlobLock, HubError> {
     let mut told = false;
     loop {
@@ -102,7 +102,7 @@ impl<'a> Transfer<'a> {
         commit: &'a str,
         item: &'a Item,
         path: &'a Path,
-        reporter: &mut Reporter<'_>,
+        reporter: &mut ProgressReporter<'_>,
     ) -> Result<Self, HubError> {
         let file = (OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(path)
@@ -120,7 +120,7 @@ impl<'a> Transfer<'a> {
         Ok(transfer)
     }
 
-    fn hash_what_is_there(&mut self, reporter: &mut Reporter<'_>) -> Result<(), HubError> {
+    fn hash_what_is_there(&mut self, reporter: &mut ProgressReporter<'_>) -> Result<(), HubError> {
         let mut block = vec![0; BLOCK];
         loop {
             self.remote.wait.check()?;
@@ -143,7 +143,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Fetches what is missing and checks the whole. A partial file that can serve the next try is left in place.
-    async fn run(mut self, reporter: &mut Reporter<'_>) -> Result<(), HubError> {
+    async fn run(mut self, reporter: &mut ProgressReporter<'_>) -> Result<(), HubError> {
         loop {
             self.fill(reporter).await?;
             if self.checksum_matches() {
@@ -159,7 +159,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Streams until the length is right, again and again while tries are left.
-    async fn fill(&mut self, reporter: &mut Reporter<'_>) -> Result<(), HubError> {
+    async fn fill(&mut self, reporter: &mut ProgressReporter<'_>) -> Result<(), HubError> {
         let mut tries = Tries::new(self.remote.settings);
         let mut furthest = self.offset;
         while self.offset < self.item.size {
@@ -178,7 +178,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// One request: from the current offset to the end, or until it breaks.
-    async fn stream(&mut self, reporter: &mut Reporter<'_>) -> Result<(), HubError> {
+    async fn stream(&mut self, reporter: &mut ProgressReporter<'_>) -> Result<(), HubError> {
         if self.item.sha256().is_none() {
             self.start_over()?;
         }

@@ -37,7 +37,7 @@ pub enum HubError {
     RateLimited { wait: Option<Duration> },
     #[error("the Hub failed with status {status} on {what}")]
     Server { status: u16, what: String },
-    #[error("the Hub's answer on {what} makes no sense: {detail}")]
+    #[error("the Hub's answer about {what} cannot be understood: {detail}")]
     BadAnswer { what: String, detail: String },
     #[error("a redirect on {what} was not followed: {detail}")]
     Redirect { what: String, detail: String },
@@ -114,7 +114,7 @@ impl HubError {
             }
             HubError::Offline { missing, .. } => format!("missing: {missing}; allow the network once to fetch it"),
             HubError::Stalled { .. } | HubError::Broken { .. } => {
-                "what has arrived is kept: the next try goes on from there".into()
+                "what was downloaded is kept; the next attempt continues from there".into()
             }
             HubError::WrongLength { .. } | HubError::Checksum { .. } => {
                 "the damaged file was removed: try again".into()

@@ -8,25 +8,25 @@ use super::cache::{RepoCache, is_commit};
 use super::download::{check_space, fetch_file, missing_bytes};
 use super::error::{HubError, visible};
 use super::files::{self, FolderFiles, Gap, WeightNames};
-use super::options::Settings;
-use super::progress::{Phase, Progress, Reporter};
-use super::remote::{Item, Listing, Remote};
+use super::options::ResolvedOptions;
+use super::progress::{FetchProgress, Phase, ProgressReporter};
+use super::remote::{Item, Remote, RemoteListing};
 use super::spec::{ModelSpec, valid_id, valid_revision};
 use super::wait::{Wait, with_tries};
-use super::{Files, HubOptions, Snapshot};
+use super::{Files, HubOptions, ModelSnapshot};
 use crate::model::adapter;
 use crate::model::load::judge;
 
 const DEFAULT_REVISION: &str = "main";
 
 /// What is asked for, with its names checked.
-pub(super) struct Wanted<'a> {
+pub(super) struct WantedFiles<'a> {
     pub id: &'a str,
     pub revision: &'a str,
-    pub settings: Settings,
+    pub settings: ResolvedOptions,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> WantedFiles<'a> {
     pub fn new(id: &'a str, revision: Option<&'a str>, options: &HubOptions) -> Result<Self, HubError> {
         let revision = revision.unwrap_or(DEFAULT_REVISION);
         if !valid_id(id) || !valid_revision(revision) {
@@ -38,11 +38,11 @@ impl<'a> Wanted<'a> {
     /// The same for names that were checked already.
     pub fn checked(id: &'a str, revision: Option<&'a str>, options: &HubOptions) -> Self {
         let revision = revision.unwrap_or(DEFAULT_REVISION);
-        Wanted { id, revision, settings: Settings::from_environment(options) }
+        WantedFiles { id, revision, settings: ResolvedOptions::from_environment(options) }
     }
 
     /// The snapshot that the cache holds, if it is whole. Python may have cached it under the id's old name.
-    pub fn cached(&self) -> Result<Snapshot, Gap> {
+    pub fn cached(&self) -> Result<ModelSnapshot, Gap> {
         let found = self.cached_as(self.id);
         match (ModelSpec::legacy_id(self.id), found) {
             (Some(legacy), Err(Gap::Missing(name))) => self.cached_as(legacy).map_err(|_| Gap::Missing(name)),
@@ -50,24 +50,24 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn cached_as(&self, id: &str) -> Result<Snapshot, Gap> {
+    fn cached_as(&self, id: &str) -> Result<ModelSnapshot, Gap> {
         let cache = RepoCache::new(&self.settings.cache, id);
         let commit = cache.commit_of(self.revision).ok_or_else(|| Gap::Missing("every file".into()))?;
         let files = FolderFiles::find(&cache.snapshot(&commit), self.id)?;
         Ok(self.snapshot(files, commit))
     }
 
-    fn snapshot(&self, files: FolderFiles, commit: String) -> Snapshot {
-        Snapshot { revision: Some(commit), ..Snapshot::of(self.id.into(), Files::Folder(files)) }
+    fn snapshot(&self, files: FolderFiles, commit: String) -> ModelSnapshot {
+        ModelSnapshot { revision: Some(commit), ..ModelSnapshot::of(self.id.into(), Files::Folder(files)) }
     }
 
     /// The cached snapshot, or one fetched now.
     pub fn fetch(
         &self,
         refresh: bool,
-        progress: &mut dyn FnMut(&Progress),
+        progress: &mut dyn FnMut(&FetchProgress),
         cancel: &AtomicBool,
-    ) -> Result<Snapshot, HubError> {
+    ) -> Result<ModelSnapshot, HubError> {
         let cached = match self.cached() {
             Ok(snapshot) if self.settings.offline || !refresh => return Ok(snapshot),
             Err(Gap::Wrong(error)) if self.settings.offline || !refresh => return Err(error),
@@ -78,11 +78,11 @@ impl<'a> Wanted<'a> {
             return Err(HubError::Offline { id: self.id.into(), missing });
         }
         let wait = Wait { cancel, stall: self.settings.stall_timeout };
-        let fetched = block_on(self.download(wait, &mut Reporter::new(progress)))?;
+        let fetched = block_on(self.download(wait, &mut ProgressReporter::new(progress)))?;
         match (fetched, cached) {
             // Whatever is wrong with the new one, the old one is whole.
             (Err(error), Ok(snapshot)) if !error.is_cancelled() => {
-                Ok(Snapshot { note: Some(format!("{error}; the cached snapshot is used")), ..snapshot })
+                Ok(ModelSnapshot { note: Some(format!("{error}; the cached snapshot is used")), ..snapshot })
             }
             (fetched, _) => fetched,
         }
@@ -102,7 +102,11 @@ impl<'a> Wanted<'a> {
         Ok((listing.commit != known).then_some(listing.commit))
     }
 
-    async fn download(&self, wait: Wait<'_>, reporter: &mut Reporter<'_>) -> Result<Snapshot, HubError> {
+    async fn download(
+        &self,
+        wait: Wait<'_>,
+        reporter: &mut ProgressReporter<'_>,
+    ) -> Result<ModelSnapshot, HubError> {
         let remote = Remote::new(&self.settings, self.id, self.revision, wait)?;
         reporter.phase(Phase::Asking);
         let listing = with_tries(&self.settings, wait, reporter, async || remote.listing().await).await?;
@@ -110,7 +114,7 @@ impl<'a> Wanted<'a> {
         if let Some(error) = self.lone_adapter(&remote, &cache, &listing, reporter).await? {
             return Err(error);
         }
-        let plan = Plan::from_listing(&listing, self.id)?;
+        let plan = FetchPlan::from_listing(&listing, self.id)?;
         cache.prepare(&listing.commit)?;
         let mut job = Job { remote: &remote, cache: &cache, listing: &listing, reporter };
 
@@ -138,14 +142,14 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl Wanted<'_> {
+impl WantedFiles<'_> {
     /// A repository that holds an adapter and no model: said with the base that it names.
     async fn lone_adapter(
         &self,
         remote: &Remote<'_>,
         cache: &RepoCache,
-        listing: &Listing,
-        reporter: &mut Reporter<'_>,
+        listing: &RemoteListing,
+        reporter: &mut ProgressReporter<'_>,
     ) -> Result<Option<HubError>, HubError> {
         let has = |name: &str| listing.files.contains_key(name);
         if has(files::CONFIG) || !has(adapter::CONFIG) {
@@ -169,13 +173,13 @@ impl Wanted<'_> {
 }
 
 /// The files to fetch besides `config.json`; the weights come last, so that a snapshot with weights is whole.
-struct Plan {
+struct FetchPlan {
     small: Vec<String>,
     weights: WeightNames,
 }
 
-impl Plan {
-    fn from_listing(listing: &Listing, id: &str) -> Result<Self, HubError> {
+impl FetchPlan {
+    fn from_listing(listing: &RemoteListing, id: &str) -> Result<Self, HubError> {
         let has = |name: &str| listing.files.contains_key(name);
         let missing = |missing: String| HubError::Incomplete { id: id.into(), missing };
         if !has(files::CONFIG) {
@@ -185,7 +189,7 @@ impl Plan {
         let weights = files::choose_weights(&has).map_err(missing)?;
         let optional = files::optional().filter(|name| has(name) && !tokenizer.contains(name));
         let small = tokenizer.iter().copied().chain(optional).map(str::to_owned).collect();
-        Ok(Plan { small, weights })
+        Ok(FetchPlan { small, weights })
     }
 }
 
@@ -193,8 +197,8 @@ impl Plan {
 pub(super) struct Job<'j, 'r> {
     pub remote: &'j Remote<'j>,
     pub cache: &'j RepoCache,
-    pub listing: &'j Listing,
-    pub reporter: &'j mut Reporter<'r>,
+    pub listing: &'j RemoteListing,
+    pub reporter: &'j mut ProgressReporter<'r>,
 }
 
 impl Job<'_, '_> {

@@ -39,23 +39,23 @@ pub struct FolderFiles {
     pub config: PathBuf,
     /// What the tokenizer is read from; empty in a local folder without one: ids can be run, text cannot.
     pub tokenizer: Vec<PathBuf>,
-    pub weights: WeightFiles,
+    pub weights: HubWeights,
     /// `maskscope.safetensors`, where there is one.
     pub side: Option<PathBuf>,
 }
 
 /// Weights in one file or in shards, shards in order of their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WeightFiles {
+pub enum HubWeights {
     Safetensors(Vec<PathBuf>),
     /// PyTorch pickles, to be scanned before they are trusted.
     Pickle(Vec<PathBuf>),
 }
 
-impl WeightFiles {
+impl HubWeights {
     pub fn paths(&self) -> &[PathBuf] {
         match self {
-            WeightFiles::Safetensors(paths) | WeightFiles::Pickle(paths) => paths,
+            HubWeights::Safetensors(paths) | HubWeights::Pickle(paths) => paths,
         }
     }
 }
@@ -108,9 +108,9 @@ impl FolderFiles {
             config: dir.join(CONFIG),
             tokenizer,
             weights: if choice.is_safetensors() {
-                WeightFiles::Safetensors(paths)
+                HubWeights::Safetensors(paths)
             } else {
-                WeightFiles::Pickle(paths)
+                HubWeights::Pickle(paths)
             },
             side: has(SIDE).then(|| dir.join(SIDE)),
         })
@@ -293,10 +293,7 @@ mod tests {
         let found = FolderFiles::find(dir.path(), "x").unwrap();
         assert_eq!(
             found.weights,
-            WeightFiles::Safetensors(vec![
-                dir.path().join("1.safetensors"),
-                dir.path().join("2.safetensors")
-            ])
+            HubWeights::Safetensors(vec![dir.path().join("1.safetensors"), dir.path().join("2.safetensors")])
         );
         assert_eq!(found.tokenizer, [dir.path().join("vocab.json"), dir.path().join("merges.txt")]);
         assert_eq!(found.side, None);

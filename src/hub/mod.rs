@@ -29,12 +29,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 pub use bundled::{EmbeddedFiles, embedded};
-pub use catalog::{CachedModel, CachedRevision, KNOWN_MODELS, KnownModel, Shape, cached_models};
+pub use catalog::{CachedModel, CachedRevision, CatalogModel, KNOWN_MODELS, ModelShape, cached_models};
 pub use dataset::{Dataset, PREFIX as DATASET_PREFIX, fetch_dataset};
 pub use error::HubError;
-pub use files::{FolderFiles, WeightFiles};
+pub use files::{FolderFiles, HubWeights};
 pub use options::HubOptions;
-pub use progress::{Phase, Progress};
+pub use progress::{FetchProgress, Phase};
 pub use settings::HubSettings;
 pub use spec::ModelSpec;
 
@@ -43,7 +43,7 @@ use files::Gap;
 
 /// A model's files, whole and of the right kind.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct ModelSnapshot {
     /// What to call it: `demo`, the folder as given, or the id on the Hub.
     pub id: String,
     /// The commit, for a model of the Hub.
@@ -64,7 +64,7 @@ pub enum Files {
     NanoGpt(PathBuf),
 }
 
-impl Snapshot {
+impl ModelSnapshot {
     /// The folder that holds the files, unless they are embedded.
     pub fn dir(&self) -> Option<&Path> {
         match &self.files {
@@ -74,12 +74,12 @@ impl Snapshot {
     }
 
     fn of(id: String, files: Files) -> Self {
-        Snapshot { id, revision: None, files, note: None, adapter: None }
+        ModelSnapshot { id, revision: None, files, note: None, adapter: None }
     }
 
     /// The same files under the name of the adapter in `folder` that they are the base of.
     fn adapted(self, folder: &Path) -> Self {
-        Snapshot {
+        ModelSnapshot {
             id: folder.display().to_string(),
             revision: None,
             adapter: Some(folder.to_owned()),
@@ -92,20 +92,22 @@ impl Snapshot {
 ///
 /// A whole snapshot in the cache is returned at once and without the network, unless `options.refresh` asks
 /// otherwise. `progress` is called on this thread, at most 20 times a second, and must return at once. Setting
-/// `cancel` ends every wait within a moment; what has arrived is kept, and the next call goes on from there.
+/// `cancel` ends every wait within a moment; what has arrived is kept, and the next call continues from there.
 ///
 /// # Errors
 /// See [`HubError`]; each is one sentence, most with a hint.
 pub fn fetch(
     spec: &ModelSpec,
     options: &HubOptions,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut dyn FnMut(&FetchProgress),
     cancel: &AtomicBool,
-) -> Result<Snapshot, HubError> {
+) -> Result<ModelSnapshot, HubError> {
     match spec {
-        ModelSpec::Hub { id, revision } => {
-            fetch::Wanted::new(id, revision.as_deref(), options)?.fetch(options.refresh, progress, cancel)
-        }
+        ModelSpec::Hub { id, revision } => fetch::WantedFiles::new(id, revision.as_deref(), options)?.fetch(
+            options.refresh,
+            progress,
+            cancel,
+        ),
         ModelSpec::Folder(path) if adapter::is_adapter(path) => {
             let base = fetch(&adapter::base(path)?, options, progress, cancel);
             base.map(|base| base.adapted(path)).map_err(|error| adapter::without_base(path, error))
@@ -126,7 +128,7 @@ pub fn moved(
 ) -> Result<Option<String>, HubError> {
     match spec {
         ModelSpec::Hub { id, revision } => {
-            fetch::Wanted::new(id, revision.as_deref(), options)?.moved(cancel)
+            fetch::WantedFiles::new(id, revision.as_deref(), options)?.moved(cancel)
         }
         _ => Ok(None),
     }
@@ -137,29 +139,31 @@ pub fn moved(
 ///
 /// # Errors
 /// As [`fetch`]; [`HubError::Offline`] where the network would be needed.
-pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<Snapshot, HubError> {
+pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelSnapshot, HubError> {
     let id = spec.to_string();
     match spec {
-        ModelSpec::Demo => Ok(Snapshot::of(id, Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?))),
-        ModelSpec::Folder(path) if path.is_file() => Ok(Snapshot::of(id, Files::NanoGpt(path.clone()))),
+        ModelSpec::Demo => {
+            Ok(ModelSnapshot::of(id, Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?)))
+        }
+        ModelSpec::Folder(path) if path.is_file() => Ok(ModelSnapshot::of(id, Files::NanoGpt(path.clone()))),
         ModelSpec::Folder(path) if !path.is_dir() => Err(HubError::NoFolder { path: path.clone() }),
         ModelSpec::Folder(path) if adapter::is_adapter(path) => {
             let base = find_local(&adapter::base(path)?, options);
             base.map(|base| base.adapted(path)).map_err(|error| adapter::without_base(path, error))
         }
         ModelSpec::Folder(path) => match FolderFiles::find_local(path, &id) {
-            Ok(files) => Ok(Snapshot::of(id, Files::Folder(files))),
+            Ok(files) => Ok(ModelSnapshot::of(id, Files::Folder(files))),
             Err(Gap::Missing(missing)) => {
                 let nanogpt = path.join(nanogpt::FILE);
                 if missing == files::CONFIG && nanogpt.is_file() {
-                    return Ok(Snapshot::of(id, Files::NanoGpt(nanogpt)));
+                    return Ok(ModelSnapshot::of(id, Files::NanoGpt(nanogpt)));
                 }
                 Err(HubError::FolderIncomplete { path: path.clone(), missing })
             }
             Err(Gap::Wrong(error)) => Err(error),
         },
         ModelSpec::Hub { id, revision } => {
-            match fetch::Wanted::new(id, revision.as_deref(), options)?.cached() {
+            match fetch::WantedFiles::new(id, revision.as_deref(), options)?.cached() {
                 Ok(snapshot) => Ok(snapshot),
                 Err(Gap::Missing(missing)) => Err(HubError::Offline { id: id.clone(), missing }),
                 Err(Gap::Wrong(error)) => Err(error),

@@ -64,7 +64,7 @@ impl fmt::Debug for HubOptions {
 
 /// Options with every gap filled.
 #[derive(Clone)]
-pub(super) struct Settings {
+pub(super) struct ResolvedOptions {
     pub endpoint: String,
     pub cache: PathBuf,
     pub token: Option<String>,
@@ -74,7 +74,7 @@ pub(super) struct Settings {
     pub backoff: Duration,
 }
 
-impl Settings {
+impl ResolvedOptions {
     /// Fills the gaps of `options` from this process's environment.
     pub fn from_environment(options: &HubOptions) -> Self {
         Self::resolve(options, &|name| std::env::var_os(name))
@@ -108,7 +108,7 @@ impl Settings {
             .or_else(|| text("HF_ENDPOINT"))
             .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
 
-        Settings {
+        ResolvedOptions {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache,
             token,
@@ -130,8 +130,8 @@ fn clean_token(token: String) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn resolve(options: &HubOptions, vars: &[(&str, &str)]) -> Settings {
-        Settings::resolve(options, &|name| {
+    fn resolve(options: &HubOptions, vars: &[(&str, &str)]) -> ResolvedOptions {
+        ResolvedOptions::resolve(options, &|name| {
             vars.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v))
         })
     }

@@ -1,4 +1,4 @@
-//! What a caller is told while a model is fetched, and how fast it is told.
+//! Progress reports while a model is fetched, and how often they come.
 //!
 //! Runs on the thread that called `fetch`, between two network reads; the callback must return at once.
 
@@ -22,7 +22,7 @@ choice! {
         Downloading = "downloading",
         /// Reading a partial file from an earlier try, to know its checksum so far.
         Checking = "checking",
-        /// Pausing before the next try, for `Progress::pause`.
+        /// Pausing before the next try, for `FetchProgress::pause`.
         Retrying = "retrying",
         Finished = "finished",
     }
@@ -30,7 +30,7 @@ choice! {
 
 /// One report.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Progress {
+pub struct FetchProgress {
     pub phase: Phase,
     /// The file being fetched; empty while asking.
     pub file: String,
@@ -48,16 +48,9 @@ pub struct Progress {
     pub pause: Option<Duration>,
 }
 
-impl Progress {
-    /// Share done, 0 to 1.
-    pub fn share(&self) -> f64 {
-        if self.total == 0 { 0.0 } else { self.done as f64 / self.total as f64 }
-    }
-}
-
 /// Bytes per second, smoothed; time is passed in.
 #[derive(Default)]
-struct Meter {
+struct SpeedMeter {
     rate: f64,
     /// Weight gathered so far, to undo the bias of starting from zero.
     weight: f64,
@@ -65,7 +58,7 @@ struct Meter {
     pending: u64,
 }
 
-impl Meter {
+impl SpeedMeter {
     /// Starts (or restarts after a pause) the clock; the speed learned so far is kept.
     fn start(&mut self, now: Instant) {
         self.since = Some(now);
@@ -91,18 +84,18 @@ impl Meter {
 }
 
 /// Turns events of a download into reports, no more often than needed.
-pub(super) struct Reporter<'a> {
-    callback: &'a mut dyn FnMut(&Progress),
-    now: Progress,
-    meter: Meter,
+pub(super) struct ProgressReporter<'a> {
+    callback: &'a mut dyn FnMut(&FetchProgress),
+    now: FetchProgress,
+    meter: SpeedMeter,
     reported: Option<Instant>,
     /// Bytes of the files that are finished.
     finished: u64,
 }
 
-impl<'a> Reporter<'a> {
-    pub fn new(callback: &'a mut dyn FnMut(&Progress)) -> Self {
-        let now = Progress {
+impl<'a> ProgressReporter<'a> {
+    pub fn new(callback: &'a mut dyn FnMut(&FetchProgress)) -> Self {
+        let now = FetchProgress {
             phase: Phase::Asking,
             file: String::new(),
             number: 0,
@@ -113,7 +106,7 @@ impl<'a> Reporter<'a> {
             left: None,
             pause: None,
         };
-        Reporter { callback, now, meter: Meter::default(), reported: None, finished: 0 }
+        ProgressReporter { callback, now, meter: SpeedMeter::default(), reported: None, finished: 0 }
     }
 
     /// How many files and bytes there are in all.
@@ -178,7 +171,7 @@ mod tests {
     #[test]
     fn rate_is_unbiased_from_the_first_measure() {
         let start = Instant::now();
-        let mut meter = Meter::default();
+        let mut meter = SpeedMeter::default();
         meter.start(start);
         assert_eq!(meter.rate(), None);
         for step in 1..=40 {
@@ -191,7 +184,7 @@ mod tests {
     #[test]
     fn rate_follows_a_change_of_speed() {
         let start = Instant::now();
-        let mut meter = Meter::default();
+        let mut meter = SpeedMeter::default();
         meter.start(start);
         meter.add(10_000, start + Duration::from_secs(1));
         for step in 2..=30 {
@@ -203,8 +196,8 @@ mod tests {
     #[test]
     fn reports_carry_the_whole_and_the_time_left() {
         let mut seen = Vec::new();
-        let mut callback = |p: &Progress| seen.push(p.clone());
-        let mut reporter = Reporter::new(&mut callback);
+        let mut callback = |p: &FetchProgress| seen.push(p.clone());
+        let mut reporter = ProgressReporter::new(&mut callback);
         reporter.plan(2, 300);
         reporter.file("a");
         reporter.file_done(100);
@@ -218,6 +211,5 @@ mod tests {
         let retry = &seen[seen.len() - 2];
         assert_eq!((retry.done, retry.pause), (150, Some(Duration::from_secs(1))));
         assert_eq!(seen.last().unwrap().pause, None);
-        assert!((retry.share() - 0.5).abs() < 1e-12);
     }
 }

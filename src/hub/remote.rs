@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::cache::is_name;
 use super::dataset::PREFIX;
 use super::error::{HubError, visible};
-use super::options::Settings;
+use super::options::ResolvedOptions;
 use super::wait::Wait;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,14 +30,14 @@ const LARGEST_LISTING: usize = 32 << 20;
 const USER_AGENT: &str = concat!("maskscope/", env!("CARGO_PKG_VERSION"), "; hf-hub/1.0");
 
 /// What a revision holds.
-pub(super) struct Listing {
+pub(super) struct RemoteListing {
     pub commit: String,
-    pub files: BTreeMap<String, Entry>,
+    pub files: BTreeMap<String, RemoteEntry>,
 }
 
 /// What the listing says of a file; a mirror may say less than the Hub does.
 #[derive(Clone, Default)]
-pub(super) struct Entry {
+pub(super) struct RemoteEntry {
     pub size: Option<u64>,
     pub etag: Option<String>,
 }
@@ -59,7 +59,7 @@ impl Item {
 }
 
 pub(super) struct Remote<'a> {
-    pub settings: &'a Settings,
+    pub settings: &'a ResolvedOptions,
     pub id: &'a str,
     revision: &'a str,
     pub wait: Wait<'a>,
@@ -77,7 +77,7 @@ enum Repository {
 
 impl<'a> Remote<'a> {
     pub fn new(
-        settings: &'a Settings,
+        settings: &'a ResolvedOptions,
         id: &'a str,
         revision: &'a str,
         wait: Wait<'a>,
@@ -118,7 +118,7 @@ impl<'a> Remote<'a> {
     }
 
     /// Asks what the revision holds: one request for the commit, every file name, size and ETag.
-    pub async fn listing(&self) -> Result<Listing, HubError> {
+    pub async fn listing(&self) -> Result<RemoteListing, HubError> {
         let what = format!("the listing of {}", self.id);
         let kind: &[&str] = if self.id.starts_with(PREFIX) { &["api"] } else { &["api", "models"] };
         let mut url = self.url(kind)?;
@@ -141,11 +141,11 @@ impl<'a> Remote<'a> {
             return Err(bad("its commit is no commit".into()));
         }
         let files = info.siblings.into_iter().map(|s| (s.rfilename.clone(), s.entry())).collect();
-        Ok(Listing { commit: info.sha, files })
+        Ok(RemoteListing { commit: info.sha, files })
     }
 
     /// A listed file with its size and ETag, asked for one by one where the listing left them out.
-    pub async fn item(&self, listing: &Listing, name: &str) -> Result<Item, HubError> {
+    pub async fn item(&self, listing: &RemoteListing, name: &str) -> Result<Item, HubError> {
         let listed = listing.files.get(name).cloned().unwrap_or_default();
         let (size, etag) = match (listed.size, listed.etag) {
             (Some(size), Some(etag)) => (size, etag),
@@ -246,11 +246,11 @@ impl<'a> Remote<'a> {
     /// An answer that is neither content nor a redirect; `absent` is what a plain 404 means here.
     fn refused(&self, status: StatusCode, headers: &HeaderMap, what: &str, absent: HubError) -> HubError {
         let wait = text(headers, "retry-after").and_then(|s| s.trim().parse().ok()).map(Duration::from_secs);
-        self.status(Refusal { status, code: text(headers, "x-error-code"), wait, what, absent })
+        self.status(HubRefusal { status, code: text(headers, "x-error-code"), wait, what, absent })
     }
 
-    fn status(&self, refusal: Refusal<'_>) -> HubError {
-        let Refusal { status, code, wait, what, absent } = refusal;
+    fn status(&self, refusal: HubRefusal<'_>) -> HubError {
+        let HubRefusal { status, code, wait, what, absent } = refusal;
         let id = || self.id.to_owned();
         let with_token = self.settings.token.is_some();
         match (status.as_u16(), code) {
@@ -306,11 +306,11 @@ impl<'a> Remote<'a> {
             }
         };
         let code = context.error_code.as_deref();
-        self.status(Refusal { status: context.status, code, wait, what: file, absent: self.no_file(file) })
+        self.status(HubRefusal { status: context.status, code, wait, what: file, absent: self.no_file(file) })
     }
 }
 
-struct Refusal<'a> {
+struct HubRefusal<'a> {
     status: StatusCode,
     /// The Hub's `X-Error-Code`.
     code: Option<&'a str>,
@@ -344,10 +344,10 @@ struct Lfs {
 }
 
 impl Sibling {
-    fn entry(self) -> Entry {
+    fn entry(self) -> RemoteEntry {
         match self.lfs {
-            Some(lfs) => Entry { size: lfs.size.or(self.size), etag: lfs.sha256 },
-            None => Entry { size: self.size, etag: self.blob_id },
+            Some(lfs) => RemoteEntry { size: lfs.size.or(self.size), etag: lfs.sha256 },
+            None => RemoteEntry { size: self.size, etag: self.blob_id },
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::HubError;
-use super::options::Settings;
-use super::progress::Reporter;
+use super::options::ResolvedOptions;
+use super::progress::ProgressReporter;
 
 /// How often a wait looks at the cancel flag.
 pub(super) const POLL: Duration = Duration::from_millis(25);
@@ -77,7 +77,7 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &ResolvedOptions) -> Self {
         Tries { allowed: settings.retries, first_pause: settings.backoff, failed: 0, stalled: false }
     }
 
@@ -109,9 +109,9 @@ impl Tries {
 
 /// Runs `request` until it succeeds, fails for good, or has had its tries.
 pub(super) async fn with_tries<T>(
-    settings: &Settings,
+    settings: &ResolvedOptions,
     wait: Wait<'_>,
-    reporter: &mut Reporter<'_>,
+    reporter: &mut ProgressReporter<'_>,
     mut request: impl AsyncFnMut() -> Result<T, HubError>,
 ) -> Result<T, HubError> {
     let mut tries = Tries::new(settings);
@@ -132,7 +132,7 @@ mod tests {
     use crate::hub::HubOptions;
 
     fn tries() -> Tries {
-        Tries::new(&Settings::from_environment(&HubOptions {
+        Tries::new(&ResolvedOptions::from_environment(&HubOptions {
             retries: 3,
             backoff: Duration::from_millis(100),
             ..HubOptions::default()

@@ -45,7 +45,7 @@ impl ApplyError {
     }
 }
 
-/// What stands at a position of the full text in the masked run.
+/// What the masked run has at a position of the full text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// The original token, perhaps hidden from later ones.
@@ -60,7 +60,7 @@ pub enum Shown {
 
 /// A masked run: what to compute, and how its rows relate to the full text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct MaskedPass {
     pub input: Input,
     /// Original position of every row, ascending.
     pub kept: Vec<usize>,
@@ -81,7 +81,7 @@ pub fn apply(
     settings: &MaskSettings,
     draws: Draws,
     source: &dyn ReplacementSource,
-) -> Result<Plan, ApplyError> {
+) -> Result<MaskedPass, ApplyError> {
     let len = ids.len();
     if decision.positions.len() != len {
         return Err(ApplyError::Length { decided: decision.positions.len(), tokens: len });
@@ -133,7 +133,7 @@ pub fn apply(
     if !hidden.is_empty() {
         input.visibility = Visibility::HideFrom(hide_from);
     }
-    Ok(Plan { input, kept, shown, hidden })
+    Ok(MaskedPass { input, kept, shown, hidden })
 }
 
 enum With {
@@ -171,18 +171,7 @@ fn uniform_token(position: usize, draws: &Draws, source: &dyn ReplacementSource)
     }
 }
 
-impl Plan {
-    /// The row of an original position; `None` where it was dropped.
-    pub fn row_of(&self, position: usize) -> Option<usize> {
-        self.kept.binary_search(&position).ok()
-    }
-
-    /// What the next token really is after each row: labels are always original, also where it was dropped.
-    /// `None` after the last token.
-    pub fn labels(&self, ids: &[u32]) -> Vec<Option<u32>> {
-        self.kept.iter().map(|&i| ids.get(i + 1).copied()).collect()
-    }
-
+impl MaskedPass {
     /// The ids of the masked run, row by row; `None` where a vector that is no token stands.
     pub fn masked_ids(&self) -> Vec<Option<u32>> {
         let id = |shown: &Shown| match *shown {
@@ -213,29 +202,6 @@ impl Plan {
             }
         }
         String::from_utf8_lossy(&out).into_owned()
-    }
-
-    /// Cuts single edges by hand, `(query, key)` in original positions; dropped ends and `query ≤ key` are ignored.
-    pub fn block_edges(&mut self, edges: &[(usize, usize)]) {
-        let rows = self.kept.len();
-        let cut: Vec<(usize, usize)> = edges
-            .iter()
-            .filter_map(|&(t, i)| Some((self.row_of(t)?, self.row_of(i)?)))
-            .filter(|(t, i)| t > i)
-            .collect();
-        if cut.is_empty() {
-            return;
-        }
-        let mut blocked = vec![false; rows * rows];
-        for t in 0..rows {
-            for i in 0..t {
-                blocked[t * rows + i] = !self.input.visibility.visible(rows, t, i);
-            }
-        }
-        for (t, i) in cut {
-            blocked[t * rows + i] = true;
-        }
-        self.input.visibility = Visibility::Pairs(Arc::new(blocked));
     }
 }
 

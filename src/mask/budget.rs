@@ -3,20 +3,20 @@
 
 use super::decide::{DecisionInput, operation, protections};
 use super::draw::{Draws, Stream};
-use super::presets::{KeepInput, Kept, Preset, keep_set};
+use super::presets::{CachePolicy, KeepInput, KeptTokens, keep_set};
 use super::rolling::{Rolling, RollingText};
-use super::types::{Decision, Op, PositionDecision, Protection, Rule, Scale, State};
+use super::types::{Decision, DecisionRule, Op, PositionDecision, Protection, Scale, State};
 
 /// What a budget policy may not touch, and what it draws with.
 struct Ground {
-    preset: Preset,
+    preset: CachePolicy,
     budget: usize,
     protections: Vec<Option<Protection>>,
     draws: Draws,
 }
 
 impl Ground {
-    fn keep(&self, scores: &[Option<f64>], cached: &[bool], draws: Draws) -> Kept {
+    fn keep(&self, scores: &[Option<f64>], cached: &[bool], draws: Draws) -> KeptTokens {
         let protected: Vec<bool> = self.protections.iter().map(Option::is_some).collect();
         let input = KeepInput { budget: self.budget, scores, cached, protected: &protected, draws };
         keep_set(self.preset, &input)
@@ -26,7 +26,7 @@ impl Ground {
 impl Rolling {
     pub(super) fn keep_budget(
         &mut self,
-        preset: Preset,
+        preset: CachePolicy,
         budget: usize,
         end: usize,
         text: &RollingText,
@@ -143,7 +143,7 @@ impl Rolling {
             units: competed,
             positions,
             scale: Scale::Raw,
-            rule: Rule::Budget { preset: ground.preset, budget: ground.budget, heads },
+            rule: DecisionRule::Budget { preset: ground.preset, budget: ground.budget, heads },
         }
     }
 }

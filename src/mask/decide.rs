@@ -6,7 +6,8 @@ use crate::attention::types::{Reduction, ScoreSettings};
 
 use super::draw::{Draws, Stream};
 use super::types::{
-    Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, Replacement, Rule, Scale, State,
+    Decision, DecisionRule, MaskSettings, Op, Polarity, PositionDecision, Protection, Replacement, Scale,
+    State,
 };
 use super::units;
 
@@ -25,7 +26,7 @@ pub struct DecisionInput<'a> {
     /// Sorted sample of ℓ for scale `calibrated`; none, or an empty one, falls back to `rank`.
     pub sample: Option<&'a [f64]>,
     /// How often each position was masked before; `None` without history.
-    pub history: Option<&'a History>,
+    pub history: Option<&'a MaskHistory>,
     /// Positions a rolling window may not mask now, with the reason.
     pub barred: &'a [Option<Protection>],
     /// Address of the draws; its seed is replaced by the settings'.
@@ -34,7 +35,7 @@ pub struct DecisionInput<'a> {
 
 /// How often each position was masked in earlier passes or at earlier boundaries.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct History {
+pub struct MaskHistory {
     /// h, `[T]`.
     pub times: Vec<u32>,
     /// Pass or boundary at which it was last masked.
@@ -47,17 +48,9 @@ pub struct History {
 pub const HISTORY_WEIGHT: f64 = 0.1;
 const HISTORY_EPSILON: f64 = 1e-6;
 
-impl History {
+impl MaskHistory {
     pub fn new(len: usize, lambda: f64) -> Self {
-        History { times: vec![0; len], last: vec![None; len], lambda }
-    }
-
-    /// Notes what was masked in pass (or at boundary) `now`.
-    pub fn note(&mut self, decision: &Decision, now: u32) {
-        for i in decision.masked() {
-            self.times[i] += 1;
-            self.last[i] = Some(now);
-        }
+        MaskHistory { times: vec![0; len], last: vec![None; len], lambda }
     }
 }
 
@@ -68,7 +61,7 @@ pub fn score_in_force(scale: Scale, score: &ScoreSettings) -> ScoreSettings {
         return score.clone();
     }
     let reduction = match score.reduction {
-        Reduction::Null | Reduction::Corrected | Reduction::MaxHeads => Reduction::Plain,
+        Reduction::DistanceNull | Reduction::Corrected | Reduction::MaxHeads => Reduction::Plain,
         literal => literal,
     };
     ScoreSettings { reduction, contribution: false, ..score.clone() }
@@ -110,7 +103,8 @@ pub fn decide(settings: &MaskSettings, input: &DecisionInput) -> Decision {
     for unit in &mut units {
         unit.state = rule(settings.polarity, settings.threshold, settings.probability, unit.score, unit.draw);
     }
-    let rule = if settings.exact_k { take_exactly(settings, scale, &mut units) } else { Rule::Threshold };
+    let rule =
+        if settings.exact_k { take_exactly(settings, scale, &mut units) } else { DecisionRule::Threshold };
     let mut positions: Vec<PositionDecision> = protections
         .iter()
         .enumerate()
@@ -236,7 +230,7 @@ fn to_scale(asked: Scale, sample: Option<&[f64]>, units: &mut [UnitState]) -> Sc
 ///
 /// Where nothing eligible was ever masked there is no history to even out, and A stays: the formula would then
 /// lift every score by 0.1·λ, though all positions are alike.
-fn correct_by_history(history: Option<&History>, units: &mut [UnitState]) {
+fn correct_by_history(history: Option<&MaskHistory>, units: &mut [UnitState]) {
     let Some(history) = history else { return };
     let times = |unit: &UnitState| {
         let sum: f64 =
@@ -259,7 +253,7 @@ fn correct_by_history(history: Option<&History>, units: &mut [UnitState]) {
 ///
 /// k is round(rate·n): the rate is `(1−τ)·p` under `rank` and `random`, and p times the share past τ elsewhere, where
 /// τ fixes no share beforehand.
-fn take_exactly(settings: &MaskSettings, scale: Scale, units: &mut [UnitState]) -> Rule {
+fn take_exactly(settings: &MaskSettings, scale: Scale, units: &mut [UnitState]) -> DecisionRule {
     let past = units.iter().filter(|u| u.state != State::Score).count();
     let matched = scale == Scale::Rank || settings.polarity == Polarity::Random;
     let share = if matched { 1.0 - settings.threshold } else { past as f64 / units.len().max(1) as f64 };
@@ -283,7 +277,7 @@ fn take_exactly(settings: &MaskSettings, scale: Scale, units: &mut [UnitState]) 
             units[u].state = State::Draw;
         }
     }
-    Rule::Exact { k: k.min(units.len()) }
+    DecisionRule::Exact { k: k.min(units.len()) }
 }
 
 /// Which operation a masked unit gets, and its replacement where that is `replace`.

@@ -165,7 +165,7 @@ proptest! {
         let decision = decide(&settings, &text.input());
         let k = (settings.nominal_rate() * decision.eligible as f64).round() as usize;
         prop_assert_eq!(decision.selected, k);
-        prop_assert_eq!(decision.rule, Rule::Exact { k });
+        prop_assert_eq!(decision.rule, DecisionRule::Exact { k });
         // Nobody past τ with a lower draw stays out, and nobody short of τ goes in before those past it.
         let past = |p: &PositionDecision| {
             let loose = rule(settings.polarity, settings.threshold, 2.0, p.score.unwrap(), p.draw);
@@ -209,7 +209,7 @@ proptest! {
         let text = Text::new(len, seed);
         let mut rng = TestRng(seed);
         let times: Vec<u32> = (0..len).map(|_| rng.below(4) as u32).collect();
-        let history = History { times: times.clone(), last: vec![None; len], lambda };
+        let history = MaskHistory { times: times.clone(), last: vec![None; len], lambda };
         let settings = MaskSettings { protect: Protect::NONE, ..MaskSettings::default() };
         let plain = decide(&settings, &text.input());
         let corrected = decide(&settings, &DecisionInput { history: Some(&history), ..text.input() });
@@ -345,5 +345,5 @@ fn the_same_selection_can_try_every_operation() {
         assert_eq!(b.op, (a.state == State::Masked).then_some(Op::Drop));
         assert_eq!((a.score, a.draw, a.state), (b.score, b.draw, b.state));
     }
-    assert_ne!(dropped.rule, Rule::Pattern { pattern: Pattern::Random, rate: 0.0 });
+    assert_ne!(dropped.rule, DecisionRule::Pattern { pattern: Pattern::Random, rate: 0.0 });
 }

@@ -5,7 +5,7 @@
 
 use super::decide::{DecisionInput, operation, protections};
 use super::draw::{Draws, Stream};
-use super::types::{Decision, MaskSettings, PositionDecision, Rule, Scale, State, Unit};
+use super::types::{Decision, DecisionRule, MaskSettings, PositionDecision, Scale, State, Unit};
 use super::units;
 use crate::settings::{choice, optional};
 
@@ -176,18 +176,7 @@ pub fn decide_initial(
             first_of[i] = group[0];
         }
     }
-    let chosen: Vec<bool> = match (pattern, tables) {
-        (Pattern::Spans, _) => spans(rate, len, &draws),
-        (Pattern::Rare, Some(tables)) => (0..len)
-            .map(|i| tables.unigram.rarity(input.ids[i], draws.unit(Stream::Pattern, i)) > 1.0 - rate)
-            .collect(),
-        (Pattern::Marked, Some(tables)) => {
-            let share = if tables.marked_mass > 0.0 { rate / tables.marked_mass } else { 0.0 };
-            let is_marked = |i: usize| tables.marked.get(input.ids[i] as usize).copied().unwrap_or(false);
-            (0..len).map(|i| is_marked(i) && draws.unit(Stream::Pattern, i) < share).collect()
-        }
-        _ => (0..len).map(|i| draws.unit(Stream::Pattern, first_of[i]) < rate).collect(),
-    };
+    let chosen = chosen((pattern, tables), rate, (input.ids, &first_of), &draws);
     let positions: Vec<PositionDecision> = (0..len)
         .map(|i| {
             let state = match (eligible[i], chosen[i]) {
@@ -217,7 +206,29 @@ pub fn decide_initial(
         units: groups.len(),
         positions,
         scale: Scale::Rank,
-        rule: Rule::Pattern { pattern, rate },
+        rule: DecisionRule::Pattern { pattern, rate },
+    }
+}
+
+/// The positions that a pattern picks, protected ones included. `first_of` is the first position of each one's unit.
+fn chosen(
+    pattern: (Pattern, Option<&PatternTables>),
+    rate: f64,
+    (ids, first_of): (&[u32], &[usize]),
+    draws: &Draws,
+) -> Vec<bool> {
+    let len = ids.len();
+    match pattern {
+        (Pattern::Spans, _) => spans(rate, len, draws),
+        (Pattern::Rare, Some(tables)) => (0..len)
+            .map(|i| tables.unigram.rarity(ids[i], draws.unit(Stream::Pattern, i)) > 1.0 - rate)
+            .collect(),
+        (Pattern::Marked, Some(tables)) => {
+            let share = if tables.marked_mass > 0.0 { rate / tables.marked_mass } else { 0.0 };
+            let is_marked = |i: usize| tables.marked.get(ids[i] as usize).copied().unwrap_or(false);
+            (0..len).map(|i| is_marked(i) && draws.unit(Stream::Pattern, i) < share).collect()
+        }
+        _ => (0..len).map(|i| draws.unit(Stream::Pattern, first_of[i]) < rate).collect(),
     }
 }
 
@@ -346,7 +357,10 @@ mod tests {
         let got = decide_initial(&settings(3), &input, Pattern::Words, Some(0.4), None);
         assert!(got.selected > 0 && got.selected.is_multiple_of(4));
         let got = decide_initial(&settings(3), &input, Pattern::Rare, None, None);
-        assert_eq!(got.rule, Rule::Pattern { pattern: Pattern::Random, rate: settings(3).nominal_rate() });
+        assert_eq!(
+            got.rule,
+            DecisionRule::Pattern { pattern: Pattern::Random, rate: settings(3).nominal_rate() }
+        );
     }
 
     #[test]

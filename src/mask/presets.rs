@@ -8,7 +8,7 @@ use crate::settings::{choice, optional};
 
 choice! {
     /// A published policy, or a control for one.
-    pub enum Preset {
+    pub enum CachePolicy {
         /// half the cache recent, half what all queries together read most
         /// (arXiv 2306.14048)
         H2o = "h2o",
@@ -38,7 +38,7 @@ choice! {
     }
 }
 
-optional!(Preset, "threshold", "τ, p and polarity decide at every boundary");
+optional!(CachePolicy, "threshold", "τ, p and polarity decide at every boundary");
 
 /// SnapKV's observation window, in queries and in tokens that are kept.
 pub const SNAPKV_WINDOW: usize = 16;
@@ -84,7 +84,7 @@ enum Fill {
     Draw,
 }
 
-struct Parts {
+struct PolicyParts {
     first: usize,
     recent: Recent,
     pool: bool,
@@ -97,47 +97,49 @@ enum Recent {
     Tokens(usize),
 }
 
-impl Preset {
+impl CachePolicy {
     /// Whether it keeps a budget (`dms-like` goes by τ and p instead).
     pub fn has_budget(self) -> bool {
-        self != Preset::DmsLike
+        self != CachePolicy::DmsLike
     }
 
     /// The score it ranks by, over the layers and heads of `base`; `None` where it has no score of its own.
     pub fn score(self, base: &ScoreSettings) -> Option<ScoreSettings> {
         let reduction = match self {
-            Preset::H2o => Reduction::Sum,
-            Preset::Tova => Reduction::Last,
-            Preset::SnapKv | Preset::SnapKvHalf | Preset::Inverse => Reduction::Window,
-            Preset::StreamingLlm | Preset::Recency | Preset::Random | Preset::DmsLike => return None,
+            CachePolicy::H2o => Reduction::Sum,
+            CachePolicy::Tova => Reduction::Last,
+            CachePolicy::SnapKv | CachePolicy::SnapKvHalf | CachePolicy::Inverse => Reduction::Window,
+            CachePolicy::StreamingLlm | CachePolicy::Recency | CachePolicy::Random | CachePolicy::DmsLike => {
+                return None;
+            }
         };
         Some(ScoreSettings { reduction, contribution: false, window: SNAPKV_WINDOW, ..base.clone() })
     }
 
     /// ρ, where the policy fixes it: H2O never forgets.
     pub fn decay(self) -> Option<f64> {
-        (self == Preset::H2o).then_some(1.0)
+        (self == CachePolicy::H2o).then_some(1.0)
     }
 
-    fn parts(self) -> Parts {
+    fn parts(self) -> PolicyParts {
         let (first, recent, pool, fill) = match self {
-            Preset::H2o => (0, Recent::Half, false, Fill::Highest),
-            Preset::SnapKv => (0, Recent::Tokens(SNAPKV_WINDOW), true, Fill::Highest),
-            Preset::Tova => (0, Recent::Tokens(1), false, Fill::Highest),
-            Preset::StreamingLlm => (STREAMING_FIRST, Recent::Tokens(1), false, Fill::Recent),
-            Preset::DmsLike | Preset::Recency => (0, Recent::Tokens(1), false, Fill::Recent),
-            Preset::Random => (0, Recent::Half, false, Fill::Draw),
-            Preset::Inverse => (0, Recent::Half, true, Fill::Lowest),
-            Preset::SnapKvHalf => (0, Recent::Half, true, Fill::Highest),
+            CachePolicy::H2o => (0, Recent::Half, false, Fill::Highest),
+            CachePolicy::SnapKv => (0, Recent::Tokens(SNAPKV_WINDOW), true, Fill::Highest),
+            CachePolicy::Tova => (0, Recent::Tokens(1), false, Fill::Highest),
+            CachePolicy::StreamingLlm => (STREAMING_FIRST, Recent::Tokens(1), false, Fill::Recent),
+            CachePolicy::DmsLike | CachePolicy::Recency => (0, Recent::Tokens(1), false, Fill::Recent),
+            CachePolicy::Random => (0, Recent::Half, false, Fill::Draw),
+            CachePolicy::Inverse => (0, Recent::Half, true, Fill::Lowest),
+            CachePolicy::SnapKvHalf => (0, Recent::Half, true, Fill::Highest),
         };
-        Parts { first, recent, pool, fill }
+        PolicyParts { first, recent, pool, fill }
     }
 }
 
 /// What a budget policy decides from, after `scores.len()` tokens. Slices are `[seen]`.
 pub struct KeepInput<'a> {
     pub budget: usize,
-    /// Scores as the preset asks for; undefined ones rank lowest.
+    /// Scores as the policy needs them; undefined ones rank lowest.
     pub scores: &'a [Option<f64>],
     /// Not evicted yet.
     pub cached: &'a [bool],
@@ -148,7 +150,7 @@ pub struct KeepInput<'a> {
 
 /// What a budget policy keeps, and how it ranked the rest.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct KeptTokens {
     pub keep: Vec<bool>,
     /// Rank among those that competed, 1 = first to go; `None` for those kept anyway or gone.
     pub rank: Vec<Option<usize>>,
@@ -160,7 +162,7 @@ pub struct Kept {
 
 /// Applies a budget. Protected, first and recent tokens stay in any case, even beyond the budget; of equals the later
 /// one stays.
-pub fn keep_set(preset: Preset, input: &KeepInput) -> Kept {
+pub fn keep_set(preset: CachePolicy, input: &KeepInput) -> KeptTokens {
     let seen = input.scores.len();
     let parts = preset.parts();
     let newest = match parts.recent {
@@ -181,10 +183,10 @@ pub fn keep_set(preset: Preset, input: &KeepInput) -> Kept {
         rank[i] = Some(n + 1);
         keep[i] = n >= gone;
     }
-    Kept { keep, rank, value, recent }
+    KeptTokens { keep, rank, value, recent }
 }
 
-fn values(parts: &Parts, input: &KeepInput) -> Vec<Option<f64>> {
+fn values(parts: &PolicyParts, input: &KeepInput) -> Vec<Option<f64>> {
     let alive = |(i, s): (usize, &Option<f64>)| s.filter(|_| input.cached[i]);
     let scores: Vec<Option<f64>> = input.scores.iter().enumerate().map(alive).collect();
     let scores = if parts.pool { pool_average(&scores, SNAPKV_POOL) } else { scores };

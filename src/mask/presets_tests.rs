@@ -25,7 +25,7 @@ fn case(seed: u64, len: usize, budget: usize) -> Case {
     Case { maps, cached, protected, budget: budget.clamp(1, len), seed }
 }
 
-fn ours(preset: Preset, case: &Case) -> BTreeSet<usize> {
+fn ours(preset: CachePolicy, case: &Case) -> BTreeSet<usize> {
     let len = case.maps.len;
     let scores = match preset.score(&ScoreSettings::default()) {
         Some(settings) => score_source(&case.maps, &settings, None).scores,
@@ -78,24 +78,24 @@ fn snap(case: &Case, i: usize) -> f64 {
     near.iter().map(|&j| observed(j)).sum::<f64>() / near.len() as f64
 }
 
-fn plainly(preset: Preset, case: &Case) -> BTreeSet<usize> {
+fn plainly(preset: CachePolicy, case: &Case) -> BTreeSet<usize> {
     let len = case.maps.len;
     let union = |a: BTreeSet<usize>| -> BTreeSet<usize> { a.union(&case.protected).copied().collect() };
     let half = union(newest(case, (case.budget / 2).max(1)));
     match preset {
-        Preset::H2o => fill(half, case, |i| (i + 1..len).map(|t| alpha(case, t, i)).sum()),
-        Preset::SnapKv => fill(union(newest(case, 16)), case, |i| snap(case, i)),
-        Preset::Tova => fill(union(newest(case, 1)), case, |i| alpha(case, len - 1, i)),
-        Preset::StreamingLlm => {
+        CachePolicy::H2o => fill(half, case, |i| (i + 1..len).map(|t| alpha(case, t, i)).sum()),
+        CachePolicy::SnapKv => fill(union(newest(case, 16)), case, |i| snap(case, i)),
+        CachePolicy::Tova => fill(union(newest(case, 1)), case, |i| alpha(case, len - 1, i)),
+        CachePolicy::StreamingLlm => {
             let first = case.cached.iter().copied().filter(|&i| i < 4).collect();
             let kept = union(first).union(&newest(case, 1)).copied().collect();
             fill(kept, case, |i| i as f64)
         }
-        Preset::Recency => fill(union(newest(case, 1)), case, |i| i as f64),
-        Preset::Random => fill(half, case, |i| Draws::new(case.seed).unit(Stream::Decision, i)),
-        Preset::Inverse => fill(half, case, |i| -snap(case, i)),
-        Preset::SnapKvHalf => fill(half, case, |i| snap(case, i)),
-        Preset::DmsLike => unreachable!("goes by a threshold; tested with the rolling window"),
+        CachePolicy::Recency => fill(union(newest(case, 1)), case, |i| i as f64),
+        CachePolicy::Random => fill(half, case, |i| Draws::new(case.seed).unit(Stream::Decision, i)),
+        CachePolicy::Inverse => fill(half, case, |i| -snap(case, i)),
+        CachePolicy::SnapKvHalf => fill(half, case, |i| snap(case, i)),
+        CachePolicy::DmsLike => unreachable!("goes by a threshold; tested with the rolling window"),
     }
 }
 
@@ -103,7 +103,7 @@ proptest! {
     #[test]
     fn every_budget_policy_keeps_what_its_description_says(seed: u64, len in 2usize..60, budget in 1usize..60) {
         let case = case(seed, len, budget);
-        for &preset in Preset::ALL.iter().filter(|p| p.has_budget()) {
+        for &preset in CachePolicy::ALL.iter().filter(|p| p.has_budget()) {
             let keep = ours(preset, &case);
             prop_assert_eq!(&keep, &plainly(preset, &case), "{}", preset);
             prop_assert!(keep.is_subset(&case.cached));
@@ -115,14 +115,14 @@ proptest! {
     #[test]
     fn a_larger_budget_keeps_more_of_the_same_under_tova(seed: u64, len in 2usize..60, budget in 1usize..59) {
         let (small, large) = (case(seed, len, budget), case(seed, len, budget + 1));
-        prop_assert!(ours(Preset::Tova, &small).is_subset(&ours(Preset::Tova, &large)));
+        prop_assert!(ours(CachePolicy::Tova, &small).is_subset(&ours(CachePolicy::Tova, &large)));
     }
 }
 
 #[test]
 fn of_equals_the_later_one_stays() {
     let kept = keep_set(
-        Preset::Tova,
+        CachePolicy::Tova,
         &KeepInput {
             budget: 3,
             scores: &[Some(0.2), Some(0.2), Some(0.2), Some(0.1), None],

@@ -1,7 +1,7 @@
 //! Why each position is masked or not, and why nothing is: one source for the Why panel and for JSON.
 
 use super::types::{
-    Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, Rule, Scale, State, Unit,
+    Decision, DecisionRule, MaskSettings, Polarity, PositionDecision, Protection, Scale, State, Unit,
 };
 
 /// Why a position has its state, e.g. `masked: score 0.93 > τ 0.70 and draw 0.12 < p 0.50`.
@@ -15,20 +15,20 @@ pub fn reason(settings: &MaskSettings, decision: &Decision, position: usize) -> 
         return format!("protected: {}", at.protection.map_or("no reason noted", protection_name));
     }
     match decision.rule {
-        Rule::Threshold => threshold(settings, at),
-        Rule::Exact { k } => exact(settings, decision, at, k),
-        Rule::Pattern { pattern, rate } => match at.state {
+        DecisionRule::Threshold => threshold(settings, at),
+        DecisionRule::Exact { k } => exact(settings, decision, at, k),
+        DecisionRule::Pattern { pattern, rate } => match at.state {
             State::Masked => format!("masked: initial pattern {pattern} at rate {rate:.2}"),
             _ => format!("not masked: outside the initial pattern {pattern} at rate {rate:.2}"),
         },
-        Rule::Budget { preset, budget, heads: Some(heads) } => {
+        DecisionRule::Budget { preset, budget, heads: Some(heads) } => {
             let each = format!("under {preset} every head keeps {budget} tokens for itself");
             match (at.state, at.heads) {
                 (State::Masked, _) => format!("masked: {each}, and none of {heads} keeps this one"),
                 (_, kept) => format!("kept: {each}, and {} of {heads} keep this one", kept.unwrap_or(heads)),
             }
         }
-        Rule::Budget { preset, budget, heads: None } => match (at.state, at.rank) {
+        DecisionRule::Budget { preset, budget, heads: None } => match (at.state, at.rank) {
             (State::Masked, Some(rank)) => {
                 format!(
                     "masked: {preset} keeps {budget} tokens, and this one ranked {rank} of {}",
@@ -181,7 +181,7 @@ fn because(settings: &MaskSettings, decision: &Decision) -> String {
         return all_protected(decision);
     }
     match decision.rule {
-        Rule::Exact { .. } => {
+        DecisionRule::Exact { .. } => {
             let rate = settings.nominal_rate();
             return format!(
                 "a rate of {} of {} rounds to 0",
@@ -189,13 +189,13 @@ fn because(settings: &MaskSettings, decision: &Decision) -> String {
                 count(settings, decision.units)
             );
         }
-        Rule::Pattern { pattern, rate } => {
+        DecisionRule::Pattern { pattern, rate } => {
             return format!("the initial pattern {pattern} at rate {rate:.2} takes none");
         }
-        Rule::Budget { preset, budget, .. } => {
+        DecisionRule::Budget { preset, budget, .. } => {
             return format!("{preset} keeps {budget} tokens and there are no more");
         }
-        Rule::Threshold => {}
+        DecisionRule::Threshold => {}
     }
     let candidates = decision.positions.iter().filter(|p| p.state == State::Draw);
     let Some(lowest) = candidates.clone().min_by(|a, b| a.draw.total_cmp(&b.draw)) else {
@@ -260,18 +260,6 @@ fn count(settings: &MaskSettings, n: usize) -> String {
         Unit::Type => ("type", "types"),
     };
     format!("{n} {}", if n == 1 { one } else { many })
-}
-
-/// What an operation does to a masked token, for a person.
-pub fn operation_name(op: Op) -> &'static str {
-    match op {
-        Op::Replace => "its embedding is replaced; it is still attended",
-        Op::Hide => "later tokens cannot read it",
-        Op::Drop => "it is removed from the input",
-        Op::Evict => "its keys and values leave the cache after being computed",
-        Op::Skip => "it bypasses the middle layers",
-        Op::Keep => "it is kept; nothing changes",
-    }
 }
 
 #[cfg(test)]

@@ -129,7 +129,8 @@ fn exact_counts_patterns_and_budgets_have_reasons_too() {
     assert_eq!(reason(&settings, &decision, 99), "no such position");
 
     let mut budget = decision;
-    budget.rule = Rule::Budget { preset: super::super::presets::Preset::H2o, budget: 5, heads: None };
+    budget.rule =
+        DecisionRule::Budget { preset: super::super::presets::CachePolicy::H2o, budget: 5, heads: None };
     budget.units = 9;
     budget.positions[masked].rank = Some(2);
     let text = reason(&settings, &budget, masked);

@@ -12,14 +12,13 @@ use crate::attention::sinks::Sinks;
 use crate::attention::source::AttentionSource;
 use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
-use crate::model::input::{Input, Visibility};
+use crate::model::input::Visibility;
 
-use super::apply::{Plan, Shown};
-use super::decide::{DecisionInput, History, decide, score_in_force};
+use super::decide::{DecisionInput, MaskHistory, decide, score_in_force};
 use super::draw::{Draws, Stream};
 use super::initial::{PatternTables, decide_initial};
-use super::presets::Preset;
-use super::types::{Decision, MaskSettings, Op, PositionDecision, Protection, Rule, Scale, State};
+use super::presets::CachePolicy;
+use super::types::{Decision, DecisionRule, MaskSettings, Op, PositionDecision, Protection, Scale, State};
 pub use super::window::{Policy, RollingError, RollingSettings};
 
 /// A text as a rolling window reads it; slices may be longer than what was read so far.
@@ -50,7 +49,7 @@ pub struct Rolling {
     pub(super) settings: RollingSettings,
     score: ScoreSettings,
     pub(super) accumulated: Option<DecayedScore>,
-    history: History,
+    history: MaskHistory,
     /// Per key, the queries that may not read it in any head.
     hidden: Vec<Vec<Range<u32>>>,
     /// Per head (layer-major) and key, the first query that no longer reads it; empty while all heads share one set.
@@ -67,8 +66,8 @@ impl Rolling {
     /// A preset brings what it implies (its score, ρ, the newest tokens it spares, stickiness) whatever the settings say.
     pub fn new(mask: &MaskSettings, settings: &RollingSettings, score: &ScoreSettings) -> Self {
         let (settings, own) = match settings.decider() {
-            Policy::Preset(preset, budget) => {
-                (settings.clone().with_preset(preset, budget), preset.score(score))
+            Policy::Cache(preset, budget) => {
+                (settings.clone().with_cache_policy(preset, budget), preset.score(score))
             }
             Policy::Threshold => (settings.clone(), None),
         };
@@ -76,7 +75,7 @@ impl Rolling {
             mask: mask.clone(),
             score: own.unwrap_or_else(|| score_in_force(mask.scale, score)),
             accumulated: None,
-            history: History::new(0, settings.history),
+            history: MaskHistory::new(0, settings.history),
             settings,
             hidden: Vec::new(),
             by_head: Vec::new(),
@@ -85,13 +84,6 @@ impl Rolling {
             now: 0,
             draws: Draws::default(),
         }
-    }
-
-    /// Starts from how often each position was masked in earlier passes over the same text.
-    pub fn with_past(mut self, times: &[u32]) -> Self {
-        self.history.times = times.to_vec();
-        self.history.last = vec![None; times.len()];
-        self
     }
 
     /// Tokens to have read at the next boundary.
@@ -103,7 +95,7 @@ impl Rolling {
         &self.boundaries
     }
 
-    pub fn history(&self) -> &History {
+    pub fn history(&self) -> &MaskHistory {
         &self.history
     }
 
@@ -112,7 +104,7 @@ impl Rolling {
         self.accumulated.as_ref().map_or(&self.score, DecayedScore::settings)
     }
 
-    /// Masks the first window before any attention exists, if the settings ask for it. Call once, before any step.
+    /// Masks the first window before any attention exists, if the settings say so. Call once, before any step.
     pub fn begin(&mut self, text: &RollingText) {
         self.draws = text.draws;
         let Some(pattern) = self.settings.initial.filter(|_| self.now == 0) else { return };
@@ -135,7 +127,7 @@ impl Rolling {
         self.draws = text.draws;
         self.read(source, end, text.calibration);
         let decision = match self.settings.decider() {
-            Policy::Preset(preset, budget) if preset.has_budget() => {
+            Policy::Cache(preset, budget) if preset.has_budget() => {
                 self.keep_budget(preset, budget.tokens(end), end, text)
             }
             _ => self.pass_threshold(end, text),
@@ -223,7 +215,7 @@ impl Rolling {
                 selected: 0,
                 units: 0,
                 scale: self.mask.scale,
-                rule: Rule::Threshold,
+                rule: DecisionRule::Threshold,
             },
             |b| b.decision.clone(),
         );
@@ -242,18 +234,6 @@ impl Rolling {
             });
         }
         out
-    }
-
-    /// The masked run of the whole text: every id in its place, keys hidden from their boundaries on.
-    pub fn plan(&self, ids: &[u32]) -> Plan {
-        let mut input = Input::plain(ids.to_vec());
-        input.visibility = self.visibility(ids.len());
-        Plan {
-            input,
-            kept: (0..ids.len()).collect(),
-            shown: ids.iter().map(|&id| Shown::Original(id)).collect(),
-            hidden: (0..ids.len()).filter(|&i| self.hidden.get(i).is_some_and(|h| !h.is_empty())).collect(),
-        }
     }
 
     /// Whether queries after the last boundary cannot read `key`.
@@ -328,7 +308,7 @@ impl Rolling {
     /// What neither threshold nor budget may touch at this boundary.
     fn barred(&self, end: usize) -> Vec<Option<Protection>> {
         let settings = &self.settings;
-        let judged_once = settings.policy == Some(Preset::DmsLike);
+        let judged_once = settings.policy == Some(CachePolicy::DmsLike);
         (0..end)
             .map(|i| {
                 let gone = self.is_hidden(i) && settings.sticky;
@@ -402,36 +382,6 @@ impl Rolling {
         self.now += 1;
         self.boundaries.push(Boundary { end, decision });
     }
-}
-
-/// A forward pass that can be asked for its first tokens, under a mask, as often as needed.
-pub trait WindowedForward {
-    type Error;
-    /// Runs the first `end` tokens under `visibility` and shows the attention to `read`. Rows that an earlier call
-    /// computed under the same mask are the same.
-    fn attend(
-        &mut self,
-        end: usize,
-        visibility: &Visibility,
-        read: &mut dyn FnMut(&dyn AttentionSource),
-    ) -> Result<(), Self::Error>;
-}
-
-/// Rolls along a whole text.
-pub fn roll<F: WindowedForward>(
-    rolling: &mut Rolling,
-    forward: &mut F,
-    text: &RollingText,
-) -> Result<(), F::Error> {
-    rolling.begin(text);
-    while rolling.next_boundary() < text.ids.len() {
-        let end = rolling.next_boundary();
-        let visibility = rolling.visibility(end);
-        forward.attend(end, &visibility, &mut |source| {
-            rolling.step(source, text);
-        })?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -59,6 +59,36 @@ impl WindowedForward for Miniature {
     }
 }
 
+/// A forward pass that can be asked for its first tokens, under a mask, as often as needed.
+trait WindowedForward {
+    type Error;
+    /// Runs the first `end` tokens under `visibility` and shows the attention to `read`. Rows that an earlier call
+    /// computed under the same mask are the same.
+    fn attend(
+        &mut self,
+        end: usize,
+        visibility: &Visibility,
+        read: &mut dyn FnMut(&dyn AttentionSource),
+    ) -> Result<(), Self::Error>;
+}
+
+/// Rolls along a whole text.
+fn roll<F: WindowedForward>(
+    rolling: &mut Rolling,
+    forward: &mut F,
+    text: &RollingText,
+) -> Result<(), F::Error> {
+    rolling.begin(text);
+    while rolling.next_boundary() < text.ids.len() {
+        let end = rolling.next_boundary();
+        let visibility = rolling.visibility(end);
+        forward.attend(end, &visibility, &mut |source| {
+            rolling.step(source, text);
+        })?;
+    }
+    Ok(())
+}
+
 fn some_ids(len: usize, seed: u64) -> Vec<u32> {
     let mut rng = TestRng(seed);
     (0..len).map(|_| rng.below(12) as u32).collect()
@@ -88,7 +118,7 @@ fn hiding(seed: u64) -> MaskSettings {
 }
 
 fn any_rolling() -> impl Strategy<Value = (MaskSettings, RollingSettings, ScoreSettings)> {
-    let policies = Preset::ALL.len() + 3;
+    let policies = CachePolicy::ALL.len() + 3;
     (any::<u64>(), 0..policies, any::<bool>(), 0..3usize, 0..3usize, 0..8usize, 0..4u32, 0..4usize).prop_map(
         |(seed, policy, sticky, polarity, scale, reduction, cool_down, initial)| {
             let base = RollingSettings {
@@ -97,8 +127,8 @@ fn any_rolling() -> impl Strategy<Value = (MaskSettings, RollingSettings, ScoreS
                 initial: [None, Some(Pattern::Random), Some(Pattern::Spans), Some(Pattern::Words)][initial],
                 ..small()
             };
-            let settings = match Preset::ALL.get(policy) {
-                Some(&preset) => base.with_preset(preset, Budget::Share(0.5)),
+            let settings = match CachePolicy::ALL.get(policy) {
+                Some(&preset) => base.with_cache_policy(preset, Budget::Share(0.5)),
                 None => base,
             };
             let mask = MaskSettings {
@@ -159,7 +189,7 @@ proptest! {
         }
         // Nobody is left with nothing to read.
         prop_assert!((0..40).all(|t| visibility.visible(40, t, t)));
-        prop_assert_eq!(got.plan(&ids).input.visibility, visibility);
+        prop_assert_eq!(got.visibility(ids.len()), visibility);
     }
 
     #[test]
@@ -174,14 +204,14 @@ proptest! {
             if settings.sticky {
                 prop_assert!(gone.iter().all(|i| masked.contains(i)), "once masked, masked for good");
             }
-            if settings.policy.is_none() && boundary.decision.rule == Rule::Threshold {
+            if settings.policy.is_none() && boundary.decision.rule == DecisionRule::Threshold {
                 prop_assert!(masked.iter().all(|i| i + settings.recent < boundary.end || gone.contains(i)));
                 for at in boundary.decision.positions.iter().filter(|p| p.score.is_some()) {
                     let state = rule(mask.polarity, mask.threshold, mask.probability, at.score.unwrap(), at.draw);
                     prop_assert_eq!(state, at.state, "recomputed from the printed numbers");
                 }
             }
-            if let Rule::Budget { budget, .. } = boundary.decision.rule {
+            if let DecisionRule::Budget { budget, .. } = boundary.decision.rule {
                 let cached = boundary.end - masked.len();
                 let kept_anyway = 1 + 16.max(budget / 2) + 4;
                 prop_assert!(cached <= budget.max(kept_anyway));
@@ -195,68 +225,9 @@ proptest! {
     }
 }
 
-/// The threshold rule once more, written down plainly: corrected score on α, all heads.
-fn plain_threshold(ids: &[u32], mask: &MaskSettings, settings: &RollingSettings) -> Vec<Vec<usize>> {
-    let len = ids.len();
-    let model = Miniature { ids: ids.to_vec() };
-    let heads = LAYERS * HEADS;
-    let (mut c, mut e) = (vec![vec![0.0; len]; heads], vec![0.0; len]);
-    let (mut h, mut last) = (vec![0u32; len], vec![None; len]);
-    // hidden[t][i]
-    let mut hidden = vec![vec![false; len]; len];
-    let mut gone = vec![false; len];
-    let (mut prev, mut b, mut k, mut out) = (0, settings.window, 1i64, Vec::new());
-    while b < len {
-        let blocked: Vec<bool> = (0..b).flat_map(|t| hidden[t][..b].to_vec()).collect();
-        let maps = model.maps(b, &Visibility::Pairs(Arc::new(blocked)));
-        for i in 0..b {
-            e[i] *= settings.decay;
-            let readers = (prev.max(i + 1)..b).filter(|&t| !hidden[t][i]);
-            e[i] += readers.map(|t| 1.0 / (t + 1) as f64).sum::<f64>();
-            for (lh, c) in c.iter_mut().enumerate() {
-                c[i] *= settings.decay;
-                c[i] += (prev.max(i + 1)..b).map(|t| f64::from(maps.maps[lh][t * b + i])).sum::<f64>();
-            }
-        }
-        let once = settings.policy == Some(Preset::DmsLike);
-        let eligible: Vec<usize> = (1..b)
-            .filter(|&i| i + settings.recent < b && !(settings.sticky && gone[i]))
-            .filter(|&i| last[i].is_none_or(|l: i64| k - l > i64::from(settings.cool_down)))
-            .filter(|&i| !once || i + settings.recent >= prev)
-            .collect();
-        let score = |i: usize| c.iter().map(|c| c[i] / e[i]).sum::<f64>() / heads as f64;
-        let mut order = eligible.clone();
-        order.sort_by(|&x, &y| score(x).total_cmp(&score(y)));
-        let mean = eligible.iter().map(|&i| f64::from(h[i])).sum::<f64>() / eligible.len().max(1) as f64;
-        let mut now = vec![false; len];
-        for (r, &i) in order.iter().enumerate() {
-            let mut a = (r as f64 + 0.5) / order.len() as f64;
-            if mean > 0.0 {
-                a = (a - 0.1 * settings.history * (f64::from(h[i]) / (mean + 1e-6) - 1.0)).clamp(0.0, 1.0);
-            }
-            let past = match mask.polarity {
-                Polarity::Low => a < 1.0 - mask.threshold,
-                _ => a > mask.threshold,
-            };
-            now[i] = past && Draws::new(mask.seed).unit(Stream::Decision, i) < mask.probability;
-        }
-        for i in 0..b {
-            if now[i] {
-                h[i] += 1;
-                last[i] = Some(k);
-            }
-            gone[i] = now[i] || (settings.sticky && gone[i]);
-        }
-        for row in hidden.iter_mut().skip(b) {
-            row[..b].copy_from_slice(&gone[..b]);
-        }
-        out.push((0..b).filter(|&i| gone[i]).collect());
-        prev = b;
-        b += settings.stride;
-        k += 1;
-    }
-    out
-}
+#[path = "rolling_twin_tests.rs"]
+mod twin;
+use twin::plain_threshold;
 
 fn masked_at_boundaries(rolling: &Rolling) -> Vec<Vec<usize>> {
     rolling.boundaries().iter().map(|b| b.decision.masked()).collect()
@@ -281,7 +252,7 @@ proptest! {
 #[test]
 fn dms_like_judges_a_token_once_when_it_leaves_the_newest_128() {
     let base = RollingSettings { window: 160, stride: 40, ..small() };
-    let settings = base.with_preset(Preset::DmsLike, Budget::default());
+    let settings = base.with_cache_policy(CachePolicy::DmsLike, Budget::default());
     let mask = MaskSettings { polarity: Polarity::Low, probability: 1.0, ..hiding(3) };
     let ids = some_ids(300, 5);
     let got = rolled(&ids, &mask, &settings, &ScoreSettings::plain_alpha(Reduction::Corrected));
@@ -302,8 +273,8 @@ fn dms_like_judges_a_token_once_when_it_leaves_the_newest_128() {
 #[test]
 fn budget_presets_roll_on_their_own_score() {
     let ids = some_ids(60, 2);
-    for &preset in Preset::ALL.iter().filter(|p| p.has_budget()) {
-        let settings = small().with_preset(preset, Budget::Tokens(9));
+    for &preset in CachePolicy::ALL.iter().filter(|p| p.has_budget()) {
+        let settings = small().with_cache_policy(preset, Budget::Tokens(9));
         let mask = MaskSettings { op: Op::Evict, ..hiding(4) };
         let got = rolled(&ids, &mask, &settings, &ScoreSettings::default());
         let mut cached = [true; 60];
@@ -351,10 +322,10 @@ proptest! {
     /// when it alone counts.
     #[test]
     fn a_head_that_decides_for_itself_does_what_it_would_do_alone(seed: u64, which in 0usize..5, budget in 4usize..20) {
-        let preset = [Preset::H2o, Preset::SnapKv, Preset::Tova, Preset::Inverse, Preset::StreamingLlm][which];
+        let preset = [CachePolicy::H2o, CachePolicy::SnapKv, CachePolicy::Tova, CachePolicy::Inverse, CachePolicy::StreamingLlm][which];
         let ids = some_ids(60, seed);
         let mask = MaskSettings { op: Op::Evict, ..hiding(seed) };
-        let settings = small().with_preset(preset, Budget::Tokens(budget));
+        let settings = small().with_cache_policy(preset, Budget::Tokens(budget));
         let each = RollingSettings { per_head: true, ..settings.clone() };
         let got = rolled(&ids, &mask, &each, &ScoreSettings::default());
         let visibility = got.visibility(60);
@@ -385,10 +356,10 @@ fn heads_may_only_decide_for_themselves_under_a_budget() {
     let each = RollingSettings { per_head: true, ..small() };
     let error = each.check(&hiding(1), 64).unwrap_err();
     assert!(error.to_string().contains("under a threshold") && error.hint().is_some());
-    let dms = each.clone().with_preset(Preset::DmsLike, Budget::default());
+    let dms = each.clone().with_cache_policy(CachePolicy::DmsLike, Budget::default());
     assert!(dms.check(&hiding(1), 64).unwrap_err().to_string().contains("dms-like"));
     let keep = MaskSettings { op: Op::Keep, ..hiding(1) };
-    let h2o = each.with_preset(Preset::H2o, Budget::Tokens(6));
+    let h2o = each.with_cache_policy(CachePolicy::H2o, Budget::Tokens(6));
     assert_eq!(h2o.check(&keep, 64), Ok(()));
     let got = rolled(&some_ids(48, 2), &keep, &h2o, &ScoreSettings::default());
     assert_eq!((got.visibility(48), got.cache_share(48)), (Visibility::Causal, 1.0));
@@ -397,7 +368,8 @@ fn heads_may_only_decide_for_themselves_under_a_budget() {
 #[test]
 fn compacting_remembers_what_each_head_let_go_of() {
     let ids = some_ids(60, 2);
-    let each = RollingSettings { per_head: true, ..small().with_preset(Preset::H2o, Budget::Tokens(8)) };
+    let each =
+        RollingSettings { per_head: true, ..small().with_cache_policy(CachePolicy::H2o, Budget::Tokens(8)) };
     let mask = MaskSettings { op: Op::Evict, ..hiding(4) };
     let mut got = rolled(&ids, &mask, &each, &ScoreSettings::default());
     let before = got.visibility(60);
@@ -433,7 +405,7 @@ fn keep_hides_nothing_however_often_it_is_selected() {
     let got = rolled(&ids, &mask, &small(), &ScoreSettings::default());
     assert!(got.boundaries().iter().any(|b| b.decision.selected > 0));
     assert_eq!(got.visibility(48), Visibility::Causal);
-    assert_eq!(got.plan(&ids).input, Input::plain(ids));
+    assert_eq!(got.visibility(ids.len()), Visibility::Causal);
 }
 
 #[test]
@@ -464,13 +436,13 @@ fn what_cannot_roll_is_refused() {
     assert_eq!(refused(wide, &mask), "the window is 65, but must be between 1 and the context of 64 tokens");
     assert!(refused(RollingSettings { stride: 0, ..good.clone() }, &mask).contains("stride is 0"));
     assert!(refused(RollingSettings { decay: f64::NAN, ..good.clone() }, &mask).contains("decay"));
-    let budget = good.clone().with_preset(Preset::H2o, Budget::Share(0.0));
+    let budget = good.clone().with_cache_policy(CachePolicy::H2o, Budget::Share(0.0));
     assert!(refused(budget, &mask).contains("budget is 0"));
     let replace = MaskSettings { op: Op::Replace, ..mask.clone() };
     assert_eq!(refused(good.clone(), &replace), "replace cannot be decided block by block");
     let mix = MaskSettings { mix: Some("hide:0.5,drop:0.5".parse().unwrap()), ..mask };
     assert_eq!(refused(good, &mix), "drop cannot be decided block by block");
-    assert_eq!(Preset::H2o.decay(), Some(1.0));
+    assert_eq!(CachePolicy::H2o.decay(), Some(1.0));
 }
 
 #[test]
@@ -494,24 +466,4 @@ fn compacting_renumbers_what_is_left() {
     let maps = Miniature { ids: again.clone() }.maps(end, &got.visibility(end));
     let text = RollingText { ids: &again, ..RollingText::default() };
     assert_eq!(got.step(&maps, &text).positions.len(), end);
-}
-
-#[test]
-fn a_past_evens_masks_out() {
-    let ids = some_ids(40, 3);
-    let score = ScoreSettings::plain_alpha(Reduction::Corrected);
-    let mask = MaskSettings { probability: 1.0, threshold: 0.6, ..hiding(2) };
-    let roll_from = |times: &[u32]| {
-        let text = RollingText { ids: &ids, ..RollingText::default() };
-        let mut rolling = Rolling::new(&mask, &small(), &score).with_past(times);
-        roll(&mut rolling, &mut Miniature { ids: ids.clone() }, &text).unwrap();
-        rolling.boundaries()[0].decision.masked()
-    };
-    let first = roll_from(&[]);
-    let mut often = vec![0; 40];
-    for &i in &first {
-        often[i] = 9;
-    }
-    let second = roll_from(&often);
-    assert!(second.iter().filter(|i| first.contains(i)).count() < first.len(), "{first:?} {second:?}");
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::initial::Pattern;
 use super::mix::Mix;
-use super::presets::Preset;
+use super::presets::CachePolicy;
 use crate::settings::{Choice, Kind, choice, settings, text_setting};
 
 choice! {
@@ -298,9 +298,9 @@ impl Op {
     }
 }
 
-/// What decided who is masked.
+/// The rule behind a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Rule {
+pub enum DecisionRule {
     /// Score against τ and draw against p.
     #[default]
     Threshold,
@@ -310,7 +310,7 @@ pub enum Rule {
     Pattern { pattern: Pattern, rate: f64 },
     /// A cache policy that keeps `budget` of the tokens seen; `heads` is how many heads each keep their own, `None` where
     /// one token set serves all.
-    Budget { preset: Preset, budget: usize, heads: Option<usize> },
+    Budget { preset: CachePolicy, budget: usize, heads: Option<usize> },
 }
 
 /// What was decided about one position, and why.
@@ -348,7 +348,7 @@ pub struct Decision {
     pub units: usize,
     /// The scale in force: `rank` where `calibrated` was asked for without a calibration.
     pub scale: Scale,
-    pub rule: Rule,
+    pub rule: DecisionRule,
 }
 
 impl Decision {

@@ -1,24 +1,24 @@
 //! How a window rolls along a text: sizes, decay, cool-down, and who decides.
 
 use super::initial::Pattern;
-use super::presets::{Budget, DMS_WINDOW, Preset};
+use super::presets::{Budget, CachePolicy, DMS_WINDOW};
 use super::types::{MaskSettings, Op};
 use crate::settings::settings;
 
-/// Who decides at a boundary.
+/// What decides at a boundary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
     /// τ, p and polarity of the mask settings, on the history-corrected score.
     Threshold,
     /// A cache policy and its budget (`dms-like` has none).
-    Preset(Preset, Budget),
+    Cache(CachePolicy, Budget),
 }
 
 settings! {
     /// How a window rolls along a text under scope block
     pub struct RollingSettings in "mask" {
-        /// Who decides at a boundary: τ, p and polarity, or a cache policy with its budget
-        policy: Option<Preset> = None;
+        /// What decides at a boundary: τ, p and polarity, or a cache policy with its budget
+        policy: Option<CachePolicy> = None;
         /// Share of the tokens read so far that the policy keeps
         budget: f64 = 0.5, range(0.01, 1.0, 0.05, 0.01) => |r| r.by_budget();
         /// Every head keeps its own budget, instead of one token set for all
@@ -75,20 +75,20 @@ impl RollingError {
 }
 
 impl RollingSettings {
-    /// Who decides.
+    /// What decides at a boundary.
     pub fn decider(&self) -> Policy {
         let budget = self.tokens.map_or(Budget::Share(self.budget), Budget::Tokens);
-        self.policy.map_or(Policy::Threshold, |preset| Policy::Preset(preset, budget))
+        self.policy.map_or(Policy::Threshold, |preset| Policy::Cache(preset, budget))
     }
 
     /// With another one deciding, and what it implies left aside.
     pub fn by(self, policy: Policy) -> Self {
         match policy {
             Policy::Threshold => RollingSettings { policy: None, ..self },
-            Policy::Preset(preset, Budget::Share(budget)) => {
+            Policy::Cache(preset, Budget::Share(budget)) => {
                 RollingSettings { policy: Some(preset), budget, tokens: None, ..self }
             }
-            Policy::Preset(preset, Budget::Tokens(n)) => {
+            Policy::Cache(preset, Budget::Tokens(n)) => {
                 RollingSettings { policy: Some(preset), tokens: Some(n), ..self }
             }
         }
@@ -96,18 +96,18 @@ impl RollingSettings {
 
     /// Whether a policy with a budget decides, which asks neither τ nor p.
     pub fn by_budget(&self) -> bool {
-        self.policy.is_some_and(Preset::has_budget)
+        self.policy.is_some_and(CachePolicy::has_budget)
     }
 
     /// The settings that a preset implies, on top of these.
-    pub fn with_preset(self, preset: Preset, budget: Budget) -> Self {
+    pub fn with_cache_policy(self, preset: CachePolicy, budget: Budget) -> Self {
         let (share, tokens) = match budget {
             Budget::Share(share) => (share, None),
             Budget::Tokens(n) => (self.budget, Some(n)),
         };
         RollingSettings {
             decay: preset.decay().unwrap_or(self.decay),
-            recent: if preset == Preset::DmsLike { DMS_WINDOW } else { self.recent },
+            recent: if preset == CachePolicy::DmsLike { DMS_WINDOW } else { self.recent },
             sticky: true,
             policy: Some(preset),
             budget: share,
@@ -119,7 +119,7 @@ impl RollingSettings {
     /// With what its policy implies.
     pub fn settled(self) -> Self {
         match self.decider() {
-            Policy::Preset(preset, budget) => self.with_preset(preset, budget),
+            Policy::Cache(preset, budget) => self.with_cache_policy(preset, budget),
             Policy::Threshold => self,
         }
     }
@@ -135,14 +135,14 @@ impl RollingSettings {
         if !(0.0..=1.0).contains(&self.decay) {
             return Err(RollingError::Decay(self.decay));
         }
-        if let Policy::Preset(_, Budget::Share(share)) = self.decider()
+        if let Policy::Cache(_, Budget::Share(share)) = self.decider()
             && !(share > 0.0 && share <= 1.0)
         {
             return Err(RollingError::Share(share));
         }
         match self.decider() {
             Policy::Threshold if self.per_head => return Err(RollingError::PerHead("a threshold")),
-            Policy::Preset(preset, _) if self.per_head && !preset.has_budget() => {
+            Policy::Cache(preset, _) if self.per_head && !preset.has_budget() => {
                 return Err(RollingError::PerHead(preset.name()));
             }
             _ => {}

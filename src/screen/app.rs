@@ -13,7 +13,7 @@ use crate::screen::options::{Look, Options};
 use crate::screen::pane::Pane;
 use crate::screen::params::Path;
 use crate::screen::popups::Popup;
-use crate::screen::results::{Results, Slot};
+use crate::screen::results::{Answer, Results};
 use crate::screen::train::{RunRequest, TrainState};
 use crate::screen::view::{Screen, View};
 
@@ -92,7 +92,7 @@ pub struct App {
     pub moved: Option<String>,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
-    /// The engine is at work on re-rolls, on true costs, on the leak meter.
+    /// The engine is at work on re-rolls, on costs, on the leak meter.
     pub rerolling: bool,
     pub costing: bool,
     pub leaking: bool,
@@ -187,7 +187,7 @@ impl App {
     }
 
     /// Whether an answer should be dimmed: it belongs to an older request, and for long enough to be noticed.
-    pub fn stale<T>(&self, slot: &Slot<T>) -> bool {
+    pub fn stale<T>(&self, slot: &Answer<T>) -> bool {
         slot.generation < self.generation && (self.waiting() || !self.busy())
     }
 

@@ -10,7 +10,7 @@ use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Scope};
 use crate::screen::explore::text::editor::Editor;
 use crate::screen::options::Options;
-use crate::screen::train::Form;
+use crate::screen::train::RunForm;
 
 /// The preset that is what the program started with.
 pub const DEFAULT: &str = "default";
@@ -28,7 +28,7 @@ pub struct Document {
     pub heads: HeadChoice,
     pub map: MapKind,
     /// The next run.
-    pub form: Arc<Form>,
+    pub form: Arc<RunForm>,
     /// Operation and mix that scope `block` could not do; they come back with scope `whole`.
     pub set_aside: Option<(Op, Option<Mix>)>,
 }
@@ -43,7 +43,7 @@ pub struct Snapshot {
     pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
-    pub form: Arc<Form>,
+    pub form: Arc<RunForm>,
 }
 
 impl Snapshot {
@@ -68,7 +68,7 @@ impl Document {
             rolling: options.rolling.clone(),
             heads: HeadChoice::default(),
             map: MapKind::Masked,
-            form: Arc::new(Form::new(options.settings.as_deref())),
+            form: Arc::new(RunForm::new(options.settings.as_deref())),
             set_aside: None,
         }
     }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::screen::app::App;
 use crate::screen::chrome::{cards, frames};
-use crate::screen::layout::{self, Class, NEEDED};
+use crate::screen::layout::{self, NEEDED, SizeClass};
 use crate::screen::popups;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::{Role, Theme};
@@ -19,7 +19,7 @@ pub fn draw(buf: &mut Buffer, app: &App) -> Option<(u16, u16)> {
     let base = theme.base();
     c.clear(area, base);
     let layout = layout::compute(area, app);
-    if layout.class == Class::Tiny {
+    if layout.class == SizeClass::Tiny {
         tiny(&mut c, app, area);
         return None;
     }

@@ -13,7 +13,7 @@ const DEPTH: usize = 500;
 
 /// What kind of change a step is; neighbours of the same kind may merge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum EditKind {
     /// Characters typed into one word.
     Typing,
     /// Characters deleted one after another.
@@ -32,8 +32,8 @@ pub enum Kind {
 }
 
 #[derive(Clone, Debug)]
-struct Step {
-    kind: Kind,
+struct UndoStep {
+    kind: EditKind,
     at: Duration,
     before: Snapshot,
 }
@@ -41,10 +41,10 @@ struct Step {
 /// The past and, after an undo, the future.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    past: Vec<Step>,
+    past: Vec<UndoStep>,
     future: Vec<Snapshot>,
     /// Of the change that is being made.
-    kind: Kind,
+    kind: EditKind,
     /// The next change starts a new step whatever its kind.
     closed: bool,
     /// A drag is on: its changes merge however slow they are.
@@ -54,32 +54,32 @@ pub struct History {
 impl History {
     /// A change may come: a step of its own, unless it says otherwise.
     pub fn begin(&mut self) {
-        self.kind = Kind::Single;
+        self.kind = EditKind::Single;
     }
 
     /// The change that is being made may join the step before, if that is of the same kind.
-    pub fn joins(&mut self, kind: Kind) {
+    pub fn joins(&mut self, kind: EditKind) {
         self.kind = kind;
     }
 
     /// The change that is being made is one of this setting, unless it was said to be of another kind: changes of one
     /// setting in a row are one step.
     pub fn touches(&mut self, path: Path) {
-        if self.kind == Kind::Single {
-            self.kind = Kind::Setting(path);
+        if self.kind == EditKind::Single {
+            self.kind = EditKind::Setting(path);
         }
     }
 
     /// Notes that the document was `before` and has just changed.
     pub fn record(&mut self, before: Snapshot, now: Duration) {
         let kind = self.kind;
-        if kind == Kind::Travel {
+        if kind == EditKind::Travel {
             return;
         }
         self.future.clear();
         if let Some(last) = self.past.last_mut()
             && !self.closed
-            && kind != Kind::Single
+            && kind != EditKind::Single
             && last.kind == kind
             && (self.held || now.saturating_sub(last.at) < PAUSE)
         {
@@ -87,7 +87,7 @@ impl History {
             return;
         }
         self.closed = false;
-        self.past.push(Step { kind, at: now, before });
+        self.past.push(UndoStep { kind, at: now, before });
         if self.past.len() > DEPTH {
             self.past.remove(0);
         }
@@ -109,15 +109,15 @@ impl History {
     pub fn undo(&mut self, now: Snapshot) -> Option<Snapshot> {
         let step = self.past.pop()?;
         self.future.push(now);
-        (self.closed, self.kind) = (true, Kind::Travel);
+        (self.closed, self.kind) = (true, EditKind::Travel);
         Some(step.before)
     }
 
     /// One step forward again.
     pub fn redo(&mut self, now: Snapshot, at: Duration) -> Option<Snapshot> {
         let next = self.future.pop()?;
-        self.past.push(Step { kind: Kind::Single, at, before: now });
-        (self.closed, self.kind) = (true, Kind::Travel);
+        self.past.push(UndoStep { kind: EditKind::Single, at, before: now });
+        (self.closed, self.kind) = (true, EditKind::Travel);
         Some(next)
     }
 

@@ -11,7 +11,7 @@ use crate::support::visible::width;
 
 /// How much screen there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum SizeClass {
     /// Too small: says what it needs.
     Tiny,
     /// Headings instead of boxes; one tab group beside the map.
@@ -27,7 +27,7 @@ pub const NEEDED: (u16, u16) = (60, 16);
 
 /// One pane that is on screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Panel {
+pub struct PaneArea {
     pub pane: &'static Pane,
     /// With its frame.
     pub outer: Rect,
@@ -46,7 +46,7 @@ pub struct Group {
 /// The whole screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    pub class: Class,
+    pub class: SizeClass,
     pub area: Rect,
     pub bar: Rect,
     pub status: Rect,
@@ -58,16 +58,16 @@ pub struct Layout {
 
 impl Layout {
     /// Frames and contents of the panes on screen.
-    pub fn panels(&self) -> impl Iterator<Item = Panel> + '_ {
-        self.groups.iter().map(|g| Panel { pane: g.front, outer: g.outer, inner: self.inner(g) })
+    pub fn panels(&self) -> impl Iterator<Item = PaneArea> + '_ {
+        self.groups.iter().map(|g| PaneArea { pane: g.front, outer: g.outer, inner: self.inner(g) })
     }
 
-    pub fn panel(&self, pane: &'static Pane) -> Option<Panel> {
+    pub fn panel(&self, pane: &'static Pane) -> Option<PaneArea> {
         self.panels().find(|p| p.pane == pane)
     }
 
     pub fn boxed(&self) -> bool {
-        self.class >= Class::Medium
+        self.class >= SizeClass::Medium
     }
 
     fn inner(&self, group: &Group) -> Rect {
@@ -115,7 +115,7 @@ pub fn compute(area: Rect, app: &App) -> Layout {
         groups: Vec::new(),
         popup: None,
     };
-    if class == Class::Tiny {
+    if class == SizeClass::Tiny {
         return layout;
     }
     let body = Rect::new(area.x, area.y + 1, area.width, area.height - 3);
@@ -130,12 +130,12 @@ pub fn compute(area: Rect, app: &App) -> Layout {
     layout
 }
 
-fn class(width: u16, height: u16) -> Class {
+fn class(width: u16, height: u16) -> SizeClass {
     match (width, height) {
-        (w, h) if w >= 132 && h >= 36 => Class::Wide,
-        (w, h) if w >= 96 && h >= 28 => Class::Medium,
-        (w, h) if w >= NEEDED.0 && h >= NEEDED.1 => Class::Small,
-        _ => Class::Tiny,
+        (w, h) if w >= 132 && h >= 36 => SizeClass::Wide,
+        (w, h) if w >= 96 && h >= 28 => SizeClass::Medium,
+        (w, h) if w >= NEEDED.0 && h >= NEEDED.1 => SizeClass::Small,
+        _ => SizeClass::Tiny,
     }
 }
 
@@ -180,7 +180,7 @@ impl App {
 
     /// Whether the terminal is large enough for the explorer.
     pub fn usable(&self) -> bool {
-        class(self.size.0, self.size.1) != Class::Tiny
+        class(self.size.0, self.size.1) != SizeClass::Tiny
     }
 
     /// Where the contents of a pane are, while it is on screen.
@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn classes() {
-        assert_eq!(class(160, 50), Class::Wide);
-        assert_eq!(class(120, 40), Class::Medium);
-        assert_eq!(class(80, 24), Class::Small);
-        assert_eq!(class(40, 12), Class::Tiny);
+        assert_eq!(class(160, 50), SizeClass::Wide);
+        assert_eq!(class(120, 40), SizeClass::Medium);
+        assert_eq!(class(80, 24), SizeClass::Small);
+        assert_eq!(class(40, 12), SizeClass::Tiny);
     }
 
     proptest! {
@@ -214,7 +214,7 @@ mod tests {
             app.view.enlarged = big;
             let area = Rect::new(0, 0, w, h);
             let layout = compute(area, &app);
-            let panels: Vec<Panel> = layout.panels().collect();
+            let panels: Vec<PaneArea> = layout.panels().collect();
             for (i, a) in panels.iter().enumerate() {
                 prop_assert_eq!(a.outer.intersection(area), a.outer);
                 prop_assert_eq!(a.inner.intersection(a.outer), a.inner);
@@ -222,7 +222,7 @@ mod tests {
                     prop_assert!(a.outer.intersection(b.outer).is_empty());
                 }
             }
-            if layout.class != Class::Tiny {
+            if layout.class != SizeClass::Tiny {
                 prop_assert!(layout.panel(app.view.focus).is_some(), "the focused pane is on screen");
             }
         }

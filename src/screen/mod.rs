@@ -34,7 +34,7 @@ pub use app::{App, Effect};
 pub use events::{Event, Meaning};
 pub use options::{KnownModel, Look, Options};
 pub use pane::Pane;
-pub use terminal::{TerminalOptions, TuiError, run};
+pub use terminal::{ScreenError, TerminalOptions, run};
 
 use crate::engine::types::{Command, ExploreRequest, TrainCommand};
 use crate::screen::train::RunRequest;

@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use crate::screen::app::App;
 use crate::screen::chrome::hints;
 use crate::screen::explore::panels;
-use crate::screen::layout::{Class, Layout};
+use crate::screen::layout::{Layout, SizeClass};
 use crate::screen::pane::{Drag, Pane, Press, Wheel};
 use crate::screen::{general, popups};
 
@@ -37,7 +37,7 @@ impl Mouse {
     /// Does what one event asks for.
     pub fn handle(&mut self, app: &mut App, event: MouseEvent) {
         let layout = app.layout();
-        if layout.class == Class::Tiny {
+        if layout.class == SizeClass::Tiny {
             return;
         }
         let (x, y) = (event.column, event.row);

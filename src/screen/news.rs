@@ -68,7 +68,7 @@ fn take_result(app: &mut App, news: Update) {
             oldest = app.mask_since;
             app.leaking = done < of;
         }
-        Update::Honesty { generation, done, of, .. } if *generation >= app.text_since => {
+        Update::Cost { generation, done, of, .. } if *generation >= app.text_since => {
             oldest = app.text_since;
             app.costing = done < of;
         }

@@ -49,7 +49,7 @@ pub struct Pane {
     /// The actions that are declared for it.
     pub actions: &'static [&'static [&'static Action]],
     /// A few words after the title: what is shown right now.
-    pub subtitle: fn(&App) -> Vec<Piece>,
+    pub subtitle: fn(&App) -> Vec<TitlePart>,
     pub draw: fn(&mut Canvas, &App, Rect),
     /// Moves cursor and scroll position to where something is, after any change. Without an area, the pane is hidden.
     pub settle: fn(&mut App, Option<Rect>),
@@ -111,14 +111,14 @@ pub fn all() -> impl Iterator<Item = &'static Pane> {
 
 /// A few words of a frame's title.
 #[derive(Clone, Debug)]
-pub struct Piece {
+pub struct TitlePart {
     pub text: String,
     pub role: Role,
 }
 
-impl Piece {
+impl TitlePart {
     pub fn new(text: impl Into<String>, role: Role) -> Self {
-        Piece { text: text.into(), role }
+        TitlePart { text: text.into(), role }
     }
 }
 

@@ -178,9 +178,9 @@ pub fn shown_of_run(doc: &Document) -> Vec<Path> {
         TrainSettings::replacement => !explorer && !none && own_shown(doc, path),
         TrainSettings::mask_schedule | TrainSettings::mask_cool_down | TrainSettings::gap_target => !none,
         TrainSettings::score_from => explorer || by_attention(run.masking) || arms.clone().any(by_attention),
-        TrainSettings::joint_lambda | TrainSettings::joint_temperature | TrainSettings::joint_rate => {
-            !none && own_shown(doc, path)
-        }
+        TrainSettings::joint_lambda
+        | TrainSettings::joint_temperature
+        | TrainSettings::joint_learning_rate => !none && own_shown(doc, path),
         path => own_shown(doc, path),
     };
     order_of_run().iter().copied().filter(means_something).collect()

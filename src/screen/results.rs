@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use crate::engine::types::{
-    Effect, HeadSummary, HonestyRow, LeakReport, MapFrame, Prediction, RerollRow, Spread, Token, Update,
+    CostRow, HeadSummary, LeakReport, MapFrame, MaskEffect, Prediction, RerollRow, Spread, Token, Update,
     WindowReport, Work,
 };
 use crate::mask::types::Decision;
 
 /// An answer and the request it answers.
 #[derive(Clone, Debug)]
-pub struct Slot<T> {
+pub struct Answer<T> {
     pub generation: u64,
     pub value: T,
 }
@@ -58,13 +58,13 @@ pub struct Leak {
     pub report: Option<LeakReport>,
 }
 
-/// True cost of hiding each token, as far as it is known.
+/// Cost of hiding each token, as far as it is known.
 #[derive(Clone, Debug)]
 pub struct Costs {
     pub done: usize,
     pub of: usize,
     pub costs: Arc<[Option<f32>]>,
-    pub rows: Arc<[HonestyRow]>,
+    pub rows: Arc<[CostRow]>,
 }
 
 /// Why a request could not be answered.
@@ -77,20 +77,20 @@ pub struct Failure {
 /// Everything known about the newest request, and what is left of older ones.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
-    pub tokens: Option<Slot<Arc<[Token]>>>,
+    pub tokens: Option<Answer<Arc<[Token]>>>,
     /// Tokens left out because the model's context is full.
     pub truncated: Option<usize>,
-    pub baseline: Option<Slot<(Arc<Prediction>, Work)>>,
-    pub scores: Option<Slot<Scores>>,
-    pub decided: Option<Slot<Decided>>,
-    pub masked: Option<Slot<Arc<Effect>>>,
-    pub effects: Option<Slot<Arc<[Effect]>>>,
-    pub map: Option<Slot<ShownMap>>,
-    pub overview: Option<Slot<Arc<[HeadSummary]>>>,
-    pub rerolls: Option<Slot<RerollStats>>,
-    pub costs: Option<Slot<Costs>>,
-    pub leak: Option<Slot<Leak>>,
-    pub failure: Option<Slot<Failure>>,
+    pub baseline: Option<Answer<(Arc<Prediction>, Work)>>,
+    pub scores: Option<Answer<Scores>>,
+    pub decided: Option<Answer<Decided>>,
+    pub masked: Option<Answer<Arc<MaskEffect>>>,
+    pub effects: Option<Answer<Arc<[MaskEffect]>>>,
+    pub map: Option<Answer<ShownMap>>,
+    pub overview: Option<Answer<Arc<[HeadSummary]>>>,
+    pub rerolls: Option<Answer<RerollStats>>,
+    pub costs: Option<Answer<Costs>>,
+    pub leak: Option<Answer<Leak>>,
+    pub failure: Option<Answer<Failure>>,
     /// Forwards and milliseconds of the last answered request.
     pub last: Option<(usize, f32)>,
     /// The newest generation that is fully answered.
@@ -150,7 +150,7 @@ impl Results {
                 self.rerolls = slot(generation, RerollStats { done, of, rate, rows });
             }
             Update::Leak { done, of, report, .. } => self.leak = slot(generation, Leak { done, of, report }),
-            Update::Honesty { done, of, costs, rows, .. } => {
+            Update::Cost { done, of, costs, rows, .. } => {
                 self.costs = slot(generation, Costs { done, of, costs, rows });
             }
             Update::Done { forwards, millis, .. } => self.finish(generation, forwards, millis),
@@ -181,11 +181,11 @@ impl Results {
     }
 }
 
-fn slot<T>(generation: u64, value: T) -> Option<Slot<T>> {
-    Some(Slot { generation, value })
+fn slot<T>(generation: u64, value: T) -> Option<Answer<T>> {
+    Some(Answer { generation, value })
 }
 
-fn confirm<T>(slot: &mut Option<Slot<T>>, generation: u64, fits: impl Fn(&T) -> bool) {
+fn confirm<T>(slot: &mut Option<Answer<T>>, generation: u64, fits: impl Fn(&T) -> bool) {
     match slot {
         Some(s) if s.generation == generation || fits(&s.value) => s.generation = generation,
         _ => *slot = None,
@@ -206,9 +206,8 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::Failed { generation, .. }
         | Update::Rerolls { generation, .. }
         | Update::Leak { generation, .. }
-        | Update::Honesty { generation, .. } => Some(*generation),
+        | Update::Cost { generation, .. } => Some(*generation),
         Update::Crashed { .. }
-        | Update::Calibrating { .. }
         | Update::CalibrationReady
         | Update::ModelLoading(_)
         | Update::ModelReady(_)

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::engine::types::{
-    self, BoundaryRow, Candidate, Command, ExploreRequest, HeadSummary, HonestyRow, MapFrame, MapKind,
+    self, BoundaryRow, Candidate, Command, CostRow, ExploreRequest, HeadSummary, MapFrame, MapKind,
     ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
     WindowReport, Work,
 };
@@ -145,8 +145,8 @@ impl Stage {
                     op,
                     kl: s(0.2131, 0.0872),
                     loss: s(3.71, 0.12),
-                    delta_own: s(-0.4, 0.2),
-                    delta_others: s(-0.1, 0.05),
+                    delta_masked: s(-0.4, 0.2),
+                    delta_unmasked: s(-0.1, 0.05),
                     saved: s(0.0, 0.0),
                 };
                 let mut ops = vec![self.app.doc.mask.op];
@@ -157,24 +157,24 @@ impl Stage {
                 let rate = s(0.151, 0.032);
                 self.update(Update::Rerolls { generation, done: count, of: count, rate, rows });
             }
-            Command::Honesty { generation } => self.honesty(generation, n),
+            Command::Cost { generation } => self.cost(generation, n),
             _ => {}
         }
     }
 
-    fn honesty(&mut self, generation: u64, n: usize) {
+    fn cost(&mut self, generation: u64, n: usize) {
         let costs = (0..n).map(|i| (i > 0).then(|| (unit(i as u64, 77) as f32 - 0.2) * 0.3)).collect();
-        let rows = ["null", "corrected", "sum", "window", "last", "random"]
+        let rows = ["distance-null", "corrected", "sum", "window", "last", "random"]
             .iter()
             .enumerate()
-            .map(|(i, s)| HonestyRow {
+            .map(|(i, s)| CostRow {
                 score: (*s).to_owned(),
                 rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
                 tokens: n - 1,
                 in_force: i == 1,
             })
             .collect();
-        self.update(Update::Honesty { generation, done: n, of: n, costs, rows });
+        self.update(Update::Cost { generation, done: n, of: n, costs, rows });
     }
 
     /// The newest request.
@@ -227,10 +227,8 @@ pub fn model(id: &str, n_layer: usize, n_head: usize) -> ModelInfo {
 
 /// A number in [0, 1) from two others.
 pub fn unit(a: u64, b: u64) -> f64 {
-    let mut x = a.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ b.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    let mixed = a.wrapping_mul(crate::support::random::GAMMA) ^ b.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (crate::support::random::splitmix64(mixed, 0) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Words with their leading space, as byte-pair tokenizers cut them.
@@ -308,7 +306,7 @@ fn decision(r: &ExploreRequest, n: usize) -> (Vec<Option<f64>>, Decision) {
         })
         .collect();
     let selected = positions.iter().filter(|p| p.state == State::Masked).count();
-    let (units, scale, rule) = (eligible.len(), r.mask.scale, crate::mask::types::Rule::Threshold);
+    let (units, scale, rule) = (eligible.len(), r.mask.scale, crate::mask::types::DecisionRule::Threshold);
     (raw, Decision { positions, eligible: units, selected, units, scale, rule })
 }
 
@@ -358,15 +356,15 @@ fn prediction(r: &ExploreRequest, n: usize, shift: f64) -> Prediction {
     Prediction { next, surprisal, loss: (n > 1).then_some(3.4123 + shift as f32 * 0.2) }
 }
 
-fn effect(r: &ExploreRequest, n: usize, selected: usize, op: Op) -> types::Effect {
+fn effect(r: &ExploreRequest, n: usize, selected: usize, op: Op) -> types::MaskEffect {
     let strength = if op == Op::Keep { 0.0 } else { selected as f64 * (0.3 + 0.1 * op as usize as f64) };
     let saved = if matches!(op, Op::Drop | Op::Skip) { selected * 4 } else { 0 };
-    types::Effect {
+    types::MaskEffect {
         op,
         prediction: prediction(r, n, strength),
         kl: strength as f32 * 0.1373,
-        delta_own: (selected > 0).then_some(-0.412 * strength as f32),
-        delta_others: Some(-0.0213 * strength as f32),
+        delta_masked: (selected > 0).then_some(-0.412 * strength as f32),
+        delta_unmasked: Some(-0.0213 * strength as f32),
         work: Work { computed: n * 4 - saved, reused: n, saved },
     }
 }
@@ -463,7 +461,8 @@ pub fn answer(r: &ExploreRequest) -> Vec<Update> {
         let selected = decision.selected;
         out.push(Update::Masked { generation, effect: Arc::new(effect(r, n, selected, r.mask.op)) });
         if r.effects {
-            let effects: Vec<types::Effect> = Op::ALL.iter().map(|op| effect(r, n, selected, *op)).collect();
+            let effects: Vec<types::MaskEffect> =
+                Op::ALL.iter().map(|op| effect(r, n, selected, *op)).collect();
             out.push(Update::Effects { generation, effects: effects.into() });
         }
         if r.overview {

@@ -66,7 +66,7 @@ impl Default for View {
             item_top: 0,
             zoom: Zoom::Fit,
             origin: (0, 0),
-            colours: ColourScale::Root,
+            colours: ColourScale::Sqrt,
             query: 0,
             key: 0,
             placed: false,

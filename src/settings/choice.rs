@@ -125,7 +125,7 @@ mod tests {
         /// For these tests.
         enum Fruit {
             /// red or green
-            /// (more for whoever reads the code)
+            /// (more, for readers of the code)
             Apple = "apple" was "pome" "pomme",
             Pear = "pear",
         }

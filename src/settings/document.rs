@@ -9,42 +9,42 @@ use super::value::Value;
 
 /// Line and column, from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct TextPlace {
     pub line: usize,
     pub column: usize,
 }
 
 /// Something written in the file.
 #[derive(Debug, PartialEq)]
-pub(super) enum Entry {
+pub(super) enum FileEntry {
     Value {
         /// `section.field`.
         key: String,
         /// What was found instead, where it is not a value that settings use.
         value: Result<Value, String>,
-        key_place: Place,
-        value_place: Place,
+        key_place: TextPlace,
+        value_place: TextPlace,
     },
     /// A value at the top level.
     NotASection {
         name: String,
-        place: Place,
+        place: TextPlace,
     },
     UnknownSection {
         name: String,
-        place: Place,
+        place: TextPlace,
     },
 }
 
 /// The file is not TOML.
 #[derive(Debug, PartialEq)]
 pub(super) struct SyntaxError {
-    pub place: Place,
+    pub place: TextPlace,
     pub message: String,
 }
 
 /// Everything in the file, table by table in the order written; `tables` are the known ones.
-pub(super) fn entries(text: &str, tables: &[&str]) -> Result<Vec<Entry>, SyntaxError> {
+pub(super) fn entries(text: &str, tables: &[&str]) -> Result<Vec<FileEntry>, SyntaxError> {
     // Editors on Windows put a byte-order mark first; toml counts it as content.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let document = Document::parse(text).map_err(|error| SyntaxError {
@@ -55,11 +55,11 @@ pub(super) fn entries(text: &str, tables: &[&str]) -> Result<Vec<Entry>, SyntaxE
     for (name, item) in document.iter() {
         let name_place = key_place(text, document.as_table(), name);
         let Some(section) = item.as_table_like() else {
-            entries.push(Entry::NotASection { name: name.to_owned(), place: name_place });
+            entries.push(FileEntry::NotASection { name: name.to_owned(), place: name_place });
             continue;
         };
         if !tables.contains(&name) {
-            entries.push(Entry::UnknownSection { name: name.to_owned(), place: name_place });
+            entries.push(FileEntry::UnknownSection { name: name.to_owned(), place: name_place });
             continue;
         }
         for (field, item) in section.iter() {
@@ -69,9 +69,9 @@ pub(super) fn entries(text: &str, tables: &[&str]) -> Result<Vec<Entry>, SyntaxE
     Ok(entries)
 }
 
-fn value_entry(text: &str, section: &dyn TableLike, (name, field): (&str, &str), item: &Item) -> Entry {
+fn value_entry(text: &str, section: &dyn TableLike, (name, field): (&str, &str), item: &Item) -> FileEntry {
     let key_place = key_place(text, section, field);
-    Entry::Value {
+    FileEntry::Value {
         key: format!("{name}.{field}"),
         value: Value::from_item(item),
         key_place,
@@ -79,15 +79,15 @@ fn value_entry(text: &str, section: &dyn TableLike, (name, field): (&str, &str),
     }
 }
 
-fn key_place(text: &str, table: &dyn TableLike, name: &str) -> Place {
+fn key_place(text: &str, table: &dyn TableLike, name: &str) -> TextPlace {
     place(text, table.key(name).and_then(toml_edit::Key::span))
 }
 
-fn place(text: &str, span: Option<Range<usize>>) -> Place {
+fn place(text: &str, span: Option<Range<usize>>) -> TextPlace {
     let at = span.map_or(0, |span| span.start).min(text.len());
     let before = text.get(..at).unwrap_or("");
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
+    TextPlace { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
 }
 
 #[cfg(test)]
@@ -96,8 +96,8 @@ mod tests {
 
     fn places(text: &str) -> Vec<(usize, usize)> {
         let place = |entry| match entry {
-            Entry::Value { value_place, .. } => value_place,
-            Entry::NotASection { place, .. } | Entry::UnknownSection { place, .. } => place,
+            FileEntry::Value { value_place, .. } => value_place,
+            FileEntry::NotASection { place, .. } | FileEntry::UnknownSection { place, .. } => place,
         };
         entries(text, &["mask"])
             .unwrap()
@@ -126,6 +126,6 @@ mod tests {
         assert_eq!(error.place.line, 2);
         assert!(!error.message.contains('\n'), "{}", error.message);
         let twice = entries("[mask]\nseed = 1\nseed = 2\n", &[]).unwrap_err();
-        assert_eq!(twice.place, Place { line: 3, column: 1 });
+        assert_eq!(twice.place, TextPlace { line: 3, column: 1 });
     }
 }

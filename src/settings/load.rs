@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::document::{self, Entry, Place};
+use super::document::{self, FileEntry, TextPlace};
 use super::env::Env;
 use super::kind::Kind;
-use super::problem::{ConfigError, Fault, Origin, Problem};
-use super::section::{Config, Named, named};
+use super::problem::{ConfigError, Fault, Problem, SetBy};
+use super::section::{AllSettings, NamedKey, named};
 use super::suggest::nearest;
 use super::value::Value;
 
@@ -29,18 +29,18 @@ pub struct FlagValue {
 
 /// Settings with the place each value came from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Loaded<C> {
+pub struct LoadedSettings<C> {
     pub settings: C,
     /// The user's file, whether or not it exists yet; `None` where there is no home folder.
     pub path: Option<PathBuf>,
     /// What was read under an old name, a sentence each.
     pub notes: Vec<String>,
-    origins: BTreeMap<String, Origin>,
+    origins: BTreeMap<String, SetBy>,
 }
 
-impl<C> Loaded<C> {
+impl<C> LoadedSettings<C> {
     /// Where the value of `table.key` (or the binding `keys.action`) is from.
-    pub fn origin(&self, key: &str) -> Origin {
+    pub fn origin(&self, key: &str) -> SetBy {
         self.origins.get(key).cloned().unwrap_or_default()
     }
 }
@@ -64,18 +64,18 @@ fn usual_file(env: &Env) -> Option<PathBuf> {
 /// Settings so far, and what was wrong on the way. Later layers go over earlier ones.
 pub struct Layers<C> {
     config: C,
-    origins: BTreeMap<String, Origin>,
+    origins: BTreeMap<String, SetBy>,
     problems: Vec<Problem>,
     notes: Vec<String>,
     home: Option<PathBuf>,
 }
 
-impl<C: Config> Layers<C> {
+impl<C: AllSettings> Layers<C> {
     /// The lowest layer: what is declared, and over it the built-in file.
     pub fn built_in(home: Option<PathBuf>) -> Self {
         let (origins, problems, notes) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut layers = Layers { config: C::default(), origins, problems, notes, home };
-        layers.text(C::BUILT_IN, |_| Origin::BuiltIn);
+        layers.text(C::BUILT_IN, |_| SetBy::BuiltIn);
         layers
     }
 
@@ -83,22 +83,22 @@ impl<C: Config> Layers<C> {
     pub fn user_file(&mut self, path: &Path, must_exist: bool) {
         let unreadable = |why: String| Fault::Unreadable { path: path.to_owned(), why };
         match read(path) {
-            Ok(Some(text)) => self.text(&text, |place| Origin::File {
+            Ok(Some(text)) => self.text(&text, |place| SetBy::File {
                 path: path.to_owned(),
                 line: place.line,
                 column: place.column,
             }),
             Ok(None) if !must_exist => {}
-            Ok(None) => self.refuse(Origin::BuiltIn, unreadable("no such file".to_owned())),
-            Err(fault) => self.refuse(Origin::BuiltIn, fault),
+            Ok(None) => self.refuse(SetBy::BuiltIn, unreadable("no such file".to_owned())),
+            Err(fault) => self.refuse(SetBy::BuiltIn, fault),
         }
     }
 
-    fn refuse(&mut self, origin: Origin, fault: Fault) {
+    fn refuse(&mut self, origin: SetBy, fault: Fault) {
         self.problems.push(Problem::new(origin, fault));
     }
 
-    fn text(&mut self, text: &str, origin: impl Fn(Place) -> Origin) {
+    fn text(&mut self, text: &str, origin: impl Fn(TextPlace) -> SetBy) {
         let tables: Vec<&'static str> = self.config.tables().into_iter().map(|(name, _)| name).collect();
         // A key may have moved from a table that is no more.
         let rows = self.config.rows();
@@ -114,16 +114,16 @@ impl<C: Config> Layers<C> {
         }
     }
 
-    fn entry(&mut self, entry: Entry, origin: &impl Fn(Place) -> Origin, tables: &[&'static str]) {
+    fn entry(&mut self, entry: FileEntry, origin: &impl Fn(TextPlace) -> SetBy, tables: &[&'static str]) {
         match entry {
-            Entry::Value { key, value, key_place, value_place } => {
+            FileEntry::Value { key, value, key_place, value_place } => {
                 let Some((path, kind)) = self.resolve(&key, origin(key_place)) else { return };
                 match value.map_err(|found| kind.wrong_type(found)) {
                     Ok(value) => self.put(&path, kind, value, (origin(key_place), origin(value_place))),
                     Err(error) => self.problems.push(Problem::value(origin(value_place), &path, error)),
                 }
             }
-            Entry::NotASection { name, place } => {
+            FileEntry::NotASection { name, place } => {
                 // A lone key at the top is more often a forgotten table than a table misused.
                 let fault = if is_token(&name) {
                     Fault::Token
@@ -134,7 +134,7 @@ impl<C: Config> Layers<C> {
                 };
                 self.refuse(origin(place), fault);
             }
-            Entry::UnknownSection { name, place } => {
+            FileEntry::UnknownSection { name, place } => {
                 let near = nearest(&name, tables.iter().copied());
                 self.refuse(origin(place), Fault::UnknownSection { name, near, known: tables.to_vec() });
             }
@@ -142,15 +142,15 @@ impl<C: Config> Layers<C> {
     }
 
     /// The setting that a key names; an unknown key is a problem, and an old name is worth a note.
-    fn resolve(&mut self, key: &str, origin: Origin) -> Option<(String, Kind)> {
+    fn resolve(&mut self, key: &str, origin: SetBy) -> Option<(String, Kind)> {
         match named(&self.config, key) {
-            Ok(Named::Key { path, kind }) => {
+            Ok(NamedKey::Key { path, kind }) => {
                 if path != key {
                     self.notes.push(format!("{origin}: {key} is now {path}"));
                 }
                 Some((path, kind))
             }
-            Ok(Named::Removed(why)) => {
+            Ok(NamedKey::Removed(why)) => {
                 self.notes.push(format!("{origin}: {key} is no longer a setting: {why}"));
                 None
             }
@@ -174,7 +174,7 @@ impl<C: Config> Layers<C> {
                 continue;
             };
             let key = format!("{table}.{key}").to_lowercase();
-            let origin = Origin::Env(name.to_owned());
+            let origin = SetBy::Env(name.to_owned());
             match value.to_str() {
                 Some(value) => self.typed(&key, value, origin),
                 None => {
@@ -186,7 +186,7 @@ impl<C: Config> Layers<C> {
     }
 
     /// One setting, from text as a person types it.
-    pub fn typed(&mut self, key: &str, text: &str, origin: Origin) {
+    pub fn typed(&mut self, key: &str, text: &str, origin: SetBy) {
         let Some((path, kind)) = self.resolve(key, origin.clone()) else { return };
         match kind.read(text) {
             Ok(value) => self.put(&path, kind, value, (origin.clone(), origin)),
@@ -195,7 +195,7 @@ impl<C: Config> Layers<C> {
     }
 
     /// One setting's value, from the place of its key and its own.
-    pub fn put(&mut self, path: &str, kind: Kind, value: Value, (key, place): (Origin, Origin)) {
+    pub fn put(&mut self, path: &str, kind: Kind, value: Value, (key, place): (SetBy, SetBy)) {
         let value = match value {
             Value::Text(text) if kind == Kind::Path => Value::Text(self.expand_home(text)),
             value => value,
@@ -223,10 +223,10 @@ impl<C: Config> Layers<C> {
 
     /// # Errors
     /// Everything that was wrong.
-    pub fn finish(self, path: Option<PathBuf>) -> Result<Loaded<C>, ConfigError> {
+    pub fn finish(self, path: Option<PathBuf>) -> Result<LoadedSettings<C>, ConfigError> {
         let Layers { config, origins, problems, notes, .. } = self;
         if problems.is_empty() {
-            Ok(Loaded { settings: config, path, notes, origins })
+            Ok(LoadedSettings { settings: config, path, notes, origins })
         } else {
             Err(ConfigError { problems })
         }
@@ -281,7 +281,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct All(Walk);
 
-    impl Config for All {
+    impl AllSettings for All {
         const BUILT_IN: &'static str = "[walk]\npace = 2.0\n";
         const REMOVED: &'static [(&'static str, &'static str)] = &[("walk.hat", "hats are out")];
         fn sections(&self) -> Vec<&dyn Section> {
@@ -292,9 +292,9 @@ mod tests {
         }
     }
 
-    fn loaded(text: &str) -> Result<Loaded<All>, ConfigError> {
+    fn loaded(text: &str) -> Result<LoadedSettings<All>, ConfigError> {
         let mut layers = Layers::built_in(None);
-        layers.text(text, |place| Origin::File { path: "f".into(), line: place.line, column: place.column });
+        layers.text(text, |place| SetBy::File { path: "f".into(), line: place.line, column: place.column });
         layers.finish(None)
     }
 

@@ -8,7 +8,7 @@ use super::value::shown;
 
 /// Where a value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
+pub enum SetBy {
     /// The repo's `config.toml`, compiled in.
     #[default]
     BuiltIn,
@@ -22,14 +22,14 @@ pub enum Origin {
     Typed,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SetBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::BuiltIn => f.write_str("built-in"),
-            Origin::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
-            Origin::Env(name) => f.write_str(name),
-            Origin::Flag(flag) => f.write_str(flag),
-            Origin::Typed => f.write_str("typed in"),
+            SetBy::BuiltIn => f.write_str("built-in"),
+            SetBy::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            SetBy::Env(name) => f.write_str(name),
+            SetBy::Flag(flag) => f.write_str(flag),
+            SetBy::Typed => f.write_str("typed in"),
         }
     }
 }
@@ -37,7 +37,7 @@ impl fmt::Display for Origin {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
-    pub origin: Origin,
+    pub origin: SetBy,
     pub fault: Fault,
 }
 
@@ -63,11 +63,11 @@ pub enum Fault {
 }
 
 impl Problem {
-    pub(super) fn new(origin: Origin, fault: Fault) -> Problem {
+    pub(super) fn new(origin: SetBy, fault: Fault) -> Problem {
         Problem { origin, fault }
     }
 
-    pub(super) fn value(origin: Origin, key: &str, error: ValueError) -> Problem {
+    pub(super) fn value(origin: SetBy, key: &str, error: ValueError) -> Problem {
         Problem::new(origin, Fault::Value { key: key.to_owned(), error: Box::new(error) })
     }
 
@@ -91,8 +91,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fault = shown_line(&self.fault.to_string());
         match (&self.origin, &self.fault) {
-            (Origin::BuiltIn, Fault::Unreadable { .. }) | (Origin::Typed, _) => f.write_str(&fault),
-            (Origin::BuiltIn, _) => write!(f, "built-in config.toml: {fault}"),
+            (SetBy::BuiltIn, Fault::Unreadable { .. }) | (SetBy::Typed, _) => f.write_str(&fault),
+            (SetBy::BuiltIn, _) => write!(f, "built-in config.toml: {fault}"),
             (origin, _) => write!(f, "{origin}: {fault}"),
         }
     }

@@ -10,8 +10,8 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use super::document;
 use super::load::read;
-use super::problem::{Fault, Origin, Problem};
-use super::section::{Config, Named, named};
+use super::problem::{Fault, Problem, SetBy};
+use super::section::{AllSettings, NamedKey, named};
 use super::value::Value;
 use crate::support::files::replace;
 
@@ -44,14 +44,14 @@ impl From<Problem> for SaveError {
     }
 }
 
-/// Sets `changes` (as from [`Config::changed_since`]) in the file at `path`, which is created with a short header when
+/// Sets `changes` (as from [`AllSettings::changed_since`]) in the file at `path`, which is created with a short header when
 /// absent.
 ///
 /// # Errors
 /// A value that its setting does not allow, a file that is not TOML, or the disk; the file is then unchanged.
-pub fn save<C: Config>(path: &Path, changes: &[(String, Value)]) -> Result<(), SaveError> {
+pub fn save<C: AllSettings>(path: &Path, changes: &[(String, Value)]) -> Result<(), SaveError> {
     let target = follow_links(path);
-    let unreadable = |fault| Problem::new(Origin::BuiltIn, fault);
+    let unreadable = |fault| Problem::new(SetBy::BuiltIn, fault);
     let old = read(&target).map_err(unreadable)?;
     let text = edited::<C>(old.as_deref().unwrap_or(HEADER), changes, path)?;
     if old.as_deref() == Some(text.as_str()) {
@@ -61,11 +61,11 @@ pub fn save<C: Config>(path: &Path, changes: &[(String, Value)]) -> Result<(), S
 }
 
 /// `text` with `changes` set in it.
-fn edited<C: Config>(text: &str, changes: &[(String, Value)], path: &Path) -> Result<String, Problem> {
+fn edited<C: AllSettings>(text: &str, changes: &[(String, Value)], path: &Path) -> Result<String, Problem> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         let place = document::entries(text, &[]).err().map(|error| error.place);
         let (line, column) = place.map_or((1, 1), |place| (place.line, place.column));
-        let origin = Origin::File { path: path.to_owned(), line, column };
+        let origin = SetBy::File { path: path.to_owned(), line, column };
         Problem::new(origin, Fault::Syntax(error.message().to_owned()))
     })?;
     let sections: Vec<String> = document.iter().map(|(name, _)| name.to_owned()).collect();
@@ -94,13 +94,18 @@ fn keep_last_comment_in_place(document: &mut DocumentMut, old_sections: &[String
     }
 }
 
-fn put<C: Config>(document: &mut DocumentMut, config: &C, key: &str, value: &Value) -> Result<(), Problem> {
-    let unknown = |fault| Problem::new(Origin::Typed, fault);
-    let Named::Key { path, kind } = named(config, key).map_err(unknown)? else {
+fn put<C: AllSettings>(
+    document: &mut DocumentMut,
+    config: &C,
+    key: &str,
+    value: &Value,
+) -> Result<(), Problem> {
+    let unknown = |fault| Problem::new(SetBy::Typed, fault);
+    let NamedKey::Key { path, kind } = named(config, key).map_err(unknown)? else {
         return Err(unknown(config.unknown(key)));
     };
     let key = path.as_str();
-    let checked = kind.check(value.clone()).map_err(|error| Problem::value(Origin::Typed, key, error))?;
+    let checked = kind.check(value.clone()).map_err(|error| Problem::value(SetBy::Typed, key, error))?;
     for old in config.row(key).map_or(&[][..], |row| row.was) {
         remove(document, old);
     }
@@ -108,7 +113,7 @@ fn put<C: Config>(document: &mut DocumentMut, config: &C, key: &str, value: &Val
     let section_item = document.entry(section).or_insert_with(|| Item::Table(Table::new()));
     let Some(table) = section_item.as_table_like_mut() else {
         let fault = Fault::NotASection { name: section.to_owned() };
-        return Err(Problem::new(Origin::Typed, fault));
+        return Err(Problem::new(SetBy::Typed, fault));
     };
     let mut new = checked.to_edit();
     if let Some(old) = table.get(field).and_then(Item::as_value) {

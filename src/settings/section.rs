@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::declare::Row;
 use super::kind::{Kind, ValueError};
-use super::problem::{Fault, Origin, Problem};
+use super::problem::{Fault, Problem, SetBy};
 use super::suggest::nearest;
 use super::value::Value;
 
 /// A struct of settings; what [`settings!`](super::settings) writes. Two of them may share a table.
 pub trait Section {
-    /// The table of `config.toml` that it stands in.
+    /// Its table in `config.toml`.
     fn table(&self) -> &'static str;
     /// One line, no full stop.
     fn doc(&self) -> &'static str;
@@ -86,7 +86,7 @@ pub fn put(section: &mut dyn Section, path: &str, kind: Kind, value: Value) -> R
 }
 
 /// What a key names.
-pub(super) enum Named {
+pub(super) enum NamedKey {
     Key {
         path: String,
         kind: Kind,
@@ -96,10 +96,10 @@ pub(super) enum Named {
 }
 
 /// All settings of the program.
-pub trait Config: Clone + Default {
+pub trait AllSettings: Clone + Default {
     /// The text of the built-in `config.toml`, the lowest layer.
     const BUILT_IN: &'static str;
-    /// What was a setting once, and why it is none.
+    /// Former settings, each with the reason for its removal.
     const REMOVED: &'static [(&'static str, &'static str)];
 
     /// In the order of `config.toml`.
@@ -144,23 +144,23 @@ pub trait Config: Clone + Default {
             let open = section.open().filter(|_| is_in(path, section.table()));
             if let Some(kind) = section.row(path).map(|row| row.kind).or(open) {
                 let put = put(section, path, kind, value);
-                return put.map_err(|error| Problem::value(Origin::Typed, path, error));
+                return put.map_err(|error| Problem::value(SetBy::Typed, path, error));
             }
         }
-        Err(Problem::new(Origin::Typed, self.unknown(path)))
+        Err(Problem::new(SetBy::Typed, self.unknown(path)))
     }
 
     /// Puts in what a person typed; gives the path under its name of today.
     ///
     /// # Errors
-    /// As [`Config::put`].
+    /// As [`AllSettings::put`].
     fn set(&mut self, path: &str, text: &str) -> Result<String, Problem> {
-        let Named::Key { path, kind } =
-            named(self, path).map_err(|fault| Problem::new(Origin::Typed, fault))?
+        let NamedKey::Key { path, kind } =
+            named(self, path).map_err(|fault| Problem::new(SetBy::Typed, fault))?
         else {
-            return Err(Problem::new(Origin::Typed, self.unknown(path)));
+            return Err(Problem::new(SetBy::Typed, self.unknown(path)));
         };
-        let value = kind.parse(text).map_err(|error| Problem::value(Origin::Typed, &path, error))?;
+        let value = kind.parse(text).map_err(|error| Problem::value(SetBy::Typed, &path, error))?;
         self.put(&path, value)?;
         Ok(path)
     }
@@ -174,7 +174,7 @@ pub trait Config: Clone + Default {
         self.paths().into_iter().filter_map(differs).collect()
     }
 
-    /// The fault of naming a key that is none.
+    /// The fault for an unknown key.
     fn unknown(&self, key: &str) -> Fault {
         Fault::UnknownKey { key: key.to_owned(), near: nearest_key(&self.rows(), key) }
     }
@@ -185,16 +185,16 @@ fn is_in(path: &str, table: &str) -> bool {
 }
 
 /// What a key names: under its name of today, or one of before.
-pub(super) fn named<C: Config>(config: &C, key: &str) -> Result<Named, Fault> {
+pub(super) fn named<C: AllSettings>(config: &C, key: &str) -> Result<NamedKey, Fault> {
     if let Some((_, why)) = C::REMOVED.iter().find(|(gone, _)| *gone == key) {
-        return Ok(Named::Removed(why));
+        return Ok(NamedKey::Removed(why));
     }
     let rows = config.rows();
     if let Some(row) = rows.iter().find(|row| row.path == key || row.was.contains(&key)) {
-        return Ok(Named::Key { path: row.path.to_owned(), kind: row.kind });
+        return Ok(NamedKey::Key { path: row.path.to_owned(), kind: row.kind });
     }
     let open = config.sections().iter().find(|s| is_in(key, s.table())).and_then(|s| s.open());
-    open.map(|kind| Named::Key { path: key.to_owned(), kind }).ok_or_else(|| config.unknown(key))
+    open.map(|kind| NamedKey::Key { path: key.to_owned(), kind }).ok_or_else(|| config.unknown(key))
 }
 
 /// The key that a misspelt one most likely meant.

@@ -84,7 +84,7 @@ impl Setting for String {
     }
 }
 
-/// Empty is none.
+/// An empty text is `None`.
 impl Setting for Option<String> {
     const KIND: Kind = Kind::Text;
     fn to_value(&self, _: &Kind) -> Value {
@@ -95,7 +95,7 @@ impl Setting for Option<String> {
     }
 }
 
-/// Empty is none.
+/// An empty text is `None`.
 impl Setting for Option<PathBuf> {
     const KIND: Kind = Kind::Path;
     fn to_value(&self, _: &Kind) -> Value {

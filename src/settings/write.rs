@@ -7,10 +7,10 @@ use serde_json::{Map, json};
 
 use super::declare::Row;
 use super::kind::{Kind, names, number};
-use super::section::Config;
+use super::section::AllSettings;
 
 /// A complete `config.toml` under `header`: every setting with its default and what there is to know about it.
-pub fn template<C: Config>(config: &C, header: &str) -> String {
+pub fn template<C: AllSettings>(config: &C, header: &str) -> String {
     let mut out = header.to_owned();
     // Writing to a String cannot fail.
     for (table, doc) in config.tables() {
@@ -51,7 +51,7 @@ fn comment(out: &mut String, row: &Row) {
 }
 
 /// One Markdown table per table of `config.toml`: key, type and range, default, doc.
-pub fn reference<C: Config>(config: &C) -> String {
+pub fn reference<C: AllSettings>(config: &C) -> String {
     let mut out = String::new();
     for (table, doc) in config.tables() {
         let gap = if out.is_empty() { "" } else { "\n" };
@@ -69,7 +69,7 @@ pub fn reference<C: Config>(config: &C) -> String {
     out
 }
 
-fn reference_row<C: Config>(row: &Row, config: &C) -> String {
+fn reference_row<C: AllSettings>(row: &Row, config: &C) -> String {
     let unit = if row.unit.is_empty() { String::new() } else { format!(" ({})", row.unit) };
     let value = match row.kind {
         Kind::Choice(choices) => {
@@ -82,7 +82,7 @@ fn reference_row<C: Config>(row: &Row, config: &C) -> String {
 }
 
 /// JSON Schema (2020-12) of a settings file, for editors.
-pub fn schema<C: Config>(config: &C) -> serde_json::Value {
+pub fn schema<C: AllSettings>(config: &C) -> serde_json::Value {
     let mut tables = Map::new();
     for section in config.sections() {
         let table = tables.entry(section.table()).or_insert_with(

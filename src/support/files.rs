@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A name beside `target` for what will take its place; whatever stands there is removed unless it is
+/// A name beside `target` for what will take its place; whatever is there is removed unless it is
 /// [`put`](Aside::put) in place.
 #[derive(Debug)]
 pub struct Aside {
@@ -57,7 +57,7 @@ impl Drop for Aside {
 /// Replaces `path`, or makes it, with these bytes in one step; keeps its permissions.
 ///
 /// # Errors
-/// A file that is read-only: renaming over it would work, but whoever made it read-only meant it. Otherwise what the disk
+/// A file that is read-only: renaming over it would work, but it was made read-only on purpose. Otherwise what the disk
 /// says; `path` is as it was then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let permissions = fs::metadata(path).ok().map(|metadata| metadata.permissions());

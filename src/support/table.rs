@@ -1,4 +1,4 @@
-//! Text tables: columns as wide as what stands in them, two spaces between them.
+//! Text tables: columns as wide as their content, two spaces between them.
 
 use super::visible::{fit, width};
 

@@ -18,7 +18,7 @@ pub fn width(s: &str) -> usize {
     s.width() + marks
 }
 
-/// Whether this character may not stand in a cell as it is.
+/// Whether this character must not be shown as it is.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,

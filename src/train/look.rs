@@ -1,4 +1,4 @@
-//! Pictures of a run for whoever watches: the raster row of one tracked sequence at each of its visits, and now and
+//! Pictures of a run for display: the raster row of one tracked sequence at each of its visits, and now and
 //! then the tokens of a batch with their masks, reasons and losses. They cost at most a small share of the time.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::data::{Corpus, Order};
 use super::raster::{self, Raster};
 use super::report::Report;
 use super::run::Watch;
-use super::visits::{Position, Visits};
+use super::visits::{DataPosition, Visits};
 use crate::model::{Gpt2, Tokenizer};
 
 /// Sequences of a batch that are shown.
@@ -23,18 +23,18 @@ const EVERY: Duration = Duration::from_millis(500);
 const SHARE: u32 = 30;
 
 /// What was shown when.
-pub struct Look {
+pub struct RunLook {
     /// The first sequence that the run visits.
     tracked: Option<Raster>,
     shown: Option<(Instant, Duration)>,
 }
 
-impl Look {
+impl RunLook {
     pub fn new(corpus: &Corpus, order: Order) -> Self {
-        let mut visits = Visits::new(corpus, order, Position::default());
+        let mut visits = Visits::new(corpus, order, DataPosition::default());
         let first = visits.next(corpus, 1).visits.into_iter().next();
         let tracked = first.map(|v| Raster::new(v.sequence, v.inputs, PASSES));
-        Look { tracked, shown: None }
+        RunLook { tracked, shown: None }
     }
 
     /// Reports what the step's first micro-batch has to show; `model` records no gradients.

@@ -7,7 +7,7 @@ use candle_core::Var;
 
 use super::TrainError;
 use super::policy::JointPolicy;
-use super::records::Memory;
+use super::records::MemoryGauge;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
 use super::spec::{LoraSpec, LoraTarget, Trained};
@@ -28,8 +28,9 @@ impl Run {
     /// Measures and estimates.
     pub(super) fn estimate(&mut self) -> Result<Plan, TrainError> {
         let device = &self.trainee.model.device;
-        let available = device::memory(device).map_or_else(Memory::available, |m| m.free);
-        let memory = MemoryPlan { resident: Memory::default().resident(), ..self.memory_plan(available) };
+        let available = device::memory(device).map_or_else(MemoryGauge::available, |m| m.free);
+        let memory =
+            MemoryPlan { resident: MemoryGauge::default().resident(), ..self.memory_plan(available) };
         if memory.total as f64 > available as f64 * USABLE {
             return Err(too_large(&memory, if device.is_cpu() { "machine" } else { "GPU" }));
         }
@@ -49,28 +50,9 @@ impl Run {
         // A pass without gradients is a third of a step's arithmetic.
         let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
         let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;
-        let mut notes = self.notes.clone();
-        if epochs > MANY_PASSES {
-            notes.push(format!(
-                "{epochs:.0} passes over the text mostly learn it by heart: take fewer steps or more text"
-            ));
-        }
-        notes.extend(self.arms.score_cost().map(str::to_owned));
-        if spec.rate.warmup > 0 && spec.rate.warmup >= self.counters.step + left {
-            notes.push(format!(
-                "the learning rate is still warming up at the end: {} warm-up steps, {} in all",
-                spec.rate.warmup,
-                self.counters.step + left
-            ));
-        }
-        let expected = step_seconds * left as f64 + evaluation * evaluations as f64;
         let measuring = evaluation * evaluations as f64;
-        if measuring > MUCH_MEASURING * expected {
-            notes.push(format!(
-                "evaluations take about {:.0} % of the time: make them rarer, or validate on less text",
-                100.0 * measuring / expected
-            ));
-        }
+        let expected = step_seconds * left as f64 + measuring;
+        let notes = self.plan_notes(self.counters.step + left, epochs, measuring / expected);
         Ok(Plan {
             parameters: self.trainee.model.config.parameters() as u64,
             trainable: self.trainee.trainable() as u64,
@@ -87,6 +69,30 @@ impl Run {
             expected_seconds: spec.time_limit.map_or(expected, |limit| expected.min(limit)),
             notes,
         })
+    }
+
+    /// What the plan says besides its numbers; `evaluating` is the share of the time that evaluations take.
+    fn plan_notes(&self, steps: usize, epochs: f64, evaluating: f64) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        if epochs > MANY_PASSES {
+            notes.push(format!(
+                "{epochs:.0} passes over the text mostly learn it by heart: take fewer steps or more text"
+            ));
+        }
+        notes.extend(self.arms.score_cost().map(str::to_owned));
+        let warmup = self.spec.learning_rate.warmup;
+        if warmup > 0 && warmup >= steps {
+            notes.push(format!(
+                "the learning rate is still warming up at the end: {warmup} warm-up steps, {steps} in all"
+            ));
+        }
+        if evaluating > MUCH_MEASURING {
+            notes.push(format!(
+                "evaluations take about {:.0} % of the time: evaluate less often, or on less text",
+                100.0 * evaluating
+            ));
+        }
+        notes
     }
 
     fn memory_plan(&self, available: u64) -> MemoryPlan {

@@ -1,5 +1,5 @@
 //! The mask raster: what an arm did to one sequence, pass by pass, and the batch as tokens with their reasons.
-//! Plain data for whoever shows it; must never run a model.
+//! Plain data for display; must never run a model.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What is said between a run and whoever watches it: commands in, reports out. Pure data; every report can be
+//! Messages between a run and its observer: commands in, reports out. Pure data; every report can be
 //! written as one JSON line.
 
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use crate::mask::types::{Op, State};
 use crate::settings::choice;
 use crate::tensor::meter::GpuFigures;
 
-/// What a run in progress can be told. Each takes effect between two steps.
+/// Commands to a run in progress. Each takes effect between two steps.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Command {
+pub enum RunCommand {
     Pause,
     Resume,
-    /// Finishes the step, evaluates, saves, ends.
+    /// Finishes the step, evaluates, saves and ends.
     Stop,
     /// Ends as soon as possible and saves nothing: the last checkpoint stays.
     Kill,
@@ -37,7 +37,7 @@ choice! {
     pub enum RunState {
         /// Reading data, loading weights, measuring the probe step.
         Preparing = "preparing",
-        /// The plan is there and waits for its start.
+        /// The plan is ready; the run waits to be started.
         Planned = "planned",
         Running = "running",
         Paused = "paused",
@@ -54,14 +54,14 @@ choice! {
 }
 
 impl RunState {
-    /// Whether nothing will happen any more.
+    /// Whether the run has ended.
     pub fn is_over(self) -> bool {
         matches!(self, RunState::Stopped | RunState::Finished | RunState::Killed | RunState::Failed)
     }
 }
 
 choice! {
-    /// A setting that can move while a run goes on.
+    /// A setting that can change during a run.
     pub enum Live { LearningRate = "learning-rate", Threshold = "threshold", Probability = "probability" }
 }
 
@@ -93,10 +93,10 @@ pub struct StepReport {
     pub step: usize,
     /// Nats per token over all labels that count.
     pub loss: f64,
-    /// The same where the token itself was replaced, and everywhere else; none without masks.
-    pub loss_own: Option<f64>,
-    pub loss_others: Option<f64>,
-    /// The mask rate that was asked for, and the one that came out, of eligible positions.
+    /// The same at masked tokens and at all others; none without masks.
+    pub masked_token_loss: Option<f64>,
+    pub unmasked_token_loss: Option<f64>,
+    /// The mask rate that was set, and the one that resulted, of eligible positions.
     pub mask_rate: f64,
     pub realised_rate: f64,
     pub learning_rate: f64,
@@ -194,7 +194,7 @@ pub struct MemoryPlan {
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct RunSummary {
     pub state: RunState,
     pub steps: usize,
     pub tokens: u64,
@@ -227,7 +227,7 @@ pub struct TwinStep {
     pub seed: usize,
     /// Of this seed, from 1.
     pub step: usize,
-    /// Nats per token by arm, and the mask rates that came out.
+    /// Nats per token by arm, and the resulting mask rates.
     pub losses: Vec<f64>,
     pub realised: Vec<f64>,
     /// Of all arms and seeds so far.
@@ -253,7 +253,7 @@ pub struct TwinDifference {
     pub differing: usize,
 }
 
-/// What may be said of an arm against the first, over finished seeds.
+/// The verdict on an arm against the first, over finished seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TwinVerdict {
     pub arm: String,
@@ -362,7 +362,7 @@ pub enum Report {
         differences: Vec<f64>,
         verdicts: Vec<TwinVerdict>,
     },
-    Ended(Summary),
+    Ended(RunSummary),
     Failed {
         message: String,
         hint: Option<String>,

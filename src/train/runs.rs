@@ -1,4 +1,4 @@
-//! Run folders as a list: what each was told, how far it came, its curve; and their removal. Reads only what runs
+//! Run folders as a list: the spec of each, how far it came, its curve; and their removal. Reads only what runs
 //! have written; must never touch a folder that is no run.
 
 use std::fs::{self, File};
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::TrainError;
-use super::checkpoint::folder::Folders;
+use super::checkpoint::{folder::Folders, renamed};
 use super::records::{METRICS, step_of};
-use super::report::Summary;
+use super::report::RunSummary;
 use super::spec::RunSpec;
 
 /// One run folder.
@@ -17,8 +17,8 @@ use super::spec::RunSpec;
 pub struct RunInfo {
     pub path: PathBuf,
     pub spec: RunSpec,
-    /// `None` while it goes on, or after a crash.
-    pub summary: Option<Summary>,
+    /// `None` while it runs, or after a crash.
+    pub summary: Option<RunSummary>,
     /// Steps that were recorded.
     pub steps: usize,
     pub train_loss: Option<f64>,
@@ -32,7 +32,7 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
-    /// How it ended; `running` is not told apart from a crash, since nobody but the run knows.
+    /// How it ended; a run in progress and a crash look the same from outside.
     pub fn state(&self) -> &'static str {
         match &self.summary {
             Some(s) => s.state.name(),
@@ -47,7 +47,8 @@ impl RunInfo {
     pub fn read(path: &Path) -> Result<RunInfo, TrainError> {
         let file = path.join("run.json");
         let text = fs::read(&file).map_err(TrainError::io(&file))?;
-        let spec: RunSpec = serde_json::from_slice(&text)
+        // A list says nothing of old names; resuming the run does.
+        let (spec, _): (RunSpec, _) = renamed::read(&text)
             .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", file.display())))?;
         let mut info = RunInfo {
             path: path.to_owned(),
@@ -97,10 +98,10 @@ pub fn list(folder: &Path) -> Vec<RunInfo> {
 }
 
 /// One curve: `(step, value)`.
-pub type Curve = Vec<(usize, f64)>;
+pub type LossCurve = Vec<(usize, f64)>;
 
 /// Training and validation losses of a run, by step.
-pub fn curves(run: &Path) -> (Curve, Curve) {
+pub fn curves(run: &Path) -> (LossCurve, LossCurve) {
     let (mut train, mut validation) = (Vec::new(), Vec::new());
     for line in lines(run) {
         let Some(step) = step_of(&line) else { continue };

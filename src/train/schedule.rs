@@ -11,11 +11,11 @@ choice! {
         /// warm-up, stable, then linear decay over the last fifth
         /// (2404.06395)
         Wsd = "wsd",
-        /// half a cosine down to the final rate
+        /// half a cosine down to the final learning rate
         Cosine = "cosine",
-        /// straight down to the final rate
+        /// straight down to the final learning rate
         Linear = "linear",
-        /// the peak rate throughout
+        /// the peak throughout
         Constant = "constant",
         /// cut when the clean validation loss stops falling
         Plateau = "plateau",
@@ -24,7 +24,7 @@ choice! {
 
 choice! {
     /// What counts as progress.
-    pub enum Progress {
+    pub enum LrProgress {
         /// every step counts alike
         Steps = "steps",
         /// visible tokens times layers: a step that hides half of its tokens counts half
@@ -33,36 +33,36 @@ choice! {
     }
 }
 
-/// Holds the gap between masked and clean loss at a target by moving the rate.
+/// Holds the gap between masked and clean loss at a target by moving the mask rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GapControl {
     /// Nats per token.
     pub target: f64,
-    /// Relative change of the rate per nat of error, at each evaluation.
+    /// Relative change of the mask rate per nat of error, at each evaluation.
     pub gain: f64,
 }
 
 /// How the learning rate is found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RateSpec {
+pub struct LrSpec {
     pub policy: LrPolicy,
     pub peak: f64,
     /// The end, as a share of the peak.
     pub min_ratio: f64,
-    /// Steps over which the rate rises from 0.
+    /// Steps over which the learning rate rises from 0.
     pub warmup: usize,
-    pub progress: Progress,
+    pub progress: LrProgress,
     /// Plateau: evaluations without improvement before a cut, and its factor.
     pub patience: usize,
     pub factor: f64,
     pub gap: Option<GapControl>,
 }
 
-impl RateSpec {
+impl LrSpec {
     /// # Errors
-    /// A rate that is no rate.
+    /// A learning rate or a factor out of its bounds.
     pub fn check(&self) -> Result<(), TrainError> {
         if !(self.peak > 0.0 && self.peak.is_finite()) {
             return Err(TrainError::setup(format!("the learning rate must be above 0: {}", self.peak)));
@@ -92,12 +92,7 @@ pub struct LrSchedule {
 }
 
 impl LrSchedule {
-    /// Rate for the update with index `step` (0-based).
-    pub fn at(&self, step: usize) -> f64 {
-        self.at_progress(step as f64)
-    }
-
-    /// Rate after `done` steps' worth of progress.
+    /// Learning rate after `done` steps' worth of progress.
     pub fn at_progress(&self, done: f64) -> f64 {
         let warmup = self.warmup as f64;
         if done < warmup {
@@ -120,7 +115,7 @@ impl LrSchedule {
 
 /// What a policy learned from losses, and what was set by hand; part of every checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RateState {
+pub struct LrState {
     /// Cuts of the plateau policy, multiplied up.
     #[serde(with = "exact")]
     pub scale: f64,
@@ -131,14 +126,14 @@ pub struct RateState {
     #[serde(with = "exact::option")]
     pub lowest: Option<f64>,
     pub waited: usize,
-    /// A rate set by hand, which rules until it is taken back.
+    /// A learning rate set by hand; counts until it is taken back.
     #[serde(with = "exact::option")]
     pub by_hand: Option<f64>,
 }
 
-impl Default for RateState {
+impl Default for LrState {
     fn default() -> Self {
-        RateState { scale: 1.0, mask_scale: 1.0, lowest: None, waited: 0, by_hand: None }
+        LrState { scale: 1.0, mask_scale: 1.0, lowest: None, waited: 0, by_hand: None }
     }
 }
 
@@ -147,9 +142,9 @@ const PLATEAU_MARGIN: f64 = 1e-3;
 /// Bounds of what the loss-gap controller may multiply the mask rate with.
 const MASK_SCALE: (f64, f64) = (0.05, 4.0);
 
-impl RateState {
+impl LrState {
     /// The learning rate after `progress` steps' worth.
-    pub fn rate(&self, spec: &RateSpec, steps: usize, progress: f64) -> f64 {
+    pub fn learning_rate(&self, spec: &LrSpec, steps: usize, progress: f64) -> f64 {
         if let Some(rate) = self.by_hand {
             return rate;
         }
@@ -168,7 +163,7 @@ impl RateState {
     }
 
     /// Takes in an evaluation: clean and masked validation loss in nats per token. Says what changed, if anything.
-    pub fn observe(&mut self, spec: &RateSpec, clean: f64, masked: Option<f64>) -> Option<String> {
+    pub fn observe(&mut self, spec: &LrSpec, clean: f64, masked: Option<f64>) -> Option<String> {
         if let (Some(gap), Some(masked)) = (spec.gap, masked) {
             // An integral controller in the logarithm: the gap grows with the mask rate, so its sign is known.
             let factor = (gap.gain * (gap.target - (masked - clean))).clamp(-1.0, 1.0).exp();
@@ -198,7 +193,7 @@ impl RateState {
         self.waited = 0;
         self.scale *= spec.factor;
         Some(format!(
-            "validation loss has not fallen for {} evaluations: rate × {:.3}",
+            "validation loss has not fallen for {} evaluations: learning rate × {:.3}",
             spec.patience, self.scale
         ))
     }
@@ -208,13 +203,13 @@ impl RateState {
 mod tests {
     use super::*;
 
-    fn spec(policy: LrPolicy) -> RateSpec {
-        RateSpec {
+    fn spec(policy: LrPolicy) -> LrSpec {
+        LrSpec {
             policy,
             peak: 1e-3,
             min_ratio: 0.1,
             warmup: 0,
-            progress: Progress::Steps,
+            progress: LrProgress::Steps,
             patience: 2,
             factor: 0.5,
             gap: None,
@@ -224,8 +219,8 @@ mod tests {
     #[test]
     fn a_plateau_cuts_after_its_patience_and_not_below_the_minimum() {
         let spec = spec(LrPolicy::Plateau);
-        let mut state = RateState::default();
-        let rate = |state: &RateState| state.rate(&spec, 100, 50.0);
+        let mut state = LrState::default();
+        let rate = |state: &LrState| state.learning_rate(&spec, 100, 50.0);
         for loss in [3.0, 2.9, 2.8] {
             assert_eq!(state.observe(&spec, loss, None), None);
         }
@@ -243,10 +238,10 @@ mod tests {
 
     #[test]
     fn the_gap_controller_settles_at_its_target() {
-        let spec = RateSpec { gap: Some(GapControl { target: 0.4, gain: 1.0 }), ..spec(LrPolicy::Constant) };
-        let mut state = RateState::default();
+        let spec = LrSpec { gap: Some(GapControl { target: 0.4, gain: 1.0 }), ..spec(LrPolicy::Constant) };
+        let mut state = LrState::default();
         // A model whose loss rises by 2 nats times its mask rate of 0.15 · scale.
-        let gap = |state: &RateState| 2.0 * 0.15 * state.mask_scale;
+        let gap = |state: &LrState| 2.0 * 0.15 * state.mask_scale;
         for _ in 0..60 {
             let masked = 3.0 + gap(&state);
             state.observe(&spec, 3.0, Some(masked));
@@ -259,13 +254,16 @@ mod tests {
     fn every_policy_starts_low_peaks_and_ends_at_its_minimum() {
         for &policy in LrPolicy::ALL {
             let s = LrSchedule { policy, peak: 1e-3, min_ratio: 0.1, warmup: 10, steps: 1000 };
-            assert!((s.at(0) - 1e-4).abs() < 1e-12);
-            assert!((s.at(10) - 1e-3).abs() < 1e-12, "{policy}");
+            assert!((s.at_progress(0.0) - 1e-4).abs() < 1e-12);
+            assert!((s.at_progress(10.0) - 1e-3).abs() < 1e-12, "{policy}");
             let flat = matches!(policy, LrPolicy::Constant | LrPolicy::Plateau);
             let end = if flat { 1e-3 } else { 1e-4 };
-            assert!((s.at(1000) - end).abs() < 1e-12, "{policy}");
+            assert!((s.at_progress(1000.0) - end).abs() < 1e-12, "{policy}");
             for step in 10..1000 {
-                assert!(s.at(step + 1) <= s.at(step) + 1e-15, "{policy} rises after its warm-up");
+                assert!(
+                    s.at_progress((step + 1) as f64) <= s.at_progress(step as f64) + 1e-15,
+                    "{policy} rises after its warm-up"
+                );
             }
         }
     }

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::TrainError;
 use super::records::Records;
-use super::report::{Command, Report, RunState, StepReport, Summary};
+use super::report::{Report, RunCommand, RunState, RunSummary, StepReport};
 use super::run::{Learner, Run, Setup, Watch};
 use super::twins::TwinRun;
 use crate::model::Gpt2;
@@ -28,7 +28,7 @@ const QUEUE: usize = 64;
 pub struct SessionOptions {
     /// Threads of the run's own pool; `None` leaves one core to the screen.
     pub threads: Option<usize>,
-    /// Waits after the plan until told [`Command::Resume`].
+    /// Waits after the plan until told [`RunCommand::Resume`].
     pub wait_after_plan: bool,
     /// Reports the plan (and measures its probe step) before starting.
     pub plan: bool,
@@ -47,13 +47,13 @@ impl SessionOptions {
 
 /// A run in its own thread.
 pub struct Session {
-    commands: Sender<Command>,
-    shared: Arc<Shared>,
+    commands: Sender<RunCommand>,
+    shared: Arc<SessionState>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What both sides see.
-struct Shared {
+struct SessionState {
     queue: Mutex<VecDeque<Report>>,
     filled: Condvar,
     state: AtomicU8,
@@ -63,13 +63,13 @@ struct Shared {
     over: AtomicBool,
 }
 
-/// The preparation's end of a session: it may take long, says what it does, and is told to give up.
+/// The preparation's end of a session: it may take long, reports progress, and can be cancelled.
 pub struct Preparing {
-    shared: Arc<Shared>,
+    shared: Arc<SessionState>,
 }
 
 impl Preparing {
-    /// Says what goes on; only the newest is kept.
+    /// Reports progress; only the newest report is kept.
     pub fn say(&self, what: String, done: u64, total: Option<u64>) {
         push(&mut lock(&self.shared.queue), Report::Loading { what, done, total });
         self.shared.filled.notify_all();
@@ -92,7 +92,7 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Session, TrainError> {
         let (commands, inbox) = unbounded();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SessionState {
             queue: Mutex::default(),
             filled: Condvar::new(),
             state: AtomicU8::new(RunState::Preparing as u8),
@@ -122,7 +122,7 @@ impl Session {
                 watch.report(Report::State { state });
             }
             watch.report(report);
-            // Records are closed before anybody is told that it is over.
+            // Records are closed before the end is reported.
             drop(watch);
             memory::give_back();
             watched.over.store(true, Ordering::SeqCst);
@@ -136,8 +136,8 @@ impl Session {
     }
 
     /// Tells the run something; it takes effect between two steps. `Kill` is seen within a step, too.
-    pub fn send(&self, command: Command) {
-        if command == Command::Kill {
+    pub fn send(&self, command: RunCommand) {
+        if command == RunCommand::Kill {
             self.shared.killed.store(true, Ordering::SeqCst);
         }
         // A run that is over has no use for commands.
@@ -202,7 +202,7 @@ impl Drop for Session {
     /// A session that nobody holds ends without saving.
     fn drop(&mut self) {
         if self.thread.is_some() {
-            self.send(Command::Kill);
+            self.send(RunCommand::Kill);
             self.wait();
         }
     }
@@ -212,7 +212,7 @@ fn run(
     prepare: impl FnOnce(&Preparing) -> Result<Setup, TrainError>,
     options: SessionOptions,
     watch: &mut SessionWatch,
-) -> Result<Summary, TrainError> {
+) -> Result<RunSummary, TrainError> {
     let setup = prepare(&Preparing { shared: watch.shared.clone() });
     if watch.killed() {
         // Whatever was cut short by that is no failure.
@@ -253,8 +253,8 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// The run's end of a session.
 struct SessionWatch {
-    inbox: Receiver<Command>,
-    shared: Arc<Shared>,
+    inbox: Receiver<RunCommand>,
+    shared: Arc<SessionState>,
     records: Option<Records>,
     pictures: bool,
 }
@@ -264,8 +264,8 @@ impl SessionWatch {
     fn told_to_start(&mut self) -> bool {
         loop {
             match self.inbox.recv() {
-                Ok(Command::Resume) => return true,
-                Ok(Command::Kill | Command::Stop) | Err(_) => return false,
+                Ok(RunCommand::Resume) => return true,
+                Ok(RunCommand::Kill | RunCommand::Stop) | Err(_) => return false,
                 Ok(_) => {}
             }
         }
@@ -303,7 +303,7 @@ impl Watch for SessionWatch {
         self.enqueue(report);
     }
 
-    fn command(&mut self, wait: bool) -> Option<Command> {
+    fn command(&mut self, wait: bool) -> Option<RunCommand> {
         if wait { self.inbox.recv().ok() } else { self.inbox.try_recv().ok() }
     }
 
@@ -368,8 +368,8 @@ fn merge(old: &mut StepReport, before: usize, new: &StepReport, merged: usize) {
     }
     *old = StepReport {
         loss: mean(old.loss, new.loss),
-        loss_own: either(old.loss_own, new.loss_own),
-        loss_others: either(old.loss_others, new.loss_others),
+        masked_token_loss: either(old.masked_token_loss, new.masked_token_loss),
+        unmasked_token_loss: either(old.unmasked_token_loss, new.unmasked_token_loss),
         mask_rate: mean(old.mask_rate, new.mask_rate),
         realised_rate: mean(old.realised_rate, new.realised_rate),
         learning_rate: mean(old.learning_rate, new.learning_rate),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::SavedDtype;
-use super::schedule::{GapControl, LrPolicy, Progress, RateSpec};
+use super::schedule::{GapControl, LrPolicy, LrProgress, LrSpec};
 use super::spec::{
     Arm, DataSpec, Joint, JointSpec, LoraSpec, LoraTargets, MaskSchedule, MaskingSpec, OnDiskFull, Precision,
     RunSpec, ScoreFrom, Trained, TrainedPart,
@@ -35,7 +35,7 @@ settings! {
         /// A list of attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head is taken, too.
         lora_targets: LoraTargets = LoraTargets::attention(), label("LoRA targets")
             => |t| t.trained == TrainedPart::Lora;
-        /// Who is masked in training, and when it is decided
+        /// Which tokens training masks, and when that is decided
         arm: Arm = Arm::None, label("masking");
         /// What happens to a masked position in training
         op: Op = Op::Replace, label("operation"), among(OPS);
@@ -58,7 +58,8 @@ settings! {
         joint_temperature: f64 = 0.1, label("gate temperature"), log(1e-3, 10.0)
             => |t| t.joint == Some(Joint::SoftThresholds);
         /// Learning rate of the policy's own parameters
-        joint_rate: f64 = 1e-3, label("policy rate"), log(1e-8, 1.0) => |t| t.joint.is_some();
+        joint_learning_rate: f64 = 1e-3, label("policy LR"), log(1e-8, 1.0), was(&["train.joint_rate"])
+            => |t| t.joint.is_some();
         /// Two to four arms to compare on the same batches and draws, the first against the others; empty makes one run
         /// Each is ARM or ARM:OPERATION, e.g. "dyn-rand,dyn-attn-high:hide".
         twins: Option<TwinSpec> = None;
@@ -70,16 +71,16 @@ settings! {
         /// Peak learning rate
         learning_rate: f64 = 1e-3, label("learning rate"), log(1e-8, 1.0);
         /// Course of the learning rate after the warm-up
-        lr_policy: LrPolicy = LrPolicy::Wsd, label("rate policy");
-        /// What moves the learning rate on
-        lr_progress: Progress = Progress::Steps, label("progress");
+        lr_policy: LrPolicy = LrPolicy::Wsd, label("LR policy");
+        /// What the learning rate follows
+        lr_progress: LrProgress = LrProgress::Steps, label("progress");
         /// Steps over which the learning rate rises from 0 to its peak
         warmup_steps: usize = 10, label("warm-up"), whole(0, MAX_STEPS), step(10), unit("steps");
         /// Last learning rate as a share of the peak
-        min_lr_ratio: f64 = 0.1, label("final rate"), range(0.0, 1.0, 0.02, 0.002);
-        /// Evaluations without improvement before a plateau cuts the rate
+        min_lr_ratio: f64 = 0.1, label("final LR"), range(0.0, 1.0, 0.02, 0.002);
+        /// Evaluations without improvement before a plateau cuts the learning rate
         patience: usize = 3, whole(1, 1000), unit("evaluations") => |t| t.lr_policy == LrPolicy::Plateau;
-        /// What a plateau multiplies the rate with
+        /// What a plateau multiplies the learning rate by
         lr_factor: f64 = 0.5, label("cut"), range(0.01, 0.99, 0.1, 0.01) => |t| t.lr_policy == LrPolicy::Plateau;
         /// Masked minus clean validation loss that a controller holds by moving the mask rate; 0 is off
         gap_target: f64 = 0.0, label("loss gap"), range(0.0, 10.0, 0.05, 0.01), unit("nats");
@@ -101,7 +102,7 @@ settings! {
         beta1: f64 = 0.9, label("β₁"), range(0.0, 0.9999, 0.05, 0.0001), hidden();
         /// AdamW: decay of the mean of squared gradients
         beta2: f64 = 0.95, label("β₂"), range(0.0, 0.99999, 0.01, 0.00001), hidden();
-        /// AdamW: added to the root before dividing
+        /// AdamW: added to the square root before dividing
         eps: f64 = 1e-8, label("ε"), log(1e-16, 1.0), hidden();
         /// Number format of matrix products in training; weights stay f32
         precision: Precision = Precision::F32, hidden();
@@ -143,7 +144,7 @@ impl TrainSettings {
             batch_size: self.batch_size,
             accumulate: self.accumulate,
             context: self.context,
-            rate: self.rate(),
+            learning_rate: self.learning_rate_spec(),
             adamw: AdamWSettings {
                 beta1: self.beta1,
                 beta2: self.beta2,
@@ -166,9 +167,9 @@ impl TrainSettings {
         }
     }
 
-    fn rate(&self) -> RateSpec {
+    fn learning_rate_spec(&self) -> LrSpec {
         let gap = GapControl { target: self.gap_target, gain: self.gap_gain };
-        RateSpec {
+        LrSpec {
             policy: self.lr_policy,
             peak: self.learning_rate,
             min_ratio: self.min_lr_ratio,
@@ -198,7 +199,7 @@ impl TrainSettings {
             kind,
             lambda: self.joint_lambda,
             temperature: self.joint_temperature,
-            rate: self.joint_rate,
+            learning_rate: self.joint_learning_rate,
         });
         let mut spec = MaskingSpec {
             arm: self.arm,

@@ -1,4 +1,4 @@
-//! What a run is told, whole and serialisable: written beside every checkpoint, so that a run can be resumed without
+//! The whole specification of a run, serialisable: written beside every checkpoint, so that a run can be resumed without
 //! its command line. Pure data with its checks; must never open a file or touch a tensor.
 
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::checkpoint::SavedDtype;
-use super::schedule::RateSpec;
+use super::schedule::LrSpec;
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
@@ -136,7 +136,7 @@ impl Trained {
 }
 
 choice! {
-    /// Who masks what, and when it is decided anew.
+    /// Which tokens training masks, and when that is decided.
     pub enum Arm {
         /// no masks: plain fine-tuning
         None = "none",
@@ -184,7 +184,7 @@ choice! {
     }
 }
 
-/// What an arm is told.
+/// The specification of an arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskingSpec {
@@ -249,7 +249,7 @@ pub struct JointSpec {
     /// T of `σ((ℓ − θ)/T)`.
     pub temperature: f64,
     /// Learning rate of the policy's own parameters.
-    pub rate: f64,
+    pub learning_rate: f64,
 }
 
 impl Default for MaskingSpec {
@@ -289,14 +289,14 @@ impl Default for Precision {
 choice! {
     /// What a run does when a checkpoint does not fit on the disk.
     pub enum OnDiskFull {
-        /// the run goes on without that checkpoint
+        /// the run continues without that checkpoint
         Continue = "continue",
         /// the run ends
         Stop = "stop",
     }
 }
 
-/// Everything a run is told.
+/// The specification of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSpec {
@@ -319,7 +319,7 @@ pub struct RunSpec {
     /// Every epoch cuts the text at the same places, so that a sequence keeps its number: needed by static arms, by
     /// scores of the last visit, and by twins. Otherwise each epoch shifts the cuts.
     pub fixed_cuts: bool,
-    pub rate: RateSpec,
+    pub learning_rate: LrSpec,
     pub adamw: AdamWSettings,
     #[serde(default)]
     pub precision: Precision,
@@ -353,7 +353,7 @@ impl RunSpec {
         self.batch_size * self.accumulate
     }
 
-    /// Shortens a context that nobody asked for to what a model takes; says so where it does.
+    /// Shortens a default context to what a model takes; gives a line where it does.
     pub fn fit_context(&mut self, positions: usize) -> Option<String> {
         if self.context <= positions {
             return None;
@@ -365,7 +365,7 @@ impl RunSpec {
     /// Checks what can be checked without model and data.
     ///
     /// # Errors
-    /// The first setting that makes no sense, with its reason.
+    /// The first invalid setting, with its reason.
     pub fn check(&self) -> Result<(), TrainError> {
         let refuse = |problem: String| Err(TrainError::setup(problem));
         if self.batch_size == 0 || self.accumulate == 0 || self.steps == 0 {
@@ -389,6 +389,6 @@ impl RunSpec {
             return refuse("a masking arm needs fixed_cuts, so that a sequence keeps its number".to_owned());
         }
         self.masking.check()?;
-        self.rate.check()
+        self.learning_rate.check()
     }
 }

@@ -8,7 +8,7 @@ use super::data::{Corpus, Order};
 
 /// How far a run has come through its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
+pub struct DataPosition {
     pub epoch: u32,
     /// Sequences of this epoch that were visited.
     pub at: usize,
@@ -18,20 +18,20 @@ pub struct Position {
 #[derive(Clone, Debug)]
 pub struct Visits {
     rule: Order,
-    position: Position,
+    position: DataPosition,
     offset: usize,
     order: Vec<u32>,
 }
 
 impl Visits {
     /// Starts, or continues, at `position`.
-    pub fn new(corpus: &Corpus, rule: Order, position: Position) -> Self {
+    pub fn new(corpus: &Corpus, rule: Order, position: DataPosition) -> Self {
         let (offset, order) = rule.epoch(corpus, position.epoch);
         Visits { rule, position, offset, order }
     }
 
     /// Where the next visit is.
-    pub fn position(&self) -> Position {
+    pub fn position(&self) -> DataPosition {
         self.position
     }
 
@@ -43,7 +43,7 @@ impl Visits {
 
     fn visit(&mut self, corpus: &Corpus) -> Visit {
         if self.position.at >= self.order.len() {
-            *self = Self::new(corpus, self.rule, Position { epoch: self.position.epoch + 1, at: 0 });
+            *self = Self::new(corpus, self.rule, DataPosition { epoch: self.position.epoch + 1, at: 0 });
         }
         let sequence = self.order[self.position.at];
         self.position.at += 1;
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn every_epoch_visits_every_sequence_once() {
         let corpus = corpus();
-        let mut visits = Visits::new(&corpus, rule(3, true), Position::default());
+        let mut visits = Visits::new(&corpus, rule(3, true), DataPosition::default());
         for pass in 0..3 {
             let batch = visits.next(&corpus, 10);
             let mut seen: Vec<u32> = batch.visits.iter().map(|v| v.sequence).collect();
@@ -84,7 +84,7 @@ mod tests {
     fn a_position_continues_the_same_order() {
         let corpus = corpus();
         for fixed in [true, false] {
-            let mut whole = Visits::new(&corpus, rule(5, fixed), Position::default());
+            let mut whole = Visits::new(&corpus, rule(5, fixed), DataPosition::default());
             for n in 1..40 {
                 whole.next(&corpus, 1);
                 let mut resumed = Visits::new(&corpus, rule(5, fixed), whole.position());
@@ -97,7 +97,7 @@ mod tests {
     fn cuts_shift_only_when_they_may() {
         let corpus = corpus();
         let starts = |fixed| -> std::collections::HashSet<u32> {
-            let mut visits = Visits::new(&corpus, rule(1, fixed), Position::default());
+            let mut visits = Visits::new(&corpus, rule(1, fixed), DataPosition::default());
             (0..60).map(|_| visits.next(&corpus, 1).visits[0].inputs[0] % 10).collect()
         };
         assert_eq!(starts(true).len(), 1);

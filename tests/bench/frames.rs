@@ -4,27 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::hint::black_box;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use criterion::Criterion;
-use criterion::criterion_group;
-use criterion::criterion_main;
+use criterion::{Criterion, criterion_group, criterion_main};
 use maskscope::engine::loaded::HELD_OUT_TEXT;
-use maskscope::engine::loader::LoadOptions;
-use maskscope::engine::loader::Purpose;
-use maskscope::engine::types::Command;
-use maskscope::engine::types::Update;
+use maskscope::engine::loader::{LoadOptions, Purpose};
+use maskscope::engine::types::{Command, Update};
 use maskscope::engine::worker::Engine;
 use maskscope::hub::HubOptions;
 use maskscope::model::WeightType;
-use maskscope::screen::App;
-use maskscope::screen::Effect;
-use maskscope::screen::Event;
-use maskscope::screen::Options;
 use maskscope::screen::actions;
 use maskscope::screen::draw::draw;
-use maskscope::screen::pane;
+use maskscope::screen::{App, Effect, Event, Options};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use maskscope::mask::decide::{DecisionInput, decide};
 use maskscope::mask::types::MaskSettings;
+use maskscope::support::random::splitmix64;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::kernels::attention::{Rows, Shape, forward};
 use maskscope::tensor::kernels::layer_norm;
@@ -19,16 +20,10 @@ const WIDTH: usize = 768;
 const HEADS: usize = 12;
 const LENGTHS: [usize; 3] = [1, 64, 256];
 
-/// Numbers around 0 that nothing can guess.
+/// Random numbers around 0.
 fn numbers(n: usize, seed: u32) -> Vec<f32> {
-    let mut x = seed.wrapping_mul(2_654_435_769) | 1;
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        x as f32 / u32::MAX as f32 - 0.5
-    };
-    (0..n).map(|_| next()).collect()
+    let number = |i: usize| (splitmix64(u64::from(seed), i as u64) >> 40) as f32 / (1u32 << 24) as f32 - 0.5;
+    (0..n).map(number).collect()
 }
 
 fn products(c: &mut Criterion) {

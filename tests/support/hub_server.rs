@@ -19,6 +19,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use maskscope::support::random::splitmix64;
 use sha2::{Digest, Sha256};
 
 /// A model repository as it stands at its newest commit.
@@ -119,14 +120,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Reproducible bytes without structure.
 pub fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..length).map(|_| next()).collect()
+    (0..length as u64).map(|n| splitmix64(seed, n) as u8).collect()
 }
 
 /// What goes wrong once, with one request for a file.

@@ -12,9 +12,9 @@ use maskscope::train::checkpoint::SavedDtype;
 use maskscope::train::checkpoint::state;
 use maskscope::train::data::Corpus;
 use maskscope::train::init;
-use maskscope::train::report::{Command, Report};
+use maskscope::train::report::{Report, RunCommand};
 use maskscope::train::run::{Learner, Run, Setup, Watch};
-use maskscope::train::schedule::{LrPolicy, Progress, RateSpec};
+use maskscope::train::schedule::{LrPolicy, LrProgress, LrSpec};
 use maskscope::train::spec::{DataSpec, LoraSpec, LoraTarget, MaskingSpec, OnDiskFull, RunSpec, Trained};
 
 pub const VOCAB: usize = 48;
@@ -56,12 +56,12 @@ pub fn spec(out: &Path) -> RunSpec {
         accumulate: 1,
         context: CONTEXT,
         fixed_cuts: false,
-        rate: RateSpec {
+        learning_rate: LrSpec {
             policy: LrPolicy::Cosine,
             peak: 3e-3,
             min_ratio: 0.1,
             warmup: 3,
-            progress: Progress::Steps,
+            progress: LrProgress::Steps,
             patience: 2,
             factor: 0.5,
             gap: None,
@@ -102,12 +102,12 @@ pub fn lora(targets: &[LoraTarget]) -> Trained {
 pub struct Log {
     pub reports: Vec<Report>,
     /// `(after this step, command)`, in order.
-    pub script: Vec<(usize, Command)>,
+    pub script: Vec<(usize, RunCommand)>,
     pub step: usize,
 }
 
 impl Log {
-    pub fn scripted(script: Vec<(usize, Command)>) -> Self {
+    pub fn scripted(script: Vec<(usize, RunCommand)>) -> Self {
         Log { script, ..Log::default() }
     }
 
@@ -145,7 +145,7 @@ impl Watch for Log {
         }
         self.reports.push(report);
     }
-    fn command(&mut self, _wait: bool) -> Option<Command> {
+    fn command(&mut self, _wait: bool) -> Option<RunCommand> {
         let due = self.script.first().is_some_and(|(after, _)| *after <= self.step);
         due.then(|| self.script.remove(0).1)
     }
@@ -162,7 +162,7 @@ impl Watch for Log {
 }
 
 /// Drives a setup to its end.
-pub fn drive(setup: Setup, script: Vec<(usize, Command)>) -> Log {
+pub fn drive(setup: Setup, script: Vec<(usize, RunCommand)>) -> Log {
     let mut log = Log::scripted(script);
     Run::new(setup).unwrap().drive(&mut log).unwrap();
     log

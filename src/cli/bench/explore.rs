@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::measure::Meter;
+use super::measure::CaseMeter;
 use super::report::Case;
 use crate::attention::score::score;
 use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
-use crate::engine::explorer::{ExploreError, Explorer, Policy};
-use crate::engine::loaded::Loaded;
-use crate::engine::run::{Run, RunRequest};
+use crate::engine::explorer::{ExploreError, Explorer, MaskPolicy};
+use crate::engine::loaded::LoadedModel;
+use crate::engine::run::{Pass, PassRequest};
 use crate::engine::types::HeadChoice;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Polarity};
@@ -24,9 +24,9 @@ const SLIDER: usize = 1024;
 
 /// Measures one model; lengths beyond its context are left out.
 pub fn measure(
-    loaded: &Arc<Loaded>,
+    loaded: &Arc<LoadedModel>,
     lengths: &[usize],
-    meter: &Meter,
+    meter: &CaseMeter,
     cases: &mut Vec<Case>,
 ) -> anyhow::Result<()> {
     let bench = Bench { loaded, meter, context: loaded.model.config.n_positions };
@@ -47,8 +47,8 @@ pub fn measure(
 }
 
 struct Bench<'a> {
-    loaded: &'a Arc<Loaded>,
-    meter: &'a Meter,
+    loaded: &'a Arc<LoadedModel>,
+    meter: &'a CaseMeter,
     context: usize,
 }
 
@@ -64,9 +64,12 @@ impl Bench<'_> {
         (0..tokens as u64).map(|i| ((i * 7919 + 13) % vocab) as u32).collect()
     }
 
-    fn pass(&self, ids: &[u32], earlier: &[&Run]) -> Result<Run, ModelError> {
+    fn pass(&self, ids: &[u32], earlier: &[&Pass]) -> Result<Pass, ModelError> {
         let input = Arc::new(Input::plain(ids.to_vec()));
-        Run::new(&self.loaded.model, &RunRequest { input, kept: None, full_ids: ids, earlier, cancel: None })
+        Pass::new(
+            &self.loaded.model,
+            &PassRequest { input, kept: None, full_ids: ids, earlier, cancel: None },
+        )
     }
 
     fn explorer(&self, tokens: usize) -> Result<Explorer, ExploreError> {
@@ -134,7 +137,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn share(&self, run: &Run, tokens: usize) -> f64 {
+    fn share(&self, run: &Pass, tokens: usize) -> f64 {
         run.trace.computed as f64 / (tokens * self.loaded.model.config.n_layer) as f64
     }
 
@@ -160,14 +163,14 @@ impl Bench<'_> {
             let input = Arc::new(plan.input.clone());
             let mut share = 0.0;
             let mut case = self.meter.case(&name, EDITED, || {
-                let request = RunRequest {
+                let request = PassRequest {
                     input: input.clone(),
                     kept: kept.clone(),
                     full_ids: &explorer.ids,
                     earlier: &[],
                     cancel: None,
                 };
-                share = self.share(&Run::new(&self.loaded.model, &request)?, EDITED);
+                share = self.share(&Pass::new(&self.loaded.model, &request)?, EDITED);
                 Ok::<(), ModelError>(())
             })?;
             case.computed_share = Some(share);
@@ -194,7 +197,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// A slider moves until new predictions stand beside the old ones.
+    /// From a slider move until new predictions are ready.
     fn slider(&self, cases: &mut Vec<Case>) -> Result<(), ExploreError> {
         if !self.runs("slider to prediction", EDITED) {
             return Ok(());
@@ -234,9 +237,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn policy<'a>(&self, mask: &'a MaskSettings, score: &'a ScoreSettings) -> Policy<'a> {
+    fn policy<'a>(&self, mask: &'a MaskSettings, score: &'a ScoreSettings) -> MaskPolicy<'a> {
         static ROLLING: std::sync::OnceLock<RollingSettings> = std::sync::OnceLock::new();
-        Policy { mask, score, rolling: ROLLING.get_or_init(RollingSettings::default) }
+        MaskPolicy { mask, score, rolling: ROLLING.get_or_init(RollingSettings::default) }
     }
 
     /// The default score; count-corrected where the model has no distance null.

@@ -9,14 +9,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LEAST_ROUNDS: usize = 3;
 
 /// How cases are measured.
-pub struct Meter {
+pub struct CaseMeter {
     rounds: usize,
     only: Vec<String>,
 }
 
-impl Meter {
+impl CaseMeter {
     pub fn new(rounds: usize, only: Vec<String>) -> Self {
-        Meter { rounds, only }
+        CaseMeter { rounds, only }
     }
 
     /// Whether a case was asked for.
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_case_keeps_the_best_and_the_spread() {
         let mut n = 0u32;
-        let case = Meter::new(7, Vec::new())
+        let case = CaseMeter::new(7, Vec::new())
             .case("x", 3, || {
                 n += 1;
                 Ok::<(), ()>(())
@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn only_some_cases_may_be_wanted() {
-        let meter = Meter::new(1, vec!["forward".to_owned()]);
+        let meter = CaseMeter::new(1, vec!["forward".to_owned()]);
         assert!(meter.wants("forward with score") && !meter.wants("append"));
-        assert!(Meter::new(1, Vec::new()).wants("anything"));
+        assert!(CaseMeter::new(1, Vec::new()).wants("anything"));
     }
 }

@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::flags::{FlagSet, ParameterFlags};
+use super::flags::{FlagSet, ParameterFlags, one_of};
 use super::output::JsonFlag;
-use super::{Context, convert, open};
-use crate::engine::loaded::Loaded;
+use super::{CommandContext, convert, open};
+use crate::engine::loaded::LoadedModel;
 use crate::engine::loader::Purpose;
 use crate::model::WeightType;
 use crate::tensor::memory;
-use measure::Meter;
-pub use report::{Case, ModelReport, Report};
+use measure::CaseMeter;
+pub use report::{BenchOutput, Case, ModelReport};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +45,10 @@ impl FlagSet for Flags {
 /// Measure how fast this machine explores and trains
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Random weights of these shapes, made in memory, instead of a model: tiny, distilgpt2, gpt2, gpt2-medium, gpt2-large, gpt2-xl
-    #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', conflicts_with = "model.id")]
-    pub shape: Vec<shape::Shape>,
+    /// Random weights of these shapes, made in memory, instead of a model
+    #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', conflicts_with = "model.id",
+          value_parser = one_of::<shape::BenchShape>())]
+    pub shape: Vec<shape::BenchShape>,
     /// Text lengths of the full forward, in tokens
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "64,256,1024",
           value_parser = clap::value_parser!(u32).range(2..))]
@@ -78,7 +79,7 @@ pub struct BenchArgs {
 ///
 /// # Errors
 /// A model that cannot be loaded or run, a plot that cannot be written.
-pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
+pub fn run(args: &BenchArgs, context: &CommandContext) -> anyhow::Result<()> {
     let settings = &context.loaded.settings;
     if let Some(threads) = settings.compute.threads_explorer {
         // Fails only when a pool exists already, which then stays.
@@ -94,13 +95,13 @@ pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
             precision,
         )?)?);
     }
-    let meter = Meter::new(args.rounds as usize, args.only.clone());
+    let meter = CaseMeter::new(args.rounds as usize, args.only.clone());
     let mut models = Vec::new();
     let weights = settings.compute.weights;
     for subject in subjects(args, context) {
         models.push(measure_model(&subject, weights, args, &meter)?);
     }
-    let report = Report::new(models);
+    let report = BenchOutput::new(models);
     if let Some(path) = &args.plot {
         std::fs::write(path, plot::svg(&report))
             .with_context(|| format!("{} cannot be written", path.display()))?;
@@ -111,13 +112,13 @@ pub fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<()> {
 /// A model to measure; made only when its turn comes, since several large ones would not fit side by side.
 enum Subject<'a> {
     /// The one that the settings name.
-    Named(&'a Context),
+    Named(&'a CommandContext),
     /// Random weights.
-    Shape(shape::Shape, &'a Context),
+    Shape(shape::BenchShape, &'a CommandContext),
 }
 
 impl Subject<'_> {
-    fn open(&self, purpose: Purpose) -> anyhow::Result<Loaded> {
+    fn open(&self, purpose: Purpose) -> anyhow::Result<LoadedModel> {
         match self {
             Subject::Named(context) => {
                 Ok(open::open_for(context, &context.loaded.settings.model.spec(), purpose)?)
@@ -126,7 +127,7 @@ impl Subject<'_> {
                 let settings = &context.loaded.settings;
                 let device = convert::device(settings)?;
                 let model = shape.model(settings.train.seed, &device.device)?;
-                let loaded = Loaded::of_model(shape.name().to_owned(), model, device.name);
+                let loaded = LoadedModel::of_model(shape.name().to_owned(), model, device.name);
                 Ok(loaded.made_for(purpose)?)
             }
         }
@@ -134,7 +135,7 @@ impl Subject<'_> {
 }
 
 /// At least one.
-fn subjects<'a>(args: &BenchArgs, context: &'a Context) -> Vec<Subject<'a>> {
+fn subjects<'a>(args: &BenchArgs, context: &'a CommandContext) -> Vec<Subject<'a>> {
     if args.shape.is_empty() {
         return vec![Subject::Named(context)];
     }
@@ -145,7 +146,7 @@ fn measure_model(
     subject: &Subject,
     weights: WeightType,
     args: &BenchArgs,
-    meter: &Meter,
+    meter: &CaseMeter,
 ) -> anyhow::Result<ModelReport> {
     let lengths: Vec<usize> = args.lengths.iter().map(|&n| n as usize).collect();
     let mut cases = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::{ModelReport, Report};
+use super::report::{BenchOutput, ModelReport};
 
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 360.0;
@@ -10,7 +10,7 @@ const MARGIN: f64 = 56.0;
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 /// A measured curve and what its arithmetic costs at the same places.
-struct Curve {
+struct PlotCurve {
     name: String,
     /// `(x, milliseconds)`, ascending in x.
     points: Vec<(f64, f64)>,
@@ -34,20 +34,20 @@ fn forwards(model: &ModelReport) -> Vec<(f64, f64)> {
 
 /// Two panels: milliseconds against tokens, one curve a model, and against parameters, one curve a length. Dotted: the
 /// arithmetic, scaled to go through the fastest point per multiplication.
-pub fn svg(report: &Report) -> String {
-    let by_length: Vec<Curve> = report
+pub fn svg(report: &BenchOutput) -> String {
+    let by_length: Vec<PlotCurve> = report
         .models
         .iter()
         .map(|m| {
             let points = forwards(m);
             let work = points.iter().map(|p| arithmetic(m, p.0)).collect();
-            Curve { name: m.id.clone(), points, work }
+            PlotCurve { name: m.id.clone(), points, work }
         })
         .collect();
     let mut lengths: Vec<usize> = by_length.iter().flat_map(|c| &c.points).map(|p| p.0 as usize).collect();
     lengths.sort_unstable();
     lengths.dedup();
-    let by_size: Vec<Curve> = lengths
+    let by_size: Vec<PlotCurve> = lengths
         .iter()
         .map(|&n| {
             let mut rows: Vec<(f64, f64, f64)> = report
@@ -59,7 +59,7 @@ pub fn svg(report: &Report) -> String {
                 })
                 .collect();
             rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-            Curve {
+            PlotCurve {
                 name: format!("{n} tokens"),
                 points: rows.iter().map(|r| (r.0, r.1)).collect(),
                 work: rows.iter().map(|r| r.2).collect(),
@@ -78,13 +78,13 @@ pub fn svg(report: &Report) -> String {
 }
 
 /// A logarithmic axis that covers `values`, with some room.
-struct Axis {
+struct PlotAxis {
     low: f64,
     high: f64,
 }
 
-impl Axis {
-    fn over(values: impl Iterator<Item = f64>) -> Axis {
+impl PlotAxis {
+    fn over(values: impl Iterator<Item = f64>) -> PlotAxis {
         let (mut low, mut high) = (f64::INFINITY, 0f64);
         for v in values.filter(|v| *v > 0.0) {
             (low, high) = (low.min(v), high.max(v));
@@ -92,7 +92,7 @@ impl Axis {
         if low > high {
             (low, high) = (1.0, 10.0);
         }
-        Axis { low: low.log10() - 0.1, high: high.log10() + 0.1 }
+        PlotAxis { low: low.log10() - 0.1, high: high.log10() + 0.1 }
     }
 
     /// 0 to 1 along the axis.
@@ -110,13 +110,11 @@ impl Axis {
     }
 }
 
-fn panel(out: &mut String, left: f64, label: &str, curves: &[Curve]) {
-    let x = Axis::over(curves.iter().flat_map(|c| &c.points).map(|p| p.0));
-    let y = Axis::over(curves.iter().flat_map(|c| &c.points).map(|p| p.1));
+/// Lines and numbers at the ticks of both axes.
+fn grid(out: &mut String, left: f64, x: &PlotAxis, y: &PlotAxis) {
     let (w, h) = (WIDTH - 2.0 * MARGIN, HEIGHT - 2.0 * MARGIN);
-    let place = |(px, py): (f64, f64)| (left + MARGIN + w * x.at(px), MARGIN + h * (1.0 - y.at(py)));
     for v in x.ticks() {
-        let (at, _) = place((v, 10f64.powf(y.low)));
+        let at = left + MARGIN + w * x.at(v);
         let _ = writeln!(
             out,
             "<path d=\"M{at:.1} {MARGIN}V{:.1}\" stroke=\"#e0e0e0\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{v}</text>",
@@ -125,7 +123,7 @@ fn panel(out: &mut String, left: f64, label: &str, curves: &[Curve]) {
         );
     }
     for v in y.ticks() {
-        let (_, at) = place((10f64.powf(x.low), v));
+        let at = MARGIN + h * (1.0 - y.at(v));
         let _ = writeln!(
             out,
             "<path d=\"M{:.1} {at:.1}H{:.1}\" stroke=\"#e0e0e0\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{v}</text>",
@@ -135,6 +133,14 @@ fn panel(out: &mut String, left: f64, label: &str, curves: &[Curve]) {
             at + 4.0
         );
     }
+}
+
+fn panel(out: &mut String, left: f64, label: &str, curves: &[PlotCurve]) {
+    let x = PlotAxis::over(curves.iter().flat_map(|c| &c.points).map(|p| p.0));
+    let y = PlotAxis::over(curves.iter().flat_map(|c| &c.points).map(|p| p.1));
+    let (w, h) = (WIDTH - 2.0 * MARGIN, HEIGHT - 2.0 * MARGIN);
+    let place = |(px, py): (f64, f64)| (left + MARGIN + w * x.at(px), MARGIN + h * (1.0 - y.at(py)));
+    grid(out, left, &x, &y);
     let _ = writeln!(
         out,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>\
@@ -200,7 +206,7 @@ mod tests {
             cases,
         };
         let models = vec![model("a<b", vec![case(64, 1.0), case(8, 0.2)]), model("empty", Vec::new())];
-        let svg = svg(&Report::new(models));
+        let svg = svg(&BenchOutput::new(models));
         assert_eq!(svg.matches("<circle").count(), 4, "two points in each panel");
         assert!(svg.contains("a&lt;b") && !svg.contains("NaN") && !svg.contains("inf"));
     }

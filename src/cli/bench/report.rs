@@ -11,16 +11,16 @@ const SCHEMA: u32 = 1;
 
 /// Everything one run measured.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct BenchOutput {
     pub schema: u32,
     pub version: &'static str,
-    pub machine: Machine,
+    pub machine: MachineOutput,
     pub models: Vec<ModelReport>,
 }
 
 /// Where it ran.
 #[derive(Clone, Debug, Serialize)]
-pub struct Machine {
+pub struct MachineOutput {
     /// Threads of the pool that was measured.
     pub threads: usize,
     pub cores: usize,
@@ -81,14 +81,14 @@ impl Case {
     }
 }
 
-impl Report {
+impl BenchOutput {
     pub fn new(models: Vec<ModelReport>) -> Self {
-        let machine = Machine {
+        let machine = MachineOutput {
             threads: rayon::current_num_threads(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             processor: processor(),
         };
-        Report { schema: SCHEMA, version: env!("CARGO_PKG_VERSION"), machine, models }
+        BenchOutput { schema: SCHEMA, version: env!("CARGO_PKG_VERSION"), machine, models }
     }
 
     /// One line a case.

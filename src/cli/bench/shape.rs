@@ -11,26 +11,32 @@ use crate::support::random::splitmix64;
 
 choice! {
     /// A published GPT-2 shape.
-    pub enum Shape {
+    pub enum BenchShape {
+        /// 4 layers, width 128, 4 heads
         Tiny = "tiny",
+        /// 6 layers, width 768, 12 heads
         Distil = "distilgpt2",
+        /// 12 layers, width 768, 12 heads
         Small = "gpt2",
+        /// 24 layers, width 1024, 16 heads
         Medium = "gpt2-medium",
+        /// 36 layers, width 1280, 20 heads
         Large = "gpt2-large",
+        /// 48 layers, width 1600, 25 heads
         Xl = "gpt2-xl",
     }
 }
 
-impl Shape {
+impl BenchShape {
     /// Layers, width and heads.
     fn sizes(self) -> (usize, usize, usize) {
         match self {
-            Shape::Tiny => (4, 128, 4),
-            Shape::Distil => (6, 768, 12),
-            Shape::Small => (12, 768, 12),
-            Shape::Medium => (24, 1024, 16),
-            Shape::Large => (36, 1280, 20),
-            Shape::Xl => (48, 1600, 25),
+            BenchShape::Tiny => (4, 128, 4),
+            BenchShape::Distil => (6, 768, 12),
+            BenchShape::Small => (12, 768, 12),
+            BenchShape::Medium => (24, 1024, 16),
+            BenchShape::Large => (36, 1280, 20),
+            BenchShape::Xl => (48, 1600, 25),
         }
     }
 
@@ -87,9 +93,9 @@ mod tests {
 
     #[test]
     fn shapes_have_the_published_sizes() {
-        let millions = |s: Shape| s.config().unwrap().parameters() / 1_000_000;
-        assert_eq!([Shape::Distil, Shape::Small, Shape::Medium].map(millions), [81, 124, 354]);
-        assert_eq!([Shape::Large, Shape::Xl].map(millions), [774, 1557]);
+        let millions = |s: BenchShape| s.config().unwrap().parameters() / 1_000_000;
+        assert_eq!([BenchShape::Distil, BenchShape::Small, BenchShape::Medium].map(millions), [81, 124, 354]);
+        assert_eq!([BenchShape::Large, BenchShape::Xl].map(millions), [774, 1557]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::measure::Meter;
+use super::measure::CaseMeter;
 use super::report::Case;
 use crate::mask::types::Op;
 use crate::model::Gpt2;
@@ -11,7 +11,7 @@ use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::tensor::gradients::backward;
 use crate::tensor::memory;
 use crate::train::TrainError;
-use crate::train::arm::{Arms, At, Lexicon, Setup, plain_loss};
+use crate::train::arm::{ArmSetup, Arms, At, Lexicon, plain_loss};
 use crate::train::batch::{Batch, Visit};
 use crate::train::spec::{Arm, LoraSpec, LoraTarget, MaskingSpec, Trained};
 use crate::train::trainee::Trainee;
@@ -35,7 +35,7 @@ const STEPS: [(&str, Option<Op>, bool); 4] = [
 /// A model that cannot be opened or trained.
 pub fn measure(
     open: &dyn Fn() -> anyhow::Result<Gpt2>,
-    meter: &Meter,
+    meter: &CaseMeter,
     cases: &mut Vec<Case>,
 ) -> anyhow::Result<()> {
     for (name, op, lora) in STEPS {
@@ -65,7 +65,7 @@ fn trained(lora: bool) -> Trained {
     }
 }
 
-fn step(trainee: &Trainee, op: Option<Op>, meter: &Meter, name: &str) -> Result<Case, TrainError> {
+fn step(trainee: &Trainee, op: Option<Op>, meter: &CaseMeter, name: &str) -> Result<Case, TrainError> {
     let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default())?;
     let batch = batch(trainee.model.config.vocab_size);
     let mut arms = op.map(|op| arms(trainee, op, &batch)).transpose()?;
@@ -95,13 +95,13 @@ fn batch(vocab: usize) -> Batch {
     Batch { visits: (0..BATCH).map(visit).collect() }
 }
 
-/// Draws [`LEFT_OUT`] of the tokens anew every pass.
+/// Draws [`LEFT_OUT`] of the tokens again in every pass.
 fn arms(trainee: &Trainee, op: Op, batch: &Batch) -> Result<Arms, TrainError> {
     let spec = MaskingSpec { arm: Arm::DynRand, op, rate: LEFT_OUT, ..MaskingSpec::default() };
     let vocab = trainee.model.config.vocab_size;
     // Which letters a token has plays no part in a random choice.
     let lexicon = Arc::new(Lexicon::from_bytes(vocab, None, &batch.inputs(), |_| b" w".to_vec()));
-    Arms::new(Setup {
+    Arms::new(ArmSetup {
         spec: &spec,
         model: &trainee.model,
         context: CONTEXT,

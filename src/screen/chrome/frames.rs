@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::screen::app::App;
 use crate::screen::layout::{Group, Layout};
-use crate::screen::pane::Piece;
+use crate::screen::pane::TitlePart;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::support::visible::width;
@@ -64,7 +64,7 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout, group: &Group) {
 }
 
 /// As many pieces as fit, at the right.
-fn pieces(c: &mut Canvas, pieces: &[Piece], left: u16, right: u16, y: u16) {
+fn pieces(c: &mut Canvas, pieces: &[TitlePart], left: u16, right: u16, y: u16) {
     let room = right.saturating_sub(left) as usize;
     let mut texts: Vec<(String, Role)> = Vec::new();
     let mut used = 2;

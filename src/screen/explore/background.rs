@@ -1,4 +1,4 @@
-//! Work beside the exploration: re-rolls, true costs, retrying and cancelling.
+//! Work beside the exploration: re-rolls, costs, retrying and cancelling.
 
 use crate::attention::types::Reduction;
 use crate::engine::types::Command;
@@ -13,7 +13,7 @@ actions! {
         /// Re-roll many seeds in the background: effect as mean ± spread
         REROLLS ["R"] => start_rerolls;
         /// Measure in the background what hiding each token really costs
-        COST ["f"] "true cost" => start_cost;
+        COST ["f"] "cost" => start_cost;
         /// Measure in the background what the mask tells about the next token, on held-out text
         LEAK ["k"] => start_leak;
         /// Score against the distance null that was measured in the background
@@ -24,7 +24,7 @@ actions! {
 
 /// A score falls back for want of a distance null that was measured meanwhile.
 fn null_waits(app: &App) -> bool {
-    app.doc.score.reduction == Reduction::Null
+    app.doc.score.reduction == Reduction::DistanceNull
         && app.null_ready
         && app.model.as_ref().is_some_and(|m| !m.calibrated)
 }
@@ -75,7 +75,7 @@ fn start_cost(app: &mut App) {
     if has_text(app) {
         app.focus(&cost::PANE);
         app.costing = true;
-        app.emit(Effect::Command(Command::Honesty { generation: app.generation }));
+        app.emit(Effect::Command(Command::Cost { generation: app.generation }));
     }
 }
 
@@ -105,7 +105,6 @@ pub fn overtaken(app: &mut App) {
 mod tests {
 
     use crate::engine::types::{Command, Update};
-
     use crate::screen::testing::Stage;
 
     #[test]
@@ -128,7 +127,7 @@ mod tests {
         stage.answering = false;
         stage.press("f");
         let generation = stage.app.generation;
-        let costs = |done| Update::Honesty {
+        let costs = |done| Update::Cost {
             generation,
             done,
             of: 9,

@@ -1,26 +1,26 @@
-//! The honesty meter: what hiding each token really costs, and how well each score predicted it.
+//! What hiding each token costs, and how well each score predicted it.
 
 use ratatui::layout::Rect;
 
 use crate::screen::app::App;
 use crate::screen::explore::background::COST;
 use crate::screen::explore::panels::PANEL;
-use crate::screen::pane::{BLANK, Pane, Piece, signed};
+use crate::screen::pane::{BLANK, Pane, TitlePart, signed};
 use crate::screen::results::Costs;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
 pub static PANE: Pane = Pane { name: "cost", title: "Cost", context: |_| PANEL, subtitle, draw, ..BLANK };
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     match &app.results.costs {
         Some(s) if s.value.done < s.value.of => {
-            vec![Piece::new(format!("{} of {} tokens hidden", s.value.done, s.value.of), Role::Accent)]
+            vec![TitlePart::new(format!("{} of {} tokens hidden", s.value.done, s.value.of), Role::Accent)]
         }
         Some(s) if s.generation < app.text_since => {
-            vec![Piece::new("for an earlier text", Role::Warn)]
+            vec![TitlePart::new("for an earlier text", Role::Warn)]
         }
-        Some(_) => vec![Piece::new("true cost of hiding each token", Role::Dim)],
+        Some(_) => vec![TitlePart::new("cost of hiding each token", Role::Dim)],
         None => Vec::new(),
     }
 }
@@ -115,7 +115,7 @@ fn tokens(c: &mut Canvas, app: &App, costs: &Costs, area: Rect) {
     }
     let most = costs.costs.iter().flatten().filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(v.abs()));
     let dim = c.style(Role::Dim);
-    c.label(area.x, area.y, "increase of the others' loss, nats per token", dim, area.width);
+    c.label(area.x, area.y, "rise of the unmasked-token loss, nats per token", dim, area.width);
     let height = area.height as usize - 1;
     let n = costs.costs.len();
     let focused = app.view.focus == &PANE;

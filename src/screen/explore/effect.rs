@@ -2,13 +2,14 @@
 //! operation at once.
 
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
-use crate::engine::types::{Candidate, Effect, RerollRow, Work};
+use crate::engine::types::{Candidate, MaskEffect, RerollRow, Work};
 use crate::mask::types::{Op, Scope};
 use crate::screen::app::App;
 use crate::screen::explore::background::{self, REROLLS};
 use crate::screen::explore::panels::{self, PANEL};
-use crate::screen::pane::{BLANK, Pane, Piece, empty_text, percent, signed};
+use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, percent, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::support::visible::fit;
@@ -28,16 +29,16 @@ const BESIDE: u16 = 19;
 /// Lines below the next tokens.
 const NUMBERS: u16 = 7;
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     if app.view.effects {
-        return vec![Piece::new("all operations", Role::Strong)];
+        return vec![TitlePart::new("all operations", Role::Strong)];
     }
     let mut out = Vec::new();
     if let Some(effect) = &app.results.masked {
-        out.push(Piece::new(effect.value.op.name(), Role::Masked));
-        out.push(Piece::new(format!("KL {:.4}", effect.value.kl), Role::Strong));
+        out.push(TitlePart::new(effect.value.op.name(), Role::Masked));
+        out.push(TitlePart::new(format!("KL {:.4}", effect.value.kl), Role::Strong));
         if app.stale(effect) {
-            out.push(Piece::new("old", Role::Warn));
+            out.push(TitlePart::new("old", Role::Warn));
         }
     }
     out
@@ -140,73 +141,78 @@ fn moved(id: u32, now: usize, before: &[Candidate]) -> (String, Role) {
     }
 }
 
+/// The numbers of the effect, from the top of an area down.
 fn figures(c: &mut Canvas, app: &App, area: Rect) {
-    let (dim, text, strong) = (c.style(Role::Dim), c.style(Role::Text), c.theme.bold(Role::Strong));
-    let mut y = area.y;
-    let bottom = area.bottom();
-    let mut line = |c: &mut Canvas, pieces: &[(&str, ratatui::style::Style)]| {
-        if y < bottom {
-            c.spans(area.x, y, pieces, area.right());
-            y += 1;
-        }
-    };
+    let mut lines = Lines { area, y: area.y };
     if let Some(effect) = app.results.masked.as_ref().map(|m| &m.value) {
-        let kl = format!("{:.4}", effect.kl);
-        line(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
-        let (own, others) = (signed(effect.delta_own), signed(effect.delta_others));
-        line(c, &[("Δ log p  own ", dim), (&own, text), ("  others ", dim), (&others, text)]);
-        let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
-        let base = loss(app.results.prediction().and_then(|p| p.loss));
-        let masked = loss(effect.prediction.loss);
-        let scope = if app.doc.mask.scope == Scope::Whole { "  (look-ahead)" } else { "  (block)" };
-        line(c, &[("loss  ", dim), (&base, text), (" → ", dim), (&masked, text), (scope, dim)]);
-        let w = effect.work;
-        let work = [w.computed, w.reused, w.saved].map(|n| n.to_string());
-        line(
-            c,
-            &[
-                (&work[0], text),
-                (" computed ", dim),
-                (&work[1], text),
-                (" reused ", dim),
-                (&work[2], text),
-                (" saved", dim),
-            ],
-        );
+        losses(c, app, effect, &mut lines);
     }
-    let bar_y = y;
-    if y + 1 < bottom {
-        y += 1;
+    let bar = Rect { y: lines.y, height: 1, ..area };
+    if lines.y + 1 < area.bottom() {
+        lines.y += 1;
     }
-    let mut line = |c: &mut Canvas, pieces: &[(&str, ratatui::style::Style)]| {
-        if y < bottom {
-            c.spans(area.x, y, pieces, area.right());
-            y += 1;
+    rerolls(c, app, &mut lines);
+    if bar.y + 1 < area.bottom()
+        && let Some(effect) = app.results.masked.as_ref()
+    {
+        work_bar(c, bar, effect.value.work);
+    }
+}
+
+/// Lines of an area, as many as fit.
+struct Lines {
+    area: Rect,
+    y: u16,
+}
+
+impl Lines {
+    fn put(&mut self, c: &mut Canvas, pieces: &[(&str, Style)]) {
+        if self.y < self.area.bottom() {
+            c.spans(self.area.x, self.y, pieces, self.area.right());
+            self.y += 1;
         }
-    };
-    if let Some(r) = &app.results.rerolls {
-        let v = &r.value;
-        let old = if r.generation < app.mask_since { " (for an earlier mask)" } else { "" };
-        let count = if v.done < v.of {
-            format!("{}/{} re-rolls{old}", v.done, v.of)
-        } else {
-            format!("{} re-rolls{old}", v.of)
-        };
-        line(c, &[(&count, dim)]);
-        let kl = v.rows.first().map_or("–".to_owned(), |r| format!("{:.4} ± {:.4}", r.kl.mean, r.kl.sd));
-        let rate = format!("{:.1} ± {:.1} %", v.rate.mean * 100.0, v.rate.sd * 100.0);
-        line(c, &[("KL ", dim), (&kl, strong), ("  rate ", dim), (&rate, text)]);
-    } else {
+    }
+}
+
+/// How far apart the distributions are, what the mask did to the losses, and the rows that were computed.
+fn losses(c: &mut Canvas, app: &App, effect: &MaskEffect, lines: &mut Lines) {
+    let (dim, text, strong) = (c.style(Role::Dim), c.style(Role::Text), c.theme.bold(Role::Strong));
+    let kl = format!("{:.4}", effect.kl);
+    lines.put(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
+    let (masked, unmasked) = (signed(effect.delta_masked), signed(effect.delta_unmasked));
+    lines.put(c, &[("Δ log p  masked ", dim), (&masked, text), ("  unmasked ", dim), (&unmasked, text)]);
+    let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
+    let before = loss(app.results.prediction().and_then(|p| p.loss));
+    let after = loss(effect.prediction.loss);
+    let scope = if app.doc.mask.scope == Scope::Whole { "  (look-ahead)" } else { "  (block)" };
+    lines.put(c, &[("loss  ", dim), (&before, text), (" → ", dim), (&after, text), (scope, dim)]);
+    let w = effect.work;
+    let [computed, reused, saved] = [w.computed, w.reused, w.saved].map(|n| n.to_string());
+    let computed = [(computed.as_str(), text), (" computed ", dim)];
+    let reused = [(reused.as_str(), text), (" reused ", dim)];
+    lines.put(c, &[&computed[..], &reused, &[(&saved, text), (" saved", dim)]].concat());
+}
+
+/// Mean and spread over many seeds, or the key that measures them.
+fn rerolls(c: &mut Canvas, app: &App, lines: &mut Lines) {
+    let (dim, text, strong) = (c.style(Role::Dim), c.style(Role::Text), c.theme.bold(Role::Strong));
+    let Some(r) = &app.results.rerolls else {
         let key = app.key_label(&REROLLS);
         let hint = format!("{key} re-rolls {} seeds: mean ± spread", app.options.rerolls);
         let faint = c.style(Role::Faint);
-        line(c, &[(&hint, faint)]);
-    }
-    if bar_y + 1 < bottom
-        && let Some(effect) = app.results.masked.as_ref()
-    {
-        work_bar(c, Rect { y: bar_y, height: 1, ..area }, effect.value.work);
-    }
+        return lines.put(c, &[(&hint, faint)]);
+    };
+    let v = &r.value;
+    let old = if r.generation < app.mask_since { " (for an earlier mask)" } else { "" };
+    let count = if v.done < v.of {
+        format!("{}/{} re-rolls{old}", v.done, v.of)
+    } else {
+        format!("{} re-rolls{old}", v.of)
+    };
+    lines.put(c, &[(&count, dim)]);
+    let kl = v.rows.first().map_or("–".to_owned(), |r| format!("{:.4} ± {:.4}", r.kl.mean, r.kl.sd));
+    let rate = format!("{:.1} ± {:.1} %", v.rate.mean * 100.0, v.rate.sd * 100.0);
+    lines.put(c, &[("KL ", dim), (&kl, strong), ("  rate ", dim), (&rate, text)]);
 }
 
 /// Computed, reused and saved as shares of one bar.
@@ -238,7 +244,7 @@ fn all(c: &mut Canvas, app: &App, area: Rect) {
         c.paragraph(area, "computing every operation…", style);
         return;
     };
-    let list: &[Effect] = &effects.value;
+    let list: &[MaskEffect] = &effects.value;
     if area.width >= BESIDE * (list.len() as u16 + 1) && area.height >= 8 {
         beside(c, app, list, area);
     } else {
@@ -249,7 +255,7 @@ fn all(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
-fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
+fn beside(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
     let columns = list.len() as u16 + 1;
     let width = area.width / columns;
     let Some(base) = app.results.prediction() else { return };
@@ -266,7 +272,7 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
             c.label(x, area.y, "baseline", style, part.width);
             Listing { list: &base.next, against: None, top, role: Role::Protected }.draw(c, body);
             let dim = c.style(Role::Dim);
-            for (line, name) in ["KL, nats", "Δ own", "Δ others", "rows saved"].iter().enumerate() {
+            for (line, name) in ["KL, nats", "Δ masked", "Δ unmasked", "rows saved"].iter().enumerate() {
                 c.label(x, y + 1 + line as u16, name, dim, part.width);
             }
             continue;
@@ -281,8 +287,8 @@ fn beside(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
                 Some(r) => format!("{:.4} ({:.4} ± {:.4})", effect.kl, r.kl.mean, r.kl.sd),
                 None => format!("{:.4}", effect.kl),
             },
-            signed(effect.delta_own),
-            signed(effect.delta_others),
+            signed(effect.delta_masked),
+            signed(effect.delta_unmasked),
             saved(effect.work),
         ];
         for (line, number) in numbers.iter().enumerate() {
@@ -302,9 +308,9 @@ fn saved(work: Work) -> String {
     if total == 0 { "–".to_owned() } else { format!("{:.0}%", work.saved as f64 / total as f64 * 100.0) }
 }
 
-fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
+fn table(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
     let dim = c.style(Role::Dim);
-    let head = format!("{:<9}{:>6} {:>9} {:>9} {:>6}", "", "KL", "Δ own", "Δ others", "saved");
+    let head = format!("{:<9}{:>6} {:>9} {:>10} {:>6}", "", "KL", "Δ masked", "Δ unmasked", "saved");
     c.spans(area.x, area.y, &[(&head, dim)], area.right());
     let most = list.iter().map(|e| e.kl).fold(0f32, f32::max).max(1e-9);
     // With a line to spare for each, the next token and a bar of KL stand below.
@@ -319,10 +325,10 @@ fn table(c: &mut Canvas, app: &App, list: &[Effect], area: Rect) {
         let text = c.style(if chosen { Role::Strong } else { Role::Text });
         c.label(area.x, y, e.op.name(), name, 9);
         let row = format!(
-            "{:>6.4} {:>9} {:>9} {:>6}",
+            "{:>6.4} {:>9} {:>10} {:>6}",
             e.kl,
-            signed(e.delta_own),
-            signed(e.delta_others),
+            signed(e.delta_masked),
+            signed(e.delta_unmasked),
             saved(e.work)
         );
         c.spans(area.x + 9, y, &[(&row, text)], area.right());

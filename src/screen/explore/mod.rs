@@ -16,7 +16,7 @@ pub mod window;
 
 use ratatui::layout::Rect;
 
-use crate::screen::layout::{Builder, Class};
+use crate::screen::layout::{Builder, SizeClass};
 use crate::screen::pane::Pane;
 
 /// The panes, in the order in which the focus goes round.
@@ -41,11 +41,11 @@ const ALL: &[&Pane] =
     &[&mask::PANE, &effect::PANE, &why::PANE, &scores::PANE, &plane::PANE, &window::PANE, &cost::PANE];
 
 /// Where the panes stand in the body of the screen.
-pub fn arrange(build: &mut Builder, class: Class, body: Rect) {
+pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
     match class {
-        Class::Wide => wide(build, body),
-        Class::Medium => medium(build, body),
-        Class::Small | Class::Tiny => small(build, body),
+        SizeClass::Wide => wide(build, body),
+        SizeClass::Medium => medium(build, body),
+        SizeClass::Small | SizeClass::Tiny => small(build, body),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::mask::types::MaskSettings;
 use crate::screen::actions::Context;
 use crate::screen::app::App;
 use crate::screen::explore::mask::{rates, settings};
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press, Wheel, share};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, Wheel, share};
 use crate::screen::params;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::colours::step;
@@ -43,9 +43,9 @@ pub fn point_at(area: Rect, x: u16, y: u16) -> (f64, f64) {
     (across.min(1.0), 1.0 - down.min(1.0))
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let rate = rates::expected(&app.doc.mask, app.results.decision());
-    vec![Piece::new(format!("rate {}", share(rate)), Role::Strong)]
+    vec![TitlePart::new(format!("rate {}", share(rate)), Role::Strong)]
 }
 
 /// The share of candidates at every column, left to right, `n` samples.
@@ -224,9 +224,7 @@ fn wheel(app: &mut App, _: Rect, wheel: Wheel) {
 mod tests {
 
     use crate::screen::explore::plane;
-
     use crate::screen::testing::Stage;
-
     use crate::screen::tests::desk::Desk;
 
     #[test]

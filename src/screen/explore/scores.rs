@@ -6,7 +6,7 @@ use crate::mask::types::{MaskSettings, State};
 use crate::screen::app::App;
 use crate::screen::explore::mask::rates::{self, Histogram};
 use crate::screen::explore::mask::{self, settings};
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press, empty_text};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, empty_text};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
@@ -23,9 +23,9 @@ pub static PANE: Pane = Pane {
     ..BLANK
 };
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     match &app.results.scores {
-        Some(s) => vec![Piece::new(s.value.formula.clone(), Role::Dim)],
+        Some(s) => vec![TitlePart::new(s.value.formula.clone(), Role::Dim)],
         None => Vec::new(),
     }
 }
@@ -145,7 +145,6 @@ fn press(app: &mut App, area: Rect, press: Press) -> Option<Drag> {
 mod tests {
 
     use crate::screen::explore::scores;
-
     use crate::screen::tests::desk::Desk;
 
     #[test]

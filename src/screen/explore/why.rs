@@ -3,12 +3,12 @@
 use ratatui::layout::Rect;
 
 use crate::mask::types::{
-    Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, Rule, Scale, State,
+    Decision, DecisionRule, MaskSettings, Op, Polarity, PositionDecision, Protection, Scale, State,
 };
 use crate::screen::app::App;
 use crate::screen::explore::mask::rates;
 use crate::screen::explore::panels::PANEL;
-use crate::screen::pane::{BLANK, Pane, Piece, empty_text, signed};
+use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
@@ -57,7 +57,7 @@ pub struct Why {
 /// Explains position `i`.
 pub fn explain(mask: &MaskSettings, decision: &Decision, i: usize) -> Option<Why> {
     let d = decision.positions.get(i)?;
-    if !matches!(decision.rule, Rule::Threshold | Rule::Exact { .. }) {
+    if !matches!(decision.rule, DecisionRule::Threshold | DecisionRule::Exact { .. }) {
         // Neither τ nor p was asked.
         let rank = d.rank.map(|r| (r, decision.units));
         let sentence = crate::mask::reason::reason(mask, decision, i);
@@ -125,11 +125,11 @@ pub fn reason(protection: Option<Protection>) -> &'static str {
     }
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     match app.results.tokens().get(app.view.key) {
         Some(t) => vec![
-            Piece::new(t.display.clone(), Role::Strong),
-            Piece::new(format!("position {} · id {}", app.view.key, t.id), Role::Dim),
+            TitlePart::new(t.display.clone(), Role::Strong),
+            TitlePart::new(format!("position {} · id {}", app.view.key, t.id), Role::Dim),
         ],
         None => Vec::new(),
     }
@@ -304,7 +304,7 @@ mod tests {
             selected: 0,
             units: 5,
             scale: Scale::Rank,
-            rule: Rule::Threshold,
+            rule: DecisionRule::Threshold,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::screen::app::App;
 use crate::screen::explore::background::LEAK;
 use crate::screen::explore::mask::settings::{PRESETS, SCOPE};
 use crate::screen::explore::panels::PANEL;
-use crate::screen::pane::{BLANK, Pane, Piece, empty_text, signed};
+use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
@@ -18,18 +18,21 @@ pub static PANE: Pane = Pane { name: "window", title: "Window", context: |_| PAN
 /// Columns of a boundary's number.
 const LABEL: u16 = 5;
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     match report(app) {
         Some(w) if !w.reencoded.is_empty() => {
             let at: Vec<String> = w.reencoded.iter().map(usize::to_string).collect();
-            vec![Piece::new(format!("re-encoded at {}", at.join(", ")), Role::Warn)]
+            vec![TitlePart::new(format!("re-encoded at {}", at.join(", ")), Role::Warn)]
         }
         Some(w) => {
             let what = if w.rows.len() == 1 { "boundary" } else { "boundaries" };
             let cache = format!("cache {:.0} %", 100.0 * w.cache_share);
-            vec![Piece::new(format!("{} {what}", w.rows.len()), Role::Dim), Piece::new(cache, Role::Text)]
+            vec![
+                TitlePart::new(format!("{} {what}", w.rows.len()), Role::Dim),
+                TitlePart::new(cache, Role::Text),
+            ]
         }
-        None if app.doc.mask.scope == Scope::Whole => vec![Piece::new("whole: look-ahead", Role::Dim)],
+        None if app.doc.mask.scope == Scope::Whole => vec![TitlePart::new("whole: look-ahead", Role::Dim)],
         None => Vec::new(),
     }
 }
@@ -240,14 +243,10 @@ fn leak(c: &mut Canvas, app: &App, area: Rect) {
 #[cfg(test)]
 mod tests {
     use crate::engine::types::{Command, LeakReport, Standing, Update};
-
     use crate::mask::rolling::RollingSettings;
-
-    use crate::screen::explore::{mask, window};
-
     use crate::screen::explore::mask::settings::SCOPE;
+    use crate::screen::explore::{mask, window};
     use crate::screen::options::Options;
-
     use crate::screen::testing::{Stage, options};
 
     #[test]

@@ -11,7 +11,7 @@ use crate::screen::popups::{Popup, open, over};
 use crate::screen::train::run::course;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
-use crate::train::report::Command;
+use crate::train::report::RunCommand;
 
 /// A question on screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +35,11 @@ actions! {
 fn answer(app: &mut App, yes: bool) {
     let Some(Popup::Ask(question)) = app.popup.take().filter(|_| yes) else { return };
     match question {
-        Question::Kill => course::send(app, Command::Kill),
+        Question::Kill => course::send(app, RunCommand::Kill),
         Question::Quit => {
             app.train.leaving = true;
             app.say("Leaving as soon as the run has saved");
-            course::send(app, if course::goes_on(app) { Command::Stop } else { Command::Kill });
+            course::send(app, if course::goes_on(app) { RunCommand::Stop } else { RunCommand::Kill });
         }
         Question::Delete(run) => {
             app.train.runs.curves.remove(&run);

@@ -167,7 +167,6 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, not
 #[cfg(test)]
 mod tests {
     use crate::attention::types::ScoreSettings;
-
     use crate::screen::popups::Popup;
     use crate::screen::testing::Stage;
 

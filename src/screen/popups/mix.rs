@@ -339,7 +339,6 @@ mod tests {
 #[cfg(test)]
 mod whole {
     use crate::engine::types::Update;
-
     use crate::screen::popups::{Popup, mix};
     use crate::screen::testing::Stage;
     use crate::screen::tests::mix_of;

@@ -93,9 +93,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, l: &List) {
 mod tests {
 
     use crate::engine::types::{Command, LoadProgress, Update};
-
     use crate::screen::general::REFRESH_MODEL;
-
     use crate::screen::testing::{Stage, model};
 
     #[test]

@@ -143,7 +143,6 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout, area: Rect, step: usize)
 mod tests {
 
     use crate::screen::explore::mask;
-
     use crate::screen::testing::Stage;
 
     #[test]

@@ -9,7 +9,7 @@ use crate::screen::keys::{Code, Key};
 
 /// What the UI thread is told.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub enum TerminalInput {
     Key(Key),
     Mouse(MouseEvent),
     Paste(String),
@@ -31,18 +31,18 @@ pub enum Signal {
 }
 
 /// Starts reading the terminal. The thread lives until the process ends: a blocking read cannot be cancelled.
-pub fn spawn(to: Sender<Input>) -> std::io::Result<()> {
+pub fn spawn(to: Sender<TerminalInput>) -> std::io::Result<()> {
     std::thread::Builder::new().name("input".to_owned()).spawn(move || read(&to))?;
     Ok(())
 }
 
-fn read(to: &Sender<Input>) {
+fn read(to: &Sender<TerminalInput>) {
     loop {
         let input = match event::read() {
             Ok(event) => translate(event),
-            Err(error) => Some(Input::Closed(error.to_string())),
+            Err(error) => Some(TerminalInput::Closed(error.to_string())),
         };
-        let closed = matches!(input, Some(Input::Closed(_)));
+        let closed = matches!(input, Some(TerminalInput::Closed(_)));
         if let Some(input) = input
             && to.send(input).is_err()
         {
@@ -54,14 +54,14 @@ fn read(to: &Sender<Input>) {
     }
 }
 
-fn translate(event: event::Event) -> Option<Input> {
+fn translate(event: event::Event) -> Option<TerminalInput> {
     match event {
-        event::Event::Key(key) => translate_key(key).map(Input::Key),
-        event::Event::Mouse(mouse) => Some(Input::Mouse(mouse)),
-        event::Event::Paste(text) => Some(Input::Paste(text)),
-        event::Event::Resize(w, h) => Some(Input::Resize(w, h)),
+        event::Event::Key(key) => translate_key(key).map(TerminalInput::Key),
+        event::Event::Mouse(mouse) => Some(TerminalInput::Mouse(mouse)),
+        event::Event::Paste(text) => Some(TerminalInput::Paste(text)),
+        event::Event::Resize(w, h) => Some(TerminalInput::Resize(w, h)),
         event::Event::FocusGained => None,
-        event::Event::FocusLost => Some(Input::FocusLost),
+        event::Event::FocusLost => Some(TerminalInput::FocusLost),
     }
 }
 
@@ -99,7 +99,7 @@ pub fn translate_key(key: KeyEvent) -> Option<Key> {
 
 /// Starts listening for signals.
 #[cfg(unix)]
-pub fn spawn_signals(to: Sender<Input>) -> std::io::Result<()> {
+pub fn spawn_signals(to: Sender<TerminalInput>) -> std::io::Result<()> {
     use signal_hook::consts::signal::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -109,7 +109,7 @@ pub fn spawn_signals(to: Sender<Input>) -> std::io::Result<()> {
                 SIGCONT => Signal::Continue,
                 _ => Signal::Terminate,
             };
-            if to.send(Input::Signal(signal)).is_err() {
+            if to.send(TerminalInput::Signal(signal)).is_err() {
                 return;
             }
         }
@@ -118,7 +118,7 @@ pub fn spawn_signals(to: Sender<Input>) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub fn spawn_signals(_to: Sender<Input>) -> std::io::Result<()> {
+pub fn spawn_signals(_to: Sender<TerminalInput>) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::screen::explore::text::{self, NEW_LINE};
 use crate::screen::mouse::Mouse;
 use crate::screen::terminal::buffer::{Screen, clipboard};
 use crate::screen::terminal::guard::{Guard, PanicHook, knows_keyboard_protocol};
-use crate::screen::terminal::input::{Input, Signal};
+use crate::screen::terminal::input::{Signal, TerminalInput};
 use crate::screen::{App, Effect, Port};
 
 /// After input, a frame is drawn at once, but frames keep this distance.
@@ -40,7 +40,7 @@ impl Default for TerminalOptions {
 
 /// Why the screen could not be shown, or ended.
 #[derive(Debug, thiserror::Error)]
-pub enum TuiError {
+pub enum ScreenError {
     #[error("the explorer needs a terminal, and this is none")]
     NotATerminal,
     #[error("the terminal failed: {0}")]
@@ -49,11 +49,11 @@ pub enum TuiError {
     Gone(String),
 }
 
-impl TuiError {
+impl ScreenError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            TuiError::NotATerminal => {
+            ScreenError::NotATerminal => {
                 Some("run it in a terminal, or use a subcommand such as mask or predict".to_owned())
             }
             _ => None,
@@ -67,9 +67,9 @@ pub fn run(
     port: &dyn Port,
     updates: Receiver<Update>,
     options: TerminalOptions,
-) -> Result<(), TuiError> {
+) -> Result<(), ScreenError> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        return Err(TuiError::NotATerminal);
+        return Err(ScreenError::NotATerminal);
     }
     // Order matters on the way out: the hook outlives the guard, the guard outlives the screen.
     let _hook = PanicHook::install();
@@ -87,7 +87,7 @@ pub fn run(
         guard: &guard,
         mouse: Mouse::default(),
         start: Instant::now(),
-        dirty: Dirty::Input,
+        dirty: Dirty::TerminalInput,
         last_frame: None,
         request: None,
     };
@@ -99,7 +99,7 @@ pub fn run(
 enum Dirty {
     No,
     Background,
-    Input,
+    TerminalInput,
 }
 
 struct Ui<'a> {
@@ -116,7 +116,11 @@ struct Ui<'a> {
 }
 
 impl Ui<'_> {
-    fn run(mut self, inputs: &Receiver<Input>, mut updates: Receiver<Update>) -> Result<(), TuiError> {
+    fn run(
+        mut self,
+        inputs: &Receiver<TerminalInput>,
+        mut updates: Receiver<Update>,
+    ) -> Result<(), ScreenError> {
         let first = self.app.start();
         self.perform(first)?;
         self.send();
@@ -138,13 +142,17 @@ impl Ui<'_> {
         let distance = match self.dirty {
             Dirty::No => return None,
             Dirty::Background => BACKGROUND_FRAME,
-            Dirty::Input => INPUT_FRAME,
+            Dirty::TerminalInput => INPUT_FRAME,
         };
         Some(self.last_frame.map_or_else(Instant::now, |t| t + distance))
     }
 
     /// Sleeps until something comes, a frame is due, or time itself changes the picture.
-    fn wait(&mut self, inputs: &Receiver<Input>, updates: &mut Receiver<Update>) -> Result<(), TuiError> {
+    fn wait(
+        &mut self,
+        inputs: &Receiver<TerminalInput>,
+        updates: &mut Receiver<Update>,
+    ) -> Result<(), ScreenError> {
         let frame = self.due().map(|at| at.saturating_duration_since(Instant::now()));
         let tick = self.app.wake();
         let timeout = frame.into_iter().chain(tick).min();
@@ -155,7 +163,7 @@ impl Ui<'_> {
         select! {
             recv(inputs) -> input => match input {
                 Ok(input) => self.input(input)?,
-                Err(_) => return Err(TuiError::Gone("input has ended".to_owned())),
+                Err(_) => return Err(ScreenError::Gone("input has ended".to_owned())),
             },
             recv(updates) -> update => match update {
                 Ok(update) => self.event(Event::Update(update), Dirty::Background)?,
@@ -175,7 +183,11 @@ impl Ui<'_> {
 
     /// Takes in everything that waits already. A run of typed characters counts as one, so that a paste into a terminal
     /// without bracketed paste costs one step and not one per character.
-    fn drain(&mut self, inputs: &Receiver<Input>, updates: &Receiver<Update>) -> Result<(), TuiError> {
+    fn drain(
+        &mut self,
+        inputs: &Receiver<TerminalInput>,
+        updates: &Receiver<Update>,
+    ) -> Result<(), ScreenError> {
         while let Ok(update) = updates.try_recv() {
             self.event(Event::Update(update), Dirty::Background)?;
         }
@@ -193,8 +205,8 @@ impl Ui<'_> {
     }
 
     /// The character that an input types into the text, if it does just that.
-    fn typed(&self, input: &Input) -> Option<char> {
-        let Input::Key(key) = input else { return None };
+    fn typed(&self, input: &TerminalInput) -> Option<char> {
+        let TerminalInput::Key(key) = input else { return None };
         let plain =
             self.app.view.focus == &text::PANE && self.app.popup.is_none() && self.app.entry.is_none();
         match self.app.meaning(*key) {
@@ -204,52 +216,52 @@ impl Ui<'_> {
         }
     }
 
-    fn type_run(&mut self, typed: &mut String) -> Result<(), TuiError> {
+    fn type_run(&mut self, typed: &mut String) -> Result<(), ScreenError> {
         if typed.is_empty() {
             return Ok(());
         }
-        self.event(Event::Typed(std::mem::take(typed)), Dirty::Input)
+        self.event(Event::Typed(std::mem::take(typed)), Dirty::TerminalInput)
     }
 
-    fn input(&mut self, input: Input) -> Result<(), TuiError> {
+    fn input(&mut self, input: TerminalInput) -> Result<(), ScreenError> {
         match input {
-            Input::Key(key) => self.event(Event::Key(key), Dirty::Input),
-            Input::Paste(text) => self.event(Event::Paste(text), Dirty::Input),
-            Input::Mouse(event) => {
+            TerminalInput::Key(key) => self.event(Event::Key(key), Dirty::TerminalInput),
+            TerminalInput::Paste(text) => self.event(Event::Paste(text), Dirty::TerminalInput),
+            TerminalInput::Mouse(event) => {
                 self.app.now = self.start.elapsed();
                 if event.kind != MouseEventKind::Moved {
                     self.mouse.handle(&mut self.app, event);
-                    self.dirty = Dirty::Input;
+                    self.dirty = Dirty::TerminalInput;
                 }
                 let effects = self.app.take_effects();
                 self.perform(effects)
             }
-            Input::Resize(w, h) => {
-                self.event(Event::Resize(w, h), Dirty::Input)?;
+            TerminalInput::Resize(w, h) => {
+                self.event(Event::Resize(w, h), Dirty::TerminalInput)?;
                 // Even back at the same size, the terminal may have lost cells on the way.
                 self.screen.forget()?;
                 Ok(())
             }
-            Input::FocusLost => {
+            TerminalInput::FocusLost => {
                 self.mouse = Mouse::default();
                 self.app.release();
                 Ok(())
             }
-            Input::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::Input),
-            Input::Signal(Signal::Suspend) => self.suspend(),
-            Input::Signal(Signal::Continue) => self.resume(),
-            Input::Closed(why) => Err(TuiError::Gone(why)),
+            TerminalInput::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::TerminalInput),
+            TerminalInput::Signal(Signal::Suspend) => self.suspend(),
+            TerminalInput::Signal(Signal::Continue) => self.resume(),
+            TerminalInput::Closed(why) => Err(ScreenError::Gone(why)),
         }
     }
 
-    fn event(&mut self, event: Event, dirty: Dirty) -> Result<(), TuiError> {
+    fn event(&mut self, event: Event, dirty: Dirty) -> Result<(), ScreenError> {
         self.app.now = self.start.elapsed();
         let effects = self.app.handle(event);
         self.dirty = self.dirty.max(dirty);
         self.perform(effects)
     }
 
-    fn perform(&mut self, effects: Vec<Effect>) -> Result<(), TuiError> {
+    fn perform(&mut self, effects: Vec<Effect>) -> Result<(), ScreenError> {
         for effect in effects {
             match effect {
                 Effect::Explore(request) => self.request = Some(*request),
@@ -275,7 +287,7 @@ impl Ui<'_> {
         }
     }
 
-    fn frame(&mut self) -> Result<(), TuiError> {
+    fn frame(&mut self) -> Result<(), ScreenError> {
         self.app.now = self.start.elapsed();
         self.screen.draw(&self.app)?;
         self.last_frame = Some(Instant::now());
@@ -289,18 +301,18 @@ impl Ui<'_> {
         Ok(())
     }
 
-    fn suspend(&mut self) -> Result<(), TuiError> {
+    fn suspend(&mut self) -> Result<(), ScreenError> {
         self.guard.leave();
         input::stop();
         self.resume()
     }
 
     /// Back from a stop, however it came about: the shell may have changed every mode.
-    fn resume(&mut self) -> Result<(), TuiError> {
+    fn resume(&mut self) -> Result<(), ScreenError> {
         self.guard.apply()?;
         let area = self.screen.area()?;
         self.screen.forget()?;
-        self.event(Event::Resize(area.width, area.height), Dirty::Input)
+        self.event(Event::Resize(area.width, area.height), Dirty::TerminalInput)
     }
 
     fn engine_gone(&mut self) {
@@ -310,6 +322,6 @@ impl Ui<'_> {
             hint: Some("leave and start again".to_owned()),
             remedy: Remedy::Ask,
         });
-        self.dirty = Dirty::Input;
+        self.dirty = Dirty::TerminalInput;
     }
 }

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::mask::types::State;
 use crate::screen::app::App;
-use crate::screen::pane::{BLANK, Pane, Piece};
+use crate::screen::pane::{BLANK, Pane, TitlePart};
 use crate::screen::train::empty::empty;
 use crate::screen::train::feed::FEED;
 use crate::screen::view::Screen;
@@ -23,12 +23,12 @@ pub static PANE: Pane = Pane {
     ..BLANK
 };
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let batch = app.train.run.as_ref().and_then(|r| r.batch.as_ref());
     let piece = |b: &crate::train::report::BatchView| {
         format!("step {}, sequence {} of {}", b.step, app.train.sequence + 1, b.sequences.len())
     };
-    batch.map(|b| Piece::new(piece(b), Role::Dim)).into_iter().collect()
+    batch.map(|b| TitlePart::new(piece(b), Role::Dim)).into_iter().collect()
 }
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::screen::actions::{Context, TRAINING, actions};
 use crate::screen::app::App;
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::train::empty::empty;
 use crate::screen::train::series::Point;
 use crate::screen::train::{RunView, runs};
@@ -148,12 +148,12 @@ fn comparing(app: &App) -> bool {
     app.train.runs.marked.iter().any(|m| app.train.runs.curves.contains_key(m))
 }
 
-pub fn loss_subtitle(app: &App) -> Vec<Piece> {
+pub fn loss_subtitle(app: &App) -> Vec<TitlePart> {
     let scale = if app.train.chart.log { "log" } else { "linear" };
     let span = if app.train.chart.tail { "tail" } else { "all" };
-    let mut out = vec![Piece::new(format!("{scale}, {span}"), Role::Dim)];
+    let mut out = vec![TitlePart::new(format!("{scale}, {span}"), Role::Dim)];
     if let Some(eta) = app.train.run.as_ref().and_then(|r| r.eta) {
-        out.push(Piece::new(format!("{} left", duration(eta)), Role::Accent));
+        out.push(TitlePart::new(format!("{} left", duration(eta)), Role::Accent));
     }
     out
 }

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::screen::app::App;
-use crate::screen::pane::{BLANK, Pane, Piece};
+use crate::screen::pane::{BLANK, Pane, TitlePart};
 use crate::screen::train::empty::empty;
 use crate::screen::train::feed::FEED;
 use crate::screen::train::runs::RUN_SAMPLE;
@@ -32,9 +32,9 @@ pub static LOG: Pane = Pane {
     ..BLANK
 };
 
-pub fn samples_subtitle(app: &App) -> Vec<Piece> {
+pub fn samples_subtitle(app: &App) -> Vec<TitlePart> {
     let n = app.train.run.as_ref().map_or(0, |r| r.samples.len());
-    if n == 0 { Vec::new() } else { vec![Piece::new(n.to_string(), Role::Dim)] }
+    if n == 0 { Vec::new() } else { vec![TitlePart::new(n.to_string(), Role::Dim)] }
 }
 
 pub fn samples(c: &mut Canvas, app: &App, area: Rect) {
@@ -58,7 +58,7 @@ pub fn samples(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
-pub fn log_subtitle(app: &App) -> Vec<Piece> {
+pub fn log_subtitle(app: &App) -> Vec<TitlePart> {
     let warnings = app
         .train
         .run
@@ -66,8 +66,8 @@ pub fn log_subtitle(app: &App) -> Vec<Piece> {
         .map_or(0, |r| r.log.iter().filter(|l| matches!(l.grade, Grade::Warning | Grade::Bad)).count());
     match warnings {
         0 => Vec::new(),
-        1 => vec![Piece::new("1 warning", Role::Warn)],
-        n => vec![Piece::new(format!("{n} warnings"), Role::Warn)],
+        1 => vec![TitlePart::new("1 warning", Role::Warn)],
+        n => vec![TitlePart::new(format!("{n} warnings"), Role::Warn)],
     }
 }
 

@@ -14,12 +14,12 @@ pub mod setup;
 pub mod state;
 pub mod twins;
 
-pub use setup::{Form, RunRequest, RunSettings};
+pub use setup::{RunForm, RunRequest, RunSettings};
 pub use state::{RunView, TrainState};
 
 use ratatui::layout::Rect;
 
-use crate::screen::layout::{Builder, Class};
+use crate::screen::layout::{Builder, SizeClass};
 use crate::screen::pane::Pane;
 
 /// The panes, in the order in which the focus goes round.
@@ -38,8 +38,8 @@ pub static PANES: &[&Pane] = &[
 ];
 
 /// Where the panes stand in the body of the screen: what is told to a run at the left, what it reports beside it.
-pub fn arrange(build: &mut Builder, class: Class, body: Rect) {
-    if class == Class::Small {
+pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
+    if class == SizeClass::Small {
         let side = 36.min(body.width / 2);
         let left = Rect { width: body.width - side - 2, ..body };
         build.add(
@@ -61,12 +61,12 @@ pub fn arrange(build: &mut Builder, class: Class, body: Rect) {
         );
         return;
     }
-    let side = if class == Class::Wide { 46 } else { 42 };
+    let side = if class == SizeClass::Wide { 46 } else { 42 };
     let left = Rect { width: side, ..body };
     let setup_lines = (body.height / 2).max(14);
     build.column(left, &[(&[&setup::PANE, &runs::PANE], setup_lines), (&[&run::PANE], 0)]);
     let rest = Rect { x: left.right(), width: body.width - side, ..body };
-    if class == Class::Medium {
+    if class == SizeClass::Medium {
         build.column(
             rest,
             &[

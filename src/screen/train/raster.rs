@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::mask::types::State;
 use crate::screen::app::App;
-use crate::screen::pane::{BLANK, Pane, Piece};
+use crate::screen::pane::{BLANK, Pane, TitlePart};
 use crate::screen::train::empty::empty;
 use crate::screen::train::feed::{self, FEED};
 use crate::screen::view::Screen;
@@ -36,10 +36,10 @@ fn rows(app: &App) -> Vec<&RasterRow> {
     run.raster.iter().filter(|r| r.sequence == sequence).collect()
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let rows = rows(app);
     let Some(last) = rows.last() else { return Vec::new() };
-    vec![Piece::new(format!("sequence {}, {} passes", last.sequence, rows.len()), Role::Dim)]
+    vec![TitlePart::new(format!("sequence {}, {} passes", last.sequence, rows.len()), Role::Dim)]
 }
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {

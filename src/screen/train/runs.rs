@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use crate::engine::types::{FOLLOWED, TrainCommand};
 use crate::screen::actions::{Context, TRAINING, actions};
 use crate::screen::app::{App, Effect};
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::popups::ask::Question;
 use crate::screen::popups::{Popup, models};
 use crate::screen::train::run::course::{self, RUN};
@@ -16,8 +17,8 @@ use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::support::units::memory;
-use crate::train::report::Command;
-use crate::train::runs::{Curve, RunInfo};
+use crate::train::report::RunCommand;
+use crate::train::runs::{LossCurve, RunInfo};
 
 /// The list of runs.
 pub const CONTEXT: Context = Context("Runs");
@@ -37,8 +38,8 @@ pub static PANE: Pane = Pane {
 /// Curves of one run, from its records.
 #[derive(Clone, Debug, Default)]
 pub struct Curves {
-    pub train: Curve,
-    pub validation: Curve,
+    pub train: LossCurve,
+    pub validation: LossCurve,
 }
 
 /// The list of runs.
@@ -89,13 +90,13 @@ actions! {
     TRAINING {
         /// Save a checkpoint now
         RUN_SAVE ["w"] "save" if keeps_weights =>
-            |app| course::tell_run(app, Command::SaveNow, "Saving after this step");
+            |app| course::tell_run(app, RunCommand::SaveNow, "Saving after this step");
         /// Let the model write a sample now
         RUN_SAMPLE ["g"] "sample" if keeps_weights =>
-            |app| course::tell_run(app, Command::Sample, "A sample comes after this step");
+            |app| course::tell_run(app, RunCommand::Sample, "A sample comes after this step");
         /// Measure the validation loss now
         RUN_EVALUATE ["v"] if course::goes_on =>
-            |app| course::tell(app, Command::EvaluateNow, "Measuring the validation loss after this step");
+            |app| course::tell(app, RunCommand::EvaluateNow, "Measuring the validation loss after this step");
         /// Let the explorer follow the training weights: every step, every 10, every 100, or not
         FOLLOW ["f"] "follow" if can_follow => follow;
         /// Open the newest checkpoint of this run in the explorer
@@ -248,9 +249,9 @@ pub fn follows(app: &App) -> bool {
     app.model.as_ref().is_some_and(|m| m.id.contains(FOLLOWED))
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let n = app.train.runs.list.len();
-    if n == 0 { Vec::new() } else { vec![Piece::new(n.to_string(), Role::Dim)] }
+    if n == 0 { Vec::new() } else { vec![TitlePart::new(n.to_string(), Role::Dim)] }
 }
 
 fn room(area: Rect) -> usize {
@@ -270,7 +271,7 @@ pub fn row_at(app: &App, area: Rect, y: u16) -> Option<usize> {
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let runs = &app.train.runs;
-    let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
+    let dim = c.style(Role::Dim);
     if runs.list.is_empty() {
         let text = if runs.known {
             let key = app.key_label(&RUN);
@@ -281,53 +282,68 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         c.paragraph(area, &text, dim);
         return;
     }
-    let wide = area.width >= 60;
-    // Name, state, steps, training loss, validation loss, size.
-    let numbers: u16 = if wide { 45 } else { 19 };
-    let name_w = area.width.saturating_sub(numbers + 3);
-    let at = area.x + 3 + name_w;
-    let heading = if wide { "state        steps    loss   valid      size" } else { "state      valid" };
-    c.label(area.x + 3, area.y, "run", dim, name_w);
-    c.label(at + 1, area.y, heading, dim, numbers);
-    for (i, run) in runs.list.iter().enumerate().skip(top(app, area)).take(room(area)) {
-        let y = area.y + 1 + (i - top(app, area)) as u16;
-        let line = Rect::new(area.x, y, area.width, 1);
-        let current = i == runs.selected;
-        if current && app.view.focus == &PANE {
-            let style = c.theme.selected();
-            c.restyle(line, style);
-        }
-        let place = runs.marked.iter().position(|m| *m == run.path).map(|p| (p % 4 + 1).to_string());
-        let bare = |s: ratatui::style::Style| ratatui::style::Style { bg: None, ..s };
-        let (accent, text, dim) = (bare(c.theme.bold(Role::Accent)), bare(strong), bare(dim));
-        c.put(area.x, y, if current { "▸" } else { " " }, accent);
-        c.text(area.x + 1, y, place.as_deref().unwrap_or(" "), accent, 1);
-        c.label(area.x + 3, y, &name(&run.path), text, name_w);
-        let live = app.train.busy() && app.train.run.as_ref().is_some_and(|r| r.spec.out == run.path);
-        let state = if live { "running" } else { run.state() };
-        let number = |x: Option<f64>| x.map_or("–".to_owned(), |v| format!("{v:.4}"));
-        c.label(at + 1, y, state, dim, 11);
-        if wide {
-            c.right(at + 12, at + 19, y, &run.steps.to_string(), dim);
-            c.right(at + 19, at + 27, y, &number(run.train_loss), dim);
-            c.right(at + 27, at + 35, y, &number(run.validation_loss), text);
-            c.right(at + 35, at + 45, y, &memory(run.bytes as f64), dim);
-        } else {
-            c.right(at + 11, at + 18, y, &number(run.validation_loss), text);
-        }
+    let columns = Columns::of(area);
+    let heading =
+        if columns.wide { "state        steps    loss   valid      size" } else { "state      valid" };
+    c.label(area.x + 3, area.y, "run", dim, columns.name);
+    c.label(columns.numbers + 1, area.y, heading, dim, area.right().saturating_sub(columns.numbers + 1));
+    let top = top(app, area);
+    for (i, run) in runs.list.iter().enumerate().skip(top).take(room(area)) {
+        let line = Rect::new(area.x, area.y + 1 + (i - top) as u16, area.width, 1);
+        row(c, app, (run, i == runs.selected), &columns, line);
     }
-    if let Some(run) = runs.current() {
-        let y = area.bottom().saturating_sub(1);
-        let m = &run.spec.masking;
-        let text = format!(
-            "{} · {} · {} {} · {} steps kept",
-            run.spec.model,
-            run.spec.trained.name(),
-            m.arm,
-            m.op,
-            run.checkpoints.len()
-        );
-        c.label(area.x, y, &text, dim, area.width);
+    let Some(run) = runs.current() else { return };
+    let m = &run.spec.masking;
+    let (model, trained, kept) = (&run.spec.model, run.spec.trained.name(), run.checkpoints.len());
+    let text = format!("{model} · {trained} · {} {} · {kept} steps kept", m.arm, m.op);
+    c.label(area.x, area.bottom().saturating_sub(1), &text, dim, area.width);
+}
+
+/// Where the numbers of a run stand.
+struct Columns {
+    /// Whether there is room for state, steps, training loss, validation loss and size, not only for state and
+    /// validation loss.
+    wide: bool,
+    /// Columns of the name.
+    name: u16,
+    /// First column of the numbers.
+    numbers: u16,
+}
+
+impl Columns {
+    fn of(area: Rect) -> Self {
+        let wide = area.width >= 60;
+        let name = area.width.saturating_sub(if wide { 48 } else { 22 });
+        Columns { wide, name, numbers: area.x + 3 + name }
+    }
+}
+
+/// One run; the selected one is marked.
+fn row(c: &mut Canvas, app: &App, (run, current): (&RunInfo, bool), columns: &Columns, line: Rect) {
+    let y = line.y;
+    if current && app.view.focus == &PANE {
+        let style = c.theme.selected();
+        c.restyle(line, style);
+    }
+    let marked = app.train.runs.marked.iter().position(|m| *m == run.path);
+    let place = marked.map(|p| (p % 4 + 1).to_string());
+    let bare = |style: Style| Style { bg: None, ..style };
+    let (accent, text) = (bare(c.theme.bold(Role::Accent)), bare(c.theme.bold(Role::Strong)));
+    let dim = bare(c.style(Role::Dim));
+    c.put(line.x, y, if current { "▸" } else { " " }, accent);
+    c.text(line.x + 1, y, place.as_deref().unwrap_or(" "), accent, 1);
+    c.label(line.x + 3, y, &name(&run.path), text, columns.name);
+    let live = app.train.busy() && app.train.run.as_ref().is_some_and(|r| r.spec.out == run.path);
+    let number = |x: Option<f64>| x.map_or("–".to_owned(), |v| format!("{v:.4}"));
+    let at = columns.numbers;
+    c.label(at + 1, y, if live { "running" } else { run.state() }, dim, 11);
+    if columns.wide {
+        c.right(at + 12, at + 19, y, &run.steps.to_string(), dim);
+        c.right(at + 19, at + 27, y, &number(run.train_loss), dim);
+        c.right(at + 27, at + 35, y, &number(run.validation_loss), text);
+        c.right(at + 35, at + 45, y, &memory(run.bytes as f64), dim);
+    } else {
+        c.right(at + 11, at + 18, y, &number(run.validation_loss), text);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::mask::types::MaskSettings;
 use crate::screen::actions::{Context, actions};
 use crate::screen::app::{App, Effect};
 use crate::screen::explore::mask::settings;
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::params::{self, Path};
 use crate::screen::settle::scrolled;
 use crate::screen::train::state::Typing;
@@ -73,7 +73,7 @@ impl RunSettings {
 
 /// What the next run is told.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Form {
+pub struct RunForm {
     pub run: RunSettings,
     pub train: TrainSettings,
 }
@@ -90,13 +90,13 @@ pub struct RunRequest {
     pub score: ScoreSettings,
 }
 
-impl Form {
+impl RunForm {
     /// The form with the configured values.
     pub fn new(settings: Option<&Settings>) -> Self {
         let train = settings.map(|s| s.train.clone()).unwrap_or_default();
         // A plain fine-tune is the exception here: the explorer is open, with a mask.
         let masking = Some(train.arm).filter(|arm| *arm != Arm::None);
-        Form { run: RunSettings { masking, ..RunSettings::default() }, train }
+        RunForm { run: RunSettings { masking, ..RunSettings::default() }, train }
     }
 
     /// Whether the run masks by the explorer's policy.
@@ -250,9 +250,9 @@ pub fn fraction_at(app: &App, area: Rect, path: Path, x: u16) -> Option<f64> {
     COLUMNS.on_track(area, x).then(|| COLUMNS.place_at(area, x))
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let model = app.train.followed.as_deref().or(app.model.as_ref().map(|m| m.id.as_str()));
-    model.map(|m| Piece::new(m, Role::Dim)).into_iter().collect()
+    model.map(|m| TitlePart::new(m, Role::Dim)).into_iter().collect()
 }
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {

@@ -10,7 +10,7 @@ use crate::screen::train::series::Series;
 use crate::screen::train::setup::{RunRequest, RunSettings};
 use crate::screen::train::twins::TwinView;
 use crate::train::raster::RasterStats;
-use crate::train::report::{BatchView, Live, Plan, RasterRow, Report, RunState, Summary};
+use crate::train::report::{BatchView, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary};
 use crate::train::spec::{Arm, RunSpec};
 
 /// Rows of the raster that are kept.
@@ -62,7 +62,7 @@ pub struct RunView {
     pub samples: Vec<Sample>,
     pub log: Vec<Line>,
     pub saved: Option<(usize, PathBuf)>,
-    pub summary: Option<Summary>,
+    pub summary: Option<RunSummary>,
     pub failure: Option<(String, Option<String>)>,
     /// Seconds left and the tokens read, of the last step.
     pub eta: Option<f64>,
@@ -137,7 +137,7 @@ impl RunView {
 
     /// The learning rate in force: set by hand, or of the last step.
     pub fn rate(&self) -> f64 {
-        let last = self.series.last().map_or(self.spec.rate.peak, |p| p.learning_rate);
+        let last = self.series.last().map_or(self.spec.learning_rate.peak, |p| p.learning_rate);
         self.learning_rate.unwrap_or(last)
     }
 
@@ -146,6 +146,31 @@ impl RunView {
         if self.log.len() > LINES {
             self.log.remove(0);
         }
+    }
+
+    /// A slider was moved, or let go.
+    fn changed(&mut self, change: LiveChange) {
+        let name = match change.what {
+            Live::LearningRate => {
+                self.learning_rate = change.value;
+                "learning rate"
+            }
+            Live::Threshold => {
+                self.threshold = change.value.unwrap_or(self.threshold);
+                "τ"
+            }
+            Live::Probability => {
+                self.probability = change.value.unwrap_or(self.probability);
+                "p"
+            }
+        };
+        let value = match (change.what, change.value) {
+            (_, None) => "back to the schedule".to_owned(),
+            (Live::LearningRate, Some(v)) => format!("{v:.3e}"),
+            (_, Some(v)) => format!("{v:.3}"),
+        };
+        self.series.changes.push(change);
+        self.note(change.step, Grade::Said, format!("{name} by hand: {value}"));
     }
 
     /// Takes in one report.
@@ -179,29 +204,7 @@ impl RunView {
                     self.samples.remove(0);
                 }
             }
-            Report::Changed(change) => {
-                let name = match change.what {
-                    Live::LearningRate => {
-                        self.learning_rate = change.value;
-                        "learning rate"
-                    }
-                    Live::Threshold => {
-                        self.threshold = change.value.unwrap_or(self.threshold);
-                        "τ"
-                    }
-                    Live::Probability => {
-                        self.probability = change.value.unwrap_or(self.probability);
-                        "p"
-                    }
-                };
-                let value = match (change.what, change.value) {
-                    (_, None) => "back to the schedule".to_owned(),
-                    (Live::LearningRate, Some(v)) => format!("{v:.3e}"),
-                    (_, Some(v)) => format!("{v:.3}"),
-                };
-                self.series.changes.push(change);
-                self.note(change.step, Grade::Said, format!("{name} by hand: {value}"));
-            }
+            Report::Changed(change) => self.changed(change),
             Report::Note { step, message } => self.note(step, Grade::Said, message),
             Report::Warning { step, message } => self.note(step, Grade::Warning, message),
             Report::Loading { what, done, total } => self.loading = Some((what, done, total)),

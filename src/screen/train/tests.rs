@@ -18,7 +18,7 @@ use crate::screen::view::Screen;
 use crate::train::arm::TokenClass;
 use crate::train::raster::{ClassShare, RasterStats};
 use crate::train::report::{
-    Command, Live, LiveChange, Plan, RasterRow, Report, RunState, StepReport, Summary, TwinDifference,
+    Live, LiveChange, Plan, RasterRow, Report, RunCommand, RunState, RunSummary, StepReport, TwinDifference,
     TwinStep, TwinVerdict,
 };
 use crate::train::settings::TrainSettings;
@@ -35,7 +35,7 @@ pub fn spec() -> RunSpec {
         "trained": "all",
         "masking": masking,
         "steps": 200, "time_limit": null, "batch_size": 4, "accumulate": 1, "context": 64, "fixed_cuts": true,
-        "rate": { "policy": "constant", "peak": 1e-3, "min_ratio": 0.1, "warmup": 10, "progress": "steps",
+        "learning_rate": { "policy": "constant", "peak": 1e-3, "min_ratio": 0.1, "warmup": 10, "progress": "steps",
                   "patience": 3, "factor": 0.5, "gap": null },
         "adamw": crate::tensor::adamw::AdamWSettings { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
         "clip": 1.0, "dropout": 0.0, "seed": 1, "eval_every": 50, "checkpoint_every": 100, "sample_every": 0,
@@ -221,7 +221,7 @@ fn twins_are_asked_for_watched_and_told_apart_by_seed() {
     stage.press("] , ( w");
     assert_eq!(stage.port.trains.borrow().len(), before, "{:?}", stage.port.trains.borrow());
     stage.press("space");
-    assert_eq!(last(&stage), TrainCommand::Tell(Command::Pause));
+    assert_eq!(last(&stage), TrainCommand::Tell(RunCommand::Pause));
     let next = TwinStep { seed: 4, step: 1, losses: vec![5.0; 3], ..TwinStep::default() };
     report(&mut stage, Report::TwinStep(next));
     let twins = stage.app.train.run.as_ref().unwrap().twins.clone().unwrap();
@@ -314,13 +314,13 @@ fn plan_start_pause_resume_stop() {
     stage.press(") space");
     assert_eq!(stage.port.plans.borrow().len(), 2);
     stage.press("space");
-    assert_eq!(last(&stage), TrainCommand::Tell(Command::Resume));
+    assert_eq!(last(&stage), TrainCommand::Tell(RunCommand::Resume));
     for (state, key, command) in [
-        (RunState::Running, "space", Command::Pause),
-        (RunState::Paused, "space", Command::Resume),
-        (RunState::Running, "w", Command::SaveNow),
-        (RunState::Running, "g", Command::Sample),
-        (RunState::Running, "s", Command::Stop),
+        (RunState::Running, "space", RunCommand::Pause),
+        (RunState::Paused, "space", RunCommand::Resume),
+        (RunState::Running, "w", RunCommand::SaveNow),
+        (RunState::Running, "g", RunCommand::Sample),
+        (RunState::Running, "s", RunCommand::Stop),
     ] {
         report(&mut stage, Report::State { state });
         stage.press(key);
@@ -337,13 +337,15 @@ fn live_sliders_reach_the_run_and_leave_the_explorer_alone() {
     let mut stage = running(20);
     let tau = stage.app.doc.mask.threshold;
     stage.press("]");
-    let TrainCommand::Tell(Command::SetThreshold(new)) = last(&stage) else { panic!("{:?}", last(&stage)) };
+    let TrainCommand::Tell(RunCommand::SetThreshold(new)) = last(&stage) else {
+        panic!("{:?}", last(&stage))
+    };
     assert!(new > tau);
     assert_eq!(stage.app.doc.mask.threshold, tau);
     stage.press(",");
-    assert!(matches!(last(&stage), TrainCommand::Tell(Command::SetProbability(_))));
+    assert!(matches!(last(&stage), TrainCommand::Tell(RunCommand::SetProbability(_))));
     stage.press("(");
-    let TrainCommand::Tell(Command::SetLearningRate(Some(rate))) = last(&stage) else { panic!() };
+    let TrainCommand::Tell(RunCommand::SetLearningRate(Some(rate))) = last(&stage) else { panic!() };
     assert!(rate < 1e-3);
     let change = LiveChange { step: 21, what: Live::LearningRate, value: Some(rate) };
     report(&mut stage, Report::Changed(change));
@@ -351,7 +353,7 @@ fn live_sliders_reach_the_run_and_leave_the_explorer_alone() {
     assert_eq!(run.series.changes, [change]);
     assert!(run.log.last().unwrap().text.starts_with("learning rate by hand"));
     stage.press("=");
-    assert_eq!(last(&stage), TrainCommand::Tell(Command::SetLearningRate(None)));
+    assert_eq!(last(&stage), TrainCommand::Tell(RunCommand::SetLearningRate(None)));
     // In the explorer the same keys move the explorer's own.
     stage.press("E ]");
     assert!(stage.app.doc.mask.threshold > tau);
@@ -364,14 +366,14 @@ fn kill_and_leaving_ask_first() {
     stage.press("K n");
     assert_eq!(stage.port.trains.borrow().len(), before);
     stage.press("K enter");
-    assert_eq!(last(&stage), TrainCommand::Tell(Command::Kill));
+    assert_eq!(last(&stage), TrainCommand::Tell(RunCommand::Kill));
     stage.press("q");
     assert_eq!(stage.app.popup, Some(Popup::Ask(Question::Quit)));
     assert!(!stage.app.quit);
     stage.press("enter");
-    assert_eq!(last(&stage), TrainCommand::Tell(Command::Stop));
+    assert_eq!(last(&stage), TrainCommand::Tell(RunCommand::Stop));
     assert!(!stage.app.quit, "it saves first");
-    let summary = Summary {
+    let summary = RunSummary {
         state: RunState::Stopped,
         steps: 5,
         tokens: 1,
@@ -444,7 +446,7 @@ fn the_cursor_reads_exact_values() {
 #[test]
 fn the_train_screen_is_clickable() {
     use crate::engine::types::TrainCommand;
-    use crate::train::report::Command as RunCommand;
+    use crate::train::report::RunCommand;
     use crate::train::settings::TrainSettings;
     let mut desk = Desk { stage: running(60), mouse: Mouse::default() };
     fit(&mut desk.stage, AREA.width, AREA.height);

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::screen::actions::TRAINING;
 use crate::screen::app::App;
-use crate::screen::pane::{BLANK, Pane, Piece};
+use crate::screen::pane::{BLANK, Pane, TitlePart};
 use crate::screen::train::run::course::RUN;
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
@@ -125,11 +125,11 @@ fn twins(app: &App) -> Option<&TwinView> {
     app.train.run.as_ref().and_then(|r| r.twins.as_ref())
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let Some(t) = twins(app) else { return Vec::new() };
-    let mut out = vec![Piece::new(format!("seed {} of {}", t.seed, t.seeds), Role::Dim)];
+    let mut out = vec![TitlePart::new(format!("seed {} of {}", t.seed, t.seeds), Role::Dim)];
     if let Some(eta) = app.train.run.as_ref().and_then(|r| r.eta) {
-        out.push(Piece::new(format!("{} left", duration(eta)), Role::Accent));
+        out.push(TitlePart::new(format!("{} left", duration(eta)), Role::Accent));
     }
     out
 }

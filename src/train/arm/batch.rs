@@ -1,4 +1,4 @@
-//! A batch as the model sees it under a mask: which rows there are, what stands in them, what they may read, and which
+//! A batch as the model sees it under a mask: which rows there are, what they hold, what they may read, and which
 //! of them bypass the middle layers.
 //!
 //! Sequences of a batch may keep different numbers of rows. Those under `drop` are padded on the right to the longest
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor};
 
 use super::decide::Pairs;
-use crate::mask::apply::{ApplyError, Plan, ReplacementSource, Shown, apply};
+use crate::mask::apply::{ApplyError, MaskedPass, ReplacementSource, apply};
 use crate::mask::draw::Draws;
 use crate::mask::initial::Unigram;
 use crate::mask::types::{Decision, MaskSettings, Op, Replacement, State};
@@ -27,7 +27,7 @@ pub struct VisitKey {
     pub pass: u32,
 }
 
-/// What stands in a row that holds no token.
+/// The content of a row that holds no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Special {
     MaskRow,
@@ -68,7 +68,7 @@ pub(super) struct Middle {
 }
 
 /// A plan and whether anything is hidden in it.
-pub(super) struct Planned(pub Plan);
+pub(super) struct Planned(pub MaskedPass);
 
 impl Planned {
     /// The visibility, where it is more than causality.
@@ -94,7 +94,7 @@ pub struct MaskedBatch {
     pub decisions: Vec<Decision>,
     /// What was masked.
     pub realised: Realised,
-    /// `(1−τ)·p` that was asked for at this step.
+    /// `(1−τ)·p` at this step.
     pub rate: f64,
     /// The settings in force at this step, τ and p as the schedule has moved them.
     pub settings: MaskSettings,
@@ -104,14 +104,14 @@ pub struct MaskedBatch {
     /// Rows of `[B · R]` that hold no token.
     pub(super) specials: Vec<(usize, Special)>,
     /// `[B · R]`: masked by anything but `keep`.
-    pub(super) own: Vec<bool>,
+    pub(super) masked_rows: Vec<bool>,
     /// `[B, 1, R, R]`, additive; `None` when nothing is hidden.
     pub(super) bias: Option<Tensor>,
     pub(super) middle: Option<Middle>,
 }
 
 /// What [`MaskedBatch::new`] works with.
-pub(super) struct Parts<'a> {
+pub(super) struct BatchParts<'a> {
     pub batch: &'a Batch,
     pub settings: &'a MaskSettings,
     pub lexicon: &'a Lexicon,
@@ -124,9 +124,9 @@ pub(super) struct Parts<'a> {
 }
 
 /// Answers for replacements: vectors are only marked here, and filled in by the pass.
-struct Source<'a>(&'a Lexicon);
+struct MarkedReplacements<'a>(&'a Lexicon);
 
-impl ReplacementSource for Source<'_> {
+impl ReplacementSource for MarkedReplacements<'_> {
     fn n_vocab(&self) -> usize {
         self.0.n_vocab
     }
@@ -146,12 +146,13 @@ impl ReplacementSource for Source<'_> {
 
 impl MaskedBatch {
     /// Carries decisions out.
-    pub(super) fn new(parts: Parts) -> std::result::Result<Self, BatchError> {
-        let Parts { batch, settings, lexicon, mut decisions, draws, pairs, n_layer, device } = parts;
+    pub(super) fn new(parts: BatchParts) -> std::result::Result<Self, BatchError> {
+        let BatchParts { batch, settings, lexicon, mut decisions, draws, pairs, n_layer, device } = parts;
         let mut plans = Vec::with_capacity(batch.visits.len());
         for (b, visit) in batch.visits.iter().enumerate() {
             keep_one(&mut decisions[b]);
-            let mut plan = apply(&visit.inputs, &decisions[b], settings, draws[b], &Source(lexicon))?;
+            let mut plan =
+                apply(&visit.inputs, &decisions[b], settings, draws[b], &MarkedReplacements(lexicon))?;
             if let Some(pairs) = pairs.get(b)
                 && settings.op == Op::Hide
                 && pairs.selected > 0
@@ -176,7 +177,7 @@ impl MaskedBatch {
             plans,
             positions: None,
             specials: Vec::new(),
-            own: Vec::new(),
+            masked_rows: Vec::new(),
             bias: None,
             middle: None,
         };
@@ -191,19 +192,9 @@ impl MaskedBatch {
         self.visits.len()
     }
 
-    /// What stands at each position of sequence `b`.
-    pub fn shown(&self, b: usize) -> &[Shown] {
-        &self.plans[b].0.shown
-    }
-
     /// What rows of sequence `b` may read, where it is less than causality allows.
     pub fn visibility(&self, b: usize) -> Option<&Visibility> {
         self.plans[b].visible()
-    }
-
-    /// Tokens whose next token is predicted.
-    pub fn labelled(&self) -> usize {
-        self.labels.iter().filter(|&&l| l != IGNORE).count()
     }
 
     /// Tokens × layers that are computed (padding left out): what a mask-aware learning rate counts as progress.
@@ -227,7 +218,7 @@ impl MaskedBatch {
                 let Some(&at) = plan.kept.get(r) else {
                     self.ids.push(0);
                     self.labels.push(IGNORE);
-                    self.own.push(false);
+                    self.masked_rows.push(false);
                     positions.push(r as u32);
                     continue;
                 };
@@ -240,7 +231,7 @@ impl MaskedBatch {
                 }
                 self.ids.push(plan.input.ids[r]);
                 self.labels.push(visit.targets[at]);
-                self.own.push(op.is_some_and(|op| op != Op::Keep));
+                self.masked_rows.push(op.is_some_and(|op| op != Op::Keep));
                 positions.push(plan.input.position(r));
             }
         }

@@ -7,7 +7,7 @@ use crate::train::spec::{Arm, MaskingSpec};
 
 /// Why a masking policy is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum MaskingRefusal {
     #[error("the mask rate must be between 0 and 1: {0}")]
     Rate(f64),
     #[error("the cool-down must be at least 0 and below 1: {0}")]
@@ -46,20 +46,20 @@ pub enum Refusal {
     Slider(f64),
 }
 
-impl Refusal {
+impl MaskingRefusal {
     /// What to choose instead.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Refusal::Peak { .. } => "lower the rate or choose the schedule constant",
-            Refusal::Evict => "choose hide, which is what evicting means to later queries",
-            Refusal::PairOp(..) | Refusal::PairMix(_) => "choose hide",
-            Refusal::Scale(_) => "choose scale rank",
-            Refusal::Unit { .. } => "choose unit token, or a random arm",
-            Refusal::Scope => "choose scope whole; losses under it are labelled look-ahead",
-            Refusal::Pinned => "clear the pinned regions",
-            Refusal::NothingLeft => "protect a token or lower the rate",
-            Refusal::TooShallow(_) => "choose hide or drop",
-            Refusal::NoEndOfText => "choose replacement mask or mean",
+            MaskingRefusal::Peak { .. } => "lower the rate or choose the schedule constant",
+            MaskingRefusal::Evict => "choose hide, which is what evicting means to later queries",
+            MaskingRefusal::PairOp(..) | MaskingRefusal::PairMix(_) => "choose hide",
+            MaskingRefusal::Scale(_) => "choose scale rank",
+            MaskingRefusal::Unit { .. } => "choose unit token, or a random arm",
+            MaskingRefusal::Scope => "choose scope whole; losses under it are labelled look-ahead",
+            MaskingRefusal::Pinned => "clear the pinned regions",
+            MaskingRefusal::NothingLeft => "protect a token or lower the rate",
+            MaskingRefusal::TooShallow(_) => "choose hide or drop",
+            MaskingRefusal::NoEndOfText => "choose replacement mask or mean",
             _ => return None,
         };
         Some(text.to_owned())
@@ -152,62 +152,62 @@ impl MaskingSpec {
     /// Checks the policy by itself.
     ///
     /// # Errors
-    /// The first thing that makes no sense, with its reason.
-    pub fn check(&self) -> Result<(), Refusal> {
+    /// The first invalid setting, with its reason.
+    pub fn check(&self) -> Result<(), MaskingRefusal> {
         if self.arm == Arm::None {
             return Ok(());
         }
         let settings = self.settings(usize::MAX);
         for slider in [settings.threshold, settings.probability] {
             if !(0.0..=1.0).contains(&slider) {
-                return Err(Refusal::Slider(slider));
+                return Err(MaskingRefusal::Slider(slider));
             }
         }
         if !(0.0..=1.0).contains(&self.rate) {
-            return Err(Refusal::Rate(self.rate));
+            return Err(MaskingRefusal::Rate(self.rate));
         }
         if !(0.0..1.0).contains(&self.cool_down) {
-            return Err(Refusal::CoolDown(self.cool_down));
+            return Err(MaskingRefusal::CoolDown(self.cool_down));
         }
         self.check_ops(&settings)?;
         if settings.scope == Scope::Block {
-            return Err(Refusal::Scope);
+            return Err(MaskingRefusal::Scope);
         }
         if !settings.pinned.is_empty() {
-            return Err(Refusal::Pinned);
+            return Err(MaskingRefusal::Pinned);
         }
         let ranks = self.needs_scores() || self.arm == Arm::DynSalient;
         if ranks && settings.scale != Scale::Rank {
-            return Err(Refusal::Scale(settings.scale));
+            return Err(MaskingRefusal::Scale(settings.scale));
         }
         if (ranks || settings.exact_k || self.arm == Arm::DynPair) && settings.unit != Unit::Token {
-            return Err(Refusal::Unit { arm: self.arm, unit: settings.unit });
+            return Err(MaskingRefusal::Unit { arm: self.arm, unit: settings.unit });
         }
         let rate = settings.nominal_rate();
         let peak = rate * self.schedule.peak() / (1.0 - self.cool_down);
         // Pairs draw their rate from U(0, 2·rate).
         let limit = if self.arm == Arm::DynPair { 0.5 } else { 1.0 };
         if peak > limit + 1e-9 {
-            return Err(Refusal::Peak { schedule: self.schedule.name(), rate, peak, limit });
+            return Err(MaskingRefusal::Peak { schedule: self.schedule.name(), rate, peak, limit });
         }
         let drops = all_ops(&settings).iter().all(|op| *op == Op::Drop);
         if drops && peak > 1.0 - 1e-9 && settings.protect == Protect::NONE {
-            return Err(Refusal::NothingLeft);
+            return Err(MaskingRefusal::NothingLeft);
         }
         Ok(())
     }
 
-    fn check_ops(&self, settings: &MaskSettings) -> Result<(), Refusal> {
+    fn check_ops(&self, settings: &MaskSettings) -> Result<(), MaskingRefusal> {
         let ops = all_ops(settings);
         if ops.contains(&Op::Evict) {
-            return Err(Refusal::Evict);
+            return Err(MaskingRefusal::Evict);
         }
         if self.arm == Arm::DynPair {
             if settings.mix.is_some() {
-                return Err(Refusal::PairMix(self.arm));
+                return Err(MaskingRefusal::PairMix(self.arm));
             }
             if let Some(&op) = ops.iter().find(|op| !matches!(op, Op::Hide | Op::Keep)) {
-                return Err(Refusal::PairOp(self.arm, op));
+                return Err(MaskingRefusal::PairOp(self.arm, op));
             }
         }
         Ok(())
@@ -217,17 +217,17 @@ impl MaskingSpec {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub fn check_model(&self, config: &Config, eot: Option<u32>) -> Result<(), Refusal> {
+    pub fn check_model(&self, config: &Config, eot: Option<u32>) -> Result<(), MaskingRefusal> {
         self.check()?;
         if self.arm == Arm::None {
             return Ok(());
         }
         let settings = self.settings(usize::MAX);
         if config.n_layer <= 2 && all_ops(&settings).contains(&Op::Skip) {
-            return Err(Refusal::TooShallow(config.n_layer));
+            return Err(MaskingRefusal::TooShallow(config.n_layer));
         }
         if eot.is_none() && replacements(&settings).contains(&Replacement::EndOfText) {
-            return Err(Refusal::NoEndOfText);
+            return Err(MaskingRefusal::NoEndOfText);
         }
         Ok(())
     }
@@ -267,8 +267,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_with_its_reason() {
-        assert_eq!(spec(Arm::DynRand, Op::Evict).check(), Err(Refusal::Evict));
-        assert_eq!(spec(Arm::DynPair, Op::Drop).check(), Err(Refusal::PairOp(Arm::DynPair, Op::Drop)));
+        assert_eq!(spec(Arm::DynRand, Op::Evict).check(), Err(MaskingRefusal::Evict));
+        assert_eq!(spec(Arm::DynPair, Op::Drop).check(), Err(MaskingRefusal::PairOp(Arm::DynPair, Op::Drop)));
         assert_eq!(spec(Arm::DynPair, Op::Hide).check(), Ok(()));
         let policy = |change: fn(&mut MaskSettings)| {
             let mut policy = MaskSettings::default();
@@ -276,18 +276,18 @@ mod tests {
             MaskingSpec { policy: Some(policy), ..spec(Arm::DynAttnHigh, Op::Replace) }.check()
         };
         assert_eq!(policy(|_| ()), Ok(()));
-        assert_eq!(policy(|p| p.scale = Scale::Raw), Err(Refusal::Scale(Scale::Raw)));
-        assert_eq!(policy(|p| p.scope = Scope::Block), Err(Refusal::Scope));
-        assert_eq!(policy(|p| p.pinned.push(0..3)), Err(Refusal::Pinned));
-        assert_eq!(policy(|p| p.threshold = 1.5), Err(Refusal::Slider(1.5)));
-        assert!(matches!(policy(|p| p.unit = Unit::Word), Err(Refusal::Unit { .. })));
+        assert_eq!(policy(|p| p.scale = Scale::Raw), Err(MaskingRefusal::Scale(Scale::Raw)));
+        assert_eq!(policy(|p| p.scope = Scope::Block), Err(MaskingRefusal::Scope));
+        assert_eq!(policy(|p| p.pinned.push(0..3)), Err(MaskingRefusal::Pinned));
+        assert_eq!(policy(|p| p.threshold = 1.5), Err(MaskingRefusal::Slider(1.5)));
+        assert!(matches!(policy(|p| p.unit = Unit::Word), Err(MaskingRefusal::Unit { .. })));
         let steep = MaskingSpec { rate: 0.6, schedule: MaskSchedule::RampUp, ..spec(Arm::DynRand, Op::Hide) };
         let refusal = steep.check().unwrap_err();
         assert!(refusal.to_string().contains("1.20") && refusal.hint().is_some(), "{refusal}");
         assert!(MaskingSpec { rate: 0.3, ..steep.clone() }.check().is_ok());
         let pairs = MaskingSpec { rate: 0.3, ..spec(Arm::DynPair, Op::Hide) };
         assert!(pairs.check().is_ok());
-        assert!(matches!(MaskingSpec { rate: 0.6, ..pairs }.check(), Err(Refusal::Peak { .. })));
+        assert!(matches!(MaskingSpec { rate: 0.6, ..pairs }.check(), Err(MaskingRefusal::Peak { .. })));
     }
 
     #[test]
@@ -299,10 +299,10 @@ mod tests {
             Config::parse(json.as_bytes(), "config.json").unwrap()
         };
         let skip = spec(Arm::DynRand, Op::Skip);
-        assert_eq!(skip.check_model(&config(2), None), Err(Refusal::TooShallow(2)));
+        assert_eq!(skip.check_model(&config(2), None), Err(MaskingRefusal::TooShallow(2)));
         assert_eq!(skip.check_model(&config(3), None), Ok(()));
         let eot = MaskingSpec { replacement: Replacement::EndOfText, ..spec(Arm::Static1, Op::Replace) };
-        assert_eq!(eot.check_model(&config(3), None), Err(Refusal::NoEndOfText));
+        assert_eq!(eot.check_model(&config(3), None), Err(MaskingRefusal::NoEndOfText));
         assert_eq!(eot.check_model(&config(3), Some(1)), Ok(()));
     }
 

@@ -20,12 +20,12 @@ use std::sync::Arc;
 use candle_core::{Tensor, Var};
 
 pub use batch::{MaskedBatch, Realised, VisitKey};
-pub use check::Refusal;
+pub use check::MaskingRefusal;
 pub use decide::PATTERNS;
 pub use lexicon::{Lexicon, TokenClass};
 pub use pass::{MaskedLoss, mean_embedding};
 pub use rate::At;
-pub use scores::Memory;
+pub use scores::ScoreMemory;
 
 use super::TrainError;
 use super::batch::{Batch, Visit};
@@ -35,14 +35,14 @@ use crate::mask::draw::Draws;
 use crate::mask::types::{MaskSettings, Op, Polarity, State};
 use crate::model::Gpt2;
 use crate::tensor::cross_entropy::cross_entropy;
-use batch::{BatchError, Parts};
+use batch::{BatchError, BatchParts};
 use scores::{Scoring, Seen, plain};
 
 /// Name of the `[MASK]` row among a run's variables and in the side file of a checkpoint.
 pub const MASK_ROW: &str = "mask_row";
 
 /// What arms are made from.
-pub struct Setup<'a> {
+pub struct ArmSetup<'a> {
     pub spec: &'a MaskingSpec,
     /// The model as the run found it: `static-attn` keeps a copy of its weights.
     pub model: &'a Gpt2,
@@ -67,11 +67,11 @@ pub struct Arms {
     /// The initial model, for `static-attn`.
     initial: Option<Gpt2>,
     mask_row: Option<Var>,
-    memory: Memory,
+    memory: ScoreMemory,
 }
 
-impl From<Refusal> for TrainError {
-    fn from(refusal: Refusal) -> Self {
+impl From<MaskingRefusal> for TrainError {
+    fn from(refusal: MaskingRefusal) -> Self {
         TrainError::Setup { hint: refusal.hint(), problem: refusal.to_string() }
     }
 }
@@ -89,9 +89,9 @@ impl Arms {
     /// Checks the policy and makes what it needs: a new `[MASK]` row (the mean of `wte`), a copy of the initial model.
     ///
     /// # Errors
-    /// A [`Refusal`], as a sentence with its hint.
-    pub fn new(setup: Setup) -> Result<Self, TrainError> {
-        let Setup { spec, model, context, lexicon, seed, calibration, mask_row } = setup;
+    /// A [`MaskingRefusal`], as a sentence with its hint.
+    pub fn new(setup: ArmSetup) -> Result<Self, TrainError> {
+        let ArmSetup { spec, model, context, lexicon, seed, calibration, mask_row } = setup;
         spec.check_model(&model.config, lexicon.eot)?;
         let settings = MaskSettings { seed, ..spec.settings(context) };
         let mask_row = match mask_row {
@@ -106,17 +106,13 @@ impl Arms {
             lexicon,
             initial,
             mask_row,
-            memory: Memory::default(),
+            memory: ScoreMemory::default(),
         })
     }
 
     /// Variables of the policy's own, to be trained with the model: the `[MASK]` row `[D]`, where it is used.
     pub fn vars(&self) -> Vec<(String, Var)> {
         self.mask_row.iter().map(|row| (MASK_ROW.to_owned(), row.clone())).collect()
-    }
-
-    pub fn spec(&self) -> &MaskingSpec {
-        &self.spec
     }
 
     /// The settings in force at the average rate.
@@ -128,7 +124,7 @@ impl Arms {
     ///
     /// # Errors
     /// Where the schedule would need a rate above 1, or a value lies outside 0 to 1; nothing has changed then.
-    pub fn set_sliders(&mut self, threshold: f64, probability: f64) -> Result<(), Refusal> {
+    pub fn set_sliders(&mut self, threshold: f64, probability: f64) -> Result<(), MaskingRefusal> {
         let settings = MaskSettings { threshold, probability, ..self.settings.clone() };
         let rate = settings.nominal_rate();
         let spec = MaskingSpec { policy: Some(settings.clone()), rate, ..self.spec.clone() };
@@ -141,7 +137,7 @@ impl Arms {
     ///
     /// # Errors
     /// As [`set_sliders`](Self::set_sliders); nothing has changed then.
-    pub fn set_cell(&mut self, rate: f64, polarity: Polarity, op: Op) -> Result<(), Refusal> {
+    pub fn set_cell(&mut self, rate: f64, polarity: Polarity, op: Op) -> Result<(), MaskingRefusal> {
         let arm = match polarity {
             Polarity::High => Arm::DynAttnHigh,
             Polarity::Low => Arm::DynAttnLow,
@@ -150,7 +146,7 @@ impl Arms {
         let spec = MaskingSpec { arm, op, rate, policy: None, ..self.spec.clone() };
         spec.check()?;
         if spec.needs_mask_row() && self.mask_row.is_none() {
-            return Err(Refusal::NoMaskRow);
+            return Err(MaskingRefusal::NoMaskRow);
         }
         let fresh = spec.settings(usize::MAX);
         self.settings =
@@ -160,11 +156,11 @@ impl Arms {
     }
 
     /// What the run must keep to resume exactly, besides its variables.
-    pub fn memory(&self) -> &Memory {
+    pub fn memory(&self) -> &ScoreMemory {
         &self.memory
     }
 
-    pub fn restore(&mut self, memory: Memory) {
+    pub fn restore(&mut self, memory: ScoreMemory) {
         self.memory = memory;
     }
 
@@ -214,7 +210,16 @@ impl Arms {
         let n_layer = model.config.n_layer;
         let (lexicon, device) = (&*self.lexicon, &model.device);
         let settings = &settings;
-        Ok(MaskedBatch::new(Parts { batch, settings, lexicon, decisions, draws, pairs, n_layer, device })?)
+        Ok(MaskedBatch::new(BatchParts {
+            batch,
+            settings,
+            lexicon,
+            decisions,
+            draws,
+            pairs,
+            n_layer,
+            device,
+        })?)
     }
 
     /// Decides a batch by given scores, highest first, exactly k of each sequence, at the rate of this step.
@@ -245,7 +250,16 @@ impl Arms {
         }
         let (n_layer, lexicon, device) = (model.config.n_layer, &*self.lexicon, &model.device);
         let (settings, pairs) = (&settings, Vec::new());
-        Ok(MaskedBatch::new(Parts { batch, settings, lexicon, decisions, draws, pairs, n_layer, device })?)
+        Ok(MaskedBatch::new(BatchParts {
+            batch,
+            settings,
+            lexicon,
+            decisions,
+            draws,
+            pairs,
+            n_layer,
+            device,
+        })?)
     }
 
     /// State of every position before any decision: protected, or not.

@@ -16,13 +16,13 @@ pub struct MaskedLoss {
     /// Mean over all labels, in nats, scalar; differentiable once.
     pub loss: Tensor,
     pub value: f64,
-    /// Mean over rows whose own token was masked (by anything but `keep`), predicting the token after it.
-    pub own: Option<f64>,
+    /// Mean over rows whose token was masked (by anything but `keep`), predicting the token after it.
+    pub masked_token_loss: Option<f64>,
     /// Mean over all other rows.
-    pub others: Option<f64>,
-    /// Labels behind `own` and `others`.
-    pub own_tokens: usize,
-    pub other_tokens: usize,
+    pub unmasked_token_loss: Option<f64>,
+    /// Labels behind the two.
+    pub masked_tokens: usize,
+    pub unmasked_tokens: usize,
 }
 
 /// Token and position embeddings of the rows, `[B, R, D]`, differentiable; `mask_row` is `[D]`.
@@ -45,7 +45,7 @@ pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>
         };
         let mask = at(Special::MaskRow, &|| match mask_row {
             Some(row) => row.unsqueeze(0),
-            None => candle_core::bail!("a [MASK] row is asked for, but there is none"),
+            None => candle_core::bail!("the batch needs a [MASK] row, and the model has none"),
         })?;
         let mean = at(Special::Mean, &|| mean_embedding(&model.wte.tensor()?)?.unsqueeze(0))?;
         let mut index: Vec<u32> = (0..n).collect();
@@ -124,7 +124,7 @@ pub(super) fn states(
 
 /// The loss over the rows' states `[B, R, D]`.
 ///
-/// Own and other rows go through the output matrix apart, so that both losses come without a second product; the
+/// Masked and unmasked rows go through the output matrix apart, so that both losses come without a second product; the
 /// mean is over all labels. Where no row is masked there is one part.
 pub(super) fn loss(
     model: &Gpt2,
@@ -134,18 +134,25 @@ pub(super) fn loss(
 ) -> Result<MaskedLoss> {
     let rows = states.reshape(((), model.config.n_embd))?;
     let head = if gradients { model.lm_head.tensor()? } else { model.lm_head.detach().tensor()? };
-    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let (mut masked, mut unmasked) = (Vec::new(), Vec::new());
     for (row, &label) in batch.labels.iter().enumerate() {
         if label != IGNORE {
-            if batch.own[row] { own.push(row as u32) } else { others.push(row as u32) }
+            if batch.masked_rows[row] { masked.push(row as u32) } else { unmasked.push(row as u32) }
         }
     }
-    let (own_tokens, other_tokens) = (own.len(), others.len());
-    if own.is_empty() {
+    let (masked_tokens, unmasked_tokens) = (masked.len(), unmasked.len());
+    if masked.is_empty() {
         let loss = cross_entropy(&rows, &head, &batch.labels, gradients)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
-        let others = (other_tokens > 0).then_some(value);
-        return Ok(MaskedLoss { loss, value, own: None, others, own_tokens, other_tokens });
+        let unmasked = (unmasked_tokens > 0).then_some(value);
+        return Ok(MaskedLoss {
+            loss,
+            value,
+            masked_token_loss: None,
+            unmasked_token_loss: unmasked,
+            masked_tokens,
+            unmasked_tokens,
+        });
     }
     let part = |list: Vec<u32>| -> Result<Option<(Tensor, f64)>> {
         if list.is_empty() {
@@ -158,19 +165,26 @@ pub(super) fn loss(
         let value = f64::from(loss.to_scalar::<f32>()?);
         Ok(Some((loss, value)))
     };
-    let all = (own_tokens + other_tokens) as f64;
-    let (own, others) = (part(own)?, part(others)?);
+    let all = (masked_tokens + unmasked_tokens) as f64;
+    let (masked, unmasked) = (part(masked)?, part(unmasked)?);
     let weighted = |part: &Option<(Tensor, f64)>, n: usize| -> Result<Option<Tensor>> {
         part.as_ref().map(|(loss, _)| loss * (n as f64 / all)).transpose()
     };
-    let loss = match (weighted(&own, own_tokens)?, weighted(&others, other_tokens)?) {
+    let loss = match (weighted(&masked, masked_tokens)?, weighted(&unmasked, unmasked_tokens)?) {
         (Some(a), Some(b)) => (a + b)?,
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => candle_core::bail!("no label in the batch"),
     };
     let value = f64::from(loss.to_scalar::<f32>()?);
     let of = |part: &Option<(Tensor, f64)>| part.as_ref().map(|(_, v)| *v);
-    Ok(MaskedLoss { loss, value, own: of(&own), others: of(&others), own_tokens, other_tokens })
+    Ok(MaskedLoss {
+        loss,
+        value,
+        masked_token_loss: of(&masked),
+        unmasked_token_loss: of(&unmasked),
+        masked_tokens,
+        unmasked_tokens,
+    })
 }
 
 /// Nats lost on each label of sequence `b`, row by row; `None` where the label does not count. No gradient.

@@ -3,7 +3,7 @@
 use crate::mask::types::MaskSettings;
 use crate::train::spec::MaskSchedule;
 
-/// Where a run stands. A run that follows the clock names the step that its clock stands at.
+/// How far a run is. A run that follows the clock gives the step that matches the time passed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
     /// 0-based.

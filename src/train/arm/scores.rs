@@ -99,7 +99,7 @@ impl Scoring {
         model: &Gpt2,
         seen: &Seen,
         batch: &MaskedBatch,
-        memory: &mut Memory,
+        memory: &mut ScoreMemory,
     ) -> Result<()> {
         for (b, visit) in batch.visits.iter().enumerate() {
             let maps = Maps::new(model, seen, batch, b, self.settings.contribution)?;
@@ -119,11 +119,11 @@ impl Scoring {
 
 /// Scores by sequence number: everything that a run with attention arms must keep to resume exactly.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct ScoreMemory {
     pub(super) bytes: BTreeMap<u32, Vec<u8>>,
 }
 
-impl Memory {
+impl ScoreMemory {
     /// For a checkpoint: per sequence its number, its length (both little-endian `u32`) and its bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -145,7 +145,7 @@ impl Memory {
             bytes.insert(number(0)?, own.to_vec());
             data = rest;
         }
-        Some(Memory { bytes })
+        Some(ScoreMemory { bytes })
     }
 }
 
@@ -157,14 +157,14 @@ pub struct Seen {
 
 /// The attention of one sequence of a training batch, in rows of its kept tokens.
 struct Maps<'a> {
-    layers: Vec<Part>,
+    layers: Vec<ScoreLayer>,
     model: &'a Gpt2,
     len: usize,
     contribution: bool,
 }
 
 /// One layer: its rows' projections, its rule, and which row of the sequence each is.
-struct Part {
+struct ScoreLayer {
     qkv: Vec<f32>,
     rule: Attention,
     rows: Option<Vec<usize>>,
@@ -200,7 +200,7 @@ impl<'a> Maps<'a> {
                 true => Some(model.blocks[layer].attn_proj.weight.tensor()?.detach()),
                 false => None,
             };
-            layers.push(Part {
+            layers.push(ScoreLayer {
                 qkv: host::values(&own)?,
                 rule: Attention { bias, ..model.attention(layer) },
                 rows,
@@ -294,12 +294,12 @@ mod tests {
 
     #[test]
     fn memory_survives_a_checkpoint_and_damage_is_seen() {
-        let mut memory = Memory::default();
+        let mut memory = ScoreMemory::default();
         memory.bytes.insert(7, vec![1, 2, 3]);
         memory.bytes.insert(9, vec![]);
         let data = memory.to_bytes();
-        assert_eq!(Memory::from_bytes(&data), Some(memory));
-        assert_eq!(Memory::from_bytes(&data[..data.len() - 1]), None);
-        assert_eq!(Memory::from_bytes(&[]), Some(Memory::default()));
+        assert_eq!(ScoreMemory::from_bytes(&data), Some(memory));
+        assert_eq!(ScoreMemory::from_bytes(&data[..data.len() - 1]), None);
+        assert_eq!(ScoreMemory::from_bytes(&[]), Some(ScoreMemory::default()));
     }
 }

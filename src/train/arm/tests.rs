@@ -73,7 +73,7 @@ pub(crate) fn spec(arm: Arm, op: Op, rate: f64) -> MaskingSpec {
 
 pub(crate) fn arms(spec: &MaskingSpec, model: &Gpt2, context: usize) -> Arms {
     let setup =
-        Setup { spec, model, context, lexicon: lexicon(), seed: 5, calibration: None, mask_row: None };
+        ArmSetup { spec, model, context, lexicon: lexicon(), seed: 5, calibration: None, mask_row: None };
     Arms::new(setup).unwrap()
 }
 
@@ -260,7 +260,11 @@ fn pairs_cut_single_edges_and_every_sequence_has_a_rate_of_its_own() {
     let mut arms = arms(&spec(Arm::DynPair, Op::Hide, 0.3), &tiny.model, T);
     let (masked, loss) = loss_of(&mut arms, &tiny.model, &batch(0..6, 1, T));
     assert!((loss.value - explored(&tiny.model, &masked)).abs() < 2e-5);
-    assert_eq!((loss.own, loss.others), (None, Some(loss.value)), "no token was masked, only edges");
+    assert_eq!(
+        (loss.masked_token_loss, loss.unmasked_token_loss),
+        (None, Some(loss.value)),
+        "no token was masked, only edges"
+    );
     let cut: Vec<usize> = masked
         .plans
         .iter()
@@ -328,8 +332,8 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
     }
     // Own and other losses add up, and are the means over the right rows.
     let own = masked.decisions.iter().map(|d| d.selected).sum::<usize>();
-    assert_eq!((loss.own_tokens, loss.other_tokens), (own, 2 * T - own));
-    let (a, b) = (loss.own.unwrap(), loss.others.unwrap());
+    assert_eq!((loss.masked_tokens, loss.unmasked_tokens), (own, 2 * T - own));
+    let (a, b) = (loss.masked_token_loss.unwrap(), loss.unmasked_token_loss.unwrap());
     let mean = (a * own as f64 + b * (2 * T - own) as f64) / (2 * T) as f64;
     assert!((loss.value - mean).abs() < 1e-5);
     let losses = token_losses(&arms, &tiny.model, &masked).unwrap();
@@ -341,7 +345,7 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
 }
 
 fn arms_loss(spec: &MaskingSpec, model: &Gpt2, masked: &MaskedBatch, row: &Var) -> f64 {
-    let setup = Setup {
+    let setup = ArmSetup {
         spec,
         model,
         context: T,
@@ -410,7 +414,7 @@ fn a_run_resumed_with_its_memory_decides_the_same() {
     let mut first = arms(&spec, &tiny.model, T);
     loss_of(&mut first, &tiny.model, &batch(0..3, 0, T));
     let mut resumed = arms(&spec, &tiny.model, T);
-    resumed.restore(Memory::from_bytes(&first.memory().to_bytes()).unwrap());
+    resumed.restore(ScoreMemory::from_bytes(&first.memory().to_bytes()).unwrap());
     let decide = |arms: &mut Arms| arms.prepare(&tiny.model, &batch(0..3, 1, T), At::NONE).unwrap().decisions;
     assert_eq!(decide(&mut first), decide(&mut resumed));
 }
@@ -427,13 +431,16 @@ fn sliders_move_from_the_next_batch_and_refuse_what_cannot_be() {
     assert!((after.rate - 0.45).abs() < 1e-9 && after.realised.selected > before.realised.selected);
     let masked: Vec<usize> = before.decisions[0].masked();
     assert!(masked.iter().all(|i| after.decisions[0].masked().contains(i)), "the same draws: only adds");
-    assert!(matches!(arms.set_sliders(0.1, 0.9), Err(Refusal::Peak { .. })), "1.62 at the top of the ramp");
+    assert!(
+        matches!(arms.set_sliders(0.1, 0.9), Err(MaskingRefusal::Peak { .. })),
+        "1.62 at the top of the ramp"
+    );
     assert_eq!(arms.settings().threshold, 0.5, "nothing has changed");
     let cell = MaskingSpec { schedule: MaskSchedule::Constant, ..spec };
     let mut arms = tests_arms(&cell, &tiny.model, T);
     arms.set_cell(0.4, Polarity::Low, Op::Drop).unwrap();
-    assert_eq!((arms.spec().arm, arms.settings().op), (Arm::DynAttnLow, Op::Drop));
-    assert_eq!(arms.set_cell(0.4, Polarity::Low, Op::Replace), Err(Refusal::NoMaskRow));
+    assert_eq!((arms.spec.arm, arms.settings().op), (Arm::DynAttnLow, Op::Drop));
+    assert_eq!(arms.set_cell(0.4, Polarity::Low, Op::Replace), Err(MaskingRefusal::NoMaskRow));
 }
 
 /// `cargo test --release --lib cut_the_time_of_a_step -- --ignored --nocapture`

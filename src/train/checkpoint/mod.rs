@@ -1,7 +1,7 @@
 //! Checkpoints: numbered Hugging Face folders, each written aside, synced and renamed, so that a folder that exists is
 //! whole and killing the program at any moment costs at most the steps since the last one.
 //!
-//! A run folder holds `run.json` (what the run was told), `checkpoints/step-N/` (weights, tokenizer, and beside them
+//! A run folder holds `run.json` (the run's settings), `checkpoints/step-N/` (weights, tokenizer, and beside them
 //! `trainer.json` and `trainer.safetensors` with everything a resume needs), and at its top the newest checkpoint's
 //! files again, as hard links, so that the run folder itself is a model folder.
 
@@ -9,11 +9,17 @@ pub mod disk;
 pub mod files;
 pub mod folder;
 pub mod peft;
+pub mod renamed;
 pub mod state;
 
 use crate::settings::choice;
 
 choice! {
     /// Number format of saved weights.
-    pub enum SavedDtype { F32 = "f32", F16 = "f16" }
+    pub enum SavedDtype {
+        /// as trained
+        F32 = "f32",
+        /// half the size, rounded
+        F16 = "f16",
+    }
 }

@@ -13,17 +13,18 @@ use super::SavedDtype;
 use super::disk::{Disk, write};
 use super::files::{Data, pretty, write_tensors};
 use super::folder::Folders;
+use super::renamed;
 use crate::model::weights::to_f32;
 use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
 use crate::support::files::Aside;
 use crate::tensor::adamw::{AdamW, Moments};
 use crate::train::TrainError;
-use crate::train::arm::Memory;
+use crate::train::arm::ScoreMemory;
 use crate::train::report::LiveChange;
-use crate::train::schedule::RateState;
+use crate::train::schedule::LrState;
 use crate::train::spec::{Arm, RunSpec};
 use crate::train::trainee::Trainee;
-use crate::train::{exact, visits::Position};
+use crate::train::{exact, visits::DataPosition};
 
 /// Scores that arms remember, in a checkpoint folder.
 const SCORES: &str = "scores.bin";
@@ -40,8 +41,8 @@ pub struct Counters {
     /// Of computing from the first step on, pauses left out.
     #[serde(with = "exact")]
     pub seconds: f64,
-    pub position: Position,
-    pub rate: RateState,
+    pub position: DataPosition,
+    pub learning_rate: LrState,
     pub changes: Vec<LiveChange>,
     /// The checkpoint with the lowest validation loss.
     pub best: Option<Best>,
@@ -89,13 +90,15 @@ pub struct Resumed {
     /// The model as the run found it, where the run kept it.
     pub initial: HashMap<String, Tensor>,
     /// Scores of the last visits.
-    pub memory: Memory,
+    pub memory: ScoreMemory,
     /// What a learned policy knows.
     pub policy: Option<serde_json::Value>,
     /// Values of variables that are no checkpoint tensors, and moments, by name.
     extra: HashMap<String, Vec<f32>>,
     /// What was wrong with newer checkpoints that were passed over.
     pub passed_over: Vec<String>,
+    /// Old names in the run's files, each with the new one.
+    pub renamed: Vec<String>,
 }
 
 /// Whether the model's files hold tensor `name` as it is in memory.
@@ -114,7 +117,7 @@ pub fn write_state(
     disk: &dyn Disk,
     folder: &Path,
     (spec, trainee, optimizer): (&RunSpec, &Trainee, &AdamW),
-    (counters, data, memory): (&Counters, &str, &Memory),
+    (counters, data, memory): (&Counters, &str, &ScoreMemory),
     policy: Option<serde_json::Value>,
 ) -> Result<(), TrainError> {
     let scores = memory.to_bytes();
@@ -174,7 +177,7 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
         problem: format!("{} is no run that can be resumed: run.json: {e}", run.display()),
         hint: Some("give the folder that --out named".to_owned()),
     })?;
-    let mut spec: RunSpec = serde_json::from_slice(&text)
+    let (mut spec, mut renamed): (RunSpec, _) = renamed::read(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
     // The folder may have been moved since.
     spec.out = run.to_owned();
@@ -182,14 +185,17 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
     folders.clean().map_err(TrainError::io(run))?;
     if spec.twins.is_some() {
         return Err(TrainError::Setup {
-            problem: format!("{} holds twins, which keep no weights to go on from", run.display()),
-            hint: Some("start the comparison anew; what it found so far is in its metrics.jsonl".to_owned()),
+            problem: format!("{} holds twins, which keep no weights to resume from", run.display()),
+            hint: Some("start the comparison again; what it found so far is in its metrics.jsonl".to_owned()),
         });
     }
     let mut passed_over = Vec::new();
     for step in folders.steps().into_iter().rev() {
         match read(&spec, &folders.path(step), device) {
-            Ok(resumed) => return Ok(Resumed { passed_over, ..resumed }),
+            Ok(mut resumed) => {
+                renamed.append(&mut resumed.renamed);
+                return Ok(Resumed { passed_over, renamed, ..resumed });
+            }
             Err(error) => passed_over.push(error.to_string()),
         }
     }
@@ -200,7 +206,7 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
 fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, TrainError> {
     let path = folder.join("trainer.json");
     let text = std::fs::read(&path).map_err(TrainError::io(&path))?;
-    let json: TrainerJson = serde_json::from_slice(&text)
+    let (json, renamed): (TrainerJson, _) = renamed::read(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
     let checkpoint = Checkpoint::load(&ModelFiles::Folder(folder.to_owned()), device)?;
     let mut tensors = checkpoint.model.tensors()?;
@@ -223,9 +229,9 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
     }
     let scores = folder.join(SCORES);
     let memory = match std::fs::read(&scores) {
-        Ok(bytes) => Memory::from_bytes(&bytes)
+        Ok(bytes) => ScoreMemory::from_bytes(&bytes)
             .ok_or_else(|| TrainError::setup(format!("{} is damaged", scores.display())))?,
-        Err(_) => Memory::default(),
+        Err(_) => ScoreMemory::default(),
     };
     Ok(Resumed {
         spec: spec.clone(),
@@ -240,6 +246,7 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
         memory,
         extra,
         passed_over: Vec::new(),
+        renamed,
     })
 }
 

@@ -95,7 +95,7 @@ mod tests {
     use crate::train::init;
 
     #[test]
-    fn tokens_are_kept_found_again_and_made_anew_when_damaged_or_changed() {
+    fn tokens_are_cached_and_made_again_when_damaged_or_changed() {
         let folder = tempfile::tempdir().unwrap();
         let cache = TokenCache::new(folder.path().join("deep/inside"));
         let mut documents: Vec<String> = (0..20).map(|i| format!("a small text {i}\nof two lines")).collect();

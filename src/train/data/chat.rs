@@ -30,10 +30,10 @@ pub struct ChatStyle {
 
 /// Why a conversation gives no document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ChatRefusal {
     /// The template does not take it, such as two questions in a row.
     Template(String),
-    /// A turn is none.
+    /// An entry is not a turn.
     Turn(String),
 }
 
@@ -86,8 +86,8 @@ impl ChatStyle {
     /// The text of a conversation; empty where no turn says anything.
     ///
     /// # Errors
-    /// What the template refuses, or a turn that is none.
-    pub fn document(&self, turns: &[Value]) -> Result<String, Refusal> {
+    /// What the template refuses, or an entry that is not a turn.
+    pub fn document(&self, turns: &[Value]) -> Result<String, ChatRefusal> {
         let turns: Vec<Map<String, Value>> =
             turns.iter().enumerate().map(|(n, turn)| plain(n + 1, turn)).collect::<Result<_, _>>()?;
         let said =
@@ -107,7 +107,7 @@ impl ChatStyle {
             names.insert(absent, Jinja::from(()));
         }
         let written = environment.get_template(TEMPLATE).and_then(|t| t.render(Jinja::from_pairs(names)));
-        written.map_err(|e| Refusal::Template(e.detail().map_or_else(|| e.to_string(), str::to_owned)))
+        written.map_err(|e| ChatRefusal::Template(e.detail().map_or_else(|| e.to_string(), str::to_owned)))
     }
 }
 
@@ -118,8 +118,8 @@ impl std::fmt::Debug for ChatStyle {
 }
 
 /// A turn with `role` and `content`, whatever its data set calls them; parts of a content are joined.
-fn plain(number: usize, turn: &Value) -> Result<Map<String, Value>, Refusal> {
-    let wrong = |problem: &str| Refusal::Turn(format!("turn {number} {problem}"));
+fn plain(number: usize, turn: &Value) -> Result<Map<String, Value>, ChatRefusal> {
+    let wrong = |problem: &str| ChatRefusal::Turn(format!("turn {number} {problem}"));
     let mut turn = turn.as_object().cloned().ok_or_else(|| wrong("is not an object"))?;
     let role = ["role", "from"].iter().find_map(|key| turn.get(*key)?.as_str()).map(str::to_owned);
     let role = role.ok_or_else(|| wrong("does not say whose it is: it has neither \"role\" nor \"from\""))?;

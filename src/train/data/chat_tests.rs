@@ -10,7 +10,7 @@ fn style(template: Option<&str>) -> ChatStyle {
     ChatStyle::new(template, marks, Some("<|endoftext|>".to_owned())).unwrap()
 }
 
-fn text(template: &str, turns: Value) -> Result<String, Refusal> {
+fn text(template: &str, turns: Value) -> Result<String, ChatRefusal> {
     style(Some(template)).document(turns.as_array().unwrap())
 }
 
@@ -39,7 +39,7 @@ fn without_a_template_turns_are_joined_by_the_end_mark() {
         (json!([{"role": "user", "content": 5}]), "turn 1 holds something that is not text"),
         (json!([{"role": "user", "content": [{"type": "image", "url": "x"}]}]), "turn 1 holds something"),
     ] {
-        let Err(Refusal::Turn(problem)) = of(turns) else { panic!("{what}") };
+        let Err(ChatRefusal::Turn(problem)) = of(turns) else { panic!("{what}") };
         assert!(problem.starts_with(what), "{problem}");
     }
 }
@@ -61,7 +61,7 @@ fn templates_have_what_transformers_gives_them() {
     let marked = "{% for m in messages %}{%- generation %}\n{{ m.content }}{% endgeneration -%} {% endfor %}";
     assert_eq!(text(marked, turns.clone()).unwrap(), " Hi Hello <you> & me");
     let refuses = "{{ raise_exception('Roles must alternate') }}";
-    assert_eq!(text(refuses, turns.clone()), Err(Refusal::Template("Roles must alternate".to_owned())));
+    assert_eq!(text(refuses, turns.clone()), Err(ChatRefusal::Template("Roles must alternate".to_owned())));
     let year = text("{{ strftime_now('%Y') }}", turns.clone()).unwrap();
     assert!(year.len() == 4 && year.starts_with("20"), "{year}");
     assert!(text("{{ strftime_now('%Q') }}", turns).is_err());

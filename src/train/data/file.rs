@@ -18,15 +18,15 @@ const LARGE: u64 = 1 << 30;
 
 /// How much text fits into memory.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct TextRoom {
     available: u64,
     used: u64,
 }
 
-impl Room {
+impl TextRoom {
     /// Room in `available` bytes of memory.
     pub fn of(available: u64) -> Self {
-        Room { available, used: 0 }
+        TextRoom { available, used: 0 }
     }
 
     fn needed(bytes: u64) -> u64 {
@@ -98,7 +98,7 @@ impl Room {
 ///
 /// # Errors
 /// A file that cannot be read, is empty, damaged or too large for `room`.
-pub fn bytes(path: &Path, room: &mut Room) -> Result<Vec<u8>, TrainError> {
+pub fn bytes(path: &Path, room: &mut TextRoom) -> Result<Vec<u8>, TrainError> {
     let name = path.display().to_string();
     let mut file = File::open(path).map_err(TrainError::io(path))?;
     let mut head = Vec::new();
@@ -129,7 +129,7 @@ pub fn is_packed(path: &Path) -> bool {
     read.is_ok() && forms::PACKINGS.iter().any(|p| p.packs(&head))
 }
 
-fn unpacked(name: &str, reader: impl Read, room: &mut Room) -> Result<Vec<u8>, TrainError> {
+fn unpacked(name: &str, reader: impl Read, room: &mut TextRoom) -> Result<Vec<u8>, TrainError> {
     let (mut bytes, limit) = (Vec::new(), room.left());
     reader
         .take(limit + 1)

@@ -7,7 +7,7 @@ use crate::train::TrainError;
 
 /// How the rows of a file are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     Text,
     Json,
     Comma,
@@ -17,41 +17,45 @@ pub enum Kind {
 
 /// A form of data.
 #[derive(Clone, Copy, Debug)]
-pub struct Form {
-    pub kind: Kind,
+pub struct FileForm {
+    pub kind: FileKind,
     /// In lower case, without the dot.
     pub extensions: &'static [&'static str],
     pub doc: &'static str,
 }
 
 /// What is read. A file with another extension is read as text when it is named itself, and passed over in a folder.
-pub const FORMS: [Form; 6] = [
-    Form {
-        kind: Kind::Text,
+pub const FORMS: [FileForm; 6] = [
+    FileForm {
+        kind: FileKind::Text,
         extensions: &["txt", "md"],
         doc: "Documents with blank lines between them; UTF-8, or UTF-16 with a byte order mark; any line ends",
     },
-    Form {
-        kind: Kind::Json,
+    FileForm {
+        kind: FileKind::Json,
         extensions: &["jsonl", "ndjson"],
         doc: "JSON lines: one object a line; a row whose text is missing, null, NaN or blank is left out and counted",
     },
-    Form {
-        kind: Kind::Json,
+    FileForm {
+        kind: FileKind::Json,
         extensions: &["json"],
         doc: "JSON: an array of objects or texts, or an object that holds one, such as {\"data\": […]}",
     },
-    Form {
-        kind: Kind::Comma,
+    FileForm {
+        kind: FileKind::Comma,
         extensions: &["csv"],
         doc: "CSV with a header, separated by commas, semicolons, tabs or bars",
     },
-    Form {
-        kind: Kind::Tab,
+    FileForm {
+        kind: FileKind::Tab,
         extensions: &["tsv", "tab"],
         doc: "TSV with a header; quoted values may hold line ends",
     },
-    Form { kind: Kind::Parquet, extensions: &["parquet"], doc: "Parquet; only the columns in use are read" },
+    FileForm {
+        kind: FileKind::Parquet,
+        extensions: &["parquet"],
+        doc: "Parquet; only the columns in use are read",
+    },
 ];
 
 /// What a document is made of in the forms that have columns.
@@ -121,7 +125,7 @@ pub fn extension(path: &Path) -> String {
 }
 
 /// The form that a file's name says.
-pub fn form(path: &Path) -> Option<&'static Form> {
+pub fn form(path: &Path) -> Option<&'static FileForm> {
     let extension = extension(path);
     FORMS.iter().find(|form| form.extensions.contains(&extension.as_str()))
 }
@@ -135,7 +139,7 @@ pub fn known() -> String {
 
 /// Whether the values of a file have columns, as far as its name tells.
 pub fn has_columns(name: &str) -> bool {
-    form(Path::new(name)).is_some_and(|form| form.kind != Kind::Text)
+    form(Path::new(name)).is_some_and(|form| form.kind != FileKind::Text)
 }
 
 /// Refuses what is known to be something else.

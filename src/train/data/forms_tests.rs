@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::forms::{self, FORMS, PACKINGS};
-use super::read::{Found, Reading, read};
+use super::read::{Found, ReadOptions, read};
 use super::{ChatStyle, Corpus};
 use crate::model::Tokenizer;
 use crate::model::tokenizer::END_OF_TEXT;
@@ -37,7 +37,7 @@ fn style(template: bool) -> ChatStyle {
 }
 
 fn found(paths: &[PathBuf], style: &ChatStyle) -> Found {
-    read(paths, &Reading { column: None, style, memory: 1 << 32 }).unwrap()
+    read(paths, &ReadOptions { column: None, style, memory: 1 << 32 }).unwrap()
 }
 
 #[test]

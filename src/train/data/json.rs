@@ -13,13 +13,13 @@ const HOLDERS: [&str; 9] =
 
 /// A row and where it begins.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'t> {
+pub struct JsonRow<'t> {
     pub raw: &'t str,
     line: usize,
     offset: usize,
 }
 
-impl Row<'_> {
+impl JsonRow<'_> {
     /// For messages.
     pub fn place(&self) -> String {
         format!("line {} (byte offset {})", self.line, self.offset)
@@ -70,7 +70,7 @@ pub fn plain_numbers(text: &str) -> Cow<'_, str> {
 ///
 /// # Errors
 /// Text that is not JSON, with the line and byte where it goes wrong.
-pub fn rows(text: &str) -> Result<Vec<Row<'_>>, String> {
+pub fn rows(text: &str) -> Result<Vec<JsonRow<'_>>, String> {
     let values = values(text)?;
     let raws = match values[..] {
         [only] => match only.trim_start().as_bytes().first() {
@@ -131,13 +131,13 @@ fn held(raw: &str) -> Option<Vec<&str>> {
 }
 
 /// Places are found in one walk, since rows come in order.
-fn placed<'t>(text: &'t str, raws: Vec<&'t str>) -> Vec<Row<'t>> {
+fn placed<'t>(text: &'t str, raws: Vec<&'t str>) -> Vec<JsonRow<'t>> {
     let (mut line, mut at) = (1, 0);
     let place = |raw: &'t str| {
         let offset = raw.as_ptr() as usize - text.as_ptr() as usize;
         line += text[at..offset].matches('\n').count();
         at = offset;
-        Row { raw, line, offset }
+        JsonRow { raw, line, offset }
     };
     raws.into_iter().map(place).collect()
 }

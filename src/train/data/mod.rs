@@ -23,7 +23,7 @@ pub use cache::TokenCache;
 pub use chat::ChatStyle;
 pub use order::Order;
 pub use pack::Corpus;
-pub use read::{Account, BUNDLED, Found, Reading, documents_of, read};
+pub use read::{Account, BUNDLED, Found, ReadOptions, documents_of, read};
 pub use remote::{Located, locate};
 pub use source::{Corpora, Documents, cache_folder};
 

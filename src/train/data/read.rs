@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::chat::ChatStyle;
-use super::file::{self, Room};
-use super::forms::{self, Kind};
-use super::rows::Outcome;
+use super::file::{self, TextRoom};
+use super::forms::{self, FileKind};
+use super::rows::RowOutcome;
 use super::{json, table};
 use crate::train::TrainError;
 
@@ -16,7 +16,7 @@ static BUNDLED_TEXT: &str = include_str!("../../../assets/calibration.txt");
 
 /// How data is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
+pub struct ReadOptions<'a> {
     /// Column that holds the text; `None` takes the usual one.
     pub column: Option<&'a str>,
     pub style: &'a ChatStyle,
@@ -88,23 +88,23 @@ impl Account {
 }
 
 /// Where the rows of one file go.
-pub(super) struct Rows<'a> {
+pub(super) struct RowSink<'a> {
     pub column: Option<&'a str>,
     pub style: &'a ChatStyle,
     found: Found,
 }
 
-impl Rows<'_> {
+impl RowSink<'_> {
     /// Takes what became of a row, which was a conversation or not; a problem is handed back.
-    pub fn take(&mut self, conversation: bool, outcome: Result<Outcome, String>) -> Result<(), String> {
+    pub fn take(&mut self, conversation: bool, outcome: Result<RowOutcome, String>) -> Result<(), String> {
         let account = &mut self.found.account;
         match outcome? {
-            Outcome::Document(text) => {
+            RowOutcome::Document(text) => {
                 account.conversations += usize::from(conversation);
                 self.found.documents.push(text);
             }
-            Outcome::NoText => account.without_text += 1,
-            Outcome::Refused(reason) => {
+            RowOutcome::NoText => account.without_text += 1,
+            RowOutcome::Refused(reason) => {
                 account.refused += 1;
                 account.reason.get_or_insert(reason);
             }
@@ -119,7 +119,7 @@ impl Rows<'_> {
 /// # Errors
 /// More than fits into memory; an empty, binary or badly encoded file, named with the byte offset of the damage; a file of
 /// another form; a column that is not there, with those that are; a folder or table without text.
-pub fn read(paths: &[PathBuf], how: &Reading) -> Result<Found, TrainError> {
+pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
     if let [only] = paths
         && only.as_os_str() == BUNDLED
         && !only.exists()
@@ -129,9 +129,9 @@ pub fn read(paths: &[PathBuf], how: &Reading) -> Result<Found, TrainError> {
     let mut all = Found::default();
     let (files, others) = expand(paths)?;
     all.account.other_files = others;
-    let mut room = Room::of(how.memory);
+    let mut room = TextRoom::of(how.memory);
     // Of a Parquet file, only some columns are read; it is judged by their sizes when it is opened.
-    let by_size = files.iter().map(|f| f.path.clone()).filter(|path| kind(path) != Kind::Parquet);
+    let by_size = files.iter().map(|f| f.path.clone()).filter(|path| kind(path) != FileKind::Parquet);
     room.judge(&by_size.collect::<Vec<_>>())?;
     for Listed { path, in_folder } in &files {
         if *in_folder && is_blank(path) {
@@ -157,8 +157,8 @@ pub fn read(paths: &[PathBuf], how: &Reading) -> Result<Found, TrainError> {
     Ok(all)
 }
 
-fn kind(path: &Path) -> Kind {
-    forms::form(path).map_or(Kind::Text, |form| form.kind)
+fn kind(path: &Path) -> FileKind {
+    forms::form(path).map_or(FileKind::Text, |form| form.kind)
 }
 
 fn no_text(path: &Path, account: &Account) -> TrainError {
@@ -169,30 +169,30 @@ fn no_text(path: &Path, account: &Account) -> TrainError {
     TrainError::setup(problem)
 }
 
-fn read_file(path: &Path, room: &mut Room, how: &Reading) -> Result<Found, TrainError> {
+fn read_file(path: &Path, room: &mut TextRoom, how: &ReadOptions) -> Result<Found, TrainError> {
     let name = path.display().to_string();
-    let mut rows = Rows { column: how.column, style: how.style, found: Found::default() };
+    let mut rows = RowSink { column: how.column, style: how.style, found: Found::default() };
     let kind = kind(path);
-    if kind == Kind::Parquet {
+    if kind == FileKind::Parquet {
         table::parquet(path, room, &mut rows)?;
         return Ok(rows.found);
     }
     let text = file::text(&name, file::bytes(path, room)?)?;
     match kind {
-        Kind::Json => table::json(&name, &text, &mut rows)?,
-        Kind::Comma => {
+        FileKind::Json => table::json(&name, &text, &mut rows)?,
+        FileKind::Comma => {
             let separator = table::separator(&text);
             table::separated(&name, &text, (separator, true), &mut rows)?;
         }
-        Kind::Tab => {
+        FileKind::Tab => {
             let quoted = table::is_quoted(&text, b'\t');
             table::separated(&name, &text, (b'\t', quoted), &mut rows)?;
         }
-        Kind::Text | Kind::Parquet if json::is_rows(&text) => {
+        FileKind::Text | FileKind::Parquet if json::is_rows(&text) => {
             table::json(&name, &text, &mut rows)?;
             rows.found.account.notes.push(format!("{name} holds JSON and was read as such"));
         }
-        Kind::Text | Kind::Parquet => rows.found.documents = documents_of(&text),
+        FileKind::Text | FileKind::Parquet => rows.found.documents = documents_of(&text),
     }
     Ok(rows.found)
 }

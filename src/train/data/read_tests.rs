@@ -9,7 +9,7 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
 /// The documents of paths, with memory for a few megabytes.
 fn read(paths: &[PathBuf], column: Option<&str>) -> Result<Vec<String>, TrainError> {
     let style = ChatStyle::plain("<end>");
-    super::read(paths, &Reading { column, style: &style, memory: 200 << 20 }).map(|found| found.documents)
+    super::read(paths, &ReadOptions { column, style: &style, memory: 200 << 20 }).map(|found| found.documents)
 }
 
 fn problem(result: Result<Vec<String>, TrainError>) -> String {
@@ -178,7 +178,7 @@ fn json_without_a_usual_column_asks_for_one() {
     let asked = problem(at("a.json", alpaca, None));
     assert!(asked.ends_with("name one of its columns: input, instruction, output"), "{asked}");
     assert_eq!(at("a.json", alpaca, Some("output")).unwrap(), ["o", "p"]);
-    assert_eq!(at("a.txt", alpaca, Some("output")).unwrap(), ["o", "p"], "JSON is told by its content");
+    assert_eq!(at("a.txt", alpaca, Some("output")).unwrap(), ["o", "p"], "JSON is recognised by its content");
     assert_eq!(at("b.txt", "[1] a list\n\n{not json}", None).unwrap(), ["[1] a list", "{not json}"]);
     let broken = problem(at("c.json", "[{\"text\": \"a\"}, {\"text\": \"b\"", None));
     assert!(broken.contains("is not JSON"), "{broken}");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use crate::hub::{DATASET_PREFIX, HubOptions, Progress, fetch_dataset};
+use crate::hub::{DATASET_PREFIX, FetchProgress, HubOptions, fetch_dataset};
 use crate::train::TrainError;
 
 /// The data of a run as files and folders.
@@ -22,7 +22,7 @@ pub struct Located {
 pub fn locate(
     paths: &[PathBuf],
     options: &HubOptions,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut dyn FnMut(&FetchProgress),
     cancel: &AtomicBool,
 ) -> Result<Located, TrainError> {
     let mut out = Located::default();

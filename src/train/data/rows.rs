@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::chat::{ChatStyle, Refusal};
+use super::chat::{ChatRefusal, ChatStyle};
 use crate::train::TrainError;
 
 /// The column that is taken where none is named.
@@ -64,7 +64,7 @@ impl Pick {
 }
 
 /// The columns of a file, in a sensible order.
-pub type Columns = Vec<(String, Holds)>;
+pub type ColumnTypes = Vec<(String, Holds)>;
 
 /// Adds what one more row shows.
 pub fn seen(columns: &mut BTreeMap<String, Holds>, row: &Map<String, Value>) {
@@ -135,7 +135,7 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
 
 /// What became of a row.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum RowOutcome {
     Document(String),
     /// The text is missing, null or blank.
     NoText,
@@ -143,19 +143,19 @@ pub enum Outcome {
     Refused(String),
 }
 
-impl Outcome {
+impl RowOutcome {
     pub fn text(text: &str) -> Self {
-        if text.trim().is_empty() { Outcome::NoText } else { Outcome::Document(text.to_owned()) }
+        if text.trim().is_empty() { RowOutcome::NoText } else { RowOutcome::Document(text.to_owned()) }
     }
 }
 
 /// The document of a row of columns; the error is what a column holds instead.
-pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Result<Outcome, String> {
+pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Result<RowOutcome, String> {
     let value = |name: &str| row.get(name).unwrap_or(&Value::Null);
     match pick {
         Pick::Text(name) => match value(name) {
-            Value::Null => Ok(Outcome::NoText),
-            Value::String(text) => Ok(Outcome::text(text)),
+            Value::Null => Ok(RowOutcome::NoText),
+            Value::String(text) => Ok(RowOutcome::text(text)),
             other => Err(format!("column {name:?} holds {}, not text", what(other))),
         },
         Pick::Conversation(name) => conversation(name, value(name), style),
@@ -167,7 +167,7 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
                     Value::String(text) if !text.trim().is_empty() => {
                         turns.push(serde_json::json!({ "role": role, "content": text }));
                     }
-                    Value::Null | Value::String(_) => return Ok(Outcome::NoText),
+                    Value::Null | Value::String(_) => return Ok(RowOutcome::NoText),
                     other => return Err(format!("column {name:?} holds {}, not text", what(other))),
                 }
             }
@@ -177,14 +177,14 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
 }
 
 /// The document of a value in column `name` that is to be a list of turns.
-pub fn conversation(name: &str, value: &Value, style: &ChatStyle) -> Result<Outcome, String> {
+pub fn conversation(name: &str, value: &Value, style: &ChatStyle) -> Result<RowOutcome, String> {
     match value {
-        Value::Null => Ok(Outcome::NoText),
-        Value::String(text) if text.trim().is_empty() => Ok(Outcome::NoText),
+        Value::Null => Ok(RowOutcome::NoText),
+        Value::String(text) if text.trim().is_empty() => Ok(RowOutcome::NoText),
         Value::Array(turns) => match style.document(turns) {
-            Ok(text) => Ok(Outcome::text(&text)),
-            Err(Refusal::Template(reason)) => Ok(Outcome::Refused(reason)),
-            Err(Refusal::Turn(problem)) => Err(format!("column {name:?}: {problem}")),
+            Ok(text) => Ok(RowOutcome::text(&text)),
+            Err(ChatRefusal::Template(reason)) => Ok(RowOutcome::Refused(reason)),
+            Err(ChatRefusal::Turn(problem)) => Err(format!("column {name:?}: {problem}")),
         },
         other => Err(format!("column {name:?} holds {}, not a conversation", what(other))),
     }
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     fn picked(columns: &[(&str, Holds)]) -> Result<Pick, String> {
-        let columns: Columns = columns.iter().map(|(n, h)| ((*n).to_owned(), *h)).collect();
+        let columns: ColumnTypes = columns.iter().map(|(n, h)| ((*n).to_owned(), *h)).collect();
         choose("f", None, &columns).map_err(|e| format!("{e} | {}", e.hint().unwrap_or_default()))
     }
 

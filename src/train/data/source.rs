@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{ChatStyle, Corpus, Found, Located, Reading, TokenCache, locate, read, remove_shared, split};
-use crate::hub::{HubOptions, Progress};
+use super::{ChatStyle, Corpus, Found, Located, ReadOptions, TokenCache, locate, read, remove_shared, split};
+use crate::hub::{FetchProgress, HubOptions};
 use crate::model::Tokenizer;
 use crate::train::TrainError;
-use crate::train::records::Memory;
+use crate::train::records::MemoryGauge;
 use crate::train::spec::DataSpec;
 
 /// Bytes of text from which tokens are kept on disk: less is tokenised faster than it is looked up.
@@ -37,10 +37,10 @@ impl Documents {
         data: &DataSpec,
         style: &ChatStyle,
         options: &HubOptions,
-        progress: &mut dyn FnMut(&Progress),
+        progress: &mut dyn FnMut(&FetchProgress),
         cancel: &AtomicBool,
     ) -> Result<Self, TrainError> {
-        let how = Reading { column: data.column.as_deref(), style, memory: Memory::available() };
+        let how = ReadOptions { column: data.column.as_deref(), style, memory: MemoryGauge::available() };
         let found = locate(&data.train, options, progress, cancel)?;
         let Found { documents: train, account } = read(&found.train, &how)?;
         let mut notes = account.sentences(style);

@@ -11,10 +11,10 @@ use parquet::record::Field;
 use parquet::schema::types::Type as SchemaType;
 use serde_json::{Map, Value};
 
-use super::file::{self, Room};
+use super::file::{self, TextRoom};
 use super::json;
-use super::read::Rows;
-use super::rows::{self, Columns, Holds, Pick};
+use super::read::RowSink;
+use super::rows::{self, ColumnTypes, Holds, Pick};
 use crate::train::TrainError;
 
 fn wrong(file: &str, problem: impl std::fmt::Display) -> TrainError {
@@ -22,7 +22,7 @@ fn wrong(file: &str, problem: impl std::fmt::Display) -> TrainError {
 }
 
 /// JSON in any arrangement: see [`json::rows`]. Columns are judged over all rows, since any row may lack any of them.
-pub fn json(name: &str, text: &str, into: &mut Rows) -> Result<(), TrainError> {
+pub fn json(name: &str, text: &str, into: &mut RowSink) -> Result<(), TrainError> {
     let text = json::plain_numbers(text);
     let rows = json::rows(&text).map_err(|e| wrong(name, e))?;
     let mut columns: BTreeMap<String, Holds> = BTreeMap::new();
@@ -43,7 +43,7 @@ pub fn json(name: &str, text: &str, into: &mut Rows) -> Result<(), TrainError> {
             break;
         }
     }
-    let columns: Columns = columns.into_iter().collect();
+    let columns: ColumnTypes = columns.into_iter().collect();
     let pick = match (columns.is_empty(), into.column) {
         (true, None) if texts || conversations => None,
         (true, _) if rows.is_empty() => None,
@@ -54,9 +54,9 @@ pub fn json(name: &str, text: &str, into: &mut Rows) -> Result<(), TrainError> {
         let conversation = value.is_array() || pick.as_ref().is_some_and(Pick::is_conversation);
         let outcome = match (value, &pick) {
             (Value::Object(object), Some(pick)) => rows::document(pick, &object, into.style),
-            (Value::String(text), None) => Ok(rows::Outcome::text(&text)),
+            (Value::String(text), None) => Ok(rows::RowOutcome::text(&text)),
             (turns @ Value::Array(_), None) => rows::conversation("row", &turns, into.style),
-            (Value::Null, _) => Ok(rows::Outcome::NoText),
+            (Value::Null, _) => Ok(rows::RowOutcome::NoText),
             (other, _) => Err(format!("is {}, unlike the rows before", rows::what(&other))),
         };
         into.take(conversation, outcome).map_err(|e| wrong(name, format!("{}: {e}", row.place())))?;
@@ -66,7 +66,7 @@ pub fn json(name: &str, text: &str, into: &mut Rows) -> Result<(), TrainError> {
 
 /// Separators that a `.csv` file may have; the first is taken where nothing tells.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
-/// Records that the separator is told by.
+/// Records from which the separator is recognised.
 const TELLING: usize = 20;
 
 fn reader(text: &str, separator: u8, quoting: bool) -> csv::Reader<&[u8]> {
@@ -124,7 +124,7 @@ pub fn separated(
     name: &str,
     text: &str,
     (separator, quoted): (u8, bool),
-    into: &mut Rows,
+    into: &mut RowSink,
 ) -> Result<(), TrainError> {
     let bad = |e: csv::Error| {
         let place = e.position().map(|p| format!("line {} (byte offset {}): ", p.line(), p.byte()));
@@ -135,7 +135,7 @@ pub fn separated(
         None => return Ok(()),
         Some(header) => header.map_err(bad)?.iter().map(str::to_owned).collect(),
     };
-    let columns: Columns = header.iter().map(|column| (column.clone(), Holds::Text)).collect();
+    let columns: ColumnTypes = header.iter().map(|column| (column.clone(), Holds::Text)).collect();
     let pick = rows::choose(name, into.column, &columns)?;
     let place = |column: &str| header.iter().position(|c| c == column).unwrap_or(0);
     let used: Vec<(&str, usize)> = pick.columns().into_iter().map(|c| (c, place(c))).collect();
@@ -178,7 +178,7 @@ fn leaves(column: &SchemaType) -> Vec<String> {
 }
 
 /// Rows of a Parquet file; only the chosen columns are read.
-pub fn parquet(path: &Path, room: &mut Room, into: &mut Rows) -> Result<(), TrainError> {
+pub fn parquet(path: &Path, room: &mut TextRoom, into: &mut RowSink) -> Result<(), TrainError> {
     if file::is_packed(path) {
         let bytes = file::bytes(path, room)?;
         return parquet_rows(path, Bytes::from(bytes), room, into);
@@ -189,14 +189,14 @@ pub fn parquet(path: &Path, room: &mut Room, into: &mut Rows) -> Result<(), Trai
 fn parquet_rows<R: ChunkReader + 'static>(
     path: &Path,
     source: R,
-    room: &mut Room,
-    into: &mut Rows,
+    room: &mut TextRoom,
+    into: &mut RowSink,
 ) -> Result<(), TrainError> {
     let name = path.display().to_string();
     let bad = |e: ParquetError| wrong(&name, format!("not a Parquet file that can be read: {e}"));
     let reader = SerializedFileReader::new(source).map_err(bad)?;
     let schema = reader.metadata().file_metadata().schema().clone();
-    let columns: Columns = schema.get_fields().iter().map(|c| (c.name().to_owned(), holds(c))).collect();
+    let columns: ColumnTypes = schema.get_fields().iter().map(|c| (c.name().to_owned(), holds(c))).collect();
     let pick = rows::choose(&name, into.column, &columns)?;
     if let Pick::Text(column) = &pick
         && columns.iter().any(|(name, holds)| name == column && *holds != Holds::Text)

@@ -20,7 +20,7 @@ impl Adam {
     }
 
     /// One step down the gradient; a gradient that is not finite changes nothing.
-    pub fn step(&mut self, values: &mut [f64], grad: &[f64], rate: f64) {
+    pub fn step(&mut self, values: &mut [f64], grad: &[f64], learning_rate: f64) {
         if grad.iter().any(|g| !g.is_finite()) {
             return;
         }
@@ -30,7 +30,7 @@ impl Adam {
         for (((value, &g), m), v) in values.iter_mut().zip(grad).zip(&mut self.first).zip(&mut self.second) {
             *m = BETA1 * *m + (1.0 - BETA1) * g;
             *v = BETA2 * *v + (1.0 - BETA2) * g * g;
-            *value -= rate * (*m / c1) / ((*v / c2).sqrt() + EPSILON);
+            *value -= learning_rate * (*m / c1) / ((*v / c2).sqrt() + EPSILON);
         }
     }
 }

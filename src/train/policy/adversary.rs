@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PolicyLoss;
 use super::adam::Adam;
-use super::watch::Watch;
+use super::watch::RateWatch;
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::State;
 use crate::model::Gpt2;
@@ -62,7 +62,7 @@ pub struct Adversary {
     weights: Vec<f64>,
     adam: Adam,
     pending: Vec<Pending>,
-    pub(super) watch: Watch,
+    pub(super) watch: RateWatch,
 }
 
 /// For a checkpoint.
@@ -70,7 +70,7 @@ pub struct Adversary {
 pub(super) struct AdversaryState {
     weights: Vec<f64>,
     adam: Adam,
-    watch: Watch,
+    watch: RateWatch,
 }
 
 impl Adversary {
@@ -82,11 +82,12 @@ impl Adversary {
             weights: vec![0.0; FEATURES],
             adam: Adam::new(FEATURES),
             pending: Vec::new(),
-            watch: Watch::default(),
+            watch: RateWatch::default(),
         }
     }
 
     /// Weight of each feature: salience, attention, place, then the classes in the order of [`TokenClass::ALL`].
+    #[cfg(test)]
     pub fn weights(&self) -> &[f64] {
         &self.weights
     }
@@ -148,8 +149,8 @@ impl Adversary {
         Ok(PolicyLoss {
             loss: loss.loss,
             value: loss.value,
-            own: loss.own,
-            others: loss.others,
+            masked_token_loss: loss.masked_token_loss,
+            unmasked_token_loss: loss.unmasked_token_loss,
             realised: masked.realised,
             masked: Some(masked),
         })

@@ -1,11 +1,11 @@
 //! A bandit over (rate, polarity, operation) cells, paid by what the loss on the validation documents, *without* masks,
 //! has gained since the evaluation before. Discounted UCB (Garivier and Moulines 2008, 0805.3415), because gains shrink
-//! as a run goes on: old payments fade, and each is taken relative to the gains of its time.
+//! in the course of a run: old payments fade, and each is taken relative to the gains of its time.
 
 use serde::{Deserialize, Serialize};
 
 use super::PolicyLoss;
-use super::watch::Watch;
+use super::watch::RateWatch;
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{Op, Polarity, Replacement};
 use crate::model::Gpt2;
@@ -46,7 +46,7 @@ pub struct Bandit {
     mean: f64,
     square: f64,
     weight: f64,
-    pub(super) watch: Watch,
+    pub(super) watch: RateWatch,
 }
 
 impl Bandit {
@@ -67,7 +67,7 @@ impl Bandit {
             mean: 0.0,
             square: 0.0,
             weight: 0.0,
-            watch: Watch::default(),
+            watch: RateWatch::default(),
         })
     }
 
@@ -95,6 +95,7 @@ impl Bandit {
     }
 
     /// Cells with their discounted number of payments and mean payment (in spreads of the gains).
+    #[cfg(test)]
     pub fn table(&self) -> Vec<(Cell, f64, Option<f64>)> {
         let mean = |p: &Paid| (p.times > 0.0).then(|| p.sum / p.times);
         self.cells.iter().zip(&self.paid).map(|(c, p)| (*c, p.times, mean(p))).collect()
@@ -158,8 +159,8 @@ impl Bandit {
         Ok(PolicyLoss {
             loss: loss.loss,
             value: loss.value,
-            own: loss.own,
-            others: loss.others,
+            masked_token_loss: loss.masked_token_loss,
+            unmasked_token_loss: loss.unmasked_token_loss,
             realised: masked.realised,
             masked: Some(masked),
         })

@@ -20,7 +20,9 @@ use candle_core::backprop::GradStore;
 pub use adversary::Adversary;
 pub use bandit::{Bandit, Cell};
 pub use soft::SoftThresholds;
-pub use watch::{Degenerate, Watch};
+pub use watch::Degenerate;
+#[cfg(test)]
+use watch::RateWatch;
 
 use super::TrainError;
 use super::arm::{Arms, At, MaskedBatch, Realised};
@@ -35,8 +37,8 @@ pub struct PolicyLoss {
     pub loss: Tensor,
     /// Cross-entropy in nats per token, without what the policy adds to it.
     pub value: f64,
-    pub own: Option<f64>,
-    pub others: Option<f64>,
+    pub masked_token_loss: Option<f64>,
+    pub unmasked_token_loss: Option<f64>,
     /// Of positions; under soft thresholds of positions times layers.
     pub realised: Realised,
     /// The batch as masked; none under soft thresholds, which decide within the pass.
@@ -54,10 +56,10 @@ impl JointPolicy {
     /// # Errors
     /// A policy that does not go with the arm's operation, or with so few layers.
     pub fn new(spec: &JointSpec, arms: &Arms, model: &Gpt2, seed: u64) -> Result<Self, TrainError> {
-        if !(spec.rate > 0.0 && spec.rate.is_finite()) {
+        if !(spec.learning_rate > 0.0 && spec.learning_rate.is_finite()) {
             return Err(TrainError::setup(format!(
                 "the learning rate of a policy must be above 0: {}",
-                spec.rate
+                spec.learning_rate
             )));
         }
         match spec.kind {
@@ -69,9 +71,11 @@ impl JointPolicy {
                 ),
                 hint: Some("choose the operation replace".to_owned()),
             }),
-            Joint::Adversarial => {
-                Ok(JointPolicy::Adversarial(Adversary::new(arms.settings().nominal_rate(), spec.rate, seed)))
-            }
+            Joint::Adversarial => Ok(JointPolicy::Adversarial(Adversary::new(
+                arms.settings().nominal_rate(),
+                spec.learning_rate,
+                seed,
+            ))),
             Joint::Bandit => Ok(JointPolicy::Bandit(Bandit::new(Bandit::usual_cells(arms), seed)?)),
         }
     }

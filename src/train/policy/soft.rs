@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PolicyLoss;
 use super::adam::Adam;
-use super::watch::Watch;
+use super::watch::RateWatch;
 use crate::mask::types::State;
 use crate::model::Gpt2;
 use crate::model::gpt2::Noise;
@@ -36,11 +36,11 @@ pub struct SoftThresholds {
     theta: Var,
     lambda: f64,
     temperature: f64,
-    rate: f64,
+    learning_rate: f64,
     adam: Adam,
     /// No gradient any more.
     hard: bool,
-    pub(super) watch: Watch,
+    pub(super) watch: RateWatch,
 }
 
 /// For a checkpoint.
@@ -48,7 +48,7 @@ pub struct SoftThresholds {
 pub(super) struct SoftState {
     theta: Vec<f32>,
     adam: Adam,
-    watch: Watch,
+    watch: RateWatch,
 }
 
 /// What one pass makes besides its states.
@@ -90,10 +90,10 @@ impl SoftThresholds {
             theta: Var::zeros(layers - 1, DType::F32, &model.device)?,
             lambda: spec.lambda,
             temperature: spec.temperature,
-            rate: spec.rate,
+            learning_rate: spec.learning_rate,
             adam: Adam::new(layers - 1),
             hard: false,
-            watch: Watch::default(),
+            watch: RateWatch::default(),
         })
     }
 
@@ -127,7 +127,14 @@ impl SoftThresholds {
             None => ce,
         };
         let realised = gates.realised;
-        Ok(PolicyLoss { loss, value, own: None, others: Some(value), realised, masked: None })
+        Ok(PolicyLoss {
+            loss,
+            value,
+            masked_token_loss: None,
+            unmasked_token_loss: Some(value),
+            realised,
+            masked: None,
+        })
     }
 
     fn planes(&self, arms: &Arms, model: &Gpt2, batch: &Batch) -> std::result::Result<Planes, TrainError> {
@@ -215,7 +222,7 @@ impl SoftThresholds {
             Ok::<Vec<f64>, candle_core::Error>(t.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
         };
         let mut values = wide(self.theta.as_tensor())?;
-        self.adam.step(&mut values, &wide(grad)?, self.rate);
+        self.adam.step(&mut values, &wide(grad)?, self.learning_rate);
         self.set(&values.iter().map(|&v| v as f32).collect::<Vec<_>>())
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 
 use super::super::arm::tests::{arms, batch, spec, tiny};
-use super::super::arm::{Lexicon, Setup, plain_loss};
+use super::super::arm::{ArmSetup, Lexicon, plain_loss};
 use super::super::batch::Visit;
 use super::super::spec::{Arm, MaskingSpec};
 use super::*;
@@ -17,7 +17,7 @@ use crate::tensor::gradients::backward;
 const T: usize = 32;
 
 fn joint(kind: Joint, lambda: f64) -> JointSpec {
-    JointSpec { kind, lambda, temperature: 0.2, rate: 0.05 }
+    JointSpec { kind, lambda, temperature: 0.2, learning_rate: 0.05 }
 }
 
 fn soft(policy: &JointPolicy) -> &SoftThresholds {
@@ -108,7 +108,7 @@ fn a_price_on_visible_tokens_closes_gates_and_too_high_a_price_raises_the_alarm(
         let mut arms = arms(&spec(Arm::None, Op::Hide, 0.0), &tiny.model, T);
         let rate = if lambda > 10.0 { 0.5 } else { 0.05 };
         let mut policy = JointPolicy::new(
-            &JointSpec { rate, ..joint(Joint::SoftThresholds, lambda) },
+            &JointSpec { learning_rate: rate, ..joint(Joint::SoftThresholds, lambda) },
             &arms,
             &tiny.model,
             1,
@@ -162,7 +162,7 @@ fn the_adversary_learns_to_raise_the_loss_at_the_same_rate() {
     let tiny = tiny(2);
     let masking = MaskingSpec { rate: 0.3, ..spec(Arm::DynRand, Op::Replace, 0.3) };
     let lexicon = numbered();
-    let setup = Setup {
+    let setup = ArmSetup {
         spec: &masking,
         model: &tiny.model,
         context: T,
@@ -283,7 +283,7 @@ fn a_bandit_trains_a_model_keeps_its_state_and_avoids_masking_nearly_everything(
 
 #[test]
 fn the_alarm_needs_ten_steps_in_a_row_and_ends_with_its_cause() {
-    let mut watch = Watch::default();
+    let mut watch = RateWatch::default();
     for rate in [0.0; 9].into_iter().chain([0.5]).chain([0.001; 9]) {
         watch.note(rate);
         assert_eq!(watch.alarm(), None);

@@ -30,12 +30,12 @@ const PATIENCE: usize = 10;
 
 /// Watches a policy's realised rate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Watch {
+pub struct RateWatch {
     low: usize,
     high: usize,
 }
 
-impl Watch {
+impl RateWatch {
     /// Notes the rate that one step came to.
     pub fn note(&mut self, rate: f64) {
         self.low = if rate < MARGIN { self.low + 1 } else { 0 };

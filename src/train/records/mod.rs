@@ -93,7 +93,7 @@ fn keep_until(path: &Path, step: usize) -> io::Result<()> {
 }
 
 /// Memory of this process and of the machine.
-pub struct Memory {
+pub struct MemoryGauge {
     system: System,
     asked: Option<Instant>,
     resident: u64,
@@ -101,13 +101,13 @@ pub struct Memory {
     gpu: Option<(Instant, Option<GpuFigures>)>,
 }
 
-impl Default for Memory {
+impl Default for MemoryGauge {
     fn default() -> Self {
-        Memory { system: System::new(), asked: None, resident: 0, meter: None, gpu: None }
+        MemoryGauge { system: System::new(), asked: None, resident: 0, meter: None, gpu: None }
     }
 }
 
-impl Memory {
+impl MemoryGauge {
     /// Resident bytes of this process, measured at most once a second.
     pub fn resident(&mut self) -> u64 {
         if self.asked.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
@@ -128,7 +128,7 @@ impl Memory {
         }
         if self.gpu.is_none_or(|(at, _)| at.elapsed() >= Duration::from_secs(1)) {
             if self.gpu.is_none() {
-                // A library that is missing is named by `doctor`; a run goes on without the figures.
+                // A library that is missing is named by `doctor`; a run continues without the figures.
                 self.meter = Meter::open().ok();
             }
             self.gpu = Some((Instant::now(), self.meter.as_ref().and_then(Meter::figures)));

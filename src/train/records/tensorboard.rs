@@ -97,8 +97,8 @@ fn scalars(report: &Report) -> (usize, Vec<(&'static str, f64)>) {
                 ("time/backward", r.time.backward),
                 ("time/optimizer", r.time.optimizer),
             ];
-            all.extend(r.loss_own.map(|v| ("loss/own", v)));
-            all.extend(r.loss_others.map(|v| ("loss/others", v)));
+            all.extend(r.masked_token_loss.map(|v| ("loss/masked_tokens", v)));
+            all.extend(r.unmasked_token_loss.map(|v| ("loss/unmasked_tokens", v)));
             (r.step, all)
         }
         Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {

@@ -2,14 +2,14 @@
 
 use crate::model::Gpt2;
 use crate::train::TrainError;
-use crate::train::report::{Command, Plan, Report, RunState, Summary};
+use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary};
 use crate::train::spec::RunSpec;
 
-/// Who watches a run and tells it what to do.
+/// The observer of a run, which can also command it.
 pub trait Watch {
     fn report(&mut self, report: Report);
-    /// The next command; with `wait`, blocks until there is one, and `None` then means that nobody is left to ask.
-    fn command(&mut self, wait: bool) -> Option<Command>;
+    /// The next command; with `wait`, blocks until there is one, and `None` then means that no sender is left.
+    fn command(&mut self, wait: bool) -> Option<RunCommand>;
     /// Whether the run is to end at once; asked often.
     fn killed(&self) -> bool;
     /// Whether somebody waits for a copy of the weights.
@@ -30,7 +30,7 @@ pub trait Learner {
     ///
     /// # Errors
     /// A loss that is not finite, a disk that is full and must not be; [`TrainError::Killed`].
-    fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError>;
+    fn drive(&mut self, watch: &mut dyn Watch) -> Result<RunSummary, TrainError>;
 
     fn spec(&self) -> &RunSpec;
     /// Optimizer steps done.
@@ -44,7 +44,7 @@ pub trait Learner {
     }
     /// Measures the loss on the validation documents, unless this step was measured already.
     fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError>;
-    /// Lets policies take in a scheduled evaluation.
+    /// Passes a scheduled evaluation to the policies.
     fn steer(&mut self, _: &mut dyn Watch) {}
     fn sample(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
         Ok(())
@@ -53,12 +53,12 @@ pub trait Learner {
     fn save(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
         Ok(())
     }
-    /// Gives a copy of the weights to whoever waits for one.
+    /// Gives a copy of the weights to a waiting reader.
     fn show(&self, _: &mut dyn Watch) -> Result<(), TrainError> {
         Ok(())
     }
     /// Carries out a command that does not pause, resume or end the run.
-    fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError>;
+    fn tell(&mut self, command: RunCommand, watch: &mut dyn Watch) -> Result<(), TrainError>;
     /// One optimizer step, and what is to be logged of it.
     fn step(&mut self, watch: &mut dyn Watch) -> Result<Report, TrainError>;
 

@@ -1,4 +1,4 @@
-//! What moves a run while it goes on: changes made by hand, and the policies that listen to losses.
+//! What changes during a run: changes made by hand, and the policies that listen to losses.
 
 use super::{Run, Watch};
 use crate::train::TrainError;
@@ -7,7 +7,7 @@ use crate::train::policy::JointPolicy;
 use crate::train::report::{Live, LiveChange, Report};
 
 impl Run {
-    /// Puts a change made by hand in force from the next step on, and logs it; one that makes no sense is refused with
+    /// Puts a change made by hand in force from the next step on, and logs it; an invalid one is refused with
     /// its reason.
     pub(super) fn change(&mut self, what: Live, value: Option<f64>, watch: &mut dyn Watch) {
         // Nine digits survive JSON exactly.
@@ -29,7 +29,7 @@ impl Run {
                 if value.is_some_and(|v| !(v >= 0.0 && v.is_finite())) {
                     return Err(TrainError::setup("a learning rate must be a number from 0 on"));
                 }
-                self.counters.rate.by_hand = value;
+                self.counters.learning_rate.by_hand = value;
                 return Ok(());
             }
             (_, Some(_)) if matches!(self.joint, Some(JointPolicy::Bandit(_))) => {
@@ -46,16 +46,11 @@ impl Run {
 
     /// Moves τ and p by what the loss-gap controller found.
     pub(super) fn control_rate(&mut self) -> Result<(), TrainError> {
-        let settings = scaled(&self.policy, self.counters.rate.mask_scale);
+        let settings = scaled(&self.policy, self.counters.learning_rate.mask_scale);
         Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
     }
 
-    /// The value in force of a setting that was changed by hand.
-    pub fn live(&self, what: Live) -> Option<f64> {
-        self.counters.changes.iter().rev().find(|c| c.what == what).and_then(|c| c.value)
-    }
-
-    /// Lets the policies that listen to losses take in a scheduled evaluation. One asked for by hand, or made because a
+    /// Passes a scheduled evaluation to the policies that listen to losses. One asked for by hand, or made because a
     /// run was stopped, steers nothing: the run would not continue as it would have without it.
     pub(super) fn steer_policies(&mut self, watch: &mut dyn Watch) {
         let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
@@ -63,7 +58,9 @@ impl Run {
             let message = format!("the learned policy stays as it is: {error}");
             watch.report(Report::Warning { step, message });
         }
-        if let Some(message) = self.counters.rate.observe(&self.spec.rate, loss, self.masked_loss) {
+        if let Some(message) =
+            self.counters.learning_rate.observe(&self.spec.learning_rate, loss, self.masked_loss)
+        {
             let refused = self.control_rate().err();
             let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
             watch.report(Report::Note { step, message });

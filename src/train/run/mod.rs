@@ -16,7 +16,6 @@ use std::time::Instant;
 
 pub use self::learner::{Learner, Watch};
 use self::pace::Pace;
-pub use self::passes::batch_loss;
 pub use self::setup::Setup;
 use super::TrainError;
 use super::arm::{Arms, without_gradients};
@@ -24,10 +23,10 @@ use super::checkpoint::disk::Disk;
 use super::checkpoint::state::Counters;
 use super::data::Corpus;
 use super::evaluate::{bits_per_byte, evaluate};
-use super::look::Look;
+use super::look::RunLook;
 use super::policy::JointPolicy;
-use super::records::Memory;
-use super::report::{Command, Live, Plan, Report, RunState, StepReport, StepTime, Summary};
+use super::records::MemoryGauge;
+use super::report::{Live, Plan, Report, RunCommand, RunState, RunSummary, StepReport, StepTime};
 use super::sample::{Sampling, sample};
 use super::spec::{Arm, RunSpec};
 use super::trainee::Trainee;
@@ -96,14 +95,14 @@ fn obey(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<(), TrainError> 
             return Ok(());
         };
         match command {
-            Command::Pause if !paused => run.enter(RunState::Paused, watch),
-            Command::Resume if paused => run.enter(RunState::Running, watch),
-            Command::Pause | Command::Resume => {}
-            Command::Stop => {
+            RunCommand::Pause if !paused => run.enter(RunState::Paused, watch),
+            RunCommand::Resume if paused => run.enter(RunState::Running, watch),
+            RunCommand::Pause | RunCommand::Resume => {}
+            RunCommand::Stop => {
                 run.enter(RunState::Stopping, watch);
                 return Ok(());
             }
-            Command::Kill => return Err(TrainError::Killed),
+            RunCommand::Kill => return Err(TrainError::Killed),
             other => run.tell(other, watch)?,
         }
         if paused {
@@ -135,13 +134,13 @@ pub struct Run {
     saved: Option<(usize, PathBuf)>,
     /// Validation loss and the step it belongs to.
     evaluated: Option<(usize, f64)>,
-    /// The same under masks, where the loss-gap controller asks for it.
+    /// The same under masks, where the loss-gap controller needs it.
     masked_loss: Option<f64>,
     /// Steps in a row without gradient, by variable; `None` once it was named.
     without_gradient: HashMap<String, Option<usize>>,
     pace: Pace,
-    memory: Memory,
-    look: Look,
+    memory: MemoryGauge,
+    look: RunLook,
     /// On the data, for the plan.
     pub(super) notes: Vec<String>,
 }
@@ -151,7 +150,7 @@ impl Learner for Run {
         self.estimate()
     }
 
-    fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+    fn drive(&mut self, watch: &mut dyn Watch) -> Result<RunSummary, TrainError> {
         self.begin()?;
         self.enter(RunState::Running, watch);
         let stopped_early = !train(self, watch)?;
@@ -162,7 +161,7 @@ impl Learner for Run {
         self.enter(state, watch);
         let c = &self.counters;
         let loss = c.validation_loss;
-        Ok(Summary {
+        Ok(RunSummary {
             state,
             steps: c.step,
             tokens: c.tokens,
@@ -174,7 +173,7 @@ impl Learner for Run {
             best: c.best.map(|b| (b.step, b.loss)),
             stopped_early,
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
-            peak_memory: Memory::peak(),
+            peak_memory: MemoryGauge::peak(),
             twins: None,
         })
     }
@@ -209,7 +208,7 @@ impl Learner for Run {
         let model = self.trainee.current()?;
         let sizes = (self.spec.context, self.spec.batch_size);
         let loss = evaluate(&model, &corpus, sizes, &|| watch.killed())?;
-        let masks = self.spec.rate.gap.is_some() && self.spec.masking.arm != Arm::None;
+        let masks = self.spec.learning_rate.gap.is_some() && self.spec.masking.arm != Arm::None;
         self.masked_loss =
             masks.then(|| self.masked_validation(&model, &corpus, &|| watch.killed())).transpose()?;
         self.evaluated = Some((step, loss));
@@ -251,15 +250,15 @@ impl Learner for Run {
         Ok(())
     }
 
-    fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError> {
+    fn tell(&mut self, command: RunCommand, watch: &mut dyn Watch) -> Result<(), TrainError> {
         match command {
-            Command::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
-            Command::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
-            Command::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
-            Command::Sample => return self.sample(watch),
-            Command::SaveNow => return self.save(watch),
-            Command::EvaluateNow => return self.evaluate(watch),
-            Command::Pause | Command::Resume | Command::Stop | Command::Kill => {}
+            RunCommand::SetLearningRate(rate) => self.change(Live::LearningRate, rate, watch),
+            RunCommand::SetThreshold(value) => self.change(Live::Threshold, Some(value), watch),
+            RunCommand::SetProbability(value) => self.change(Live::Probability, Some(value), watch),
+            RunCommand::Sample => return self.sample(watch),
+            RunCommand::SaveNow => return self.save(watch),
+            RunCommand::EvaluateNow => return self.evaluate(watch),
+            RunCommand::Pause | RunCommand::Resume | RunCommand::Stop | RunCommand::Kill => {}
         }
         Ok(())
     }
@@ -312,8 +311,8 @@ impl Run {
         Ok(StepReport {
             step,
             loss: passes.loss,
-            loss_own: passes.own,
-            loss_others: passes.own.and(passes.others),
+            masked_token_loss: passes.masked_token_loss,
+            unmasked_token_loss: passes.masked_token_loss.and(passes.unmasked_token_loss),
             mask_rate: passes.rate,
             realised_rate: passes.realised.rate(),
             learning_rate: rate,

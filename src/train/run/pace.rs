@@ -3,7 +3,7 @@
 
 use super::Run;
 use crate::train::arm::At;
-use crate::train::schedule::Progress;
+use crate::train::schedule::LrProgress;
 
 /// Steps at the start that are left out of the expected time left.
 const WARM_UP_STEPS: usize = 3;
@@ -41,16 +41,16 @@ impl Run {
         }
     }
 
-    /// Progress in steps' worth, as the learning-rate schedule counts it.
+    /// LrProgress in steps' worth, as the learning-rate schedule counts it.
     pub(super) fn progress(&self) -> f64 {
         let c = &self.counters;
         if let Some(limit) = self.spec.time_limit {
             let share = c.seconds / limit;
             return (c.step as f64).max(share * self.spec.steps as f64);
         }
-        match self.spec.rate.progress {
-            Progress::Steps => c.step as f64,
-            Progress::Visible => {
+        match self.spec.learning_rate.progress {
+            LrProgress::Steps => c.step as f64,
+            LrProgress::Visible => {
                 let per_step = (self.spec.sequences_per_step() * self.spec.context) as f64;
                 let expected =
                     self.spec.masking.visible_share(self.trainee.model.config.n_layer, self.spec.context);
@@ -62,15 +62,16 @@ impl Run {
     /// Learning rate of the next update. By the clock, the warm-up still takes its number of steps: a clock would be
     /// through with it before the first one is done.
     pub(super) fn learning_rate(&self) -> f64 {
-        let spec = &self.spec.rate;
-        let rate = self.counters.rate.rate(spec, self.spec.steps, self.progress());
-        if self.spec.time_limit.is_none() || self.counters.rate.by_hand.is_some() || spec.warmup == 0 {
+        let spec = &self.spec.learning_rate;
+        let rate = self.counters.learning_rate.learning_rate(spec, self.spec.steps, self.progress());
+        if self.spec.time_limit.is_none() || self.counters.learning_rate.by_hand.is_some() || spec.warmup == 0
+        {
             return rate;
         }
         rate.min(spec.peak * (self.counters.step + 1) as f64 / spec.warmup as f64)
     }
 
-    /// Where the mask schedule stands; a run that follows the clock names the step its clock stands at.
+    /// The position in the mask schedule; a run that follows the clock gives the step that matches the time passed.
     pub(super) fn at(&self) -> At {
         let steps = self.spec.steps;
         let clock = self.spec.time_limit.map_or(0.0, |limit| self.counters.seconds / limit * steps as f64);

@@ -12,7 +12,6 @@ use crate::mask::types::{Op, State};
 use crate::model::Gpt2;
 use crate::model::gpt2::Noise;
 use crate::tensor::adamw::Applied;
-use crate::tensor::cross_entropy::cross_entropy;
 use crate::tensor::gradients::Gradients;
 use crate::train::TrainError;
 use crate::train::arm::{self, At, MaskedBatch, Realised, without_gradients};
@@ -28,9 +27,9 @@ const ZERO_STEPS: usize = 3;
 pub(in crate::train) struct Passes {
     pub loss: f64,
     pub grads: GradStore,
-    /// Means over the labels of masked positions and of all others.
-    pub own: Option<f64>,
-    pub others: Option<f64>,
+    /// Means over the labels of masked tokens, and of all other tokens.
+    pub masked_token_loss: Option<f64>,
+    pub unmasked_token_loss: Option<f64>,
     /// Mean rate that was asked for, and what came out.
     pub rate: f64,
     pub realised: Realised,
@@ -46,22 +45,14 @@ struct BatchLoss {
     loss: Tensor,
     value: f64,
     /// Mean and number of labels.
-    own: (Option<f64>, usize),
-    others: (Option<f64>, usize),
+    masked_token_loss: (Option<f64>, usize),
+    unmasked_token_loss: (Option<f64>, usize),
     rate: f64,
     realised: Realised,
     visible: f64,
     /// Of the forward pass.
     seconds: f64,
     masked: Option<MaskedBatch>,
-}
-
-/// Mean loss of a batch without masks, differentiable.
-pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
-    let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
-    let hidden = model.forward_batch(&embedded, None, true)?;
-    let rows = hidden.reshape(((), model.config.n_embd))?;
-    Ok(cross_entropy(&rows, &model.lm_head.tensor()?, &batch.targets(), true)?)
 }
 
 /// What the micro-batches of a step add up to.
@@ -120,7 +111,7 @@ impl Run {
         let mut gradients = Gradients::default();
         let share = 1.0 / batches.len() as f64;
         let at = self.at();
-        let (mut own, mut others, mut out) = (Mean::default(), Mean::default(), PassSums::default());
+        let (mut masked, mut unmasked, mut out) = (Mean::default(), Mean::default(), PassSums::default());
         let mut first = None;
         for (n, batch) in batches.iter().enumerate() {
             if killed() {
@@ -129,9 +120,9 @@ impl Run {
             let mut model = self.trainee.current()?;
             model.noise = self.noise(step, n);
             let loss = self.loss(&model, batch, at)?;
-            own.add(loss.own.0, loss.own.1);
-            others.add(loss.others.0, loss.others.1);
-            // An arm without masks asks for none, whatever its sliders say.
+            masked.add(loss.masked_token_loss.0, loss.masked_token_loss.1);
+            unmasked.add(loss.unmasked_token_loss.0, loss.unmasked_token_loss.1);
+            // An arm without masks masks nothing, whatever its sliders say.
             let asked = if self.spec.masking.arm == Arm::None { 0.0 } else { loss.rate };
             out.rate += asked * share;
             out.realised.add(loss.realised);
@@ -150,8 +141,8 @@ impl Run {
         Ok(Passes {
             loss: out.loss,
             grads: gradients.finish()?,
-            own: own.value(),
-            others: others.value(),
+            masked_token_loss: masked.value(),
+            unmasked_token_loss: unmasked.value(),
             rate: out.rate,
             realised: out.realised,
             visible: out.visible,
@@ -172,8 +163,11 @@ impl Run {
             return Ok(BatchLoss {
                 loss: loss.loss,
                 value: loss.value,
-                own: (loss.own, masked_tokens),
-                others: (loss.others, (tokens as usize).saturating_sub(masked_tokens)),
+                masked_token_loss: (loss.masked_token_loss, masked_tokens),
+                unmasked_token_loss: (
+                    loss.unmasked_token_loss,
+                    (tokens as usize).saturating_sub(masked_tokens),
+                ),
                 rate: loss.masked.as_ref().map_or(loss.realised.rate(), |m| m.rate),
                 realised: loss.realised,
                 visible: loss
@@ -190,8 +184,8 @@ impl Run {
         Ok(BatchLoss {
             loss: loss.loss,
             value: loss.value,
-            own: (loss.own, loss.own_tokens),
-            others: (loss.others, loss.other_tokens),
+            masked_token_loss: (loss.masked_token_loss, loss.masked_tokens),
+            unmasked_token_loss: (loss.unmasked_token_loss, loss.unmasked_tokens),
             rate: masked.rate,
             realised: masked.realised,
             visible: visible(&masked, n_layer),
@@ -243,7 +237,7 @@ impl Run {
     ) -> Result<f64, TrainError> {
         let model = without_gradients(model)?;
         let memory = self.arms.memory().clone();
-        self.arms.restore(arm::Memory::default());
+        self.arms.restore(arm::ScoreMemory::default());
         let (context, size) = (self.spec.context, self.spec.batch_size);
         let count = corpus.sequences(context, 0);
         let mut mean = Mean::default();
@@ -257,7 +251,7 @@ impl Run {
                 .collect();
             let masked = self.arms.prepare(&model, &Batch { visits }, At::NONE)?;
             let loss = self.arms.masked_loss(&model, &masked)?;
-            mean.add(Some(loss.value), loss.own_tokens + loss.other_tokens);
+            mean.add(Some(loss.value), loss.masked_tokens + loss.unmasked_tokens);
         }
         self.arms.restore(memory);
         mean.value().ok_or_else(|| TrainError::setup("the validation text has no label"))

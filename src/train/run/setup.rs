@@ -20,13 +20,13 @@ use crate::train::checkpoint::disk::{Disk, RealDisk};
 use crate::train::checkpoint::files::pretty;
 use crate::train::checkpoint::state::{Counters, Resumed};
 use crate::train::data::{Corpus, Order};
-use crate::train::look::Look;
+use crate::train::look::RunLook;
 use crate::train::policy::JointPolicy;
-use crate::train::records::Memory;
+use crate::train::records::MemoryGauge;
 use crate::train::report::RunState;
 use crate::train::spec::{Arm, RunSpec};
 use crate::train::trainee::Trainee;
-use crate::train::visits::{Position, Visits};
+use crate::train::visits::{DataPosition, Visits};
 
 /// Everything a run is built from.
 pub struct Setup {
@@ -117,7 +117,7 @@ impl Run {
     /// Checks that model, data and settings fit, and puts a resumed run back where it was. Writes nothing yet.
     ///
     /// # Errors
-    /// A setting that makes no sense for this model or data; other data than the run began with.
+    /// A setting that does not fit this model or data; other data than the run began with.
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
         setup.spec.check()?;
         let spec = as_written(&setup.spec)?;
@@ -132,8 +132,8 @@ impl Run {
         let mut run = Run {
             optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
             policy: arms.settings().clone(),
-            visits: Visits::new(&setup.train, order, Position::default()),
-            look: Look::new(&setup.train, order),
+            visits: Visits::new(&setup.train, order, DataPosition::default()),
+            look: RunLook::new(&setup.train, order),
             fingerprint: fingerprint(&setup.train),
             spec,
             trainee,
@@ -151,7 +151,7 @@ impl Run {
             masked_loss: None,
             without_gradient: HashMap::new(),
             pace: Pace::default(),
-            memory: Memory::default(),
+            memory: MemoryGauge::default(),
             notes: setup.notes,
         };
         if let Some(resumed) = setup.resumed {
@@ -184,7 +184,7 @@ impl Run {
         for change in self.counters.changes.clone() {
             self.apply(change)?;
         }
-        if self.counters.rate.mask_scale != 1.0 {
+        if self.counters.learning_rate.mask_scale != 1.0 {
             self.control_rate()?;
         }
         Ok(())
@@ -213,7 +213,7 @@ fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError
         }
         _ => trainee.model.clone(),
     };
-    let arms = Arms::new(arm::Setup {
+    let arms = Arms::new(arm::ArmSetup {
         spec: &spec.masking,
         model: &initial,
         context: spec.context,
@@ -245,7 +245,7 @@ fn check_data(
                 "a context of {} does not fit: this model takes 1 to {limit} tokens",
                 spec.context
             ),
-            hint: Some(format!("ask for a context of {limit} or less")),
+            hint: Some(format!("set a context of {limit} or less")),
         });
     }
     for (what, corpus) in [("training", Some(train)), ("validation", validation)] {

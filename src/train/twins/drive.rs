@@ -4,15 +4,15 @@
 
 use std::time::Instant;
 
-use super::{TwinSettings, TwinSpec, Twins, document_losses_of};
+use super::{TwinSettings, TwinSpec, Twins, document_losses};
 use crate::eval::stats::{Judged, Verdict};
 use crate::model::Gpt2;
 use crate::train::TrainError;
 use crate::train::checkpoint::disk;
 use crate::train::checkpoint::files::pretty;
-use crate::train::records::Memory;
+use crate::train::records::MemoryGauge;
 use crate::train::report::{
-    Command, Plan, Report, RunState, Summary, TwinDifference, TwinStep, TwinSummary, TwinVerdict,
+    Plan, Report, RunCommand, RunState, RunSummary, TwinDifference, TwinStep, TwinSummary, TwinVerdict,
 };
 use crate::train::run::{Learner, Run, Setup, Watch, train};
 use crate::train::spec::RunSpec;
@@ -44,7 +44,7 @@ impl TwinRun {
     /// Checks everything that can be checked before the first step; writes nothing yet.
     ///
     /// # Errors
-    /// Arms that make no sense for this model or data, with the arm's name; no held-out documents.
+    /// Arms that cannot run with this model or data, with the arm's name; no held-out documents.
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
         let spec = setup.spec.twins.clone().ok_or_else(|| TrainError::setup("these are no twins"))?;
         spec.check(&setup.spec.masking)?;
@@ -125,8 +125,8 @@ impl TwinRun {
         }
     }
 
-    fn summary(&self, state: RunState, stopped_early: bool) -> Summary {
-        Summary {
+    fn summary(&self, state: RunState, stopped_early: bool) -> RunSummary {
+        RunSummary {
             state,
             steps: self.seed * self.setup.spec.steps,
             tokens: self.tokens,
@@ -138,7 +138,7 @@ impl TwinRun {
             best: None,
             stopped_early,
             checkpoint: None,
-            peak_memory: Memory::peak(),
+            peak_memory: MemoryGauge::peak(),
             twins: Some(TwinSummary {
                 arms: self.twins.arms.clone(),
                 seeds: self.twins.seeds(),
@@ -197,7 +197,7 @@ impl Learner for TwinRun {
     }
 
     /// Trains every arm under every seed. Seeds that were not finished do not count.
-    fn drive(&mut self, watch: &mut dyn Watch) -> Result<Summary, TrainError> {
+    fn drive(&mut self, watch: &mut dyn Watch) -> Result<RunSummary, TrainError> {
         self.begin()?;
         self.enter(RunState::Running, watch);
         while self.seed < self.spec.seeds {
@@ -245,7 +245,7 @@ impl Learner for TwinRun {
         let mut losses = Vec::new();
         for run in &self.runs {
             let model = run.trainee.current()?;
-            losses.push(document_losses_of(&model, &corpus, context, pieces, &|| watch.killed())?);
+            losses.push(document_losses(&model, &corpus, context, pieces, &|| watch.killed())?);
         }
         self.twins.evaluated(step, &losses)?;
         let end = |x: f64| x.is_finite().then_some(x);
@@ -276,8 +276,8 @@ impl Learner for TwinRun {
         Ok(())
     }
 
-    fn tell(&mut self, command: Command, watch: &mut dyn Watch) -> Result<(), TrainError> {
-        if command == Command::EvaluateNow {
+    fn tell(&mut self, command: RunCommand, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        if command == RunCommand::EvaluateNow {
             return self.evaluate(watch);
         }
         let message = "twins keep to their plan: nothing is changed, sampled or saved by hand";
@@ -291,7 +291,7 @@ impl Learner for TwinRun {
         let started = Instant::now();
         let (mut losses, mut realised) = (Vec::new(), Vec::new());
         for index in 0..self.runs.len() {
-            let mut named = Named { outer: watch, arm: &self.twins.arms[index] };
+            let mut named = ArmWatch { outer: watch, arm: &self.twins.arms[index] };
             let done = self.runs[index].update(&mut named);
             let report = done.map_err(|e| self.of_arm(index, e))?;
             losses.push(report.loss);
@@ -343,19 +343,19 @@ fn verdict(judged: Judged, (arm, against): (&str, &str), seeds: usize) -> TwinVe
 }
 
 /// Passes an arm's warnings on under its name, and keeps everything else to itself.
-struct Named<'a> {
+struct ArmWatch<'a> {
     outer: &'a mut dyn Watch,
     arm: &'a str,
 }
 
-impl Watch for Named<'_> {
+impl Watch for ArmWatch<'_> {
     fn report(&mut self, report: Report) {
         if let Report::Warning { step, message } = report {
             self.outer.report(Report::Warning { step, message: format!("{}: {message}", self.arm) });
         }
     }
 
-    fn command(&mut self, _wait: bool) -> Option<Command> {
+    fn command(&mut self, _wait: bool) -> Option<RunCommand> {
         None
     }
 

@@ -1,11 +1,11 @@
-//! Twins: two to four arms side by side under common random numbers, and what may be said of them while they run.
+//! Twins: two to four arms side by side under common random numbers, and what can be concluded while they run.
 //!
 //! Arms of a pair see the same batches and the same draws, so that most of the noise cancels in their difference.
 //! Losses of successive steps do not: they depend on each other through the weights, and a raw interval over steps
 //! would be far too narrow. So nothing here is ever computed over steps. There are two units that are independent:
 //!
 //! * **Documents**, for two models that exist: clean losses on held-out documents, paired document by document
-//!   ([`Running`]). It answers "which of these two models is better", and moves with every evaluation. An evaluation
+//!   ([`RunningDifference`]). It answers "which of these two models is better", and moves with every evaluation. An evaluation
 //!   replaces the one before it, it does not add to it: the same documents seen again are no new evidence.
 //! * **Seeds**, for the arms: a pair of runs gives *one* difference, that of its last evaluation. Two runs of the same
 //!   arm under different seeds end in different models, which enough documents will always tell apart; only the
@@ -135,7 +135,7 @@ impl DocumentLoss {
 
 /// One arm against the first, for the models as they are now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Running {
+pub struct RunningDifference {
     pub step: usize,
     /// Nats per token over all documents, arm minus first: every token counts the same.
     pub difference: f64,
@@ -153,7 +153,7 @@ pub struct Twins {
     /// Per arm after the first, per finished seed: nats per token, arm minus first.
     seeds: Vec<Vec<f64>>,
     /// Per arm after the first: evaluations of the seed that runs now.
-    pub running: Vec<Vec<Running>>,
+    pub running: Vec<Vec<RunningDifference>>,
 }
 
 impl Twins {
@@ -194,7 +194,7 @@ impl Twins {
             let (own, first) = (&losses[arm + 1], &losses[0]);
             let differences: Vec<f64> =
                 own.iter().zip(first).map(|(a, b)| a.per_token() - b.per_token()).collect();
-            running.push(Running {
+            running.push(RunningDifference {
                 step,
                 difference: total(own) - total(first),
                 documents: sequence(&differences, alpha),
@@ -240,27 +240,12 @@ impl Twins {
     }
 }
 
-/// Clean losses of held-out documents, in the corpus' order, at most `limit` of them; no gradient. Documents longer
-/// than the context are read in pieces of it, each without the ones before.
+/// Clean losses of held-out documents, in the corpus' order; no gradient. Documents longer than the context are read in
+/// pieces of it, each without the ones before, and at most `pieces` of them.
 ///
 /// # Errors
-/// A pass that fails, or no document of two tokens.
+/// A pass that fails, or no document of two tokens; [`TrainError::Killed`] when `killed` says so between two documents.
 pub fn document_losses(
-    model: &Gpt2,
-    corpus: &Corpus,
-    context: usize,
-    limit: usize,
-) -> Result<Vec<DocumentLoss>, TrainError> {
-    let mut losses = document_losses_of(model, corpus, context, usize::MAX, &|| false)?;
-    losses.truncate(limit);
-    Ok(losses)
-}
-
-/// The same of the first `pieces` contexts of every document; documents of one token count no label.
-///
-/// # Errors
-/// As [`document_losses`]; [`TrainError::Killed`] when `killed` says so between two documents.
-pub fn document_losses_of(
     model: &Gpt2,
     corpus: &Corpus,
     context: usize,

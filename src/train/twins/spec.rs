@@ -70,7 +70,7 @@ impl Setting for Option<TwinSpec> {
 }
 
 impl TwinSpec {
-    /// Names of the arms, told apart where one stands twice.
+    /// Names of the arms, numbered where one appears twice.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for arm in &self.arms {
@@ -89,14 +89,14 @@ impl TwinSpec {
         }
         if masking.joint.is_some() {
             return Err(TrainError::Setup {
-                problem: "twins compare arms, and a learned policy is none".to_owned(),
+                problem: "twins compare arms, and a learned policy is not an arm".to_owned(),
                 hint: Some("leave the learned policy at none".to_owned()),
             });
         }
         Ok(())
     }
 
-    /// What arm `index` is told for seed number `seed`: all but arm and operation is the same for every arm. The clock
+    /// The spec of arm `index` for seed number `seed`: all but arm and operation is the same for every arm. The clock
     /// is left out, since arms that end at different steps could not be compared.
     pub fn arm(&self, base: &RunSpec, index: usize, seed: usize) -> RunSpec {
         let arm = self.arms[index];

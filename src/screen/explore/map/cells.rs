@@ -17,19 +17,19 @@ pub const LOG_FLOOR: f32 = 1e-4;
 
 /// How values of one map become places on a colour table.
 #[derive(Clone, Copy)]
-pub struct Scale {
+pub struct CellScale {
     pub kind: ColourScale,
     pub signed: bool,
     pub max: f32,
 }
 
-impl Scale {
+impl CellScale {
     pub fn of(app: &App, map: &MapFrame) -> Self {
         let signed = map.kind == MapKind::Difference;
         let n = map.len;
         let rows = (0..n).flat_map(|q| map.values[q * n..q * n + q + 1].iter());
         let max = rows.filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(v.abs()));
-        Scale { kind: app.view.colours, signed, max }
+        CellScale { kind: app.view.colours, signed, max }
     }
 
     /// Strength of a value, 0..1; `row` is the largest of its row.
@@ -40,7 +40,7 @@ impl Scale {
             return 0.0;
         }
         match self.kind {
-            ColourScale::Root => (v / max).sqrt(),
+            ColourScale::Sqrt => (v / max).sqrt(),
             ColourScale::Linear | ColourScale::RowMax => v / max,
             ColourScale::Log => {
                 let floor = f64::from(LOG_FLOOR).ln();
@@ -78,7 +78,7 @@ pub struct Painter<'a> {
     pub map: &'a MapFrame,
     pub view: MapView,
     pub frame: Frame,
-    pub scale: Scale,
+    pub scale: CellScale,
 }
 
 impl Painter<'_> {

@@ -187,10 +187,10 @@ impl Painter<'_> {
         let dim = c.style(Role::Dim);
         let max = self.scale.max;
         let (low, high) = match (self.scale.signed, self.scale.kind) {
-            (true, ColourScale::RowMax) => ("−row max".to_owned(), "+row max".to_owned()),
+            (true, ColourScale::RowMax) => ("−row-max".to_owned(), "+row-max".to_owned()),
             (true, _) => (format!("−{max:.3}"), format!("+{max:.3}")),
             (false, ColourScale::Log) => (format!("≤{LOG_FLOOR}"), format!("{max:.3}")),
-            (false, ColourScale::RowMax) => ("0".to_owned(), "row max".to_owned()),
+            (false, ColourScale::RowMax) => ("0".to_owned(), "row-max".to_owned()),
             (false, _) => ("0".to_owned(), format!("{max:.3}")),
         };
         let mut at = c.text(x, y, &low, dim, right.saturating_sub(x)) + 1;

@@ -10,11 +10,11 @@ use ratatui::layout::Rect;
 use crate::engine::types::{HeadChoice, MapKind, Token};
 use crate::screen::actions::{Context, EXPLORER, actions};
 use crate::screen::app::App;
-use crate::screen::explore::map::cells::{Painter, Scale};
+use crate::screen::explore::map::cells::{CellScale, Painter};
 use crate::screen::explore::map::view::{Axis, MapView, Room, Zoom};
 use crate::screen::explore::{overview, tokens};
-use crate::screen::history::Kind;
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press, Wheel, empty_text};
+use crate::screen::history::EditKind;
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, Wheel, empty_text};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::{Paint, Role, Theme};
 use crate::support::visible::{visible, width};
@@ -87,7 +87,7 @@ actions! {
 }
 
 fn next_kind(app: &mut App) {
-    app.history.joins(Kind::View);
+    app.history.joins(EditKind::View);
     app.doc.map = app.doc.map.next();
 }
 
@@ -246,7 +246,7 @@ pub fn view(app: &App, frame: &Frame) -> MapView {
 }
 
 /// The frame's title: which run, which heads.
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let (kind, heads) = app
         .results
         .map
@@ -257,13 +257,13 @@ pub fn subtitle(app: &App) -> Vec<Piece> {
     }
     let mut out = Vec::new();
     if app.results.map.as_ref().is_some_and(|m| app.stale(m)) {
-        out.push(Piece::new("old, computing…", Role::Warn));
+        out.push(TitlePart::new("old, computing…", Role::Warn));
     }
-    out.push(Piece::new(
+    out.push(TitlePart::new(
         kind_name(kind),
         if kind == MapKind::Baseline { Role::Protected } else { Role::Masked },
     ));
-    out.push(Piece::new(heads_name(app, heads), Role::Strong));
+    out.push(TitlePart::new(heads_name(app, heads), Role::Strong));
     out
 }
 
@@ -302,7 +302,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
     let frame = frame(app, area);
     let view = view(app, &frame);
-    let painter = Painter { app, map, view, frame, scale: Scale::of(app, map) };
+    let painter = Painter { app, map, view, frame, scale: CellScale::of(app, map) };
     painter.cells(c);
     painter.diagonal(c);
     painter.rows(c);

@@ -11,7 +11,7 @@ use crate::screen::actions::{Action, Context};
 use crate::screen::app::App;
 use crate::screen::explore::mask::settings::{MIX, REROLL};
 use crate::screen::explore::scores;
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press, Wheel, share};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, Wheel, share};
 use crate::screen::params::{self, PRESET, Path};
 use crate::screen::settle::scrolled;
 use crate::screen::widgets::canvas::Canvas;
@@ -58,12 +58,12 @@ pub fn item_at(app: &App, area: Rect, y: u16) -> Option<Path> {
     params::shown(&app.doc).get(app.view.item_top + line).copied()
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let mut out = Vec::new();
     if app.doc.mask.scope == Scope::Whole {
-        out.push(Piece::new("whole: look-ahead", Role::Dim));
+        out.push(TitlePart::new("whole: look-ahead", Role::Dim));
     } else {
-        out.push(Piece::new("block: past only", Role::Dim));
+        out.push(TitlePart::new("block: past only", Role::Dim));
     }
     out
 }

@@ -1,6 +1,6 @@
 //! Expected and realised rates, and where τ lies among the unscaled scores. Pure arithmetic on a decision.
 
-use crate::mask::types::{Decision, MaskSettings, Polarity, Rule, Scale, State};
+use crate::mask::types::{Decision, DecisionRule, MaskSettings, Polarity, Scale, State};
 use crate::screen::document::Document;
 
 /// Expected share of the eligible positions that is masked.
@@ -94,7 +94,7 @@ pub fn histogram(
         bin.positions.sort_by_key(|(i, s)| (stack(*s), *i));
     }
     // A budget draws no line through the scores.
-    let judged = !matches!(decision.rule, Rule::Budget { .. });
+    let judged = !matches!(decision.rule, DecisionRule::Budget { .. });
     let line = if judged { boundary(mask, &points).map(place) } else { None };
     Some(Histogram { bins: out, low, high, log, line })
 }
@@ -190,7 +190,7 @@ mod tests {
             units: positions.len(),
             positions,
             scale: Scale::Rank,
-            rule: Rule::Threshold,
+            rule: DecisionRule::Threshold,
         }
     }
 

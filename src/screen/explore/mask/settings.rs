@@ -8,7 +8,7 @@ use crate::screen::app::App;
 use crate::screen::document::{ARTICLE, DEFAULT};
 use crate::screen::explore::mask::{self, CONTEXT, entry, rates};
 use crate::screen::explore::plane::CONTEXT as PLANE;
-use crate::screen::history::Kind as Step;
+use crate::screen::history::EditKind;
 use crate::screen::pane::Wheel;
 use crate::screen::params::{self, Path};
 use crate::screen::popups::list::List;
@@ -129,7 +129,7 @@ fn step(app: &mut App, what: Live, steps: i32, fine: bool) {
 
 /// Moves the point of the plane.
 fn move_point(app: &mut App, path: Path, steps: i32, fine: bool) {
-    app.history.joins(Step::Plane);
+    app.history.joins(EditKind::Plane);
     nudge(app, path, steps, fine);
 }
 
@@ -141,7 +141,7 @@ fn reroll(app: &mut App) {
 
 /// Moves τ by one step and p with it, so that the expected rate stays.
 fn along(app: &mut App, direction: i32) {
-    app.history.joins(Step::Plane);
+    app.history.joins(EditKind::Plane);
     let decision = app.results.decision();
     let rate = rates::expected(&app.doc.mask, decision);
     let mut next = app.doc.clone();
@@ -246,7 +246,7 @@ pub fn set_line(app: &mut App, at: f64) {
 
 /// Moves the point of the plane to a place on both tracks, 0..1.
 pub fn set_point(app: &mut App, tau: f64, p: f64) {
-    app.history.joins(Step::Plane);
+    app.history.joins(EditKind::Plane);
     set_fraction(app, MaskSettings::threshold, tau);
     set_fraction(app, MaskSettings::probability, p);
 }

@@ -1,12 +1,11 @@
 //! What keys and the mouse do here, by whole events.
 
 use crate::engine::types::Update;
-use crate::mask::presets::Preset;
+use crate::mask::presets::CachePolicy;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Polarity, Scale, Scope};
 use crate::screen::explore::background::USE_CALIBRATION;
-use crate::screen::explore::map;
-use crate::screen::explore::mask;
+use crate::screen::explore::{map, mask};
 use crate::screen::params::shown;
 use crate::screen::testing::{Stage, options};
 use crate::screen::tests::desk::{AREA, Desk};
@@ -103,7 +102,7 @@ fn a_policy_brings_its_scope_and_its_settings() {
     stage.press("P").types("h2o").press("enter");
     let r = stage.last();
     assert_eq!(r.mask.scope, Scope::Block);
-    assert_eq!(r.rolling.policy, Some(Preset::H2o));
+    assert_eq!(r.rolling.policy, Some(CachePolicy::H2o));
     assert_eq!((r.rolling.decay, r.rolling.sticky, r.rolling.per_head), (1.0, true, false));
     let listed = shown(&stage.app.doc);
     assert!(listed.contains(&RollingSettings::budget) && listed.contains(&RollingSettings::per_head));

@@ -10,8 +10,8 @@ use crate::screen::actions::{Context, EXPLORER, actions};
 use crate::screen::app::App;
 use crate::screen::explore::map;
 use crate::screen::explore::overview::order::{Grid, Sort, grid, order};
-use crate::screen::history::Kind;
-use crate::screen::pane::{Piece, Press, empty_text};
+use crate::screen::history::EditKind;
+use crate::screen::pane::{Press, TitlePart, empty_text};
 use crate::screen::settle::scrolled;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::colours::step;
@@ -60,7 +60,7 @@ fn toggle(app: &mut App) {
 
 /// Layers run 0, 1, …, mean, and round again.
 fn step_layer(app: &mut App, forward: bool) {
-    app.history.joins(Kind::View);
+    app.history.joins(EditKind::View);
     let Some(model) = &app.model else { return };
     app.doc.heads.layer = around(app.doc.heads.layer, model.n_layer, forward);
     app.view.overview = false;
@@ -68,7 +68,7 @@ fn step_layer(app: &mut App, forward: bool) {
 
 /// Heads do the same.
 fn step_head(app: &mut App, forward: bool) {
-    app.history.joins(Kind::View);
+    app.history.joins(EditKind::View);
     let Some(model) = &app.model else { return };
     app.doc.heads.head = around(app.doc.heads.head, model.n_head, forward);
     app.view.overview = false;
@@ -95,7 +95,7 @@ fn go_rows(app: &mut App, rows: isize) {
 }
 
 fn open_chosen(app: &mut App) {
-    app.history.joins(Kind::View);
+    app.history.joins(EditKind::View);
     choose(app, app.view.head, true);
 }
 
@@ -143,10 +143,11 @@ pub fn place_at(app: &App, area: Rect, x: u16, y: u16) -> Option<usize> {
     (column < g.per_row && row < g.visible && place < n).then_some(place)
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
-    let mut out = vec![Piece::new("all heads", Role::Strong), Piece::new(app.view.sort.doc(), Role::Accent)];
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
+    let mut out =
+        vec![TitlePart::new("all heads", Role::Strong), TitlePart::new(app.view.sort.doc(), Role::Accent)];
     if app.results.overview.as_ref().is_some_and(|o| app.stale(o)) {
-        out.push(Piece::new("old, computing…", Role::Warn));
+        out.push(TitlePart::new("old, computing…", Role::Warn));
     }
     out
 }

@@ -9,9 +9,9 @@ use crate::screen::actions::{Context, EXPLORER, actions};
 use crate::screen::app::{App, Effect};
 use crate::screen::explore::mask;
 use crate::screen::explore::text::editor::{Editor, Motion};
-use crate::screen::history::Kind;
+use crate::screen::history::EditKind;
 use crate::screen::news;
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::support::visible::clusters;
@@ -139,7 +139,7 @@ fn paste(app: &mut App) {
 
 /// Characters deleted one after another are one step of undo.
 fn delete_one(app: &mut App, motion: Motion) {
-    app.history.joins(Kind::Deleting);
+    app.history.joins(EditKind::Deleting);
     app.doc.editor.delete(motion);
 }
 
@@ -154,7 +154,7 @@ pub fn type_char(app: &mut App, c: char) {
     if after_space && !c.is_whitespace() {
         app.history.close();
     }
-    app.history.joins(Kind::Typing);
+    app.history.joins(EditKind::Typing);
     app.doc.editor.insert(c.encode_utf8(&mut [0; 4]));
 }
 
@@ -165,7 +165,7 @@ pub fn type_run(app: &mut App, s: &str) {
         (Some('\n'), None) => new_line(app),
         (Some(c), None) => type_char(app, c),
         _ => {
-            app.history.joins(Kind::Typing);
+            app.history.joins(EditKind::Typing);
             app.doc.editor.insert(s);
         }
     }
@@ -250,13 +250,13 @@ fn leave(app: &mut App) {
 }
 
 /// A row of the text on screen: hard line, and the bytes of the whole text it shows.
-pub struct Row {
+pub struct TextRow {
     pub line: usize,
     pub bytes: std::ops::Range<usize>,
 }
 
 /// The rows on screen, from the scroll position on.
-pub fn rows(app: &App, area: Rect) -> Vec<Row> {
+pub fn rows(app: &App, area: Rect) -> Vec<TextRow> {
     let editor = &app.doc.editor;
     let (first, skip) = app.view.text_top;
     let mut out = Vec::new();
@@ -267,7 +267,7 @@ pub fn rows(app: &App, area: Rect) -> Vec<Row> {
             if out.len() >= area.height as usize {
                 return out;
             }
-            out.push(Row { line, bytes: start + r.start..start + r.end });
+            out.push(TextRow { line, bytes: start + r.start..start + r.end });
         }
     }
     out
@@ -286,18 +286,18 @@ pub fn offset_at(app: &App, area: Rect, x: u16, y: u16) -> usize {
     start + wrap::offset_at(line, &range, x.saturating_sub(area.x) as usize, range.end == line.len())
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let editor = &app.doc.editor;
     let mut out = Vec::new();
     if let Some(selected) = editor.selected() {
-        out.push(Piece::new(format!("{} selected", selected.chars().count()), Role::Accent));
+        out.push(TitlePart::new(format!("{} selected", selected.chars().count()), Role::Accent));
     }
     let line = editor.line_of(editor.caret());
     if editor.line_count() > 1 {
-        out.push(Piece::new(format!("line {} of {}", line + 1, editor.line_count()), Role::Dim));
+        out.push(TitlePart::new(format!("line {} of {}", line + 1, editor.line_count()), Role::Dim));
     }
     if let Some(used) = app.results.truncated {
-        out.push(Piece::new(format!("the model's context is full: {used} tokens left out"), Role::Warn));
+        out.push(TitlePart::new(format!("the model's context is full: {used} tokens left out"), Role::Warn));
     }
     out
 }
@@ -335,7 +335,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
-fn caret(c: &mut Canvas, app: &App, row: &Row, area: Rect, y: u16) {
+fn caret(c: &mut Canvas, app: &App, row: &TextRow, area: Rect, y: u16) {
     let editor = &app.doc.editor;
     let at = editor.caret();
     let start = editor.line_start(row.line);

@@ -2,7 +2,7 @@
 
 use crate::screen::Effect;
 use crate::screen::events::Event;
-use crate::screen::explore::text::{self};
+use crate::screen::explore::text;
 use crate::screen::testing::{Stage, options};
 use crate::screen::tests::desk::Desk;
 

@@ -8,7 +8,7 @@ use ratatui::style::{Modifier, Style};
 use crate::mask::types::{Op, PositionDecision, State};
 use crate::screen::actions::{Context, actions};
 use crate::screen::app::App;
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press, empty_text};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, empty_text};
 use crate::screen::settle::scrolled;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::colours::step;
@@ -121,19 +121,19 @@ pub fn token_at(app: &App, area: Rect, x: u16, y: u16) -> Option<usize> {
     strip::token_at(tokens, rows.get(row)?, x.checked_sub(area.x)? as usize, columns)
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let n = app.results.len();
     let mut out = Vec::new();
     if n == 0 {
         return out;
     }
     if app.results.tokens.as_ref().is_some_and(|t| app.stale(t)) {
-        out.push(Piece::new("old, computing…", Role::Warn));
+        out.push(TitlePart::new("old, computing…", Role::Warn));
     }
-    out.push(Piece::new(format!("{n} tokens"), Role::Dim));
+    out.push(TitlePart::new(format!("{n} tokens"), Role::Dim));
     if let Some(d) = app.results.decision() {
         let role = if d.selected > 0 { Role::Masked } else { Role::Dim };
-        out.push(Piece::new(format!("{} of {} eligible masked", d.selected, d.eligible), role));
+        out.push(TitlePart::new(format!("{} of {} eligible masked", d.selected, d.eligible), role));
     }
     out
 }

@@ -12,7 +12,7 @@ use crate::screen::train::setup::{self, RunRequest};
 use crate::screen::train::state::RunView;
 use crate::screen::train::{charts, run, twins};
 use crate::screen::view::Screen;
-use crate::train::report::{Command, RunState};
+use crate::train::report::{RunCommand, RunState};
 
 actions! {
     TRAINING {
@@ -84,7 +84,7 @@ pub fn plan(app: &mut App) {
 }
 
 /// Tells the run something.
-pub fn send(app: &mut App, command: Command) {
+pub fn send(app: &mut App, command: RunCommand) {
     app.emit(Effect::Train(TrainCommand::Tell(command)));
 }
 
@@ -98,10 +98,10 @@ fn go(app: &mut App) {
             if app.view.focus == &run::PANE || app.view.focus == &setup::PANE {
                 app.focus(if twins(app) { &twins::PANE } else { &charts::LOSS });
             }
-            send(app, Command::Resume);
+            send(app, RunCommand::Resume);
         }
-        Some(RunState::Running) => send(app, Command::Pause),
-        Some(RunState::Paused) => send(app, Command::Resume),
+        Some(RunState::Running) => send(app, RunCommand::Pause),
+        Some(RunState::Paused) => send(app, RunCommand::Resume),
         Some(RunState::Preparing) => app.say("The plan is being made; K gives it up"),
         Some(RunState::Stopping) => app.say("The run is stopping: it finishes its step and saves"),
     }
@@ -109,23 +109,23 @@ fn go(app: &mut App) {
 
 fn stop(app: &mut App) {
     match app.train.state() {
-        Some(RunState::Running | RunState::Paused) => send(app, Command::Stop),
-        Some(RunState::Preparing) => send(app, Command::Kill),
-        Some(RunState::Stopping) => tell(app, Command::Stop, "It is stopping already"),
+        Some(RunState::Running | RunState::Paused) => send(app, RunCommand::Stop),
+        Some(RunState::Preparing) => send(app, RunCommand::Kill),
+        Some(RunState::Stopping) => tell(app, RunCommand::Stop, "It is stopping already"),
         _ => app.say("No run goes on"),
     }
 }
 
 fn kill(app: &mut App) {
     match app.train.state() {
-        Some(RunState::Preparing | RunState::Planned) => send(app, Command::Kill),
+        Some(RunState::Preparing | RunState::Planned) => send(app, RunCommand::Kill),
         Some(state) if !state.is_over() => app.popup = Some(Popup::Ask(Question::Kill)),
         _ => app.say("No run goes on"),
     }
 }
 
 /// Tells a run something that twins have no use for; they keep no weights.
-pub(crate) fn tell_run(app: &mut App, command: Command, said: &str) {
+pub(crate) fn tell_run(app: &mut App, command: RunCommand, said: &str) {
     if twins(app) {
         return app.say("Twins keep no weights to save or to sample from");
     }
@@ -133,7 +133,7 @@ pub(crate) fn tell_run(app: &mut App, command: Command, said: &str) {
 }
 
 /// Tells a run something and says so; without a run, says that instead.
-pub(crate) fn tell(app: &mut App, command: Command, said: &str) {
+pub(crate) fn tell(app: &mut App, command: RunCommand, said: &str) {
     if !goes_on(app) {
         return app.say("No run goes on");
     }
@@ -149,7 +149,7 @@ pub fn quit(app: &mut App) {
             app.popup = question;
             return;
         }
-        send(app, Command::Kill);
+        send(app, RunCommand::Kill);
     }
     app.quit = true;
     app.emit(Effect::Quit);

@@ -10,7 +10,7 @@ use crate::screen::train::run::course::tell;
 use crate::screen::train::state::RunView;
 use crate::screen::view::Screen;
 use crate::settings::Kind;
-use crate::train::report::{Command, Live};
+use crate::train::report::{Live, RunCommand};
 use crate::train::settings::TrainSettings;
 
 /// What twins say to whoever would move them.
@@ -82,15 +82,15 @@ fn set(app: &mut App, what: Live, value: f64) {
     let command = match what {
         Live::Threshold => {
             run.threshold = value;
-            Command::SetThreshold(value)
+            RunCommand::SetThreshold(value)
         }
         Live::Probability => {
             run.probability = value;
-            Command::SetProbability(value)
+            RunCommand::SetProbability(value)
         }
         Live::LearningRate => {
             run.learning_rate = Some(value);
-            Command::SetLearningRate(Some(value))
+            RunCommand::SetLearningRate(Some(value))
         }
     };
     app.emit(Effect::Train(TrainCommand::Tell(command)));
@@ -122,7 +122,7 @@ fn rate(app: &mut App, by: i32) {
 }
 
 fn rate_schedule(app: &mut App) {
-    tell(app, Command::SetLearningRate(None), "The learning rate follows its schedule again");
+    tell(app, RunCommand::SetLearningRate(None), "The learning rate follows its schedule again");
     if let Some(run) = &mut app.train.run {
         run.learning_rate = None;
     }

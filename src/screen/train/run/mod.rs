@@ -9,7 +9,7 @@ use ratatui::style::Style;
 use crate::screen::actions::TRAINING;
 use crate::screen::app::App;
 use crate::screen::chrome::bar::spinner;
-use crate::screen::pane::{BLANK, Drag, Pane, Piece, Press};
+use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::train::RunView;
 use crate::screen::train::run::course::{RUN, RUN_KILL};
 use crate::screen::train::runs::{self, RUN_OPEN};
@@ -66,9 +66,9 @@ pub fn name(run: &RunView) -> &'static str {
     if run.state == RunState::Killed && run.step() == 0 { "dropped" } else { run.state.name() }
 }
 
-pub fn subtitle(app: &App) -> Vec<Piece> {
+pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let Some(run) = &app.train.run else { return Vec::new() };
-    vec![Piece::new(name(run), role(run.state))]
+    vec![TitlePart::new(name(run), role(run.state))]
 }
 
 /// Sliders of a run: line from the bottom, what, name.
