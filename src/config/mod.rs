@@ -35,9 +35,10 @@ const HEADER: &str = "\
 #
 # This file is generated from the declarations in src/ and compiled in: edit it and start the program with
 # `cargo run --release` to change the defaults; `cargo test --release --test docs` then asks you to move the change to
-# the declaration. To change only your own settings, write the keys that differ into ~/.config/maskscope/config.toml (or the file that $MASKSCOPE_CONFIG
-# or --config names). Above that file come environment variables (MASKSCOPE_MASK__THRESHOLD=0.8) and flags
-# (--threshold 0.8, --set mask.threshold=0.8). `maskscope config print` shows every value and where it comes from.
+# the declaration. To change only your own settings, write the keys that differ into ~/.config/maskscope/config.toml
+# (or the file that $MASKSCOPE_CONFIG or --config names). Above that file come environment variables
+# (MASKSCOPE_MASK__THRESHOLD=0.8) and flags (--threshold 0.8, --set mask.threshold=0.8). `maskscope config print`
+# shows every value and where it comes from.
 ";
 
 /// Every setting, valid.

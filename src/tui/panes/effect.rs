@@ -143,7 +143,7 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
         let kl = format!("{:.4}", effect.kl);
         line(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
         let (own, others) = (signed(effect.delta_masked), signed(effect.delta_unmasked));
-        line(c, &[("Δ log p  masked ", dim), (&own, text), ("  unmasked ", dim), (&others, text)]);
+        line(c, &[("Δ masked ", dim), (&own, text), ("  unmasked ", dim), (&others, text)]);
         let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
         let base = loss(app.results.prediction().and_then(|p| p.loss));
         let masked = loss(effect.prediction.loss);
