@@ -264,7 +264,7 @@ mod frame {
                 assert!(line.contains(": "), "{command}: {line}");
             }
         }
-        assert!(in_fresh_home(&["--help"]).stdout.contains("- distance-null: "));
+        assert!(in_fresh_home(&["mask", "--help"]).stdout.contains("- distance-null: "));
     }
 
     #[test]

@@ -717,7 +717,7 @@ fn a_plan_says_what_was_read_what_was_left_out_and_what_was_chosen() {
         "tokenizer: none beside",
         "byte-level BPE of up to 300 ids is learned",
         "20 rows without text were left out",
-        "context 32: the model takes no longer one",
+        "context 32: the model takes at most that many tokens",
     ] {
         assert!(said.contains(words), "{said}");
     }

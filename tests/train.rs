@@ -925,7 +925,7 @@ fn twins_pause_stop_and_do_not_count_a_seed_that_was_cut_off() {
     wait_for(
         &session,
         "refusal",
-        |r| matches!(r, Report::Warning { message, .. } if message.contains("keep to their plan")),
+        |r| matches!(r, Report::Warning { message, .. } if message.contains("follow their plan")),
     );
     session.send(RunCommand::Resume);
     wait_for(&session, "step", |r| matches!(r, Report::TwinStep(_)));

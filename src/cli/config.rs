@@ -1,4 +1,4 @@
-//! `maskscope config`: the settings in force, where they come from, what there is to set, and setting it.
+//! `maskscope config`: print the settings and where they come from, list all of them, and change them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

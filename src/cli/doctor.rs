@@ -107,22 +107,25 @@ fn gpu() -> Option<Check> {
     let (major, minor) = gpu.capability;
     let memory =
         gpu.memory.map_or_else(String::new, |m| format!(", {} free of {}", bytes(m.free), bytes(m.total)));
-    let driver = format!("its driver serves CUDA {}.{}", gpu.driver / 1000, gpu.driver % 1000 / 10);
+    let driver = format!("its driver supports CUDA {}.{}", gpu.driver / 1000, gpu.driver % 1000 / 10);
     let finding = format!("{}, compute capability {major}.{minor}{memory}; {driver}", gpu.name);
     Some(Check::new("gpu", "ok", finding))
 }
 
 /// Which operators a GPU would run.
 fn kernels() -> Option<Check> {
-    let forced = plain().then(|| Check::new("kernels", "note", format!("composed, as {KERNELS} asks")));
+    let forced =
+        plain().then(|| Check::new("kernels", "note", format!("composed, because {KERNELS} is set")));
     // Opening the device tries them.
     let _ = choose(DeviceChoice::Auto);
     let own = || match proved() {
-        Some(Ok(())) => Check::new("kernels", "ok", "own, in agreement with composed operators on this GPU"),
-        Some(Err(reason)) => {
-            Check::new("kernels", "note", format!("composed, since the own ones failed: {reason}"))
+        Some(Ok(())) => {
+            Check::new("kernels", "ok", "built in, checked against composed operators on this GPU")
         }
-        None => Check::new("kernels", "note", "own ones for a GPU, not tried without one"),
+        Some(Err(reason)) => {
+            Check::new("kernels", "note", format!("composed, because the built-in ones failed: {reason}"))
+        }
+        None => Check::new("kernels", "note", "built in for GPUs, not tried without one"),
     };
     forced.or_else(|| cfg!(feature = "cuda").then(own))
 }
@@ -137,13 +140,17 @@ fn meter() -> Option<Check> {
             });
             Check::new("nvml", "ok", format!("driver {version}{now}"))
         }
-        Err(e) => Check::new("nvml", "note", format!("no figures of the GPU on the Train screen: {e}")),
+        Err(e) => Check::new("nvml", "note", format!("the Train screen shows no GPU figures: {e}")),
     })
 }
 
 fn terminal(context: &CommandContext) -> Check {
     if !std::io::stdout().is_terminal() {
-        return Check::new("terminal", "note", "stdout is no terminal: commands work, the screen does not");
+        return Check::new(
+            "terminal",
+            "note",
+            "stdout is not a terminal: commands work, the screen does not",
+        );
     }
     let term = context.env.text("TERM").unwrap_or("unknown");
     let colors = context.env.text("COLORTERM").map_or_else(String::new, |c| format!(", {c}"));

@@ -145,7 +145,7 @@ fn kind(head: &Head) -> Option<&'static str> {
 
 fn table(report: &HeadsOutput) -> String {
     let mut out = format!(
-        "{}: {} windows of {} held-out tokens; induction on as many of random tokens that come twice\n\n",
+        "{}: {} windows of {} held-out tokens; induction on as many windows of repeated random tokens\n\n",
         report.model, report.windows, report.tokens
     );
     let heads = ["layer", "head", "sink", "previous", "induction", "entropy", "mostly"];
@@ -158,7 +158,7 @@ fn table(report: &HeadsOutput) -> String {
     }
     out.push_str(&table.to_string());
     out.push_str(&format!(
-        "\nshares of attention, means over queries and windows; entropy in nats; named from {NAMED} on\n"
+        "\nshares of attention, averaged over queries and windows; entropy in nats; a head is named at a share of {NAMED} or more\n"
     ));
     out
 }

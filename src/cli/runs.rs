@@ -140,7 +140,7 @@ fn delete(paths: &[PathBuf], yes: bool) -> Result<(), CliError> {
     }
     if !yes {
         if !std::io::stdin().is_terminal() {
-            return Err(CliError::usage("deleting runs needs --yes where nobody can be asked"));
+            return Err(CliError::usage("deleting runs needs --yes when stdin is not a terminal"));
         }
         let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
         note(&format!("delete {} with all checkpoints? y/N", names.join(", ")));

@@ -331,7 +331,7 @@ fn twins_text(summary: &RunSummary, twins: &TwinSummary, out: &Path) -> String {
         summary.seconds
     );
     if twins.verdicts.is_empty() {
-        text.push_str("no seed was finished, so nothing can be said\n");
+        text.push_str("no seed was finished, so there is no verdict\n");
     }
     twins.verdicts.iter().for_each(|verdict| text.push_str(&format!("{verdict}\n")));
     text.push_str(&format!("records: {}\n", out.display()));

@@ -33,11 +33,12 @@ pub const BUILT_IN: &str = include_str!("../../config.toml");
 const HEADER: &str = "\
 # maskscope's defaults, all of them.
 #
-# This file is generated from the declarations in src/ and compiled in: a change here and `cargo run --release` change
-# the program, and `cargo test --release --test docs` then asks to move the default to its declaration. To change only
-# your own settings, write the keys that differ into ~/.config/maskscope/config.toml (or the file that $MASKSCOPE_CONFIG
-# or --config names). Above that file come environment variables (MASKSCOPE_MASK__THRESHOLD=0.8) and flags
-# (--threshold 0.8, --set mask.threshold=0.8). `maskscope config print` shows what is in force and where it is from.
+# This file is generated from the declarations in src/ and compiled in: edit it and start the program with
+# `cargo run --release` to change the defaults; `cargo test --release --test docs` then asks you to move the change to
+# the declaration. To change only your own settings, write the keys that differ into ~/.config/maskscope/config.toml
+# (or the file that $MASKSCOPE_CONFIG or --config names). Above that file come environment variables
+# (MASKSCOPE_MASK__THRESHOLD=0.8) and flags (--threshold 0.8, --set mask.threshold=0.8). `maskscope config print`
+# shows every value and where it comes from.
 ";
 
 /// Every setting, valid.

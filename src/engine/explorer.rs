@@ -155,7 +155,7 @@ impl Explorer {
     pub fn set_text(&mut self, text: &str, reach: Reach) -> Result<(), ModelError> {
         let Some(tokenizer) = &self.loaded.tokenizer else {
             return Err(ModelError::input("this checkpoint has no tokenizer, so text cannot be run")
-                .with_hint("put tokenizer.json, or what else the model came with, beside the weights"));
+                .with_hint("put tokenizer.json, or the model's other tokenizer files, beside the weights"));
         };
         let mut pieces = tokenizer.encode(text)?;
         let limit = reach.limit(self.loaded.model.config.n_positions);

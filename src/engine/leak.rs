@@ -78,7 +78,7 @@ impl LeakMeter {
         Ok(Update::Leak { generation: self.generation, done: done.min(of - 1), of, report: None })
     }
 
-    /// Fits the probe on a thread of its own, which reports and ends.
+    /// Fits the probe on its own thread, which reports and ends.
     pub fn finish(self, updates: Sender<Update>) {
         let work = move || {
             let of = self.windows.len();

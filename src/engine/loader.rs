@@ -96,7 +96,7 @@ pub fn translate(id: &str, p: &FetchProgress) -> LoadProgress {
     }
 }
 
-/// Asks on a thread of its own, and once, whether the Hub has moved on from the cached model; says nothing where it
+/// Asks once, on its own thread, whether the Hub has a newer version of the cached model; reports nothing where it
 /// does not answer.
 pub fn look_for_newer(spec: String, options: &LoadOptions, updates: Sender<Update>) {
     let mut hub = options.hub.clone();

@@ -13,7 +13,7 @@ use crate::model::{Config, Tokenizer};
 use crate::train::data::ChatStyle;
 use crate::train::{TrainError, init};
 
-/// A model to be, and what is known of it.
+/// A model to be trained, and what is known about it.
 pub struct Start {
     pub config: Config,
     /// `None` where the weights are still to be drawn.
@@ -94,7 +94,7 @@ impl Start {
         Ok(start)
     }
 
-    /// How conversations in the data become text. A tokenizer that is learned has GPT-2's end mark.
+    /// How conversations in the data become text. A tokenizer that is learned has GPT-2's end-of-text token.
     ///
     /// # Errors
     /// A chat template that is damaged.

@@ -1,4 +1,4 @@
-//! A rolling window, told: how every position stood at every boundary, and what is remembered of it. Pure.
+//! A rolling window for display: the state of every position at every boundary, and its history. Pure.
 
 use super::types::{PositionHistory, Standing};
 use crate::attention::formula::formula;

@@ -39,7 +39,7 @@ pub(super) fn base(folder: &Path) -> Result<ModelSpec, HubError> {
     }
 }
 
-/// The error of a base that could not be had, which says whose base it is.
+/// The error of a base that could not be fetched, with the adapter it belongs to.
 pub(super) fn without_base(folder: &Path, error: HubError) -> HubError {
     if error.is_cancelled() {
         return error;

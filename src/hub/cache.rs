@@ -131,7 +131,7 @@ impl RepoCache {
 }
 
 /// Several people may share a cache: Python gives its locks the same mode, whatever the umask. A file system
-/// without modes is none the worse.
+/// without modes loses nothing.
 #[cfg(unix)]
 fn open_to_group(file: &File) {
     use std::os::unix::fs::PermissionsExt;

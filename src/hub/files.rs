@@ -137,12 +137,12 @@ impl WeightNames {
     }
 }
 
-/// The best weights on offer; the error says what was looked for.
+/// The best weights available; the error lists what was looked for.
 pub(super) fn choose_weights(has: &dyn Fn(&str) -> bool) -> Result<WeightNames, String> {
     WEIGHTS.into_iter().find(|w| has(w.name())).ok_or_else(|| "model.safetensors or pytorch_model.bin".into())
 }
 
-/// The files of the tokenizer on offer; the error says what was looked for.
+/// The tokenizer files available; the error lists what was looked for.
 pub(super) fn choose_tokenizer(has: &dyn Fn(&str) -> bool) -> Result<&'static [&'static str], String> {
     kinds::choose(has).map(|(_, names)| names).ok_or_else(kinds::wanted)
 }

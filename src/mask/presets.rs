@@ -103,7 +103,7 @@ impl CachePolicy {
         self != CachePolicy::DmsLike
     }
 
-    /// The score it ranks by, over the layers and heads of `base`; `None` where it has no score of its own.
+    /// The score it ranks by, over the layers and heads of `base`; `None` where it uses no score.
     pub fn score(self, base: &ScoreSettings) -> Option<ScoreSettings> {
         let reduction = match self {
             CachePolicy::H2o => Reduction::Sum,

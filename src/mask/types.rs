@@ -137,7 +137,7 @@ impl Protect {
 }
 
 impl Default for Protect {
-    /// The explorer's default: position 0, the last token, detected sinks, `<|endoftext|>`.
+    /// The explorer's default: position 0, the last token, detected sinks, the end-of-text token.
     fn default() -> Self {
         Protect { first: true, last: 1, sinks: true, eot: true }
     }

@@ -17,7 +17,7 @@ pub trait Section {
     fn rows(&self) -> &'static [Row];
     /// The value of one of its rows.
     fn value(&self, row: &Row) -> Option<Value>;
-    /// Puts in a value that the row's kind has let through.
+    /// Sets a value that the row's kind has checked.
     ///
     /// # Errors
     /// What the type has against it; nothing changes then.

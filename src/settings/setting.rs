@@ -11,14 +11,14 @@ pub trait Setting: Sized {
     const KIND: Kind;
     /// As it is written, under the declared `kind`.
     fn to_value(&self, kind: &Kind) -> Value;
-    /// From a value that the declared kind has let through.
+    /// From a value that the declared kind has checked.
     ///
     /// # Errors
     /// What is wrong with it; the sentence follows "cannot be used:".
     fn from_value(value: Value) -> Result<Self, String>;
 }
 
-/// A value of another type than the kind has let through, which no declaration makes possible.
+/// A value of another type than the kind checks for; no declaration makes this possible.
 fn other(value: &Value) -> String {
     format!("not of its type: {value}")
 }

@@ -9,7 +9,7 @@ use super::declare::Row;
 use super::kind::{Kind, names, number};
 use super::section::AllSettings;
 
-/// A complete `config.toml` under `header`: every setting with its default and what there is to know about it.
+/// A complete `config.toml` under `header`: every setting with its default and its documentation.
 pub fn template<C: AllSettings>(config: &C, header: &str) -> String {
     let mut out = header.to_owned();
     // Writing to a String cannot fail.

@@ -75,7 +75,7 @@ pub fn tokenizer_at(place: &Path, config: &[u8]) -> Result<Option<Tokenizer>, Tr
     Ok(Some(Tokenizer::from_json(&bytes, &place.display().to_string())?))
 }
 
-/// Learns a byte-level BPE of `vocab_size` ids (`<|endoftext|>` last) from documents.
+/// Learns a byte-level BPE of `vocab_size` ids (the end-of-text token last) from documents.
 pub fn tokenizer(documents: &[String], vocab_size: usize) -> Result<Tokenizer, TrainError> {
     let wrong = |e: tokenizers::Error| TrainError::setup(format!("the tokenizer could not be trained: {e}"));
     if vocab_size < 257 {

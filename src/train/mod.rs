@@ -30,7 +30,7 @@ pub mod visits;
 pub enum TrainError {
     #[error("{problem}")]
     Setup { problem: String, hint: Option<String> },
-    /// A model or a data set that cannot be had.
+    /// A model or a data set that is not available.
     #[error("{problem}")]
     Unavailable { problem: String, hint: Option<String> },
     #[error("{path}: {source}")]

@@ -28,7 +28,9 @@ pub fn sample(
     let mut ids = tokenizer.ids(prompt)?;
     if ids.is_empty() {
         let end = tokenizer.end_of_document();
-        ids.push(end.ok_or_else(|| ModelError::input("an empty prompt needs a token that ends texts"))?);
+        ids.push(end.ok_or_else(|| {
+            ModelError::input("an empty prompt needs a tokenizer with an end-of-text token")
+        })?);
     }
     check_rows(&ids, model.config.vocab_size, Some(tokenizer))?;
     let mut trace: Option<Trace> = None;

@@ -248,7 +248,7 @@ fn failure(error: &TrainError) -> Report {
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the trainer met a fault of its own: {}", text.unwrap_or_else(|| "unknown".to_owned()))
+    format!("internal error in the trainer: {}", text.unwrap_or_else(|| "unknown".to_owned()))
 }
 
 /// The run's end of a session.

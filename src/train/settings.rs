@@ -32,12 +32,12 @@ settings! {
         /// Adapters are scaled by α/rank
         lora_alpha: f64 = 16.0, label("LoRA α"), range(0.1, 4096.0, 1.0, 0.1) => |t| t.trained == TrainedPart::Lora;
         /// Matrices that get an adapter; attention is attn.c_attn,attn.c_proj and all is every matrix of the blocks
-        /// A list of attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head is taken, too.
+        /// A list of attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head is read, too.
         lora_targets: LoraTargets = LoraTargets::attention(), label("LoRA targets")
             => |t| t.trained == TrainedPart::Lora;
         /// Which tokens training masks, and when that is decided
         arm: Arm = Arm::None, label("masking");
-        /// What happens to a masked position in training
+        /// What happens to a masked token in training
         op: Op = Op::Replace, label("operation"), among(OPS);
         /// What a replaced token becomes in training; mask trains a new [MASK] row
         replacement: Replacement = Replacement::Mask, label("with") => |t| t.op == Op::Replace;
@@ -47,7 +47,7 @@ settings! {
         mask_schedule: MaskSchedule = MaskSchedule::Constant, label("mask schedule");
         /// Share of the steps, at the end, that run without masks
         mask_cool_down: f64 = 0.0, label("clean cool-down"), range(0.0, 0.9, 0.1, 0.01);
-        /// Attention that arms score
+        /// Attention that the scores of an arm are taken from
         score_from: ScoreFrom = ScoreFrom::LastVisit, label("scores from");
         /// Masking policy that is learned with the model
         joint: Option<Joint> = None, label("learned policy");
@@ -63,7 +63,7 @@ settings! {
         /// Two to four arms to compare on the same batches and draws, the first against the others; empty makes one run
         /// Each is ARM or ARM:OPERATION, e.g. "dyn-rand,dyn-attn-high:hide".
         twins: Option<TwinSpec> = None;
-        /// Seeds that twins are run under; verdicts rest on them, and five are the fewest that can decide
+        /// Seeds that twins run under; a verdict needs at least five
         twin_seeds: usize = 6, label("seeds"), whole(1, 1000), unit("seeds") => |t| t.twins.is_some();
         /// Optimizer steps
         /// 100 are six passes over the bundled text: a first run of a minute or two.
@@ -82,7 +82,7 @@ settings! {
         patience: usize = 3, whole(1, 1000), unit("evaluations") => |t| t.lr_policy == LrPolicy::Plateau;
         /// What a plateau multiplies the learning rate by
         lr_factor: f64 = 0.5, label("cut"), range(0.01, 0.99, 0.1, 0.01) => |t| t.lr_policy == LrPolicy::Plateau;
-        /// Masked minus clean validation loss that a controller holds by moving the mask rate; 0 is off
+        /// Masked minus clean validation loss that a controller keeps by changing the mask rate; 0 is off
         gap_target: f64 = 0.0, label("loss gap"), range(0.0, 10.0, 0.05, 0.01), unit("nats");
         /// How strongly that controller reacts, per nat and evaluation
         gap_gain: f64 = 1.0, label("gap gain"), range(0.0, 10.0, 0.1, 0.01), hidden();
@@ -118,7 +118,7 @@ settings! {
         on_disk_full: OnDiskFull = OnDiskFull::Continue, label("disk full");
         /// Steps between samples of text; 0 takes none
         sample_every: usize = 0, label("sample every"), whole(0, MAX_STEPS), step(100), unit("steps");
-        /// What samples continue
+        /// Prompt that samples continue
         sample_prompt: String = "The".to_owned(), label("sample prompt") => |t| t.sample_every > 0;
     }
 }

@@ -342,7 +342,7 @@ pub struct RunSpec {
     /// Folder of the run.
     pub out: PathBuf,
     pub dtype: SavedDtype,
-    /// Arms that are compared instead of one run being made: `masking.arm` is then each of theirs in turn.
+    /// Arms to compare instead of a single run; `masking.arm` is then each of them in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twins: Option<TwinSpec>,
 }
@@ -359,7 +359,7 @@ impl RunSpec {
             return None;
         }
         self.context = positions;
-        Some(format!("context {positions}: the model takes no longer one"))
+        Some(format!("context {positions}: the model takes at most that many tokens"))
     }
 
     /// Checks what can be checked without model and data.

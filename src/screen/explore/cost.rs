@@ -20,7 +20,7 @@ pub fn subtitle(app: &App) -> Vec<TitlePart> {
         Some(s) if s.generation < app.text_since => {
             vec![TitlePart::new("for an earlier text", Role::Warn)]
         }
-        Some(_) => vec![TitlePart::new("cost of hiding each token", Role::Dim)],
+        Some(_) => vec![TitlePart::new("of each token", Role::Dim)],
         None => Vec::new(),
     }
 }
@@ -115,7 +115,7 @@ fn tokens(c: &mut Canvas, app: &App, costs: &Costs, area: Rect) {
     }
     let most = costs.costs.iter().flatten().filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(v.abs()));
     let dim = c.style(Role::Dim);
-    c.label(area.x, area.y, "rise of the unmasked-token loss, nats per token", dim, area.width);
+    c.label(area.x, area.y, "rise of unmasked-token loss, nats", dim, area.width);
     let height = area.height as usize - 1;
     let n = costs.costs.len();
     let focused = app.view.focus == &PANE;

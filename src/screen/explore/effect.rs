@@ -180,7 +180,7 @@ fn losses(c: &mut Canvas, app: &App, effect: &MaskEffect, lines: &mut Lines) {
     let kl = format!("{:.4}", effect.kl);
     lines.put(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
     let (masked, unmasked) = (signed(effect.delta_masked), signed(effect.delta_unmasked));
-    lines.put(c, &[("Δ log p  masked ", dim), (&masked, text), ("  unmasked ", dim), (&unmasked, text)]);
+    lines.put(c, &[("Δ masked ", dim), (&masked, text), ("  unmasked ", dim), (&unmasked, text)]);
     let loss = |l: Option<f32>| l.map_or("–".to_owned(), |v| format!("{v:.4}"));
     let before = loss(app.results.prediction().and_then(|p| p.loss));
     let after = loss(effect.prediction.loss);

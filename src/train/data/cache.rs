@@ -1,7 +1,8 @@
 //! Tokens on disk, found by what they were made from: a run that was started before starts without tokenising again.
 //!
 //! One file per corpus, `tokens-<key>.bin`, all numbers little-endian: the magic, the numbers of tokens, documents and
-//! bytes of text and the end mark (`u64` each), the documents' starts (`u64`), the tokens (`u32`), SHA-256 of all that.
+//! bytes of text and the end-of-text token (`u64` each), the documents' starts (`u64`), the tokens (`u32`), SHA-256 of all
+//! that.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
 //! Conversations to text: by the chat template that came with a tokenizer, as transformers' `apply_chat_template` writes
-//! them, or turn by turn with the end mark between (as DialoGPT was trained).
+//! them, or turn by turn with the end-of-text token between (as DialoGPT was trained).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl ChatStyle {
             (Some(_), _) => "written by the tokenizer's chat template".to_owned(),
             (None, Some(end)) => format!("turns joined by {end}, since the tokenizer has no chat template"),
             (None, None) => {
-                "turns joined by line ends, since the tokenizer has neither chat template nor end mark"
+                "turns joined by line ends, since the tokenizer has neither chat template nor end-of-text token"
                     .to_owned()
             }
         }

@@ -64,7 +64,7 @@ pub const COLUMNS: [(&str, &str); 3] = [
     (
         "messages, conversations",
         "Turns with role and content, or from and value (ShareGPT): one document a conversation, written by the tokenizer's \
-         chat template; without one, the turns are joined by the mark that ends a document",
+         chat template; without one, the turns are joined by the end-of-text token",
     ),
     ("prompt + completion", "A conversation of two turns"),
 ];

@@ -20,7 +20,7 @@ struct Expected {
     template: bool,
     documents: usize,
     left_out: usize,
-    /// One end mark a document.
+    /// One end-of-text token a document.
     tokens: usize,
     /// Of the documents, a zero byte between them.
     sha256: String,
@@ -153,7 +153,7 @@ fn documents_end_as_the_files_beside_a_tokenizer_say() {
     };
     let (bare, style) = ended("{}");
     assert_eq!((bare.tokens.len(), bare.eot), (1102, None));
-    assert!(style.name().contains("neither chat template nor end mark"), "{}", style.name());
+    assert!(style.name().contains("neither chat template nor end-of-text token"), "{}", style.name());
     let (marked, style) = ended(r#"{"eos_token": "</s>"}"#);
     assert_eq!((marked.tokens.len(), marked.documents), (1102 + 60, 60));
     assert!(style.name().starts_with("turns joined by </s>"), "{}", style.name());

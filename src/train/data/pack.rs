@@ -1,5 +1,5 @@
-//! Documents as one run of tokens, cut to the context. Every document ends with its end mark where the tokenizer has
-//! it; where it has none, the token before a boundary has no label, because what follows is another text.
+//! Documents as one run of tokens, cut to the context. Every document ends with the end-of-text token where the
+//! tokenizer has one; where it has none, the token before a boundary has no label, because what follows is another text.
 
 use rayon::prelude::*;
 
@@ -22,7 +22,8 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Tokenises documents, each as a whole, spread over the cores. An end mark that a document brings along is its own.
+    /// Tokenises documents, each as a whole, spread over the cores. An end-of-text token inside a document counts as its
+    /// own text.
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
@@ -77,7 +78,7 @@ impl Corpus {
         Visit { sequence: index as u32, pass, inputs: inputs.to_vec(), targets }
     }
 
-    /// The tokens of document `index`, its end mark included.
+    /// The tokens of document `index`, its end-of-text token included.
     pub fn document(&self, index: usize) -> &[u32] {
         let end = self.starts.get(index + 1).map_or(self.tokens.len(), |&s| s as usize);
         &self.tokens[self.starts[index] as usize..end]

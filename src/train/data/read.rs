@@ -1,4 +1,4 @@
-//! Files to documents, and an account of what was left out.
+//! Files to documents, with counts of what was left out.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub struct ReadOptions<'a> {
     pub memory: u64,
 }
 
-/// Documents, and what there was besides.
+/// Documents, and what else was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     pub documents: Vec<String>,
@@ -95,7 +95,7 @@ pub(super) struct RowSink<'a> {
 }
 
 impl RowSink<'_> {
-    /// Takes what became of a row, which was a conversation or not; a problem is handed back.
+    /// Takes the outcome of a row, a conversation or not; returns a problem.
     pub fn take(&mut self, conversation: bool, outcome: Result<RowOutcome, String>) -> Result<(), String> {
         let account = &mut self.found.account;
         match outcome? {

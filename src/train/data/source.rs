@@ -23,7 +23,7 @@ pub type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
 pub struct Documents {
     pub train: Vec<String>,
     pub held: Vec<String>,
-    /// What a person should know of them: what was left out, and why nothing is held out.
+    /// Notes for the user: what was left out, and why nothing is held out.
     pub notes: Vec<String>,
 }
 

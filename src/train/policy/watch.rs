@@ -15,8 +15,8 @@ impl Degenerate {
     pub fn hint(self) -> Option<String> {
         Some(
             match self {
-                Degenerate::Nothing => "raise the price of visible tokens, or fix the rate",
-                Degenerate::Everything => "lower the price of visible tokens, or fix the rate",
+                Degenerate::Nothing => "raise the price of visible tokens, or fix the mask rate",
+                Degenerate::Everything => "lower the price of visible tokens, or fix the mask rate",
             }
             .to_owned(),
         )

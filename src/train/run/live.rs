@@ -33,7 +33,7 @@ impl Run {
                 return Ok(());
             }
             (_, Some(_)) if matches!(self.joint, Some(JointPolicy::Bandit(_))) => {
-                return Err(TrainError::setup("the bandit chooses the rate"));
+                return Err(TrainError::setup("the bandit sets the mask rate"));
             }
             (Live::Threshold, Some(value)) => policy.threshold = value,
             (Live::Probability, Some(value)) => policy.probability = value,

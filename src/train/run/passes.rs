@@ -40,7 +40,7 @@ pub(in crate::train) struct Passes {
     pub first: Option<MaskedBatch>,
 }
 
-/// The loss of one micro-batch with what there is to say about it.
+/// The loss of one micro-batch, with its statistics.
 struct BatchLoss {
     loss: Tensor,
     value: f64,

@@ -164,7 +164,7 @@ impl Run {
     fn restore(&mut self, resumed: Resumed, order: Order) -> Result<(), TrainError> {
         if resumed.data != self.fingerprint {
             return Err(TrainError::Setup {
-                problem: "the training data is not what this run began with".to_owned(),
+                problem: "the training data differs from what this run started with".to_owned(),
                 hint: Some("give the same files, or start a new run from its checkpoint".to_owned()),
             });
         }
@@ -228,7 +228,7 @@ fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError
 /// The spec as `run.json` gives it back: what a resumed run will read, to the last bit.
 fn as_written(spec: &RunSpec) -> Result<RunSpec, TrainError> {
     serde_json::from_str(&pretty(spec)?)
-        .map_err(|e| TrainError::setup(format!("the settings of the run cannot be written down: {e}")))
+        .map_err(|e| TrainError::setup(format!("the settings of the run cannot be saved: {e}")))
 }
 
 fn check_data(

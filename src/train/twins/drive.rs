@@ -280,7 +280,7 @@ impl Learner for TwinRun {
         if command == RunCommand::EvaluateNow {
             return self.evaluate(watch);
         }
-        let message = "twins keep to their plan: nothing is changed, sampled or saved by hand";
+        let message = "twins follow their plan: nothing can be changed, sampled or saved by hand";
         watch.report(Report::Warning { step: self.done, message: message.to_owned() });
         Ok(())
     }
