@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::model::{Config, Gpt2};
+use crate::model::family::{Parameter, Role};
+use crate::model::{Config, Model};
 use crate::settings::choice;
 use crate::support::random::splitmix64;
 
@@ -48,24 +49,24 @@ impl Shape {
     ///
     /// # Errors
     /// A device that takes no tensors.
-    pub fn model(self, seed: u64, device: &Device) -> anyhow::Result<Gpt2> {
+    pub fn model(self, seed: u64, device: &Device) -> anyhow::Result<Model> {
         let config = self.config()?;
         let mut tensors = HashMap::new();
-        for (at, (name, shape)) in config.expected_tensors().into_iter().enumerate() {
+        for (at, Parameter { name, shape, role, .. }) in config.named_parameters().into_iter().enumerate() {
             let n: usize = shape.iter().product();
-            let values = match (name.ends_with(".bias"), shape.len()) {
-                (true, _) => vec![0.0; n],
-                (false, 1) => vec![1.0; n],
+            let values = match role {
+                _ if role.is_bias() => vec![0.0; n],
+                Role::NormWeight => vec![1.0; n],
                 _ => {
-                    let residual = name.ends_with("c_proj.weight");
-                    let scale = if residual { 1.0 / (2.0 * config.n_layer as f32).sqrt() } else { 1.0 };
+                    let scale =
+                        if role.is_residual() { 1.0 / (2.0 * config.n_layer as f32).sqrt() } else { 1.0 };
                     uniform(n, 0.02 * scale, seed ^ ((at as u64) << 32))
                 }
             };
             let tensor = Tensor::from_vec(values, shape, device);
             tensors.insert(name, tensor?);
         }
-        Ok(Gpt2::from_tensors(&config, &tensors, device)?)
+        Ok(Model::from_tensors(&config, &tensors, device)?)
     }
 }
 

@@ -9,8 +9,8 @@ use candle_core::backprop::GradStore;
 use super::{Run, Watch};
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{Op, State};
-use crate::model::Gpt2;
-use crate::model::gpt2::Noise;
+use crate::model::Model;
+use crate::model::layers::Dropout;
 use crate::tensor::adamw::Applied;
 use crate::tensor::cross_entropy::cross_entropy;
 use crate::tensor::gradients::Gradients;
@@ -57,7 +57,7 @@ struct BatchLoss {
 }
 
 /// Mean loss of a batch without masks, differentiable.
-pub fn batch_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
+pub fn batch_loss(model: &Model, batch: &Batch) -> Result<Tensor, TrainError> {
     let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
     let hidden = model.forward_batch(&embedded, None, true)?;
     let rows = hidden.reshape(((), model.config.n_embd))?;
@@ -127,7 +127,7 @@ impl Run {
                 return Err(TrainError::Killed);
             }
             let mut model = self.trainee.current()?;
-            model.noise = self.noise(step, n);
+            model.dropout = self.dropout(step, n);
             let loss = self.loss(&model, batch, at)?;
             own.add(loss.own.0, loss.own.1);
             others.add(loss.others.0, loss.others.1);
@@ -162,7 +162,7 @@ impl Run {
     }
 
     /// The loss of one micro-batch under the arm, or under the policy that is learned.
-    fn loss(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<BatchLoss, TrainError> {
+    fn loss(&mut self, model: &Model, batch: &Batch, at: At) -> Result<BatchLoss, TrainError> {
         let n_layer = model.config.n_layer;
         if let Some(joint) = &mut self.joint {
             let started = Instant::now();
@@ -201,10 +201,10 @@ impl Run {
     }
 
     /// Dropout of micro-batch `n` of a step.
-    fn noise(&self, step: usize, n: usize) -> Option<Noise> {
+    fn dropout(&self, step: usize, n: usize) -> Option<Dropout> {
         let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
         (self.spec.dropout > 0.0)
-            .then(|| Noise { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+            .then(|| Dropout { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
     }
 
     /// Warns, once, of variables that no gradient has reached in several steps.
@@ -237,7 +237,7 @@ impl Run {
     /// evaluation.
     pub(super) fn masked_validation(
         &mut self,
-        model: &Gpt2,
+        model: &Model,
         corpus: &Corpus,
         killed: &dyn Fn() -> bool,
     ) -> Result<f64, TrainError> {
