@@ -5,69 +5,33 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use crate::model::Model;
 use crate::model::family::{Parameter, Role};
-use crate::model::{Config, Model};
-use crate::settings::choice;
+pub use crate::model::gpt2::shape::Shape;
 use crate::support::random::splitmix64;
 
-choice! {
-    /// A published GPT-2 shape.
-    pub enum Shape {
-        Tiny = "tiny",
-        Distil = "distilgpt2",
-        Small = "gpt2",
-        Medium = "gpt2-medium",
-        Large = "gpt2-large",
-        Xl = "gpt2-xl",
+/// The model with random weights: uniform with GPT-2's standard deviation (0.02, residual projections divided by
+/// √(2·layers)), gains 1, biases 0. Nothing about its speed depends on the values.
+///
+/// # Errors
+/// A device that takes no tensors.
+pub fn model(shape: Shape, seed: u64, device: &Device) -> anyhow::Result<Model> {
+    let config = shape.config()?;
+    let mut tensors = HashMap::new();
+    for (at, Parameter { name, shape, role, .. }) in config.named_parameters().into_iter().enumerate() {
+        let n: usize = shape.iter().product();
+        let values = match role {
+            _ if role.is_bias() => vec![0.0; n],
+            Role::NormWeight => vec![1.0; n],
+            _ => {
+                let scale = if role.is_residual() { 1.0 / (2.0 * config.n_layer as f32).sqrt() } else { 1.0 };
+                uniform(n, 0.02 * scale, seed ^ ((at as u64) << 32))
+            }
+        };
+        let tensor = Tensor::from_vec(values, shape, device);
+        tensors.insert(name, tensor?);
     }
-}
-
-impl Shape {
-    /// Layers, width and heads.
-    fn sizes(self) -> (usize, usize, usize) {
-        match self {
-            Shape::Tiny => (4, 128, 4),
-            Shape::Distil => (6, 768, 12),
-            Shape::Small => (12, 768, 12),
-            Shape::Medium => (24, 1024, 16),
-            Shape::Large => (36, 1280, 20),
-            Shape::Xl => (48, 1600, 25),
-        }
-    }
-
-    fn config(self) -> anyhow::Result<Config> {
-        let (layers, width, heads) = self.sizes();
-        let json = serde_json::json!({
-            "model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024,
-            "n_embd": width, "n_layer": layers, "n_head": heads,
-        });
-        Ok(Config::parse(json.to_string().as_bytes(), self.name())?)
-    }
-
-    /// The model with random weights: uniform with GPT-2's standard deviation (0.02, residual projections divided by
-    /// √(2·layers)), gains 1, biases 0. Nothing about its speed depends on the values.
-    ///
-    /// # Errors
-    /// A device that takes no tensors.
-    pub fn model(self, seed: u64, device: &Device) -> anyhow::Result<Model> {
-        let config = self.config()?;
-        let mut tensors = HashMap::new();
-        for (at, Parameter { name, shape, role, .. }) in config.named_parameters().into_iter().enumerate() {
-            let n: usize = shape.iter().product();
-            let values = match role {
-                _ if role.is_bias() => vec![0.0; n],
-                Role::NormWeight => vec![1.0; n],
-                _ => {
-                    let scale =
-                        if role.is_residual() { 1.0 / (2.0 * config.n_layer as f32).sqrt() } else { 1.0 };
-                    uniform(n, 0.02 * scale, seed ^ ((at as u64) << 32))
-                }
-            };
-            let tensor = Tensor::from_vec(values, shape, device);
-            tensors.insert(name, tensor?);
-        }
-        Ok(Model::from_tensors(&config, &tensors, device)?)
-    }
+    Ok(Model::from_tensors(&config, &tensors, device)?)
 }
 
 /// Uniform numbers of the given standard deviation, one counter each.
@@ -85,13 +49,6 @@ fn uniform(n: usize, sd: f32, seed: u64) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shapes_have_the_published_sizes() {
-        let millions = |s: Shape| s.config().unwrap().parameters() / 1_000_000;
-        assert_eq!([Shape::Distil, Shape::Small, Shape::Medium].map(millions), [81, 124, 354]);
-        assert_eq!([Shape::Large, Shape::Xl].map(millions), [774, 1557]);
-    }
 
     #[test]
     fn weights_have_their_spread() {

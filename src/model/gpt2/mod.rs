@@ -6,6 +6,7 @@ mod formats;
 mod host;
 mod nanogpt;
 mod network;
+pub mod shape;
 
 use super::config::Config;
 use super::config_json::Fields;
