@@ -173,8 +173,11 @@ impl<'a> Search<'a> {
 
     fn check_shape(&self, at: usize, wanted: &[usize], turned: bool) -> Result<(), ModelError> {
         let Offer { name, shape } = &self.offers[at];
-        let fits = if turned { shape.iter().rev().eq(wanted) } else { shape == wanted };
-        if fits {
+        let mut wanted = wanted.to_vec();
+        if turned {
+            wanted.reverse();
+        }
+        if *shape == wanted {
             return Ok(());
         }
         Err(ModelError::file(
