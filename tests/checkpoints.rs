@@ -11,6 +11,7 @@ use candle_core::Device;
 use maskscope::engine::explorer::Explorer;
 use maskscope::engine::loaded::LoadedModel;
 use maskscope::hub::{HubOptions, ModelSpec, find_local};
+use maskscope::model::gpt2::config::Options;
 
 const IDS: [u32; 8] = [3, 1, 4, 1, 5, 9, 2, 6];
 
@@ -84,7 +85,10 @@ fn what_was_used_against_expectation_is_said() {
 fn a_checkpoint_of_nanogpt_opens_by_its_own_path_as_well() {
     let loaded = open(&data().join("nanogpt/ckpt.pt")).unwrap();
     assert_eq!(
-        (loaded.model.config.n_positions, loaded.model.config.activation_function.as_str()),
+        (
+            loaded.model.config.n_positions,
+            Options::of(&loaded.model.config).unwrap().activation_function.as_str()
+        ),
         (8, "gelu")
     );
     let error = open(&data().join("legacy/pytorch_model.bin")).err().unwrap();

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use maskscope::model::forward::Reuse;
-use maskscope::model::gpt2::Noise;
 use maskscope::model::input::{HeadAblation, Input, Visibility};
-use maskscope::model::{Checkpoint, Gpt2, ModelFiles};
+use maskscope::model::layers::Dropout;
+use maskscope::model::{Checkpoint, Model, ModelFiles};
 use maskscope::tensor::adamw::{AdamW, AdamWSettings};
 use maskscope::tensor::attention::Attention;
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
@@ -21,7 +21,7 @@ use maskscope::tensor::gradients::{Gradients, backward};
 use maskscope::tensor::host;
 use maskscope::tensor::kernels::activation::Activation;
 use maskscope::tensor::ops::{activate, layer_norm, linear};
-use maskscope::train::spec::{LoraSpec, LoraTarget, Precision, Trained};
+use maskscope::train::spec::{LoraSpec, LoraTargets, Precision, Trained};
 use maskscope::train::trainee::Trainee;
 
 fn numbers(n: usize, salt: usize) -> Vec<f32> {
@@ -113,7 +113,7 @@ fn cross_entropy_over_several_tiles_without_labels_and_outside_the_vocabulary() 
     assert!(outside.unwrap_err().to_string().contains("outside the vocabulary of 19"));
 }
 
-fn tiny() -> Gpt2 {
+fn tiny() -> Model {
     Checkpoint::load(&ModelFiles::Folder(support::tiny_folder()), &Device::Cpu).unwrap().model
 }
 
@@ -168,7 +168,7 @@ fn gradients(trained: &Trained) -> Vec<(String, Tensor)> {
             var.set(&(tensor(var.dims(), 17) * 0.1).unwrap()).unwrap();
         }
     }
-    trainee.model.noise = Some(Noise { rate: 0.2, key: 11 });
+    trainee.model.dropout = Some(Dropout { rate: 0.2, key: 11 });
     let model = trainee.current().unwrap();
     let (batch, t) = (2, 24);
     let hidden = |i: usize| if i % t < i / t % t && i.is_multiple_of(4) { f32::NEG_INFINITY } else { 0.0 };
@@ -188,7 +188,7 @@ fn gradients(trained: &Trained) -> Vec<(String, Tensor)> {
 
 #[test]
 fn a_block_as_one_operator_has_the_gradients_of_its_parts() {
-    let lora = LoraSpec { rank: 3, alpha: 6.0, targets: LoraTarget::ALL.to_vec() };
+    let lora = LoraSpec { rank: 3, alpha: 6.0, targets: LoraTargets::modules(&["all", "lm_head"]) };
     for trained in [Trained::All, Trained::LastBlocks(1), Trained::LayerNorms, Trained::Lora(lora)] {
         let whole = gradients(&trained);
         for way in WAYS {

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use maskscope::config;
-use maskscope::model::formats::{Format, MODELS, WEIGHTS};
+use maskscope::model::formats::{Format, WEIGHTS, models};
 use maskscope::model::tokenizer::kinds::{BESIDE, KINDS};
 use maskscope::train::data::forms::{COLUMNS, FORMS, PACKINGS};
 
@@ -40,7 +40,7 @@ fn opens() -> String {
         ),
         format!("| data: columns | yes | {columns} |"),
     ];
-    let rows: Vec<String> = MODELS.iter().chain(WEIGHTS).map(answer).chain(rest).collect();
+    let rows: Vec<String> = models().iter().chain(WEIGHTS).map(answer).chain(rest).collect();
     assert!(rows.len() <= 12, "{} rows", rows.len());
     format!("| you have | opens | how |\n|---|---|---|\n{}\n", rows.join("\n"))
 }

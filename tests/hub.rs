@@ -918,7 +918,7 @@ fn a_folder_is_a_model_where_it_lies() {
     let file = dir.path().join("ckpt.pt");
     fs::write(&file, "").unwrap();
     let found = find_local(&ModelSpec::Folder(file.clone()), &options).unwrap();
-    assert!(matches!(found.files, Files::NanoGpt(path) if path == file));
+    assert!(matches!(found.files, Files::File(path) if path == file));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use half::{bf16, f16};
+use maskscope::model::family::Parameter;
 use maskscope::model::forward::Reuse;
 use maskscope::model::{Checkpoint, Config, Input, ModelError, ModelFiles};
 use maskscope::tensor::host;
@@ -31,9 +32,9 @@ fn base() -> Named {
     let config = Config::parse(config_json().to_string().as_bytes(), "config.json").expect("config");
     let all = tensors(&config);
     config
-        .expected_tensors()
+        .named_parameters()
         .into_iter()
-        .map(|(n, s)| (n.clone(), s, host::values(&all[&n]).expect("values")))
+        .map(|p| (p.name.clone(), p.shape, host::values(&all[&p.name]).expect("values")))
         .collect()
 }
 
@@ -234,7 +235,7 @@ fn every_option_follows_its_definition() {
         let config = Config::parse(json.to_string().as_bytes(), "config.json").expect("config");
         let mut named = base();
         let have: HashMap<String, usize> = named.iter().enumerate().map(|(i, n)| (n.0.clone(), i)).collect();
-        for (name, shape) in config.expected_tensors() {
+        for Parameter { name, shape, .. } in config.named_parameters() {
             let n: usize = shape.iter().product();
             match have.get(&name) {
                 Some(&i) => {

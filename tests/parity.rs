@@ -14,7 +14,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use maskscope::attention::source::AttentionSource;
 use maskscope::model::forward::Reuse;
-use maskscope::model::{Checkpoint, Gpt2, Input, ModelFiles};
+use maskscope::model::{Checkpoint, Input, Model, ModelFiles};
 use maskscope::tensor::cross_entropy::{IGNORE, cross_entropy};
 use maskscope::tensor::device::plain;
 use maskscope::tensor::gradients::backward;
@@ -38,7 +38,7 @@ fn they_match_with_packed_weights_too() {
     matches_the_reference(&load().model.freeze().expect("packs"));
 }
 
-fn matches_the_reference(model: &Gpt2) {
+fn matches_the_reference(model: &Model) {
     let reference = Reference::open();
     let ids = reference.ids("causal.input_ids");
     let trace = model.run(Arc::new(Input::plain(ids.clone())), Reuse::default()).expect("runs");
@@ -117,7 +117,7 @@ fn gradients(prefix: &str, names: &[String]) {
 fn every_gradient_matches() {
     let config = load().model.config;
     let names: Vec<String> =
-        config.expected_tensors().into_iter().map(|(n, _)| format!("transformer.{n}")).collect();
+        config.named_parameters().into_iter().map(|p| format!("transformer.{}", p.name)).collect();
     assert_eq!(names.len(), 28);
     gradients("causal", &names);
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use maskscope::model::Config;
+use maskscope::model::gpt2::config::Options;
 use serde_json::{Map, Value, json};
 
 fn table() -> Map<String, Value> {
@@ -83,9 +84,13 @@ fn gpt2_itself_opens() {
     }))
     .unwrap();
     assert_eq!((config.n_layer, config.n_head, config.n_embd, config.n_positions), (12, 12, 768, 1024));
-    assert_eq!((config.parameters(), config.inner(), config.head_dim()), (124_439_808, 3072, 64));
+    assert_eq!((config.parameters(), config.n_inner, config.head_dim()), (124_439_808, 3072, 64));
     assert_eq!((config.bos_token_id, config.eos_token_id), (Some(50256), Some(50256)));
-    assert!(config.tie_word_embeddings && config.scale_attn_weights);
+    assert!(config.tie_word_embeddings && options(&config).scale_attn_weights);
+}
+
+fn options(config: &Config) -> Options {
+    Options::of(config).unwrap()
 }
 
 fn small() -> Value {
@@ -114,10 +119,10 @@ fn sizes_go_by_all_their_names() {
     assert_eq!(of(json!({"hidden_size": 32})).n_embd, 32);
     let all = of(json!({"n_embd": "absent", "n_layer": "absent", "n_head": "absent", "hidden_size": 64,
         "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 37, "hidden_act": "gelu"}));
-    assert_eq!((all.n_embd, all.n_layer, all.n_head, all.inner()), (64, 3, 4, 256));
-    assert_eq!(all.activation_function, "gelu_new");
-    assert_eq!(of(json!({"n_embd": 8.0, "n_inner": 37.0})).n_inner, Some(37));
-    assert_eq!(of(json!({"n_inner": null})).inner(), 32);
+    assert_eq!((all.n_embd, all.n_layer, all.n_head, all.n_inner), (64, 3, 4, 256));
+    assert_eq!(options(&all).activation_function, "gelu_new");
+    assert_eq!(of(json!({"n_embd": 8.0, "n_inner": 37.0})).n_inner, 37);
+    assert_eq!(of(json!({"n_inner": null})).n_inner, 32);
 }
 
 #[test]
@@ -131,11 +136,11 @@ fn what_no_computation_needs_keeps_no_model_shut() {
     ] {
         let config = parse(&with(changes.clone())).unwrap_or_else(|e| panic!("{changes}: {e}"));
         assert!(
-            config.scale_attn_weights
+            options(&config).scale_attn_weights
                 && config.tie_word_embeddings
-                && !config.scale_attn_by_inverse_layer_idx
+                && !options(&config).scale_attn_by_inverse_layer_idx
         );
-        assert_eq!(config.activation_function, "gelu_new");
+        assert_eq!(options(&config).activation_function, "gelu_new");
     }
     for (eos, first, all) in [
         (json!(null), None, vec![]),

@@ -12,8 +12,8 @@ use maskscope::tensor::adamw::{AdamW, AdamWSettings};
 use maskscope::tensor::cross_entropy::cross_entropy;
 use maskscope::tensor::gradients::backward;
 use maskscope::tensor::kernels::activation::{self, Activation};
-use maskscope::train::spec::{LoraSpec, LoraTarget, Trained};
-use maskscope::train::trainee::{Trainee, sites};
+use maskscope::train::spec::{LoraSpec, LoraTargets, Trained};
+use maskscope::train::trainee::Trainee;
 use safetensors::SafeTensors;
 
 /// As in the script.
@@ -58,14 +58,12 @@ fn follows(trained: &Trained, prefix: &str) {
     let model = Checkpoint::load(&ModelFiles::Folder(support::tiny_folder()), &Device::Cpu).unwrap().model;
     let trainee =
         Trainee::with(&model.config, &model.tensors().unwrap(), &Device::Cpu, (trained, 0)).unwrap();
-    if let Some(lora) = trainee.lora() {
-        for (site, _, _) in sites(lora, model.config.n_layer) {
-            let down = trainee.var(&format!("{site}.lora_A")).unwrap();
-            let (inner, rank) = down.as_tensor().dims2().unwrap();
-            let theirs =
-                Tensor::from_vec(fixture.floats(&format!("lora_A.{site}")), (rank, inner), &Device::Cpu);
-            down.set(&theirs.unwrap().t().unwrap().contiguous().unwrap()).unwrap();
-        }
+    for module in trainee.sites().iter().map(|site| &site.module) {
+        let down = trainee.var(&format!("{module}.lora_A")).unwrap();
+        let (inner, rank) = down.as_tensor().dims2().unwrap();
+        let theirs =
+            Tensor::from_vec(fixture.floats(&format!("lora_A.{module}")), (rank, inner), &Device::Cpu);
+        down.set(&theirs.unwrap().t().unwrap().contiguous().unwrap()).unwrap();
     }
     let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
     let mut adamw = AdamW::new(trainee.vars.clone(), settings).unwrap();
@@ -103,7 +101,7 @@ fn fifty_full_steps_follow_torch() {
 
 #[test]
 fn fifty_lora_steps_follow_peft() {
-    let targets = vec![LoraTarget::CAttn, LoraTarget::AttnProj, LoraTarget::Fc, LoraTarget::MlpProj];
+    let targets = LoraTargets::modules(&["all"]);
     follows(&Trained::Lora(LoraSpec { rank: 4, alpha: 16.0, targets }), "lora");
 }
 

@@ -178,7 +178,7 @@ fn shape(kind: Kind) -> JsonType {
         Kind::IntOr { min, max, .. } => ("integer or word", whole(min, max), Vec::new()),
         Kind::Bool => ("boolean", None, Vec::new()),
         Kind::Choice(choices) => ("choice", None, names(choices)),
-        Kind::Terms { terms, .. } => ("terms", None, terms.to_vec()),
+        Kind::Terms { terms, .. } => ("terms", None, terms.list()),
         Kind::Text => ("text", None, Vec::new()),
         Kind::Path => ("path", None, Vec::new()),
         Kind::Ints { min, max } => ("integers", whole(min, max), Vec::new()),

@@ -14,7 +14,7 @@ use crate::engine::leak::held_out;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
 use crate::model::input::Input;
-use crate::model::{Gpt2, ModelError};
+use crate::model::{Model, ModelError};
 use crate::support::table::Table;
 
 /// Flags that mirror parameters.
@@ -117,7 +117,7 @@ fn repeated(seed: u64, window: usize, half: usize, vocab: usize) -> Vec<u32> {
 }
 
 /// Adds one text's statistics.
-fn add(model: &Gpt2, ids: Vec<u32>, heads: &mut [Head], random: bool) -> Result<(), ModelError> {
+fn add(model: &Model, ids: Vec<u32>, heads: &mut [Head], random: bool) -> Result<(), ModelError> {
     let len = ids.len();
     let trace = model.run(Arc::new(Input::plain(ids.clone())), Reuse::default())?;
     let mut map = vec![0f32; len * len];

@@ -11,9 +11,9 @@ use crate::attention::calibration::Calibration;
 use crate::hub::{Files, ModelSnapshot};
 use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
+use crate::model::family::Role;
 use crate::model::input::check_rows;
-use crate::model::weight::Weight;
-use crate::model::{Checkpoint, Gpt2, ModelError, ModelFiles, Tokenizer};
+use crate::model::{Checkpoint, Model, ModelError, ModelFiles, Tokenizer};
 use crate::train::checkpoint::files::read_mask_row;
 
 /// The text that calibrations and token counts are taken from: training novels and speeches, all in the public domain.
@@ -29,7 +29,7 @@ static BUNDLED_CALIBRATION: &[u8] = include_bytes!("../../assets/calibration.saf
 pub struct LoadedModel {
     /// `demo`, the folder as given, or the id on the Hub.
     pub id: String,
-    pub model: Gpt2,
+    pub model: Model,
     pub tokenizer: Option<Tokenizer>,
     pub device_name: &'static str,
     /// A note to show when the model opens.
@@ -54,7 +54,7 @@ impl LoadedModel {
                 ModelFiles::Embedded { config: e.config, tokenizer: e.tokenizer, weights: e.weights }
             }
             Files::Folder(folder) => ModelFiles::Folder(folder.dir.clone()),
-            Files::NanoGpt(file) => ModelFiles::NanoGpt(file.clone()),
+            Files::File(file) => ModelFiles::File(file.clone()),
         };
         let adapter = snapshot.adapter.as_deref();
         let Checkpoint { model, tokenizer, notes } = Checkpoint::load_adapted(&files, adapter, device)?;
@@ -84,7 +84,7 @@ impl LoadedModel {
     }
 
     /// A model that comes from no snapshot and has no tokenizer.
-    pub fn of_model(id: String, model: Gpt2, device_name: &'static str) -> Self {
+    pub fn of_model(id: String, model: Model, device_name: &'static str) -> Self {
         LoadedModel {
             id,
             model,
@@ -115,7 +115,7 @@ impl LoadedModel {
 
     /// The same model with other weights: tokenizer and distance null are taken over, so that what is looked at stays
     /// comparable during a run.
-    pub fn following(&self, id: String, model: Gpt2) -> Self {
+    pub fn following(&self, id: String, model: Model) -> Self {
         let mut loaded = LoadedModel::of_model(id, model, self.device_name);
         loaded.tokenizer.clone_from(&self.tokenizer);
         loaded.mask_row.clone_from(&self.mask_row);
@@ -146,11 +146,9 @@ impl LoadedModel {
     /// SHA-256 over the weights, for the calibration cache.
     pub fn weights_hash(&self) -> Result<String, ModelError> {
         let mut hash = Sha256::new();
-        let model = &self.model;
-        let positions = Weight::from(model.wpe.clone());
-        let blocks = model.blocks.iter().flat_map(|b| [&b.c_attn, &b.attn_proj].map(|p| &p.weight));
         // Embeddings and attention matrices decide every map; two models that share them share their null.
-        for weight in [&model.wte, &positions].into_iter().chain(blocks) {
+        let decides = |role: Role| role.is_attention() || matches!(role, Role::Embedding | Role::Positions);
+        for (_, weight) in self.model.named_weights().into_iter().filter(|(p, _)| decides(p.role)) {
             weight.visit(|values| hash.update(bytemuck::cast_slice::<f32, u8>(values)))?;
         }
         Ok(crate::support::units::hex(&hash.finalize()))
@@ -199,8 +197,8 @@ impl LoadedModel {
     }
 }
 
-fn model_dtype(model: &Gpt2) -> &'static str {
-    if model.wte.is_bf16() { "bf16" } else { "f32" }
+fn model_dtype(model: &Model) -> &'static str {
+    if model.embedding.is_bf16() { "bf16" } else { "f32" }
 }
 
 impl ReplacementSource for LoadedModel {
@@ -220,8 +218,8 @@ impl ReplacementSource for LoadedModel {
         let mean = || {
             let (rows, width) = (self.model.config.vocab_size, self.model.config.n_embd);
             let mut sum = vec![0f64; width];
-            let added = self.model.wte.visit(|wte| {
-                for row in wte.chunks_exact(width) {
+            let added = self.model.embedding.visit(|all| {
+                for row in all.chunks_exact(width) {
                     sum.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x));
                 }
             });

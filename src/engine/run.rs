@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::types::{Candidate, HeadChoice, Prediction};
 use crate::attention::maps::mean_map;
 use crate::model::forward::Reuse;
-use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
+use crate::model::{Input, Model, ModelError, Tokenizer, Trace, logits};
 
 /// A pass over a text or what a mask left of it.
 pub struct Pass {
@@ -39,7 +39,7 @@ pub struct PassRequest<'a> {
 
 impl Pass {
     /// Computes the pass, reusing rows of earlier ones.
-    pub fn new(model: &Gpt2, request: &PassRequest) -> Result<Self, ModelError> {
+    pub fn new(model: &Model, request: &PassRequest) -> Result<Self, ModelError> {
         let traces: Vec<&Trace> = request.earlier.iter().map(|r| &r.trace).collect();
         let trace = model.run(request.input.clone(), Reuse { traces: &traces, cancel: request.cancel })?;
         let labels = labels(request);
@@ -152,7 +152,7 @@ fn same_rows<'a>(request: &PassRequest<'a>, len: usize) -> Option<&'a Pass> {
 type NextLogP = (Vec<Option<f32>>, Option<Vec<f32>>);
 
 fn next_log_probabilities(
-    model: &Gpt2,
+    model: &Model,
     trace: &Trace,
     labels: &[Option<u32>],
     request: &PassRequest,

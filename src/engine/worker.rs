@@ -19,14 +19,14 @@ use super::mailbox::{Mail, Mailbox};
 use super::run::Pass;
 use super::types::{Command, ExploreRequest, FOLLOWED, HeadSummary, MapFrame, MapKind, Update, Work};
 use crate::mask::types::{Decision, Scope};
-use crate::model::{Config, Gpt2};
+use crate::model::{Config, Model};
 use crate::tensor::memory;
 
 /// Side of an overview thumbnail, in cells.
 const THUMBNAIL: usize = 16;
 
 /// Weights of a run on their way to the explorer; the newest replaces one that was not shown yet.
-type PendingWeights = Arc<Mutex<Option<(usize, Gpt2)>>>;
+type PendingWeights = Arc<Mutex<Option<(usize, Model)>>>;
 
 /// Hands copies of a run's weights to the engine, which then answers with them.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub struct Follower {
 
 impl Follower {
     /// Shows the weights as they were after `step`; must be copies that nobody changes any more.
-    pub fn show(&self, step: usize, model: Gpt2) {
+    pub fn show(&self, step: usize, model: Model) {
         *self.weights.lock().unwrap_or_else(PoisonError::into_inner) = Some((step, model));
         self.mailbox.command(Command::Followed);
     }

@@ -38,7 +38,7 @@ pub use progress::{FetchProgress, Phase};
 pub use settings::HubSettings;
 pub use spec::ModelSpec;
 
-use crate::model::nanogpt;
+use crate::model::family;
 use files::Gap;
 
 /// A model's files, whole and of the right kind.
@@ -60,15 +60,15 @@ pub struct ModelSnapshot {
 pub enum Files {
     Embedded(&'static EmbeddedFiles),
     Folder(FolderFiles),
-    /// A checkpoint of nanoGPT, which holds its own sizes.
-    NanoGpt(PathBuf),
+    /// A checkpoint of another program, which holds its own sizes.
+    File(PathBuf),
 }
 
 impl ModelSnapshot {
     /// The folder that holds the files, unless they are embedded.
     pub fn dir(&self) -> Option<&Path> {
         match &self.files {
-            Files::Embedded(_) | Files::NanoGpt(_) => None,
+            Files::Embedded(_) | Files::File(_) => None,
             Files::Folder(files) => Some(&files.dir),
         }
     }
@@ -145,7 +145,7 @@ pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelSnapsho
         ModelSpec::Demo => {
             Ok(ModelSnapshot::of(id, Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?)))
         }
-        ModelSpec::Folder(path) if path.is_file() => Ok(ModelSnapshot::of(id, Files::NanoGpt(path.clone()))),
+        ModelSpec::Folder(path) if path.is_file() => Ok(ModelSnapshot::of(id, Files::File(path.clone()))),
         ModelSpec::Folder(path) if !path.is_dir() => Err(HubError::NoFolder { path: path.clone() }),
         ModelSpec::Folder(path) if adapter::is_adapter(path) => {
             let base = find_local(&adapter::base(path)?, options);
@@ -154,9 +154,10 @@ pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelSnapsho
         ModelSpec::Folder(path) => match FolderFiles::find_local(path, &id) {
             Ok(files) => Ok(ModelSnapshot::of(id, Files::Folder(files))),
             Err(Gap::Missing(missing)) => {
-                let nanogpt = path.join(nanogpt::FILE);
-                if missing == files::CONFIG && nanogpt.is_file() {
-                    return Ok(ModelSnapshot::of(id, Files::NanoGpt(nanogpt)));
+                let other =
+                    family::imports().map(|import| path.join(import.file)).find(|file| file.is_file());
+                if let Some(file) = other.filter(|_| missing == files::CONFIG) {
+                    return Ok(ModelSnapshot::of(id, Files::File(file)));
                 }
                 Err(HubError::FolderIncomplete { path: path.clone(), missing })
             }

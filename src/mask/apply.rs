@@ -11,7 +11,7 @@ use crate::model::input::{Input, Visibility};
 pub trait ReplacementSource {
     fn n_vocab(&self) -> usize;
     fn eot(&self) -> Option<u32>;
-    /// Mean of all rows of `wte`, `[n_embd]`.
+    /// Mean of all token embeddings, `[n_embd]`.
     fn mean_embedding(&self) -> Arc<[f32]>;
     /// The trained `[MASK]` row, `[n_embd]`.
     fn mask_row(&self) -> Option<Arc<[f32]>>;

@@ -216,16 +216,16 @@ const fn offer(name: &'static str, doc: &'static str) -> Choice {
 
 text_setting!(
     Protect,
-    Kind::Terms {
-        alone: &["default", "none"],
-        terms: &["first", "last", "last:N", "sinks", "eot"],
-        offers: &[
+    Kind::terms(
+        &["default", "none"],
+        || vec!["first", "last", "last:N", "sinks", "eot"],
+        &[
             offer("default", "first and last token, detected sinks, end-of-text"),
             offer("first", "the first token only"),
             offer("first,last:4,sinks,eot", "like default, with the last four tokens"),
             offer("none", "nothing: any token may be masked"),
-        ],
-    }
+        ]
+    )
 );
 
 /// Largest whole number that JSON readers keep exact; seeds stay below so that any export can hold them.

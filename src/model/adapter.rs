@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::config::Config;
 use super::config_json::fields;
 use super::error::ModelError;
-use super::names::HEAD;
+use super::family::Conventions;
 use super::pickle;
 use super::weights::{self, Source};
 
@@ -19,8 +19,6 @@ use super::weights::{self, Source};
 pub const CONFIG: &str = "adapter_config.json";
 /// The adapter's tensors, the better format first.
 pub const WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
-
-const EMBEDDING: &str = "wte.weight";
 
 /// What `adapter_config.json` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +117,8 @@ pub fn merge(
         .map_err(|e| ModelError::file(path.display().to_string(), format!("cannot be read: {e}")))?;
     let adapter = Adapter::parse(&bytes, &path.display().to_string())?;
     let (file, stored) = read(folder)?;
-    let mut merge = Merge { file, adapter: &adapter, config, tensors };
+    let names = config.family.conventions();
+    let mut merge = Merge { file, adapter: &adapter, names, config, tensors };
     let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
     let mut stored: Vec<(String, Tensor)> = stored.into_iter().collect();
     stored.sort_by(|a, b| a.0.cmp(&b.0));
@@ -147,6 +146,7 @@ fn read(folder: &Path) -> Result<(String, HashMap<String, Tensor>), ModelError> 
 struct Merge<'a> {
     file: String,
     adapter: &'a Adapter,
+    names: &'static Conventions,
     config: &'a mut Config,
     tensors: &'a mut HashMap<String, Tensor>,
 }
@@ -161,8 +161,8 @@ impl Merge<'_> {
         let full = format!("{module}.{part}");
         let ends =
             |name: &str| full.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-        let expected = self.config.expected_tensors().into_iter().map(|(name, _)| name);
-        expected.chain([HEAD.to_owned()]).filter(|name| ends(name)).max_by_key(String::len)
+        let expected = self.config.named_parameters().into_iter().map(|parameter| parameter.name);
+        expected.chain([self.names.head.to_owned()]).filter(|name| ends(name)).max_by_key(String::len)
     }
 
     /// A weight trained whole goes in at once, a half of a pair waits for the other.
@@ -192,10 +192,7 @@ impl Merge<'_> {
             .replace(".base_layer", "")
             .replace(".modules_to_save.default", "")
             .replace(".modules_to_save", "");
-        if plain.contains("score.")
-            || plain.contains("classifier.")
-            || plain.contains("multiple_choice_head.")
-        {
+        if self.names.other_heads.iter().any(|(part, _)| plain.contains(part)) {
             return Ok(());
         }
         let (module, part) = plain.rsplit_once('.').ok_or_else(|| self.unknown(name))?;
@@ -205,15 +202,17 @@ impl Merge<'_> {
 
     fn unknown(&self, name: &str) -> ModelError {
         self.bad(format!(
-            "holds {}, which belongs to no weight of a GPT-2",
-            super::tokenizer::visible(name.as_bytes())
+            "holds {}, which belongs to no weight of a {}",
+            super::tokenizer::visible(name.as_bytes()),
+            self.names.label
         ))
     }
 
     /// Puts a weight that was trained whole in its place.
     fn replace(&mut self, name: String, tensor: Tensor) -> Result<(), ModelError> {
-        let embeds = name == EMBEDDING || name == HEAD;
-        let old = if name == HEAD && self.config.tie_word_embeddings { EMBEDDING } else { name.as_str() };
+        let Conventions { embedding, head, .. } = *self.names;
+        let embeds = name == embedding || name == head;
+        let old = if name == head && self.config.tie_word_embeddings { embedding } else { name.as_str() };
         let known = self.tensors.get(old).cloned().ok_or_else(|| self.unknown(&name))?;
         let fits = known.dims() == tensor.dims() || embeds && tensor.dims().last() == known.dims().last();
         if !fits || tensor.rank() != known.rank() {
@@ -224,11 +223,14 @@ impl Merge<'_> {
         if embeds && tensor.dims() != known.dims() {
             // Rows for tokens that were added: both matrices have grown.
             self.config.vocab_size = tensor.dim(0)?;
-            self.tensors.insert(EMBEDDING.to_owned(), tensor.clone());
-        } else if embeds && (name == HEAD || self.adapter.whole.iter().any(|module| module == "wte")) {
+            self.tensors.insert(embedding.to_owned(), tensor.clone());
+        } else if embeds
+            && (name == head
+                || self.adapter.whole.iter().any(|module| module == embedding.trim_end_matches(".weight")))
+        {
             self.part()?;
         }
-        if name != HEAD || !self.config.tie_word_embeddings {
+        if name != head || !self.config.tie_word_embeddings {
             self.tensors.insert(name, tensor);
         }
         Ok(())
@@ -237,8 +239,9 @@ impl Merge<'_> {
     /// Embeddings and output matrix become two, each with the numbers both had.
     fn part(&mut self) -> Result<(), ModelError> {
         if self.config.tie_word_embeddings {
-            let shared = self.tensors.get(EMBEDDING).cloned().ok_or_else(|| self.unknown(EMBEDDING))?;
-            self.tensors.insert(HEAD.to_owned(), shared);
+            let embedding = self.names.embedding;
+            let shared = self.tensors.get(embedding).cloned().ok_or_else(|| self.unknown(embedding))?;
+            self.tensors.insert(self.names.head.to_owned(), shared);
             self.config.tie_word_embeddings = false;
         }
         Ok(())
@@ -248,7 +251,8 @@ impl Merge<'_> {
         let (Some(a), Some(b)) = (pair.a, pair.b) else {
             return Err(self.bad(format!("holds only one of lora_A and lora_B for {name}")));
         };
-        if name == HEAD || name == EMBEDDING {
+        let is_head = name == self.names.head;
+        if is_head || name == self.names.embedding {
             self.part()?;
         }
         let base = self.tensors.get(name).cloned().ok_or_else(|| self.unknown(name))?;
@@ -257,8 +261,8 @@ impl Merge<'_> {
         let scale = if self.adapter.rslora { alpha / (rank as f64).sqrt() } else { alpha / rank as f64 };
         let (a, b) = (a.to_device(base.device())?, b.to_device(base.device())?);
         let fits = a.rank() == 2 && b.rank() == 2 && b.dim(1)? == rank;
-        // The output matrix is [out, in]; Conv1D and embeddings are its transpose.
-        let shape = match (fits, name == HEAD) {
+        // The output matrix is [out, in]; matrices of blocks and embeddings are its transpose.
+        let shape = match (fits, is_head) {
             (false, _) => [0, 0],
             (true, true) => [b.dim(0)?, a.dim(1)?],
             (true, false) => [a.dim(1)?, b.dim(0)?],
@@ -273,7 +277,7 @@ impl Merge<'_> {
             return Err(self.bad(problem));
         }
         let delta =
-            if name == HEAD { b.matmul(&a)? } else { a.t()?.contiguous()?.matmul(&b.t()?.contiguous()?)? };
+            if is_head { b.matmul(&a)? } else { a.t()?.contiguous()?.matmul(&b.t()?.contiguous()?)? };
         self.tensors.insert(name.to_owned(), (base + (delta * scale)?)?);
         Ok(())
     }

@@ -1,13 +1,13 @@
-//! `config.json` with the checkpoint's own field names (Hugging Face's `GPT2Config`).
+//! The sizes that every family has, with the family's own fields beside them; read from and written to `config.json`.
 
 use serde::{Deserialize, Serialize};
 
 use super::config_json::{self, Fields};
 use super::error::ModelError;
+use super::family::{self, Family, Parameter};
 use crate::settings::choice;
-use crate::tensor::kernels::activation::Activation;
 
-/// Upper bounds that no real checkpoint of this family comes near; past them a file is taken for damaged.
+/// Upper bounds that no real checkpoint comes near; past them a file is taken for damaged.
 const MAX_LAYERS: usize = 512;
 const MAX_WIDTH: usize = 65_536;
 const MAX_POSITIONS: usize = 1 << 20;
@@ -23,32 +23,30 @@ choice! {
     }
 }
 
-/// Sizes and options of a GPT-2 model; read and written by `config_json`. Fields that this program does not use are
-/// kept, so that a saved checkpoint says what the original said.
+/// Sizes and options of a model. Fields of the file that this program does not use are kept, so that a saved checkpoint says
+/// what the original said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Fields", into = "Fields")]
 pub struct Config {
+    pub family: &'static dyn Family,
     pub vocab_size: usize,
+    /// Context length.
     pub n_positions: usize,
+    /// Width of the residual stream.
     pub n_embd: usize,
     pub n_layer: usize,
     pub n_head: usize,
-    /// Width of the MLP; `None` means 4 · n_embd.
-    pub n_inner: Option<usize>,
-    pub activation_function: String,
-    pub layer_norm_epsilon: f64,
-    /// Scores are divided by √(head width).
-    pub scale_attn_weights: bool,
-    /// Scores are also divided by (layer + 1).
-    pub scale_attn_by_inverse_layer_idx: bool,
-    /// Scale before the product and upcast; the same arithmetic in f32.
-    pub reorder_and_upcast_attn: bool,
+    /// Width of the MLP.
+    pub n_inner: usize,
     pub tie_word_embeddings: bool,
+    /// Standard deviation of fresh weights.
     pub initializer_range: f64,
     /// The first of the ids where the file has a list; `None` for null, absent and negative ones. It may lie past the
     /// vocabulary.
     pub bos_token_id: Option<u32>,
     pub eos_token_id: Option<u32>,
+    /// What the family alone computes with, under its names; see its folder.
+    pub own: Fields,
     /// Every other field of the file, and the token ids as the file writes them.
     pub other: Fields,
 }
@@ -58,15 +56,19 @@ impl Config {
     /// no folder, cache or Hub gets past.
     ///
     /// # Errors
-    /// What is no configuration of a GPT-2 is named as what it is; a value that makes no sense with its field.
+    /// What no family opens is named as what it is; a value that makes no sense with its field.
     pub fn parse(bytes: &[u8], file: &str) -> Result<Self, ModelError> {
-        let fields = config_json::fields(bytes).map_err(|problem| ModelError::file(file, problem))?;
-        if let Some(found) = config_json::foreign(&fields) {
-            return Err(ModelError::file(file, found).with_hint(
-                "models of the GPT-2 family work, e.g. openai-community/gpt2 or distilbert/distilgpt2",
-            ));
+        let bad = |problem: String| ModelError::file(file, problem);
+        let fields = config_json::fields(bytes).map_err(bad)?;
+        let foreign = |problem: String| bad(problem).with_hint(family::hint());
+        if let Some(problem) = config_json::shared_heads(&fields) {
+            return Err(foreign(problem));
         }
-        let config = Config::try_from(fields).map_err(|problem| ModelError::file(file, problem))?;
+        let family = family::of(&fields).map_err(foreign)?;
+        if let Some(problem) = config_json::refused(&fields, family.conventions().label) {
+            return Err(foreign(problem));
+        }
+        let config = Config::try_from(fields).map_err(bad)?;
         config.check(file)?;
         Ok(config)
     }
@@ -91,38 +93,14 @@ impl Config {
         bounded("n_layer", self.n_layer, MAX_LAYERS)?;
         bounded("n_embd", self.n_embd, MAX_WIDTH)?;
         bounded("n_head", self.n_head, self.n_embd)?;
-        bounded("n_inner", self.inner(), 16 * MAX_WIDTH)?;
+        bounded("n_inner", self.n_inner, 16 * MAX_WIDTH)?;
         bounded("n_positions", self.n_positions, MAX_POSITIONS)?;
         bounded("vocab_size", self.vocab_size, MAX_VOCAB)?;
         if !self.n_embd.is_multiple_of(self.n_head) {
             let problem = format!("n_embd {} is not a multiple of n_head {}", self.n_embd, self.n_head);
             return Err(ModelError::file(file, problem));
         }
-        if !(self.layer_norm_epsilon > 0.0 && self.layer_norm_epsilon < 1.0) {
-            let problem = format!("layer_norm_epsilon is {}, outside 0 to 1", self.layer_norm_epsilon);
-            return Err(ModelError::file(file, problem));
-        }
-        self.activation(file).map(|_| ())
-    }
-
-    /// The activation named by `activation_function`.
-    pub fn activation(&self, file: &str) -> Result<Activation, ModelError> {
-        let name = self.activation_function.as_str();
-        Activation::named(name).ok_or_else(|| {
-            let problem = match name {
-                "prelu" | "xielu" => {
-                    format!("activation_function {name:?} has trained parameters of its own")
-                }
-                _ => format!("activation_function {name:?} is not known"),
-            };
-            let known: Vec<&str> = Activation::NAMES.iter().map(|(name, _)| *name).collect();
-            ModelError::file(file, problem).with_hint(format!("known: {}", known.join(", ")))
-        })
-    }
-
-    /// Width of the MLP.
-    pub fn inner(&self) -> usize {
-        self.n_inner.unwrap_or(4 * self.n_embd)
+        self.family.check(self, file)
     }
 
     /// Width of one head.
@@ -130,55 +108,59 @@ impl Config {
         self.n_embd / self.n_head
     }
 
-    /// What scores of `layer` are multiplied with.
-    pub fn attention_scale(&self, layer: usize) -> f64 {
-        let mut scale = 1.0;
-        if self.scale_attn_weights {
-            scale /= (self.head_dim() as f64).sqrt();
-        }
-        if self.scale_attn_by_inverse_layer_idx {
-            scale /= (layer + 1) as f64;
-        }
-        scale
+    /// Every tensor of the model, in the order of its checkpoints.
+    pub fn named_parameters(&self) -> Vec<Parameter> {
+        self.family.parameters(self)
     }
 
-    /// Number of parameters, the tied output matrix counted once.
+    /// Number of parameters, a tied output matrix counted once.
     pub fn parameters(&self) -> usize {
-        self.expected_tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        self.named_parameters().iter().map(Parameter::elem_count).sum()
     }
 
-    /// Multiply-adds of one row in one layer's four matrices; attention's own come on top and grow with the text.
+    /// Multiply-adds of one row in one layer's matrices; attention's own come on top and grow with the text.
     pub fn multiply_adds_per_row(&self) -> u64 {
-        let (d, inner) = (self.n_embd as u64, self.inner() as u64);
-        4 * d * d + 2 * d * inner
+        let all = self.named_parameters().into_iter();
+        let first = all.filter(|p| p.layer == Some(0) && p.role.is_matrix());
+        first.map(|p| p.elem_count() as u64).sum()
     }
+}
 
-    /// Names (without `transformer.`) and shapes of the checkpoint's tensors; matrices are `[in, out]` (Conv1D).
-    pub fn expected_tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let (d, inner) = (self.n_embd, self.inner());
-        let mut all = vec![
-            ("wte.weight".to_owned(), vec![self.vocab_size, d]),
-            ("wpe.weight".to_owned(), vec![self.n_positions, d]),
-        ];
-        for l in 0..self.n_layer {
-            let mut push = |name: &str, shape: Vec<usize>| all.push((format!("h.{l}.{name}"), shape));
-            push("ln_1.weight", vec![d]);
-            push("ln_1.bias", vec![d]);
-            push("attn.c_attn.weight", vec![d, 3 * d]);
-            push("attn.c_attn.bias", vec![3 * d]);
-            push("attn.c_proj.weight", vec![d, d]);
-            push("attn.c_proj.bias", vec![d]);
-            push("ln_2.weight", vec![d]);
-            push("ln_2.bias", vec![d]);
-            push("mlp.c_fc.weight", vec![d, inner]);
-            push("mlp.c_fc.bias", vec![inner]);
-            push("mlp.c_proj.weight", vec![inner, d]);
-            push("mlp.c_proj.bias", vec![d]);
+impl TryFrom<Fields> for Config {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let family = family::of(&fields)?;
+        let mut config = family.read(&fields)?;
+        let first = |name: &str| config_json::token_ids(fields.get(name)).first().copied();
+        (config.bos_token_id, config.eos_token_id) = (first("bos_token_id"), first("eos_token_id"));
+        let own = family.fields(&config);
+        let aliases = family.conventions().aliases;
+        config.other = fields;
+        config.other.retain(|name, value| {
+            // Switches that no computation needs, and that transformers takes only as true or false.
+            let unset = value.is_null() && ["add_cross_attention", "use_cache"].contains(&name.as_str());
+            !unset && name != "model_type" && !own.contains_key(name) && !aliases.contains(&name.as_str())
+        });
+        Ok(config)
+    }
+}
+
+impl From<Config> for Fields {
+    fn from(config: Config) -> Self {
+        let mut all = config.family.fields(&config);
+        all.insert("model_type".to_owned(), config.family.conventions().model_type.into());
+        for (name, id) in [("bos_token_id", config.bos_token_id), ("eos_token_id", config.eos_token_id)] {
+            // As the file wrote it, unless somebody set another; absent where it was absent.
+            let written = config.other.get(name);
+            if config_json::token_ids(written).first().copied() != id {
+                all.insert(name.to_owned(), id.into());
+            } else if let Some(value) = written {
+                all.insert(name.to_owned(), value.clone());
+            }
         }
-        all.push(("ln_f.weight".to_owned(), vec![d]));
-        all.push(("ln_f.bias".to_owned(), vec![d]));
-        if !self.tie_word_embeddings {
-            all.push(("lm_head.weight".to_owned(), vec![self.vocab_size, d]));
+        for (name, value) in config.other {
+            all.entry(name).or_insert(value);
         }
         all
     }

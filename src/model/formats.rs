@@ -1,5 +1,7 @@
 //! What opens and what does not, as plain data: the reference is made of these rows, and tests hold them against the code
-//! that decides (`config_json`, `names`, `pickle`, `adapter`, `nanogpt`).
+//! that decides (`config`, `names`, `pickle`, `adapter`, the families' folders).
+
+use super::family::FAMILIES;
 
 /// One row of the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +13,7 @@ pub struct Format {
     pub doc: &'static str,
 }
 
-const fn opens(name: &'static str, doc: &'static str) -> Format {
+pub(super) const fn opens(name: &'static str, doc: &'static str) -> Format {
     Format { name, opens: true, doc }
 }
 
@@ -19,22 +21,17 @@ const fn refused(name: &'static str, doc: &'static str) -> Format {
     Format { name, opens: false, doc }
 }
 
-/// Kinds of models.
-pub const MODELS: &[Format] = &[
-    opens(
-        "GPT-2 and its fine-tunes",
-        "`model_type` `gpt2`, or none where `architectures` or the names of the sizes say so; every activation of \
-         transformers without parameters of its own",
-    ),
-    opens(
-        "GPT2ForSequenceClassification, GPT2DoubleHeadsModel",
-        "the trunk with its embeddings as the output matrix; the other head is left out, and a note says so",
-    ),
+/// Kinds of models: those of every family, then what is the same in all.
+pub fn models() -> Vec<Format> {
+    let families = FAMILIES.iter().flat_map(|family| family.formats());
+    families.chain(SHARED).copied().collect()
+}
+
+const SHARED: &[Format] = &[
     opens(
         "LoRA adapters of PEFT",
         "with their base from a folder, the cache or the Hub; also rsLoRA and `modules_to_save`",
     ),
-    opens("nanoGPT's `ckpt.pt`", "by its `model_args`; ids alone, unless a tokenizer lies beside it"),
     refused(
         "other networks",
         "GPT-1, GPT-J, GPT-Neo, Llama and other families, multi-query attention, code of their own (`auto_map`), \
@@ -67,7 +64,7 @@ mod tests {
 
     const SIZES: &str = r#""vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2"#;
 
-    /// Configurations that a row of [`MODELS`] speaks of, as far as a configuration decides.
+    /// Configurations that a row of [`models`] speaks of, as far as a configuration decides.
     fn configurations(row: &str) -> Vec<String> {
         let with = |fields: &str| format!("{{{fields}, {SIZES}}}");
         match row {
@@ -96,7 +93,7 @@ mod tests {
     #[test]
     fn rows_about_configurations_are_what_the_reader_does() {
         let mut tried = 0;
-        for row in MODELS {
+        for row in models() {
             for config in configurations(row.name) {
                 let read = Config::parse(config.as_bytes(), "config.json");
                 assert_eq!(read.is_ok(), row.opens, "{}: {config}: {read:?}", row.name);
@@ -124,8 +121,8 @@ mod tests {
 
     #[test]
     fn rows_fit_a_short_table() {
-        assert!(MODELS.len() + WEIGHTS.len() <= 9);
-        for row in MODELS.iter().chain(WEIGHTS) {
+        assert!(models().len() + WEIGHTS.len() <= 9);
+        for row in models().iter().chain(WEIGHTS) {
             assert!(
                 !row.name.contains('|') && !row.doc.contains('|') && !row.doc.ends_with('.'),
                 "{}",

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{DType, Result, Tensor};
 
 use super::error::ModelError;
-use super::gpt2::Gpt2;
-use super::host_pass::{Flow, Passed, Step};
+use super::host::{Passed, Step};
 use super::input::{HeadAblation, Input, Visibility, check_rows};
+use super::language_model::Model;
+use super::network::Positions;
 use super::stored::Stored;
 use super::trace::{LayerTrace, Trace};
 use crate::tensor::attention::Attention;
@@ -80,7 +81,7 @@ pub struct Reuse<'a> {
     pub cancel: Option<&'a AtomicBool>,
 }
 
-impl Gpt2 {
+impl Model {
     /// Checks that `input` can be run, before any memory is taken for it.
     pub fn check(&self, input: &Input) -> std::result::Result<(), ModelError> {
         let c = &self.config;
@@ -151,7 +152,7 @@ impl Gpt2 {
             Some((trace, _)) => trace.gram.clone(),
             None => self.grams()?,
         };
-        let mut x = self.embed(&input, start)?;
+        let mut x = self.embed_rows(&input, start)?;
         let mut layers = Vec::with_capacity(n_layer);
         let mut bypass: Option<Tensor> = None;
         let (mut computed, mut reused) = (0, 0);
@@ -210,24 +211,28 @@ impl Gpt2 {
         rule: LayerRule,
     ) -> std::result::Result<(LayerTrace, Tensor), ModelError> {
         let base = self.attention(layer);
-        // Adapters are composed: the fast block knows plain matrices only.
-        if on_host(x.device()) && !self.blocks[layer].is_adapted() {
+        let block = if on_host(x.device()) { self.network.host_block(layer) } else { None };
+        if let Some(block) = block {
             let all = Attention { bias: rule.bias.clone(), ..base };
             let (n, width) = x.dims2()?;
-            let mut flow = Flow::new(host::values(x)?);
             let h = self.config.n_head;
             let grams = &rule.grams[layer * h..(layer + 1) * h];
             let step = Step { layer, from, old, rule: all.clone(), grams, ablated: &rule.input.ablated };
-            let Passed { residual, qkv, heads, sums } = self.host_block(&mut flow, &step)?;
+            let passed = self.host_layer(&*block, host::values(x)?, &step)?;
+            let Passed { x: next, residual, qkv, heads, sums } = passed;
             let trace = LayerTrace { residual, qkv, heads, rule: all, rows: rule.rows, sums };
-            return Ok((trace, Tensor::from_vec(flow.x, (n, width), x.device())?));
+            return Ok((trace, Tensor::from_vec(next, (n, width), x.device())?));
         }
         let stored = |pick: fn(&LayerTrace) -> &Stored| old.map(|o| pick(o).tensor()).transpose();
         let (old_residual, old_qkv) = (stored(|o| &o.residual)?, stored(|o| &o.qkv)?);
         let residual = Stored::device(join(old_residual.as_ref(), x, from)?);
         let mut kept: Option<(Tensor, Option<Tensor>)> = None;
         let ablated = &rule.input.ablated;
-        let out = self.block(layer, x, |new| {
+        let positions: Vec<u32> = match &rule.rows {
+            Some(rows) => rows[from..].iter().map(|&row| rule.input.position(row)).collect(),
+            None => (from..rule.input.len()).map(|row| rule.input.position(row)).collect(),
+        };
+        let out = self.block((layer, Positions::Given(&positions)), x, |new| {
             let qkv = join(old_qkv.as_ref(), &new, from)?;
             let sliced = match rule.bias {
                 Some(full) => Some(full.narrow(2, from, full.dim(2)? - from)?.contiguous()?),
@@ -254,21 +259,20 @@ impl Gpt2 {
         ))
     }
 
-    /// Embeddings of rows `start..`, `[T − start, D]`.
-    fn embed(&self, input: &Input, start: usize) -> Result<Tensor> {
+    /// The first block's input for rows `start..`, `[T − start, D]`.
+    fn embed_rows(&self, input: &Input, start: usize) -> Result<Tensor> {
         let n = input.len() - start;
-        let mut tokens = self.wte.select(&input.ids[start..])?.to_dtype(self.wpe.dtype())?;
+        let mut tokens = self.embedding.select(&input.ids[start..])?.to_dtype(DType::F32)?;
         if input.replaced.range(start..).next().is_some() {
             let width = self.config.n_embd;
             let mut values = host::values(&tokens)?;
             for (&i, row) in input.replaced.range(start..) {
                 values[(i - start) * width..(i - start + 1) * width].copy_from_slice(row);
             }
-            tokens = Tensor::from_vec(values, (n, width), &self.device)?.to_dtype(self.wpe.dtype())?;
+            tokens = Tensor::from_vec(values, (n, width), &self.device)?;
         }
         let positions: Vec<u32> = (start..input.len()).map(|t| input.position(t)).collect();
-        let positions = Tensor::from_vec(positions, n, &self.device)?;
-        tokens + self.wpe.index_select(&positions, 0)?
+        self.network.embed(tokens, Positions::Given(&positions))
     }
 
     /// Takes the ablated heads of `layer` out of `heads` `[n, D]`.
@@ -290,35 +294,11 @@ impl Gpt2 {
         }
         Tensor::from_vec(values, (n, width), &self.device)
     }
-
-    /// The grams, kept where the weights never change.
-    fn grams(&self) -> Result<Arc<Vec<Vec<f32>>>> {
-        let Some(frozen) = &self.frozen else { return self.output_grams().map(Arc::new) };
-        if let Some(known) = frozen.grams.get() {
-            return Ok(known.clone());
-        }
-        let grams = Arc::new(self.output_grams()?);
-        Ok(frozen.grams.get_or_init(|| grams).clone())
-    }
-
-    /// `W_O W_Oᵀ` of every head, layer-major.
-    fn output_grams(&self) -> Result<Vec<Vec<f32>>> {
-        let d = self.config.head_dim();
-        let mut all = Vec::with_capacity(self.config.n_layer * self.config.n_head);
-        for block in &self.blocks {
-            let weight = block.attn_proj.weight.tensor()?;
-            for head in 0..self.config.n_head {
-                let rows = weight.narrow(0, head * d, d)?.to_dtype(DType::F32)?.contiguous()?;
-                all.push(host::values(&rows.matmul(&rows.t()?)?)?);
-            }
-        }
-        Ok(all)
-    }
 }
 
 /// The visibility of an input as additive biases, made once for all layers that share it.
 struct Rules<'a> {
-    model: &'a Gpt2,
+    model: &'a Model,
     input: &'a Input,
     /// Rows of the middle layers; `None` for all.
     middle: Option<Arc<Vec<usize>>>,
@@ -327,7 +307,7 @@ struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    fn new(model: &'a Gpt2, input: &'a Input, middle: Option<Arc<Vec<usize>>>) -> Self {
+    fn new(model: &'a Model, input: &'a Input, middle: Option<Arc<Vec<usize>>>) -> Self {
         Rules { model, input, middle, known: [None, None] }
     }
 

@@ -86,7 +86,7 @@ pub struct Input {
     pub ids: Vec<u32>,
     /// Position ids; `None` means `0..T`.
     pub position_ids: Option<Vec<u32>>,
-    /// Token embeddings (`[n_embd]` each) that take the place of `wte[ids[i]]` at position `i`.
+    /// Token embeddings (`[n_embd]` each) that take the place of the row of `ids[i]` at position `i`.
     pub replaced: BTreeMap<usize, Arc<[f32]>>,
     pub visibility: Visibility,
     /// Positions that bypass every layer but the first and the last (random-LTD); sorted, without repeats.

@@ -8,8 +8,8 @@ use candle_core::Device;
 use super::adapter;
 use super::config::Config;
 use super::error::ModelError;
-use super::gpt2::Gpt2;
-use super::nanogpt;
+use super::family;
+use super::language_model::Model;
 use super::pickle;
 use super::tokenizer::Tokenizer;
 use super::weights::{self, Assembled, Source};
@@ -33,13 +33,13 @@ pub enum ModelFiles {
         tokenizer: &'static [u8],
         weights: &'static [u8],
     },
-    /// A checkpoint of nanoGPT; a tokenizer may lie beside it.
-    NanoGpt(PathBuf),
+    /// A checkpoint of another program; a tokenizer may lie beside it.
+    File(PathBuf),
 }
 
 /// A loaded checkpoint.
 pub struct Checkpoint {
-    pub model: Gpt2,
+    pub model: Model,
     /// `None` where the folder has no tokenizer: ids can be run, text cannot.
     pub tokenizer: Option<Tokenizer>,
     /// Worth a line to the person: what was ignored, what was used against expectation.
@@ -77,10 +77,10 @@ impl Checkpoint {
                 let tokenizer = Tokenizer::from_folder(folder, &raw(&bytes))?;
                 (read_weights(&config, &find_weights(folder)?, device)?, tokenizer)
             }
-            ModelFiles::NanoGpt(file) => {
+            ModelFiles::File(file) => {
                 let beside = |folder| Tokenizer::from_folder(folder, &serde_json::Value::Null);
                 let tokenizer = file.parent().map(beside).transpose()?.flatten();
-                (nanogpt::load(file, device)?, tokenizer)
+                (import(file, device)?, tokenizer)
             }
         };
         let Assembled { mut config, mut tensors, notes } = assembled;
@@ -90,7 +90,7 @@ impl Checkpoint {
             let own = serde_json::to_value(&config).unwrap_or_default();
             tokenizer = Tokenizer::from_folder(folder, &own)?.or(tokenizer);
         }
-        Ok(Checkpoint { model: Gpt2::from_tensors(&config, &tensors, device)?, tokenizer, notes })
+        Ok(Checkpoint { model: Model::from_tensors(&config, &tensors, device)?, tokenizer, notes })
     }
 }
 
@@ -175,6 +175,16 @@ fn shards(folder: &Path, index: &str) -> Result<Vec<PathBuf>, ModelError> {
         return Err(ModelError::file(&name, format!("shard {} is missing", missing.display())));
     }
     Ok(files.into_iter().collect())
+}
+
+/// Reads a checkpoint of another program: by its name where that is known, else as the first of them.
+fn import(file: &Path, device: &Device) -> Result<Assembled, ModelError> {
+    let named = |name: &str| file.file_name().is_some_and(|own| own == name);
+    let found = family::imports().find(|import| named(import.file)).or_else(|| family::imports().next());
+    match found {
+        Some(import) => (import.load)(file, device),
+        None => Err(ModelError::file(file.display().to_string(), "is a file, not a folder with a model")),
+    }
 }
 
 fn read_weights(config: &Config, files: &WeightFiles, device: &Device) -> Result<Assembled, ModelError> {

@@ -5,12 +5,12 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use super::error::ModelError;
-use super::gpt2::Gpt2;
+use super::language_model::Model;
 use super::trace::Trace;
 use super::weight::Side;
 use crate::tensor::device::on_host;
 use crate::tensor::host;
-use crate::tensor::kernels::head::Read;
+use crate::tensor::kernels::head::{self, Read};
 use crate::tensor::linear::project;
 
 /// Rows whose logits are held at the same time.
@@ -25,8 +25,8 @@ fn log_sum_exp(row: &[f32]) -> f64 {
     f64::from(top) + sum.ln()
 }
 
-impl Gpt2 {
-    /// Logits of `rows` of `hidden` (states after `ln_f`, `[T, D]`), `[n, V]` on the host.
+impl Model {
+    /// Logits of `rows` of `hidden` (states after the final norm, `[T, D]`), `[n, V]` on the host.
     pub fn logits(&self, hidden: &Tensor, from: usize, count: usize) -> Result<Vec<f32>, ModelError> {
         let rows = hidden.narrow(0, from, count)?.contiguous()?;
         if !on_host(&self.device) {
@@ -81,7 +81,21 @@ impl Gpt2 {
         Ok((known, whole))
     }
 
-    /// As [`Gpt2::host_read`] where the weights are: only what was asked for comes to the host.
+    /// Reads logits of rows `from..from + targets.len()` of `hidden` `[T, D]` without holding them.
+    fn host_read(
+        &self,
+        hidden: &Tensor,
+        from: usize,
+        targets: &[u32],
+        wanted: &[usize],
+    ) -> candle_core::Result<Read> {
+        let (vocab, d) = (self.config.vocab_size, self.config.n_embd);
+        let (states, weight) = (host::hold(hidden)?, self.lm_head.lend()?);
+        let rows = &states.floats()?[from * d..(from + targets.len()) * d];
+        Ok(head::read(rows, weight.right(Side::Columns)?, (d, vocab), targets, wanted))
+    }
+
+    /// As [`Model::host_read`] where the weights are: only what was asked for comes to the host.
     fn device_read(
         &self,
         hidden: &Tensor,

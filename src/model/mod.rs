@@ -1,20 +1,25 @@
-//! GPT-2: configuration, weights, tokenizer, forward pass with its trace. Knows nothing of masks and screens.
+//! Language models: configuration, weights, tokenizer, forward pass with its trace. What differs between families lies in a folder
+//! for each, behind the traits of `family` and `network`. Knows nothing of masks and screens.
 
 pub mod adapter;
 pub mod config;
 mod config_json;
 pub mod error;
+pub mod family;
 pub mod formats;
 pub mod forward;
 pub mod gpt2;
-mod host_pass;
-mod host_train;
+pub mod host;
 pub mod input;
+mod language_model;
+pub mod layers;
 pub mod load;
 pub mod logits;
 pub mod names;
-pub mod nanogpt;
+pub mod network;
 pub mod pickle;
+#[cfg(test)]
+pub(crate) mod rotary;
 pub mod stored;
 pub mod tokenizer;
 pub mod trace;
@@ -23,8 +28,8 @@ pub mod weights;
 
 pub use config::{Config, WeightType};
 pub use error::ModelError;
-pub use gpt2::Gpt2;
 pub use input::{HeadAblation, Input, Visibility};
+pub use language_model::Model;
 pub use load::{Checkpoint, ModelFiles, WeightFiles};
 pub use tokenizer::Tokenizer;
 pub use trace::Trace;

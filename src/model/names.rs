@@ -6,22 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::config::Config;
 use super::error::ModelError;
-
-/// The output matrix, beside the trunk.
-pub const HEAD: &str = "lm_head.weight";
-const EMBEDDING: &str = "wte.weight";
-
-/// Names that every trunk has, by which its prefix is found.
-const LANDMARKS: [&str; 3] = [EMBEDDING, "ln_f.weight", "h.0.ln_1.weight"];
+use super::family::{Conventions, Layout, Parameter, Role};
 
 /// Names shown of a checkpoint that does not fit.
 const SHOWN: usize = 4;
-
-/// `h.N.attn.bias` and `h.N.attn.masked_bias` are causal-mask buffers of old checkpoints, not parameters. A looser
-/// pattern would eat `attn.c_attn.bias`.
-pub fn is_causal_buffer(name: &str) -> bool {
-    name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")
-}
 
 /// A tensor that a checkpoint holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +21,7 @@ pub struct Offer {
 /// Where a weight comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The offer with this number; `turned` where it is the transpose.
+    /// The offer with this number; `turned` where it lies the other way round than in memory.
     Offer { at: usize, turned: bool },
     /// A bias that the network does without.
     Zeros,
@@ -42,7 +30,7 @@ pub enum Origin {
 /// One weight of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// As in [`Config::expected_tensors`].
+    /// As in [`Config::named_parameters`].
     pub name: String,
     /// As the model has it.
     pub shape: Vec<usize>,
@@ -65,16 +53,19 @@ pub struct Fit {
 /// The first weight that is missing or of another shape; what the names look like instead.
 pub fn fit(config: &Config, offers: &[Offer], file: &str, without_biases: bool) -> Result<Fit, ModelError> {
     let by_name: HashMap<&str, usize> = (offers.iter().enumerate())
-        .filter(|(_, offer)| !is_causal_buffer(&offer.name))
+        .filter(|(_, offer)| !config.family.is_buffer(&offer.name))
         .map(|(at, offer)| (offer.name.as_str(), at))
         .collect();
-    let search = Search { config, offers, by_name, file, without_biases };
+    let (names, parameters) = (config.family.conventions(), config.named_parameters());
+    let search = Search { config, names, parameters, offers, by_name, file, without_biases };
     let prefix = search.prefix()?;
     search.places(prefix)
 }
 
 struct Search<'a> {
     config: &'a Config,
+    names: &'static Conventions,
+    parameters: Vec<Parameter>,
     offers: &'a [Offer],
     by_name: HashMap<&'a str, usize>,
     file: &'a str,
@@ -82,27 +73,31 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
+    /// The first norm of a block, or the one after the last.
+    fn norm(&self, layer: Option<usize>) -> &str {
+        let is = |p: &&Parameter| p.role == Role::NormWeight && p.layer == layer;
+        self.parameters.iter().find(is).map_or("", |p| p.name.as_str())
+    }
+
     /// What stands before the trunk's names: whatever fits most of them.
     fn prefix(&self) -> Result<&'a str, ModelError> {
+        // Names that every trunk has.
+        let landmarks = [self.names.embedding, self.norm(None), self.norm(Some(0))];
         let ends = |name: &'a str| {
-            let prefix = LANDMARKS.iter().find_map(|end| name.strip_suffix(end))?;
+            let prefix = landmarks.iter().find_map(|end| name.strip_suffix(end))?;
             (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
         };
         let candidates: BTreeSet<&str> = self.by_name.keys().filter_map(|name| ends(name)).collect();
-        let expected = self.config.expected_tensors();
-        let held = |prefix: &str| {
-            expected
-                .iter()
-                .filter(|(name, _)| self.by_name.contains_key(format!("{prefix}{name}").as_str()))
-                .count()
-        };
+        let held =
+            |prefix: &str| self.parameters.iter().filter(|p| self.get(prefix, &p.name).is_some()).count();
         let mut counted: Vec<(usize, &str)> =
             candidates.into_iter().map(|prefix| (held(prefix), prefix)).collect();
         counted.sort_by_key(|(held, prefix)| (std::cmp::Reverse(*held), prefix.len()));
         match counted.as_slice() {
             [] => {
-                Err(self
-                    .foreign("no tensor is named as in a GPT-2 (wte.weight, h.0.ln_1.weight, …)".to_owned()))
+                let Conventions { label, embedding, .. } = self.names;
+                let norm = self.norm(Some(0));
+                Err(self.foreign(format!("no tensor is named as in a {label} ({embedding}, {norm}, …)")))
             }
             [(first, a), (second, b), ..] if first == second && *first > 1 => {
                 let problem =
@@ -121,7 +116,7 @@ impl<'a> Search<'a> {
     fn head(&self, prefix: &str) -> Option<usize> {
         let mut at = Some(prefix);
         while let Some(prefix) = at {
-            if let Some(found) = self.get(prefix, HEAD) {
+            if let Some(found) = self.get(prefix, self.names.head) {
                 return Some(found);
             }
             let shorter = prefix.strip_suffix('.').map(|p| p.rfind('.').map_or("", |dot| &p[..=dot]));
@@ -130,45 +125,59 @@ impl<'a> Search<'a> {
         None
     }
 
+    /// Whether matrices lie the other way round than the family has them: told by the first one that is not square.
+    fn unusual(&self, prefix: &str) -> bool {
+        let oblong = |p: &&Parameter| p.role.is_matrix() && p.shape[0] != p.shape[1];
+        let Some(parameter) = self.parameters.iter().find(oblong) else { return false };
+        let Some(at) = self.get(prefix, &parameter.name) else { return false };
+        let mut usual = parameter.shape.clone();
+        if self.names.layout == Layout::OutIn {
+            usual.reverse();
+        }
+        self.offers[at].shape.iter().rev().eq(&usual)
+    }
+
     fn places(&self, prefix: &str) -> Result<Fit, ModelError> {
         let head = self.head(prefix);
-        let embedding = self.get(prefix, EMBEDDING);
+        let embedding = self.get(prefix, self.names.embedding);
         let tied = self.config.tie_word_embeddings;
-        let first = self.get(prefix, "h.0.attn.c_attn.weight").map(|at| self.offers[at].shape.as_slice());
-        let d = self.config.n_embd;
-        // nn.Linear keeps its matrix [out, in], GPT-2's Conv1D [in, out]; 3 · n_embd on n_embd tells which this is.
-        let turned = first == Some(&[3 * d, d]);
-        let biasless = self.without_biases && self.get(prefix, "h.0.attn.c_attn.bias").is_none();
+        let unusual = self.unusual(prefix);
+        let turns = unusual != (self.names.layout == Layout::OutIn);
+        let bias = self.parameters.iter().find(|p| p.role == Role::Bias);
+        let biasless = self.without_biases && bias.is_some_and(|p| self.get(prefix, &p.name).is_none());
         let mut places = Vec::new();
-        for (name, shape) in self.config.expected_tensors() {
-            let found = match name.as_str() {
-                HEAD => head,
-                EMBEDDING if tied => embedding.or(head),
+        for Parameter { name, shape, role, .. } in self.parameters.clone() {
+            let found = match role {
+                Role::Head => head,
+                Role::Embedding if tied => embedding.or(head),
                 _ => self.get(prefix, &name),
             };
             let Some(at) = found else {
-                if biasless && name.ends_with(".bias") {
+                if biasless && role.is_bias() {
                     places.push(Place { name, shape, origin: Origin::Zeros });
                     continue;
                 }
                 return Err(self.foreign(format!("tensor {prefix}{name} is missing")));
             };
-            let turned = turned && name.starts_with("h.") && shape.len() == 2;
+            let turned = turns && role.is_matrix();
             self.check_shape(at, &shape, turned)?;
             places.push(Place { name, shape, origin: Origin::Offer { at, turned } });
         }
         let rival = if tied { embedding.zip(head) } else { None };
         if let Some((_, at)) = rival {
-            self.check_shape(at, &[self.config.vocab_size, d], false)?;
+            self.check_shape(at, &[self.config.vocab_size, self.config.n_embd], false)?;
         }
-        let notes = self.notes(&places, head, turned);
+        let notes = self.notes(&places, head, unusual);
         Ok(Fit { places, rival, notes })
     }
 
     fn check_shape(&self, at: usize, wanted: &[usize], turned: bool) -> Result<(), ModelError> {
         let Offer { name, shape } = &self.offers[at];
-        let fits = if turned { shape.iter().rev().eq(wanted) } else { shape == wanted };
-        if fits {
+        let mut wanted = wanted.to_vec();
+        if turned {
+            wanted.reverse();
+        }
+        if *shape == wanted {
             return Ok(());
         }
         Err(ModelError::file(
@@ -178,7 +187,7 @@ impl<'a> Search<'a> {
     }
 
     /// What is not used, and why.
-    fn notes(&self, places: &[Place], head: Option<usize>, turned: bool) -> Vec<String> {
+    fn notes(&self, places: &[Place], head: Option<usize>, unusual: bool) -> Vec<String> {
         let mut used: BTreeSet<usize> = head.into_iter().collect();
         used.extend(places.iter().filter_map(|place| match place.origin {
             Origin::Offer { at, .. } => Some(at),
@@ -188,9 +197,7 @@ impl<'a> Search<'a> {
             self.by_name.iter().filter(|(_, at)| !used.contains(at)).map(|(n, _)| *n).collect();
         rest.sort_unstable();
         let mut notes = Vec::new();
-        for (part, what) in
-            [("score.", "a classifier's"), ("multiple_choice_head.", "a multiple-choice head's")]
-        {
+        for (part, what) in self.names.other_heads {
             if rest.iter().any(|name| name.contains(part)) {
                 rest.retain(|name| !name.contains(part));
                 let name = part.trim_end_matches('.');
@@ -202,10 +209,12 @@ impl<'a> Search<'a> {
         if !rest.is_empty() {
             notes.push(format!("{} of the checkpoint's tensors are not used: {}", rest.len(), listed(&rest)));
         }
-        if turned {
-            notes.push(
-                "the matrices are stored [out, in], as nn.Linear has them, and were transposed".to_owned(),
-            );
+        if unusual {
+            let how = match self.names.layout {
+                Layout::InOut => "[out, in], as nn.Linear has them",
+                Layout::OutIn => "[in, out], as Conv1D has them",
+            };
+            notes.push(format!("the matrices are stored {how}, and were transposed"));
         }
         notes
     }
@@ -244,8 +253,8 @@ mod tests {
     }
 
     fn offers(prefix: &str) -> Vec<Offer> {
-        let trunk = config(true).expected_tensors().into_iter();
-        trunk.map(|(name, shape)| Offer { name: format!("{prefix}{name}"), shape }).collect()
+        let trunk = config(true).named_parameters().into_iter();
+        trunk.map(|p| Offer { name: format!("{prefix}{}", p.name), shape: p.shape }).collect()
     }
 
     fn head(name: &str) -> Offer {

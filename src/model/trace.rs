@@ -45,9 +45,9 @@ pub struct Trace {
     pub config: Arc<Config>,
     pub input: Arc<Input>,
     pub layers: Vec<LayerTrace>,
-    /// Residual stream after the last block, before `ln_f`, `[T, D]`.
+    /// Residual stream after the last block, before the final norm, `[T, D]`.
     pub last: Tensor,
-    /// After `ln_f`, `[T, D]`.
+    /// After the final norm, `[T, D]`.
     pub hidden: Tensor,
     /// Rows computed and rows taken from an earlier trace, summed over layers.
     pub computed: usize,
@@ -66,7 +66,7 @@ impl Trace {
     }
 
     /// Hidden states in Hugging Face's convention, `[L + 1, T, D]`: the embeddings, the residual stream between
-    /// blocks, and last the state after `ln_f`. Only for passes without skipped rows.
+    /// blocks, and last the state after the final norm. Only for passes without skipped rows.
     pub fn hidden_states(&self) -> Result<Tensor> {
         let mut all: Vec<Tensor> = self.layers.iter().map(|l| l.residual.tensor()).collect::<Result<_>>()?;
         all.push(self.hidden.clone());

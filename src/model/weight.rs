@@ -20,7 +20,7 @@ pub enum Weight {
 /// How a product uses a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// `x W`: a Conv1D, `[in, out]`.
+    /// `x W`: a projection, `[in, out]`.
     Rows,
     /// `x Wᵀ`: the output matrix, `[V, D]`.
     Columns,

@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::config::Config;
 use super::error::ModelError;
-use super::names::{self, HEAD, Offer, Origin, Place};
+use super::names::{self, Offer, Origin, Place};
 use crate::tensor::memory::room;
 
 /// A checkpoint's tensors, in whatever format.
@@ -73,14 +73,14 @@ pub fn assemble(
     if let Some((embedding, head)) = fit.rival
         && !is_same(store, embedding, head)?
     {
-        notes.push(
-            "lm_head.weight differs from the embeddings, although tie_word_embeddings is not false: it is used as it is"
-                .to_owned(),
-        );
+        let name = config.family.conventions().head;
+        notes.push(format!(
+            "{name} differs from the embeddings, although tie_word_embeddings is not false: it is used as it is"
+        ));
         config.tie_word_embeddings = false;
         let shape = vec![config.vocab_size, config.n_embd];
         places.push(Place {
-            name: HEAD.to_owned(),
+            name: name.to_owned(),
             shape,
             origin: Origin::Offer { at: head, turned: false },
         });

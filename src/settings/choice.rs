@@ -117,6 +117,23 @@ macro_rules! optional {
 }
 pub(crate) use optional;
 
+/// Words of a list, put together when they are asked for: which there are may depend on what is built in.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms(pub(super) fn() -> Vec<&'static str>);
+
+impl Terms {
+    /// The words.
+    pub fn list(self) -> Vec<&'static str> {
+        (self.0)()
+    }
+}
+
+impl PartialEq for Terms {
+    fn eq(&self, other: &Self) -> bool {
+        self.list() == other.list()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::settings::{Kind, Setting, Value};

@@ -1,7 +1,7 @@
 //! What values a setting may take: types, bounds, choices; checking and reading typed-in text.
 //! Pure; must never know which setting it belongs to.
 
-use super::choice::Choice;
+use super::choice::{Choice, Terms};
 use super::suggest::nearest;
 use super::value::{Value, shown};
 
@@ -36,7 +36,7 @@ pub enum Kind {
     /// whole number, a plain one does not.
     Terms {
         alone: &'static [&'static str],
-        terms: &'static [&'static str],
+        terms: Terms,
         /// What a screen offers.
         offers: &'static [Choice],
     },
@@ -86,6 +86,15 @@ impl ValueError {
 }
 
 impl Kind {
+    /// One of the words in `alone`, or a list of `terms`; see [`Kind::Terms`].
+    pub const fn terms(
+        alone: &'static [&'static str],
+        terms: fn() -> Vec<&'static str>,
+        offers: &'static [Choice],
+    ) -> Self {
+        Kind::Terms { alone, terms: Terms(terms), offers }
+    }
+
     /// What may be written, for hints, help and the reference: `a number from 0 to 1`.
     pub fn describe(&self) -> String {
         match *self {
@@ -95,7 +104,7 @@ impl Kind {
             Kind::Bool => "true or false".to_owned(),
             Kind::Choice(choices) => format!("one of: {}", names(choices).join(", ")),
             Kind::Terms { alone, terms, .. } => {
-                format!("{}, or a list of: {}", alone.join(", "), terms.join(", "))
+                format!("{}, or a list of: {}", alone.join(", "), terms.list().join(", "))
             }
             Kind::Text => "text".to_owned(),
             Kind::Path => "a path".to_owned(),
@@ -149,7 +158,7 @@ impl Kind {
                 found.ok_or_else(|| self.not_a_choice(&text, &names(choices)))
             }
             (Kind::Terms { alone, terms, .. }, Value::Text(text)) => {
-                self.check_terms(&text, alone, terms).map(Value::Text)
+                self.check_terms(&text, alone, &terms.list()).map(Value::Text)
             }
             (Kind::Text | Kind::Path, value @ Value::Text(_)) => Ok(value),
             (Kind::Ints { min, max }, Value::Ints(ns)) => {
@@ -237,7 +246,7 @@ impl Kind {
         &self,
         text: &str,
         alone: &'static [&'static str],
-        terms: &'static [&'static str],
+        terms: &[&'static str],
     ) -> Result<String, ValueError> {
         if alone.contains(&text.trim()) {
             return Ok(text.trim().to_owned());
@@ -337,8 +346,7 @@ mod tests {
     use super::*;
 
     const UNIT: Kind = Kind::Float { min: 0.0, max: 1.0, step: 0.05, fine_step: 0.01, log: false };
-    const PROTECT: Kind =
-        Kind::Terms { alone: &["default", "none"], terms: &["first", "last", "last:N"], offers: &[] };
+    const PROTECT: Kind = Kind::terms(&["default", "none"], || vec!["first", "last", "last:N"], &[]);
 
     #[test]
     fn bounds_are_inclusive_and_named() {

@@ -3,7 +3,7 @@
 use super::TrainError;
 use super::arm::without_gradients;
 use super::data::Corpus;
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::tensor::cross_entropy::cross_entropy;
 
 /// Mean loss in nats per token over every whole context of a corpus.
@@ -11,7 +11,7 @@ use crate::tensor::cross_entropy::cross_entropy;
 /// # Errors
 /// A corpus shorter than one context; [`TrainError::Killed`] when `killed` says so between two batches.
 pub fn evaluate(
-    model: &Gpt2,
+    model: &Model,
     corpus: &Corpus,
     (context, batch): (usize, usize),
     killed: &dyn Fn() -> bool,

@@ -1,4 +1,4 @@
-//! A model from nothing: weights drawn as GPT-2 draws them, and a byte-level BPE tokenizer learned from the data.
+//! A model from nothing: weights drawn as GPT-2's and its descendants' are, and a byte-level BPE tokenizer learned from the data.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,15 +34,14 @@ pub fn uniform(n: usize, bound: f64, seed: u64, at: u32) -> Vec<f32> {
 /// gains 1 (GPT-2, section 2.3; `_init_weights` of Hugging Face).
 pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<String, Tensor>, TrainError> {
     let mut tensors = HashMap::new();
-    for (at, (name, shape)) in config.expected_tensors().into_iter().enumerate() {
-        let n: usize = shape.iter().product();
-        let values: Vec<f32> = if name.ends_with(".bias") {
+    for (at, parameter) in config.named_parameters().into_iter().enumerate() {
+        let (n, role) = (parameter.elem_count(), parameter.role);
+        let values: Vec<f32> = if role.is_bias() {
             vec![0.0; n]
-        } else if shape.len() == 1 {
+        } else if role.is_norm() {
             vec![1.0; n]
         } else {
-            let residual = name.ends_with("c_proj.weight");
-            let scale = if residual { 1.0 / (2.0 * config.n_layer as f64).sqrt() } else { 1.0 };
+            let scale = if role.is_residual() { 1.0 / (2.0 * config.n_layer as f64).sqrt() } else { 1.0 };
             let sd = config.initializer_range * scale;
             let draws = Draws { seed, pass: 0, sequence: at as u32 };
             (0..n.div_ceil(2))
@@ -53,7 +52,7 @@ pub fn weights(config: &Config, seed: u64, device: &Device) -> Result<HashMap<St
                 .take(n)
                 .collect()
         };
-        tensors.insert(name, Tensor::from_vec(values, shape, device)?);
+        tensors.insert(parameter.name, Tensor::from_vec(values, parameter.shape, device)?);
     }
     Ok(tensors)
 }

@@ -11,7 +11,7 @@ use super::raster::{self, Raster};
 use super::report::Report;
 use super::run::Watch;
 use super::visits::{DataPosition, Visits};
-use crate::model::{Gpt2, Tokenizer};
+use crate::model::{Model, Tokenizer};
 
 /// Sequences of a batch that are shown.
 const SHOWN: usize = 4;
@@ -41,7 +41,7 @@ impl RunLook {
     pub fn show(
         &mut self,
         step: usize,
-        (arms, model, tokenizer): (&Arms, &Gpt2, Option<&Tokenizer>),
+        (arms, model, tokenizer): (&Arms, &Model, Option<&Tokenizer>),
         (batch, masked): (&Batch, &MaskedBatch),
         watch: &mut dyn Watch,
     ) -> Result<(), TrainError> {

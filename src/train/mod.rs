@@ -7,6 +7,8 @@ pub mod checkpoint;
 pub mod data;
 pub mod evaluate;
 mod exact;
+#[cfg(test)]
+mod family_tests;
 pub mod init;
 mod look;
 pub mod plan;

@@ -10,7 +10,8 @@ use super::policy::JointPolicy;
 use super::records::MemoryGauge;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
-use super::spec::{LoraSpec, LoraTarget, Trained};
+use super::spec::Trained;
+use super::trainee::Site;
 use crate::model::Config;
 use crate::support::units::mib;
 use crate::tensor::adamw::AdamW;
@@ -107,17 +108,18 @@ impl Run {
         };
         // With accumulation the sum so far and the new gradients are held together, where they are not added in place.
         let held = if self.spec.accumulate > 1 && way != Way::Host { 2 } else { 1 };
-        let lora = self.trainee.lora();
+        let sites = self.trainee.sites();
+        let rank = self.trainee.lora().map_or(0, |lora| lora.rank);
         let mut plan = MemoryPlan {
             weights: 4 * config.parameters() as u64,
             gradients: held * trainable,
             optimizer: 2 * trainable,
             activations: match way {
-                Way::Host => host(config, rows, &self.spec.trained),
+                Way::Host => host(config, rows, (&self.spec.trained, sites)),
                 other => {
                     let beyond = if other == Way::Fused { fused } else { composed };
                     activations(config, rows, self.spec.dropout > 0.0)
-                        + adapters(config, rows, lora)
+                        + adapters(sites, rows, rank)
                         + beyond(config, rows, self.spec.context)
                 }
             },
@@ -173,8 +175,8 @@ impl Run {
 
 /// Bytes of what a forward pass on the CPU keeps for its backward over `rows` tokens, and of what the backward makes on its
 /// way.
-fn host(config: &Config, rows: usize, trained: &Trained) -> u64 {
-    let (d, inner) = (config.n_embd, config.inner());
+fn host(config: &Config, rows: usize, (trained, sites): (&Trained, &[Site])) -> u64 {
+    let (d, inner) = (config.n_embd, config.n_inner);
     // Per layer and row: residuals before and after attention, qkv, heads, and the MLP's inner row.
     let blocks = match trained {
         Trained::LastBlocks(k) => *k,
@@ -189,7 +191,7 @@ fn host(config: &Config, rows: usize, trained: &Trained) -> u64 {
     // product, scaled, added, and the gradients of each.
     let head = match trained {
         Trained::All => d * config.vocab_size,
-        Trained::Lora(lora) if lora.targets.contains(&LoraTarget::LmHead) => 8 * d * config.vocab_size,
+        _ if sites.iter().any(|site| site.layer.is_none()) => 8 * d * config.vocab_size,
         _ => 0,
     };
     4 * (kept + passing + head) as u64
@@ -198,7 +200,7 @@ fn host(config: &Config, rows: usize, trained: &Trained) -> u64 {
 /// Bytes of what the forward pass of composed operators keeps for its backward over `rows` tokens, and of what the backward
 /// makes on its way.
 fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
-    let (d, inner) = (config.n_embd, config.inner());
+    let (d, inner) = (config.n_embd, config.n_inner);
     // Per layer and row: two norms, qkv, heads, two branch outputs, two residuals (D each but qkv), and the MLP's two
     // inner rows; dropout keeps two more.
     let per_layer = d * (2 + 3 + 1 + 2 + 2 + if dropout { 2 } else { 0 }) + 2 * inner;
@@ -212,7 +214,7 @@ fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
 /// in rows of their own, tiles of logits.
 fn fused(config: &Config, rows: usize, context: usize) -> u64 {
     let maps = 2 * config.n_layer * config.n_head * rows * context;
-    let products = config.n_layer * rows * (9 * config.n_embd + config.inner());
+    let products = config.n_layer * rows * (9 * config.n_embd + config.n_inner);
     let logits = 2 * rows.min(2048) * config.vocab_size;
     4 * (maps + products + logits) as u64
 }
@@ -222,23 +224,19 @@ fn fused(config: &Config, rows: usize, context: usize) -> u64 {
 fn composed(config: &Config, rows: usize, context: usize) -> u64 {
     // Scores, scaled, hidden, centred, exponential, weights.
     let maps = 6 * config.n_layer * config.n_head * rows * context;
-    let norms = config.n_layer * rows * (12 * config.n_embd + 2 * config.inner());
+    let norms = config.n_layer * rows * (12 * config.n_embd + 2 * config.n_inner);
     let logits = 4 * rows.min(2048) * config.vocab_size;
     4 * (maps + norms + logits) as u64
 }
 
 /// Bytes that adapters add to a forward pass: each keeps its inner rows, and its product before and after the scale
 /// beside the sum that takes the plain product's place.
-fn adapters(config: &Config, rows: usize, lora: Option<&LoraSpec>) -> u64 {
-    let Some(lora) = lora else { return 0 };
-    let d = config.n_embd;
-    let per_target = |target: &LoraTarget| match target {
-        LoraTarget::CAttn => config.n_layer * rows * (3 * 3 * d + lora.rank),
-        LoraTarget::AttnProj | LoraTarget::MlpProj => config.n_layer * rows * (3 * d + lora.rank),
-        LoraTarget::Fc => config.n_layer * rows * (3 * config.inner() + lora.rank),
-        LoraTarget::LmHead => 3 * d * config.vocab_size,
+fn adapters(sites: &[Site], rows: usize, rank: usize) -> u64 {
+    let per_site = |site: &Site| match site.layer {
+        Some(_) => rows * (3 * site.sizes.1 + rank),
+        None => 3 * site.sizes.0 * site.sizes.1,
     };
-    4 * lora.targets.iter().map(per_target).sum::<usize>() as u64
+    4 * sites.iter().map(per_site).sum::<usize>() as u64
 }
 
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {

@@ -6,7 +6,7 @@ use super::TrainError;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::forward::Reuse;
 use crate::model::input::check_rows;
-use crate::model::{Gpt2, Input, ModelError, Tokenizer, Trace, logits};
+use crate::model::{Input, Model, ModelError, Tokenizer, Trace, logits};
 
 /// How the next token is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Sampling {
 
 /// Continues `prompt`; the result is the prompt with its continuation.
 pub fn sample(
-    model: &Gpt2,
+    model: &Model,
     tokenizer: &Tokenizer,
     prompt: &str,
     how: Sampling,

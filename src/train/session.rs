@@ -17,7 +17,7 @@ use super::records::Records;
 use super::report::{Report, RunCommand, RunState, RunSummary, StepReport};
 use super::run::{Learner, Run, Setup, Watch};
 use super::twins::TwinRun;
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::tensor::memory;
 
 /// Reports that wait before steps are summed up.
@@ -59,7 +59,7 @@ struct SessionState {
     state: AtomicU8,
     killed: AtomicBool,
     snapshot_wanted: AtomicBool,
-    snapshot: Mutex<Option<(usize, Gpt2)>>,
+    snapshot: Mutex<Option<(usize, Model)>>,
     over: AtomicBool,
 }
 
@@ -181,7 +181,7 @@ impl Session {
     }
 
     /// The newest copy of the weights and the step it was taken after; it is the caller's from then on.
-    pub fn take_snapshot(&self) -> Option<(usize, Gpt2)> {
+    pub fn take_snapshot(&self) -> Option<(usize, Model)> {
         lock(&self.shared.snapshot).take()
     }
 
@@ -319,7 +319,7 @@ impl Watch for SessionWatch {
         self.pictures
     }
 
-    fn snapshot(&mut self, step: usize, model: Gpt2) {
+    fn snapshot(&mut self, step: usize, model: Model) {
         self.shared.snapshot_wanted.store(false, Ordering::SeqCst);
         *lock(&self.shared.snapshot) = Some((step, model));
     }

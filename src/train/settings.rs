@@ -189,7 +189,7 @@ impl TrainSettings {
             TrainedPart::Lora => Trained::Lora(LoraSpec {
                 rank: self.lora_rank,
                 alpha: self.lora_alpha,
-                targets: self.lora_targets.0.clone(),
+                targets: self.lora_targets.clone(),
             }),
         }
     }

@@ -11,6 +11,7 @@ use super::schedule::LrSpec;
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
+use crate::model::family::{Role, adapter_targets};
 use crate::settings::{Kind, choice, optional, text_setting};
 use crate::tensor::adamw::AdamWSettings;
 
@@ -35,67 +36,70 @@ pub struct LoraSpec {
     pub rank: usize,
     pub alpha: f64,
     /// Matrices that get an adapter, in every block.
-    pub targets: Vec<LoraTarget>,
+    pub targets: LoraTargets,
 }
 
-choice! {
-    /// A weight matrix that LoRA may adapt, named as PEFT's `target_modules` match it.
-    pub enum LoraTarget {
-        CAttn = "attn.c_attn",
-        AttnProj = "attn.c_proj",
-        Fc = "mlp.c_fc",
-        MlpProj = "mlp.c_proj",
-        /// The output matrix. Where it is tied to the embeddings, only the output gets the adapter, and a merged
-        /// checkpoint holds an output matrix of its own.
-        LmHead = "lm_head",
-    }
-}
-
-/// The matrices that get an adapter, each once, in the order of [`LoraTarget::ALL`]. Text form: `attention`, `all`, or
-/// a list.
+/// The matrices that get an adapter. Text form: `attention`, `all` (every matrix of the blocks), or a list of modules, named as
+/// PEFT's `target_modules` match them; which there are depends on the model's family. Where the output matrix is tied to
+/// the embeddings, only the output gets an adapter, and a merged checkpoint holds an output matrix of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoraTargets(pub Vec<LoraTarget>);
+pub struct LoraTargets(Vec<String>);
+
+/// Words that stand for several matrices.
+const GROUPS: &[&str] = &["attention", "all"];
 
 impl LoraTargets {
     /// The matrices of the attention.
     pub fn attention() -> Self {
-        LoraTargets(vec![LoraTarget::CAttn, LoraTarget::AttnProj])
+        LoraTargets(vec!["attention".to_owned()])
     }
 
-    /// Every matrix of the blocks.
-    fn all() -> Self {
-        LoraTargets(LoraTarget::ALL.iter().copied().filter(|t| *t != LoraTarget::LmHead).collect())
+    /// Modules by the ends of their names.
+    pub fn modules(names: &[&str]) -> Self {
+        LoraTargets(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    /// Whether nothing is named.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a matrix of a block that ends in `target` is meant.
+    pub fn contains(&self, target: &str, role: Role) -> bool {
+        let has = |word: &str| self.0.iter().any(|own| own == word);
+        has(target) || role.is_matrix() && has("all") || role.is_attention() && has("attention")
+    }
+
+    /// The first word that no matrix of a family with these targets answers to.
+    pub fn unknown(&self, targets: &[&str]) -> Option<&str> {
+        self.0.iter().map(String::as_str).find(|word| !GROUPS.contains(word) && !targets.contains(word))
     }
 }
 
 impl std::str::FromStr for LoraTargets {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let named: Vec<LoraTarget> = match text {
-            "attention" => return Ok(LoraTargets::attention()),
-            "all" => return Ok(LoraTargets::all()),
-            list => list.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>()?,
-        };
-        Ok(LoraTargets(LoraTarget::ALL.iter().copied().filter(|t| named.contains(t)).collect()))
+        if GROUPS.contains(&text) {
+            return Ok(LoraTargets::modules(&[text]));
+        }
+        let known = adapter_targets();
+        let named = LoraTargets(text.split(',').map(|name| name.trim().to_owned()).collect());
+        if let Some(word) = named.unknown(&known) {
+            return Err(format!("{word} is none of {}", known.join(", ")));
+        }
+        Ok(LoraTargets(
+            known.into_iter().filter(|t| named.0.iter().any(|n| n == t)).map(str::to_owned).collect(),
+        ))
     }
 }
 
 impl std::fmt::Display for LoraTargets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if *self == LoraTargets::attention() {
-            return f.write_str("attention");
-        }
-        if *self == LoraTargets::all() {
-            return f.write_str("all");
-        }
-        f.write_str(&self.0.iter().map(|t| t.name()).collect::<Vec<_>>().join(","))
+        f.write_str(&self.0.join(","))
     }
 }
 
-text_setting!(
-    LoraTargets,
-    Kind::Terms { alone: &["attention", "all"], terms: LoraTarget::NAMES, offers: &[] }
-);
+text_setting!(LoraTargets, Kind::terms(GROUPS, adapter_targets, &[]));
 
 choice! {
     /// Which variables move, without the numbers that belong to it.

@@ -8,9 +8,10 @@ use candle_core::{DType, Device, Tensor, Var};
 use super::TrainError;
 use super::arm::{MASK_ROW, mean_embedding};
 use super::init::uniform;
-use super::spec::{LoraSpec, LoraTarget, Precision, Trained};
-use crate::model::gpt2::Adapter;
-use crate::model::{Config, Gpt2};
+use super::spec::{LoraSpec, Precision, Trained};
+use crate::model::family::{Parameter, Role};
+use crate::model::layers::LowRank;
+use crate::model::{Config, Model};
 use crate::tensor::device::on_host;
 use crate::tensor::host;
 
@@ -20,11 +21,13 @@ pub struct Trainee {
     /// `[MASK]` row.
     pub vars: Vec<(String, Var)>,
     /// Reads the variables; its output matrix leaves out an adapter on it (see [`Trainee::current`]).
-    pub model: Gpt2,
+    pub model: Model,
     /// Every checkpoint tensor, variables included; memory is shared.
     tensors: HashMap<String, Tensor>,
     lora: Option<LoraSpec>,
-    head_adapter: Option<Adapter>,
+    /// Where the adapters are.
+    sites: Vec<Site>,
+    head_adapter: Option<LowRank>,
     precision: Precision,
 }
 
@@ -56,10 +59,12 @@ impl Trainee {
         }
         let mut vars = Vec::new();
         let mut shared = HashMap::new();
-        for (name, _) in config.expected_tensors() {
+        for parameter in config.named_parameters() {
+            let moves = moves(&parameter, trained, config);
+            let name = parameter.name;
             let tensor =
                 tensors.get(&name).ok_or_else(|| TrainError::setup(format!("tensor {name} is missing")))?;
-            if moves(&name, trained, config) {
+            if moves {
                 // Copies, so that a model that is open elsewhere does not change.
                 let var = Var::from_tensor(tensor)?;
                 shared.insert(name.clone(), var.as_tensor().clone());
@@ -68,12 +73,13 @@ impl Trainee {
                 shared.insert(name, tensor.detach());
             }
         }
-        let model = Gpt2::from_tensors(config, &shared, device)?;
+        let model = Model::from_tensors(config, &shared, device)?;
         let mut trainee = Trainee {
             vars,
             model,
             tensors: shared,
             lora: None,
+            sites: Vec::new(),
             head_adapter: None,
             precision: Precision::F32,
         };
@@ -85,13 +91,9 @@ impl Trainee {
 
     fn adapt(&mut self, lora: &LoraSpec, seed: u64, device: &Device) -> Result<(), TrainError> {
         let scale = lora.alpha / lora.rank as f64;
-        let sites = sites(lora, self.model.config.n_layer);
-        for (at, (name, target, layer)) in sites.into_iter().enumerate() {
-            let (inner, out) = {
-                let weight = &self.tensors[&weight_name(&name, &self.model.config)];
-                let (rows, cols) = weight.dims2()?;
-                if target == LoraTarget::LmHead { (cols, rows) } else { (rows, cols) }
-            };
+        self.sites = sites(lora, &self.model.config)?;
+        for (at, site) in self.sites.iter().enumerate() {
+            let (inner, out) = site.sizes;
             // As PEFT starts: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that nothing changes at first.
             let bound = 1.0 / (inner as f64).sqrt();
             let down = Tensor::from_vec(
@@ -101,20 +103,15 @@ impl Trainee {
             )?;
             let down = Var::from_tensor(&down)?;
             let up = Var::zeros((lora.rank, out), DType::F32, device)?;
-            let adapter = Adapter { down: down.as_tensor().clone(), up: up.as_tensor().clone(), scale };
-            self.vars.push((format!("{name}.lora_A"), down));
-            self.vars.push((format!("{name}.lora_B"), up));
-            let Some(layer) = layer else {
+            let adapter = LowRank { down: down.as_tensor().clone(), up: up.as_tensor().clone(), scale };
+            self.vars.push((format!("{}.lora_A", site.module), down));
+            self.vars.push((format!("{}.lora_B", site.module), up));
+            if site.layer.is_none() {
                 self.head_adapter = Some(adapter);
-                continue;
-            };
-            let block = &mut self.model.blocks[layer];
-            match target {
-                LoraTarget::CAttn => block.c_attn.adapter = Some(adapter),
-                LoraTarget::AttnProj => block.attn_proj.adapter = Some(adapter),
-                LoraTarget::Fc => block.c_fc.adapter = Some(adapter),
-                LoraTarget::MlpProj => block.mlp_proj.adapter = Some(adapter),
-                LoraTarget::LmHead => {}
+            } else if let Some(projection) = self.model.projection_mut(&site.module) {
+                projection.adapter = Some(adapter);
+            } else {
+                return Err(TrainError::setup(format!("{} takes no adapter", site.module)));
             }
         }
         self.lora = Some(lora.clone());
@@ -136,12 +133,12 @@ impl Trainee {
         Ok(())
     }
 
-    /// Adds a `[MASK]` row to the variables, starting at `row` or at the mean of `wte`, `[D]`.
+    /// Adds a `[MASK]` row to the variables, starting at `row` or at the mean of all token embeddings, `[D]`.
     pub fn add_mask_row(&mut self, row: Option<Vec<f32>>) -> Result<Var, TrainError> {
         let width = self.model.config.n_embd;
         let row = match row {
             Some(row) => Tensor::from_vec(row, width, &self.model.device)?,
-            None => mean_embedding(&self.model.wte.tensor()?)?,
+            None => mean_embedding(&self.model.embedding.tensor()?)?,
         };
         let var = Var::from_tensor(&row)?;
         self.vars.push((MASK_ROW.to_owned(), var.clone()));
@@ -154,7 +151,7 @@ impl Trainee {
     }
 
     /// The model of this very moment, differentiable; memory is shared.
-    pub fn current(&self) -> Result<Gpt2, TrainError> {
+    pub fn current(&self) -> Result<Model, TrainError> {
         let mut model = self.model.clone();
         if let Some(adapter) = &self.head_adapter {
             let delta = (adapter.down.matmul(&adapter.up)?.t()? * adapter.scale)?;
@@ -175,6 +172,11 @@ impl Trainee {
         self.lora.as_ref()
     }
 
+    /// Where the adapters are.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
     /// Numbers that move.
     pub fn trainable(&self) -> usize {
         self.vars.iter().map(|(_, v)| v.as_tensor().elem_count()).sum()
@@ -187,34 +189,33 @@ impl Trainee {
             self.tensors.iter().map(|(n, t)| (n.clone(), t.detach())).collect();
         let Some(lora) = &self.lora else { return Ok((config, tensors)) };
         let scale = lora.alpha / lora.rank as f64;
-        for (name, target, _) in sites(lora, config.n_layer) {
+        for Site { module, layer, .. } in &self.sites {
             let get = |part: &str| {
-                self.var(&format!("{name}.{part}"))
+                self.var(&format!("{module}.{part}"))
                     .map(|v| v.as_tensor().detach())
-                    .ok_or_else(|| TrainError::setup(format!("adapter {name} is missing")))
+                    .ok_or_else(|| TrainError::setup(format!("adapter {module} is missing")))
             };
             let delta = (get("lora_A")?.matmul(&get("lora_B")?)? * scale)?;
-            if target == LoraTarget::LmHead {
-                let merged = (self.model.lm_head.detach().tensor()? + delta.t()?)?;
+            let weight = format!("{module}.weight");
+            let merged = if layer.is_none() {
                 config.tie_word_embeddings = false;
-                tensors.insert("lm_head.weight".to_owned(), merged);
+                (self.model.lm_head.detach().tensor()? + delta.t()?)?
             } else {
-                let weight = weight_name(&name, &config);
-                let merged = (&tensors[&weight] + delta)?;
-                tensors.insert(weight, merged);
-            }
+                (&tensors[&weight] + delta)?
+            };
+            tensors.insert(weight, merged);
         }
         Ok((config, tensors))
     }
 
     /// A copy of the model as it is now, adapters merged, that later steps do not change.
-    pub fn snapshot(&self) -> Result<Gpt2, TrainError> {
+    pub fn snapshot(&self) -> Result<Model, TrainError> {
         let (config, tensors) = self.merged()?;
         let copied = tensors
             .into_iter()
             .map(|(name, tensor)| Ok((name, tensor.copy()?)))
             .collect::<Result<HashMap<_, _>, candle_core::Error>>()?;
-        Ok(Gpt2::from_tensors(&config, &copied, &self.model.device)?)
+        Ok(Model::from_tensors(&config, &copied, &self.model.device)?)
     }
 
     /// Values of the `[MASK]` row, where there is one.
@@ -225,51 +226,65 @@ impl Trainee {
 
 /// The model with its matrices as bf16 for products (mixed precision, 1710.03740): what is differentiated are the f32
 /// variables behind them. Embeddings, layer norms and the residual stream stay f32.
-fn rounded(model: &mut Gpt2) -> Result<(), candle_core::Error> {
+fn rounded(model: &mut Model) -> Result<(), candle_core::Error> {
     model.lm_head = model.lm_head.rounded()?;
-    for block in &mut model.blocks {
-        for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
-            p.weight = p.weight.rounded()?;
-            p.bias = p.bias.to_dtype(DType::BF16)?;
-        }
-    }
-    Ok(())
+    model.change_projections(|p| {
+        p.weight = p.weight.rounded()?;
+        p.bias = p.bias.to_dtype(DType::BF16)?;
+        Ok(())
+    })
 }
 
-/// Whether a checkpoint tensor is a variable under `trained`.
-fn moves(name: &str, trained: &Trained, config: &Config) -> bool {
+/// Whether a parameter is a variable under `trained`.
+fn moves(parameter: &Parameter, trained: &Trained, config: &Config) -> bool {
     match trained {
         Trained::All => true,
-        Trained::LayerNorms => name.starts_with("ln_f.") || name.contains(".ln_"),
+        Trained::LayerNorms => parameter.role.is_norm(),
         Trained::Lora(_) => false,
-        Trained::LastBlocks(k) => {
-            let block =
-                name.strip_prefix("h.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-            name.starts_with("ln_f.") || block.is_some_and(|l| l + k >= config.n_layer)
-        }
+        Trained::LastBlocks(k) => match parameter.layer {
+            Some(layer) => layer + k >= config.n_layer,
+            None => parameter.role.is_norm(),
+        },
     }
 }
 
-/// Every adapted matrix: its name without `.weight`, what it is, its layer.
-pub fn sites(lora: &LoraSpec, n_layer: usize) -> Vec<(String, LoraTarget, Option<usize>)> {
-    let mut all = Vec::new();
-    for layer in 0..n_layer {
-        for &target in LoraTarget::ALL {
-            if target != LoraTarget::LmHead && lora.targets.contains(&target) {
-                all.push((format!("h.{layer}.{target}"), target, Some(layer)));
-            }
-        }
-    }
-    if lora.targets.contains(&LoraTarget::LmHead) {
-        all.push(("lm_head".to_owned(), LoraTarget::LmHead, None));
-    }
-    all
+/// A matrix with an adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// The parameter's name without `.weight`.
+    pub module: String,
+    /// What it is called in [`LoraSpec::targets`].
+    pub target: &'static str,
+    /// `None` for the output matrix.
+    pub layer: Option<usize>,
+    /// Rows in and out.
+    pub sizes: (usize, usize),
 }
 
-fn weight_name(site: &str, config: &Config) -> String {
-    if site == "lm_head" && config.tie_word_embeddings {
-        "wte.weight".to_owned()
-    } else {
-        format!("{site}.weight")
+/// Every matrix that gets an adapter, block by block, the output matrix last.
+///
+/// # Errors
+/// A target that the model's family does not have.
+pub fn sites(lora: &LoraSpec, config: &Config) -> Result<Vec<Site>, TrainError> {
+    let names = config.family.conventions();
+    if let Some(word) = lora.targets.unknown(names.targets) {
+        return Err(TrainError::Setup {
+            problem: format!("a {} has no matrix {word}", names.label),
+            hint: Some(format!("it has {}", names.targets.join(", "))),
+        });
     }
+    let site = |p: Parameter| {
+        let ends = |target: &&&str| p.module().strip_suffix(**target).is_some_and(|rest| rest.ends_with('.'));
+        let target = *names.targets.iter().find(ends)?;
+        let sizes = (*p.shape.first()?, *p.shape.get(1)?);
+        let wanted = p.role.is_matrix() && lora.targets.contains(target, p.role);
+        wanted.then(|| Site { module: p.module().to_owned(), target, layer: p.layer, sizes })
+    };
+    let mut all: Vec<Site> = config.named_parameters().into_iter().filter_map(site).collect();
+    let head = names.head_module();
+    if lora.targets.contains(head, Role::Head) {
+        let sizes = (config.n_embd, config.vocab_size);
+        all.push(Site { module: head.to_owned(), target: head, layer: None, sizes });
+    }
+    Ok(all)
 }

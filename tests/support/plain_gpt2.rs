@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use maskscope::model::Config;
+use maskscope::model::gpt2::config::Options;
 use maskscope::tensor::kernels::plain::activation;
 
 /// What one head remembers of one position.
@@ -20,6 +21,10 @@ pub struct Plain<'a> {
 }
 
 impl Plain<'_> {
+    fn options(&self) -> Options {
+        Options::of(self.config).expect("options")
+    }
+
     fn get(&self, name: &str) -> &[f64] {
         &self.tensors[name]
     }
@@ -29,7 +34,7 @@ impl Plain<'_> {
         let n = x.len() as f64;
         let mean = x.iter().sum::<f64>() / n;
         let var = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-        let r = (var + self.config.layer_norm_epsilon).sqrt();
+        let r = (var + self.options().layer_norm_epsilon).sqrt();
         (0..x.len()).map(|i| (x[i] - mean) / r * g[i] + b[i]).collect()
     }
 
@@ -68,11 +73,11 @@ impl Plain<'_> {
         (t, id): (usize, u32),
         note: &mut dyn FnMut(usize, usize, usize, f64),
     ) -> Vec<f64> {
-        let c = self.config;
+        let (c, options) = (self.config, self.options());
         let (d, hd) = (c.n_embd, c.n_embd / c.n_head);
         let (wte, wpe) = (self.get("wte.weight"), self.get("wpe.weight"));
         let mut x: Vec<f64> = (0..d).map(|j| wte[id as usize * d + j] + wpe[t * d + j]).collect();
-        let kind = c.activation("config.json").expect("known activation");
+        let kind = options.activation("config.json").expect("known activation");
         for (l, cache) in cache.chunks_mut(c.n_head).enumerate() {
             let qkv = self.linear(&self.norm(&x, &format!("h.{l}.ln_1")), &format!("h.{l}.attn.c_attn"));
             let mut heads = vec![0f64; d];
@@ -84,10 +89,10 @@ impl Plain<'_> {
                     .iter()
                     .map(|e| {
                         let mut s: f64 = (0..hd).map(|j| query[j] * e.key[j]).sum();
-                        if c.scale_attn_weights {
+                        if options.scale_attn_weights {
                             s /= (hd as f64).sqrt();
                         }
-                        if c.scale_attn_by_inverse_layer_idx {
+                        if options.scale_attn_by_inverse_layer_idx {
                             s /= (l + 1) as f64;
                         }
                         s.exp()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use maskscope::model::Config;
-use maskscope::model::Gpt2;
+use maskscope::model::Model;
 use maskscope::tensor::adamw::AdamWSettings;
 use maskscope::train::checkpoint::SavedDtype;
 use maskscope::train::checkpoint::state;
@@ -15,7 +15,7 @@ use maskscope::train::init;
 use maskscope::train::report::{Report, RunCommand};
 use maskscope::train::run::{Learner, Run, Setup, Watch};
 use maskscope::train::schedule::{LrPolicy, LrProgress, LrSpec};
-use maskscope::train::spec::{DataSpec, LoraSpec, LoraTarget, MaskingSpec, OnDiskFull, RunSpec, Trained};
+use maskscope::train::spec::{DataSpec, LoraSpec, LoraTargets, MaskingSpec, OnDiskFull, RunSpec, Trained};
 
 pub const VOCAB: usize = 48;
 pub const CONTEXT: usize = 24;
@@ -93,8 +93,8 @@ pub fn resumed(out: &Path) -> Setup {
     Setup::resume(state::resume(out, &Device::Cpu).unwrap(), data(), Device::Cpu)
 }
 
-pub fn lora(targets: &[LoraTarget]) -> Trained {
-    Trained::Lora(LoraSpec { rank: 2, alpha: 6.0, targets: targets.to_vec() })
+pub fn lora(targets: &[&str]) -> Trained {
+    Trained::Lora(LoraSpec { rank: 2, alpha: 6.0, targets: LoraTargets::modules(targets) })
 }
 
 /// Everything a run says, and commands at given steps.
@@ -155,7 +155,7 @@ impl Watch for Log {
     fn wants_snapshot(&self) -> bool {
         false
     }
-    fn snapshot(&mut self, _step: usize, _model: Gpt2) {}
+    fn snapshot(&mut self, _step: usize, _model: Model) {}
     fn wants_pictures(&self) -> bool {
         false
     }

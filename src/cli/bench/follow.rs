@@ -10,7 +10,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde::Serialize;
 
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::tensor::cross_entropy::cross_entropy;
 use crate::tensor::device;
@@ -80,7 +80,7 @@ impl Batches {
 /// # Errors
 /// A file that holds no batches for this model, a step that fails.
 pub fn follow(
-    model: Gpt2,
+    model: Model,
     (path, gradients): (&Path, Option<&Path>),
     precision: Precision,
 ) -> anyhow::Result<Followed> {

@@ -126,7 +126,7 @@ impl Subject<'_> {
             Subject::Shape(shape, context) => {
                 let settings = &context.loaded.settings;
                 let device = convert::device(settings)?;
-                let model = shape.model(settings.train.seed, &device.device)?;
+                let model = shape::model(*shape, settings.train.seed, &device.device)?;
                 let loaded = LoadedModel::of_model(shape.name().to_owned(), model, device.name);
                 Ok(loaded.made_for(purpose)?)
             }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::measure::CaseMeter;
 use super::report::Case;
 use crate::mask::types::Op;
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::tensor::gradients::backward;
 use crate::tensor::memory;
 use crate::train::TrainError;
 use crate::train::arm::{ArmSetup, Arms, At, Lexicon, plain_loss};
 use crate::train::batch::{Batch, Visit};
-use crate::train::spec::{Arm, LoraSpec, LoraTarget, MaskingSpec, Trained};
+use crate::train::spec::{Arm, LoraSpec, LoraTargets, MaskingSpec, Trained};
 use crate::train::trainee::Trainee;
 
 const BATCH: usize = 2;
@@ -34,7 +34,7 @@ const STEPS: [(&str, Option<Op>, bool); 4] = [
 /// # Errors
 /// A model that cannot be opened or trained.
 pub fn measure(
-    open: &dyn Fn() -> anyhow::Result<Gpt2>,
+    open: &dyn Fn() -> anyhow::Result<Model>,
     meter: &CaseMeter,
     cases: &mut Vec<Case>,
 ) -> anyhow::Result<()> {
@@ -46,7 +46,8 @@ pub fn measure(
         if model.config.n_positions < CONTEXT {
             return Ok(());
         }
-        let trainee = trainee(model, &trained(lora))?;
+        let trained = trained(lora, &model);
+        let trainee = trainee(model, &trained)?;
         memory::give_back();
         let mut case = step(&trainee, op, meter, name)?;
         case.tokens_per_second = Some((BATCH * CONTEXT) as f64 * 1e3 / case.best_ms);
@@ -57,11 +58,14 @@ pub fn measure(
     Ok(())
 }
 
-/// All weights, or what PEFT adapts of GPT-2 where nothing else is asked for.
-fn trained(lora: bool) -> Trained {
+/// All weights, or adapters on the first matrix of every block: what PEFT adapts where nothing else is asked for.
+fn trained(lora: bool, model: &Model) -> Trained {
+    let targets = model.config.family.conventions().targets;
     match lora {
         false => Trained::All,
-        true => Trained::Lora(LoraSpec { rank: 8, alpha: 16.0, targets: vec![LoraTarget::CAttn] }),
+        true => {
+            Trained::Lora(LoraSpec { rank: 8, alpha: 16.0, targets: LoraTargets::modules(&targets[..1]) })
+        }
     }
 }
 
@@ -116,7 +120,7 @@ fn arms(trainee: &Trainee, op: Op, batch: &Batch) -> Result<Arms, TrainError> {
 ///
 /// # Errors
 /// Of the tensor library.
-pub fn trainee(model: Gpt2, trained: &Trained) -> anyhow::Result<Trainee> {
+pub fn trainee(model: Model, trained: &Trained) -> anyhow::Result<Trainee> {
     let tensors = model.tensors()?;
     let (config, device) = (model.config.clone(), model.device.clone());
     drop(model);

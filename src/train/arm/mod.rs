@@ -33,10 +33,10 @@ use super::spec::{Arm, MaskingSpec, ScoreFrom};
 use crate::attention::calibration::Calibration;
 use crate::mask::draw::Draws;
 use crate::mask::types::{MaskSettings, Op, Polarity, State};
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::tensor::cross_entropy::cross_entropy;
 use batch::{BatchError, BatchParts};
-use scores::{Scoring, Seen, plain};
+use scores::{Scoring, Seen};
 
 /// Name of the `[MASK]` row among a run's variables and in the side file of a checkpoint.
 pub const MASK_ROW: &str = "mask_row";
@@ -45,7 +45,7 @@ pub const MASK_ROW: &str = "mask_row";
 pub struct ArmSetup<'a> {
     pub spec: &'a MaskingSpec,
     /// The model as the run found it: `static-attn` keeps a copy of its weights.
-    pub model: &'a Gpt2,
+    pub model: &'a Model,
     /// Tokens per sequence.
     pub context: usize,
     pub lexicon: Arc<Lexicon>,
@@ -65,7 +65,7 @@ pub struct Arms {
     lexicon: Arc<Lexicon>,
     scoring: Scoring,
     /// The initial model, for `static-attn`.
-    initial: Option<Gpt2>,
+    initial: Option<Model>,
     mask_row: Option<Var>,
     memory: ScoreMemory,
 }
@@ -86,7 +86,7 @@ impl From<BatchError> for TrainError {
 }
 
 impl Arms {
-    /// Checks the policy and makes what it needs: a new `[MASK]` row (the mean of `wte`), a copy of the initial model.
+    /// Checks the policy and makes what it needs: a new `[MASK]` row (the mean of all token embeddings), a copy of the initial model.
     ///
     /// # Errors
     /// A [`MaskingRefusal`], as a sentence with its hint.
@@ -95,10 +95,12 @@ impl Arms {
         spec.check_model(&model.config, lexicon.eot)?;
         let settings = MaskSettings { seed, ..spec.settings(context) };
         let mask_row = match mask_row {
-            None if spec.needs_mask_row() => Some(Var::from_tensor(&mean_embedding(&model.wte.tensor()?)?)?),
+            None if spec.needs_mask_row() => {
+                Some(Var::from_tensor(&mean_embedding(&model.embedding.tensor()?)?)?)
+            }
             given => given,
         };
-        let initial = if spec.arm == Arm::StaticAttn { Some(plain(model, true)?) } else { None };
+        let initial = if spec.arm == Arm::StaticAttn { Some(model.detached(true)?) } else { None };
         Ok(Arms {
             scoring: Scoring { settings: spec.score.clone(), calibration },
             spec: spec.clone(),
@@ -186,7 +188,7 @@ impl Arms {
     ///
     /// # Errors
     /// A pass that fails.
-    pub fn prepare(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<MaskedBatch, TrainError> {
+    pub fn prepare(&mut self, model: &Model, batch: &Batch, at: At) -> Result<MaskedBatch, TrainError> {
         let factor = rate::factor(self.spec.schedule, self.spec.cool_down, at);
         let settings = rate::scaled(&self.settings, factor);
         self.score(model, batch)?;
@@ -228,7 +230,7 @@ impl Arms {
     /// As [`prepare`](Self::prepare).
     pub(super) fn prepare_scored(
         &self,
-        model: &Gpt2,
+        model: &Model,
         batch: &Batch,
         scores: Vec<Vec<Option<f64>>>,
         at: At,
@@ -280,19 +282,19 @@ impl Arms {
     }
 
     /// What a replaced token becomes where it becomes a vector, `[D]`, without a gradient.
-    pub(super) fn replacement_vector(&self, model: &Gpt2) -> Result<Tensor, TrainError> {
+    pub(super) fn replacement_vector(&self, model: &Model) -> Result<Tensor, TrainError> {
         match &self.mask_row {
             Some(row) => Ok(row.as_tensor().detach()),
-            None => Ok(mean_embedding(&model.wte.tensor()?)?),
+            None => Ok(mean_embedding(&model.embedding.tensor()?)?),
         }
     }
 
     /// Makes the scores that this batch needs a pass for.
-    fn score(&mut self, model: &Gpt2, batch: &Batch) -> Result<(), TrainError> {
+    fn score(&mut self, model: &Model, batch: &Batch) -> Result<(), TrainError> {
         let fresh = self.spec.needs_scores()
             && self.spec.arm != Arm::StaticAttn
             && self.spec.score_from == ScoreFrom::Fresh;
-        let now = if fresh { Some(plain(model, false)?) } else { None };
+        let now = if fresh { Some(model.detached(false)?) } else { None };
         for visit in &batch.visits {
             let bytes = match (&now, &self.initial) {
                 (Some(model), _) => self.scoring.fresh(model, &visit.inputs)?,
@@ -311,14 +313,14 @@ impl Arms {
     ///
     /// # Errors
     /// A pass that fails.
-    pub fn masked_loss(&mut self, model: &Gpt2, batch: &MaskedBatch) -> Result<MaskedLoss, TrainError> {
+    pub fn masked_loss(&mut self, model: &Model, batch: &MaskedBatch) -> Result<MaskedLoss, TrainError> {
         self.masked_loss_nudged(model, batch, None)
     }
 
     /// The same with `nudge` `[B, R, D]` added to the embeddings: zeros, whose gradient is that of the embeddings.
     pub(super) fn masked_loss_nudged(
         &mut self,
-        model: &Gpt2,
+        model: &Model,
         batch: &MaskedBatch,
         nudge: Option<&Tensor>,
     ) -> Result<MaskedLoss, TrainError> {
@@ -343,7 +345,7 @@ impl Arms {
 ///
 /// # Errors
 /// A pass that fails.
-pub fn plain_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
+pub fn plain_loss(model: &Model, batch: &Batch) -> Result<Tensor, TrainError> {
     let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
     let rows = model.forward_batch(&embedded, None, true)?.reshape(((), model.config.n_embd))?;
     Ok(cross_entropy(&rows, &model.lm_head.tensor()?, &batch.targets(), true)?)
@@ -353,8 +355,10 @@ pub fn plain_loss(model: &Gpt2, batch: &Batch) -> Result<Tensor, TrainError> {
 ///
 /// # Errors
 /// None in practice.
-pub fn without_gradients(model: &Gpt2) -> Result<Gpt2, TrainError> {
-    Ok(Gpt2 { lm_head: model.lm_head.detach(), ..plain(model, false)? })
+pub fn without_gradients(model: &Model) -> Result<Model, TrainError> {
+    let mut detached = model.detached(false)?;
+    detached.lm_head = model.lm_head.detach();
+    Ok(detached)
 }
 
 /// The losses of single tokens, for looking at: one more forward pass, no gradient, nothing remembered.
@@ -365,7 +369,7 @@ pub fn without_gradients(model: &Gpt2) -> Result<Gpt2, TrainError> {
 /// A pass that fails.
 pub fn token_losses(
     arms: &Arms,
-    model: &Gpt2,
+    model: &Model,
     batch: &MaskedBatch,
 ) -> Result<Vec<Vec<Option<f64>>>, TrainError> {
     let model = without_gradients(model)?;

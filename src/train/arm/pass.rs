@@ -5,8 +5,9 @@ use candle_core::{Result, Tensor};
 
 use super::batch::{MaskedBatch, Special};
 use super::scores::{Seen, is_middle};
-use crate::model::Gpt2;
-use crate::model::gpt2::Noise;
+use crate::model::Model;
+use crate::model::layers::Dropout;
+use crate::model::network::Positions;
 use crate::tensor::attention::Attention;
 use crate::tensor::cross_entropy::{IGNORE, cross_entropy};
 use crate::tensor::host;
@@ -25,14 +26,14 @@ pub struct MaskedLoss {
     pub unmasked_tokens: usize,
 }
 
-/// Token and position embeddings of the rows, `[B, R, D]`, differentiable; `mask_row` is `[D]`.
-pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>) -> Result<Tensor> {
+/// The first block's input for the rows, `[B, R, D]`, differentiable; `mask_row` is `[D]`.
+pub(super) fn embed(model: &Model, batch: &MaskedBatch, mask_row: Option<&Tensor>) -> Result<Tensor> {
     let (b, rows, width) = (batch.batch(), batch.rows, model.config.n_embd);
     if batch.specials.is_empty() && batch.positions.is_none() {
         return model.embed_batch(&batch.ids, b);
     }
     let device = &model.device;
-    let mut tokens = model.wte.select(&batch.ids)?;
+    let mut tokens = model.embedding.select(&batch.ids)?;
     if !batch.specials.is_empty() {
         let n = batch.ids.len() as u32;
         let mut source = vec![tokens.clone()];
@@ -47,28 +48,26 @@ pub(super) fn embed(model: &Gpt2, batch: &MaskedBatch, mask_row: Option<&Tensor>
             Some(row) => row.unsqueeze(0),
             None => candle_core::bail!("the batch needs a [MASK] row, and the model has none"),
         })?;
-        let mean = at(Special::Mean, &|| mean_embedding(&model.wte.tensor()?)?.unsqueeze(0))?;
+        let mean = at(Special::Mean, &|| mean_embedding(&model.embedding.tensor()?)?.unsqueeze(0))?;
         let mut index: Vec<u32> = (0..n).collect();
         for &(row, special) in &batch.specials {
             index[row] = if special == Special::MaskRow { mask } else { mean };
         }
         tokens = Tensor::cat(&source, 0)?.index_select(&Tensor::from_vec(index, n as usize, device)?, 0)?;
     }
-    let tokens = tokens.reshape((b, rows, width))?;
-    match &batch.positions {
-        None => tokens.broadcast_add(&model.wpe.narrow(0, 0, rows)?),
-        Some(positions) => {
-            let positions = Tensor::from_slice(positions, positions.len(), device)?;
-            tokens + model.wpe.index_select(&positions, 0)?.reshape((b, rows, width))?
-        }
-    }
+    model.embed(tokens.reshape((b, rows, width))?, positions(batch))
 }
 
-/// Mean of all rows of `wte`, `[D]`, without a gradient.
-pub fn mean_embedding(wte: &Tensor) -> Result<Tensor> {
-    let (vocab, width) = wte.dims2()?;
+/// Where the rows of a batch stand.
+fn positions(batch: &MaskedBatch) -> Positions<'_> {
+    batch.positions.as_ref().map_or(Positions::Counted, |all| Positions::Given(all))
+}
+
+/// Mean of all token embeddings `[V, D]`, `[D]`, without a gradient.
+pub fn mean_embedding(all: &Tensor) -> Result<Tensor> {
+    let (vocab, width) = all.dims2()?;
     let mut sums = vec![0f64; width];
-    host::with_slice(&wte.detach(), |values| {
+    host::with_slice(&all.detach(), |values| {
         for row in values.chunks_exact(width) {
             for (sum, &v) in sums.iter_mut().zip(row) {
                 *sum += f64::from(v);
@@ -76,24 +75,27 @@ pub fn mean_embedding(wte: &Tensor) -> Result<Tensor> {
         }
     })?;
     let mean: Vec<f32> = sums.into_iter().map(|sum| (sum / vocab as f64) as f32).collect();
-    Tensor::from_vec(mean, width, wte.device())?.to_dtype(wte.dtype())
+    Tensor::from_vec(mean, width, all.device())?.to_dtype(all.dtype())
 }
 
-/// The states after `ln_f`, `[B, R, D]`. `seen` takes every layer's packed projection.
+/// The states after the final norm, `[B, R, D]`. `seen` takes every layer's packed projection.
 pub(super) fn states(
-    model: &Gpt2,
+    model: &Model,
     embedded: &Tensor,
     batch: &MaskedBatch,
     mut seen: Option<&mut Seen>,
 ) -> Result<Tensor> {
     if batch.middle.is_none() && seen.is_none() {
-        return model.forward_batch(embedded, batch.bias.as_ref(), true);
+        return model.forward_batch_at(embedded, positions(batch), batch.bias.as_ref(), true);
     }
     let n_layer = model.config.n_layer;
     let (b, width) = (batch.batch(), model.config.n_embd);
     let index = |list: &[u32]| Tensor::from_slice(list, list.len(), &model.device);
-    let mut x = Noise::apply(model.noise, embedded.clone(), 0)?;
+    let mut x = Dropout::embeddings(model.dropout, embedded.clone())?;
     let mut bypass: Option<Tensor> = None;
+    let position = |row: u32| batch.positions.as_ref().map_or(row % batch.rows as u32, |p| p[row as usize]);
+    let inside: Vec<u32> =
+        batch.middle.iter().flat_map(|middle| &middle.gather).map(|&row| position(row)).collect();
     for layer in 0..n_layer {
         let middle = batch.middle.as_ref();
         if let Some(middle) = middle {
@@ -108,12 +110,12 @@ pub(super) fn states(
                 x = both.index_select(&index(&middle.scatter)?, 0)?.reshape((b, batch.rows, width))?;
             }
         }
-        let bias = match middle.filter(|_| is_middle(layer, n_layer)) {
-            Some(middle) => &middle.bias,
-            None => &batch.bias,
+        let (bias, at) = match middle.filter(|_| is_middle(layer, n_layer)) {
+            Some(middle) => (&middle.bias, Positions::Given(&inside)),
+            None => (&batch.bias, positions(batch)),
         };
         let rule = Attention { bias: bias.clone(), ..model.attention(layer) };
-        let (next, qkv) = model.ruled_block(layer, &x, rule)?;
+        let (next, qkv) = model.ruled_block((layer, at), &x, rule)?;
         x = next;
         if let Some(seen) = seen.as_deref_mut() {
             seen.layers.push(qkv);
@@ -127,7 +129,7 @@ pub(super) fn states(
 /// Masked and unmasked rows go through the output matrix apart, so that both losses come without a second product; the
 /// mean is over all labels. Where no row is masked there is one part.
 pub(super) fn loss(
-    model: &Gpt2,
+    model: &Model,
     states: &Tensor,
     batch: &MaskedBatch,
     gradients: bool,
@@ -189,7 +191,7 @@ pub(super) fn loss(
 
 /// Nats lost on each label of sequence `b`, row by row; `None` where the label does not count. No gradient.
 pub(super) fn row_losses(
-    model: &Gpt2,
+    model: &Model,
     states: &Tensor,
     batch: &MaskedBatch,
     b: usize,

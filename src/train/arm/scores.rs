@@ -11,7 +11,7 @@ use crate::attention::score::score_source;
 use crate::attention::source::AttentionSource;
 use crate::attention::types::ScoreSettings;
 use crate::model::forward::Reuse;
-use crate::model::{Gpt2, Input, ModelError};
+use crate::model::{Input, Model, ModelError};
 use crate::tensor::attention::Attention;
 use crate::tensor::host;
 use std::sync::Arc;
@@ -53,41 +53,9 @@ pub(super) struct Scoring {
     pub calibration: Option<Arc<Calibration>>,
 }
 
-/// The model without gradients and dropout; with `copy`, its weights as they are now, whatever training does later.
-/// Otherwise it shares them.
-pub(super) fn plain(model: &Gpt2, copy: bool) -> Result<Gpt2> {
-    let owned = |t: &Tensor| if copy { t.detach().copy() } else { Ok(t.detach()) };
-    let own = |t: &mut Tensor| -> Result<()> {
-        *t = owned(t)?;
-        Ok(())
-    };
-    let mut out = Gpt2 { noise: None, ..model.clone() };
-    out.wte.change(owned)?;
-    for t in [&mut out.wpe, &mut out.ln_f.gain, &mut out.ln_f.bias] {
-        own(t)?;
-    }
-    // Scores never read logits.
-    out.lm_head = out.wte.clone();
-    for block in &mut out.blocks {
-        for norm in [&mut block.ln_1, &mut block.ln_2] {
-            own(&mut norm.gain)?;
-            own(&mut norm.bias)?;
-        }
-        for p in [&mut block.c_attn, &mut block.attn_proj, &mut block.c_fc, &mut block.mlp_proj] {
-            p.weight.change(owned)?;
-            own(&mut p.bias)?;
-            if let Some(adapter) = &mut p.adapter {
-                own(&mut adapter.down)?;
-                own(&mut adapter.up)?;
-            }
-        }
-    }
-    Ok(out)
-}
-
 impl Scoring {
     /// Scores `ids` from an unmasked pass of `model`, which should record no gradients.
-    pub fn fresh(&self, model: &Gpt2, ids: &[u32]) -> std::result::Result<Vec<u8>, ModelError> {
+    pub fn fresh(&self, model: &Model, ids: &[u32]) -> std::result::Result<Vec<u8>, ModelError> {
         let trace = model.run(Arc::new(Input::plain(ids.to_vec())), Reuse::default())?;
         let scored = score_source(&trace, &self.settings, self.calibration.as_deref());
         Ok(to_bytes(&scored.scores, scored.sinks.positions()))
@@ -96,7 +64,7 @@ impl Scoring {
     /// Scores what the training pass itself read. Rows that were dropped keep what `memory` knows of them.
     pub fn remember(
         &self,
-        model: &Gpt2,
+        model: &Model,
         seen: &Seen,
         batch: &MaskedBatch,
         memory: &mut ScoreMemory,
@@ -158,7 +126,7 @@ pub struct Seen {
 /// The attention of one sequence of a training batch, in rows of its kept tokens.
 struct Maps<'a> {
     layers: Vec<ScoreLayer>,
-    model: &'a Gpt2,
+    model: &'a Model,
     len: usize,
     contribution: bool,
 }
@@ -173,7 +141,7 @@ struct ScoreLayer {
 }
 
 impl<'a> Maps<'a> {
-    fn new(model: &'a Gpt2, seen: &Seen, batch: &MaskedBatch, b: usize, contribution: bool) -> Result<Self> {
+    fn new(model: &'a Model, seen: &Seen, batch: &MaskedBatch, b: usize, contribution: bool) -> Result<Self> {
         let len = batch.kept[b].len();
         let mut layers = Vec::with_capacity(seen.layers.len());
         for (layer, qkv) in seen.layers.iter().enumerate() {
@@ -197,7 +165,7 @@ impl<'a> Maps<'a> {
             };
             let own = qkv.narrow(0, b, 1)?.narrow(1, 0, n)?.contiguous()?;
             let output = match contribution {
-                true => Some(model.blocks[layer].attn_proj.weight.tensor()?.detach()),
+                true => Some(model.attention_output(layer).weight.tensor()?.detach()),
                 false => None,
             };
             layers.push(ScoreLayer {

@@ -10,7 +10,7 @@ use crate::attention::types::{Reduction, ScoreSettings};
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{Replacement, State};
 use crate::model::forward::Reuse;
-use crate::model::{Config, Input};
+use crate::model::{Config, Input, rotary};
 use crate::tensor::cross_entropy::IGNORE;
 use crate::tensor::gradients::backward;
 use crate::train::batch::Visit;
@@ -21,7 +21,7 @@ const VOCAB: usize = 60;
 const T: usize = 64;
 
 pub(crate) struct Tiny {
-    pub model: Gpt2,
+    pub model: Model,
     pub vars: Vec<(String, Var)>,
 }
 
@@ -31,13 +31,16 @@ pub(crate) fn tiny(n_layer: usize) -> Tiny {
         r#"{{"vocab_size": {VOCAB}, "n_positions": {T}, "n_embd": 16, "n_head": 2, "n_layer": {n_layer},
             "initializer_range": 0.4}}"#
     );
-    let config = Config::parse(json.as_bytes(), "config.json").unwrap();
-    let tensors = init::weights(&config, 3, &Device::Cpu).unwrap();
+    tiny_of(&Config::parse(json.as_bytes(), "config.json").unwrap())
+}
+
+fn tiny_of(config: &Config) -> Tiny {
+    let tensors = init::weights(config, 3, &Device::Cpu).unwrap();
     let mut vars: Vec<(String, Var)> =
         tensors.into_iter().map(|(name, t)| (name, Var::from_tensor(&t).unwrap())).collect();
     vars.sort_by(|a, b| a.0.cmp(&b.0));
     let shared: HashMap<_, _> = vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect();
-    Tiny { model: Gpt2::from_tensors(&config, &shared, &Device::Cpu).unwrap(), vars }
+    Tiny { model: Model::from_tensors(config, &shared, &Device::Cpu).unwrap(), vars }
 }
 
 fn text(n: usize) -> Vec<u32> {
@@ -71,7 +74,7 @@ pub(crate) fn spec(arm: Arm, op: Op, rate: f64) -> MaskingSpec {
     MaskingSpec { arm, op, rate, score, ..MaskingSpec::default() }
 }
 
-pub(crate) fn arms(spec: &MaskingSpec, model: &Gpt2, context: usize) -> Arms {
+pub(crate) fn arms(spec: &MaskingSpec, model: &Model, context: usize) -> Arms {
     let setup =
         ArmSetup { spec, model, context, lexicon: lexicon(), seed: 5, calibration: None, mask_row: None };
     Arms::new(setup).unwrap()
@@ -79,7 +82,7 @@ pub(crate) fn arms(spec: &MaskingSpec, model: &Gpt2, context: usize) -> Arms {
 
 use self::arms as tests_arms;
 
-fn loss_of(arms: &mut Arms, model: &Gpt2, batch: &Batch) -> (MaskedBatch, MaskedLoss) {
+fn loss_of(arms: &mut Arms, model: &Model, batch: &Batch) -> (MaskedBatch, MaskedLoss) {
     let masked = arms.prepare(model, batch, At::NONE).unwrap();
     let loss = arms.masked_loss(model, &masked).unwrap();
     (masked, loss)
@@ -163,7 +166,7 @@ fn keep_is_no_mask_to_the_last_bit() {
 }
 
 /// The mean loss of the exploring pass on each sequence's plan, label by label.
-fn explored(model: &Gpt2, masked: &MaskedBatch) -> f64 {
+fn explored(model: &Model, masked: &MaskedBatch) -> f64 {
     let (mut sum, mut n) = (0.0, 0);
     for (b, plan) in masked.plans.iter().enumerate() {
         let trace = model.run(Arc::new(plan.0.input.clone()), Reuse::default()).unwrap();
@@ -180,7 +183,13 @@ fn explored(model: &Gpt2, masked: &MaskedBatch) -> f64 {
 
 #[test]
 fn a_batch_is_what_the_exploring_pass_does_with_each_sequence() {
-    let tiny = tiny(4);
+    // The second family's blocks read the positions of their rows.
+    for tiny in [tiny(4), tiny_of(&rotary::config(4, VOCAB, T))] {
+        compares_with_exploring(&tiny);
+    }
+}
+
+fn compares_with_exploring(tiny: &Tiny) {
     let gap = |arms: &mut Arms, gap: bool| {
         if gap {
             arms.settings.drop_positions = crate::mask::types::DropPositions::Gap;
@@ -309,8 +318,8 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
     let data = batch(0..2, 0, T);
     let (name, row) = arms.vars().remove(0);
     assert_eq!((name.as_str(), row.dims()), (MASK_ROW, &[16][..]));
-    let mean: Vec<f32> = mean_embedding(&tiny.model.wte.tensor().unwrap()).unwrap().to_vec1().unwrap();
-    assert_eq!(row.to_vec1::<f32>().unwrap(), mean, "starts as the mean of wte");
+    let mean: Vec<f32> = mean_embedding(&tiny.model.embedding.tensor().unwrap()).unwrap().to_vec1().unwrap();
+    assert_eq!(row.to_vec1::<f32>().unwrap(), mean, "starts as the mean of the embeddings");
     let (masked, loss) = loss_of(&mut arms, &tiny.model, &data);
     let grads = backward(&loss.loss).unwrap();
     let grad: Vec<f32> = grads.get(row.as_tensor()).unwrap().to_vec1().unwrap();
@@ -344,7 +353,7 @@ fn gradients_reach_the_mask_row_and_are_those_of_finite_differences() {
     assert!((of_own / own as f64 - a).abs() < 1e-4);
 }
 
-fn arms_loss(spec: &MaskingSpec, model: &Gpt2, masked: &MaskedBatch, row: &Var) -> f64 {
+fn arms_loss(spec: &MaskingSpec, model: &Model, masked: &MaskedBatch, row: &Var) -> f64 {
     let setup = ArmSetup {
         spec,
         model,
@@ -452,7 +461,7 @@ fn drop_and_skip_cut_the_time_of_a_step() {
     let tensors = init::weights(&config, 3, &Device::Cpu).unwrap();
     let vars: HashMap<_, _> =
         tensors.iter().map(|(n, t)| (n.clone(), Var::from_tensor(t).unwrap().as_tensor().clone())).collect();
-    let model = Gpt2::from_tensors(&config, &vars, &Device::Cpu).unwrap();
+    let model = Model::from_tensors(&config, &vars, &Device::Cpu).unwrap();
     let data = batch(0..2, 1, 256);
     let mut best =
         [(Arm::None, Op::Keep), (Arm::DynRand, Op::Drop), (Arm::DynRand, Op::Skip), (Arm::DynRand, Op::Hide)]

@@ -10,6 +10,7 @@ use safetensors::SafeTensors;
 
 use super::SavedDtype;
 use super::disk::{Disk, write};
+use crate::model::family::{Layout, Parameter};
 use crate::model::{Config, ModelError, Tokenizer};
 use crate::tensor::host;
 use crate::train::TrainError;
@@ -21,7 +22,7 @@ pub const SIDE_FILE: &str = "maskscope.safetensors";
 /// What a model folder holds.
 pub struct Contents<'a> {
     pub config: &'a Config,
-    /// Names as in [`Config::expected_tensors`].
+    /// Names and shapes as in [`Config::named_parameters`].
     pub tensors: &'a HashMap<String, Tensor>,
     pub tokenizer: Option<&'a Tokenizer>,
     pub dtype: SavedDtype,
@@ -66,11 +67,14 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
     }
     put("training.json", pretty(&contents.facts)?.as_bytes())?;
     let mut named = Vec::new();
-    for (name, _) in contents.config.expected_tensors() {
+    let names = contents.config.family.conventions();
+    for Parameter { name, role, .. } in contents.config.named_parameters() {
         let tensor = contents.tensors.get(&name).ok_or_else(|| {
             TrainError::setup(format!("tensor {name} is missing from the checkpoint to save"))
         })?;
-        named.push((full_name(&name), Data::Tensor(tensor)));
+        let turned = role.is_matrix() && names.layout == Layout::OutIn;
+        let data = if turned { Data::Transposed(tensor) } else { Data::Tensor(tensor) };
+        named.push((names.full_name(&name), data));
     }
     write_tensors(disk, &folder.join("model.safetensors"), &named, contents.dtype)?;
     if let Some(row) = contents.mask_row {
@@ -97,7 +101,7 @@ pub fn pretty(value: &impl serde::Serialize) -> Result<String, TrainError> {
 fn config_json(config: &Config, dtype: SavedDtype) -> Result<String, TrainError> {
     let mut value =
         serde_json::to_value(config).map_err(|e| TrainError::setup(format!("config.json: {e}")))?;
-    value["architectures"] = serde_json::json!(["GPT2LMHeadModel"]);
+    value["architectures"] = serde_json::json!([config.family.conventions().architecture]);
     // transformers 5 rounds the weights to what is said here; older ones read it under its old name.
     for name in ["dtype", "torch_dtype"] {
         if value.get(name).is_some() {
@@ -111,15 +115,12 @@ fn config_json(config: &Config, dtype: SavedDtype) -> Result<String, TrainError>
     pretty(&value)
 }
 
-/// Hugging Face's name: everything but the output matrix lies under `transformer.`.
-fn full_name(bare: &str) -> String {
-    if bare.starts_with("lm_head") { bare.to_owned() } else { format!("transformer.{bare}") }
-}
-
 /// What a safetensors file is filled from.
 #[derive(Clone, Copy)]
 pub enum Data<'a> {
     Tensor(&'a Tensor),
+    /// A matrix that is written the other way round.
+    Transposed(&'a Tensor),
     /// A vector.
     Values(&'a [f32]),
 }
@@ -128,6 +129,7 @@ impl Data<'_> {
     fn shape(&self) -> Vec<usize> {
         match self {
             Data::Tensor(tensor) => tensor.dims().to_vec(),
+            Data::Transposed(tensor) => tensor.dims().iter().rev().copied().collect(),
             Data::Values(values) => vec![values.len()],
         }
     }
@@ -135,6 +137,7 @@ impl Data<'_> {
     fn with<R>(&self, f: impl FnOnce(&[f32]) -> R) -> Result<R, TrainError> {
         match self {
             Data::Tensor(tensor) => Ok(host::with_slice(tensor, f)?),
+            Data::Transposed(tensor) => Ok(host::with_slice(&tensor.t()?.contiguous()?, f)?),
             Data::Values(values) => Ok(f(values)),
         }
     }

@@ -8,9 +8,10 @@ use candle_core::Tensor;
 use super::SavedDtype;
 use super::disk::{Disk, write};
 use super::files::{Data, pretty, write_tensors};
+use crate::model::family::Layout;
 use crate::train::TrainError;
-use crate::train::spec::{LoraSpec, LoraTarget};
-use crate::train::trainee::{Trainee, sites};
+use crate::train::spec::LoraSpec;
+use crate::train::trainee::{Site, Trainee};
 
 /// The folder beside a checkpoint's merged weights.
 pub const FOLDER: &str = "adapter";
@@ -24,16 +25,17 @@ pub fn write_adapter(
     (lora, base): (&LoraSpec, &str),
 ) -> Result<(), TrainError> {
     let path = folder.join("adapter_config.json");
-    write(disk, &path, pretty(&config(lora, base))?.as_bytes()).map_err(TrainError::io(&path))?;
+    write(disk, &path, pretty(&config(trainee, lora, base))?.as_bytes()).map_err(TrainError::io(&path))?;
     let mut tensors: Vec<(String, Tensor)> = Vec::new();
-    for (site, target, _) in sites(lora, trainee.model.config.n_layer) {
-        let inner = if target == LoraTarget::LmHead { site.clone() } else { format!("transformer.{site}") };
+    let names = trainee.model.config.family.conventions();
+    for Site { module, .. } in trainee.sites() {
+        let full = names.full_name(module);
         for part in ["lora_A", "lora_B"] {
             let var = trainee
-                .var(&format!("{site}.{part}"))
-                .ok_or_else(|| TrainError::setup(format!("adapter {site} is missing")))?;
+                .var(&format!("{module}.{part}"))
+                .ok_or_else(|| TrainError::setup(format!("adapter {module} is missing")))?;
             let turned = var.as_tensor().detach().t()?.contiguous()?;
-            tensors.push((format!("base_model.model.{inner}.{part}.weight"), turned));
+            tensors.push((format!("base_model.model.{full}.{part}.weight"), turned));
         }
     }
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
@@ -41,8 +43,11 @@ pub fn write_adapter(
     write_tensors(disk, &folder.join("adapter_model.safetensors"), &data, SavedDtype::F32)
 }
 
-fn config(lora: &LoraSpec, base: &str) -> serde_json::Value {
-    let targets: Vec<&str> = lora.targets.iter().map(|t| t.name()).collect();
+fn config(trainee: &Trainee, lora: &LoraSpec, base: &str) -> serde_json::Value {
+    let names = trainee.model.config.family.conventions();
+    let sites = trainee.sites();
+    let targets: Vec<&&str> =
+        names.targets.iter().filter(|target| sites.iter().any(|site| site.target == **target)).collect();
     serde_json::json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -51,8 +56,7 @@ fn config(lora: &LoraSpec, base: &str) -> serde_json::Value {
         "lora_alpha": lora.alpha,
         "lora_dropout": 0.0,
         "target_modules": targets,
-        // GPT-2's Conv1D keeps its weight as [in, out].
-        "fan_in_fan_out": true,
+        "fan_in_fan_out": names.layout == Layout::InOut,
         "bias": "none",
         "inference_mode": true,
         "init_lora_weights": true,

@@ -14,6 +14,7 @@ use super::disk::{Disk, write};
 use super::files::{Data, pretty, write_tensors};
 use super::folder::Folders;
 use super::renamed;
+use crate::model::family::Parameter;
 use crate::model::weights::to_f32;
 use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
 use crate::support::files::Aside;
@@ -103,12 +104,7 @@ pub struct Resumed {
 
 /// Whether the model's files hold tensor `name` as it is in memory.
 fn exact_in_model(name: &str, spec: &RunSpec, trainee: &Trainee) -> bool {
-    let merged = trainee.lora().is_some_and(|lora| {
-        super::super::trainee::sites(lora, trainee.model.config.n_layer)
-            .iter()
-            .any(|(site, _, layer)| layer.is_some() && name == format!("{site}.weight"))
-            || (name == "lm_head.weight" && lora.targets.contains(&crate::train::spec::LoraTarget::LmHead))
-    });
+    let merged = trainee.sites().iter().any(|site| name.strip_suffix(".weight") == Some(&site.module));
     spec.dtype == SavedDtype::F32 && !merged
 }
 
@@ -214,7 +210,7 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
     let base = spec.out.join("base.safetensors");
     let base = if base.is_file() { read_tensors(&base)? } else { HashMap::new() };
     let mut initial = HashMap::new();
-    for (name, shape) in json.config.expected_tensors() {
+    for Parameter { name, shape, .. } in json.config.named_parameters() {
         let first = base.get(&name).map(|v| Tensor::from_slice(v, shape.clone(), device)).transpose()?;
         if let Some(first) = &first {
             initial.insert(name.clone(), first.clone());

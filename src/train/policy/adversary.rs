@@ -15,7 +15,7 @@ use super::adam::Adam;
 use super::watch::RateWatch;
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::State;
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::tensor::host;
 use crate::train::TrainError;
 use crate::train::arm::{Arms, At, Lexicon, MaskedBatch, TokenClass};
@@ -100,7 +100,7 @@ impl Adversary {
     pub(super) fn prepare(
         &self,
         arms: &mut Arms,
-        model: &Gpt2,
+        model: &Model,
         batch: &Batch,
         at: At,
     ) -> Result<(MaskedBatch, Vec<Vec<Features>>), TrainError> {
@@ -126,7 +126,7 @@ impl Adversary {
     pub(super) fn loss(
         &mut self,
         arms: &mut Arms,
-        model: &Gpt2,
+        model: &Model,
         batch: &Batch,
         at: At,
     ) -> Result<PolicyLoss, TrainError> {
@@ -136,7 +136,7 @@ impl Adversary {
         let loss = arms.masked_loss_nudged(model, &masked, Some(nudge.as_tensor()))?;
         self.watch.note(masked.realised.rate());
         let target = host::values(&arms.replacement_vector(model)?)?;
-        let mut way = host::values(&model.wte.detach().select(&batch.inputs())?)?;
+        let mut way = host::values(&model.embedding.detach().select(&batch.inputs())?)?;
         for row in way.chunks_exact_mut(width) {
             row.iter_mut().zip(&target).for_each(|(w, t)| *w = t - *w);
         }

@@ -8,7 +8,7 @@ use super::PolicyLoss;
 use super::watch::RateWatch;
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{Op, Polarity, Replacement};
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::train::TrainError;
 use crate::train::arm::{Arms, At};
 use crate::train::batch::Batch;
@@ -145,7 +145,7 @@ impl Bandit {
     pub(super) fn loss(
         &mut self,
         arms: &mut Arms,
-        model: &Gpt2,
+        model: &Model,
         batch: &Batch,
         at: At,
     ) -> Result<PolicyLoss, TrainError> {

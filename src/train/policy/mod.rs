@@ -29,7 +29,7 @@ use super::arm::{Arms, At, MaskedBatch, Realised};
 use super::batch::Batch;
 use super::spec::{Joint, JointSpec};
 use crate::mask::types::Op;
-use crate::model::Gpt2;
+use crate::model::Model;
 
 /// What a policy says of a batch.
 pub struct PolicyLoss {
@@ -55,7 +55,7 @@ pub enum JointPolicy {
 impl JointPolicy {
     /// # Errors
     /// A policy that does not go with the arm's operation, or with so few layers.
-    pub fn new(spec: &JointSpec, arms: &Arms, model: &Gpt2, seed: u64) -> Result<Self, TrainError> {
+    pub fn new(spec: &JointSpec, arms: &Arms, model: &Model, seed: u64) -> Result<Self, TrainError> {
         if !(spec.learning_rate > 0.0 && spec.learning_rate.is_finite()) {
             return Err(TrainError::setup(format!(
                 "the learning rate of a policy must be above 0: {}",
@@ -87,7 +87,7 @@ impl JointPolicy {
     pub fn loss(
         &mut self,
         arms: &mut Arms,
-        model: &Gpt2,
+        model: &Model,
         batch: &Batch,
         at: At,
     ) -> Result<PolicyLoss, TrainError> {

@@ -14,8 +14,9 @@ use super::PolicyLoss;
 use super::adam::Adam;
 use super::watch::RateWatch;
 use crate::mask::types::State;
-use crate::model::Gpt2;
-use crate::model::gpt2::Noise;
+use crate::model::Model;
+use crate::model::layers::Dropout;
+use crate::model::network::Positions;
 use crate::tensor::attention::Attention;
 use crate::tensor::cross_entropy::cross_entropy;
 use crate::tensor::dropout::masked;
@@ -72,7 +73,7 @@ struct Planes {
 }
 
 impl SoftThresholds {
-    pub(super) fn new(spec: &JointSpec, model: &Gpt2) -> std::result::Result<Self, TrainError> {
+    pub(super) fn new(spec: &JointSpec, model: &Model) -> std::result::Result<Self, TrainError> {
         let layers = model.config.n_layer;
         if layers < 2 {
             return Err(TrainError::setup(
@@ -108,7 +109,7 @@ impl SoftThresholds {
     pub(super) fn loss(
         &mut self,
         arms: &Arms,
-        model: &Gpt2,
+        model: &Model,
         batch: &Batch,
         at: At,
     ) -> std::result::Result<PolicyLoss, TrainError> {
@@ -137,7 +138,7 @@ impl SoftThresholds {
         })
     }
 
-    fn planes(&self, arms: &Arms, model: &Gpt2, batch: &Batch) -> std::result::Result<Planes, TrainError> {
+    fn planes(&self, arms: &Arms, model: &Model, batch: &Batch) -> std::result::Result<Planes, TrainError> {
         let (b, t) = (batch.visits.len(), batch.context());
         let device = &model.device;
         let plane = |cell: &dyn Fn(usize, usize) -> f32| {
@@ -167,9 +168,9 @@ impl SoftThresholds {
         })
     }
 
-    fn states(&self, model: &Gpt2, batch: &Batch, planes: &Planes) -> Result<(Tensor, Gates)> {
+    fn states(&self, model: &Model, batch: &Batch, planes: &Planes) -> Result<(Tensor, Gates)> {
         let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
-        let mut x = Noise::apply(model.noise, embedded, 0)?;
+        let mut x = Dropout::embeddings(model.dropout, embedded)?;
         let mut gates = Gates { open: None, realised: Realised::default() };
         let mut received: Option<Tensor> = None;
         for layer in 0..model.config.n_layer {
@@ -179,7 +180,7 @@ impl SoftThresholds {
             };
             let rule = model.attention(layer);
             let mut seen = None;
-            x = model.block(layer, &x, |qkv| {
+            x = model.block((layer, Positions::Counted), &x, |qkv| {
                 let (heads, below) = attend(&qkv, &rule, log_gate.as_ref(), planes)?;
                 seen = Some(below);
                 Ok(heads)

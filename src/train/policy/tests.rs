@@ -64,7 +64,10 @@ fn open_gates_are_no_mask_and_hard_ones_hide_what_is_below_its_threshold() {
     for layer in 0..2 {
         let bias = (layer == 1).then(|| bias.clone());
         let rule = Attention { bias, ..tiny.model.attention(layer) };
-        x = tiny.model.block(layer, &x, |qkv| rule.packed(&qkv)).unwrap();
+        x = tiny
+            .model
+            .block((layer, crate::model::network::Positions::Counted), &x, |qkv| rule.packed(&qkv))
+            .unwrap();
     }
     let states = tiny.model.final_norm(&x).unwrap().reshape(((), 16)).unwrap();
     let want = cross_entropy(&states, &tiny.model.lm_head.tensor().unwrap(), &data.targets(), false).unwrap();

@@ -1,6 +1,6 @@
 //! The two sides of the loop: what it trains, and who watches it.
 
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::train::TrainError;
 use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary};
 use crate::train::spec::RunSpec;
@@ -14,7 +14,7 @@ pub trait Watch {
     fn killed(&self) -> bool;
     /// Whether somebody waits for a copy of the weights.
     fn wants_snapshot(&self) -> bool;
-    fn snapshot(&mut self, step: usize, model: Gpt2);
+    fn snapshot(&mut self, step: usize, model: Model);
     /// Whether rasters and batches are looked at.
     fn wants_pictures(&self) -> bool;
 }

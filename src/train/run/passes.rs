@@ -9,8 +9,8 @@ use candle_core::backprop::GradStore;
 use super::{Run, Watch};
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{Op, State};
-use crate::model::Gpt2;
-use crate::model::gpt2::Noise;
+use crate::model::Model;
+use crate::model::layers::Dropout;
 use crate::tensor::adamw::Applied;
 use crate::tensor::gradients::Gradients;
 use crate::train::TrainError;
@@ -118,7 +118,7 @@ impl Run {
                 return Err(TrainError::Killed);
             }
             let mut model = self.trainee.current()?;
-            model.noise = self.noise(step, n);
+            model.dropout = self.dropout(step, n);
             let loss = self.loss(&model, batch, at)?;
             masked.add(loss.masked_token_loss.0, loss.masked_token_loss.1);
             unmasked.add(loss.unmasked_token_loss.0, loss.unmasked_token_loss.1);
@@ -153,7 +153,7 @@ impl Run {
     }
 
     /// The loss of one micro-batch under the arm, or under the policy that is learned.
-    fn loss(&mut self, model: &Gpt2, batch: &Batch, at: At) -> Result<BatchLoss, TrainError> {
+    fn loss(&mut self, model: &Model, batch: &Batch, at: At) -> Result<BatchLoss, TrainError> {
         let n_layer = model.config.n_layer;
         if let Some(joint) = &mut self.joint {
             let started = Instant::now();
@@ -195,10 +195,10 @@ impl Run {
     }
 
     /// Dropout of micro-batch `n` of a step.
-    fn noise(&self, step: usize, n: usize) -> Option<Noise> {
+    fn dropout(&self, step: usize, n: usize) -> Option<Dropout> {
         let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
         (self.spec.dropout > 0.0)
-            .then(|| Noise { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+            .then(|| Dropout { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
     }
 
     /// Warns, once, of variables that no gradient has reached in several steps.
@@ -231,7 +231,7 @@ impl Run {
     /// evaluation.
     pub(super) fn masked_validation(
         &mut self,
-        model: &Gpt2,
+        model: &Model,
         corpus: &Corpus,
         killed: &dyn Fn() -> bool,
     ) -> Result<f64, TrainError> {

@@ -11,7 +11,7 @@ use super::Run;
 use super::pace::Pace;
 use crate::attention::calibration::Calibration;
 use crate::model::input::check_rows;
-use crate::model::{Config, Gpt2, Tokenizer};
+use crate::model::{Config, Model, Tokenizer};
 use crate::support::units::hex;
 use crate::tensor::adamw::AdamW;
 use crate::train::TrainError;
@@ -209,7 +209,7 @@ fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError
     });
     let initial = match &setup.resumed {
         Some(r) if !r.initial.is_empty() && spec.masking.arm == Arm::StaticAttn => {
-            Gpt2::from_tensors(config, &r.initial, device)?
+            Model::from_tensors(config, &r.initial, device)?
         }
         _ => trainee.model.clone(),
     };

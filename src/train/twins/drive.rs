@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{TwinSettings, TwinSpec, Twins, document_losses};
 use crate::eval::stats::{Judged, Verdict};
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::train::TrainError;
 use crate::train::checkpoint::disk;
 use crate::train::checkpoint::files::pretty;
@@ -367,7 +367,7 @@ impl Watch for ArmWatch<'_> {
         false
     }
 
-    fn snapshot(&mut self, _step: usize, _model: Gpt2) {}
+    fn snapshot(&mut self, _step: usize, _model: Model) {}
 
     fn wants_pictures(&self) -> bool {
         false

@@ -31,7 +31,7 @@ pub use self::spec::{TwinArm, TwinSpec};
 use super::TrainError;
 use super::data::Corpus;
 use crate::eval::stats::{EPSILON, Interval, Judged, Verdict, summary};
-use crate::model::Gpt2;
+use crate::model::Model;
 use crate::tensor::cross_entropy::cross_entropy;
 
 /// Arms side by side.
@@ -246,7 +246,7 @@ impl Twins {
 /// # Errors
 /// A pass that fails, or no document of two tokens; [`TrainError::Killed`] when `killed` says so between two documents.
 pub fn document_losses(
-    model: &Gpt2,
+    model: &Model,
     corpus: &Corpus,
     context: usize,
     pieces: usize,
@@ -277,7 +277,7 @@ const TOGETHER: usize = 8;
 /// # Errors
 /// A pass that fails.
 pub fn document_loss(
-    model: &Gpt2,
+    model: &Model,
     tokens: &[u32],
     context: usize,
     pieces: usize,

@@ -6,10 +6,10 @@ use std::path::Path;
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::config::Config;
-use super::error::ModelError;
-use super::pickle::Checkpoints;
-use super::weights::{Assembled, assemble};
+use crate::model::config::Config;
+use crate::model::error::ModelError;
+use crate::model::pickle::Checkpoints;
+use crate::model::weights::{Assembled, assemble};
 
 /// What nanoGPT calls its newest checkpoint.
 pub const FILE: &str = "ckpt.pt";

@@ -1,0 +1,16 @@
+//! What opens as a GPT-2, for the reference.
+
+use crate::model::formats::{Format, opens};
+
+pub const MODELS: &[Format] = &[
+    opens(
+        "GPT-2 and its fine-tunes",
+        "`model_type` `gpt2`, or none where `architectures` or the names of the sizes say so; every activation of \
+         transformers without parameters of its own",
+    ),
+    opens(
+        "GPT2ForSequenceClassification, GPT2DoubleHeadsModel",
+        "the trunk with its embeddings as the output matrix; the other head is left out, and a note says so",
+    ),
+    opens("nanoGPT's `ckpt.pt`", "by its `model_args`; ids alone, unless a tokenizer lies beside it"),
+];

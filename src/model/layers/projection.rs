@@ -1,0 +1,257 @@
+//! A projection `x W + b` with the low-rank adapter that a run may add to it: on tensors, on plain slices, and back.
+
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::model::weight::{Side, Weight};
+use crate::tensor::device::on_host;
+use crate::tensor::dropout::Mask;
+use crate::tensor::gradients::add_to;
+use crate::tensor::host::{Held, hold};
+use crate::tensor::kernels::activation::{self, Activation};
+use crate::tensor::kernels::matmul::{Threads, View, matmul, product_of};
+use crate::tensor::kernels::sums::{add, column_sums};
+use crate::tensor::linear::{self, Linear};
+use crate::tensor::ops;
+use crate::tensor::rows::copy_to;
+
+/// A linear layer: `weight` `[in, out]`, `bias` `[out]`.
+#[derive(Clone)]
+pub struct Projection {
+    pub weight: Weight,
+    pub bias: Tensor,
+    /// Added to the weight, where a run adapts it (LoRA).
+    pub adapter: Option<LowRank>,
+}
+
+/// Rows that are computed where they shall lie. Only this file makes one, so that who reads what it wrote can rely on it.
+#[derive(Clone, Copy)]
+pub struct Writer<'a>(&'a dyn Fn(&mut [MaybeUninit<f32>]));
+
+impl Writer<'_> {
+    /// Writes every element of `to`, which holds nothing yet.
+    ///
+    /// # Panics
+    /// When the rows have another size.
+    pub fn write(self, to: &mut [MaybeUninit<f32>]) {
+        (self.0)(to);
+    }
+}
+
+/// A low-rank addition to a weight matrix: `scale · down · up` (2106.09685).
+#[derive(Clone)]
+pub struct LowRank {
+    /// `[in, rank]`
+    pub down: Tensor,
+    /// `[rank, out]`
+    pub up: Tensor,
+    pub scale: f64,
+}
+
+impl Projection {
+    /// Without an adapter.
+    pub fn new(weight: impl Into<Weight>, bias: Tensor) -> Self {
+        Projection { weight: weight.into(), bias, adapter: None }
+    }
+
+    /// Its tensors; a packed weight is none.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        let mut all = vec![&self.bias];
+        if let Weight::Tensor(weight) = &self.weight {
+            all.push(weight);
+        }
+        all.extend(self.adapter.iter().flat_map(|a| [&a.down, &a.up]));
+        all
+    }
+
+    /// `x W + b`, with the adapter's share; `x` is `[…, in]`.
+    ///
+    /// # Errors
+    /// Of the tensor library.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        // On a device the product runs in the weight's format (mixed precision); the CPU's kernels take f32.
+        let weight = self.weight.tensor()?;
+        let out = if on_host(x.device()) {
+            ops::linear(x, &weight.to_dtype(x.dtype())?, &self.bias)?
+        } else {
+            let bias = self.bias.to_dtype(weight.dtype())?;
+            ops::linear(&x.to_dtype(weight.dtype())?, &weight, &bias)?
+        };
+        match &self.adapter {
+            Some(adapter) => {
+                &out + adapter.apply(&x.to_dtype(adapter.down.dtype())?)?.to_dtype(out.dtype())?
+            }
+            None => Ok(out),
+        }
+    }
+
+    /// `x W + b` on the CPU with the adapter's share and then the activation; `x` is `[n, in]`.
+    ///
+    /// # Errors
+    /// Tensors that do not lie on the CPU.
+    pub fn rows(&self, x: &[f32], activation: Option<Activation>) -> Result<Vec<f32>> {
+        let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
+        let rows = x.len() / self.weight.dims()?.0;
+        let fused = activation.filter(|_| self.adapter.is_none());
+        let right = weight.right(Side::Rows)?;
+        let layer = Linear { weight: right, bias: bias.floats()?, add: false, activation: fused };
+        let mut out = linear::made(&layer, x, rows);
+        if let Some(adapter) = &self.adapter {
+            adapter.add_rows(x, &mut out)?;
+            if let Some(kind) = activation {
+                out = activated(kind, &out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Calls `f` with what writes [`Projection::rows`] of `x` without an activation.
+    ///
+    /// # Errors
+    /// As [`Projection::rows`]; those of `f`.
+    pub fn with_writer<R>(&self, x: &[f32], f: impl FnOnce(Writer) -> Result<R>) -> Result<R> {
+        if self.adapter.is_some() {
+            let rows = self.rows(x, None)?;
+            return f(Writer(&|to| copy_to(to, &rows)));
+        }
+        let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
+        let right = weight.right(Side::Rows)?;
+        let layer = Linear { weight: right, bias: bias.floats()?, add: false, activation: None };
+        f(Writer(&|to| linear::fill(&layer, x, to)))
+    }
+
+    /// Adds the projection of `x` `[n, in]` under dropout to the residual rows `to` `[n, out]`.
+    ///
+    /// # Errors
+    /// As [`Projection::rows`].
+    pub fn add_rows(&self, x: &[f32], to: &mut [f32], dropout: Option<Mask>) -> Result<()> {
+        if self.adapter.is_some() || dropout.is_some() {
+            let mut branch = self.rows(x, None)?;
+            if let Some(mask) = dropout {
+                mask.apply_all(&mut branch);
+            }
+            add(to, &branch);
+            return Ok(());
+        }
+        let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
+        let right = weight.right(Side::Rows)?;
+        linear::apply(&Linear { weight: right, bias: bias.floats()?, add: true, activation: None }, x, to);
+        Ok(())
+    }
+
+    /// Adds the gradients of weight, bias and adapter to their sums, for output gradient `grad` `[n, out]`; `x` makes the
+    /// input `[n, in]` where one of them asks for it.
+    ///
+    /// # Errors
+    /// As [`Projection::rows`].
+    pub fn learn<'a>(&self, x: impl FnOnce() -> Result<Cow<'a, [f32]>>, grad: &[f32]) -> Result<()> {
+        let (inner, out) = self.weight.dims()?;
+        if self.bias.track_op() {
+            add_to(&self.bias, |sum| sum.add(column_sums(grad, out), 1.0))?;
+        }
+        let weight = match &self.weight {
+            Weight::Tensor(weight) if weight.track_op() => Some(weight),
+            _ => None,
+        };
+        let adapter = self.adapter.as_ref().filter(|a| a.down.track_op() || a.up.track_op());
+        if weight.is_none() && adapter.is_none() {
+            return Ok(());
+        }
+        let x = x()?;
+        let rows = grad.len() / out;
+        let (x, g) = (View::new(&x, rows, inner), View::new(grad, rows, out));
+        if let Some(weight) = weight {
+            add_to(weight, |sum| sum.add_product(x.t(), g))?;
+        }
+        if let Some(adapter) = adapter {
+            // The scale goes to the narrow side of both products.
+            let scaled = |mut low: Vec<f32>| {
+                low.iter_mut().for_each(|v| *v *= adapter.scale as f32);
+                low
+            };
+            let rank = adapter.down.dim(1)?;
+            let low = scaled(adapter.low(x.data)?);
+            add_to(&adapter.up, |sum| sum.add_product(View::new(&low, rows, rank).t(), g))?;
+            let d_low = scaled(adapter.d_low(grad)?);
+            add_to(&adapter.down, |sum| sum.add_product(x.t(), View::new(&d_low, rows, rank)))?;
+        }
+        Ok(())
+    }
+
+    /// The gradient of the input, `[n, in]`, for that of the output, `[n, out]`.
+    ///
+    /// # Errors
+    /// A packed weight, which has no way back.
+    pub fn rows_back(&self, grad: &[f32]) -> Result<Vec<f32>> {
+        let Weight::Tensor(weight) = &self.weight else { bail!("a packed weight has no way back") };
+        let weight = Matrix::of(weight)?;
+        let mut dx = product_of(View::new(grad, grad.len() / weight.cols, weight.cols), weight.view()?.t());
+        if let Some(adapter) = &self.adapter {
+            let (down, d_low) = (Matrix::of(&adapter.down)?, adapter.d_low(grad)?);
+            let d_low = View::new(&d_low, grad.len() / weight.cols, down.cols);
+            matmul(&mut dx, down.rows, d_low, down.view()?.t(), adapter.scale as f32, 1.0, Threads::Pool);
+        }
+        Ok(dx)
+    }
+}
+
+impl LowRank {
+    /// Its share of the output for rows `x` `[…, in]`.
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let (inner, out) = (self.down.dim(0)?, self.up.dim(1)?);
+        let mut dims = x.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = out;
+        }
+        let low = (x.reshape(((), inner))?.matmul(&self.down)? * self.scale)?;
+        low.matmul(&self.up)?.reshape(dims)
+    }
+
+    /// Adds its share of the output for rows `x` `[n, in]` to `out` `[n, out]`.
+    fn add_rows(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
+        let (down, up) = (self.down.dims2()?, Matrix::of(&self.up)?);
+        let low = self.low(x)?;
+        let low = View::new(&low, x.len() / down.0, down.1);
+        matmul(out, up.cols, low, up.view()?, self.scale as f32, 1.0, Threads::Pool);
+        Ok(())
+    }
+
+    /// `x · down`, `[n, rank]`.
+    fn low(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let down = Matrix::of(&self.down)?;
+        Ok(product_of(View::new(x, x.len() / down.rows, down.rows), down.view()?))
+    }
+
+    /// `grad · upᵀ`, `[n, rank]`.
+    fn d_low(&self, grad: &[f32]) -> Result<Vec<f32>> {
+        let up = Matrix::of(&self.up)?;
+        Ok(product_of(View::new(grad, grad.len() / up.cols, up.cols), up.view()?.t()))
+    }
+}
+
+/// The activation of every value.
+pub fn activated(kind: Activation, x: &[f32]) -> Vec<f32> {
+    let mut out = vec![0f32; x.len()];
+    activation::forward(kind, x, &mut out);
+    out
+}
+
+/// A matrix held for one call.
+struct Matrix<'a> {
+    held: Held<'a>,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Matrix<'a> {
+    fn of(tensor: &'a Tensor) -> Result<Self> {
+        let (rows, cols) = tensor.dims2()?;
+        Ok(Matrix { held: hold(tensor)?, rows, cols })
+    }
+
+    fn view(&self) -> Result<View<'_>> {
+        Ok(View::new(self.held.floats()?, self.rows, self.cols))
+    }
+}
