@@ -201,7 +201,7 @@ fn the_screen_opens_and_leaves_the_terminal_as_it_was() {
     for kernels in WAYS {
         let env = [("MASKSCOPE_KERNELS", kernels)];
         let mut session = Session::start(&Start { env: &env, ..Start::default() });
-        session.wait_text("Δ log p");
+        session.wait_text("Δ masked");
         session.send("]");
         session.send("q");
         assert!(session.wait_end().success());

@@ -30,7 +30,7 @@ fn panes(session: &Session) -> String {
 
 fn open(start: &Start<'_>) -> Session {
     let mut session = Session::start(start);
-    session.wait_text("Δ log p");
+    session.wait_text("Δ masked");
     settled(&mut session);
     session
 }
@@ -237,7 +237,7 @@ fn a_hub_model_downloads_beside_the_bundled_one_and_opens_offline_next_time() {
     let start = Start { args: &["--model", "owner/tiny"], env: &[("HF_ENDPOINT", &url)], ..DEFAULT };
     let mut session = Session::start(&start);
     session.wait_text("model.safetensors");
-    session.wait_text("Δ log p");
+    session.wait_text("Δ masked");
     assert!(
         session.screen().lines().next().unwrap().contains("demo"),
         "the bundled model is in use meanwhile"
@@ -264,7 +264,7 @@ fn a_hub_model_downloads_beside_the_bundled_one_and_opens_offline_next_time() {
     let offline = Start { env: &[("HF_ENDPOINT", &url), ("HF_HUB_OFFLINE", "1")], ..start };
     let mut again = Session::start_in(&offline, home);
     again.wait_for("the cached model", |s| s.lines().next().unwrap_or_default().contains("owner/tiny"));
-    again.wait_text("Δ log p");
+    again.wait_text("Δ masked");
     quit(again);
 }
 
@@ -305,7 +305,7 @@ fn no_network_and_no_cache_is_one_sentence_and_the_bundled_model_goes_on() {
     let mut session =
         Session::start(&Start { args: &["--model", "owner/none"], env: &[("HF_ENDPOINT", &url)], ..DEFAULT });
     session.wait_text("owner/none could not be loaded");
-    session.wait_text("Δ log p");
+    session.wait_text("Δ masked");
     assert!(session.screen().lines().next().unwrap().contains("demo"));
     session.send("\u{1b}");
     session.wait_for("the card gone", |s| !s.contains("could not be loaded"));

@@ -155,7 +155,7 @@ fn other_data_is_no_continuation() {
     let read = state::resume(dir.path(), &Device::Cpu).unwrap();
     let other = maskscope::train::run::Setup::resume(read, (tiny_run::corpus(9, 50), None), Device::Cpu);
     let error = Run::new(other).err().unwrap();
-    assert!(error.to_string().contains("not what this run began with"), "{error}");
+    assert!(error.to_string().contains("differs from what this run started with"), "{error}");
     assert!(error.hint().is_some());
     assert!(state::resume(&dir.path().join("nowhere"), &Device::Cpu).is_err());
 }

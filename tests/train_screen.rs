@@ -108,7 +108,7 @@ fn a_run_from_the_panel_to_the_explorer() {
     assert!(rate["step"].as_u64().unwrap() <= tau["step"].as_u64().unwrap());
     session.send("o");
     session.wait_for("the checkpoint in the explorer", |s| first_line(s).contains("step-0"));
-    session.wait_text("Δ log p");
+    session.wait_text("Δ masked");
     session.send("q");
     assert!(session.wait_end().success());
     session.assert_restored();
@@ -130,7 +130,7 @@ fn leaving_while_a_run_goes_on_asks_and_saves() {
 #[test]
 fn a_file_that_is_not_there_is_one_sentence() {
     let mut session = Session::start(&Start { args: SMALL, size: (120, 40), ..Start::default() });
-    session.wait_text("Δ log p");
+    session.wait_text("Δ masked");
     session.send("T");
     session.wait_text("novels");
     session.send("\r\u{15}/nowhere/x");

@@ -124,7 +124,7 @@ fn inside() {
 fn a_panic_of_the_engine_becomes_a_message_and_the_screen_goes_on() {
     let program = Program::Inside("cli::tests::inside");
     let mut session = Session::start(&Start { program, env: &[(INSIDE, "1")], ..Start::default() });
-    session.wait_text("Δ log p");
+    session.wait_text("Δ masked");
     session.send("i\u{1}");
     session.send("\u{1b}[200~panic\u{1b}[201~");
     session.wait_text("a panic that a test asked for");
@@ -132,7 +132,7 @@ fn a_panic_of_the_engine_becomes_a_message_and_the_screen_goes_on() {
     assert!(!String::from_utf8_lossy(&session.raw).contains("panicked at"), "nothing tears the screen");
     // Another text, and everything is as before.
     session.send(" is what the captain never knew");
-    session.wait_text("Δ log p");
+    session.wait_text("Δ masked");
     session.wait_for("tokens of the new text", |s| s.contains("·captain"));
     session.send("\u{3}");
     assert!(session.wait_end().success());
