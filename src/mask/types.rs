@@ -296,6 +296,18 @@ impl Op {
             Op::Hide | Op::Drop | Op::Evict | Op::Skip => Polarity::Low,
         }
     }
+
+    /// What happens to a masked token, to follow "masked: ".
+    pub fn consequence(self, settings: &MaskSettings) -> String {
+        match self {
+            Op::Replace => format!("its embedding is replaced ({})", settings.replacement),
+            Op::Hide => "later tokens cannot read it".to_owned(),
+            Op::Drop => format!("removed from the input (positions {})", settings.drop_positions),
+            Op::Evict => "its keys and values leave the cache".to_owned(),
+            Op::Skip => "it bypasses the middle layers".to_owned(),
+            Op::Keep => "counted and shown, but computed as if it were not".to_owned(),
+        }
+    }
 }
 
 /// The rule behind a decision.

@@ -111,7 +111,10 @@ fn at(layout: &Layout, x: u16, y: u16) -> Option<(&'static Pane, Rect)> {
 
 fn turn(app: &mut App, layout: &Layout, wheel: Wheel) {
     if app.popup.is_some() {
-        return if wheel.sideways { () } else { popups::wheel(app, wheel.by < 0) };
+        if !wheel.sideways {
+            popups::wheel(app, wheel.by < 0);
+        }
+        return;
     }
     let Some((pane, inner)) = at(layout, wheel.x, wheel.y) else { return };
     match pane.wheel {

@@ -6,19 +6,15 @@ use super::checkpoint::SavedDtype;
 use super::schedule::{GapControl, LrPolicy, LrProgress, LrSpec};
 use super::spec::{
     Arm, DataSpec, Joint, JointSpec, LoraSpec, LoraTargets, MaskSchedule, MaskingSpec, OnDiskFull, Precision,
-    RunSpec, ScoreFrom, Trained, TrainedPart,
+    RunSpec, ScoreFrom, TRAINED_OPS, Trained, TrainedPart,
 };
 use super::twins::TwinSpec;
 use crate::attention::types::{MAX_INDEX, ScoreSettings};
 use crate::mask::types::{MAX_SEED, MaskSettings, Op, Replacement};
-use crate::settings::{Choice, settings};
+use crate::settings::settings;
 use crate::tensor::adamw::AdamWSettings;
 
 const MAX_STEPS: i64 = 1_000_000_000;
-
-/// What training can do to a masked position: a cache, which `evict` is about, is not there.
-const OPS: &[Choice] =
-    &[Op::Replace.choice(), Op::Hide.choice(), Op::Drop.choice(), Op::Skip.choice(), Op::Keep.choice()];
 
 settings! {
     /// Defaults of a training run
@@ -38,7 +34,7 @@ settings! {
         /// Which tokens training masks, and when that is decided
         arm: Arm = Arm::None, label("masking");
         /// What happens to a masked token in training
-        op: Op = Op::Replace, label("operation"), among(OPS);
+        op: Op = Op::Replace, label("operation"), among(TRAINED_OPS);
         /// What a replaced token becomes in training; mask trains a new [MASK] row
         replacement: Replacement = Replacement::Mask, label("with") => |t| t.op == Op::Replace;
         /// Share of the eligible positions masked, averaged over the run

@@ -12,7 +12,7 @@ use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
 use crate::model::family::{Role, adapter_targets};
-use crate::settings::{Kind, choice, optional, text_setting};
+use crate::settings::{Choice, Kind, choice, optional, text_setting};
 use crate::tensor::adamw::AdamWSettings;
 
 /// Where the text comes from.
@@ -208,6 +208,10 @@ pub struct MaskingSpec {
     /// A policy that is learned with the model.
     pub joint: Option<JointSpec>,
 }
+
+/// What training can do to a masked position: a cache, which `evict` is about, is not there.
+pub const TRAINED_OPS: &[Choice] =
+    &[Op::Replace.choice(), Op::Hide.choice(), Op::Drop.choice(), Op::Skip.choice(), Op::Keep.choice()];
 
 impl MaskingSpec {
     /// Expected share of tokens·layers that stay visible, averaged over the run.

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::mask::types::{
-    Decision, DecisionRule, MaskSettings, Op, Polarity, PositionDecision, Protection, Scale, State,
+    Decision, DecisionRule, MaskSettings, Polarity, PositionDecision, Protection, Scale, State,
 };
 use crate::screen::app::App;
 use crate::screen::explore::mask::rates;
@@ -86,7 +86,7 @@ pub fn explain(mask: &MaskSettings, decision: &Decision, i: usize) -> Option<Why
 
 fn sentence(mask: &MaskSettings, d: &PositionDecision, score: Option<Test>, limit: f64) -> String {
     match d.state {
-        State::Masked => format!("masked: {}", consequence(d.op.unwrap_or(mask.op), mask)),
+        State::Masked => format!("masked: {}", d.op.unwrap_or(mask.op).consequence(mask)),
         State::Score if mask.exact_k => "kept: beyond the exact count".to_owned(),
         State::Score => match score {
             Some(t) if t.above => format!("kept: its score {:.3} does not exceed τ {:.3}", t.value, t.limit),
@@ -96,17 +96,6 @@ fn sentence(mask: &MaskSettings, d: &PositionDecision, score: Option<Test>, limi
         State::Draw if mask.exact_k => "kept: its draw is beyond the exact count".to_owned(),
         State::Draw => format!("kept: its draw {:.3} is not below {:.3}", d.draw, limit),
         State::Protected => format!("never masked: {}", reason(d.protection)),
-    }
-}
-
-fn consequence(op: Op, mask: &MaskSettings) -> String {
-    match op {
-        Op::Replace => format!("its embedding is replaced ({})", mask.replacement),
-        Op::Hide => "later tokens cannot read it".to_owned(),
-        Op::Drop => format!("removed from the input (positions {})", mask.drop_positions),
-        Op::Evict => "its keys and values leave the cache".to_owned(),
-        Op::Skip => "it bypasses the middle layers".to_owned(),
-        Op::Keep => "counted and shown, but computed as if it were not".to_owned(),
     }
 }
 

@@ -10,19 +10,26 @@ use crate::screen::popups::{Popup, open, over};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
-/// What can be given a share. `replace` without a name replaces with what the setting `with` says.
-pub const ROWS: [(Op, Option<Replacement>); 10] = [
-    (Op::Replace, None),
-    (Op::Replace, Some(Replacement::Mean)),
-    (Op::Replace, Some(Replacement::Mask)),
-    (Op::Replace, Some(Replacement::Uniform)),
-    (Op::Replace, Some(Replacement::Unigram)),
-    (Op::Hide, None),
-    (Op::Drop, None),
-    (Op::Evict, None),
-    (Op::Skip, None),
-    (Op::Keep, None),
-];
+/// Replacements with a row of their own. `replace` without a name replaces with what the setting `with` says.
+const REPLACEMENTS: [Replacement; 4] =
+    [Replacement::Mean, Replacement::Mask, Replacement::Uniform, Replacement::Unigram];
+
+/// What can be given a share: every operation, and below `replace` its replacements.
+pub const ROWS: [(Op, Option<Replacement>); Op::ALL.len() + REPLACEMENTS.len()] = {
+    let mut rows = [(Op::Replace, None); Op::ALL.len() + REPLACEMENTS.len()];
+    let (mut op, mut row) = (0, 0);
+    while op < Op::ALL.len() {
+        rows[row].0 = Op::ALL[op];
+        row += 1;
+        let mut i = 0;
+        while matches!(Op::ALL[op], Op::Replace) && i < REPLACEMENTS.len() {
+            rows[row] = (Op::Replace, Some(REPLACEMENTS[i]));
+            (row, i) = (row + 1, i + 1);
+        }
+        op += 1;
+    }
+    rows
+};
 
 /// Percent of every row.
 pub type Shares = [u32; ROWS.len()];
