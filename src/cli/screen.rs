@@ -202,13 +202,9 @@ fn options(context: &CommandContext) -> Result<Options, CliError> {
         rolling: settings.rolling.clone().settled(),
         presets: presets(),
         look: look(context),
-        top: settings.explore.top,
         wanted,
         known: known(context),
-        keys: settings.keys.clone(),
-        rerolls: settings.explore.rerolls,
-        tour: settings.ui.tour,
-        settings: Some(Arc::new(settings.clone())),
+        settings: Arc::new(settings.clone()),
         runs: runs_folder(),
     })
 }

@@ -121,8 +121,8 @@ pub struct App {
 impl App {
     /// Fails only on the user's key settings.
     pub fn new(options: Options) -> Result<Self, KeymapError> {
-        let keymap = Keymap::new(&options.keys)?;
-        let popup = options.tour.then_some(Popup::Tour { step: 0 });
+        let keymap = Keymap::new(&options.settings.keys)?;
+        let popup = options.settings.ui.tour.then_some(Popup::Tour { step: 0 });
         Ok(App {
             keymap,
             look: options.look,

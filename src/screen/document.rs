@@ -68,7 +68,7 @@ impl Document {
             rolling: options.rolling.clone(),
             heads: HeadChoice::default(),
             map: MapKind::Masked,
-            form: Arc::new(RunForm::new(options.settings.as_deref())),
+            form: Arc::new(RunForm::new(&options.settings)),
             set_aside: None,
         }
     }

@@ -212,7 +212,7 @@ impl App {
             rolling: self.doc.rolling.clone(),
             map: self.doc.map,
             heads: self.doc.heads,
-            top: self.options.top,
+            top: self.options.settings.explore.top,
             overview: self.view.overview,
             effects: self.view.effects,
         }

@@ -8,7 +8,6 @@ pub use crate::config::{ColourScale, Depth};
 use crate::config::{PRESETS, Settings};
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
-use crate::screen::keymap::KeyOverrides;
 
 /// How the screen looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +44,11 @@ pub struct Options {
     /// What the list of presets offers beside the settings above.
     pub presets: Vec<(&'static str, Settings)>,
     pub look: Look,
-    /// How many next-token candidates are asked for.
-    pub top: usize,
-    /// How many seeds the re-roll statistic uses.
-    pub rerolls: usize,
     /// The Hub model to offer; `None` offers nothing.
     pub wanted: Option<String>,
     pub known: Vec<KnownModel>,
-    pub keys: KeyOverrides,
-    /// Whether the tour opens by itself.
-    pub tour: bool,
-    /// The configured settings: defaults of the next run.
-    pub settings: Option<Arc<Settings>>,
+    /// All settings as configured.
+    pub settings: Arc<Settings>,
     /// Folder whose runs are listed, and where new ones go.
     pub runs: PathBuf,
 }
@@ -70,13 +62,9 @@ impl Default for Options {
             rolling: RollingSettings::default(),
             presets: presets(),
             look: Look::default(),
-            top: 10,
-            rerolls: 32,
             wanted: None,
             known: Vec::new(),
-            keys: KeyOverrides::new(),
-            tour: false,
-            settings: crate::config::defaults().ok().map(Arc::new),
+            settings: Arc::new(crate::config::defaults().unwrap_or_default()),
             runs: PathBuf::from("runs"),
         }
     }

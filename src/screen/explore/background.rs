@@ -66,7 +66,7 @@ fn start_rerolls(app: &mut App) {
         app.raise(&effect::PANE);
         app.rerolling = true;
         app.results.rerolls = None;
-        let (generation, count) = (app.generation, app.options.rerolls);
+        let (generation, count) = (app.generation, app.options.settings.explore.rerolls);
         app.emit(Effect::Command(Command::Rerolls { generation, count }));
     }
 }

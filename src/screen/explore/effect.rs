@@ -198,7 +198,7 @@ fn rerolls(c: &mut Canvas, app: &App, lines: &mut Lines) {
     let (dim, text, strong) = (c.style(Role::Dim), c.style(Role::Text), c.theme.bold(Role::Strong));
     let Some(r) = &app.results.rerolls else {
         let key = app.key_label(&REROLLS);
-        let hint = format!("{key} re-rolls {} seeds: mean ± spread", app.options.rerolls);
+        let hint = format!("{key} re-rolls {} seeds: mean ± spread", app.options.settings.explore.rerolls);
         let faint = c.style(Role::Faint);
         return lines.put(c, &[(&hint, faint)]);
     };

@@ -1,5 +1,8 @@
 //! Whole-app tests by key strings: type this, press that, and this is asked of the engine, this is the state.
 
+use std::sync::Arc;
+
+use crate::config::Settings;
 use crate::engine::types::{MapKind, Update};
 use crate::mask::types::MaskSettings;
 use crate::screen::actions::{self, ANYWHERE, Action};
@@ -186,7 +189,8 @@ fn on_a_tiny_screen_only_leaving_works() {
 #[test]
 fn users_keys_are_used_and_shown() {
     let keys: KeyOverrides = [("reroll".to_owned(), vec!["ctrl-n".to_owned()])].into_iter().collect();
-    let mut stage = Stage::with(Options { keys, ..options() });
+    let settings = Arc::new(Settings { keys, ..Settings::default() });
+    let mut stage = Stage::with(Options { settings, ..options() });
     stage.press("i ctrl-n");
     assert_eq!(stage.last().mask.seed, 1, "a pane's key does not reach into the text");
     stage.press("esc ctrl-n");

@@ -92,8 +92,8 @@ pub struct RunRequest {
 
 impl RunForm {
     /// The form with the configured values.
-    pub fn new(settings: Option<&Settings>) -> Self {
-        let train = settings.map(|s| s.train.clone()).unwrap_or_default();
+    pub fn new(settings: &Settings) -> Self {
+        let train = settings.train.clone();
         // A plain fine-tune is the exception here: the explorer is open, with a mask.
         let masking = Some(train.arm).filter(|arm| *arm != Arm::None);
         RunForm { run: RunSettings { masking, ..RunSettings::default() }, train }
