@@ -1,6 +1,7 @@
 //! One transformer block of the training pass on the CPU as a single operator: forward and backward on plain slices, with
-//! every parameter's gradient added straight to its sum ([`crate::tensor::gradients`]). Norms and activations are computed
-//! again on the way back instead of kept. `Gpt2::block` with `Attention::packed` is its plain twin.
+//! every parameter's gradient added straight to its sum ([`crate::tensor::gradients`]). What follows a product is done to its
+//! stretches while they are in a cache; activations are computed again on the way back instead of kept. `Gpt2::block` with
+//! `Attention::packed` is its plain twin.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +10,17 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::gpt2::{Adapter, Block, Gpt2, Noise, Norm, Projection};
 use super::weight::{Side, Weight};
-use crate::tensor::attention::Attention;
+use crate::tensor::attention::{Attention, Heads};
 use crate::tensor::gradients::add_to;
 use crate::tensor::host::{Held, hold, slice, with_slice};
 use crate::tensor::kernels::activation::{self, Activation};
-use crate::tensor::kernels::layer_norm;
-use crate::tensor::kernels::matmul::{Threads, View, matmul, product_of};
-use crate::tensor::kernels::sums::{add, column_sums};
-use crate::tensor::linear::{Linear, made};
+use crate::tensor::kernels::layer_norm::{self, Moments};
+use crate::tensor::kernels::matmul::{Threads, View, each_row, matmul, product_of, product_then};
+use crate::tensor::kernels::product::Finish;
+use crate::tensor::kernels::share::Shared;
+use crate::tensor::kernels::sums::{add_row, column_sums};
+use crate::tensor::linear::{Linear, made, made_then};
+use crate::tensor::memory::room;
 
 impl Gpt2 {
     /// [`Gpt2::block`] on residual rows `x` `[B, T, D]`, with attention after `rule`: the next rows, and the packed projection
@@ -85,14 +89,22 @@ impl Block {
 
 /// What the way back needs of the way there.
 struct Kept {
+    first: Normed,
     /// `[B, T, 3D]`
     qkv: Tensor,
-    /// The heads' output, `[B · T, D]`.
-    heads: Vec<f32>,
+    heads: Heads,
     /// Residual rows between attention and MLP, `[B · T, D]`.
     middle: Vec<f32>,
+    second: Normed,
     /// The MLP before its activation, `[B · T, inner]`.
     hidden: Vec<f32>,
+}
+
+/// What a layer norm leaves behind.
+struct Normed {
+    /// Its output `[B · T, D]`, where the projection that reads it learns.
+    rows: Option<Vec<f32>>,
+    moments: Vec<Moments>,
 }
 
 /// A block as an operator on its residual rows. The second argument only stands for the parameters.
@@ -145,80 +157,120 @@ impl CustomOp2 for Whole {
 impl Whole {
     fn forward(&self, x: &[f32]) -> Result<(Vec<f32>, Kept)> {
         let b = &self.block;
-        let qkv = b.c_attn.rows(&self.norm(&b.ln_1, x)?)?;
+        let (normed, moments) = self.norm(&b.ln_1, x)?;
+        let qkv = b.c_attn.rows(&normed, None)?;
+        let first = Normed { rows: b.c_attn.learns().then_some(normed), moments };
         let heads = self.rule.packed_rows(&qkv, self.rows)?;
-        let mut middle = b.attn_proj.rows(&heads)?;
-        self.drop(&mut middle, self.site);
-        add(&mut middle, x);
-        let hidden = b.c_fc.rows(&self.norm(&b.ln_2, &middle)?)?;
-        let mut out = b.mlp_proj.rows(&self.activated(&hidden))?;
-        self.drop(&mut out, self.site + 1);
-        add(&mut out, &middle);
+        let middle = b.attn_proj.rows(&heads.out, Some(&self.residual(x, self.site)))?;
+        let (normed, moments) = self.norm(&b.ln_2, &middle)?;
+        let (hidden, activated) = self.hidden(&normed)?;
+        let second = Normed { rows: b.c_fc.learns().then_some(normed), moments };
+        let out = b.mlp_proj.rows(&activated, Some(&self.residual(&middle, self.site + 1)))?;
         let (batch, t) = self.rows;
         let width = qkv.len() / (batch * t).max(1);
         let qkv = Tensor::from_vec(qkv, (batch, t, width), b.ln_1.gain.device())?;
-        Ok((out, Kept { qkv, heads, middle, hidden }))
+        Ok((out, Kept { first, qkv, heads, middle, second, hidden }))
+    }
+
+    /// What is done to a branch's output: dropout of its site, then the residual rows `x` are added.
+    fn residual<'a>(&self, x: &'a [f32], site: usize) -> impl Fn(usize, usize, &mut [f32]) + Sync + use<'a> {
+        let (mask, rows) = (self.noise.and_then(|noise| noise.mask(site)), self.rows.0 * self.rows.1);
+        let width = x.len() / rows.max(1);
+        move |row, first, values| {
+            let at = row * width + first;
+            if let Some(mask) = mask {
+                mask.apply(at as u64, values);
+            }
+            add_row(values, &x[at..at + values.len()]);
+        }
+    }
+
+    /// The MLP's first projection before and after its activation.
+    fn hidden(&self, normed: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let rows = self.rows.0 * self.rows.1;
+        let inner = self.block.c_fc.bias.elem_count();
+        let mut activated = room(rows * inner);
+        let all = Shared::new(activated.as_mut_ptr());
+        let then = |row: usize, first: usize, values: &mut [f32]| {
+            // SAFETY: this stretch is this task's alone.
+            let out = unsafe { all.stretch(row * inner + first, values.len()) };
+            activation::stretch(self.activation, values, out);
+        };
+        let hidden = self.block.c_fc.rows(normed, Some(&then))?;
+        // SAFETY: every stretch of every row was finished once.
+        unsafe { activated.set_len(rows * inner) };
+        Ok((hidden, activated))
     }
 
     /// Adds the gradients of all parameters to their sums; the gradient of `x` where it is wanted.
     fn backward(&self, x: &[f32], grad: &[f32], kept: Kept, wanted: bool) -> Result<Option<Vec<f32>>> {
         let b = &self.block;
-        let d_activated = {
-            let grad = self.dropped(grad, self.site + 1);
-            b.mlp_proj.learn(|| Ok(self.activated(&kept.hidden).into()), &grad)?;
-            b.mlp_proj.back(&grad)?
-        };
-        let d_hidden = activation::backward(self.activation, &kept.hidden, &d_activated);
-        drop(d_activated);
-        b.c_fc.learn(|| Ok(self.norm(&b.ln_2, &kept.middle)?.into()), &d_hidden)?;
-        let mut d_middle = self.norm_back(&b.ln_2, &kept.middle, &b.c_fc.back(&d_hidden)?)?;
+        let d_hidden = self.hidden_back(&self.dropped(grad, self.site + 1), &kept.hidden)?;
+        b.c_fc.learn(kept.second.rows.as_deref(), &d_hidden)?;
+        let d_normed = b.c_fc.back(&d_hidden, None)?;
         drop(d_hidden);
-        add(&mut d_middle, grad);
+        let d_middle = self.norm_back(&b.ln_2, (&kept.middle, &kept.second), &d_normed, grad)?;
         let d_heads = {
             let grad = self.dropped(&d_middle, self.site);
-            b.attn_proj.learn(|| Ok(Cow::Borrowed(&kept.heads)), &grad)?;
-            b.attn_proj.back(&grad)?
+            b.attn_proj.learn(Some(&kept.heads.out), &grad)?;
+            b.attn_proj.back(&grad, None)?
         };
-        let d_qkv =
-            with_slice(&kept.qkv, |qkv| self.rule.packed_gradient(qkv, (&kept.heads, &d_heads), self.rows))??;
-        b.c_attn.learn(|| Ok(self.norm(&b.ln_1, x)?.into()), &d_qkv)?;
+        let d_qkv = with_slice(&kept.qkv, |qkv| {
+            self.rule.packed_gradient(qkv, (&kept.heads, &d_heads), self.rows)
+        })??;
+        b.c_attn.learn(kept.first.rows.as_deref(), &d_qkv)?;
         if !wanted && !b.ln_1.gain.track_op() && !b.ln_1.bias.track_op() {
             return Ok(None);
         }
-        let mut dx = self.norm_back(&b.ln_1, x, &b.c_attn.back(&d_qkv)?)?;
-        add(&mut dx, &d_middle);
+        let dx = self.norm_back(&b.ln_1, (x, &kept.first), &b.c_attn.back(&d_qkv, None)?, &d_middle)?;
         Ok(wanted.then_some(dx))
     }
 
-    fn norm(&self, norm: &Norm, x: &[f32]) -> Result<Vec<f32>> {
-        let (gain, bias) = (hold(&norm.gain)?, hold(&norm.bias)?);
-        let mut out = vec![0f32; x.len()];
-        layer_norm::forward(x, gain.floats()?, bias.floats()?, self.eps, &mut out);
-        Ok(out)
+    /// The gradient of the MLP before its activation, for that of its output; its second projection learns on the way.
+    fn hidden_back(&self, grad: &[f32], hidden: &[f32]) -> Result<Vec<f32>> {
+        let (projection, kind) = (&self.block.mlp_proj, self.activation);
+        let inner = self.block.c_fc.bias.elem_count();
+        let learns = projection.learns();
+        let mut activated = room(if learns { hidden.len() } else { 0 });
+        let all = Shared::new(activated.as_mut_ptr());
+        let then = |row: usize, first: usize, values: &mut [f32]| {
+            let at = row * inner + first;
+            // SAFETY: this stretch is this task's alone.
+            let out = learns.then(|| unsafe { all.stretch(at, values.len()) });
+            activation::stretch_back(kind, &hidden[at..at + values.len()], values, out);
+        };
+        let d_hidden = projection.back(grad, Some(&then))?;
+        if learns {
+            // SAFETY: every stretch of every row was finished once.
+            unsafe { activated.set_len(hidden.len()) };
+        }
+        projection.learn(Some(&activated), grad)?;
+        Ok(d_hidden)
     }
 
-    fn norm_back(&self, norm: &Norm, x: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
+    fn norm(&self, norm: &Norm, x: &[f32]) -> Result<(Vec<f32>, Vec<Moments>)> {
+        let (gain, bias) = (hold(&norm.gain)?, hold(&norm.bias)?);
+        Ok(layer_norm::made(x, gain.floats()?, bias.floats()?, self.eps))
+    }
+
+    /// The gradient of a norm's input `x` for `dy`, that of its output, and `plus` added.
+    fn norm_back(
+        &self,
+        norm: &Norm,
+        (x, normed): (&[f32], &Normed),
+        dy: &[f32],
+        plus: &[f32],
+    ) -> Result<Vec<f32>> {
         let gain = hold(&norm.gain)?;
-        let (dx, d_gain, d_bias) = layer_norm::backward(x, gain.floats()?, grad, self.eps);
+        let (gain, moments, plus) = (gain.floats()?, &normed.moments, Some(plus));
+        let (dx, d_gain, d_bias) =
+            layer_norm::backward(layer_norm::Back { x, moments, gain, dy, plus });
         for (parameter, share) in [(&norm.gain, d_gain), (&norm.bias, d_bias)] {
             if parameter.track_op() {
                 add_to(parameter, |sum| sum.add(share, 1.0))?;
             }
         }
         Ok(dx)
-    }
-
-    fn activated(&self, hidden: &[f32]) -> Vec<f32> {
-        let mut out = vec![0f32; hidden.len()];
-        activation::forward(self.activation, hidden, &mut out);
-        out
-    }
-
-    /// Dropout of one site, in place.
-    fn drop(&self, x: &mut [f32], site: usize) {
-        if let Some(mask) = self.noise.and_then(|noise| noise.mask(site)) {
-            mask.apply_all(x);
-        }
     }
 
     /// The gradient under the dropout of one site.
@@ -232,44 +284,60 @@ impl Whole {
 }
 
 impl Projection {
-    /// `x W + b`, with the adapter's share; `x` is `[n, in]`.
-    fn rows(&self, x: &[f32]) -> Result<Vec<f32>> {
+    /// `x W + b`, with the adapter's share; `x` is `[n, in]`. `then` sees every finished stretch of a row.
+    fn rows(&self, x: &[f32], then: Option<Finish>) -> Result<Vec<f32>> {
         let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
         let rows = x.len() / self.weight.dims()?.0;
         let layer =
             Linear { weight: weight.right(Side::Rows)?, bias: bias.floats()?, add: false, activation: None };
-        let mut out = made(&layer, x, rows);
+        let mut out = match (then, &self.adapter) {
+            (Some(then), None) => return Ok(made_then(&layer, x, rows, then)),
+            _ => made(&layer, x, rows),
+        };
         if let Some(adapter) = &self.adapter {
             let up = Matrix::of(&adapter.up)?;
             let low = adapter.low(x)?;
             let low = View::new(&low, rows, adapter.down.dim(1)?);
             matmul(&mut out, up.cols, low, up.view()?, adapter.scale as f32, 1.0, Threads::Pool);
+            if let Some(then) = then {
+                each_row(&mut out, up.cols, then);
+            }
         }
         Ok(out)
     }
 
-    /// Adds the gradients of weight, bias and adapter to their sums, for output gradient `grad` `[n, out]`; `x` makes the
-    /// input `[n, in]` where one of them asks for it.
-    fn learn<'a>(&self, x: impl FnOnce() -> Result<Cow<'a, [f32]>>, grad: &[f32]) -> Result<()> {
+    /// The matrix, where it moves.
+    fn moving(&self) -> Option<&Tensor> {
+        match &self.weight {
+            Weight::Tensor(weight) if weight.track_op() => Some(weight),
+            _ => None,
+        }
+    }
+
+    /// The adapter, where it moves.
+    fn moving_adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref().filter(|a| a.down.track_op() || a.up.track_op())
+    }
+
+    /// Whether its input plays a part in a gradient.
+    fn learns(&self) -> bool {
+        self.moving().is_some() || self.moving_adapter().is_some()
+    }
+
+    /// Adds the gradients of weight, bias and adapter to their sums, for output gradient `grad` `[n, out]`; `x` is the input
+    /// `[n, in]`, without which only the bias learns.
+    fn learn(&self, x: Option<&[f32]>, grad: &[f32]) -> Result<()> {
         let (inner, out) = self.weight.dims()?;
         if self.bias.track_op() {
             add_to(&self.bias, |sum| sum.add(column_sums(grad, out), 1.0))?;
         }
-        let weight = match &self.weight {
-            Weight::Tensor(weight) if weight.track_op() => Some(weight),
-            _ => None,
-        };
-        let adapter = self.adapter.as_ref().filter(|a| a.down.track_op() || a.up.track_op());
-        if weight.is_none() && adapter.is_none() {
-            return Ok(());
-        }
-        let x = x()?;
+        let Some(x) = x.filter(|_| self.learns()) else { return Ok(()) };
         let rows = grad.len() / out;
-        let (x, g) = (View::new(&x, rows, inner), View::new(grad, rows, out));
-        if let Some(weight) = weight {
+        let (x, g) = (View::new(x, rows, inner), View::new(grad, rows, out));
+        if let Some(weight) = self.moving() {
             add_to(weight, |sum| sum.add_product(x.t(), g))?;
         }
-        if let Some(adapter) = adapter {
+        if let Some(adapter) = self.moving_adapter() {
             // The scale goes to the narrow side of both products.
             let scaled = |mut low: Vec<f32>| {
                 low.iter_mut().for_each(|v| *v *= adapter.scale as f32);
@@ -284,15 +352,22 @@ impl Projection {
         Ok(())
     }
 
-    /// The gradient of the input, `[n, in]`, for that of the output, `[n, out]`.
-    fn back(&self, grad: &[f32]) -> Result<Vec<f32>> {
+    /// The gradient of the input, `[n, in]`, for that of the output, `[n, out]`; `then` sees every finished stretch of a row.
+    fn back(&self, grad: &[f32], then: Option<Finish>) -> Result<Vec<f32>> {
         let Weight::Tensor(weight) = &self.weight else { bail!("a packed weight has no way back") };
         let weight = Matrix::of(weight)?;
-        let mut dx = product_of(View::new(grad, grad.len() / weight.cols, weight.cols), weight.view()?.t());
+        let (g, back) = (View::new(grad, grad.len() / weight.cols, weight.cols), weight.view()?.t());
+        let mut dx = match (then, &self.adapter) {
+            (Some(then), None) => return Ok(product_then(g, back, then)),
+            _ => product_of(g, back),
+        };
         if let Some(adapter) = &self.adapter {
             let (down, d_low) = (Matrix::of(&adapter.down)?, adapter.d_low(grad)?);
             let d_low = View::new(&d_low, grad.len() / weight.cols, down.cols);
             matmul(&mut dx, down.rows, d_low, down.view()?.t(), adapter.scale as f32, 1.0, Threads::Pool);
+            if let Some(then) = then {
+                each_row(&mut dx, down.rows, then);
+            }
         }
         Ok(dx)
     }

@@ -16,10 +16,10 @@ use super::tile::{LeftSide, Reading, Source, Task};
 
 /// Inner length of a block: a panel, and the rows of a tile, stay in the first-level cache together.
 pub(super) const DEPTH: usize = 192;
-/// Inner length of the blocks of a product: short products are cut as well, since two short sums round less than a long
-/// one.
+/// Inner length of the blocks of a product: as few as there can be, all about as long.
 pub(super) fn depth_step(depth: usize) -> usize {
-    (depth / 2).next_multiple_of(8).clamp(8, DEPTH)
+    let blocks = depth.div_ceil(DEPTH).max(1);
+    depth.div_ceil(blocks).next_multiple_of(8).max(8)
 }
 
 /// Columns of a block, a multiple of every panel width; the block (72 KiB) stays in the second-level cache.

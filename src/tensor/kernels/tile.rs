@@ -215,7 +215,9 @@ unsafe fn rows<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
             let left = task.left.tile::<R>(row, there, part);
             let at = task.out.add(row * task.out_row + first);
             let place = Place { at, row: task.out_row, rows: there, cols, scale: task.scale, add };
-            (0..there).for_each(|r| soon(at.wrapping_add(r * task.out_row), cols));
+            for r in 0..there {
+                soon(at.wrapping_add(r * task.out_row), C * V::N);
+            }
             if there <= FEW {
                 asked.all(depth);
                 place.put::<V, FEW, C, C>(&steps::<V, FEW, C>(depth, left, right));
