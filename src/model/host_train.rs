@@ -215,9 +215,8 @@ impl Whole {
             b.attn_proj.learn(Some(&kept.heads.out), &grad)?;
             b.attn_proj.back(&grad, None)?
         };
-        let d_qkv = with_slice(&kept.qkv, |qkv| {
-            self.rule.packed_gradient(qkv, (&kept.heads, &d_heads), self.rows)
-        })??;
+        let d_qkv =
+            with_slice(&kept.qkv, |qkv| self.rule.packed_gradient(qkv, (&kept.heads, &d_heads), self.rows))??;
         b.c_attn.learn(kept.first.rows.as_deref(), &d_qkv)?;
         if !wanted && !b.ln_1.gain.track_op() && !b.ln_1.bias.track_op() {
             return Ok(None);
@@ -263,8 +262,7 @@ impl Whole {
     ) -> Result<Vec<f32>> {
         let gain = hold(&norm.gain)?;
         let (gain, moments, plus) = (gain.floats()?, &normed.moments, Some(plus));
-        let (dx, d_gain, d_bias) =
-            layer_norm::backward(layer_norm::Back { x, moments, gain, dy, plus });
+        let (dx, d_gain, d_bias) = layer_norm::backward(layer_norm::Back { x, moments, gain, dy, plus });
         for (parameter, share) in [(&norm.gain, d_gain), (&norm.bias, d_bias)] {
             if parameter.track_op() {
                 add_to(parameter, |sum| sum.add(share, 1.0))?;

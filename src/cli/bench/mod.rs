@@ -45,7 +45,7 @@ impl FlagSet for Flags {
 /// Measure how fast this machine explores and trains
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Random weights of these shapes, made in memory, instead of a model: tiny, distilgpt2, gpt2, gpt2-medium, gpt2-large, gpt2-xl
+    /// Random weights of these shapes, made in memory, instead of a model: bundled, tiny, distilgpt2, gpt2, gpt2-medium, gpt2-large, gpt2-xl
     #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', conflicts_with = "model.id")]
     pub shape: Vec<shape::Shape>,
     /// Text lengths of the full forward, in tokens

@@ -10,8 +10,9 @@ use crate::settings::choice;
 use crate::support::random::splitmix64;
 
 choice! {
-    /// A published GPT-2 shape.
+    /// A published GPT-2 shape, or that of the bundled model.
     pub enum Shape {
+        Bundled = "bundled",
         Tiny = "tiny",
         Distil = "distilgpt2",
         Small = "gpt2",
@@ -25,6 +26,7 @@ impl Shape {
     /// Layers, width and heads.
     fn sizes(self) -> (usize, usize, usize) {
         match self {
+            Shape::Bundled => (6, 128, 4),
             Shape::Tiny => (4, 128, 4),
             Shape::Distil => (6, 768, 12),
             Shape::Small => (12, 768, 12),
@@ -36,8 +38,9 @@ impl Shape {
 
     fn config(self) -> anyhow::Result<Config> {
         let (layers, width, heads) = self.sizes();
+        let vocabulary = if self == Shape::Bundled { 4096 } else { 50257 };
         let json = serde_json::json!({
-            "model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024,
+            "model_type": "gpt2", "vocab_size": vocabulary, "n_positions": 1024,
             "n_embd": width, "n_layer": layers, "n_head": heads,
         });
         Ok(Config::parse(json.to_string().as_bytes(), self.name())?)

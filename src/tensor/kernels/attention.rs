@@ -364,8 +364,11 @@ impl Back<'_> {
         let part = |part: usize, row: usize, rows: usize| {
             View::strided(&self.qkv[base + part * width + row * stride..], rows, d, stride)
         };
-        let rows =
-            |part: usize| Rows { data: &self.qkv[part * width..], batch_stride: t * stride, row_stride: stride };
+        let rows = |part: usize| Rows {
+            data: &self.qkv[part * width..],
+            batch_stride: t * stride,
+            row_stride: stride,
+        };
         scores(shape, rows(0), rows(1), (b, h), (from, to), p);
         let d_out = View::strided(&self.grad_out[(b * t + from) * width + h * d..], n, d, width);
         matmul(dp, t, d_out, part(2, 0, last).t(), 1.0, 0.0, Threads::One);
