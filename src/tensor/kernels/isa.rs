@@ -40,6 +40,17 @@ impl Isa {
     }
 }
 
+/// Whether the processor multiplies pairs of bf16 numbers itself, by the code of `isa`: both sides of a product are then rounded
+/// to bf16. The portable code of AVX-512 does the same.
+pub fn multiplies_pairs(isa: Isa) -> bool {
+    match isa {
+        Isa::Wide => true,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => is_x86_feature_detected!("avx512bf16"),
+        _ => false,
+    }
+}
+
 /// The portable set, where the processor has none that a kernel was written for by hand.
 fn by_hand() -> impl Iterator<Item = Isa> {
     [Isa::Avx512, Isa::Avx2].into_iter().filter(|isa| isa.is_here())
