@@ -47,6 +47,11 @@ impl Packed {
         Self::with_width(from, (depth, cols), panel_width())
     }
 
+    /// As [`Packed::new`], for the kernels of AVX-512 and their portable twins.
+    pub(super) fn wide(from: Strided, size: (usize, usize)) -> Self {
+        Self::with_width(from, size, kernel::Wide::WIDTH)
+    }
+
     /// As [`Packed::new`], for a kernel whose panels have `width` columns.
     pub(super) fn with_width(from: Strided, (depth, cols): (usize, usize), width: usize) -> Self {
         assert!(super::right::Right::Strided(from).holds(depth, cols), "the matrix reaches past its data");

@@ -134,18 +134,15 @@ pub unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) {
 pub(super) unsafe fn product_with(isa: Isa, rules: &Rules, a: Left, b: Right, out: Out) {
     // SAFETY: passed on.
     unsafe {
+        if let Some(pairs) = as_pairs(isa, b) {
+            return pairs_with(isa, rules, a, pairs, out);
+        }
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => match as_pairs(isa, b) {
-                Some(pairs) => run_pairs::<kernel::Avx512Pairs>(rules, a, pairs, out),
-                None => run::<kernel::Avx512>(rules, a, b, out),
-            },
+            Isa::Avx512 => run::<kernel::Avx512>(rules, a, b, out),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => run::<kernel::Avx2>(rules, a, b, out),
-            Isa::Wide => match as_pairs(isa, b) {
-                Some(pairs) => run_pairs::<kernel::WidePairs>(rules, a, pairs, out),
-                None => run::<kernel::Wide>(rules, a, b, out),
-            },
+            Isa::Wide => run::<kernel::Wide>(rules, a, b, out),
             _ => run::<kernel::Plain>(rules, a, b, out),
         }
     }
@@ -191,6 +188,21 @@ fn in_place(a: Left, rules: &Rules) -> bool {
     const FEW_COLUMNS: usize = 512;
     const NEAR: usize = 2048 / size_of::<f32>();
     (a.row == 1 || a.col == 1) && (rules.cols <= FEW_COLUMNS || a.row.max(a.col) <= NEAR)
+}
+
+/// As [`product_with`] for pairs of bf16 numbers, packed for the kernels of AVX-512, where the set multiplies them.
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn pairs_with(isa: Isa, rules: &Rules, a: Left, b: &Packed, out: Out) {
+    // SAFETY: passed on.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => run_pairs::<kernel::Avx512Pairs>(rules, a, b, out),
+            _ => run_pairs::<kernel::WidePairs>(rules, a, b, out),
+        }
+    }
 }
 
 /// A matrix of bf16 numbers whose pairs the processor multiplies itself.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tensor::kernels::isa::Isa;
+use crate::tensor::kernels::isa::{Isa, has_pairs};
 use crate::tensor::kernels::packed::Packed;
 
 /// Numbers that no symmetry repeats.
@@ -225,7 +225,7 @@ fn portable_pairs_follow_the_definition() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn avx512_pairs_follow_the_definition() {
-    if here(Isa::Avx512) && multiplies_pairs(Isa::Avx512) {
+    if here(Isa::Avx512) && has_pairs(Isa::Avx512) {
         pairs_follow_the_definition::<kernel::Avx512Pairs>();
     }
 }
