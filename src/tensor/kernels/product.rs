@@ -18,11 +18,15 @@ use super::tile::{LeftSide, Reading, Source, Task};
 
 /// Inner length of a block: a panel, and the rows of a tile, stay in the first-level cache together.
 pub(super) const DEPTH: usize = 192;
-/// Inner length of the blocks of a product: as few as there can be, all about as long.
+/// Inner length of the blocks of a product: as few as there can be, all about as long. The shortest products are cut as well,
+/// since two short sums round less than a long one; from [`SHORT`] on the second visit to the output costs more than that.
 pub(super) fn depth_step(depth: usize) -> usize {
-    let blocks = depth.div_ceil(DEPTH).max(1);
-    depth.div_ceil(blocks).next_multiple_of(8).max(8)
+    let blocks = if depth < SHORT { 2 } else { depth.div_ceil(DEPTH) };
+    depth.div_ceil(blocks).next_multiple_of(8).clamp(8, DEPTH)
 }
+
+/// Inner length of a product that is not cut without need.
+const SHORT: usize = 128;
 
 /// Columns of a block, a multiple of every panel width; the block (72 KiB) stays in the second-level cache.
 pub const BLOCK: usize = 96;
