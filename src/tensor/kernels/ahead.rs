@@ -105,7 +105,7 @@ pub(super) fn prefetch(at: *const i8) {
         _mm_prefetch::<_MM_HINT_T1>(at);
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (at, n);
+    let _ = at;
 }
 
 /// Asks for the `n` numbers at `at`, which are about to be read and written.
