@@ -18,7 +18,7 @@ choice! {
     pub enum WeightType {
         /// as computed
         F32 = "f32",
-        /// rounded to bf16, multiplied in f32: half the memory, and faster when one token changes
+        /// rounded to bf16, and so is what they are multiplied with where the processor multiplies bf16: half the memory, and faster
         Bf16 = "bf16",
     }
 }

@@ -1,7 +1,7 @@
 //! Attention as candle operators: the differentiable packed form for training, the cached form for exploring, and
 //! single maps on demand.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
@@ -10,6 +10,7 @@ use super::dropout::{Mask, masked};
 use super::fused;
 use super::host::{slice, with_slice};
 use super::kernels::attention::{self as kernel, Bias, Rows, TileSums};
+pub(crate) use super::kernels::attention::{Heads, KeptHeads, RowScale};
 
 /// The rule of one attention call.
 #[derive(Clone)]
@@ -93,7 +94,7 @@ impl Attention {
     /// Self-attention over a packed projection `qkv` `[B, T, 3D]`; the result is `[B, T, D]`, differentiable.
     pub fn packed(&self, qkv: &Tensor) -> Result<Tensor> {
         if on_host(qkv.device()) {
-            return qkv.contiguous()?.apply_op1(Packed(self.clone()));
+            return qkv.contiguous()?.apply_op1(Packed { rule: self.clone(), kept: Mutex::new(None) });
         }
         let width = qkv.dim(D::Minus1)? / 3;
         let part = |i: usize| qkv.narrow(D::Minus1, i * width, width);
@@ -101,7 +102,7 @@ impl Attention {
     }
 
     /// As [`Attention::packed`] on host values of `batch` sequences of `t` rows.
-    pub(crate) fn packed_rows(&self, qkv: &[f32], (batch, t): (usize, usize)) -> Result<Vec<f32>> {
+    pub(crate) fn packed_rows(&self, qkv: &[f32], (batch, t): (usize, usize)) -> Result<Heads> {
         let sizes = Sizes::packed(qkv, batch, t);
         let stride = 3 * sizes.width;
         self.with_bias(|bias| {
@@ -111,7 +112,7 @@ impl Attention {
                 batch_stride: t * stride,
                 row_stride: stride,
             };
-            Ok(kernel::forward(&shape, rows(0), rows(1), rows(2)))
+            Ok(kernel::forward_kept(&shape, rows(0), rows(1), rows(2)))
         })?
     }
 
@@ -119,11 +120,11 @@ impl Attention {
     pub(crate) fn packed_gradient(
         &self,
         qkv: &[f32],
-        (out, grad): (&[f32], &[f32]),
+        (heads, grad): (KeptHeads, &[f32]),
         (batch, t): (usize, usize),
     ) -> Result<Vec<f32>> {
         let sizes = Sizes::packed(qkv, batch, t);
-        self.with_bias(|bias| Ok(kernel::backward(&self.shape(&sizes, bias)?, qkv, out, grad)))?
+        self.with_bias(|bias| Ok(kernel::backward(&self.shape(&sizes, bias)?, qkv, heads, grad)))?
     }
 
     /// Query rows `start..` of `qkv` `[T, 3D]` against all its keys: `[T − start, D]`. No backward.
@@ -251,7 +252,17 @@ fn causal_bias(n: usize, keys: usize, start: usize, device: &candle_core::Device
     Tensor::from_vec(values, (n, keys), device)
 }
 
-struct Packed(Attention);
+struct Packed {
+    rule: Attention,
+    /// What the way there left for the way back.
+    kept: Mutex<Option<Heads>>,
+}
+
+impl Packed {
+    fn kept(&self) -> MutexGuard<'_, Option<Heads>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl CustomOp1 for Packed {
     fn name(&self) -> &'static str {
@@ -262,17 +273,19 @@ impl CustomOp1 for Packed {
         let [batch, t, packed] = *layout.dims() else {
             bail!("packed attention needs [batch, T, 3 · width], got {:?}", layout.dims())
         };
-        let out = self.0.packed_rows(slice(qkv, layout, self.name())?, (batch, t))?;
+        let heads = self.rule.packed_rows(slice(qkv, layout, self.name())?, (batch, t))?;
+        let out = heads.out.clone();
+        *self.kept() = Some(heads);
         Ok((CpuStorage::F32(out), Shape::from((batch, t, packed / 3))))
     }
 
-    fn bwd(&self, qkv: &Tensor, out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, qkv: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (batch, t, _) = qkv.dims3()?;
+        let kept = self.kept();
+        let Some(heads) = kept.as_ref() else { bail!("attention has no way back without a way there") };
         let values = with_slice(qkv, |qkv| {
-            with_slice(out, |out| {
-                with_slice(grad, |grad| self.0.packed_gradient(qkv, (out, grad), (batch, t)))
-            })
-        })????;
+            with_slice(grad, |grad| self.rule.packed_gradient(qkv, (heads.kept(), grad), (batch, t)))
+        })???;
         Ok(Some(Tensor::from_vec(values, qkv.shape(), qkv.device())?))
     }
 }

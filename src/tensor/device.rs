@@ -180,6 +180,19 @@ fn forced<R>(way: Way, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Leaves the processor to the threads of this program's own pool: those of the tensor library wait for a millisecond with all
+/// their might after every addition, while ours need their cores. What the person has set stays.
+///
+/// # Safety
+/// No other thread runs yet.
+pub unsafe fn one_pool() {
+    const THREADS: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(THREADS).is_none() {
+        // SAFETY: the contract.
+        unsafe { std::env::set_var(THREADS, "1") };
+    }
+}
+
 /// Bytes of a GPU's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceMemory {

@@ -1,6 +1,8 @@
 //! Memory: large pages for weights where the system has them, since products walk weights in long strides and would
 //! otherwise spend their time on address translation; and what the allocator keeps between passes.
 
+use std::mem::MaybeUninit;
+
 /// Makes the allocator keep freed memory. Every pass and step asks for the same arrays again; given back in between,
 /// the system clears each of their pages anew, which took a third of a training step. To be called first in a program.
 pub fn keep() {
@@ -31,6 +33,24 @@ pub fn room<T>(n: usize) -> Vec<T> {
     let values: Vec<T> = Vec::with_capacity(n);
     advise(values.as_ptr() as usize, n * size_of::<T>());
     values
+}
+
+/// `n` numbers, as `write` writes them: nothing is cleared before.
+///
+/// # Safety
+/// `write` writes every number that it is given.
+pub unsafe fn written(n: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut values = room(n);
+    write(&mut values.spare_capacity_mut()[..n]);
+    // SAFETY: the contract.
+    unsafe { values.set_len(n) };
+    values
+}
+
+/// Numbers as a kernel sees an output that it fills; it never takes a number away.
+pub(super) fn filled(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: every f32 may stand where none is expected, and kernels only write whole numbers.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<f32>]) }
 }
 
 #[cfg(target_os = "linux")]

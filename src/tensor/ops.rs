@@ -30,14 +30,8 @@ impl CustomOp3 for LayerNorm {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, lx, self.name())?;
-        let mut out = vec![0f32; x.len()];
-        layer_norm::forward(
-            x,
-            slice(gain, lg, self.name())?,
-            slice(bias, lb, self.name())?,
-            self.eps,
-            &mut out,
-        );
+        let (gain, bias) = (slice(gain, lg, self.name())?, slice(bias, lb, self.name())?);
+        let (out, _) = layer_norm::made(x, gain, bias, self.eps);
         Ok((CpuStorage::F32(out), lx.shape().clone()))
     }
 
@@ -50,7 +44,12 @@ impl CustomOp3 for LayerNorm {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dg, db) = with_slice(x, |x| {
-            with_slice(gain, |gain| with_slice(grad, |grad| layer_norm::backward(x, gain, grad, self.eps)))
+            let moments = layer_norm::moments(x, gain.elem_count(), self.eps);
+            with_slice(gain, |gain| {
+                with_slice(grad, |dy| {
+                    layer_norm::backward(layer_norm::Back { x, moments: &moments, gain, dy, plus: None })
+                })
+            })
         })???;
         let (device, d) = (x.device(), gain.dims1()?);
         Ok((

@@ -16,7 +16,6 @@ use crate::train::batch::{Batch, Visit};
 use crate::train::spec::{Arm, LoraSpec, LoraTargets, MaskingSpec, Trained};
 use crate::train::trainee::Trainee;
 
-const BATCH: usize = 2;
 const CONTEXT: usize = 256;
 /// Share of the tokens that a step with an operation leaves out.
 const LEFT_OUT: f64 = 0.5;
@@ -28,6 +27,12 @@ const STEPS: [(&str, Option<Op>, bool); 4] = [
     ("train step drop", Some(Op::Drop), false),
     ("train step skip", Some(Op::Skip), false),
 ];
+
+/// Sequences of a batch: small models are trained on more of them.
+fn sequences(model: &Model) -> usize {
+    const SMALL: usize = 5_000_000;
+    if model.config.parameters() < SMALL { 8 } else { 2 }
+}
 
 /// Measures training steps, each on a copy of the weights.
 ///
@@ -50,7 +55,7 @@ pub fn measure(
         let trainee = trainee(model, &trained)?;
         memory::give_back();
         let mut case = step(&trainee, op, meter, name)?;
-        case.tokens_per_second = Some((BATCH * CONTEXT) as f64 * 1e3 / case.best_ms);
+        case.tokens_per_second = Some(case.tokens as f64 * 1e3 / case.best_ms);
         cases.push(case);
         drop(trainee);
         memory::give_back();
@@ -71,7 +76,7 @@ fn trained(lora: bool, model: &Model) -> Trained {
 
 fn step(trainee: &Trainee, op: Option<Op>, meter: &CaseMeter, name: &str) -> Result<Case, TrainError> {
     let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default())?;
-    let batch = batch(trainee.model.config.vocab_size);
+    let batch = batch(trainee.model.config.vocab_size, sequences(&trainee.model));
     let mut arms = op.map(|op| arms(trainee, op, &batch)).transpose()?;
     let mut once = || {
         let loss = match &mut arms {
@@ -85,10 +90,10 @@ fn step(trainee: &Trainee, op: Option<Op>, meter: &CaseMeter, name: &str) -> Res
         Ok(())
     };
     // Inside the pool, as a run is.
-    meter.case(name, BATCH * CONTEXT, || rayon::scope(|_| once()))
+    meter.case(name, batch.visits.len() * CONTEXT, || rayon::scope(|_| once()))
 }
 
-fn batch(vocab: usize) -> Batch {
+fn batch(vocab: usize, sequences: usize) -> Batch {
     let ids = |from: usize| -> Vec<u32> {
         (from..from + CONTEXT).map(|i| ((i * 7919 + 13) % vocab) as u32).collect()
     };
@@ -96,7 +101,7 @@ fn batch(vocab: usize) -> Batch {
         let from = sequence * CONTEXT;
         Visit { sequence: sequence as u32, pass: 0, inputs: ids(from), targets: ids(from + 1) }
     };
-    Batch { visits: (0..BATCH).map(visit).collect() }
+    Batch { visits: (0..sequences).map(visit).collect() }
 }
 
 /// Draws [`LEFT_OUT`] of the tokens again in every pass.

@@ -11,6 +11,7 @@ use super::layers::Projection;
 use super::layers::projection::Writer;
 use super::weight::Weight;
 use crate::tensor::dropout::Mask;
+use crate::tensor::kernels::layer_norm::Moments;
 
 pub(super) use explore::{Passed, Step};
 
@@ -27,7 +28,21 @@ pub struct HostRows {
     /// Of attention's output and of the MLP's.
     pub dropout: [Option<Mask>; 2],
     /// What the block's own way back will read; `None` where there is no way back.
-    pub kept: Option<Vec<Vec<f32>>>,
+    pub kept: Option<Kept>,
+}
+
+/// What a block's way back reads of its way there, in an order of the family's own.
+#[derive(Default)]
+pub struct Kept {
+    pub rows: Vec<Vec<f32>>,
+    pub norms: Vec<Normed>,
+}
+
+/// What a layer norm leaves behind.
+pub struct Normed {
+    /// Its output `[n, D]`, where the projection that reads it learns.
+    pub rows: Option<Vec<f32>>,
+    pub moments: Vec<Moments>,
 }
 
 /// What a block's way back starts from.
@@ -37,7 +52,7 @@ pub struct Back<'a> {
     /// The gradient of those that came out, `[n, D]`.
     pub grad: &'a [f32],
     /// As the way there left it in [`HostRows::kept`].
-    pub kept: Vec<Vec<f32>>,
+    pub kept: Kept,
     pub dropout: [Option<Mask>; 2],
     /// Whether the gradient of `x` is asked for.
     pub wanted: bool,

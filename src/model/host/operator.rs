@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::{Back, HostBlock, HostRows, parameters};
+use super::{Back, HostBlock, HostRows, Kept, parameters};
 use crate::model::Model;
-use crate::model::layers::projection::Writer;
-use crate::tensor::attention::Attention;
+use crate::tensor::attention::{Attention, KeptHeads, RowScale};
 use crate::tensor::dropout::Mask;
 use crate::tensor::host::{slice, with_slice};
-use crate::tensor::memory::room;
+use crate::tensor::memory::written;
 
 impl Model {
     /// [`Model::block`] on residual rows `x` `[B, T, D]`, with attention after `rule`: the next rows, and the packed projection
@@ -39,7 +38,7 @@ impl Model {
         let whole = Whole { block, rule, dropout, rows: (batch, t), kept: kept.clone() };
         let out = x.apply_op2(&anchor, whole)?;
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(qkv) = kept.as_ref().map(|kept: &Kept| kept.qkv.clone()) else {
+        let Some(qkv) = kept.as_ref().map(|kept: &KeptBlock| kept.qkv.clone()) else {
             bail!("a block left no projection behind");
         };
         if !recorded {
@@ -50,11 +49,13 @@ impl Model {
 }
 
 /// What the way back needs of the way there.
-struct Kept {
+struct KeptBlock {
     /// `[B, T, 3D]`
     qkv: Tensor,
+    /// What made attention weights of scores, `[B, heads, T]`.
+    scales: Vec<RowScale>,
     /// The family's own, as in [`HostRows::kept`].
-    rows: Vec<Vec<f32>>,
+    own: Kept,
 }
 
 /// A block as an operator on its residual rows. The second argument only stands for the parameters.
@@ -64,7 +65,7 @@ struct Whole {
     dropout: [Option<Mask>; 2],
     /// Sequences and rows of each.
     rows: (usize, usize),
-    kept: Arc<Mutex<Option<Kept>>>,
+    kept: Arc<Mutex<Option<KeptBlock>>>,
 }
 
 impl CustomOp2 for Whole {
@@ -101,34 +102,29 @@ impl CustomOp2 for Whole {
 }
 
 impl Whole {
-    fn forward(&self, x: &[f32]) -> Result<(Vec<f32>, Kept)> {
+    fn forward(&self, x: &[f32]) -> Result<(Vec<f32>, KeptBlock)> {
         let (batch, t) = self.rows;
-        let mut rows = HostRows { x: x.to_vec(), dropout: self.dropout, kept: Some(Vec::new()) };
-        let mut packed = Vec::new();
+        let mut rows = HostRows { x: x.to_vec(), dropout: self.dropout, kept: Some(Kept::default()) };
+        let (mut packed, mut scales) = (Vec::new(), Vec::new());
         self.block.forward(&mut rows, &mut |writer| {
-            packed = filled(3 * x.len(), writer);
-            self.rule.packed_rows(&packed, self.rows)
+            // SAFETY: a writer writes every element.
+            packed = unsafe { written(3 * x.len(), |to| writer.write(to)) };
+            let heads = self.rule.packed_rows(&packed, self.rows)?;
+            scales = heads.scales;
+            Ok(heads.out)
         })?;
         let width = packed.len() / (batch * t).max(1);
         let qkv = Tensor::from_vec(packed, (batch, t, width), &candle_core::Device::Cpu)?;
-        Ok((rows.x, Kept { qkv, rows: rows.kept.unwrap_or_default() }))
+        Ok((rows.x, KeptBlock { qkv, scales, own: rows.kept.unwrap_or_default() }))
     }
 
     /// Adds the gradients of all parameters to their sums; the gradient of `x` where it is wanted.
-    fn backward(&self, x: &[f32], grad: &[f32], kept: Kept, wanted: bool) -> Result<Option<Vec<f32>>> {
-        let Kept { qkv, rows } = kept;
-        let back = Back { x, grad, kept: rows, dropout: self.dropout, wanted };
-        self.block.backward(back, &mut |heads, d_heads| {
+    fn backward(&self, x: &[f32], grad: &[f32], kept: KeptBlock, wanted: bool) -> Result<Option<Vec<f32>>> {
+        let KeptBlock { qkv, scales, own } = kept;
+        let back = Back { x, grad, kept: own, dropout: self.dropout, wanted };
+        self.block.backward(back, &mut |out, d_heads| {
+            let heads = KeptHeads { out, scales: &scales };
             with_slice(&qkv, |qkv| self.rule.packed_gradient(qkv, (heads, d_heads), self.rows))?
         })
     }
-}
-
-/// The `n` numbers of a writer.
-fn filled(n: usize, writer: Writer) -> Vec<f32> {
-    let mut out = room(n);
-    writer.write(&mut out.spare_capacity_mut()[..n]);
-    // SAFETY: a writer writes every element.
-    unsafe { out.set_len(n) };
-    out
 }

@@ -1,6 +1,5 @@
 //! A projection `x W + b` with the low-rank adapter that a run may add to it: on tensors, on plain slices, and back.
 
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use candle_core::{Result, Tensor, bail};
@@ -11,9 +10,12 @@ use crate::tensor::dropout::Mask;
 use crate::tensor::gradients::add_to;
 use crate::tensor::host::{Held, hold};
 use crate::tensor::kernels::activation::{self, Activation};
-use crate::tensor::kernels::matmul::{Threads, View, matmul, product_of};
-use crate::tensor::kernels::sums::{add, column_sums};
+use crate::tensor::kernels::matmul::{Threads, View, each_row, matmul, product_of, product_then};
+use crate::tensor::kernels::product::Finish;
+use crate::tensor::kernels::share::Shared;
+use crate::tensor::kernels::sums::{add_row, column_sums};
 use crate::tensor::linear::{self, Linear};
+use crate::tensor::memory::room;
 use crate::tensor::ops;
 use crate::tensor::rows::copy_to;
 
@@ -122,50 +124,101 @@ impl Projection {
         f(Writer(&|to| linear::fill(&layer, x, to)))
     }
 
-    /// Adds the projection of `x` `[n, in]` under dropout to the residual rows `to` `[n, out]`.
+    /// As [`Projection::rows`] before and after an activation.
     ///
     /// # Errors
     /// As [`Projection::rows`].
-    pub fn add_rows(&self, x: &[f32], to: &mut [f32], dropout: Option<Mask>) -> Result<()> {
-        if self.adapter.is_some() || dropout.is_some() {
-            let mut branch = self.rows(x, None)?;
-            if let Some(mask) = dropout {
-                mask.apply_all(&mut branch);
-            }
-            add(to, &branch);
+    pub fn rows_twice(&self, x: &[f32], activation: Activation) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (inner, width) = self.weight.dims()?;
+        let size = x.len() / inner * width;
+        let mut activated = room(size);
+        let all = Shared::new(activated.as_mut_ptr());
+        let then = |row: usize, first: usize, values: &mut [f32]| {
+            // SAFETY: this stretch is this task's alone.
+            let out = unsafe { all.stretch(row * width + first, values.len()) };
+            activation::stretch(activation, values, out);
+        };
+        let rows = self.rows_then(x, &then)?;
+        // SAFETY: every stretch of every row was finished once.
+        unsafe { activated.set_len(size) };
+        Ok((rows, activated))
+    }
+
+    /// As [`Projection::rows`]; `then` sees every finished stretch of a row while it is in a cache, and may change it.
+    fn rows_then(&self, x: &[f32], then: Finish) -> Result<Vec<f32>> {
+        let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
+        let (inner, width) = self.weight.dims()?;
+        let right = weight.right(Side::Rows)?;
+        let layer = Linear { weight: right, bias: bias.floats()?, add: false, activation: None };
+        let Some(adapter) = &self.adapter else {
+            return Ok(linear::made_then(&layer, x, x.len() / inner, then));
+        };
+        let mut out = linear::made(&layer, x, x.len() / inner);
+        adapter.add_rows(x, &mut out)?;
+        each_row(&mut out, width, then);
+        Ok(out)
+    }
+
+    /// The residual rows `x` `[n, out]` with the projection of `branch` `[n, in]` under dropout added.
+    ///
+    /// # Errors
+    /// As [`Projection::rows`].
+    pub fn add_rows(&self, branch: &[f32], x: &mut Vec<f32>, dropout: Option<Mask>) -> Result<()> {
+        if self.adapter.is_none() && dropout.is_none() {
+            let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
+            let right = weight.right(Side::Rows)?;
+            let layer = Linear { weight: right, bias: bias.floats()?, add: true, activation: None };
+            linear::apply(&layer, branch, x);
             return Ok(());
         }
-        let (weight, bias) = (self.weight.lend()?, hold(&self.bias)?);
-        let right = weight.right(Side::Rows)?;
-        linear::apply(&Linear { weight: right, bias: bias.floats()?, add: true, activation: None }, x, to);
+        let width = self.weight.dims()?.1;
+        let residual = &x[..];
+        let then = |row: usize, first: usize, values: &mut [f32]| {
+            let at = row * width + first;
+            if let Some(mask) = dropout {
+                mask.apply(at as u64, values);
+            }
+            add_row(values, &residual[at..at + values.len()]);
+        };
+        *x = self.rows_then(branch, &then)?;
         Ok(())
     }
 
-    /// Adds the gradients of weight, bias and adapter to their sums, for output gradient `grad` `[n, out]`; `x` makes the
-    /// input `[n, in]` where one of them asks for it.
+    /// The matrix, where it moves.
+    fn moving(&self) -> Option<&Tensor> {
+        match &self.weight {
+            Weight::Tensor(weight) if weight.track_op() => Some(weight),
+            _ => None,
+        }
+    }
+
+    /// The adapter, where it moves.
+    fn moving_adapter(&self) -> Option<&LowRank> {
+        self.adapter.as_ref().filter(|a| a.down.track_op() || a.up.track_op())
+    }
+
+    /// Whether its input plays a part in a gradient.
+    pub fn learns(&self) -> bool {
+        self.moving().is_some() || self.moving_adapter().is_some()
+    }
+
+    /// Adds the gradients of weight, bias and adapter to their sums, for output gradient `grad` `[n, out]`; `x` is the input
+    /// `[n, in]`, without which only the bias learns.
     ///
     /// # Errors
     /// As [`Projection::rows`].
-    pub fn learn<'a>(&self, x: impl FnOnce() -> Result<Cow<'a, [f32]>>, grad: &[f32]) -> Result<()> {
+    pub fn learn(&self, x: Option<&[f32]>, grad: &[f32]) -> Result<()> {
         let (inner, out) = self.weight.dims()?;
         if self.bias.track_op() {
             add_to(&self.bias, |sum| sum.add(column_sums(grad, out), 1.0))?;
         }
-        let weight = match &self.weight {
-            Weight::Tensor(weight) if weight.track_op() => Some(weight),
-            _ => None,
-        };
-        let adapter = self.adapter.as_ref().filter(|a| a.down.track_op() || a.up.track_op());
-        if weight.is_none() && adapter.is_none() {
-            return Ok(());
-        }
-        let x = x()?;
+        let Some(x) = x.filter(|_| self.learns()) else { return Ok(()) };
         let rows = grad.len() / out;
-        let (x, g) = (View::new(&x, rows, inner), View::new(grad, rows, out));
-        if let Some(weight) = weight {
+        let (x, g) = (View::new(x, rows, inner), View::new(grad, rows, out));
+        if let Some(weight) = self.moving() {
             add_to(weight, |sum| sum.add_product(x.t(), g))?;
         }
-        if let Some(adapter) = adapter {
+        if let Some(adapter) = self.moving_adapter() {
             // The scale goes to the narrow side of both products.
             let scaled = |mut low: Vec<f32>| {
                 low.iter_mut().for_each(|v| *v *= adapter.scale as f32);
@@ -180,20 +233,52 @@ impl Projection {
         Ok(())
     }
 
-    /// The gradient of the input, `[n, in]`, for that of the output, `[n, out]`.
+    /// The gradient of the input, `[n, in]`, for that of the output, `[n, out]`; `then` sees every finished stretch of a row.
     ///
     /// # Errors
     /// A packed weight, which has no way back.
-    pub fn rows_back(&self, grad: &[f32]) -> Result<Vec<f32>> {
+    pub fn rows_back(&self, grad: &[f32], then: Option<Finish>) -> Result<Vec<f32>> {
         let Weight::Tensor(weight) = &self.weight else { bail!("a packed weight has no way back") };
         let weight = Matrix::of(weight)?;
-        let mut dx = product_of(View::new(grad, grad.len() / weight.cols, weight.cols), weight.view()?.t());
+        let (g, back) = (View::new(grad, grad.len() / weight.cols, weight.cols), weight.view()?.t());
+        let mut dx = match (then, &self.adapter) {
+            (Some(then), None) => return Ok(product_then(g, back, then)),
+            _ => product_of(g, back),
+        };
         if let Some(adapter) = &self.adapter {
             let (down, d_low) = (Matrix::of(&adapter.down)?, adapter.d_low(grad)?);
             let d_low = View::new(&d_low, grad.len() / weight.cols, down.cols);
             matmul(&mut dx, down.rows, d_low, down.view()?.t(), adapter.scale as f32, 1.0, Threads::Pool);
+            if let Some(then) = then {
+                each_row(&mut dx, down.rows, then);
+            }
         }
         Ok(dx)
+    }
+
+    /// The gradient of the input before `activation`, for that of the output, where `hidden` `[n, in]` is the input before it;
+    /// the projection learns on the way.
+    ///
+    /// # Errors
+    /// As [`Projection::rows_back`].
+    pub fn activated_back(&self, grad: &[f32], hidden: &[f32], activation: Activation) -> Result<Vec<f32>> {
+        let inner = self.weight.dims()?.0;
+        let learns = self.learns();
+        let mut activated = room(if learns { hidden.len() } else { 0 });
+        let all = Shared::new(activated.as_mut_ptr());
+        let then = |row: usize, first: usize, values: &mut [f32]| {
+            let at = row * inner + first;
+            // SAFETY: this stretch is this task's alone.
+            let out = learns.then(|| unsafe { all.stretch(at, values.len()) });
+            activation::stretch_back(activation, &hidden[at..at + values.len()], values, out);
+        };
+        let d_hidden = self.rows_back(grad, Some(&then))?;
+        if learns {
+            // SAFETY: every stretch of every row was finished once.
+            unsafe { activated.set_len(hidden.len()) };
+        }
+        self.learn(Some(&activated), grad)?;
+        Ok(d_hidden)
     }
 }
 
@@ -232,7 +317,7 @@ impl LowRank {
 }
 
 /// The activation of every value.
-pub fn activated(kind: Activation, x: &[f32]) -> Vec<f32> {
+fn activated(kind: Activation, x: &[f32]) -> Vec<f32> {
     let mut out = vec![0f32; x.len()];
     activation::forward(kind, x, &mut out);
     out

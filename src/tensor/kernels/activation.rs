@@ -147,12 +147,7 @@ impl Activation {
     #[inline(always)]
     fn slope(self, x: f32) -> f32 {
         match self {
-            Activation::GeluNew => {
-                let e = exp(-x * (TWICE_SQRT + TWICE_CUBIC * (x * x)));
-                let s = 1.0 / (1.0 + e);
-                // 1 − σ is e σ, exactly where σ is almost 1.
-                s + x * s * (e * s) * (TWICE_SQRT + 3.0 * TWICE_CUBIC * (x * x))
-            }
+            Activation::GeluNew => gelu_new(x).1,
             Activation::Relu => f32::from(u8::from(x > 0.0)),
             Activation::Silu => {
                 let s = 1.0 / (1.0 + exp(-x));
@@ -205,15 +200,32 @@ impl Activation {
     }
 }
 
+/// Value and slope of [`Activation::GeluNew`].
+#[inline(always)]
+fn gelu_new(x: f32) -> (f32, f32) {
+    let e = exp(-x * (TWICE_SQRT + TWICE_CUBIC * (x * x)));
+    let s = 1.0 / (1.0 + e);
+    // 1 − σ is e σ, exactly where σ is almost 1.
+    (x * s, s + x * s * (e * s) * (TWICE_SQRT + 3.0 * TWICE_CUBIC * (x * x)))
+}
+
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn gelu_new_forward(x: &[f32], out: &mut [f32]) {
     out.iter_mut().zip(x).for_each(|(o, &x)| *o = Activation::GeluNew.value(x));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn gelu_new_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
-        *dx = dy * Activation::GeluNew.slope(x);
+fn gelu_new_backward(x: &[f32], dy: &mut [f32]) {
+    dy.iter_mut().zip(x).for_each(|(dy, &x)| *dy *= gelu_new(x).1);
+}
+
+/// The derivative and the value share their exponential.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn gelu_new_both(x: &[f32], dy: &mut [f32], out: &mut [f32]) {
+    for ((dy, &x), out) in dy.iter_mut().zip(x).zip(out) {
+        let (value, slope) = gelu_new(x);
+        *out = value;
+        *dy *= slope;
     }
 }
 
@@ -222,10 +234,29 @@ const CHUNK: usize = 4096;
 
 /// `out = f(x)`, elementwise.
 pub fn forward(kind: Activation, x: &[f32], out: &mut [f32]) {
-    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| match kind {
+    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| stretch(kind, x, out));
+}
+
+/// As [`forward`] on this thread.
+pub fn stretch(kind: Activation, x: &[f32], out: &mut [f32]) {
+    match kind {
         Activation::GeluNew => gelu_new_forward(x, out),
         _ => out.iter_mut().zip(x).for_each(|(o, &x)| *o = kind.value(x)),
-    });
+    }
+}
+
+/// `dy ← dy · f'(x)`, and `out = f(x)` where it is wanted, elementwise, on this thread.
+pub fn stretch_back(kind: Activation, x: &[f32], dy: &mut [f32], out: Option<&mut [f32]>) {
+    match (kind, out) {
+        (Activation::GeluNew, Some(out)) => gelu_new_both(x, dy, out),
+        (Activation::GeluNew, None) => gelu_new_backward(x, dy),
+        (_, out) => {
+            dy.iter_mut().zip(x).for_each(|(dy, &x)| *dy *= kind.slope(x));
+            if let Some(out) = out {
+                stretch(kind, x, out);
+            }
+        }
+    }
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
@@ -253,12 +284,7 @@ pub fn with_bias(kind: Option<Activation>, bias: &[f32], values: &mut [f32]) {
 
 /// `dx = dy · f'(x)`, elementwise.
 pub fn backward(kind: Activation, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let mut dx = vec![0f32; x.len()];
-    dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(dy.par_chunks(CHUNK)).for_each(|((dx, x), dy)| {
-        match kind {
-            Activation::GeluNew => gelu_new_backward(x, dy, dx),
-            _ => dx.iter_mut().zip(x).zip(dy).for_each(|((dx, &x), &dy)| *dx = dy * kind.slope(x)),
-        }
-    });
+    let mut dx = dy.to_vec();
+    dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(dx, x)| stretch_back(kind, x, dx, None));
     dx
 }

@@ -115,8 +115,10 @@ pub(super) fn soon(at: *const f32, n: usize) {
     // SAFETY: a hint that never faults.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        for line in (0..n).step_by(LINE / size_of::<f32>()) {
+        let mut line = 0;
+        while line < n {
             _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast());
+            line += LINE / size_of::<f32>();
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -7,9 +7,12 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::super::dropout::Mask;
-use super::exp::{exp_all, largest};
+use super::exp::{LANES, exp, exp_all, largest, total};
 use super::matmul::{Threads, View, matmul, matmul_raw};
 use super::product::TASKS_AT_ONCE;
+use super::share::Shared;
+use super::sums::add_row;
+use crate::tensor::memory::room;
 
 /// Query rows per tile.
 const TILE: usize = 64;
@@ -56,6 +59,14 @@ impl Shape<'_> {
         if self.causal { (self.start + r + 1).min(self.keys) } else { self.keys }
     }
 
+    /// What is added to the first `limit` scores of query row `r`.
+    fn bias_of(&self, (b, h): (usize, usize), r: usize, limit: usize) -> Option<&[f32]> {
+        self.bias.map(|bias| {
+            let at = b * bias.batch_stride + h * bias.head_stride + r * self.keys;
+            &bias.data[at..at + limit]
+        })
+    }
+
     /// Drops weights, or gradients, of the tile `from..to` of one head, rows `keys` apart.
     fn drop(&self, (b, h): (usize, usize), (from, to): (usize, usize), tile: &mut [f32]) {
         let Some(mask) = self.noise else { return };
@@ -67,8 +78,11 @@ impl Shape<'_> {
     }
 }
 
+/// What turns a score `x` of a row into a weight: `exp(x − top) · inverse`.
+pub type RowScale = (f32, f32);
+
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn softmax_row(row: &mut [f32], bias: Option<&[f32]>) {
+fn softmax_row(row: &mut [f32], bias: Option<&[f32]>) -> RowScale {
     if let Some(bias) = bias {
         row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
     }
@@ -76,15 +90,15 @@ fn softmax_row(row: &mut [f32], bias: Option<&[f32]>) {
     if top == f32::NEG_INFINITY {
         // A row that lost every key would give NaN; callers keep at least one, this keeps the promise local.
         row.fill(0.0);
-        return;
+        return (0.0, 0.0);
     }
     let inverse = 1.0 / exp_all(row, top);
     row.iter_mut().for_each(|x| *x *= inverse);
+    (top, inverse)
 }
 
-/// Attention weights of query rows `from..to` of one head into `out`, rows `keys` apart; cells past a row's
-/// limit are 0.
-fn weights(
+/// Scores of query rows `from..to` of one head into `out`, rows `keys` apart, for the keys that the last of them reads.
+fn scores(
     shape: &Shape,
     q: Rows,
     k: Rows,
@@ -92,25 +106,30 @@ fn weights(
     (from, to): (usize, usize),
     out: &mut [f32],
 ) {
-    let (d, keys) = (shape.head_dim, shape.keys);
-    let last = shape.limit(to - 1);
-    let q_rows = View::strided(
-        &q.data[b * q.batch_stride + from * q.row_stride + h * d..],
-        to - from,
-        d,
-        q.row_stride,
-    );
-    let k_rows = View::strided(&k.data[b * k.batch_stride + h * d..], last, d, k.row_stride);
-    matmul(out, keys, q_rows, k_rows.t(), shape.scale, 0.0, Threads::One);
+    let d = shape.head_dim;
+    let queries = &q.data[b * q.batch_stride + from * q.row_stride + h * d..];
+    let queries = View::strided(queries, to - from, d, q.row_stride);
+    let keys = &k.data[b * k.batch_stride + h * d..];
+    let keys = View::strided(keys, shape.limit(to - 1), d, k.row_stride);
+    matmul(out, shape.keys, queries, keys.t(), shape.scale, 0.0, Threads::One);
+}
+
+/// Attention weights of query rows `from..to` of one head into `out`, rows `keys` apart; cells past a row's
+/// limit are 0. What made them of the scores goes to `scales`, one a row.
+fn weights(
+    shape: &Shape,
+    (q, k): (Rows, Rows),
+    (b, h): (usize, usize),
+    (from, to): (usize, usize),
+    out: &mut [f32],
+    mut scales: impl FnMut(usize, RowScale),
+) {
+    scores(shape, q, k, (b, h), (from, to), out);
     for r in from..to {
         let limit = shape.limit(r);
-        let row = &mut out[(r - from) * keys..(r - from + 1) * keys];
+        let row = &mut out[(r - from) * shape.keys..(r - from + 1) * shape.keys];
         row[limit..].fill(0.0);
-        let bias = shape.bias.map(|bias| {
-            let at = b * bias.batch_stride + h * bias.head_stride + r * keys;
-            &bias.data[at..at + limit]
-        });
-        softmax_row(&mut row[..limit], bias);
+        scales(r, softmax_row(&mut row[..limit], shape.bias_of((b, h), r, limit)));
     }
 }
 
@@ -119,7 +138,7 @@ pub fn map(shape: &Shape, q: Rows, k: Rows, head: usize, out: &mut [f32]) {
     let keys = shape.keys;
     for from in (0..shape.queries).step_by(TILE) {
         let to = (from + TILE).min(shape.queries);
-        weights(shape, q, k, (0, head), (from, to), &mut out[from * keys..to * keys]);
+        weights(shape, (q, k), (0, head), (from, to), &mut out[from * keys..to * keys], |_, _| ());
     }
 }
 
@@ -128,24 +147,34 @@ thread_local! {
     static TILES: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
-/// A raw output pointer that tasks with disjoint elements may share.
+/// `softmax(scale · q kᵀ + bias) v` for every head; the result is `[batch, queries, heads · head_dim]`.
+pub fn forward(shape: &Shape, q: Rows, k: Rows, v: Rows) -> Vec<f32> {
+    forward_collecting(shape, (q, k, v), &|_, _, _| ()).0.out
+}
+
+/// What every head made of its values.
+pub struct Heads {
+    /// `[batch, queries, heads · head_dim]`
+    pub out: Vec<f32>,
+    /// What made weights of scores, `[batch, heads, queries]`.
+    pub scales: Vec<RowScale>,
+}
+
+/// As [`Heads`], borrowed.
 #[derive(Clone, Copy)]
-struct Shared(*mut f32);
-// SAFETY: every task writes its own (sequence, head, row) elements only.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-impl Shared {
-    /// # Safety
-    /// `offset` lies inside the vector that the pointer was taken from.
-    unsafe fn at(self, offset: usize) -> *mut f32 {
-        // SAFETY: the contract above.
-        unsafe { self.0.add(offset) }
+pub struct KeptHeads<'a> {
+    pub out: &'a [f32],
+    pub scales: &'a [RowScale],
+}
+
+impl Heads {
+    pub fn kept(&self) -> KeptHeads<'_> {
+        KeptHeads { out: &self.out, scales: &self.scales }
     }
 }
 
-/// `softmax(scale · q kᵀ + bias) v` for every head; the result is `[batch, queries, heads · head_dim]`.
-pub fn forward(shape: &Shape, q: Rows, k: Rows, v: Rows) -> Vec<f32> {
+/// As [`forward`], with what [`backward`] asks for.
+pub fn forward_kept(shape: &Shape, q: Rows, k: Rows, v: Rows) -> Heads {
     forward_collecting(shape, (q, k, v), &|_, _, _| ()).0
 }
 
@@ -168,17 +197,21 @@ fn forward_collecting<T: Send>(
     shape: &Shape,
     (q, k, v): (Rows, Rows, Rows),
     read: Reading<T>,
-) -> (Vec<f32>, Vec<T>) {
+) -> (Heads, Vec<T>) {
     let (d, width) = (shape.head_dim, shape.heads * shape.head_dim);
-    let mut out = vec![0f32; shape.batch * shape.queries * width];
-    let target = Shared(out.as_mut_ptr());
+    let size = shape.batch * shape.queries * width;
+    let mut out = room(size);
+    let mut scales = vec![(0.0, 0.0); shape.batch * shape.heads * shape.queries];
+    let (target, of_rows) = (Shared::new(out.as_mut_ptr()), Shared::new(scales.as_mut_ptr()));
     let tiles = tiles_of(shape);
     let task = |task: usize| {
         let [mut scratch, other] = TILES.take();
         let (head_task, (from, to)) = (task / tiles.len(), tiles[task % tiles.len()]);
         let (b, h) = (head_task / shape.heads, head_task % shape.heads);
         scratch.resize(TILE * shape.keys, 0f32);
-        weights(shape, q, k, (b, h), (from, to), &mut scratch);
+        let first = (b * shape.heads + h) * shape.queries;
+        // SAFETY: this task alone has these rows of this head.
+        weights(shape, (q, k), (b, h), (from, to), &mut scratch, |r, s| unsafe { of_rows.set(first + r, s) });
         shape.drop((b, h), (from, to), &mut scratch);
         let last = shape.limit(to - 1);
         let p = View::strided(&scratch, to - from, last, shape.keys);
@@ -194,7 +227,9 @@ fn forward_collecting<T: Send>(
     };
     let tasks = 0..shape.batch * shape.heads * tiles.len();
     let read = tasks.into_par_iter().with_max_len(TASKS_AT_ONCE).map(task).collect();
-    (out, read)
+    // SAFETY: the tasks wrote every row of every head.
+    unsafe { out.set_len(size) };
+    (Heads { out, scales }, read)
 }
 
 /// What the keys of one layer received from the queries of one tile, head by head.
@@ -228,7 +263,7 @@ pub fn forward_summed(
         }
         (later, own, value_norms(shape, v, h, (shape.start + from, end), &grams[h]))
     };
-    let (out, parts) = forward_collecting(shape, (q, k, v), &read);
+    let (heads, parts) = forward_collecting(shape, (q, k, v), &read);
     let tiles = tiles_of(shape);
     let mut sums: Vec<TileSums> = tiles
         .iter()
@@ -246,7 +281,7 @@ pub fn forward_summed(
         tile.own.extend(own);
         tile.norms.extend(norms);
     }
-    (out, sums)
+    (heads.out, sums)
 }
 
 impl TileSums {
@@ -300,56 +335,111 @@ fn value_norms(shape: &Shape, v: Rows, h: usize, (from, to): (usize, usize), gra
 
 /// Gradient with respect to the packed `[batch, T, 3 · width]` projection (query, key, value side by side), for
 /// self-attention with `queries == keys` and `start == 0`. Weights are computed again instead of kept.
-pub fn backward(shape: &Shape, qkv: &[f32], out: &[f32], grad_out: &[f32]) -> Vec<f32> {
-    let (d, width, t) = (shape.head_dim, shape.heads * shape.head_dim, shape.keys);
-    let stride = 3 * width;
-    let mut grad = vec![0f32; qkv.len()];
-    let target = Shared(grad.as_mut_ptr());
+pub fn backward(shape: &Shape, qkv: &[f32], heads: KeptHeads, grad_out: &[f32]) -> Vec<f32> {
+    let t = shape.keys;
+    let mut grad = room(qkv.len());
+    let target = Shared::new(grad.as_mut_ptr());
     (0..shape.batch * shape.heads).into_par_iter().with_max_len(TASKS_AT_ONCE).for_each(|task| {
-        let [mut p, mut dp] = TILES.take();
-        let (b, h) = (task / shape.heads, task % shape.heads);
-        let base = b * t * stride + h * d;
-        let rows =
-            |part: usize| Rows { data: &qkv[part * width..], batch_stride: t * stride, row_stride: stride };
-        p.resize(TILE * t, 0f32);
-        dp.resize(TILE * t, 0f32);
-        for from in (0..t).step_by(TILE) {
-            let to = (from + TILE).min(t);
-            let (n, last) = (to - from, shape.limit(to - 1));
-            weights(shape, rows(0), rows(1), (b, h), (from, to), &mut p);
-            let at = (b * t + from) * width + h * d;
-            let d_out = View::strided(&grad_out[at..], n, d, width);
-            let values = View::strided(&qkv[base + 2 * width..], last, d, stride);
-            matmul(&mut dp, t, d_out, values.t(), 1.0, 0.0, Threads::One);
-            // The dropped weights' output times its gradient is still the sum that softmax takes off.
-            shape.drop((b, h), (from, to), &mut dp);
-            for r in 0..n {
-                let o = &out[at + r * width..at + r * width + d];
-                let g = &grad_out[at + r * width..at + r * width + d];
-                let dot: f32 = o.iter().zip(g).map(|(a, b)| a * b).sum();
-                score_gradient(&p[r * t..r * t + last], &mut dp[r * t..r * t + last], dot, shape.scale);
-            }
-            shape.drop((b, h), (from, to), &mut p);
-            let weights_t = View::strided(&p, n, last, t).t();
-            let ds = View::strided(&dp, n, last, t);
-            let queries = View::strided(&qkv[base + from * stride..], n, d, stride);
-            let keys = View::strided(&qkv[base + width..], last, d, stride);
-            // SAFETY: this task alone writes the columns of head h of sequence b, which lie inside.
-            unsafe {
-                matmul_raw(target.at(base + from * stride), stride, ds, keys, 1.0, 0.0, Threads::One);
-                matmul_raw(target.at(base + width), stride, ds.t(), queries, 1.0, 1.0, Threads::One);
-                matmul_raw(target.at(base + 2 * width), stride, weights_t, d_out, 1.0, 1.0, Threads::One);
-            }
+        let mut tiles = TILES.take();
+        tiles.iter_mut().for_each(|tile| tile.resize(tile.len().max(TILE * t), 0f32));
+        let at = (task / shape.heads, task % shape.heads);
+        let back = Back { shape, qkv, heads, grad_out, target, at };
+        // The last tile first: it reads every key, so that it writes what the others add to.
+        for from in (0..t).step_by(TILE).rev() {
+            back.tile((from, (from + TILE).min(t)), &mut tiles);
         }
-        TILES.set([p, dp]);
+        TILES.set(tiles);
     });
+    // SAFETY: the tiles wrote every row of every head.
+    unsafe { grad.set_len(qkv.len()) };
     grad
 }
 
-/// `dp ← scale · p · (dp − Σ p·dp)`; the sum equals `out · grad_out`, which is cheaper.
+/// The way back of one head of one sequence.
+struct Back<'a> {
+    shape: &'a Shape<'a>,
+    qkv: &'a [f32],
+    heads: KeptHeads<'a>,
+    grad_out: &'a [f32],
+    target: Shared<f32>,
+    /// Sequence and head.
+    at: (usize, usize),
+}
+
+impl Back<'_> {
+    /// Gradients of query rows `from..to`, written, and their shares of those of keys and values, added.
+    fn tile(&self, (from, to): (usize, usize), [p, dp]: &mut [Vec<f32>; 2]) {
+        let (shape, (b, h)) = (self.shape, self.at);
+        let (d, width, t) = (shape.head_dim, shape.heads * shape.head_dim, shape.keys);
+        let stride = 3 * width;
+        let (n, last) = (to - from, shape.limit(to - 1));
+        let base = b * t * stride + h * d;
+        let part = |part: usize, row: usize, rows: usize| {
+            View::strided(&self.qkv[base + part * width + row * stride..], rows, d, stride)
+        };
+        let rows = |part: usize| Rows {
+            data: &self.qkv[part * width..],
+            batch_stride: t * stride,
+            row_stride: stride,
+        };
+        scores(shape, rows(0), rows(1), (b, h), (from, to), p);
+        let d_out = View::strided(&self.grad_out[(b * t + from) * width + h * d..], n, d, width);
+        matmul(dp, t, d_out, part(2, 0, last).t(), 1.0, 0.0, Threads::One);
+        shape.drop((b, h), (from, to), dp);
+        for r in 0..n {
+            let cells = r * t..r * t + last;
+            self.row(from + r, &mut p[cells.clone()], &mut dp[cells]);
+        }
+        shape.drop((b, h), (from, to), p);
+        let (weights, ds) = (View::strided(p, n, last, t), View::strided(dp, n, last, t));
+        let keep = if to == t { 0.0 } else { 1.0 };
+        let at = |part: usize, row: usize| {
+            // SAFETY: inside the gradient, which is as long as `qkv`.
+            unsafe { self.target.at(base + part * width + row * stride) }
+        };
+        // SAFETY: this task alone writes the columns of head h of sequence b, which lie inside; what is added to was written.
+        unsafe {
+            matmul_raw(at(0, from), stride, ds, part(1, 0, last), 1.0, 0.0, Threads::One);
+            matmul_raw(at(1, 0), stride, ds.t(), part(0, from, n), 1.0, keep, Threads::One);
+            matmul_raw(at(2, 0), stride, weights.t(), d_out, 1.0, keep, Threads::One);
+        }
+    }
+
+    /// Turns scores of query row `r` into weights, and gradients of the weights into those of the scores.
+    fn row(&self, r: usize, p: &mut [f32], dp: &mut [f32]) {
+        let (shape, (b, h)) = (self.shape, self.at);
+        let (d, limit) = (shape.head_dim, shape.limit(r));
+        let at = (b * shape.queries + r) * shape.heads * d + h * d;
+        // The dropped weights' output times its gradient is still the sum that softmax takes off.
+        let dot = dot(&self.heads.out[at..at + d], &self.grad_out[at..at + d]);
+        let scale = self.heads.scales[(b * shape.heads + h) * shape.queries + r];
+        let ((p, rest), (dp, no_rest)) = (p.split_at_mut(limit), dp.split_at_mut(limit));
+        if let Some(bias) = shape.bias_of((b, h), r, limit) {
+            add_row(p, bias);
+        }
+        score_gradient(p, dp, scale, (dot, shape.scale));
+        rest.fill(0.0);
+        no_rest.fill(0.0);
+    }
+}
+
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn score_gradient(p: &[f32], dp: &mut [f32], dot: f32, scale: f32) {
-    for (dp, &p) in dp.iter_mut().zip(p) {
-        *dp = scale * p * (*dp - dot);
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        (0..LANES).for_each(|i| lanes[i] += a[i] * b[i]);
+    }
+    lanes.iter_mut().zip(a_rest).zip(b_rest).for_each(|((lane, a), b)| *lane += a * b);
+    total(lanes)
+}
+
+/// `p ← exp(p − top) · inverse`, the weights; `dp ← scale · p · (dp − Σ p·dp)`, where the sum equals `out · grad_out`, which
+/// is cheaper.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn score_gradient(p: &mut [f32], dp: &mut [f32], (top, inverse): RowScale, (dot, scale): (f32, f32)) {
+    for (dp, p) in dp.iter_mut().zip(p) {
+        *p = exp(*p - top) * inverse;
+        *dp = scale * *p * (*dp - dot);
     }
 }

@@ -9,6 +9,23 @@ use std::arch::x86_64::{__m256, __m512, _mm256_setzero_ps, _mm512_setzero_ps};
 use super::ahead::Asked;
 use super::tile::{Panel, Place, Reading};
 
+/// Adds the product of `{x}` and a register of the panel to a sum: of numbers, or of pairs of bf16 numbers.
+macro_rules! multiply_add {
+    ($s:literal, $b:literal) => {
+        concat!(
+            ".if {pairs}\nvdpbf16ps {",
+            $s,
+            "}, {x}, {",
+            $b,
+            "}\n.else\nvfmadd231ps {",
+            $s,
+            "}, {x}, {",
+            $b,
+            "}\n.endif\n",
+        )
+    };
+}
+
 /// One row of a step: its number, in all lanes, times the registers of the panel. `$apart` is its address where rows lie
 /// apart, `$d` bytes into the turn; `$beside` where they lie side by side.
 macro_rules! row {
@@ -23,15 +40,12 @@ macro_rules! row {
             "vbroadcastss {x}, dword ptr [{a0} + ",
             $beside,
             "]\n.endif\n",
-            "vfmadd231ps {",
-            $s0,
-            "}, {x}, {b0}\n.if {c} > 1\n",
-            "vfmadd231ps {",
-            $s1,
-            "}, {x}, {b1}\n.endif\n.if {c} > 2\n",
-            "vfmadd231ps {",
-            $s2,
-            "}, {x}, {b2}\n.endif\n",
+            multiply_add!($s0, "b0"),
+            ".if {c} > 1\n",
+            multiply_add!($s1, "b1"),
+            ".endif\n.if {c} > 2\n",
+            multiply_add!($s2, "b2"),
+            ".endif\n",
         )
     };
 }
@@ -150,29 +164,29 @@ macro_rules! loops {
 
 /// The variants of a tile: how its left side lies, whether it packs the panel, lines per turn.
 macro_rules! variants {
-    ($tile:ident, $c:expr, $depth:expr, $left:expr, $right:expr, $asked:expr, $place:expr) => {
+    ($tile:ident, $c:expr, $pairs:expr, $depth:expr, $left:expr, $right:expr, $asked:expr, $place:expr) => {
         match ($left.step == 1, $right.keep.is_null(), $asked.lines) {
-            (true, true, 2) => $tile::<$c, 1, 0, 2>($depth, $left, $right, $asked, $place),
-            (true, true, 4) => $tile::<$c, 1, 0, 4>($depth, $left, $right, $asked, $place),
-            (true, true, 6) => $tile::<$c, 1, 0, 6>($depth, $left, $right, $asked, $place),
-            (true, true, _) => $tile::<$c, 1, 0, 12>($depth, $left, $right, $asked, $place),
-            (false, true, 2) => $tile::<$c, 0, 0, 2>($depth, $left, $right, $asked, $place),
-            (false, true, 4) => $tile::<$c, 0, 0, 4>($depth, $left, $right, $asked, $place),
-            (false, true, 6) => $tile::<$c, 0, 0, 6>($depth, $left, $right, $asked, $place),
-            (false, true, _) => $tile::<$c, 0, 0, 12>($depth, $left, $right, $asked, $place),
-            (true, false, _) => $tile::<$c, 1, 1, 4>($depth, $left, $right, $asked, $place),
-            (false, false, _) => $tile::<$c, 0, 1, 4>($depth, $left, $right, $asked, $place),
+            (true, true, 2) => $tile::<$c, 1, 0, 2, $pairs>($depth, $left, $right, $asked, $place),
+            (true, true, 4) => $tile::<$c, 1, 0, 4, $pairs>($depth, $left, $right, $asked, $place),
+            (true, true, 6) => $tile::<$c, 1, 0, 6, $pairs>($depth, $left, $right, $asked, $place),
+            (true, true, _) => $tile::<$c, 1, 0, 12, $pairs>($depth, $left, $right, $asked, $place),
+            (false, true, 2) => $tile::<$c, 0, 0, 2, $pairs>($depth, $left, $right, $asked, $place),
+            (false, true, 4) => $tile::<$c, 0, 0, 4, $pairs>($depth, $left, $right, $asked, $place),
+            (false, true, 6) => $tile::<$c, 0, 0, 6, $pairs>($depth, $left, $right, $asked, $place),
+            (false, true, _) => $tile::<$c, 0, 0, 12, $pairs>($depth, $left, $right, $asked, $place),
+            (true, false, _) => $tile::<$c, 1, 1, 4, $pairs>($depth, $left, $right, $asked, $place),
+            (false, false, _) => $tile::<$c, 0, 1, 4, $pairs>($depth, $left, $right, $asked, $place),
         }
     };
 }
 
-/// Eight rows and `C` of three registers.
+/// Eight rows and `C` of three registers, of numbers or (`PAIRS` is 1) of pairs of bf16 numbers.
 ///
 /// # Safety
-/// AVX-512F; both sides hold all steps.
+/// AVX-512F, and AVX512-BF16 for pairs; both sides hold all steps.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn eight_by_three<const C: usize>(
+pub(super) unsafe fn eight_by_three<const C: usize, const PAIRS: usize>(
     depth: usize,
     left: Reading,
     right: Panel,
@@ -180,7 +194,7 @@ pub(super) unsafe fn eight_by_three<const C: usize>(
     place: Place,
 ) {
     // SAFETY: the contract.
-    unsafe { variants!(wide, C, depth, left, right, asked, place) }
+    unsafe { variants!(wide, C, PAIRS, depth, left, right, asked, place) }
 }
 
 /// Four rows and `C` of three registers.
@@ -197,7 +211,7 @@ pub(super) unsafe fn four_by_three<const C: usize>(
     place: Place,
 ) {
     // SAFETY: the contract.
-    unsafe { variants!(narrow, C, depth, left, right, asked, place) }
+    unsafe { variants!(narrow, C, 0, depth, left, right, asked, place) }
 }
 
 /// Bytes between the rows of the left side where they lie apart, between its steps where rows lie side by side.
@@ -207,7 +221,13 @@ fn stride(left: Reading) -> usize {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn wide<const C: usize, const APART: usize, const KEEPS: usize, const LINES: usize>(
+unsafe fn wide<
+    const C: usize,
+    const APART: usize,
+    const KEEPS: usize,
+    const LINES: usize,
+    const PAIRS: usize,
+>(
     depth: usize,
     left: Reading,
     right: Panel,
@@ -227,6 +247,7 @@ unsafe fn wide<const C: usize, const APART: usize, const KEEPS: usize, const LIN
             apart = const APART,
             keeps = const KEEPS,
             lines = const LINES,
+            pairs = const PAIRS,
             n = const 64,
             a0 = inout(reg) left.at => _,
             a1 = inout(reg) left.at.wrapping_add(3 * left.row) => _,
@@ -276,7 +297,13 @@ unsafe fn wide<const C: usize, const APART: usize, const KEEPS: usize, const LIN
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn narrow<const C: usize, const APART: usize, const KEEPS: usize, const LINES: usize>(
+unsafe fn narrow<
+    const C: usize,
+    const APART: usize,
+    const KEEPS: usize,
+    const LINES: usize,
+    const PAIRS: usize,
+>(
     depth: usize,
     left: Reading,
     right: Panel,
@@ -292,6 +319,7 @@ unsafe fn narrow<const C: usize, const APART: usize, const KEEPS: usize, const L
             apart = const APART,
             keeps = const KEEPS,
             lines = const LINES,
+            pairs = const PAIRS,
             n = const 32,
             a0 = inout(reg) left.at => _,
             a1 = inout(reg) left.at.wrapping_add(3 * left.row) => _,

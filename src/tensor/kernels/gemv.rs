@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::ahead::prefetch;
-use super::isa::{Isa, isa};
+use super::isa::{Isa, isa, multiplies_pairs};
 use super::lanes::{Four, Lanes, Sixteen};
 use super::packed::Packed;
 use super::product::{BLOCK, Left, Out, Rules, TASKS_AT_ONCE, depth_step};
@@ -29,6 +29,15 @@ pub(super) unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) -> bool
         return false;
     }
     let x = &a.data[..rules.depth];
+    let rounded: Vec<f32>;
+    let x = match b {
+        // What several rows are multiplied with is rounded; one row must find the same.
+        Right::Packed(b) if b.is_bf16() && multiplies_pairs(isa()) => {
+            rounded = x.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect();
+            &rounded
+        }
+        _ => x,
+    };
     let size = match b {
         // A column's sum does not depend on its neighbours, so tasks may be cut to the number of threads.
         Right::Strided(b) if b.col == 1 => {
@@ -233,22 +242,33 @@ unsafe fn depth_blocks<V: Lanes, W: Stored, const C: usize, const STREAMS: usize
 ) {
     let width = V::N * C;
     let depth = blocks[0].0.len();
+    let (lines, line) = (depth / W::ROWS, W::ROWS * width);
     let mut at = blocks.map(|(_, w)| w);
     for first in (0..padded).step_by(width) {
-        // SAFETY: each panel has `depth` rows of `width` columns.
+        // SAFETY: each panel has lines enough for `depth` rows of `width` columns.
         unsafe {
             let mut acc = [[[V::zero(); C]; STREAMS]; APART];
-            let whole = depth / APART * APART;
+            let whole = lines / APART * APART;
             for i in (0..whole).step_by(APART) {
                 for (apart, acc) in acc.iter_mut().enumerate() {
                     for ((acc, (x, _)), at) in acc.iter_mut().zip(&blocks).zip(&mut at) {
-                        add_row(acc, *x.get_unchecked(i + apart), at);
+                        soon_after::<W, C>(*at, V::N);
+                        W::add_line(acc, x.as_ptr().add((i + apart) * W::ROWS), *at);
+                        *at = at.add(line);
                     }
                 }
             }
-            for i in whole..depth {
+            for i in whole..lines {
                 for ((acc, (x, _)), at) in acc[0].iter_mut().zip(&blocks).zip(&mut at) {
-                    add_row(acc, *x.get_unchecked(i), at);
+                    W::add_line(acc, x.as_ptr().add(i * W::ROWS), *at);
+                    *at = at.add(line);
+                }
+            }
+            if lines * W::ROWS < depth {
+                // The last row has no other beside it.
+                for ((acc, (x, _)), at) in acc[0].iter_mut().zip(&blocks).zip(&mut at) {
+                    W::add_line(acc, [x[depth - 1], 0.0].as_ptr(), *at);
+                    *at = at.add(line);
                 }
             }
             for (stream, sums) in sums.iter_mut().enumerate() {
@@ -263,16 +283,13 @@ unsafe fn depth_blocks<V: Lanes, W: Stored, const C: usize, const STREAMS: usize
     }
 }
 
-/// `sums += x · row`, and on to the next row. A function of its own: a closure would not be sure to be inlined where the
-/// instructions are allowed.
+/// Asks for the line of a packed stream that comes [`AHEAD`] bytes after `at`: the processor does not look past a page.
 #[inline(always)]
-unsafe fn add_row<V: Lanes, W: Stored, const C: usize>(sums: &mut [V; C], x: f32, row: &mut *const W) {
-    // SAFETY: the caller's row has `C` registers.
-    unsafe {
-        let x = V::splat(x);
-        for (c, sum) in sums.iter_mut().enumerate() {
-            *sum = sum.fma(x, W::load(row.add(c * V::N)));
-        }
-        *row = row.add(C * V::N);
+fn soon_after<W: Stored, const C: usize>(at: *const W, lanes: usize) {
+    let at = at.cast::<i8>().wrapping_add(AHEAD);
+    let mut line = 0;
+    while line < W::ROWS * C * lanes * size_of::<W>() {
+        prefetch(at.wrapping_add(line));
+        line += 64;
     }
 }

@@ -8,6 +8,7 @@ use multiversion::multiversion;
 use super::exp::{exp_sum, largest};
 use super::product::{BLOCK, Left, Out, Rules, product};
 use super::right::Right;
+use super::share::Shared;
 
 /// What one sweep found.
 pub struct Read {
@@ -24,22 +25,6 @@ pub struct Read {
 fn partial(values: &[f32]) -> (f32, f32) {
     let top = largest(values);
     (top, exp_sum(values, top))
-}
-
-/// A pointer whose elements are shared out among tasks.
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: every task writes elements of its own, which may come from another thread.
-unsafe impl<T: Send> Send for Shared<T> {}
-// SAFETY: as above; nothing is read through it.
-unsafe impl<T: Send> Sync for Shared<T> {}
-impl<T> Shared<T> {
-    /// # Safety
-    /// `i` lies inside, and no other task touches it.
-    unsafe fn set(self, i: usize, value: T) {
-        // SAFETY: the contract above.
-        unsafe { self.0.add(i).write(value) }
-    }
 }
 
 /// Reads logits of `hidden` `[n, D]` times `weight` (`[D, V]` as the product sees it). `targets` holds one id per row
@@ -60,8 +45,8 @@ pub fn read(
     let mut target = vec![f32::NAN; rows];
     let mut whole: Vec<Vec<f32>> = wanted.iter().map(|_| vec![0f32; vocab]).collect();
     {
-        let parts = Shared(parts.as_mut_ptr());
-        let found = Shared(target.as_mut_ptr());
+        let parts = Shared::new(parts.as_mut_ptr());
+        let found = Shared::new(target.as_mut_ptr());
         let places: Vec<Mutex<&mut Vec<f32>>> = whole.iter_mut().map(Mutex::new).collect();
         let finish = |row: usize, first: usize, values: &mut [f32]| {
             // SAFETY: a stretch of a row belongs to one task, so its part, and the target inside it, do too.

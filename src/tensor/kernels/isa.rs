@@ -40,6 +40,36 @@ impl Isa {
     }
 }
 
+/// Whether the code of `isa` can multiply pairs of bf16 numbers by an instruction of its own.
+pub(super) fn has_pairs(isa: Isa) -> bool {
+    match isa {
+        Isa::Wide => true,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => isa.is_here() && is_x86_feature_detected!("avx512bf16"),
+        _ => false,
+    }
+}
+
+/// Whether products with packed bf16 numbers are made of pairs by the code of `isa`: both sides are then rounded to bf16. Only
+/// where that is faster than widening them, measured once: Zen 5 makes as many products of pairs as of numbers, Sapphire Rapids
+/// a quarter of them.
+pub fn multiplies_pairs(isa: Isa) -> bool {
+    static PAYS: OnceLock<bool> = OnceLock::new();
+    match isa {
+        Isa::Wide => true,
+        _ => has_pairs(isa) && *PAYS.get_or_init(|| pays(isa)),
+    }
+}
+
+fn pays(isa: Isa) -> bool {
+    let trial = Trial::new();
+    let fastest = |time: &dyn Fn() -> Duration| (0..ROUNDS).map(|_| time()).min();
+    fastest(&|| trial.time_pairs(isa)) < fastest(&|| trial.time(isa))
+}
+
+/// Measurements of each way; the fastest counts.
+const ROUNDS: usize = 5;
+
 /// The portable set, where the processor has none that a kernel was written for by hand.
 fn by_hand() -> impl Iterator<Item = Isa> {
     [Isa::Avx512, Isa::Avx2].into_iter().filter(|isa| isa.is_here())
@@ -48,7 +78,6 @@ fn by_hand() -> impl Iterator<Item = Isa> {
 /// Times a small product with every set, in turn, and takes the fastest: a wider set is slower where the processor lowers
 /// its clock for it, or splits its registers. Less than a millisecond.
 fn fastest() -> Isa {
-    const ROUNDS: usize = 5;
     let mut best: Vec<(Isa, Duration)> = by_hand().map(|isa| (isa, Duration::MAX)).collect();
     if best.len() > 1 {
         let trial = Trial::new();

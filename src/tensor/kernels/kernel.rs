@@ -1,6 +1,6 @@
 //! The tile of every instruction set, with the functions that may use its instructions.
 
-use super::lanes::{Four, Lanes, Sixteen};
+use super::lanes::{Four, Lanes, Sixteen, SixteenPairs};
 use super::pack::pack_panel;
 use super::right::Strided;
 use super::tile::{Task, block};
@@ -81,13 +81,18 @@ kernel!(Plain, Four, 8 x 3, 4);
 pub(super) struct Wide;
 kernel!(Wide, Sixteen, 8 x 3, 4);
 
+/// The code of [`Avx512Pairs`] in portable Rust.
+pub(super) struct WidePairs;
+kernel!(WidePairs, SixteenPairs, 8 x 3, 4);
+
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512};
+pub(super) use x86::{Avx2, Avx512, Avx512Pairs};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{__m256, __m512};
 
+    use super::super::lanes::Pairs;
     use super::*;
 
     pub(in super::super) struct Avx2;
@@ -95,4 +100,9 @@ mod x86 {
 
     pub(in super::super) struct Avx512;
     kernel!(Avx512, __m512, 8 x 3, 4, "avx512f,avx512vl,avx2,fma");
+
+    /// Its numbers are pairs of bf16 numbers.
+    pub(in super::super) struct Avx512Pairs;
+    type Wide = Pairs<__m512>;
+    kernel!(Avx512Pairs, Wide, 8 x 3, 4, "avx512f,avx512vl,avx2,fma,avx512bf16");
 }

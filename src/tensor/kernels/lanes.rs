@@ -16,6 +16,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn store(self, p: *mut f32);
     /// `N` bf16 numbers, widened.
     unsafe fn load_bf16(p: *const u16) -> Self;
+    /// `N` pairs of bf16 numbers, widened: the first of every pair, and the second.
+    unsafe fn load_pairs(p: *const u16) -> (Self, Self);
     /// `self + a·b`.
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
@@ -88,6 +90,16 @@ const WIDEST: usize = 16;
 #[derive(Clone, Copy)]
 pub(super) struct Portable<const N: usize, const FUSED: bool>([f32; N]);
 
+impl<const N: usize, const FUSED: bool> Portable<N, FUSED> {
+    /// Pairs of bf16 numbers, whose bits these are, widened: the first of every pair, and the second.
+    fn parts(self) -> (Self, Self) {
+        (
+            Portable(self.0.map(|x| f32::from_bits(x.to_bits() << 16))),
+            Portable(self.0.map(|x| f32::from_bits(x.to_bits() & 0xffff_0000))),
+        )
+    }
+}
+
 /// SSE2 on x86-64, NEON with its fused multiply-add on AArch64.
 pub(super) type Four = Portable<4, { cfg!(target_arch = "aarch64") }>;
 /// As wide and as exact as AVX-512: how the code around it runs, and is tested, on every machine.
@@ -122,6 +134,12 @@ impl<const N: usize, const FUSED: bool> Lanes for Portable<N, FUSED> {
         Portable(raw.map(|x| f32::from_bits(u32::from(x) << 16)))
     }
     #[inline(always)]
+    unsafe fn load_pairs(p: *const u16) -> (Self, Self) {
+        // SAFETY: see above.
+        let pairs = Portable(unsafe { p.cast::<[f32; N]>().read_unaligned() });
+        pairs.parts()
+    }
+    #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         Portable(std::array::from_fn(|i| match FUSED {
             true => a.0[i].mul_add(b.0[i], self.0[i]),
@@ -135,5 +153,65 @@ impl<const N: usize, const FUSED: bool> Lanes for Portable<N, FUSED> {
     #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
         Portable(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+}
+
+/// Registers whose every number is a pair of bf16 numbers where it is multiplied, and an f32 where it is a sum.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs<V>(pub V);
+
+/// What AVX512-BF16 does with a pair.
+pub(super) type SixteenPairs = Pairs<Sixteen>;
+
+// SAFETY of every block below: the contract of the trait.
+impl Lanes for SixteenPairs {
+    const N: usize = Sixteen::N;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { Sixteen::zero() })
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { Sixteen::splat(x) })
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { Sixteen::load(p) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: see above.
+        unsafe { self.0.store(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { Sixteen::load_bf16(p) })
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(p: *const u16) -> (Self, Self) {
+        // SAFETY: see above.
+        let (first, second) = unsafe { Sixteen::load_pairs(p) };
+        (Pairs(first), Pairs(second))
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        let (a, b) = (a.0.parts(), b.0.parts());
+        // SAFETY: see above.
+        Pairs(unsafe { self.0.fma(a.0, b.0).fma(a.1, b.1) })
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { self.0.add(other.0) })
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { self.0.mul(other.0) })
     }
 }

@@ -2,11 +2,13 @@
 //! written for the processor, the `gemm` crate elsewhere.
 
 use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
 
 use super::isa::{Isa, OVERRIDE, isa};
-use super::product::{Left, Out, Rules, product};
+use super::product::{Finish, Left, Out, Rules, product};
 use super::right::{Numbers, Strided};
-use crate::tensor::memory::room;
+use super::share::Shared;
+use crate::tensor::memory::written;
 
 /// A read-only matrix view: `rows × cols`, element `(r, c)` at `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy)]
@@ -70,15 +72,27 @@ pub fn matmul(out: &mut [f32], out_stride: usize, a: View, b: View, scale: f32, 
 
 /// `a × b`, row-major, on all threads of the pool.
 pub fn product_of(a: View, b: View) -> Vec<f32> {
-    let size = a.rows * b.cols;
+    made(a, b, None)
+}
+
+/// As [`product_of`]; `then` sees every finished stretch of a row while it is near, and may change it.
+pub fn product_then(a: View, b: View, then: Finish) -> Vec<f32> {
+    made(a, b, Some(then))
+}
+
+fn made(a: View, b: View, then: Option<Finish>) -> Vec<f32> {
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product differ");
-    let mut out = room(size);
     // SAFETY: there is room for every element, and a product that keeps nothing writes each of them without reading it.
     unsafe {
-        matmul_raw(out.as_mut_ptr(), b.cols, a, b, 1.0, 0.0, Threads::Pool);
-        out.set_len(size);
+        written(a.rows * b.cols, |out| {
+            raw(out.as_mut_ptr().cast(), b.cols, (a, b), (1.0, 0.0), Threads::Pool, then);
+        })
     }
-    out
+}
+
+/// Shows `then` every row of `values`, `cols` wide, on all threads.
+pub fn each_row(values: &mut [f32], cols: usize, then: Finish) {
+    values.par_chunks_mut(cols).enumerate().for_each(|(row, values)| then(row, 0, values));
 }
 
 /// As [`matmul`], on a raw output, for tasks that own disjoint column blocks of one matrix.
@@ -95,6 +109,19 @@ pub unsafe fn matmul_raw(
     keep: f32,
     threads: Threads,
 ) {
+    // SAFETY: passed on.
+    unsafe { raw(out, out_stride, (a, b), (scale, keep), threads, None) }
+}
+
+/// As [`matmul_raw`], with `then` for every finished stretch of a row.
+unsafe fn raw(
+    out: *mut f32,
+    out_stride: usize,
+    (a, b): (View, View),
+    (scale, keep): (f32, f32),
+    threads: Threads,
+    then: Option<Finish>,
+) {
     a.check();
     b.check();
     let (m, n, k) = (a.rows, b.cols, a.cols);
@@ -107,14 +134,15 @@ pub unsafe fn matmul_raw(
                 to.write(if keep == 0.0 { 0.0 } else { keep * to.read() });
             });
         }
-        return;
+        // SAFETY: all were written.
+        return unsafe { finish(out, out_stride, (m, n), then) };
     }
     // Threads only pay above this many multiplications.
     const PARALLEL_FROM: usize = 1 << 17;
     let parallel = threads == Threads::Pool && m * n * k >= PARALLEL_FROM;
     let ours = cfg!(target_arch = "aarch64") || isa() != Isa::Plain || std::env::var_os(OVERRIDE).is_some();
     if ours && (keep == 0.0 || keep == 1.0) {
-        let rules = Rules { rows: m, depth: k, cols: n, scale, add: keep != 0.0, finish: None, parallel };
+        let rules = Rules { rows: m, depth: k, cols: n, scale, add: keep != 0.0, finish: then, parallel };
         let left = Left { data: a.data, row: a.row_stride, col: a.col_stride };
         let right = Strided { data: Numbers::F32(b.data), row: b.row_stride, col: b.col_stride };
         // SAFETY: inputs were checked against their slices, the output by the caller.
@@ -147,7 +175,20 @@ pub unsafe fn matmul_raw(
             false,
             parallelism,
         );
+        finish(out, out_stride, (m, n), then);
     }
+}
+
+/// Shows `then` the rows of a finished output.
+///
+/// # Safety
+/// As [`matmul_raw`], and every element was written.
+unsafe fn finish(out: *mut f32, out_stride: usize, (rows, cols): (usize, usize), then: Option<Finish>) {
+    let (Some(then), out) = (then, Shared::new(out)) else { return };
+    (0..rows).into_par_iter().for_each(|r| {
+        // SAFETY: the contract; this row is this task's alone.
+        then(r, 0, unsafe { out.stretch(r * out_stride, cols) });
+    });
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod packed;
 pub mod plain;
 pub mod product;
 pub mod right;
+pub(crate) mod share;
 pub mod sums;
 mod tile;
 mod trial;

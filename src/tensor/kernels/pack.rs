@@ -4,20 +4,19 @@ use rayon::prelude::*;
 
 use super::kernel::Kernel;
 use super::lanes::Lanes;
-use super::product::{Left, depth_step};
+use super::product::Left;
 use super::right::{Numbers, Strided};
 
-/// Rows `first..first + rows` of `a` to tiles: per depth block, per `K::ROWS` rows, `[depth][K::ROWS]`, missing rows 0.
+/// Rows `first..first + rows` of `a` to tiles: per depth block of `step` numbers, per `K::ROWS` rows, `[depth][K::ROWS]`, missing rows 0.
 pub(super) fn pack_left<K: Kernel>(
     a: Left,
     (first, rows): (usize, usize),
-    depth: usize,
+    (depth, step): (usize, usize),
     parallel: bool,
     packed: &mut [f32],
 ) {
     // At least one tile, for the size of a block of none.
     let padded = rows.next_multiple_of(K::ROWS).max(K::ROWS);
-    let step = depth_step(depth);
     let pack = |(block, to): (usize, &mut [f32])| {
         let from = block * step;
         let depth = step.min(depth - from);

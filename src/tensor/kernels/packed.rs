@@ -24,7 +24,7 @@ fn panel_width() -> usize {
 }
 
 /// A `[depth, cols]` matrix as blocks of [`BLOCK`] columns; a block is a row of depth blocks of [`depth_step`], each of
-/// these panels of `width` columns, a panel `[depth][width]`. Missing columns are 0.
+/// these panels of `width` columns, a panel `[depth][width]`, in bf16 `[depth / 2][width][2]`. What is missing is 0.
 pub struct Packed {
     data: Store,
     depth: usize,
@@ -44,8 +44,18 @@ impl Packed {
     /// # Panics
     /// When the data is too small for it.
     pub fn new(from: Strided, (depth, cols): (usize, usize)) -> Self {
+        Self::with_width(from, (depth, cols), panel_width())
+    }
+
+    /// As [`Packed::new`], for the kernels of AVX-512 and their portable twins.
+    pub(super) fn wide(from: Strided, size: (usize, usize)) -> Self {
+        Self::with_width(from, size, kernel::Wide::WIDTH)
+    }
+
+    /// As [`Packed::new`], for a kernel whose panels have `width` columns.
+    pub(super) fn with_width(from: Strided, (depth, cols): (usize, usize), width: usize) -> Self {
         assert!(super::right::Right::Strided(from).holds(depth, cols), "the matrix reaches past its data");
-        let mut packed = Packed { data: Store::F32(Vec::new()), depth, cols, width: panel_width() };
+        let mut packed = Packed { data: Store::F32(Vec::new()), depth, cols, width };
         let strides = (from.row, from.col);
         packed.data = match from.data {
             Numbers::F32(x) => Store::F32(packed.fill(x, strides)),
@@ -58,14 +68,35 @@ impl Packed {
     #[must_use]
     pub fn rounded(&self) -> Self {
         let data = match &self.data {
-            Store::F32(x) => {
-                let mut short: Vec<u16> = room(x.len());
-                x.par_iter().map(|&v| half::bf16::from_f32(v).to_bits()).collect_into_vec(&mut short);
-                short
-            }
+            Store::F32(x) => self.rounded_panels(x),
             Store::Bf16(x) => x.clone(),
         };
         Packed { data: Store::Bf16(data), ..*self }
+    }
+
+    fn rounded_panels(&self, from: &[f32]) -> Vec<u16> {
+        let held = self.depth.next_multiple_of(2);
+        let size = held * self.cols.next_multiple_of(self.width);
+        let mut short: Vec<u16> = room(size);
+        let to = short.spare_capacity_mut()[..size].par_chunks_mut((BLOCK * held).max(1));
+        let from = from.par_chunks((BLOCK * self.depth).max(1));
+        to.zip(from).enumerate().for_each(|(b, (mut to, mut from))| {
+            self.panels(b * BLOCK, |rows, _| {
+                let (panel, rest) = from.split_at(rows.len() * self.width);
+                from = rest;
+                let (lines, rest) =
+                    std::mem::take(&mut to).split_at_mut(rows.len().next_multiple_of(2) * self.width);
+                to = rest;
+                let number = |i: usize| half::bf16::from_f32(panel.get(i).copied().unwrap_or_default());
+                for (at, to) in lines.iter_mut().enumerate() {
+                    let (line, c) = (at / (2 * self.width), at % (2 * self.width));
+                    to.write(number((2 * line + c % 2) * self.width + c / 2).to_bits());
+                }
+            });
+        });
+        // SAFETY: the panels of all blocks cover every element once.
+        unsafe { short.set_len(size) };
+        short
     }
 
     /// Inner size.
@@ -96,9 +127,22 @@ impl Packed {
         }
     }
 
+    /// Pairs of bf16 numbers, in packed order, in the bits of as many f32.
+    pub(super) fn pairs(&self) -> Option<&[f32]> {
+        match &self.data {
+            Store::F32(_) => None,
+            Store::Bf16(x) => Some(bytemuck::cast_slice(x)),
+        }
+    }
+
+    /// Rows that are held: bf16 numbers come in pairs.
+    fn held(&self) -> usize {
+        if self.is_bf16() { self.depth.next_multiple_of(2) } else { self.depth }
+    }
+
     /// Where the block that begins with column `first` lies.
     pub(super) fn block(&self, first: usize) -> usize {
-        first * self.depth
+        first * self.held()
     }
 
     /// Columns of the block that begins with column `first`, with padding.
@@ -107,24 +151,31 @@ impl Packed {
     }
 
     fn fill<T: Stored>(&self, from: &[T], (row, col): (usize, usize)) -> Vec<T> {
-        let size = self.depth * self.cols.next_multiple_of(self.width);
+        let held = self.depth.next_multiple_of(T::ROWS);
+        let size = held * self.cols.next_multiple_of(self.width);
         let mut data: Vec<T> = room(size);
-        let whole = BLOCK * self.depth;
+        let whole = BLOCK * held;
         data.spare_capacity_mut()[..size].par_chunks_mut(whole.max(1)).enumerate().for_each(|(b, block)| {
             let mut panels = block;
             self.panels(b * BLOCK, |rows, columns| {
-                let (panel, rest) = std::mem::take(&mut panels).split_at_mut(rows.len() * self.width);
+                let lines = rows.len().next_multiple_of(T::ROWS);
+                let (panel, rest) = std::mem::take(&mut panels).split_at_mut(lines * self.width);
                 panels = rest;
                 let there = columns.start..columns.end.min(self.cols);
-                for (i, to) in rows.zip(panel.chunks_exact_mut(self.width)) {
-                    let (to, padding) = to.split_at_mut(there.len());
-                    let from = &from[i * row + there.start * col..];
-                    if col == 1 {
-                        to.iter_mut().zip(from).for_each(|(to, &v)| _ = to.write(v));
-                    } else {
-                        to.iter_mut().zip(from.iter().step_by(col)).for_each(|(to, &v)| _ = to.write(v));
+                for (i, line) in (rows.start..rows.start + lines)
+                    .step_by(T::ROWS)
+                    .zip(panel.chunks_exact_mut(T::ROWS * self.width))
+                {
+                    for r in 0..T::ROWS {
+                        let to = line.iter_mut().skip(r).step_by(T::ROWS);
+                        if i + r >= self.depth {
+                            to.for_each(|to| _ = to.write(T::default()));
+                            continue;
+                        }
+                        let from = from[(i + r) * row + there.start * col..].iter().step_by(col);
+                        let from = from.take(there.len()).copied().chain(std::iter::repeat(T::default()));
+                        to.zip(from).for_each(|(to, v)| _ = to.write(v));
                     }
-                    padding.iter_mut().for_each(|to| _ = to.write(T::default()));
                 }
             });
         });
@@ -147,12 +198,10 @@ impl Packed {
     fn place(&self, i: usize, c: usize) -> usize {
         let step = depth_step(self.depth);
         let (first, from) = (c / BLOCK * BLOCK, i / step * step);
-        let (inner, panel) = (step.min(self.depth - from), (c - first) / self.width);
-        self.block(first)
-            + from * self.padded(first)
-            + panel * self.width * inner
-            + (i - from) * self.width
-            + c % BLOCK % self.width
+        let (inner, panel) = (step.min(self.held() - from), (c - first) / self.width);
+        let start = self.block(first) + from * self.padded(first) + panel * self.width * inner;
+        let (i, c) = (i - from, c % BLOCK % self.width);
+        start + if self.is_bf16() { i / 2 * 2 * self.width + 2 * c + i % 2 } else { i * self.width + c }
     }
 
     /// Writes column `c`, `[depth]`, widened.
@@ -181,7 +230,10 @@ impl Packed {
             let out = &mut out[first..first + n];
             match &self.data {
                 Store::F32(data) => out.copy_from_slice(&data[at..at + n]),
-                Store::Bf16(data) => out.iter_mut().zip(&data[at..]).for_each(|(x, v)| *x = v.wide()),
+                Store::Bf16(data) => {
+                    let numbers = data[at..].iter().step_by(2);
+                    out.iter_mut().zip(numbers).for_each(|(x, v)| *x = v.wide());
+                }
             }
         }
     }

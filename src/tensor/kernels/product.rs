@@ -6,21 +6,27 @@
 
 use std::cell::RefCell;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::isa::{Isa, isa};
+use super::isa::{Isa, isa, multiplies_pairs};
 use super::kernel::{self, Kernel};
 use super::pack::pack_left;
+use super::packed::Packed;
 use super::right::{Numbers, Right, Strided};
 use super::tile::{LeftSide, Reading, Source, Task};
 
 /// Inner length of a block: a panel, and the rows of a tile, stay in the first-level cache together.
 pub(super) const DEPTH: usize = 192;
-/// Inner length of the blocks of a product: short products are cut as well, since two short sums round less than a long
-/// one.
+/// Inner length of the blocks of a product: as few as there can be, all about as long. The shortest products are cut as well,
+/// since two short sums round less than a long one; from [`SHORT`] on the second visit to the output costs more than that.
 pub(super) fn depth_step(depth: usize) -> usize {
-    (depth / 2).next_multiple_of(8).clamp(8, DEPTH)
+    let blocks = if depth < SHORT { 2 } else { depth.div_ceil(DEPTH) };
+    depth.div_ceil(blocks).next_multiple_of(8).clamp(8, DEPTH)
 }
+
+/// Inner length of a product that is not cut without need.
+const SHORT: usize = 128;
 
 /// Columns of a block, a multiple of every panel width; the block (72 KiB) stays in the second-level cache.
 pub const BLOCK: usize = 96;
@@ -100,6 +106,7 @@ thread_local! {
     // Memory that products use again and again. Taken out meanwhile, since a thread that waits for others may start
     // another product.
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static PAIRS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static OUTPUT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -131,6 +138,9 @@ pub unsafe fn product(rules: &Rules, a: Left, b: Right, out: Out) {
 pub(super) unsafe fn product_with(isa: Isa, rules: &Rules, a: Left, b: Right, out: Out) {
     // SAFETY: passed on.
     unsafe {
+        if let Some(pairs) = as_pairs(isa, b) {
+            return pairs_with(isa, rules, a, pairs, out);
+        }
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => run::<kernel::Avx512>(rules, a, b, out),
@@ -184,7 +194,93 @@ fn in_place(a: Left, rules: &Rules) -> bool {
     (a.row == 1 || a.col == 1) && (rules.cols <= FEW_COLUMNS || a.row.max(a.col) <= NEAR)
 }
 
+/// As [`product_with`] for pairs of bf16 numbers, packed for the kernels of AVX-512, where the set multiplies them.
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn pairs_with(isa: Isa, rules: &Rules, a: Left, b: &Packed, out: Out) {
+    // SAFETY: passed on.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => run_pairs::<kernel::Avx512Pairs>(rules, a, b, out),
+            _ => run_pairs::<kernel::WidePairs>(rules, a, b, out),
+        }
+    }
+}
+
+/// A matrix of bf16 numbers whose pairs the processor multiplies itself.
+fn as_pairs(isa: Isa, b: Right<'_>) -> Option<&Packed> {
+    match b {
+        Right::Packed(packed) if packed.is_bf16() && multiplies_pairs(isa) => Some(packed),
+        _ => None,
+    }
+}
+
+/// A product of pairs: the left side is rounded to bf16 as well. From then on a pair is treated as a number.
+unsafe fn run_pairs<K: Kernel>(rules: &Rules, a: Left, b: &Packed, out: Out) {
+    let mut left = PAIRS.take();
+    let pairs = rules.depth.div_ceil(2);
+    left.resize(left.len().max(rules.rows * pairs), 0.0);
+    let rows = &mut left[..rules.rows * pairs];
+    let round =
+        |(r, row): (usize, &mut [f32])| round_row(Left { data: &a.data[r * a.row..], ..a }, rules.depth, row);
+    match rules.parallel {
+        true => rows.par_chunks_mut(pairs).enumerate().for_each(round),
+        false => rows.chunks_mut(pairs).enumerate().for_each(round),
+    }
+    let (rules, step) = (Rules { depth: pairs, ..*rules }, depth_step(rules.depth) / 2);
+    let rounded = Left { data: rows, row: pairs, col: 1 };
+    // SAFETY: passed on; the packed pairs are those of `b`.
+    unsafe { run_in::<K>(&rules, step, rounded, (Right::Packed(b), b.pairs()), out) };
+    PAIRS.set(left);
+}
+
+/// The first row of `a` as pairs of bf16 numbers.
+fn round_row(a: Left, depth: usize, pairs: &mut [f32]) {
+    if a.col == 1 {
+        return round_stretch(&a.data[..depth], pairs);
+    }
+    for (i, pair) in pairs.iter_mut().enumerate() {
+        let number = |i: usize| if i < depth { a.data[i * a.col] } else { 0.0 };
+        *pair = pair_of(number(2 * i), number(2 * i + 1));
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn round_stretch(numbers: &[f32], pairs: &mut [f32]) {
+    let (whole, rest) = numbers.as_chunks::<2>();
+    pairs.iter_mut().zip(whole).for_each(|(pair, &[a, b])| *pair = pair_of(a, b));
+    if let ([a], Some(last)) = (rest, pairs.last_mut()) {
+        *last = pair_of(*a, 0.0);
+    }
+}
+
+/// Two numbers rounded to bf16, to the nearest, ties to even; side by side in the bits of one.
+#[inline(always)]
+fn pair_of(a: f32, b: f32) -> f32 {
+    let rounded = |x: f32| {
+        let bits = x.to_bits();
+        // What is no number stays none.
+        let up = if x.is_nan() { 0 } else { 0x7fff + ((bits >> 16) & 1) };
+        bits.wrapping_add(up)
+    };
+    f32::from_bits((rounded(a) >> 16) | (rounded(b) & 0xffff_0000))
+}
+
 unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
+    // SAFETY: passed on.
+    unsafe { run_in::<K>(rules, depth_step(rules.depth), a, (b, None), out) }
+}
+
+/// As [`run`] in depth blocks of `step`; what is packed of `b` already may be given as numbers.
+unsafe fn run_in<K: Kernel>(
+    rules: &Rules,
+    step: usize,
+    a: Left,
+    (b, packed_numbers): (Right, Option<&[f32]>),
+    out: Out,
+) {
     let plan = Plan::new::<K>(rules, b);
     let (mut left, mut packed) = (LEFT.take(), PACKED.take());
     let small = match b {
@@ -192,9 +288,9 @@ unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
             // SAFETY: passed on.
             Some(unsafe { packed_first::<K>(rules, plan, b, &mut packed) })
         }
-        _ => None,
+        _ => packed_numbers,
     };
-    let sides = Sides { a, b, small, in_place: in_place(a, rules) };
+    let sides = Sides { a, b, small, in_place: in_place(a, rules), step };
     // What is packed of the left side at once stays in the second-level cache; where nothing is, all rows go together.
     let stripe = if sides.in_place { rules.rows } else { STRIPE };
     for first in (0..rules.rows).step_by(stripe) {
@@ -203,7 +299,7 @@ unsafe fn run<K: Kernel>(rules: &Rules, a: Left, b: Right, out: Out) {
         let size = (rows - begun).next_multiple_of(K::ROWS) * rules.depth;
         left.resize(left.len().max(size + LINE), 0.0);
         let left = &mut aligned(&mut left)[..size];
-        pack_left::<K>(a, (first + begun, rows - begun), rules.depth, rules.parallel, left);
+        pack_left::<K>(a, (first + begun, rows - begun), (rules.depth, step), rules.parallel, left);
         let stripe = Rules { rows, ..*rules };
         // SAFETY: passed on.
         unsafe { tasks::<K>(&stripe, plan, sides, (first, left), out) };
@@ -221,6 +317,8 @@ struct Sides<'a> {
     small: Option<&'a [f32]>,
     /// Whether `a` is read where it lies.
     in_place: bool,
+    /// Inner length of a block.
+    step: usize,
 }
 
 /// The tasks of the rows of `rules`, which begin with row `begin` of the product and whose packed part is `left`.
@@ -252,6 +350,7 @@ unsafe fn tasks<K: Kernel>(
             rows: plan.rows.min(rules.rows - row),
             left,
             depth: rules.depth,
+            step: sides.step,
             cols: first..(first + plan.cols).min(rules.cols),
             all_cols: rules.cols,
             b,

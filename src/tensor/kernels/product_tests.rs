@@ -1,5 +1,5 @@
 use super::*;
-use crate::tensor::kernels::isa::Isa;
+use crate::tensor::kernels::isa::{Isa, has_pairs};
 use crate::tensor::kernels::packed::Packed;
 
 /// Numbers that no symmetry repeats.
@@ -189,6 +189,58 @@ fn packed_weights_give_the_product_of_the_matrix_as_it_lies() {
             out
         };
         assert_eq!(compute(plain.into()), compute(Right::Packed(&packed)), "{size:?}");
+    }
+}
+
+/// Products of pairs against sums in f64 of both sides rounded to bf16.
+fn pairs_follow_the_definition<K: Kernel>() {
+    for size in sizes() {
+        let mut sides = Sides::new(size);
+        let exact = sides.left(false).data.to_vec();
+        let round = |x: &mut Vec<f32>| x.iter_mut().for_each(|x| *x = half::bf16::from_f32(*x).to_f32());
+        sides.a.iter_mut().for_each(round);
+        let wanted = sides.exact(true);
+        let plain = Numbers::F32(&sides.b[0]).rows(sides.cols);
+        let packed = Packed::with_width(plain, (sides.depth, sides.cols), K::WIDTH).rounded();
+        let lies = Numbers::Bf16(&sides.short).rows(sides.cols);
+        let lies = Packed::with_width(lies, (sides.depth, sides.cols), K::WIDTH);
+        let tolerance = 1e-6 * (1.0 + sides.depth as f64 / 4.0);
+        for packed in [packed, lies] {
+            let mut out = vec![0f32; sides.rows * sides.cols];
+            let left = Left { data: &exact, row: sides.depth, col: 1 };
+            let place = Out { data: out.as_mut_ptr(), row: sides.cols };
+            // SAFETY: the output has room for the product.
+            unsafe { run_pairs::<K>(&sides.rules(false), left, &packed, place) };
+            let worst = out.iter().zip(&wanted).map(|(g, w)| (f64::from(*g) - w).abs()).fold(0.0, f64::max);
+            assert!(worst <= tolerance, "{size:?}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn portable_pairs_follow_the_definition() {
+    pairs_follow_the_definition::<kernel::WidePairs>();
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn avx512_pairs_follow_the_definition() {
+    if here(Isa::Avx512) && has_pairs(Isa::Avx512) {
+        pairs_follow_the_definition::<kernel::Avx512Pairs>();
+    }
+}
+
+#[test]
+fn packed_bf16_numbers_are_widened_where_pairs_are_not_multiplied() {
+    for size in [(5, 200, 131), (64, 193, 96), (61, 33, 144)] {
+        let sides = Sides::new(size);
+        let lies = Numbers::Bf16(&sides.short).rows(sides.cols);
+        let packed = Packed::with_width(lies, (sides.depth, sides.cols), kernel::Plain::WIDTH);
+        let got =
+            sides.product::<kernel::Plain>(sides.left(false), Right::Packed(&packed), sides.rules(false));
+        let worst =
+            got.iter().zip(sides.exact(true)).map(|(g, w)| (f64::from(*g) - w).abs()).fold(0.0, f64::max);
+        assert!(worst <= 1e-4, "{size:?}: {worst}");
     }
 }
 

@@ -82,20 +82,29 @@ impl Right<'_> {
     }
 }
 
-/// A weight as it lies in memory.
+/// A weight as it lies in memory, or packed: then a line of a panel holds [`Stored::ROWS`] rows, number by number.
 pub(super) trait Stored: Copy + Default + Send + Sync {
+    const ROWS: usize;
+
     fn wide(self) -> f32;
     /// # Safety
     /// As [`Lanes::load`].
     unsafe fn load<V: Lanes>(p: *const Self) -> V;
-    /// `n` numbers as f32: themselves, or widened into `room`.
+    /// A packed panel of `lines` lines of `width` columns as f32 rows: itself, or widened into `room`.
     ///
     /// # Safety
-    /// The processor has the instructions of `V`, whose width divides `n`; both sides hold `n` numbers.
-    unsafe fn widened<V: Lanes>(p: *const Self, n: usize, room: *mut f32) -> *const f32;
+    /// The processor has the instructions of `V`, whose width divides `width`; both sides hold all rows.
+    unsafe fn widened<V: Lanes>(p: *const Self, lines: usize, width: usize, room: *mut f32) -> *const f32;
+    /// `sums += x · line`, one number of `x` for each of its rows.
+    ///
+    /// # Safety
+    /// As [`Lanes::load`], for `C` registers.
+    unsafe fn add_line<V: Lanes, const C: usize>(sums: &mut [V; C], x: *const f32, line: *const Self);
 }
 
 impl Stored for f32 {
+    const ROWS: usize = 1;
+
     #[inline(always)]
     fn wide(self) -> f32 {
         self
@@ -106,13 +115,25 @@ impl Stored for f32 {
         unsafe { V::load(p) }
     }
     #[inline(always)]
-    unsafe fn widened<V: Lanes>(p: *const f32, _: usize, _: *mut f32) -> *const f32 {
+    unsafe fn widened<V: Lanes>(p: *const f32, _: usize, _: usize, _: *mut f32) -> *const f32 {
         p
+    }
+    #[inline(always)]
+    unsafe fn add_line<V: Lanes, const C: usize>(sums: &mut [V; C], x: *const f32, line: *const f32) {
+        // SAFETY: the contract.
+        unsafe {
+            let x = V::splat(*x);
+            for (c, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.fma(x, V::load(line.add(c * V::N)));
+            }
+        }
     }
 }
 
-/// bf16 bits.
+/// bf16 bits; packed, two rows lie side by side.
 impl Stored for u16 {
+    const ROWS: usize = 2;
+
     #[inline(always)]
     fn wide(self) -> f32 {
         f32::from_bits(u32::from(self) << 16)
@@ -123,11 +144,28 @@ impl Stored for u16 {
         unsafe { V::load_bf16(p) }
     }
     #[inline(always)]
-    unsafe fn widened<V: Lanes>(p: *const u16, n: usize, room: *mut f32) -> *const f32 {
-        for i in (0..n).step_by(V::N) {
-            // SAFETY: the contract.
-            unsafe { V::load_bf16(p.add(i)).store(room.add(i)) };
+    unsafe fn widened<V: Lanes>(p: *const u16, lines: usize, width: usize, room: *mut f32) -> *const f32 {
+        for line in 0..lines {
+            for c in (0..width).step_by(V::N) {
+                // SAFETY: the contract.
+                unsafe {
+                    let (first, second) = V::load_pairs(p.add(2 * (line * width + c)));
+                    first.store(room.add(2 * line * width + c));
+                    second.store(room.add((2 * line + 1) * width + c));
+                }
+            }
         }
         room
+    }
+    #[inline(always)]
+    unsafe fn add_line<V: Lanes, const C: usize>(sums: &mut [V; C], x: *const f32, line: *const u16) {
+        // SAFETY: the contract.
+        unsafe {
+            let (x0, x1) = (V::splat(*x), V::splat(*x.add(1)));
+            for (c, sum) in sums.iter_mut().enumerate() {
+                let (first, second) = V::load_pairs(line.add(2 * c * V::N));
+                *sum = sum.fma(x0, first).fma(x1, second);
+            }
+        }
     }
 }

@@ -14,6 +14,24 @@ pub(crate) fn add_row(acc: &mut [f32], x: &[f32]) {
     acc.iter_mut().zip(x).for_each(|(a, x)| *a += x);
 }
 
+/// `acc` plus every row of `rows`, four at a time: `acc` is then read and written less often.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
+fn add_rows(acc: &mut [f32], rows: &[f32]) {
+    let d = acc.len();
+    let fours = rows.chunks_exact(4 * d);
+    let rest = fours.remainder();
+    for four in fours {
+        let (a, b) = four.split_at(2 * d);
+        let ((a, b), (c, e)) = (a.split_at(d), b.split_at(d));
+        for ((((acc, a), b), c), e) in acc.iter_mut().zip(a).zip(b).zip(c).zip(e) {
+            *acc += (a + b) + (c + e);
+        }
+    }
+    for row in rest.chunks_exact(d) {
+        acc.iter_mut().zip(row).for_each(|(acc, x)| *acc += x);
+    }
+}
+
 /// `acc += x` on all threads.
 ///
 /// # Panics
@@ -29,7 +47,7 @@ pub fn column_sums(x: &[f32], d: usize) -> Vec<f32> {
         .par_chunks(d * BLOCK_ROWS)
         .map(|rows| {
             let mut acc = vec![0f32; d];
-            rows.chunks(d).for_each(|row| add_row(&mut acc, row));
+            add_rows(&mut acc, rows);
             acc
         })
         .collect();

@@ -3,7 +3,6 @@
 use super::ahead::{Ahead, soon};
 use super::lanes::Lanes;
 use super::pack::pack_panel;
-use super::product::depth_step;
 use super::right::{Numbers, Stored, Strided};
 
 /// One block of columns over one run of rows.
@@ -11,6 +10,8 @@ pub(super) struct Task<'a> {
     pub rows: usize,
     pub left: LeftSide<'a>,
     pub depth: usize,
+    /// Inner length of a block.
+    pub step: usize,
     pub cols: std::ops::Range<usize>,
     pub all_cols: usize,
     pub b: Source<'a>,
@@ -104,21 +105,26 @@ struct Part {
 pub(super) unsafe fn block<V: Lanes, const R: usize, const C: usize, const FEW: usize>(task: &Task) {
     let width = V::N * C;
     let padded = task.cols.len().next_multiple_of(width);
-    let step = depth_step(task.depth);
+    let step = task.step;
     for from in (0..task.depth).step_by(step) {
         let depth = step.min(task.depth - from);
         for first in (0..padded).step_by(width) {
             let part = Part { from, depth, first, cols: width.min(task.cols.len() - first) };
-            let at = from * padded + first * depth;
+            // What a packed panel holds, with the row that is missing to a last pair.
+            let held = match task.b {
+                Source::Panels(Numbers::Bf16(_)) => depth.next_multiple_of(2),
+                _ => depth,
+            };
+            let at = from * padded + first * held;
             // SAFETY: scratch holds a panel, rows and columns stay inside `b`; panels lie inside their storage.
             unsafe {
                 match task.b {
                     Source::Strided(b) => lying::<V, R, C, FEW>(task, part, b),
                     Source::Panels(Numbers::F32(x)) => {
-                        packed::<V, f32, R, C, FEW>(task, part, &x[at..at + width * depth]);
+                        packed::<V, f32, R, C, FEW>(task, part, &x[at..at + width * held]);
                     }
                     Source::Panels(Numbers::Bf16(x)) => {
-                        packed::<V, u16, R, C, FEW>(task, part, &x[at..at + width * depth]);
+                        packed::<V, u16, R, C, FEW>(task, part, &x[at..at + width * held]);
                     }
                 }
             }
@@ -134,7 +140,7 @@ unsafe fn lying<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
     b: Strided,
 ) {
     let (width, first) = (V::N * C, task.cols.start + part.first);
-    let (step, end) = (depth_step(task.depth), first + part.cols);
+    let (step, end) = (task.step, first + part.cols);
     // What comes after this panel: the next one of the depth block, of the block, of the matrix.
     let next = match (end < task.cols.end, part.from + step < task.depth) {
         (true, _) => (part.from, end),
@@ -173,8 +179,10 @@ unsafe fn packed<V: Lanes, W: Stored, const R: usize, const C: usize, const FEW:
     let mut ahead = Ahead::sequential(next, numbers.len(), task.rows.div_ceil(R), part.depth);
     // SAFETY: the caller's promise.
     unsafe {
-        let at = W::widened::<V>(numbers.as_ptr(), numbers.len(), task.scratch);
-        panel::<V, R, C, FEW>(task, part, Panel::packed(at, V::N * C), &mut ahead);
+        let width = V::N * C;
+        let lines = numbers.len() / (W::ROWS * width);
+        let at = W::widened::<V>(numbers.as_ptr(), lines, width, task.scratch);
+        panel::<V, R, C, FEW>(task, part, Panel::packed(at, width), &mut ahead);
     }
 }
 
@@ -215,7 +223,9 @@ unsafe fn rows<V: Lanes, const R: usize, const C: usize, const FEW: usize>(
             let left = task.left.tile::<R>(row, there, part);
             let at = task.out.add(row * task.out_row + first);
             let place = Place { at, row: task.out_row, rows: there, cols, scale: task.scale, add };
-            (0..there).for_each(|r| soon(at.wrapping_add(r * task.out_row), cols));
+            for r in 0..there {
+                soon(at.wrapping_add(r * task.out_row), C * V::N);
+            }
             if there <= FEW {
                 asked.all(depth);
                 place.put::<V, FEW, C, C>(&steps::<V, FEW, C>(depth, left, right));

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::ahead::Asked;
 use super::by_hand::{eight_by_three, four_by_three};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Pairs};
 use super::tile::{Panel, Place, Reading};
 
 /// Eight rows of `depth` numbers, `stride` apart, to eight columns: number `i` of row `c` goes to `to[i * width + c]`.
@@ -103,6 +103,15 @@ impl Lanes for __m256 {
         }
     }
     #[inline(always)]
+    unsafe fn load_pairs(p: *const u16) -> (Self, Self) {
+        // SAFETY: see above.
+        unsafe {
+            let pairs = _mm256_loadu_si256(p.cast());
+            let second = _mm256_and_si256(pairs, _mm256_set1_epi32(-0x1_0000));
+            (_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)), _mm256_castsi256_ps(second))
+        }
+    }
+    #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         // SAFETY: see above.
         unsafe { _mm256_fmadd_ps(a, b, self) }
@@ -175,6 +184,15 @@ impl Lanes for __m512 {
         }
     }
     #[inline(always)]
+    unsafe fn load_pairs(p: *const u16) -> (Self, Self) {
+        // SAFETY: see above.
+        unsafe {
+            let pairs = _mm512_loadu_si512(p.cast());
+            let second = _mm512_and_si512(pairs, _mm512_set1_epi32(-0x1_0000));
+            (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(second))
+        }
+    }
+    #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         // SAFETY: see above.
         unsafe { _mm512_fmadd_ps(a, b, self) }
@@ -223,7 +241,91 @@ impl Lanes for __m512 {
     ) {
         const { assert!(R == 8, "another tile than the one written by hand") }
         // SAFETY: see above.
-        unsafe { eight_by_three::<C>(depth, left, right, asked, place) }
+        unsafe { eight_by_three::<C, 0>(depth, left, right, asked, place) }
+    }
+}
+
+// SAFETY of every block below: the contract of the trait, with AVX512-BF16.
+impl Lanes for Pairs<__m512> {
+    const N: usize = 16;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { __m512::zero() })
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { __m512::splat(x) })
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { __m512::load(p) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: see above.
+        unsafe { self.0.store(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { __m512::load_bf16(p) })
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(p: *const u16) -> (Self, Self) {
+        // SAFETY: see above.
+        let (first, second) = unsafe { __m512::load_pairs(p) };
+        (Pairs(first), Pairs(second))
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above; any bits are pairs.
+        let sum = unsafe {
+            let (a, b) =
+                (std::mem::transmute::<__m512, __m512bh>(a.0), std::mem::transmute::<__m512, __m512bh>(b.0));
+            _mm512_dpbf16_ps(self.0, a, b)
+        };
+        Pairs(sum)
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { self.0.add(other.0) })
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { self.0.mul(other.0) })
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize) -> Self {
+        // SAFETY: see above.
+        Pairs(unsafe { __m512::load_first(p, n) })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize) {
+        // SAFETY: see above.
+        unsafe { self.0.store_first(p, n) }
+    }
+    #[inline(always)]
+    unsafe fn interleave<const R: usize>(from: *const f32, stride: usize, depth: usize, to: *mut f32) {
+        // SAFETY: see above; pairs are moved as numbers are.
+        unsafe { <__m512 as Lanes>::interleave::<R>(from, stride, depth, to) }
+    }
+    #[inline(always)]
+    unsafe fn tile<const R: usize, const C: usize>(
+        depth: usize,
+        left: Reading,
+        right: Panel,
+        asked: Asked,
+        place: Place,
+    ) {
+        const { assert!(R == 8, "another tile than the one written by hand") }
+        // SAFETY: see above; sums are written as those of numbers are.
+        unsafe { eight_by_three::<C, 1>(depth, left, right, asked, place) }
     }
 }
 
