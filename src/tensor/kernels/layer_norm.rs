@@ -16,20 +16,18 @@ pub type Moments = (f32, f32);
 /// `N` sums with a fixed order: two registers of strided partial sums each, then the partials half by half.
 #[inline(always)]
 fn sums_by<const N: usize>(n: usize, f: impl Fn(usize) -> [f32; N]) -> [f32; N] {
-    let mut acc = [[[0f32; LANES]; 2]; N];
+    let mut acc = [[0f32; 2 * LANES]; N];
     let whole = n / (2 * LANES) * (2 * LANES);
     for start in (0..whole).step_by(2 * LANES) {
-        for half in 0..2 {
-            for lane in 0..LANES {
-                let values = f(start + half * LANES + lane);
-                (0..N).for_each(|i| acc[i][half][lane] += values[i]);
-            }
-        }
+        (0..2 * LANES).for_each(|lane| {
+            let values = f(start + lane);
+            acc.iter_mut().zip(values).for_each(|(acc, value)| acc[lane] += value);
+        });
     }
-    let mut sums = acc.map(|[low, high]| total(std::array::from_fn(|i| low[i] + high[i])));
+    let mut sums = acc.map(|acc| total(std::array::from_fn(|i| acc[i] + acc[i + LANES])));
     for i in whole..n {
         let values = f(i);
-        (0..N).for_each(|k| sums[k] += values[k]);
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
     }
     sums
 }

@@ -210,7 +210,7 @@ fn pairs_follow_the_definition<K: Kernel>() {
             let left = Left { data: &exact, row: sides.depth, col: 1 };
             let place = Out { data: out.as_mut_ptr(), row: sides.cols };
             // SAFETY: the output has room for the product.
-            unsafe { run_pairs::<K>(&sides.rules(false), left, &packed, place) };
+            unsafe { pairs::run_pairs::<K>(&sides.rules(false), left, &packed, place) };
             let worst = out.iter().zip(&wanted).map(|(g, w)| (f64::from(*g) - w).abs()).fold(0.0, f64::max);
             assert!(worst <= tolerance, "{size:?}: {worst}");
         }
