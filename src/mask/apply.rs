@@ -27,7 +27,7 @@ pub enum ApplyError {
     NoMaskRow,
     #[error("this model has no token counts to sample from")]
     NoUnigram,
-    #[error("this model has no token that ends texts")]
+    #[error("this model has no end-of-text token")]
     NoEndOfText,
     #[error("every token would be dropped, so nothing is left to run")]
     NothingLeft,

@@ -33,7 +33,7 @@ impl From<Tensor> for Weight {
 }
 
 impl Weight {
-    /// The matrix as a tensor: shared, or put together anew (f32) where it is packed.
+    /// The matrix as a tensor: shared, or put together again (f32) where it is packed.
     ///
     /// # Errors
     /// Of the tensor library.

@@ -12,5 +12,5 @@ pub const MODELS: &[Format] = &[
         "GPT2ForSequenceClassification, GPT2DoubleHeadsModel",
         "the trunk with its embeddings as the output matrix; the other head is left out, and a note says so",
     ),
-    opens("nanoGPT's `ckpt.pt`", "by its `model_args`; ids alone, unless a tokenizer lies beside it"),
+    opens("nanoGPT's `ckpt.pt`", "by its `model_args`; token ids only, unless there is a tokenizer in the same folder"),
 ];

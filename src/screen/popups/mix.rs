@@ -141,7 +141,7 @@ actions! {
         MIX_FINE_LESS ["shift-left"] => |app| give(app, -1);
         /// One percent more
         MIX_FINE_MORE ["shift-right"] => |app| give(app, 1);
-        /// Take its whole share away
+        /// Set its share to zero
         MIX_NONE ["home" "backspace" "delete"] => |app| give(app, -100);
         /// Give it everything: no mix any more
         MIX_ALL ["end"] "all of it" => |app| give(app, 100);

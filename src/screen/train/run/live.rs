@@ -3,7 +3,7 @@
 use crate::engine::types::TrainCommand;
 use crate::mask::types::MaskSettings;
 use crate::screen::actions::{TRAINING, actions};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::explore::mask::settings;
 use crate::screen::params::{self, Path};
 use crate::screen::train::run::course::tell;
@@ -14,7 +14,7 @@ use crate::train::report::{Live, RunCommand};
 use crate::train::settings::TrainSettings;
 
 /// What twins say to whoever would move them.
-const PLANNED: &str = "Twins keep to their plan: moved by hand they would no longer be compared";
+const PLANNED: &str = "Twins keep to their plan: changing values by hand would make the comparison invalid";
 
 actions! {
     TRAINING {
@@ -56,7 +56,7 @@ pub fn nudge(app: &mut App, what: Live, by: i32, fine: bool) {
         return app.say(PLANNED);
     }
     if !run.masks() {
-        return app.say("This run masks nothing");
+        return app.say("This run uses no masking");
     }
     let now = if what == Live::Threshold { run.threshold } else { run.probability };
     if let Some(next) = kind_of(what).nudge(now, by, fine) {
@@ -93,7 +93,7 @@ fn set(app: &mut App, what: Live, value: f64) {
             RunCommand::SetLearningRate(Some(value))
         }
     };
-    app.emit(Effect::Train(TrainCommand::Tell(command)));
+    app.emit(Request::Train(TrainCommand::Tell(command)));
 }
 
 /// A slider of the run is dragged.
