@@ -959,7 +959,8 @@ fn a_data_set_is_fetched_by_its_splits_and_found_again_without_the_network() {
     assert_eq!(get("datasets/owner/texts", &bench.options).unwrap(), got);
     assert_eq!(bench.server.downloads("data/train-00000-of-00002.parquet").len(), asked);
     assert!(matches!(get("datasets/owner/other", &offline), Err(HubError::Offline { .. })));
-    assert!(matches!(get("datasets/owner/other", &bench.options), Err(HubError::NotFound { .. })));
+    let unknown = get("datasets/owner/other", &bench.options).unwrap_err();
+    assert_eq!(unknown.to_string(), "data set owner/other not found on the Hub");
     for bad in ["datasets/../x", "datasets/", "owner/name", "datasets/a/b@../c"] {
         assert!(matches!(get(bad, &bench.options), Err(HubError::BadSpec { .. })), "{bad}");
     }

@@ -124,7 +124,9 @@ pub fn held_out(
         all.extend(ids.chunks_exact(length).map(<[u32]>::to_vec));
     }
     if all.is_empty() {
-        return Err(ModelError::input(format!("the text is shorter than one window of {length} tokens")).into());
+        return Err(
+            ModelError::input(format!("the text is shorter than one window of {length} tokens")).into()
+        );
     }
     let n = all.len();
     let take = count.clamp(1, n);

@@ -280,8 +280,8 @@ fn complete(typed: String) -> TrainUpdate {
         .take(COMPLETIONS)
         .collect();
     offers.sort();
-    let problem = (offers.is_empty() && !expanded.exists())
-        .then(|| format!("nothing matches {}", expanded.display()));
+    let problem =
+        (offers.is_empty() && !expanded.exists()).then(|| format!("nothing matches {}", expanded.display()));
     TrainUpdate::Completed { typed, offers, problem }
 }
 

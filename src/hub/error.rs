@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dataset::PREFIX;
 use crate::model::ModelError;
 use crate::model::tokenizer::kinds;
 use crate::support::units::bytes;
@@ -23,7 +24,7 @@ pub enum HubError {
     #[error("the folder {} has no {missing}", path.display())]
     FolderIncomplete { path: PathBuf, missing: String },
 
-    #[error("model {id} not found on the Hub")]
+    #[error("{} not found on the Hub", asked_for(id))]
     NotFound { id: String },
     #[error("{id} has no revision {revision}")]
     RevisionNotFound { id: String, revision: String },
@@ -139,6 +140,14 @@ impl HubError {
     pub(super) fn is_passing(&self) -> bool {
         matches!(self, HubError::Stalled { .. } | HubError::Broken { .. } | HubError::RateLimited { .. })
             || matches!(self, HubError::Server { status: 408 | 500 | 502 | 503 | 504, .. })
+    }
+}
+
+/// A model or a data set by what it is and its id.
+fn asked_for(id: &str) -> String {
+    match id.strip_prefix(PREFIX) {
+        Some(id) => format!("data set {id}"),
+        None => format!("model {id}"),
     }
 }
 

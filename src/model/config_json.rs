@@ -78,7 +78,9 @@ pub fn refused(fields: &Fields, label: &str) -> Option<String> {
     }
     given(fields, "quantization_config").map(|how| {
         let method = how.get("quant_method").and_then(Value::as_str).unwrap_or("an unnamed method");
-        format!("quantization_config: the weights are quantised by {method}; only f32, f16 and bf16 are supported")
+        format!(
+            "quantization_config: the weights are quantised by {method}; only f32, f16 and bf16 are supported"
+        )
     })
 }
 
@@ -122,7 +124,7 @@ pub(super) fn number(fields: &Fields, name: &str, default: f64) -> Result<f64, S
     value.as_f64().ok_or_else(|| format!("{name} is {}, not a number", shown(value)))
 }
 
-/// The ids in a token field: a number or a list of them; what is no id is left out.
+/// The ids in a token field: a number or a list of them; what is not an id is left out.
 pub fn token_ids(value: Option<&Value>) -> Vec<u32> {
     let id = |value: &Value| whole("", value).ok().and_then(|id| u32::try_from(id).ok());
     match value {

@@ -100,8 +100,9 @@ impl<'a> Search<'a> {
                 Err(self.foreign(format!("no tensor is named as in a {label} ({embedding}, {norm}, …)")))
             }
             [(first, a), (second, b), ..] if first == second && *first > 1 => {
-                let problem =
-                    format!("contains two models, under {a:?} and under {b:?}, and it is not clear which one to load");
+                let problem = format!(
+                    "contains two models, under {a:?} and under {b:?}, and it is not clear which one to load"
+                );
                 Err(ModelError::file(self.file, problem))
             }
             [(_, prefix), ..] => Ok(prefix),

@@ -156,7 +156,10 @@ impl App {
         } else if let Some(paste) = field.and_then(|pane| pane.paste) {
             paste(self, s);
         } else if self.screen() == Screen::Train {
-            self.say(format!("This screen takes no text; {} goes back to the explorer", self.key_label(&EXPLORE)));
+            self.say(format!(
+                "This screen takes no text; {} goes back to the explorer",
+                self.key_label(&EXPLORE)
+            ));
         } else {
             text::insert(self, s);
         }

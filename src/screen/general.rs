@@ -30,7 +30,7 @@ actions! {
         ENLARGE ["z"] "enlarge" => |app| app.view.enlarged = !app.view.enlarged;
     }
     ANYWHERE {
-        /// Leave, with the terminal as it was
+        /// Quit and restore the terminal
         QUIT ["ctrl-c" "ctrl-q"] panes ["q"] "quit" => course::quit;
         /// Show every key, from the same table that runs them
         HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(Popup::Help { scroll: 0 });
@@ -46,7 +46,7 @@ actions! {
         UNDO ["ctrl-/" "alt-u"] panes ["u"] "undo" if App::can_undo => |app| undo(app, true);
         /// Redo what was undone
         REDO ["ctrl-y" "alt-r"] panes ["U"] if App::can_redo => |app| undo(app, false);
-        /// Try again what failed
+        /// Retry what failed
         RETRY ["ctrl-r"] "retry" if |app| !app.cards.is_empty() || app.results.failure.is_some() =>
             background::retry;
         /// Cancel the download or the background work that is running

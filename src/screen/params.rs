@@ -259,7 +259,8 @@ fn settle_scope(doc: &mut Document) {
         (doc.mask.op, doc.mask.mix) = (op, mix);
     }
     let mix = doc.mask.mix.as_ref();
-    let fits = mix.map_or(doc.mask.op.works_in_blocks(), |mix| mix.parts().iter().all(|p| p.op.works_in_blocks()));
+    let fits =
+        mix.map_or(doc.mask.op.works_in_blocks(), |mix| mix.parts().iter().all(|p| p.op.works_in_blocks()));
     if scope == Scope::Block && !fits {
         doc.set_aside = Some((doc.mask.op, doc.mask.mix.clone()));
         doc.mask.mix = None;

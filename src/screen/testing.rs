@@ -15,7 +15,7 @@ use crate::screen::keys::Key;
 use crate::screen::options::{KnownModel, Options};
 use crate::screen::pane::Pane;
 use crate::screen::train::RunRequest;
-use crate::screen::{App, Request, Port};
+use crate::screen::{App, Port, Request};
 
 /// The text that most tests look at.
 pub const TEXT: &str = "The captain looked at the grey sea for a long time, and then he turned to the old sailor and \
@@ -26,7 +26,7 @@ pub const TEXT: &str = "The captain looked at the grey sea for a long time, and 
 pub struct Recorder {
     pub requests: RefCell<Vec<ExploreRequest>>,
     pub commands: RefCell<Vec<Command>>,
-    pub requests: RefCell<Vec<Request>>,
+    pub emitted: RefCell<Vec<Request>>,
     pub plans: RefCell<Vec<RunRequest>>,
     pub trains: RefCell<Vec<TrainCommand>>,
 }
@@ -132,7 +132,7 @@ impl Stage {
                 Request::Train(command) => self.port.train(command),
                 _ => {}
             }
-            self.port.requests.borrow_mut().push(request);
+            self.port.emitted.borrow_mut().push(request);
         }
     }
 

@@ -15,7 +15,7 @@ use maskscope::hub::HubOptions;
 use maskscope::model::WeightType;
 use maskscope::screen::actions;
 use maskscope::screen::draw::draw;
-use maskscope::screen::{App, Request, Event, Options, pane};
+use maskscope::screen::{App, Event, Options, Request, pane};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 

@@ -95,7 +95,7 @@ impl Options {
     }
 }
 
-/// What a file without `model_type` is where it is no GPT-2: `architectures` and the names of the sizes tell.
+/// What a file without `model_type` is where it is not a GPT-2: `architectures` and the names of the sizes tell.
 ///
 /// # Errors
 /// In words that follow the file's name.

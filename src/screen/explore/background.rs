@@ -14,7 +14,7 @@ actions! {
         REROLLS ["R"] => start_rerolls;
         /// Measure in the background what hiding each token really costs
         COST ["f"] "cost" => start_cost;
-        /// Measure in the background what the mask tells about the next token, on held-out text
+        /// Measure in the background how much the mask reveals about the next token, on held-out text
         LEAK ["k"] => start_leak;
         /// Score against the distance null that was measured in the background
         USE_CALIBRATION ["C"] "score against the distance null" if null_waits =>

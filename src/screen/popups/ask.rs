@@ -18,7 +18,7 @@ use crate::train::report::RunCommand;
 pub enum Question {
     /// End the run without saving.
     Kill,
-    /// Leave although a run goes on.
+    /// Leave although a run is in progress.
     Quit,
     Delete(PathBuf),
 }

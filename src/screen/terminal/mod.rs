@@ -18,7 +18,7 @@ use crate::screen::mouse::Mouse;
 use crate::screen::terminal::buffer::{Screen, clipboard};
 use crate::screen::terminal::guard::{Guard, PanicHook, knows_keyboard_protocol};
 use crate::screen::terminal::input::{Signal, TerminalInput};
-use crate::screen::{App, Request, Port};
+use crate::screen::{App, Port, Request};
 
 /// After input, a frame is drawn at once, but frames keep this distance.
 const INPUT_FRAME: Duration = Duration::from_millis(8);

@@ -167,7 +167,7 @@ fn quitting_and_suspending_work_everywhere() {
     }
     let mut stage = Stage::new();
     stage.press("i ctrl-z");
-    assert!(matches!(stage.port.requests.borrow().last(), Some(Request::Suspend)));
+    assert!(matches!(stage.port.emitted.borrow().last(), Some(Request::Suspend)));
     stage.event(Event::Terminate);
     assert!(stage.app.quit);
 }

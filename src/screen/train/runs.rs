@@ -109,7 +109,7 @@ actions! {
         RUNS_UP ["up"] "run" with [RUNS_DOWN] => |app| step(app, -1);
         /// Go to the run below
         RUNS_DOWN ["down"] => |app| step(app, 1);
-        /// Lay the losses of this run over the chart, or take them off
+        /// Add the losses of this run to the chart, or remove them
         RUNS_MARK ["m"] "compare" if any => mark;
         /// Open the newest checkpoint of this run in the explorer
         RUNS_OPEN ["enter"] "open" if any => open_selected;
@@ -124,7 +124,7 @@ fn can_follow(app: &App) -> bool {
     app.train.followed.is_some() || keeps_weights(app)
 }
 
-/// A run goes on that keeps weights, as twins do not.
+/// A run is in progress that keeps weights, as twins do not.
 fn keeps_weights(app: &App) -> bool {
     course::goes_on(app) && !course::twins(app)
 }

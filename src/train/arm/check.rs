@@ -22,9 +22,7 @@ pub enum MaskingRefusal {
     PairOp(Arm, Op),
     #[error("{0} decides about pairs of a query and a key, so a mix of operations has no meaning")]
     PairMix(Arm),
-    #[error(
-        "scale {0} does not fix the fraction masked, so arms cannot be compared at equal rates"
-    )]
+    #[error("scale {0} does not fix the fraction masked, so arms cannot be compared at equal rates")]
     Scale(Scale),
     #[error(
         "{arm} with unit {unit} ranks units of different lengths, so the fraction of tokens masked is not fixed"

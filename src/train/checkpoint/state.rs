@@ -260,7 +260,7 @@ fn read_tensors(path: &Path) -> Result<HashMap<String, Vec<f32>>, TrainError> {
 }
 
 impl Resumed {
-    /// A variable's saved value, where it is no checkpoint tensor.
+    /// A variable's saved value, where it is not a checkpoint tensor.
     pub fn value(&self, name: &str) -> Option<&[f32]> {
         self.extra.get(&format!("value.{name}")).map(Vec::as_slice)
     }

@@ -179,8 +179,9 @@ fn without_generation(source: &str) -> String {
 fn strftime(format: &str) -> Result<String, Error> {
     use std::fmt::Write;
     let mut out = String::new();
-    write!(out, "{}", chrono::Local::now().format(format))
-        .map_err(|_| Error::new(ErrorKind::InvalidOperation, format!("{format:?} is not a valid date format")))?;
+    write!(out, "{}", chrono::Local::now().format(format)).map_err(|_| {
+        Error::new(ErrorKind::InvalidOperation, format!("{format:?} is not a valid date format"))
+    })?;
     Ok(out)
 }
 

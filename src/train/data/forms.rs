@@ -89,7 +89,7 @@ impl Packing {
     }
 }
 
-/// What a file is that is no data: the bytes it has at an offset, what it is called, and what helps.
+/// What a file is that is not data: the bytes it has at an offset, what it is called, and what helps.
 const STRANGERS: [(usize, &[u8], &str, &str); 19] = [
     (0, b"%PDF", "a PDF file", "save its text, e.g. with pdftotext"),
     (0, b"PK\x03\x04", "a ZIP archive (or a Word or EPUB file)", "unpack it, or save its text"),

@@ -43,7 +43,7 @@ pub fn enter(app: &mut App) {
     }
 }
 
-/// Back to the explorer; a run goes on.
+/// Back to the explorer; a run continues.
 pub fn leave(app: &mut App) {
     let pane = recent(app, Screen::Explore).unwrap_or(&mask::PANE);
     app.focus(pane);
@@ -143,7 +143,7 @@ pub(crate) fn tell(app: &mut App, command: RunCommand, said: &str) {
     send(app, command);
 }
 
-/// Leaves the program. While a run goes on it asks first; asked twice, it ends the run.
+/// Leaves the program. During a run it asks first; asked twice, it ends the run.
 pub fn quit(app: &mut App) {
     if app.train.busy() && !app.quit {
         let question = Some(Popup::Ask(Question::Quit));

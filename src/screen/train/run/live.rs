@@ -1,4 +1,4 @@
-//! Values that move while a run goes on: τ, p and the learning rate. Pure.
+//! Values that move during a run: τ, p and the learning rate. Pure.
 
 use crate::engine::types::TrainCommand;
 use crate::mask::types::MaskSettings;
@@ -13,7 +13,7 @@ use crate::settings::Kind;
 use crate::train::report::{Live, RunCommand};
 use crate::train::settings::TrainSettings;
 
-/// What twins say to whoever would move them.
+/// What is said when someone tries to change the values of twins.
 const PLANNED: &str = "Twins keep to their plan: changing values by hand would make the comparison invalid";
 
 actions! {
@@ -22,7 +22,7 @@ actions! {
         RATE_DOWN ["("] "learning rate" with [RATE_UP] if rate_movable => |app| rate(app, -1);
         /// Raise the learning rate from the next step on, or of the next run
         RATE_UP [")"] if rate_movable => |app| rate(app, 1);
-        /// Give the learning rate back to its schedule
+        /// Return the learning rate to its schedule
         RATE_SCHEDULE ["="] if by_hand => rate_schedule;
     }
 }
@@ -106,7 +106,7 @@ pub fn drag(app: &mut App, what: Live, at: f64) {
     }
 }
 
-/// The learning rate of the run that goes on; without one, of the next.
+/// The learning rate of the run in progress; without one, of the next.
 fn rate(app: &mut App, by: i32) {
     let Some(run) = app.train.run.as_ref().filter(|r| r.goes_on()) else {
         settings::nudge(app, TrainSettings::learning_rate, by, false);
