@@ -132,7 +132,7 @@ fn a_base_that_is_not_there_is_named() {
     {
         let (_dir, folder) = changed("lora", "adapter_config.json", "base_model_name_or_path", base.into());
         let error = open(&folder).err().unwrap();
-        assert!(error.contains("the base of the adapter") && error.contains(words), "{error}");
+        assert!(error.contains("the adapter's base model") && error.contains(words), "{error}");
     }
     // An adapter of a model of another width.
     let (dir, folder) = changed("lora", "adapter_config.json", "base_model_name_or_path", "demo".into());

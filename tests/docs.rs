@@ -33,7 +33,7 @@ fn opens() -> String {
     let extensions = names(FORMS.iter().flat_map(|form| form.extensions).copied().collect());
     let columns = COLUMNS.map(|(name, _)| name).join("; ");
     let rest = [
-        format!("| tokenizers | yes | {kinds}; ids alone without one |"),
+        format!("| tokenizers | yes | {kinds}; token ids only without one |"),
         format!(
             "| data: files and folders | yes | {extensions}, also packed ({}) |",
             PACKINGS.map(|p| p.extension).join(", ")

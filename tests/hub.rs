@@ -469,7 +469,7 @@ fn an_adapter_brings_its_base_from_the_hub() {
     let spec = folder.path().to_str().unwrap().to_owned();
     let error = find_local(&spec.parse().unwrap(), &bench.options).unwrap_err();
     assert!(
-        error.to_string().contains("the base of the adapter") && error.to_string().contains(ID),
+        error.to_string().contains("the adapter's base model") && error.to_string().contains(ID),
         "{error}"
     );
     let snapshot = bench.fetch_spec(&spec).unwrap();
@@ -746,7 +746,7 @@ fn refusals_of_the_listing_are_told_apart() {
 fn an_unknown_model_and_an_unknown_revision_are_told_apart() {
     let bench = Bench::new(Repo::tiny(ID));
     let error = bench.fetch_spec("owner/other").unwrap_err();
-    assert_eq!(error.to_string(), "the Hub knows no model owner/other");
+    assert_eq!(error.to_string(), "model owner/other not found on the Hub");
     let error = bench.fetch_spec("owner/name@v9").unwrap_err();
     assert_eq!(error.to_string(), "owner/name has no revision v9");
 }
@@ -788,7 +788,7 @@ fn a_hub_that_keeps_refusing_is_believed() {
     let bench = Bench::new(Repo::tiny(ID));
     bench.server.fault("/api/", Fault::Status { status: 429, code: None, retry_after: Some(7200) });
     let error = bench.fetch().unwrap_err();
-    assert_eq!(error.to_string(), "the Hub asks for fewer requests and a wait of 7200 s");
+    assert_eq!(error.to_string(), "rate limit of the Hub reached; retry in 7200 s");
 }
 
 #[test]
@@ -906,7 +906,7 @@ fn a_folder_is_a_model_where_it_lies() {
     let spec = ModelSpec::Folder(dir.path().into());
     let options = HubOptions::default();
     let error = find_local(&spec, &options).unwrap_err();
-    assert!(error.to_string().contains("holds no config.json"), "{error}");
+    assert!(error.to_string().contains("has no config.json"), "{error}");
     for (name, content) in [("config.json", GPT2_CONFIG), ("tokenizer.json", "{}"), (WEIGHTS, "")] {
         fs::write(dir.path().join(name), content).unwrap();
     }
@@ -959,7 +959,8 @@ fn a_data_set_is_fetched_by_its_splits_and_found_again_without_the_network() {
     assert_eq!(get("datasets/owner/texts", &bench.options).unwrap(), got);
     assert_eq!(bench.server.downloads("data/train-00000-of-00002.parquet").len(), asked);
     assert!(matches!(get("datasets/owner/other", &offline), Err(HubError::Offline { .. })));
-    assert!(matches!(get("datasets/owner/other", &bench.options), Err(HubError::NotFound { .. })));
+    let unknown = get("datasets/owner/other", &bench.options).unwrap_err();
+    assert_eq!(unknown.to_string(), "data set owner/other not found on the Hub");
     for bad in ["datasets/../x", "datasets/", "owner/name", "datasets/a/b@../c"] {
         assert!(matches!(get(bad, &bench.options), Err(HubError::BadSpec { .. })), "{bad}");
     }

@@ -652,7 +652,11 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
     wait_for(&session, "step", |r| matches!(r, Report::Step { .. }));
     session.send(RunCommand::Kill);
     wait_for(&session, "killed", state_is(RunState::Killed));
-    wait_for(&session, "failure", |r| matches!(r, Report::Failed { message, .. } if message == "killed"));
+    wait_for(
+        &session,
+        "failure",
+        |r| matches!(r, Report::Failed { message, .. } if message == "stopped without saving"),
+    );
     session.join();
     assert_eq!(Folders::new(dir.path()).steps(), Vec::<usize>::new());
 

@@ -127,7 +127,7 @@ fn read(
     let values: Vec<f32> =
         view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     if values.iter().any(|v| !v.is_finite() || *v < 0.0) {
-        return Err(bad("holds a number that is negative or not finite"));
+        return Err(bad("contains a number that is negative or not finite"));
     }
     Ok(values)
 }
@@ -176,7 +176,7 @@ mod tests {
             let mut made = some();
             made.contribution.gbar[3] = bad;
             let refused = Calibration::from_bytes(&made.to_bytes().unwrap()).unwrap_err();
-            assert!(refused.to_string().contains("contribution holds a number"), "{refused}");
+            assert!(refused.to_string().contains("contribution contains a number"), "{refused}");
         }
         let mut made = some();
         made.window = 40;

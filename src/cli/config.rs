@@ -208,7 +208,7 @@ fn set(args: &SetArgs, path: &Path, out: Output) -> Result<(), CliError> {
     let mut settings = defaults()?;
     let key = settings.set(&args.key, &args.value)?;
     check_keys(&settings, |_| SetBy::Typed)?;
-    let value = settings.get(&key).ok_or_else(|| CliError::failed("the value was not taken"))?;
+    let value = settings.get(&key).ok_or_else(|| CliError::failed("the value was not applied"))?;
     let shown = value.to_string();
     save(path, &[(key.clone(), value)])?;
     if args.output.json {

@@ -94,7 +94,7 @@ impl From<Interval> for Range {
 #[derive(Debug, Serialize)]
 struct ArmReport {
     scope: &'static str,
-    /// Under `whole` the mask has looked ahead, and its loss is no perplexity.
+    /// Under `whole` the mask has looked ahead, and its loss is not a perplexity.
     look_ahead: bool,
     polarity: &'static str,
     rate: f64,
@@ -144,7 +144,8 @@ pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
         return super::eval_documents::run(args, context);
     }
     if !(args.rate > 0.0 && args.rate < 1.0 && args.probability >= args.rate && args.probability <= 1.0) {
-        let problem = format!("--rate {} with --probability {} cannot be met", args.rate, args.probability);
+        let problem =
+            format!("--rate {} with --probability {} is not achievable", args.rate, args.probability);
         return Err(CliError::usage(problem).with_hint("0 < rate < 1, and rate ≤ probability ≤ 1"));
     }
     let loaded = open::open(context)?;
@@ -234,7 +235,7 @@ struct MeasuredArm {
 
 /// A token that was read already cannot be replaced or dropped after the fact.
 fn possible(scope: Scope, op: Op) -> bool {
-    scope == Scope::Whole || matches!(op, Op::Hide | Op::Evict | Op::Keep)
+    scope == Scope::Whole || op.works_in_blocks()
 }
 
 fn question(args: &EvalArgs, context: &CommandContext, tokens: usize) -> Result<EvalSettings, CliError> {

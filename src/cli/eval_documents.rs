@@ -66,7 +66,7 @@ pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
     let corpora: Vec<Corpus> = both.iter().map(|m| corpus(m, &texts)).collect::<Result<_, _>>()?;
     if corpora.iter().any(|c| c.tokens != corpora[0].tokens) {
         return Err(CliError::failed(
-            "the two models cut this text into different tokens, so their losses cannot be paired",
+            "the two models tokenize this text differently, so their losses cannot be paired",
         )
         .with_hint("compare models with one tokenizer, or evaluate each alone and compare bits per byte"));
     }

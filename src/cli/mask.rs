@@ -116,7 +116,7 @@ struct MaskOutput<'a> {
     loss_baseline: Option<f32>,
     loss_masked: Option<f32>,
     look_ahead: bool,
-    /// null where a vector that is no token stands.
+    /// null where a vector that is not a token stands.
     masked_ids: Vec<Option<u32>>,
     masked_text: String,
     /// Where decisions fell under scope `block`, in tokens.

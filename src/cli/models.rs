@@ -99,7 +99,7 @@ pub fn run(args: &ModelsArgs, context: &CommandContext) -> Result<(), CliError> 
     let (mut here, mut others) = (table(), table());
     for m in &cached {
         let state = match (m.usable, m.moved) {
-            (false, _) => "not a whole GPT-2-style checkpoint",
+            (false, _) => "incomplete, or not a GPT-2-style checkpoint",
             (true, Some(true)) => "ready; the Hub has a newer one: open it with --refresh",
             (true, _) => "ready",
         };

@@ -166,7 +166,7 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
     let settings = &context.loaded.settings;
     let out = args.out.clone().unwrap_or_default();
     if out.join("run.json").exists() {
-        return Err(CliError::failed(format!("{} holds a run already", out.display())).with_hint(
+        return Err(CliError::failed(format!("{} already contains a run", out.display())).with_hint(
             "continue it with --resume, name another folder, or remove it with maskscope runs delete",
         ));
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::explorer::{ExploreError, Explorer, MaskChoice, MaskPolicy};
 use super::loaded::LoadedModel;
-use super::run::Pass;
+use super::pass::Pass;
 use super::types::{BoundaryRow, PositionHistory, Standing, WindowReport};
 use super::window;
 use crate::attention::score::Scored;

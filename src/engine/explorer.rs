@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::loaded::LoadedModel;
-use super::run::{Pass, PassRequest};
+use super::pass::{Pass, PassRequest};
 use super::types::{MaskEffect, Token, WindowReport, Work};
 use crate::attention::heads::{HeadStats, HeadsRequest};
 use crate::attention::score::{Scored, score};
@@ -101,7 +101,7 @@ impl Reach {
     /// What a mask allows: only one that deletes at boundaries makes room for more.
     pub fn of(mask: &MaskSettings) -> Self {
         let parts = mask.mix.as_ref().map_or(&[][..], |m| m.parts());
-        let deletes = |op: Op| matches!(op, Op::Hide | Op::Evict);
+        let deletes = |op: Op| op.works_in_blocks() && op != Op::Keep;
         let all = if parts.is_empty() { deletes(mask.op) } else { parts.iter().all(|p| deletes(p.op)) };
         if mask.scope == Scope::Block && all { Reach::Beyond } else { Reach::Context }
     }

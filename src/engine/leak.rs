@@ -87,7 +87,7 @@ impl LeakMeter {
             let _ = updates.send(Update::Leak { generation: self.generation, done: of, of, report });
         };
         if let Err(error) = std::thread::Builder::new().name("leak".to_owned()).spawn(work) {
-            tracing::warn!("the leak meter has no thread: {error}");
+            tracing::warn!("the thread of the leak meter could not be started: {error}");
         }
     }
 }
@@ -124,7 +124,9 @@ pub fn held_out(
         all.extend(ids.chunks_exact(length).map(<[u32]>::to_vec));
     }
     if all.is_empty() {
-        return Err(ModelError::input(format!("the text holds no window of {length} tokens")).into());
+        return Err(
+            ModelError::input(format!("the text is shorter than one window of {length} tokens")).into()
+        );
     }
     let n = all.len();
     let take = count.clamp(1, n);

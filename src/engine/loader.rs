@@ -112,7 +112,7 @@ pub fn look_for_newer(spec: String, options: &LoadOptions, updates: Sender<Updat
         }
     };
     let spawned = std::thread::Builder::new().name("newer".to_owned()).spawn(ask);
-    debug_assert!(spawned.is_ok(), "the system refused a thread");
+    debug_assert!(spawned.is_ok(), "the thread could not be started");
 }
 
 /// A load running on its own thread.
@@ -148,7 +148,7 @@ impl Loading {
             }));
         };
         let spawned = std::thread::Builder::new().name("loader".to_owned()).spawn(work);
-        debug_assert!(spawned.is_ok(), "the system refused a thread");
+        debug_assert!(spawned.is_ok(), "the thread could not be started");
         Loading { id, cancel }
     }
 

@@ -58,8 +58,8 @@ impl Start {
         let found = init::tokenizer_at(place, &bytes)?;
         if let (None, Some(place)) = (&found, tokenizer) {
             return Err(TrainError::Setup {
-                problem: format!("{} holds no tokenizer", place.display()),
-                hint: Some("name a tokenizer.json, or a folder that holds one".to_owned()),
+                problem: format!("{} contains no tokenizer", place.display()),
+                hint: Some("pass a tokenizer.json, or a folder that contains one".to_owned()),
             });
         }
         let rows = parsed.vocab_size;

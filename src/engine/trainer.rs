@@ -280,8 +280,8 @@ fn complete(typed: String) -> TrainUpdate {
         .take(COMPLETIONS)
         .collect();
     offers.sort();
-    let problem = (offers.is_empty() && !expanded.exists())
-        .then(|| format!("no file or folder begins like this: {}", expanded.display()));
+    let problem =
+        (offers.is_empty() && !expanded.exists()).then(|| format!("nothing matches {}", expanded.display()));
     TrainUpdate::Completed { typed, offers, problem }
 }
 
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(offers, [format!("{root}/speeches.txt"), format!("{root}/sprint/")]);
         assert_eq!(problem, None);
         let (offers, problem) = completed(&format!("{root}/spq"));
-        assert!(offers.is_empty() && problem.unwrap().starts_with("no file or folder begins like this"));
+        assert!(offers.is_empty() && problem.unwrap().starts_with("nothing matches"));
         assert!(completed(&format!("{root}/none/x")).1.unwrap().contains("cannot be read"));
         assert_eq!(completed("novels"), (vec![], None));
     }

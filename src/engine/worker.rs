@@ -16,7 +16,7 @@ use super::leak::LeakMeter;
 use super::loaded::{CALIBRATION_TEXT, LoadedModel};
 use super::loader::{LoadError, LoadOptions, Loading, load, look_for_newer};
 use super::mailbox::{Mail, Mailbox};
-use super::run::Pass;
+use super::pass::Pass;
 use super::types::{Command, ExploreRequest, FOLLOWED, HeadSummary, MapFrame, MapKind, Update, Work};
 use crate::mask::types::{Decision, Scope};
 use crate::model::{Config, Model};

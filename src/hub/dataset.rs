@@ -77,7 +77,7 @@ async fn download(
     let listing = with_tries(&wanted.settings, wait, reporter, async || remote.listing().await).await?;
     let names = choose(listing.files.keys().map(String::as_str));
     if names.is_empty() {
-        let missing = format!("a file that holds text (.{})", KINDS.join(", ."));
+        let missing = format!("a file with text (.{})", KINDS.join(", ."));
         return Err(HubError::Incomplete { id: wanted.id.into(), missing });
     }
     cache.prepare(&listing.commit)?;

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dataset::PREFIX;
 use crate::model::ModelError;
 use crate::model::tokenizer::kinds;
 use crate::support::units::bytes;
@@ -16,35 +17,35 @@ use crate::support::visible::shortened;
 pub enum HubError {
     #[error("not a model id, a folder or \"demo\": {text:?}")]
     BadSpec { text: String },
-    #[error("this build carries no bundled model")]
+    #[error("this build has no bundled model")]
     NoBundledModel,
     #[error("no such folder: {}", path.display())]
     NoFolder { path: PathBuf },
-    #[error("the folder {} holds no {missing}", path.display())]
+    #[error("the folder {} has no {missing}", path.display())]
     FolderIncomplete { path: PathBuf, missing: String },
 
-    #[error("the Hub knows no model {id}")]
+    #[error("{} not found on the Hub", asked_for(id))]
     NotFound { id: String },
     #[error("{id} has no revision {revision}")]
     RevisionNotFound { id: String, revision: String },
-    #[error("{id} lists the file {file} but does not deliver it")]
+    #[error("the file {file} of {id} is listed but could not be downloaded")]
     FileNotFound { id: String, file: String },
-    #[error("access to {id} was refused: {}", if *with_token { "the token does not grant it" } else { "it needs a token" })]
+    #[error("access to {id} was refused: {}", if *with_token { "the token lacks access" } else { "it needs a token" })]
     Unauthorised { id: String, with_token: bool },
     #[error("{id} is gated: its owner must grant you access first")]
     Gated { id: String, page: String, with_token: bool },
-    #[error("the Hub asks for fewer requests{}", wait.map(|w| format!(" and a wait of {} s", w.as_secs())).unwrap_or_default())]
+    #[error("rate limit of the Hub reached{}", wait.map(|w| format!("; retry in {} s", w.as_secs())).unwrap_or_default())]
     RateLimited { wait: Option<Duration> },
     #[error("the Hub failed with status {status} on {what}")]
     Server { status: u16, what: String },
-    #[error("the Hub's answer about {what} cannot be understood: {detail}")]
+    #[error("unexpected response from the Hub about {what}: {detail}")]
     BadAnswer { what: String, detail: String },
     #[error("a redirect on {what} was not followed: {detail}")]
     Redirect { what: String, detail: String },
 
     #[error("{endpoint} could not be reached: {detail}")]
     NoNetwork { endpoint: String, detail: String },
-    #[error("{id} is not whole in the cache, and the network is off")]
+    #[error("{id} is incomplete in the cache, and offline mode is on")]
     Offline { id: String, missing: String },
     #[error("nothing arrived for {} s while fetching {what}", after.as_secs_f32())]
     Stalled { what: String, after: Duration },
@@ -63,12 +64,12 @@ pub enum HubError {
     Incomplete { id: String, missing: String },
     #[error("{id}: {file} is not usable: {detail}")]
     BadFile { id: String, file: String, detail: String },
-    #[error("the base of the adapter {} does not open: {problem}", folder.display())]
+    #[error("the adapter's base model could not be loaded ({}): {problem}", folder.display())]
     NoBase { folder: PathBuf, problem: String, hint: Option<String> },
     /// The reader of the model refuses one of its files.
     #[error("{id}: {problem}")]
     Unusable { id: String, problem: String, hint: Option<String> },
-    #[error("{id} names an unsafe path: {path:?}")]
+    #[error("{id} lists an unsafe path: {path:?}")]
     UnsafePath { id: String, path: String },
     #[error("the network could not be started: {0}")]
     Runtime(std::io::Error),
@@ -139,6 +140,14 @@ impl HubError {
     pub(super) fn is_passing(&self) -> bool {
         matches!(self, HubError::Stalled { .. } | HubError::Broken { .. } | HubError::RateLimited { .. })
             || matches!(self, HubError::Server { status: 408 | 500 | 502 | 503 | 504, .. })
+    }
+}
+
+/// A model or a data set by what it is and its id.
+fn asked_for(id: &str) -> String {
+    match id.strip_prefix(PREFIX) {
+        Some(id) => format!("data set {id}"),
+        None => format!("model {id}"),
     }
 }
 

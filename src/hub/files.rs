@@ -173,7 +173,7 @@ pub(super) fn parse_index(index: &[u8], kind: WeightNames, id: &str) -> Result<V
     let index: Index = serde_json::from_slice(index).map_err(|e| bad(visible(&e.to_string())))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     if shards.is_empty() {
-        return Err(bad("it names no files".into()));
+        return Err(bad("it lists no files".into()));
     }
     let extension = if kind.is_safetensors() { ".safetensors" } else { ".bin" };
     match shards.iter().find(|s| !is_safe_path(s) || !s.ends_with(extension)) {

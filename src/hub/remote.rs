@@ -138,7 +138,7 @@ impl<'a> Remote<'a> {
         let bad = |detail: String| HubError::BadAnswer { what: what.clone(), detail };
         let info: Info = serde_json::from_slice(&body).map_err(|e| bad(visible(&e.to_string())))?;
         if !is_name(&info.sha) {
-            return Err(bad("its commit is no commit".into()));
+            return Err(bad("the commit id is invalid".into()));
         }
         let files = info.siblings.into_iter().map(|s| (s.rfilename.clone(), s.entry())).collect();
         Ok(RemoteListing { commit: info.sha, files })
@@ -370,7 +370,7 @@ fn redirect_policy() -> redirect::Policy {
         if attempt.previous().len() > MOST_REDIRECTS {
             attempt.error("there were too many")
         } else if was_encrypted && attempt.url().scheme() != "https" {
-            attempt.error("it leads from https to an open connection")
+            attempt.error("it leads from https to plain http")
         } else {
             attempt.follow()
         }

@@ -17,7 +17,7 @@ settings! {
         offline: bool = false;
         /// Ask the Hub for a newer version of a cached model, and fetch it
         refresh: bool = false;
-        /// Silence after which a download is given up
+        /// Time without data after which a download is given up
         stall_seconds: u64 = 30, label("stall limit"), whole(1, 3600), step(5), unit("s");
     }
 }

@@ -27,7 +27,7 @@ pub enum ApplyError {
     NoMaskRow,
     #[error("this model has no token counts to sample from")]
     NoUnigram,
-    #[error("this model has no token that ends texts")]
+    #[error("this model has no end-of-text token")]
     NoEndOfText,
     #[error("every token would be dropped, so nothing is left to run")]
     NothingLeft,
@@ -50,7 +50,7 @@ impl ApplyError {
 pub enum Shown {
     /// The original token, perhaps hidden from later ones.
     Original(u32),
-    /// A vector that is no token.
+    /// A vector that is not a token.
     Mask,
     /// Another token.
     Token(u32),
@@ -172,7 +172,7 @@ fn uniform_token(position: usize, draws: &Draws, source: &dyn ReplacementSource)
 }
 
 impl MaskedPass {
-    /// The ids of the masked run, row by row; `None` where a vector that is no token stands.
+    /// The ids of the masked run, row by row; `None` where a vector that is not a token stands.
     pub fn masked_ids(&self) -> Vec<Option<u32>> {
         let id = |shown: &Shown| match *shown {
             Shown::Original(id) | Shown::Token(id) => Some(Some(id)),

@@ -29,7 +29,7 @@ choice! {
     }
 }
 
-optional!(Pattern, "none", "attention decides; a first window stays whole");
+optional!(Pattern, "none", "attention decides; the first window is not masked");
 
 /// Chance that a span ends after each token.
 pub const SPAN_END: f64 = 0.2;

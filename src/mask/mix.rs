@@ -76,7 +76,7 @@ impl FromStr for Mix {
             };
             let op: Op = op.parse()?;
             if replacement.is_some() && op != Op::Replace {
-                return Err(format!("only replace names a replacement, not {op}"));
+                return Err(format!("only replace takes a replacement, not {op}"));
             }
             let share = share.trim();
             let share = share.parse().map_err(|_| format!("the share of {op} is not a number: {share}"))?;

@@ -1,4 +1,5 @@
-//! Why each position is masked or not, and why nothing is: one source for the Why panel and for JSON.
+//! Why each position is masked or not, and why nothing is selected, as sentences for JSON, the commands and the screen. The
+//! Why pane shows the comparisons with τ and p as numbers of its own; protections and cache policies are worded here.
 
 use super::types::{
     Decision, DecisionRule, MaskSettings, Polarity, PositionDecision, Protection, Scale, State, Unit,
@@ -12,7 +13,7 @@ pub fn reason(settings: &MaskSettings, decision: &Decision, position: usize) -> 
         return "no such position".to_owned();
     };
     if at.state == State::Protected {
-        return format!("protected: {}", at.protection.map_or("no reason noted", protection_name));
+        return protected(at);
     }
     match decision.rule {
         DecisionRule::Threshold => threshold(settings, at),
@@ -47,8 +48,12 @@ pub fn reason(settings: &MaskSettings, decision: &Decision, position: usize) -> 
     }
 }
 
-/// Why a protected position is.
-pub fn protection_name(protection: Protection) -> &'static str {
+/// Why a protected position is never masked, e.g. `protected: first token`.
+pub fn protected(at: &PositionDecision) -> String {
+    format!("protected: {}", at.protection.map_or("no reason noted", protection_name))
+}
+
+fn protection_name(protection: Protection) -> &'static str {
     match protection {
         Protection::First => "first token",
         Protection::Last => "among the last tokens",
@@ -57,7 +62,7 @@ pub fn protection_name(protection: Protection) -> &'static str {
         Protection::Pinned => "pinned",
         Protection::Unscored => "no later token reads it, so it has no score",
         Protection::Recent => "among the newest tokens of the window",
-        Protection::CoolDown => "masked too short a time ago",
+        Protection::CoolDown => "masked too recently",
     }
 }
 

@@ -439,9 +439,9 @@ fn what_cannot_roll_is_refused() {
     let budget = good.clone().with_cache_policy(CachePolicy::H2o, Budget::Share(0.0));
     assert!(refused(budget, &mask).contains("budget is 0"));
     let replace = MaskSettings { op: Op::Replace, ..mask.clone() };
-    assert_eq!(refused(good.clone(), &replace), "replace cannot be decided block by block");
+    assert_eq!(refused(good.clone(), &replace), "operation replace is not available with scope block");
     let mix = MaskSettings { mix: Some("hide:0.5,drop:0.5".parse().unwrap()), ..mask };
-    assert_eq!(refused(good, &mix), "drop cannot be decided block by block");
+    assert_eq!(refused(good, &mix), "operation drop is not available with scope block");
     assert_eq!(CachePolicy::H2o.decay(), Some(1.0));
 }
 

@@ -297,6 +297,15 @@ impl Op {
         }
     }
 
+    /// Whether it can be decided block by block: a token that was read already cannot be replaced, dropped or skipped
+    /// afterwards.
+    pub fn works_in_blocks(self) -> bool {
+        match self {
+            Op::Hide | Op::Evict | Op::Keep => true,
+            Op::Replace | Op::Drop | Op::Skip => false,
+        }
+    }
+
     /// What happens to a masked token, to follow "masked: ".
     pub fn consequence(self, settings: &MaskSettings) -> String {
         match self {

@@ -54,11 +54,11 @@ pub enum RollingError {
     Size { what: &'static str, value: usize, context: usize },
     #[error("the decay is {0}, not between 0 and 1")]
     Decay(f64),
-    #[error("{0} cannot be decided block by block")]
+    #[error("operation {0} is not available with scope block")]
     Op(Op),
     #[error("the budget is {0}, not a share above 0 and up to 1")]
     Share(f64),
-    #[error("heads cannot decide for themselves under {0}, which has no budget")]
+    #[error("per-head masking is not available under {0}, which has no budget")]
     PerHead(&'static str),
 }
 
@@ -150,7 +150,7 @@ impl RollingSettings {
         let parts = mask.mix.as_ref().map_or(&[][..], |mix| mix.parts());
         let ops = parts.iter().filter(|p| p.share > 0.0).map(|p| p.op);
         let ops: Vec<Op> = if parts.is_empty() { vec![mask.op] } else { ops.collect() };
-        match ops.into_iter().find(|op| !matches!(op, Op::Hide | Op::Evict | Op::Keep)) {
+        match ops.into_iter().find(|op| !op.works_in_blocks()) {
             Some(op) => Err(RollingError::Op(op)),
             None => Ok(()),
         }

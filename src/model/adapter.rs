@@ -45,7 +45,7 @@ impl Adapter {
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         match text("peft_type") {
             Some("LORA") => {}
-            Some(other) => return Err(bad(format!("peft_type is {other:?}, and only LORA opens"))),
+            Some(other) => return Err(bad(format!("peft_type is {other:?}, but only LORA is supported"))),
             None => return Err(bad("peft_type is missing".to_owned())),
         }
         let on = |name: &str| match fields.get(name) {
@@ -61,7 +61,7 @@ impl Adapter {
             ("target_parameters", "adapters on parameters"),
         ] {
             if on(name) {
-                return Err(bad(format!("{name} is set: {what} do not open, only plain LoRA")));
+                return Err(bad(format!("{name} is set: {what} are not supported, only plain LoRA")));
             }
         }
         let base = text("base_model_name_or_path").filter(|base| !base.is_empty());
@@ -72,7 +72,7 @@ impl Adapter {
         Ok(Adapter {
             base: base
                 .ok_or_else(|| {
-                    bad("base_model_name_or_path is missing: nothing says what it adapts".to_owned())
+                    bad("base_model_name_or_path is missing, so the base model is unknown".to_owned())
                 })?
                 .to_owned(),
             revision: text("revision").map(str::to_owned),
@@ -186,7 +186,7 @@ impl Merge<'_> {
             return Ok(());
         }
         if name.contains("lora_magnitude_vector") {
-            return Err(self.bad(format!("holds {name}: DoRA does not open, only plain LoRA")));
+            return Err(self.bad(format!("contains {name}: DoRA is not supported, only plain LoRA")));
         }
         let plain = name
             .replace(".base_layer", "")
@@ -202,7 +202,7 @@ impl Merge<'_> {
 
     fn unknown(&self, name: &str) -> ModelError {
         self.bad(format!(
-            "holds {}, which belongs to no weight of a {}",
+            "contains {}, which matches no weight of a {}",
             super::tokenizer::visible(name.as_bytes()),
             self.names.label
         ))
@@ -249,7 +249,7 @@ impl Merge<'_> {
 
     fn add(&mut self, name: &str, pair: Pair) -> Result<(), ModelError> {
         let (Some(a), Some(b)) = (pair.a, pair.b) else {
-            return Err(self.bad(format!("holds only one of lora_A and lora_B for {name}")));
+            return Err(self.bad(format!("contains only one of lora_A and lora_B for {name}")));
         };
         let is_head = name == self.names.head;
         if is_head || name == self.names.embedding {

@@ -66,7 +66,7 @@ pub fn refused(fields: &Fields, label: &str) -> Option<String> {
     });
     if let Some(code) = custom {
         return Some(format!(
-            "auto_map names code of its own, {}: another network than {label}",
+            "auto_map points to custom code ({}), so this is not a plain {label}",
             shown(code)
         ));
     }
@@ -74,18 +74,20 @@ pub fn refused(fields: &Fields, label: &str) -> Option<String> {
         return Some("add_cross_attention is true: a decoder without its encoder".to_owned());
     }
     if given(fields, "pruned_heads").and_then(Value::as_object).is_some_and(|heads| !heads.is_empty()) {
-        return Some("pruned_heads is not empty: models with heads cut out do not open".to_owned());
+        return Some("pruned_heads is not empty: models with pruned heads are not supported".to_owned());
     }
     given(fields, "quantization_config").map(|how| {
         let method = how.get("quant_method").and_then(Value::as_str).unwrap_or("an unnamed method");
-        format!("quantization_config: the weights are quantised by {method}; only f32, f16 and bf16 open")
+        format!(
+            "quantization_config: the weights are quantised by {method}; only f32, f16 and bf16 are supported"
+        )
     })
 }
 
 /// Heads that share keys and values, which a file may have under any `model_type`.
 pub fn shared_heads(fields: &Fields) -> Option<String> {
     let kind = text(fields, "attention_head_type").filter(|kind| *kind != "multihead")?;
-    Some(format!("attention_head_type is {kind:?}: heads that share keys and values are another network"))
+    Some(format!("attention_head_type is {kind:?}: heads that share keys and values are not supported"))
 }
 
 /// A whole number, also where it is written as `64.0`.
@@ -122,7 +124,7 @@ pub(super) fn number(fields: &Fields, name: &str, default: f64) -> Result<f64, S
     value.as_f64().ok_or_else(|| format!("{name} is {}, not a number", shown(value)))
 }
 
-/// The ids in a token field: a number or a list of them; what is no id is left out.
+/// The ids in a token field: a number or a list of them; what is not an id is left out.
 pub fn token_ids(value: Option<&Value>) -> Vec<u32> {
     let id = |value: &Value| whole("", value).ok().and_then(|id| u32::try_from(id).ok());
     match value {

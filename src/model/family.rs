@@ -181,7 +181,7 @@ pub trait Family: Send + Sync {
     /// Every tensor of a model, in the order of its checkpoints; the output matrix last, where it is not tied.
     fn parameters(&self, config: &Config) -> Vec<Parameter>;
 
-    /// Whether a tensor of a checkpoint is no parameter but a buffer that is computed.
+    /// Whether a tensor of a checkpoint is not a parameter but a buffer that is computed.
     fn is_buffer(&self, _name: &str) -> bool {
         false
     }

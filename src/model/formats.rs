@@ -34,12 +34,12 @@ const SHARED: &[Format] = &[
     ),
     refused(
         "other networks",
-        "GPT-1, GPT-J, GPT-Neo, Llama and other families, multi-query attention, code of their own (`auto_map`), \
-         encoder-decoders, pruned heads: each is named",
+        "GPT-1, GPT-J, GPT-Neo, Llama and other families, multi-query attention, custom code (`auto_map`), \
+         encoder-decoders, pruned heads: the error names what it found",
     ),
     refused(
         "other adapters and quantised weights",
-        "DoRA, IA3, GPTQ, bitsandbytes and the like: each is named",
+        "DoRA, IA3, GPTQ, bitsandbytes and the like: the error names what it found",
     ),
 ];
 

@@ -166,7 +166,7 @@ fn shards(folder: &Path, index: &str) -> Result<Vec<PathBuf>, ModelError> {
         if file.is_empty() || Path::new(file).components().count() != 1 || file.starts_with('.') {
             return Err(ModelError::file(
                 &name,
-                format!("weight_map names {file:?} for {tensor}, not a file beside it"),
+                format!("weight_map gives {file:?} for {tensor}, which is not a file in the same folder"),
             ));
         }
         files.insert(folder.join(file));

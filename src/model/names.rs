@@ -100,8 +100,9 @@ impl<'a> Search<'a> {
                 Err(self.foreign(format!("no tensor is named as in a {label} ({embedding}, {norm}, …)")))
             }
             [(first, a), (second, b), ..] if first == second && *first > 1 => {
-                let problem =
-                    format!("holds two models, under {a:?} and under {b:?}, and nothing says which is meant");
+                let problem = format!(
+                    "contains two models, under {a:?} and under {b:?}, and it is not clear which one to load"
+                );
                 Err(ModelError::file(self.file, problem))
             }
             [(_, prefix), ..] => Ok(prefix),
@@ -182,7 +183,7 @@ impl<'a> Search<'a> {
         }
         Err(ModelError::file(
             self.file,
-            format!("tensor {name} has shape {shape:?}, config.json asks for {wanted:?}"),
+            format!("tensor {name} has shape {shape:?}, expected {wanted:?} from config.json"),
         ))
     }
 
@@ -223,7 +224,7 @@ impl<'a> Search<'a> {
     fn foreign(&self, problem: String) -> ModelError {
         let names: Vec<&str> = self.offers.iter().map(|offer| offer.name.as_str()).collect();
         let problem = if names.is_empty() {
-            "holds no tensors".to_owned()
+            "contains no tensors".to_owned()
         } else {
             format!("{problem}; the names look like {}", listed(&names))
         };
@@ -304,7 +305,7 @@ mod tests {
             message(&gpt1).contains("wte.weight is missing; the names look like transformer.tokens_embed")
         );
         assert!(message(&[head("encoder.layer.0.weight")]).contains("encoder.layer.0.weight"));
-        assert_eq!(message(&[]), "w: holds no tensors");
+        assert_eq!(message(&[]), "w: contains no tensors");
         let two: Vec<Offer> = offers("student.").into_iter().chain(offers("teacher.")).collect();
         assert!(message(&two).contains("two models"));
         let mut short = offers("");

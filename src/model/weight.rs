@@ -33,7 +33,7 @@ impl From<Tensor> for Weight {
 }
 
 impl Weight {
-    /// The matrix as a tensor: shared, or put together anew (f32) where it is packed.
+    /// The matrix as a tensor: shared, or put together again (f32) where it is packed.
     ///
     /// # Errors
     /// Of the tensor library.
@@ -52,7 +52,7 @@ impl Weight {
     /// Rows and columns.
     ///
     /// # Errors
-    /// A tensor that is no matrix.
+    /// A tensor that is not a matrix.
     pub fn dims(&self) -> Result<(usize, usize)> {
         match self {
             Weight::Tensor(tensor) => tensor.dims2(),
@@ -90,7 +90,7 @@ impl Weight {
     /// The matrix packed for products of the CPU, which it must live on; the tensor goes with its last holder.
     ///
     /// # Errors
-    /// A tensor that is no contiguous matrix of f32 or bf16 in host memory.
+    /// A tensor that is not a contiguous matrix of f32 or bf16 in host memory.
     pub fn packed(self, side: Side) -> Result<Self> {
         let Weight::Tensor(tensor) = &self else { return Ok(self) };
         let (rows, cols) = tensor.dims2()?;

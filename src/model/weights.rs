@@ -26,7 +26,7 @@ pub trait Store: Sync {
     /// Whether the numbers of an offer can be read, told before any is.
     ///
     /// # Errors
-    /// A type that is no float, or a tensor that its file does not hold whole.
+    /// A type that is not a float, or a tensor that its file does not hold whole.
     fn check(&self, at: usize) -> Result<(), ModelError>;
 
     /// The numbers of an offer, row-major.
@@ -244,7 +244,7 @@ pub fn load(config: &Config, sources: &[Source], device: &Device) -> Result<Asse
 /// Every tensor of a safetensors file as f32, by name; for adapters, whose tensors no configuration lists.
 ///
 /// # Errors
-/// A damaged file; a type that is no float.
+/// A damaged file; a type that is not a float.
 pub fn all(source: &Source) -> Result<HashMap<String, Tensor>, ModelError> {
     every(&Parsed::new(std::slice::from_ref(source))?)
 }

@@ -1,6 +1,6 @@
 //! What an action is: name, one-line doc, keys, where it applies, and the function that does it. Every subject declares
 //! its own beside its functions with [`actions!`]; this file gathers them. Dispatch, help, the hint bar, the palette and
-//! the README's key table are all read from here, so that they cannot drift apart.
+//! the key table in assets/reference/keys.md are all read from here, so that they cannot drift apart.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -176,7 +176,7 @@ pub fn by_name(name: &str) -> Option<&'static Action> {
     gathered().find(|action| action.name == name)
 }
 
-/// The README's key table, as Markdown.
+/// The key table of `assets/reference/keys.md`, as Markdown.
 pub fn markdown() -> String {
     let mut out = String::new();
     for context in contexts() {

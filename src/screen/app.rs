@@ -36,7 +36,7 @@ pub struct Entry {
 pub enum Remedy {
     Load(String),
     Ask,
-    /// Plan the run anew.
+    /// Plan the run again.
     Plan,
 }
 
@@ -56,9 +56,9 @@ pub struct Notice {
     pub until: Duration,
 }
 
-/// What `update` wants done outside the state.
+/// What [`App::handle`] asks for outside the state: of the engine, the trainer or the terminal.
 #[derive(Clone, Debug)]
-pub enum Effect {
+pub enum Request {
     Explore(Box<ExploreRequest>),
     Command(crate::engine::types::Command),
     /// Prepare a run.
@@ -111,7 +111,7 @@ pub struct App {
     pub asked: Duration,
     pub(crate) request: Option<ExploreRequest>,
     /// What is to be done outside, in this order, since the last event.
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) requests: Vec<Request>,
     pub(crate) history: History,
     pub(crate) clipboard: String,
     /// The load that was cancelled last: what is still reported of it is ignored.
@@ -149,7 +149,7 @@ impl App {
             generation: 0,
             asked: Duration::ZERO,
             request: None,
-            effects: Vec::new(),
+            requests: Vec::new(),
             history: History::default(),
             clipboard: String::new(),
             cancelled: None,
@@ -216,8 +216,8 @@ impl App {
     }
 
     /// Has something done outside the state.
-    pub(crate) fn emit(&mut self, effect: Effect) {
-        self.effects.push(effect);
+    pub(crate) fn emit(&mut self, request: Request) {
+        self.requests.push(request);
     }
 
     pub fn can_undo(&self) -> bool {

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::screen::app::App;
 use crate::screen::chrome::{cards, frames};
+use crate::screen::general::QUIT;
 use crate::screen::layout::{self, NEEDED, SizeClass};
 use crate::screen::popups;
 use crate::screen::widgets::canvas::Canvas;
@@ -42,6 +43,7 @@ pub fn draw(buf: &mut Buffer, app: &App) -> Option<(u16, u16)> {
 /// Too small: says what is needed, as far as there is room to say it.
 fn tiny(c: &mut Canvas, app: &App, area: Rect) {
     let decision = app.results.decision();
+    let quit = app.key_here(&QUIT).unwrap_or_default();
     let lines = [
         ("maskscope".to_owned(), c.theme.bold(Role::Accent)),
         (format!("needs {} × {} cells", NEEDED.0, NEEDED.1), c.theme.bold(Role::Strong)),
@@ -56,7 +58,7 @@ fn tiny(c: &mut Canvas, app: &App, area: Rect) {
             ),
             c.style(Role::Dim),
         ),
-        ("enlarge it, or press ctrl-c to leave".to_owned(), c.style(Role::Dim)),
+        (format!("enlarge it, or press {quit} to quit"), c.style(Role::Dim)),
     ];
     let n = lines.len() as u16;
     // Where not all fit, what is needed comes first.

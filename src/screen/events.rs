@@ -1,12 +1,13 @@
-//! State + event → state + effects. Pure; runs on the UI thread and never waits for anything.
+//! State + event → state + requests. Pure; runs on the UI thread and never waits for anything.
 
 use std::sync::Arc;
 
 use crate::engine::types::{ExploreRequest, Update};
 use crate::screen::actions::Action;
-use crate::screen::app::{App, Card, Effect};
+use crate::screen::app::{App, Card, Request};
 use crate::screen::explore::mask::entry;
 use crate::screen::explore::{background, text};
+use crate::screen::general::EXPLORE;
 use crate::screen::keys::Key;
 use crate::screen::pane::Pane;
 use crate::screen::popups::list;
@@ -41,14 +42,14 @@ pub enum Meaning {
 
 impl App {
     /// The first request. To be called once, before any event.
-    pub fn start(&mut self) -> Vec<Effect> {
+    pub fn start(&mut self) -> Vec<Request> {
         self.settle();
         self.ask();
-        self.take_effects()
+        self.take_requests()
     }
 
     /// Handles one event; `self.now` must be set before.
-    pub fn handle(&mut self, event: Event) -> Vec<Effect> {
+    pub fn handle(&mut self, event: Event) -> Vec<Request> {
         match event {
             Event::Key(key) => match self.meaning(key) {
                 Some(Meaning::Type(c)) => self.act(|app| app.type_char(c)),
@@ -66,10 +67,10 @@ impl App {
             Event::Tick => self.notice = self.notice.take().filter(|n| n.until > self.now),
             Event::Terminate => {
                 self.quit = true;
-                self.emit(Effect::Quit);
+                self.emit(Request::Quit);
             }
         }
-        self.take_effects()
+        self.take_requests()
     }
 
     /// Does something. A change of the document becomes one step of undo, and the engine is asked for what is wanted
@@ -88,8 +89,8 @@ impl App {
     }
 
     /// What is to be done outside since it was asked last.
-    pub fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+    pub fn take_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
     }
 
     /// A drag begins: until it is over, what it changes is one step of undo.
@@ -155,7 +156,10 @@ impl App {
         } else if let Some(paste) = field.and_then(|pane| pane.paste) {
             paste(self, s);
         } else if self.screen() == Screen::Train {
-            self.say("Nothing is typed here; E goes back to the text");
+            self.say(format!(
+                "This screen takes no text; {} goes back to the explorer",
+                self.key_label(&EXPLORE)
+            ));
         } else {
             text::insert(self, s);
         }
@@ -166,7 +170,7 @@ impl App {
         let again = news::take(self, news);
         self.settle();
         if again {
-            self.ask_anew();
+            self.ask_again();
         }
     }
 
@@ -181,7 +185,7 @@ impl App {
     }
 
     /// Asks even if nothing changed on this side.
-    pub(crate) fn ask_anew(&mut self) {
+    pub(crate) fn ask_again(&mut self) {
         self.send(self.wanted());
     }
 
@@ -200,7 +204,7 @@ impl App {
             self.mask_since = self.generation;
         }
         self.request = Some(wanted.clone());
-        self.emit(Effect::Explore(Box::new(wanted)));
+        self.emit(Request::Explore(Box::new(wanted)));
     }
 
     fn wanted(&self) -> ExploreRequest {

@@ -1,7 +1,7 @@
 //! Actions that belong to no pane: leaving, moving between panes, undo, what fills the screen.
 
 use crate::screen::actions::{ANYWHERE, EXPLORER, PANES, TRAINING, actions};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::explore::background;
 use crate::screen::pane::{self, Pane};
 use crate::screen::popups::list::List;
@@ -11,16 +11,16 @@ use crate::screen::view::Screen;
 
 actions! {
     EXPLORER {
-        /// Open the Train screen with exactly this policy; a run goes on while you explore
+        /// Open the Train screen with exactly this policy; a run continues while you explore
         TRAIN ["T"] "train" => course::enter;
         /// Choose or type a model
         MODELS ["M"] "models" => |app| app.popup = Some(Popup::Models(List::default()));
-        /// Fetch the newer version that the Hub has of the model in use; the old one serves until it is whole
+        /// Fetch the newer version that the Hub has of the model in use; the old one stays in use until the download completes
         REFRESH_MODEL ["f5"] "newer version" if |app| app.moved.is_some() && app.loading.is_none() =>
             models::refresh;
     }
     TRAINING {
-        /// Go back to the explorer; the run goes on
+        /// Go back to the explorer; the run continues
         EXPLORE ["E"] "explore" => course::leave;
     }
     PANES {
@@ -30,7 +30,7 @@ actions! {
         ENLARGE ["z"] "enlarge" => |app| app.view.enlarged = !app.view.enlarged;
     }
     ANYWHERE {
-        /// Leave, with the terminal as it was
+        /// Quit and restore the terminal
         QUIT ["ctrl-c" "ctrl-q"] panes ["q"] "quit" => course::quit;
         /// Show every key, from the same table that runs them
         HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(Popup::Help { scroll: 0 });
@@ -46,7 +46,7 @@ actions! {
         UNDO ["ctrl-/" "alt-u"] panes ["u"] "undo" if App::can_undo => |app| undo(app, true);
         /// Redo what was undone
         REDO ["ctrl-y" "alt-r"] panes ["U"] if App::can_redo => |app| undo(app, false);
-        /// Try again what failed
+        /// Retry what failed
         RETRY ["ctrl-r"] "retry" if |app| !app.cards.is_empty() || app.results.failure.is_some() =>
             background::retry;
         /// Cancel the download or the background work that is running
@@ -54,9 +54,9 @@ actions! {
         /// Switch between the dark and the light theme
         THEME ["ctrl-t"] => |app| app.look.dark = !app.look.dark;
         /// Draw the whole screen again
-        REDRAW ["ctrl-l"] => |app| app.emit(Effect::Redraw);
+        REDRAW ["ctrl-l"] => |app| app.emit(Request::Redraw);
         /// Stop the program until the shell resumes it
-        SUSPEND ["ctrl-z"] => |app| app.emit(Effect::Suspend);
+        SUSPEND ["ctrl-z"] => |app| app.emit(Request::Suspend);
     }
 }
 

@@ -15,7 +15,7 @@ pub enum KeymapError {
     UnknownAction { name: String, nearest: Option<&'static str> },
     #[error("bad key for {action}: {reason}")]
     BadKey { action: String, reason: String },
-    #[error("{first} and {second} both want the key: {key}")]
+    #[error("{first} and {second} are both bound to {key}")]
     Conflict { key: String, first: &'static str, second: &'static str },
 }
 

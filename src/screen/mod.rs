@@ -1,6 +1,6 @@
 //! The screen: what is shown, what keys and the mouse do, and the terminal under it.
 //!
-//! `app` holds the state and `events` turns an event into effects; both are pure and run on the UI thread. A pane is one
+//! `app` holds the state and `events` turns an event into requests; both are pure and run on the UI thread. A pane is one
 //! file (or folder) in `explore/` or `train/`: state, keys, mouse, drawing and what it says when it is empty. `layout`
 //! is a function of state and size, which drawing and handling both call. Only `terminal/` touches the terminal. The
 //! engine is reached through [`Port`] and its result types, never its insides.
@@ -30,7 +30,7 @@ pub mod train;
 pub mod view;
 pub mod widgets;
 
-pub use app::{App, Effect};
+pub use app::{App, Request};
 pub use events::{Event, Meaning};
 pub use options::{KnownModel, Look, Options};
 pub use pane::Pane;

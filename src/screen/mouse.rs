@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 
 use crate::screen::app::App;
 use crate::screen::chrome::hints;
-use crate::screen::explore::panels;
+use crate::screen::explore::details;
 use crate::screen::layout::{Layout, SizeClass};
 use crate::screen::pane::{Drag, Pane, Press, Wheel};
 use crate::screen::{general, popups};
@@ -119,7 +119,7 @@ fn turn(app: &mut App, layout: &Layout, wheel: Wheel) {
     let Some((pane, inner)) = at(layout, wheel.x, wheel.y) else { return };
     match pane.wheel {
         Some(turn) if !wheel.sideways || pane.sideways => turn(app, inner, wheel),
-        None if !wheel.sideways => app.act(|app| panels::scroll(app, pane, wheel.by)),
+        None if !wheel.sideways => app.act(|app| details::scroll(app, pane, wheel.by)),
         _ => {}
     }
 }

@@ -4,9 +4,10 @@ use crate::engine::types::{FOLLOWED, ModelInfo, Update};
 use crate::mask::types::State;
 use crate::screen::app::{App, Card, Remedy};
 use crate::screen::events::show_card;
+use crate::screen::explore::background::USE_CALIBRATION;
 use crate::screen::explore::text;
 
-/// Takes in one update; says whether everything must be asked anew (another model answers now).
+/// Takes in one update; says whether everything must be asked again (another model answers now).
 pub fn take(app: &mut App, news: Update) -> bool {
     match news {
         Update::ModelLoading(progress) => {
@@ -22,7 +23,8 @@ pub fn take(app: &mut App, news: Update) -> bool {
         }
         Update::CalibrationReady => {
             app.null_ready = true;
-            app.say("The distance null of this model is measured: C scores against it");
+            let key = app.key_label(&USE_CALIBRATION);
+            app.say(format!("Distance null ready: press {key} to score against it"));
             false
         }
         Update::ModelMoved { spec } => {
@@ -42,7 +44,7 @@ pub fn take(app: &mut App, news: Update) -> bool {
             show_card(
                 app,
                 Card {
-                    title: "The engine stumbled and was restarted".to_owned(),
+                    title: "The engine crashed and was restarted".to_owned(),
                     message,
                     hint: Some("retry, or change the text or a setting".to_owned()),
                     remedy: Remedy::Ask,

@@ -169,7 +169,7 @@ pub fn shown_of_run(doc: &Document) -> Vec<Path> {
     // Twins bring arms of their own; what they share stands below.
     let twins = train.twins.is_some();
     let (explorer, none) = (run.masking.is_none() && !twins, run.masking == Some(Arm::None) && !twins);
-    let by_attention = |arm: Option<Arm>| arm.is_some_and(|arm| arm.name().contains("attn"));
+    let by_attention = |arm: Option<Arm>| arm.is_some_and(Arm::needs_scores);
     let arms = train.twins.iter().flat_map(|twins| &twins.arms).map(|twin| Some(twin.arm));
     let means_something = |path: &Path| match *path {
         RunSettings::masking => !twins,
@@ -258,13 +258,13 @@ fn settle_scope(doc: &mut Document) {
     {
         (doc.mask.op, doc.mask.mix) = (op, mix);
     }
-    let possible = |op: Op| matches!(op, Op::Hide | Op::Evict | Op::Keep);
     let mix = doc.mask.mix.as_ref();
-    let fits = mix.map_or(possible(doc.mask.op), |mix| mix.parts().iter().all(|p| possible(p.op)));
+    let fits =
+        mix.map_or(doc.mask.op.works_in_blocks(), |mix| mix.parts().iter().all(|p| p.op.works_in_blocks()));
     if scope == Scope::Block && !fits {
         doc.set_aside = Some((doc.mask.op, doc.mask.mix.clone()));
         doc.mask.mix = None;
-        if !possible(doc.mask.op) {
+        if !doc.mask.op.works_in_blocks() {
             doc.mask.op = Op::Hide;
         }
     }

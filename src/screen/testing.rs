@@ -15,7 +15,7 @@ use crate::screen::keys::Key;
 use crate::screen::options::{KnownModel, Options};
 use crate::screen::pane::Pane;
 use crate::screen::train::RunRequest;
-use crate::screen::{App, Effect, Port};
+use crate::screen::{App, Port, Request};
 
 /// The text that most tests look at.
 pub const TEXT: &str = "The captain looked at the grey sea for a long time, and then he turned to the old sailor and \
@@ -26,7 +26,7 @@ pub const TEXT: &str = "The captain looked at the grey sea for a long time, and 
 pub struct Recorder {
     pub requests: RefCell<Vec<ExploreRequest>>,
     pub commands: RefCell<Vec<Command>>,
-    pub effects: RefCell<Vec<Effect>>,
+    pub emitted: RefCell<Vec<Request>>,
     pub plans: RefCell<Vec<RunRequest>>,
     pub trains: RefCell<Vec<TrainCommand>>,
 }
@@ -61,8 +61,8 @@ impl Stage {
 
     pub fn with(options: Options) -> Self {
         let mut stage = Stage { app: App::new(options).unwrap(), port: Recorder::default(), answering: true };
-        let effects = stage.app.start();
-        stage.take(effects);
+        let requests = stage.app.start();
+        stage.take(requests);
         stage.update(Update::ModelReady(model("demo", 4, 4)));
         stage
     }
@@ -85,15 +85,15 @@ impl Stage {
     }
 
     pub fn event(&mut self, event: Event) -> &mut Self {
-        let effects = self.app.handle(event);
-        self.take(effects);
+        let requests = self.app.handle(event);
+        self.take(requests);
         self
     }
 
     pub fn act(&mut self, change: impl FnOnce(&mut App)) -> &mut Self {
         self.app.act(change);
-        let effects = self.app.take_effects();
-        self.take(effects);
+        let requests = self.app.take_requests();
+        self.take(requests);
         self
     }
 
@@ -111,10 +111,10 @@ impl Stage {
         self.event(Event::Tick)
     }
 
-    fn take(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect.clone() {
-                Effect::Explore(request) => {
+    fn take(&mut self, requests: Vec<Request>) {
+        for request in requests {
+            match request.clone() {
+                Request::Explore(request) => {
                     self.port.explore(*request.clone());
                     if self.answering {
                         for update in answer(&request) {
@@ -122,17 +122,17 @@ impl Stage {
                         }
                     }
                 }
-                Effect::Command(command) => {
+                Request::Command(command) => {
                     self.port.command(command.clone());
                     if self.answering {
                         self.obey(command);
                     }
                 }
-                Effect::Plan(request) => self.port.plan(*request),
-                Effect::Train(command) => self.port.train(command),
+                Request::Plan(request) => self.port.plan(*request),
+                Request::Train(command) => self.port.train(command),
                 _ => {}
             }
-            self.port.effects.borrow_mut().push(effect);
+            self.port.emitted.borrow_mut().push(request);
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) enum NamedKey {
         path: String,
         kind: Kind,
     },
-    /// It is no setting any more.
+    /// It is not a setting any more.
     Removed(&'static str),
 }
 

@@ -1,6 +1,6 @@
 //! Durations, sizes and counts as a person reads them, bytes as hexadecimal.
 
-/// `12 s`, `4:05`, `1:02:03`; `–` where it is no number.
+/// `12 s`, `4:05`, `1:02:03`; `–` where it is not a number.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "–".to_owned();

@@ -94,7 +94,7 @@ pub fn plain_reason(error: &str) -> String {
         ("CUDA_ERROR_NO_DEVICE", "no CUDA driver, or no GPU that it can use"),
         ("CUDA_ERROR_STUB_LIBRARY", "no CUDA driver is installed, only its stub"),
         ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "the CUDA driver and the kernel module do not fit together"),
-        ("CUDA_ERROR_NO_BINARY_FOR_GPU", "the GPU is of a kind that this binary holds no code for"),
+        ("CUDA_ERROR_NO_BINARY_FOR_GPU", "this binary has no code for this kind of GPU"),
         ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the CUDA driver is older than this binary needs"),
         ("CUBLAS_STATUS_NOT_INITIALIZED", "the library cuBLAS is missing or did not start"),
     ];

@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 
 /// Makes the allocator keep freed memory. Every pass and step asks for the same arrays again; given back in between,
-/// the system clears each of their pages anew, which took a third of a training step. To be called first in a program.
+/// the system clears each of their pages again, which took a third of a training step. To be called first in a program.
 pub fn keep() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: they only set numbers in the allocator.

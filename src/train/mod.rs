@@ -42,7 +42,7 @@ pub enum TrainError {
     #[error("{}", crate::tensor::device::sentence(.0))]
     Tensor(#[from] candle_core::Error),
     /// Told to end without saving.
-    #[error("killed")]
+    #[error("stopped without saving")]
     Killed,
     /// Loss or gradient stopped being finite.
     #[error("step {step}: {what} is not finite; the last good checkpoint is {checkpoint}")]

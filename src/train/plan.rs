@@ -77,7 +77,7 @@ impl Run {
         let mut notes = self.notes.clone();
         if epochs > MANY_PASSES {
             notes.push(format!(
-                "{epochs:.0} passes over the text mostly learn it by heart: take fewer steps or more text"
+                "{epochs:.0} passes over the text will mostly memorise it: take fewer steps or more text"
             ));
         }
         notes.extend(self.arms.score_cost().map(str::to_owned));
@@ -242,7 +242,7 @@ fn adapters(sites: &[Site], rows: usize, rank: usize) -> u64 {
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {
     TrainError::Setup {
         problem: format!(
-            "the run needs {} MiB more than it has loaded ({} of gradients, {} of activations), the {who} has {} MiB free",
+            "the run needs {} MiB on top of what is loaded ({} of gradients, {} of activations), but the {who} has {} MiB free",
             mib(memory.total),
             mib(memory.gradients),
             mib(memory.activations),

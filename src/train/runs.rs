@@ -1,5 +1,5 @@
 //! Run folders as a list: the spec of each, how far it came, its curve; and their removal. Reads only what runs
-//! have written; must never touch a folder that is no run.
+//! have written; must never touch a folder that is not a run.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -118,7 +118,7 @@ pub fn curves(run: &Path) -> (LossCurve, LossCurve) {
 /// Deletes a run folder.
 ///
 /// # Errors
-/// A folder that is no run, which is left alone.
+/// A folder that is not a run, which is left alone.
 pub fn delete(run: &Path) -> Result<(), TrainError> {
     RunInfo::read(run)?;
     fs::remove_dir_all(run).map_err(TrainError::io(run))

@@ -227,7 +227,7 @@ fn run(
         None => Box::new(Run::new(setup)?),
     };
     for problem in warnings {
-        let message = format!("a newer checkpoint was passed over: {problem}");
+        let message = format!("skipped a newer, damaged checkpoint: {problem}");
         watch.report(Report::Warning { step: from.unwrap_or(0), message });
     }
     if options.plan {

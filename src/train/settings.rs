@@ -110,7 +110,7 @@ settings! {
         checkpoint_every: usize = 50, label("checkpoint every"), whole(1, MAX_STEPS), step(100), unit("steps");
         /// Newest checkpoints kept, besides the best one
         keep_last: usize = 2, label("checkpoints kept"), whole(1, 1000);
-        /// What a run does when a checkpoint does not fit; the last whole one is kept either way
+        /// What a run does when a checkpoint does not fit; the last complete one is kept either way
         on_disk_full: OnDiskFull = OnDiskFull::Continue, label("disk full");
         /// Steps between samples of text; 0 takes none
         sample_every: usize = 0, label("sample every"), whole(0, MAX_STEPS), step(100), unit("steps");

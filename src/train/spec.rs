@@ -85,7 +85,7 @@ impl std::str::FromStr for LoraTargets {
         let known = adapter_targets();
         let named = LoraTargets(text.split(',').map(|name| name.trim().to_owned()).collect());
         if let Some(word) = named.unknown(&known) {
-            return Err(format!("{word} is none of {}", known.join(", ")));
+            return Err(format!("{word} is not one of {}", known.join(", ")));
         }
         Ok(LoraTargets(
             known.into_iter().filter(|t| named.0.iter().any(|n| n == t)).map(str::to_owned).collect(),
@@ -161,6 +161,13 @@ choice! {
         /// single pairs of query and key, at a random rate (FCM)
         /// Drawn from U(0, 2·rate).
         DynPair = "dyn-pair",
+    }
+}
+
+impl Arm {
+    /// Whether it ranks tokens by their attention scores.
+    pub fn needs_scores(self) -> bool {
+        matches!(self, Arm::StaticAttn | Arm::DynAttnHigh | Arm::DynAttnLow)
     }
 }
 

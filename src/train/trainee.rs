@@ -111,7 +111,7 @@ impl Trainee {
             } else if let Some(projection) = self.model.projection_mut(&site.module) {
                 projection.adapter = Some(adapter);
             } else {
-                return Err(TrainError::setup(format!("{} takes no adapter", site.module)));
+                return Err(TrainError::setup(format!("{} cannot take an adapter", site.module)));
             }
         }
         self.lora = Some(lora.clone());

@@ -15,7 +15,7 @@ use maskscope::hub::HubOptions;
 use maskscope::model::WeightType;
 use maskscope::screen::actions;
 use maskscope::screen::draw::draw;
-use maskscope::screen::{App, Effect, Event, Options, pane};
+use maskscope::screen::{App, Event, Options, Request, pane};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -35,11 +35,11 @@ fn settled() -> App {
     let text: String = HELD_OUT_TEXT.chars().take(1200).collect();
     let mut app = App::new(Options { text, ..Options::default() }).unwrap();
     app.size = (AREA.width, AREA.height);
-    let obey = |effects: Vec<Effect>| {
-        for effect in effects {
-            match effect {
-                Effect::Explore(request) => engine.explore(*request),
-                Effect::Command(command) => engine.command(command),
+    let obey = |requests: Vec<Request>| {
+        for request in requests {
+            match request {
+                Request::Explore(request) => engine.explore(*request),
+                Request::Command(command) => engine.command(command),
                 _ => {}
             }
         }
@@ -64,9 +64,9 @@ fn settled() -> App {
 }
 
 /// Opens or closes the overview of all heads.
-fn overview(app: &mut App) -> Vec<Effect> {
+fn overview(app: &mut App) -> Vec<Request> {
     app.act(actions::by_name("overview").unwrap().run);
-    app.take_effects()
+    app.take_requests()
 }
 
 fn frames(c: &mut Criterion) {

@@ -9,7 +9,7 @@ use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::engine::explorer::{ExploreError, Explorer, MaskPolicy};
 use crate::engine::loaded::LoadedModel;
-use crate::engine::run::{Pass, PassRequest};
+use crate::engine::pass::{Pass, PassRequest};
 use crate::engine::types::HeadChoice;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Polarity};

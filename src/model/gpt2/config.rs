@@ -95,7 +95,7 @@ impl Options {
     }
 }
 
-/// What a file without `model_type` is where it is no GPT-2: `architectures` and the names of the sizes tell.
+/// What a file without `model_type` is where it is not a GPT-2: `architectures` and the names of the sizes tell.
 ///
 /// # Errors
 /// In words that follow the file's name.
@@ -103,10 +103,10 @@ pub fn claims(fields: &Fields) -> Result<(), String> {
     let names = given(fields, "architectures").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let stranger = |name: &&Value| !name.as_str().unwrap_or_default().contains("GPT2");
     if let Some(other) = names.iter().find(stranger) {
-        return Err(format!("model_type is missing and architectures names {}, not a GPT-2", shown(other)));
+        return Err(format!("model_type is missing and architectures has {}, not a GPT-2", shown(other)));
     }
     if fields.contains_key("afn") {
-        return Err("afn in place of activation_function: this is GPT-1, another network".to_owned());
+        return Err("afn in place of activation_function: this is GPT-1, not GPT-2".to_owned());
     }
     let sized = |name: &str| fields.contains_key(name);
     if names.is_empty() && !["n_layer", "n_head", "n_embd"].iter().all(|name| sized(name)) {

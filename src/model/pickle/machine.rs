@@ -264,7 +264,7 @@ impl<'a> Machine<'a> {
         match &mut self.arena[top] {
             Value::List(list) => list.extend_from_slice(items),
             Value::Other => {}
-            _ => return Err("adds to something that is no list".to_owned()),
+            _ => return Err("appends to something that is not a list".to_owned()),
         }
         Ok(())
     }
@@ -274,7 +274,7 @@ impl<'a> Machine<'a> {
         match &mut self.arena[top] {
             Value::Dict(dict) => dict.extend(new),
             Value::Other => {}
-            _ => return Err("sets an entry of something that is no dict".to_owned()),
+            _ => return Err("sets an entry of something that is not a dict".to_owned()),
         }
         Ok(())
     }
@@ -301,7 +301,7 @@ impl<'a> Machine<'a> {
     /// What a class makes of its arguments, as data.
     fn call(&self, class: Id, arguments: Id) -> Result<Value, String> {
         let Value::Class(class) = &self.arena[class] else {
-            return Err("calls something that is no class".to_owned());
+            return Err("calls something that is not a class".to_owned());
         };
         let given = self.tuple(arguments)?;
         match class {
@@ -360,7 +360,7 @@ impl<'a> Machine<'a> {
         let (Some(Value::Text(what)), Some(Value::Class(Class::Storage(kind))), Some(key)) =
             (value(0), value(1), value(2))
         else {
-            return Err("refers to something outside that is no storage".to_owned());
+            return Err("refers to something outside that is not a storage".to_owned());
         };
         let key = match key {
             Value::Text(key) => key.clone(),

@@ -62,7 +62,7 @@ fn offer(app: &App) -> Option<(String, String)> {
     if let Some(moved) = app.moved.as_ref().filter(|_| app.entry.is_none()) {
         return Some((
             app.key_label(&REFRESH_MODEL),
-            format!("fetches the newer {moved}; the one in use stays until it is whole"),
+            format!("fetches the newer {moved}; the current one stays in use until the download completes"),
         ));
     }
     let wanted = app.options.wanted.as_ref()?;

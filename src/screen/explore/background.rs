@@ -3,7 +3,7 @@
 use crate::attention::types::Reduction;
 use crate::engine::types::Command;
 use crate::screen::actions::{EXPLORER, actions};
-use crate::screen::app::{App, Effect, Remedy};
+use crate::screen::app::{App, Remedy, Request};
 use crate::screen::explore::{cost, effect, window};
 use crate::screen::popups::models;
 use crate::screen::train::run::course;
@@ -14,11 +14,11 @@ actions! {
         REROLLS ["R"] => start_rerolls;
         /// Measure in the background what hiding each token really costs
         COST ["f"] "cost" => start_cost;
-        /// Measure in the background what the mask tells about the next token, on held-out text
+        /// Measure in the background how much the mask reveals about the next token, on held-out text
         LEAK ["k"] => start_leak;
         /// Score against the distance null that was measured in the background
         USE_CALIBRATION ["C"] "score against the distance null" if null_waits =>
-            |app| app.emit(Effect::Command(Command::UseCalibration));
+            |app| app.emit(Request::Command(Command::UseCalibration));
     }
 }
 
@@ -33,8 +33,8 @@ pub(crate) fn retry(app: &mut App) {
     match app.cards.pop().map(|c| c.remedy) {
         Some(Remedy::Load(spec)) => models::load(app, spec),
         Some(Remedy::Plan) => course::plan(app),
-        Some(Remedy::Ask) => app.ask_anew(),
-        None if app.results.failure.is_some() => app.ask_anew(),
+        Some(Remedy::Ask) => app.ask_again(),
+        None if app.results.failure.is_some() => app.ask_again(),
         None => app.say("Nothing has failed"),
     }
 }
@@ -43,13 +43,13 @@ pub(crate) fn cancel(app: &mut App) {
     if app.background() {
         (app.rerolling, app.costing, app.leaking) = (false, false, false);
         app.say("Background work cancelled");
-        app.emit(Effect::Command(Command::CancelBackground));
+        app.emit(Request::Command(Command::CancelBackground));
     } else if let Some(loading) = app.loading.take() {
         app.say(format!("Loading cancelled: {}", loading.id));
         app.cancelled = Some(loading.id);
-        app.emit(Effect::Command(Command::CancelLoad));
+        app.emit(Request::Command(Command::CancelLoad));
     } else {
-        app.say("Nothing is running that could be cancelled");
+        app.say("There is nothing to cancel");
     }
 }
 
@@ -67,7 +67,7 @@ fn start_rerolls(app: &mut App) {
         app.rerolling = true;
         app.results.rerolls = None;
         let (generation, count) = (app.generation, app.options.settings.explore.rerolls);
-        app.emit(Effect::Command(Command::Rerolls { generation, count }));
+        app.emit(Request::Command(Command::Rerolls { generation, count }));
     }
 }
 
@@ -75,7 +75,7 @@ fn start_cost(app: &mut App) {
     if has_text(app) {
         app.focus(&cost::PANE);
         app.costing = true;
-        app.emit(Effect::Command(Command::Cost { generation: app.generation }));
+        app.emit(Request::Command(Command::Cost { generation: app.generation }));
     }
 }
 
@@ -84,7 +84,7 @@ fn start_leak(app: &mut App) {
         app.focus(&window::PANE);
         app.leaking = true;
         app.results.leak = None;
-        app.emit(Effect::Command(Command::Leak { generation: app.generation }));
+        app.emit(Request::Command(Command::Leak { generation: app.generation }));
     }
 }
 
@@ -97,7 +97,7 @@ pub fn overtaken(app: &mut App) {
     app.costing &= !stop_costs;
     // One command stops both: while the other is still wanted, the worthless one may run out.
     if stop_costs || (stop_rerolls && !app.costing) {
-        app.emit(Effect::Command(Command::CancelBackground));
+        app.emit(Request::Command(Command::CancelBackground));
     }
 }
 

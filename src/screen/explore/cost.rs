@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::screen::app::App;
 use crate::screen::explore::background::COST;
-use crate::screen::explore::panels::PANEL;
+use crate::screen::explore::details::PANEL;
 use crate::screen::pane::{BLANK, Pane, TitlePart, signed};
 use crate::screen::results::Costs;
 use crate::screen::widgets::canvas::Canvas;

@@ -8,7 +8,7 @@ use crate::engine::types::{Candidate, MaskEffect, RerollRow, Work};
 use crate::mask::types::{Op, Scope};
 use crate::screen::app::App;
 use crate::screen::explore::background::{self, REROLLS};
-use crate::screen::explore::panels::{self, PANEL};
+use crate::screen::explore::details::{self, PANEL};
 use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, percent, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
@@ -18,7 +18,7 @@ pub static PANE: Pane = Pane {
     name: "effect",
     title: "Effect",
     context: |_| PANEL,
-    actions: &[panels::ACTIONS, background::ACTIONS],
+    actions: &[details::ACTIONS, background::ACTIONS],
     subtitle,
     draw,
     ..BLANK

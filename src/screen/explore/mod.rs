@@ -2,11 +2,11 @@
 
 pub mod background;
 pub mod cost;
+pub mod details;
 pub mod effect;
 pub mod map;
 pub mod mask;
 pub mod overview;
-pub mod panels;
 pub mod plane;
 pub mod scores;
 pub mod text;

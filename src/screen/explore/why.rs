@@ -2,12 +2,12 @@
 
 use ratatui::layout::Rect;
 
-use crate::mask::types::{
-    Decision, DecisionRule, MaskSettings, Polarity, PositionDecision, Protection, Scale, State,
-};
+use crate::mask::reason::{protected, reason};
+use crate::mask::types::{Decision, DecisionRule, MaskSettings, Polarity, PositionDecision, Scale, State};
 use crate::screen::app::App;
+use crate::screen::explore::details::PANEL;
 use crate::screen::explore::mask::rates;
-use crate::screen::explore::panels::PANEL;
+use crate::screen::explore::tokens::PIN;
 use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
@@ -60,10 +60,10 @@ pub fn explain(mask: &MaskSettings, decision: &Decision, i: usize) -> Option<Why
     if !matches!(decision.rule, DecisionRule::Threshold | DecisionRule::Exact { .. }) {
         // Neither τ nor p was asked.
         let rank = d.rank.map(|r| (r, decision.units));
-        let sentence = crate::mask::reason::reason(mask, decision, i);
+        let sentence = reason(mask, decision, i);
         return Some(Why { state: d.state, score: None, draw: None, rank, sentence });
     }
-    let protected = d.state == State::Protected;
+    let is_protected = d.state == State::Protected;
     let score = match mask.polarity {
         Polarity::High => d.score.map(|value| Test { value, limit: mask.threshold, above: true }),
         Polarity::Low => d.score.map(|value| Test { value, limit: 1.0 - mask.threshold, above: false }),
@@ -73,11 +73,11 @@ pub fn explain(mask: &MaskSettings, decision: &Decision, i: usize) -> Option<Why
         Polarity::Random => (1.0 - mask.threshold) * mask.probability,
         _ => mask.probability,
     };
-    let draw = (!protected).then_some(Test { value: d.draw, limit, above: false });
+    let draw = (!is_protected).then_some(Test { value: d.draw, limit, above: false });
     let rank = d.rank.map(|r| (r, decision.eligible));
     Some(Why {
         state: d.state,
-        score: score.filter(|_| !protected),
+        score: score.filter(|_| !is_protected),
         draw,
         rank,
         sentence: sentence(mask, d, score, limit),
@@ -95,22 +95,7 @@ fn sentence(mask: &MaskSettings, d: &PositionDecision, score: Option<Test>, limi
         },
         State::Draw if mask.exact_k => "kept: its draw is beyond the exact count".to_owned(),
         State::Draw => format!("kept: its draw {:.3} is not below {:.3}", d.draw, limit),
-        State::Protected => format!("never masked: {}", reason(d.protection)),
-    }
-}
-
-/// A protection in words.
-pub fn reason(protection: Option<Protection>) -> &'static str {
-    match protection {
-        Some(Protection::First) => "the first token is protected",
-        Some(Protection::Last) => "the last tokens are protected",
-        Some(Protection::Sink) => "it is an attention sink",
-        Some(Protection::EndOfText) => "end-of-text is protected",
-        Some(Protection::Pinned) => "you pinned it",
-        Some(Protection::Unscored) => "no later token reads it, so it has no score",
-        Some(Protection::Recent) => "it is among the newest tokens of the window",
-        Some(Protection::CoolDown) => "it was masked too short a time ago",
-        None => "it is protected",
+        State::Protected => protected(d),
     }
 }
 
@@ -265,7 +250,7 @@ fn details(c: &mut Canvas, app: &App, area: Rect, from: u16) {
     }
     let pinned = app.doc.mask.pinned.iter().any(|r| r.contains(&i));
     if pinned {
-        line(c, "pinned", "space unpins it");
+        line(c, "pinned", &format!("{} unpins it", app.key_label(&PIN)));
     }
 }
 

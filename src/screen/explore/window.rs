@@ -7,8 +7,8 @@ use crate::engine::types::{Standing, WindowReport};
 use crate::mask::types::Scope;
 use crate::screen::app::App;
 use crate::screen::explore::background::LEAK;
+use crate::screen::explore::details::PANEL;
 use crate::screen::explore::mask::settings::{PRESETS, SCOPE};
-use crate::screen::explore::panels::PANEL;
 use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
@@ -66,7 +66,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
 fn whole(c: &mut Canvas, app: &App, area: Rect) {
     let style = c.style(Role::Dim);
     if app.doc.mask.scope == Scope::Block {
-        let text = "Decided block by block, but there is no answer yet: what stands in the way is said below";
+        let text = "Decided block by block, but there is no answer yet: see the message below for the reason";
         c.paragraph(area, text, style);
         return;
     }
@@ -213,7 +213,7 @@ fn leak(c: &mut Canvas, app: &App, area: Rect) {
         let what = if app.leaking {
             "reading held-out text…".to_owned()
         } else {
-            format!("{key} measures what the mask tells of the next token")
+            format!("{key} measures how much the mask reveals about the next token")
         };
         c.label(area.x, y, &what, faint, area.width);
         return;

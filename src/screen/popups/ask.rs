@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::engine::types::TrainCommand;
 use crate::screen::actions::{ASK, actions};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::popups::{Popup, open, over};
 use crate::screen::train::run::course;
 use crate::screen::widgets::canvas::Canvas;
@@ -18,7 +18,7 @@ use crate::train::report::RunCommand;
 pub enum Question {
     /// End the run without saving.
     Kill,
-    /// Leave although a run goes on.
+    /// Leave although a run is in progress.
     Quit,
     Delete(PathBuf),
 }
@@ -43,7 +43,7 @@ fn answer(app: &mut App, yes: bool) {
         }
         Question::Delete(run) => {
             app.train.runs.curves.remove(&run);
-            app.emit(Effect::Train(TrainCommand::Delete { run, folder: app.options.runs.clone() }));
+            app.emit(Request::Train(TrainCommand::Delete { run, folder: app.options.runs.clone() }));
         }
     }
 }
@@ -55,17 +55,17 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, question: &Question) {
             "Kill the run",
             "Nothing more is saved: what was learned since the last checkpoint is lost".to_owned(),
             "kill it",
-            "let it go on",
+            "keep running",
         ),
         Question::Quit => (
             "Leave",
-            "A run goes on. It finishes its step, saves, and then the program ends".to_owned(),
+            "A run is in progress. It will finish its step and save; then the program exits".to_owned(),
             "stop, save, leave",
             "stay",
         ),
         Question::Delete(run) => (
             "Delete a run",
-            format!("All checkpoints and records in {} go", run.display()),
+            format!("All checkpoints and records in {} will be deleted", run.display()),
             "delete",
             "keep it",
         ),

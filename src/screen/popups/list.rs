@@ -142,7 +142,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, not
     let (top, room, first) = window(app, area);
     let dim = over(base, c.style(Role::Dim));
     if entries.is_empty() {
-        c.label(inner.x, top, "nothing fits; Backspace takes back what was typed", dim, inner.width);
+        c.label(inner.x, top, "no match; Backspace deletes what was typed", dim, inner.width);
     }
     let longest = entries.iter().map(|e| width(&e.value)).max().unwrap_or(0);
     let column = (longest as u16 + 2).min(inner.width * 3 / 5);

@@ -133,17 +133,17 @@ actions! {
         MIX_UP ["up" "shift-tab"] "operation" => |app| step(app, ROWS.len() - 1);
         /// Operation below
         MIX_DOWN ["down" "tab"] => |app| step(app, 1);
-        /// Give it five percent less; the others fill up in proportion
+        /// Lower its share by five percent; the others grow in proportion
         MIX_LESS ["left"] "share" => |app| give(app, -5);
-        /// Give it five percent more; the others make room in proportion
+        /// Raise its share by five percent; the others shrink in proportion
         MIX_MORE ["right"] => |app| give(app, 5);
         /// One percent less
         MIX_FINE_LESS ["shift-left"] => |app| give(app, -1);
         /// One percent more
         MIX_FINE_MORE ["shift-right"] => |app| give(app, 1);
-        /// Take its whole share away
+        /// Lower its share to zero
         MIX_NONE ["home" "backspace" "delete"] => |app| give(app, -100);
-        /// Give it everything: no mix any more
+        /// Raise its share to 100 %: no mix any more
         MIX_ALL ["end"] "all of it" => |app| give(app, 100);
         /// BERT's mix: 80 % replaced, 10 % a random token, 10 % kept
         MIX_BERT ["b"] "BERT" => bert;

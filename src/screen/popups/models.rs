@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::engine::types::{Command, LoadProgress};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::chrome::bar::spinner;
 use crate::screen::popups::list::{self, Entry, List};
 use crate::screen::popups::{fuzzy, over};
@@ -16,7 +16,7 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
     let mut known: Vec<(String, String)> =
         app.options.known.iter().map(|m| (m.spec.clone(), m.note.clone())).collect();
     if let Some(wanted) = app.options.wanted.clone().filter(|w| !known.iter().any(|(s, _)| s == w)) {
-        known.insert(0, (wanted, "the model your settings name".to_owned()));
+        known.insert(0, (wanted, "the model in your settings".to_owned()));
     }
     let fitting = fuzzy::rank(typed, known.iter().map(|(s, _)| s.as_str()));
     let entry = |i: usize| {
@@ -42,7 +42,7 @@ pub fn load(app: &mut App, spec: String) {
         return app.say(format!("{spec} is already in use"));
     }
     begins_to_load(app, &spec);
-    app.emit(Effect::Command(Command::LoadModel { spec }));
+    app.emit(Request::Command(Command::LoadModel { spec }));
 }
 
 fn begins_to_load(app: &mut App, spec: &str) {
@@ -62,7 +62,7 @@ pub fn refresh(app: &mut App) {
         return app.say("No newer version of this model is known");
     };
     begins_to_load(app, &spec);
-    app.emit(Effect::Command(Command::RefreshModel { spec }));
+    app.emit(Request::Command(Command::RefreshModel { spec }));
 }
 
 /// Draws the list, and how far the model that is being loaded has come.

@@ -18,7 +18,7 @@ use crate::screen::mouse::Mouse;
 use crate::screen::terminal::buffer::{Screen, clipboard};
 use crate::screen::terminal::guard::{Guard, PanicHook, knows_keyboard_protocol};
 use crate::screen::terminal::input::{Signal, TerminalInput};
-use crate::screen::{App, Effect, Port};
+use crate::screen::{App, Port, Request};
 
 /// After input, a frame is drawn at once, but frames keep this distance.
 const INPUT_FRAME: Duration = Duration::from_millis(8);
@@ -41,7 +41,7 @@ impl Default for TerminalOptions {
 /// Why the screen could not be shown, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ScreenError {
-    #[error("the explorer needs a terminal, and this is none")]
+    #[error("the explorer needs a terminal, but stdin or stdout is not a terminal")]
     NotATerminal,
     #[error("the terminal failed: {0}")]
     Terminal(#[from] std::io::Error),
@@ -233,8 +233,8 @@ impl Ui<'_> {
                     self.mouse.handle(&mut self.app, event);
                     self.dirty = Dirty::TerminalInput;
                 }
-                let effects = self.app.take_effects();
-                self.perform(effects)
+                let requests = self.app.take_requests();
+                self.perform(requests)
             }
             TerminalInput::Resize(w, h) => {
                 self.event(Event::Resize(w, h), Dirty::TerminalInput)?;
@@ -256,26 +256,26 @@ impl Ui<'_> {
 
     fn event(&mut self, event: Event, dirty: Dirty) -> Result<(), ScreenError> {
         self.app.now = self.start.elapsed();
-        let effects = self.app.handle(event);
+        let requests = self.app.handle(event);
         self.dirty = self.dirty.max(dirty);
-        self.perform(effects)
+        self.perform(requests)
     }
 
-    fn perform(&mut self, effects: Vec<Effect>) -> Result<(), ScreenError> {
-        for effect in effects {
-            match effect {
-                Effect::Explore(request) => self.request = Some(*request),
-                Effect::Command(command) => {
+    fn perform(&mut self, requests: Vec<Request>) -> Result<(), ScreenError> {
+        for request in requests {
+            match request {
+                Request::Explore(request) => self.request = Some(*request),
+                Request::Command(command) => {
                     // A command may speak of the newest generation: the engine must have heard of it.
                     self.send();
                     self.port.command(command);
                 }
-                Effect::Plan(request) => self.port.plan(*request),
-                Effect::Train(command) => self.port.train(command),
-                Effect::Copy(text) => self.screen.raw(&clipboard(&text))?,
-                Effect::Suspend => self.suspend()?,
-                Effect::Redraw => self.screen.forget()?,
-                Effect::Quit => self.app.quit = true,
+                Request::Plan(request) => self.port.plan(*request),
+                Request::Train(command) => self.port.train(command),
+                Request::Copy(text) => self.screen.raw(&clipboard(&text))?,
+                Request::Suspend => self.suspend()?,
+                Request::Redraw => self.screen.forget()?,
+                Request::Quit => self.app.quit = true,
             }
         }
         Ok(())

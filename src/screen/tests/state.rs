@@ -16,7 +16,7 @@ use crate::screen::keymap::KeyOverrides;
 use crate::screen::options::Options;
 use crate::screen::popups::list;
 use crate::screen::testing::{Stage, options};
-use crate::screen::{Effect, pane};
+use crate::screen::{Request, pane};
 
 #[test]
 fn it_starts_with_a_request_and_focus_on_the_threshold() {
@@ -170,7 +170,7 @@ fn quitting_and_suspending_work_everywhere() {
     }
     let mut stage = Stage::new();
     stage.press("i ctrl-z");
-    assert!(matches!(stage.port.effects.borrow().last(), Some(Effect::Suspend)));
+    assert!(matches!(stage.port.emitted.borrow().last(), Some(Request::Suspend)));
     stage.event(Event::Terminate);
     assert!(stage.app.quit);
 }

@@ -72,7 +72,7 @@ actions! {
         CURSOR_FAR_RIGHT ["shift-right" "pagedown"] => |app| move_cursor(app, 10);
         /// Put the cursor on the first step
         CURSOR_FIRST ["home"] => |app| cursor_at(app, 0.0);
-        /// Take the cursor away: the newest step counts
+        /// Remove the cursor and follow the newest step
         CURSOR_LAST ["end"] "newest" if has_steps => |app| app.train.chart.cursor = None;
     }
 }

@@ -13,7 +13,7 @@ pub fn empty(c: &mut Canvas, app: &App, area: Rect, what: &str) {
     let text = match app.train.state() {
         None => format!("{what}\n{key} plans a run"),
         Some(state) if state.is_over() => format!("{what}\nThis run has not reported any"),
-        Some(_) => format!("{what}\nNothing has come yet"),
+        Some(_) => format!("{what}\nNo data yet"),
     };
     let style = c.style(Role::Dim);
     let area = Rect { y: area.y + area.height / 4, height: area.height - area.height / 4, ..area };

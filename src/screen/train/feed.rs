@@ -2,7 +2,7 @@
 
 use crate::screen::actions::{Context, actions};
 use crate::screen::app::App;
-use crate::screen::explore::panels::scroll;
+use crate::screen::explore::details::scroll;
 use crate::screen::train::batch;
 
 /// Raster, batch, samples and log.

@@ -40,7 +40,12 @@ pub fn samples_subtitle(app: &App) -> Vec<TitlePart> {
 pub fn samples(c: &mut Canvas, app: &App, area: Rect) {
     let Some(run) = app.train.run.as_ref().filter(|r| !r.samples.is_empty()) else {
         let key = app.key_label(&RUN_SAMPLE);
-        return empty(c, app, area, &format!("Texts that the model writes as it learns; {key} asks for one"));
+        return empty(
+            c,
+            app,
+            area,
+            &format!("Texts that the model writes as it learns; press {key} for a sample now"),
+        );
     };
     let (head, prompt, text) = (c.theme.bold(Role::Accent), c.style(Role::Dim), c.style(Role::Text));
     let mut y = area.y;

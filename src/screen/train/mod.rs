@@ -1,4 +1,5 @@
-//! The Train screen: one file or folder for each pane, and where they stand. Everything asked of a run goes out as an effect.
+//! The Train screen: one file or folder for each pane, and where they are. Everything asked of a run goes out as a
+//! [`Request`](crate::screen::app::Request).
 
 pub mod batch;
 pub mod charts;
@@ -37,7 +38,7 @@ pub static PANES: &[&Pane] = &[
     &runs::PANE,
 ];
 
-/// Where the panes stand in the body of the screen: what is told to a run at the left, what it reports beside it.
+/// Where the panes are in the body of the screen: settings and controls of a run at the left, its reports beside them.
 pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
     if class == SizeClass::Small {
         let side = 36.min(body.width / 2);

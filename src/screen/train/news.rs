@@ -1,7 +1,7 @@
 //! What reports of a run and answers of its folders change on screen. Pure.
 
 use crate::engine::types::TrainUpdate;
-use crate::screen::app::{App, Card, Effect, Remedy};
+use crate::screen::app::{App, Card, Remedy, Request};
 use crate::screen::events::show_card;
 use crate::screen::train::runs::{Curves, list, unfollow};
 use crate::screen::train::state::RunView;
@@ -65,7 +65,7 @@ fn ended(app: &mut App) {
     unfollow(app);
     if app.train.leaving {
         app.quit = true;
-        app.emit(Effect::Quit);
+        app.emit(Request::Quit);
     }
     let state = app.train.state().map_or("", RunState::name);
     if app.screen() == Screen::Explore {

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 
 use crate::engine::types::{FOLLOWED, TrainCommand};
 use crate::screen::actions::{Context, TRAINING, actions};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::popups::ask::Question;
 use crate::screen::popups::{Popup, models};
@@ -93,7 +93,7 @@ actions! {
             |app| course::tell_run(app, RunCommand::SaveNow, "Saving after this step");
         /// Let the model write a sample now
         RUN_SAMPLE ["g"] "sample" if keeps_weights =>
-            |app| course::tell_run(app, RunCommand::Sample, "A sample comes after this step");
+            |app| course::tell_run(app, RunCommand::Sample, "Sampling after this step");
         /// Measure the validation loss now
         RUN_EVALUATE ["v"] if course::goes_on =>
             |app| course::tell(app, RunCommand::EvaluateNow, "Measuring the validation loss after this step");
@@ -109,7 +109,7 @@ actions! {
         RUNS_UP ["up"] "run" with [RUNS_DOWN] => |app| step(app, -1);
         /// Go to the run below
         RUNS_DOWN ["down"] => |app| step(app, 1);
-        /// Lay the losses of this run over the chart, or take them off
+        /// Add the losses of this run to the chart, or remove them
         RUNS_MARK ["m"] "compare" if any => mark;
         /// Open the newest checkpoint of this run in the explorer
         RUNS_OPEN ["enter"] "open" if any => open_selected;
@@ -124,7 +124,7 @@ fn can_follow(app: &App) -> bool {
     app.train.followed.is_some() || keeps_weights(app)
 }
 
-/// A run goes on that keeps weights, as twins do not.
+/// A run is in progress that keeps weights, as twins do not.
 fn keeps_weights(app: &App) -> bool {
     course::goes_on(app) && !course::twins(app)
 }
@@ -144,7 +144,7 @@ fn show(app: &mut App) {
 
 /// Has the runs folder read.
 pub(crate) fn list(app: &mut App) {
-    app.emit(Effect::Train(TrainCommand::List(app.options.runs.clone())));
+    app.emit(Request::Train(TrainCommand::List(app.options.runs.clone())));
 }
 
 fn step(app: &mut App, by: isize) {
@@ -154,12 +154,12 @@ fn step(app: &mut App, by: isize) {
 
 fn mark(app: &mut App) {
     let marked = app.train.runs.toggle();
-    app.effects.extend(marked.map(|run| Effect::Train(TrainCommand::Curves(run))));
+    app.requests.extend(marked.map(|run| Request::Train(TrainCommand::Curves(run))));
 }
 
 fn follow(app: &mut App) {
     if !can_follow(app) {
-        return app.say("No run goes on whose weights could be followed");
+        return app.say("No running training to follow");
     }
     app.train.follow = match app.train.follow {
         0 if keeps_weights(app) => 1,
@@ -168,7 +168,7 @@ fn follow(app: &mut App) {
         _ => 0,
     };
     let every = app.train.follow;
-    app.emit(Effect::Train(TrainCommand::Follow(every)));
+    app.emit(Request::Train(TrainCommand::Follow(every)));
     if every == 0 {
         app.say("The explorer goes back to the model the run started from");
         if let Some(model) = app.train.followed.take() {
@@ -187,14 +187,14 @@ fn follow(app: &mut App) {
 pub(crate) fn unfollow(app: &mut App) {
     if app.train.follow > 0 {
         app.train.follow = 0;
-        app.emit(Effect::Train(TrainCommand::Follow(0)));
+        app.emit(Request::Train(TrainCommand::Follow(0)));
     }
 }
 
 fn open_result(app: &mut App) {
     match app.train.run.as_ref().and_then(|r| r.saved.clone()) {
         Some((_, path)) => open_checkpoint(app, &path),
-        None => app.say("This run has no checkpoint yet: w saves one"),
+        None => app.say(format!("This run has no checkpoint yet: {} saves one", app.key_label(&RUN_SAVE))),
     }
 }
 
@@ -223,7 +223,7 @@ fn ask_delete(app: &mut App) {
     let path = run.path.clone();
     let in_use = app.train.busy() && app.train.run.as_ref().is_some_and(|r| same(&r.spec.out, &path));
     if in_use {
-        app.say("This run goes on: stop it first");
+        app.say("This run is still in progress: stop it first");
     } else {
         app.popup = Some(Popup::Ask(Question::Delete(path)));
     }

@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::engine::types::TrainCommand;
 use crate::mask::types::MaskSettings;
 use crate::screen::actions::{Context, actions};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::explore::mask::settings;
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::params::{self, Path};
@@ -179,7 +179,7 @@ pub fn types_path(app: &App) -> bool {
 /// Asks what a typed path may go on to.
 fn ask_completion(app: &mut App) {
     let path = app.train.typing.as_ref().filter(|_| types_path(app)).map(|t| t.typed.clone());
-    app.effects.extend(path.map(|path| Effect::Train(TrainCommand::Complete(path))));
+    app.requests.extend(path.map(|path| Request::Train(TrainCommand::Complete(path))));
 }
 
 /// Characters for the value being typed, or the first of a new one.
@@ -187,7 +187,8 @@ pub fn type_text(app: &mut App, text: &str) {
     if app.train.typing.is_none() {
         let field = app.train.field;
         if !params::is_typed(field) {
-            return app.say("This setting has names, not numbers: Enter shows them");
+            let key = app.key_label(&FIELD_OPEN);
+            return app.say(format!("This setting has names, not numbers: {key} lists them"));
         }
         app.train.typing = Some(Typing { field: Some(field), ..Typing::default() });
     }

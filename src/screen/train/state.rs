@@ -125,7 +125,7 @@ impl RunView {
         (self.step() as f64 / self.spec.steps.max(1) as f64).clamp(0.0, 1.0)
     }
 
-    /// Steps are being done, or will be without anybody starting the run anew.
+    /// Steps are being done, or will be without anybody starting the run again.
     pub fn goes_on(&self) -> bool {
         matches!(self.state, RunState::Running | RunState::Paused | RunState::Stopping)
     }

@@ -310,7 +310,7 @@ fn a_path_is_completed_as_far_as_the_offers_agree() {
 fn plan_start_pause_resume_stop() {
     let mut stage = planned();
     assert_eq!(stage.port.plans.borrow().len(), 1);
-    // A moved setting makes the plan void: space plans anew.
+    // A moved setting makes the plan void: space plans again.
     stage.press(") space");
     assert_eq!(stage.port.plans.borrow().len(), 2);
     stage.press("space");
@@ -401,7 +401,7 @@ fn reports_of_an_older_run_are_ignored() {
 }
 
 #[test]
-fn a_failure_is_a_card_with_its_hint_and_retry_plans_anew() {
+fn a_failure_is_a_card_with_its_hint_and_retry_plans_again() {
     let mut stage = running(5);
     let hint = Some("lower the learning rate".to_owned());
     report(&mut stage, Report::Failed { message: "step 6: the loss is not finite".to_owned(), hint });

@@ -146,7 +146,7 @@ fn track(c: &mut Canvas, columns: Columns, (value, at): (&str, f64), area: Rect)
     c.put(x + thumb, y, if c.ascii() { "O" } else { "●" }, number);
 }
 
-/// Arrows at the right edge where the list goes on above or below the lines on screen.
+/// Arrows at the right edge where the list continues above or below the lines on screen.
 pub fn more(c: &mut Canvas, area: Rect, (top, visible, all): (usize, usize, usize)) {
     let style = c.style(Role::Accent);
     if top > 0 {

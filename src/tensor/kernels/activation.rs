@@ -269,7 +269,7 @@ fn add_bias(bias: &[f32], values: &mut [f32]) {
     values.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
 }
 
-/// `x ← f(x + b)` on one stretch of a row; `None` is no activation.
+/// `x ← f(x + b)` on one stretch of a row; `None` means no activation.
 pub fn with_bias(kind: Option<Activation>, bias: &[f32], values: &mut [f32]) {
     match kind {
         Some(Activation::GeluNew) => bias_gelu_new(bias, values),

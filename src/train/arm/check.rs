@@ -22,12 +22,10 @@ pub enum MaskingRefusal {
     PairOp(Arm, Op),
     #[error("{0} decides about pairs of a query and a key, so a mix of operations has no meaning")]
     PairMix(Arm),
-    #[error(
-        "scale {0} fixes no share of the tokens, so the rate that arms are compared at cannot be promised"
-    )]
+    #[error("scale {0} does not fix the fraction masked, so arms cannot be compared at equal rates")]
     Scale(Scale),
     #[error(
-        "{arm} with unit {unit} ranks units of different lengths, so the rate of tokens cannot be promised"
+        "{arm} with unit {unit} ranks units of different lengths, so the fraction of tokens masked is not fixed"
     )]
     Unit { arm: Arm, unit: Unit },
     #[error("scope block decides from the past only, but a training mask is decided for the whole sequence")]
@@ -40,7 +38,7 @@ pub enum MaskingRefusal {
     TooShallow(usize),
     #[error("replacing by the end of text needs a tokenizer with a token for it")]
     NoEndOfText,
-    #[error("this run has no [MASK] row, which must be there from its start")]
+    #[error("this run has no [MASK] row, which must be created when the run starts")]
     NoMaskRow,
     #[error("τ and p must be between 0 and 1: {0}")]
     Slider(f64),
@@ -128,7 +126,7 @@ impl MaskingSpec {
 
     /// Whether the arm ranks tokens by a score.
     pub fn needs_scores(&self) -> bool {
-        matches!(self.arm, Arm::StaticAttn | Arm::DynAttnHigh | Arm::DynAttnLow)
+        self.arm.needs_scores()
     }
 
     /// Whether sequences must keep their number from epoch to epoch.

@@ -170,8 +170,8 @@ pub fn write_base(disk: &dyn Disk, spec: &RunSpec, trainee: &Trainee) -> Result<
 pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
     let path = run.join("run.json");
     let text = std::fs::read(&path).map_err(|e| TrainError::Setup {
-        problem: format!("{} is no run that can be resumed: run.json: {e}", run.display()),
-        hint: Some("give the folder that --out named".to_owned()),
+        problem: format!("{} is not a resumable run: run.json: {e}", run.display()),
+        hint: Some("pass the folder you gave to --out".to_owned()),
     })?;
     let (mut spec, mut renamed): (RunSpec, _) = renamed::read(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
@@ -181,7 +181,7 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
     folders.clean().map_err(TrainError::io(run))?;
     if spec.twins.is_some() {
         return Err(TrainError::Setup {
-            problem: format!("{} holds twins, which keep no weights to resume from", run.display()),
+            problem: format!("{} is a twins run, which keeps no weights to resume from", run.display()),
             hint: Some("start the comparison again; what it found so far is in its metrics.jsonl".to_owned()),
         });
     }
@@ -195,7 +195,7 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
             Err(error) => passed_over.push(error.to_string()),
         }
     }
-    let why = passed_over.first().cloned().unwrap_or_else(|| "it was not saved even once".to_owned());
+    let why = passed_over.first().cloned().unwrap_or_else(|| "no checkpoint was ever saved".to_owned());
     Err(TrainError::setup(format!("{} has no checkpoint to resume from: {why}", run.display())))
 }
 
@@ -260,7 +260,7 @@ fn read_tensors(path: &Path) -> Result<HashMap<String, Vec<f32>>, TrainError> {
 }
 
 impl Resumed {
-    /// A variable's saved value, where it is no checkpoint tensor.
+    /// A variable's saved value, where it is not a checkpoint tensor.
     pub fn value(&self, name: &str) -> Option<&[f32]> {
         self.extra.get(&format!("value.{name}")).map(Vec::as_slice)
     }
@@ -271,7 +271,7 @@ impl Resumed {
     /// A checkpoint that belongs to another set of variables.
     pub fn restore(&self, optimizer: &mut AdamW) -> Result<(), TrainError> {
         let mismatch =
-            |name: &str| TrainError::setup(format!("{} holds no state of {name}", self.folder.display()));
+            |name: &str| TrainError::setup(format!("{} has no state of {name}", self.folder.display()));
         for slot in &mut optimizer.slots {
             if let Some(values) = self.value(&slot.name) {
                 let tensor = slot.var.as_tensor();

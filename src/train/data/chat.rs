@@ -122,7 +122,7 @@ fn plain(number: usize, turn: &Value) -> Result<Map<String, Value>, ChatRefusal>
     let wrong = |problem: &str| ChatRefusal::Turn(format!("turn {number} {problem}"));
     let mut turn = turn.as_object().cloned().ok_or_else(|| wrong("is not an object"))?;
     let role = ["role", "from"].iter().find_map(|key| turn.get(*key)?.as_str()).map(str::to_owned);
-    let role = role.ok_or_else(|| wrong("does not say whose it is: it has neither \"role\" nor \"from\""))?;
+    let role = role.ok_or_else(|| wrong("has no speaker: neither \"role\" nor \"from\""))?;
     let lower = role.to_lowercase();
     let role = match lower.as_str() {
         name if USERS.contains(&name) => "user".to_owned(),
@@ -133,10 +133,10 @@ fn plain(number: usize, turn: &Value) -> Result<Map<String, Value>, ChatRefusal>
         Value::Array(parts) => {
             let text = |part: &Value| part.as_str().or_else(|| part.get("text")?.as_str()).map(str::to_owned);
             let texts: Option<Vec<String>> = parts.iter().map(text).collect();
-            Value::String(texts.ok_or_else(|| wrong("holds something that is not text"))?.concat())
+            Value::String(texts.ok_or_else(|| wrong("contains something that is not text"))?.concat())
         }
         content @ (Value::String(_) | Value::Null) => content,
-        _ => return Err(wrong("holds something that is not text")),
+        _ => return Err(wrong("contains something that is not text")),
     };
     turn.remove("from");
     turn.insert("role".to_owned(), Value::String(role));
@@ -179,8 +179,9 @@ fn without_generation(source: &str) -> String {
 fn strftime(format: &str) -> Result<String, Error> {
     use std::fmt::Write;
     let mut out = String::new();
-    write!(out, "{}", chrono::Local::now().format(format))
-        .map_err(|_| Error::new(ErrorKind::InvalidOperation, format!("{format:?} is no format of a date")))?;
+    write!(out, "{}", chrono::Local::now().format(format)).map_err(|_| {
+        Error::new(ErrorKind::InvalidOperation, format!("{format:?} is not a valid date format"))
+    })?;
     Ok(out)
 }
 

@@ -35,9 +35,9 @@ fn without_a_template_turns_are_joined_by_the_end_mark() {
     );
     for (turns, what) in [
         (json!(["hi"]), "turn 1 is not an object"),
-        (json!([{"role": "user", "content": "a"}, {"content": "b"}]), "turn 2 does not say whose it is"),
-        (json!([{"role": "user", "content": 5}]), "turn 1 holds something that is not text"),
-        (json!([{"role": "user", "content": [{"type": "image", "url": "x"}]}]), "turn 1 holds something"),
+        (json!([{"role": "user", "content": "a"}, {"content": "b"}]), "turn 2 has no speaker"),
+        (json!([{"role": "user", "content": 5}]), "turn 1 contains something that is not text"),
+        (json!([{"role": "user", "content": [{"type": "image", "url": "x"}]}]), "turn 1 contains something"),
     ] {
         let Err(ChatRefusal::Turn(problem)) = of(turns) else { panic!("{what}") };
         assert!(problem.starts_with(what), "{problem}");

@@ -67,7 +67,7 @@ impl TextRoom {
     fn too_much(&self, what: &str, bytes: u64) -> TrainError {
         TrainError::Setup {
             problem: format!(
-                "{what}: to read that takes about {} of memory, and {} are free",
+                "{what}: reading this needs about {} of memory, but {} is free",
                 human_bytes(Self::needed(self.used.saturating_add(bytes))),
                 human_bytes(self.available)
             ),
@@ -90,7 +90,7 @@ impl TextRoom {
     /// What a large text takes, in a sentence.
     pub fn note(&self) -> Option<String> {
         let (text, memory) = (human_bytes(self.used), human_bytes(Self::needed(self.used)));
-        (self.used >= LARGE).then(|| format!("{text} of text take about {memory} of memory to prepare"))
+        (self.used >= LARGE).then(|| format!("{text} of text needs about {memory} of memory to prepare"))
     }
 }
 

@@ -89,7 +89,7 @@ impl Packing {
     }
 }
 
-/// What a file is that is no data: the bytes it has at an offset, what it is called, and what helps.
+/// What a file is that is not data: the bytes it has at an offset, what it is called, and what helps.
 const STRANGERS: [(usize, &[u8], &str, &str); 19] = [
     (0, b"%PDF", "a PDF file", "save its text, e.g. with pdftotext"),
     (0, b"PK\x03\x04", "a ZIP archive (or a Word or EPUB file)", "unpack it, or save its text"),
@@ -104,7 +104,7 @@ const STRANGERS: [(usize, &[u8], &str, &str); 19] = [
         "a pointer of Git LFS, not the file itself",
         "fetch it with git lfs pull",
     ),
-    (257, b"ustar", "a tar archive", "unpack it and name the folder"),
+    (257, b"ustar", "a tar archive", "unpack it and pass the folder"),
     (0, b"BZh", "packed by bzip2", "unpack it, e.g. with bunzip2"),
     (0, b"\xfd7zXZ\0", "packed by xz", "unpack it, e.g. with unxz"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
@@ -113,8 +113,8 @@ const STRANGERS: [(usize, &[u8], &str, &str); 19] = [
     (0, b"\xff\xff\xff\xff", "an Arrow stream", "save it as Parquet or JSON lines"),
     (0, b"SQLite format 3", "an SQLite database", "save a table as CSV"),
     (0, b"\x93NUMPY", "a NumPy array", "save its text"),
-    (0, b"\x89PNG", "a picture", "name files of text"),
-    (0, b"\xff\xd8\xff", "a picture", "name files of text"),
+    (0, b"\x89PNG", "a picture", "pass text files"),
+    (0, b"\xff\xd8\xff", "a picture", "pass text files"),
 ];
 
 /// The extension that counts, in lower case: `a.jsonl.gz` is `jsonl`.
@@ -159,7 +159,7 @@ pub fn refuse_strangers(name: &str, bytes: &[u8]) -> Result<(), TrainError> {
         None => Ok(()),
         Some((_, _, what, hint)) => Err(TrainError::Setup {
             problem: format!("{name} is {what}"),
-            hint: Some(format!("{hint}; read are {}", known())),
+            hint: Some(format!("{hint}; supported: {}", known())),
         }),
     }
 }

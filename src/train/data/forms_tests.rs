@@ -89,7 +89,7 @@ fn a_folder_is_read_in_every_form_and_its_empty_files_are_counted() {
         [
             "2 rows without text were left out",
             "5 empty files were left out",
-            "1 file of no known form was left out"
+            "1 file of unknown format was left out"
         ]
     );
 }

@@ -121,7 +121,7 @@ fn list(raw: &str) -> Option<Vec<&str>> {
     Some(items.into_iter().map(RawValue::get).collect())
 }
 
-/// The rows that an object holds under one of the usual names, if it is no row itself.
+/// The rows that an object holds under one of the usual names, if it is not a row itself.
 fn held(raw: &str) -> Option<Vec<&str>> {
     let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw).ok()?;
     let name = HOLDERS.iter().find(|name| fields.get(**name).is_some_and(|v| v.get().starts_with('[')))?;

@@ -71,7 +71,7 @@ impl Account {
             out.push(count(self.empty_files, "empty file", "empty files"));
         }
         if self.other_files > 0 {
-            out.push(count(self.other_files, "file of no known form", "files of no known form"));
+            out.push(count(self.other_files, "file of unknown format", "files of unknown format"));
         }
         out
     }
@@ -151,7 +151,7 @@ pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
     }
     if all.documents.is_empty() {
         let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
-        return Err(TrainError::setup(format!("{} holds no text", places.join(", "))));
+        return Err(TrainError::setup(format!("{} contains no text", places.join(", "))));
     }
     all.account.notes.extend(room.note());
     Ok(all)
@@ -164,7 +164,7 @@ fn kind(path: &Path) -> FileKind {
 fn no_text(path: &Path, account: &Account) -> TrainError {
     let problem = match &account.reason {
         Some(reason) => format!("{}: the chat template refuses every conversation: {reason}", path.display()),
-        None => format!("{} holds no text", path.display()),
+        None => format!("{} contains no text", path.display()),
     };
     TrainError::setup(problem)
 }
@@ -190,7 +190,7 @@ fn read_file(path: &Path, room: &mut TextRoom, how: &ReadOptions) -> Result<Foun
         }
         FileKind::Text | FileKind::Parquet if json::is_rows(&text) => {
             table::json(&name, &text, &mut rows)?;
-            rows.found.account.notes.push(format!("{name} holds JSON and was read as such"));
+            rows.found.account.notes.push(format!("{name} contains JSON and was read as JSON"));
         }
         FileKind::Text | FileKind::Parquet => rows.found.documents = documents_of(&text),
     }
@@ -234,7 +234,7 @@ fn expand(paths: &[PathBuf]) -> Result<(Vec<Listed>, usize), TrainError> {
         }
         if inside.is_empty() {
             return Err(TrainError::Setup {
-                problem: format!("{} holds no file that can be read as text", path.display()),
+                problem: format!("{} contains no readable text files", path.display()),
                 hint: Some(format!("known: {}", forms::known())),
             });
         }

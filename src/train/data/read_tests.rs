@@ -31,7 +31,7 @@ fn files_that_are_no_text_are_named_with_the_byte_where_it_goes_wrong() {
     assert!(latin.contains("byte offset 3 on: byte 0xe9") && latin.contains("iconv"), "{latin}");
     assert!(at("d.txt", b"\xff\xfeh\0\0\xd8").contains("is not UTF-16 from byte offset 4 on"));
     assert!(at("d.txt", b"\xfe\xff\0h\0").contains("is not UTF-16 from byte offset 4 on: half a character"));
-    assert!(at("e.txt", b" \n\n \n").contains("holds no text"));
+    assert!(at("e.txt", b" \n\n \n").contains("contains no text"));
     assert!(at("f.csv", b"text\nab\xff\n").contains("byte offset 7"));
     assert!(problem(read(&[folder.path().join("none.txt")], None)).contains("none.txt"));
     assert_eq!(problem(read(&[], None)), "no data was given");
@@ -63,7 +63,7 @@ fn json_lines_take_the_named_column_and_say_where_they_fail() {
     assert!(missing.contains("no column \"body\"") && missing.contains("id, text, title"), "{missing}");
     assert!(
         problem(at(two, Some("id")))
-            .contains("line 1 (byte offset 0): column \"id\" holds a number, not text")
+            .contains("line 1 (byte offset 0): column \"id\" contains a number, not text")
     );
     assert_eq!(at("{\"id\": 1, \"body\": \"x\"}", None).unwrap(), ["x"], "the only text column");
     assert!(problem(at("{\"a\": \"1\", \"b\": \"2\"}", None)).contains("a, b"));
@@ -137,7 +137,7 @@ fn parquet_files_give_their_text_column_whatever_their_compression() {
     let paths = [path.clone()];
     assert!(problem(read(&paths, Some("text"))).contains("body, n, raw"));
     assert!(problem(read(&paths, None)).ends_with("name one of its columns: body, raw"), "two may hold text");
-    assert!(problem(read(&paths, Some("n"))).contains("does not hold text"));
+    assert!(problem(read(&paths, Some("n"))).contains("does not contain text"));
     assert!(problem(read(&paths, Some("raw"))).contains("row 1 of \"raw\" is not UTF-8 from its byte 1"));
     std::fs::write(&path, b"PAR1 and nothing else").unwrap();
     assert!(problem(read(&paths, None)).contains("not a Parquet file"));
@@ -163,8 +163,8 @@ fn rows_without_text_are_left_out_wherever_they_stand() {
         "{none}"
     );
     let numbers = problem(at("{\"text\": NaN, \"id\": 1}\n{\"text\": null, \"id\": 2}\n", None));
-    assert!(numbers.contains("has no column that holds text"), "{numbers}");
-    assert!(problem(at("{\"text\": NaN}\n", Some("text"))).contains("holds no text"));
+    assert!(numbers.contains("has no column that contains text"), "{numbers}");
+    assert!(problem(at("{\"text\": NaN}\n", Some("text"))).contains("contains no text"));
     assert!(problem(at("{\"text\": \"a\"}\n5\n", None)).contains("line 2 (byte offset 14): is a number"));
 }
 
@@ -183,7 +183,7 @@ fn json_without_a_usual_column_asks_for_one() {
     let broken = problem(at("c.json", "[{\"text\": \"a\"}, {\"text\": \"b\"", None));
     assert!(broken.contains("is not JSON"), "{broken}");
     let columns = problem(at("d.json", "{\"text\": {\"0\": \"a\", \"1\": \"b\"}}", None));
-    assert!(columns.contains("has no column that holds text"), "{columns}");
+    assert!(columns.contains("has no column that contains text"), "{columns}");
     let bare = problem(at("e.json", "[\"a\", \"b\"]", Some("text")));
     assert!(bare.contains("e.json has no columns"), "{bare}");
     assert_eq!(at("e.json", "[\"a\", null, \"b\"]", None).unwrap(), ["a", "b"]);
@@ -209,7 +209,7 @@ fn conversations_are_documents_and_a_hint_names_what_can_be_read() {
         "{damaged}"
     );
     let list = problem(at("{\"tags\": [\"a\"], \"n\": 1}", None));
-    assert!(list.contains("has no column that holds text"), "{list}");
+    assert!(list.contains("has no column that contains text"), "{list}");
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn sizes_are_judged_before_memory_is_taken() {
     let said = problem(read(&[large], None));
     assert!(
         said.contains(
-            "large.txt has 42.9 GB: to read that takes about 429.6 GB of memory, and 209.7 MB are free"
+            "large.txt has 42.9 GB: reading this needs about 429.6 GB of memory, but 209.7 MB is free"
         ),
         "{said}"
     );

@@ -14,7 +14,7 @@ pub struct Located {
     pub held: Vec<PathBuf>,
 }
 
-/// Replaces each `datasets/owner/name[@revision]` that is no path by the files of that data set, fetching it where the
+/// Replaces each `datasets/owner/name[@revision]` that is not a path by the files of that data set, fetching it where the
 /// cache does not hold it. Blocks until done; everything else stays as it is.
 ///
 /// # Errors

@@ -123,12 +123,12 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
     let able = list(&|holds| holds == Holds::Text || holds == Holds::Turns);
     if able.is_empty() {
         return wrong(
-            format!("{file} has no column that holds text"),
+            format!("{file} has no column that contains text"),
             format!("its columns: {}", list(&|_| true)),
         );
     }
     wrong(
-        format!("{file} does not say which column holds the text"),
+        format!("{file} does not say which column contains the text"),
         format!("name one of its columns: {able}"),
     )
 }
@@ -156,7 +156,7 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
         Pick::Text(name) => match value(name) {
             Value::Null => Ok(RowOutcome::NoText),
             Value::String(text) => Ok(RowOutcome::text(text)),
-            other => Err(format!("column {name:?} holds {}, not text", what(other))),
+            other => Err(format!("column {name:?} contains {}, not text", what(other))),
         },
         Pick::Conversation(name) => conversation(name, value(name), style),
         Pick::Pair(prompt, completion) => {
@@ -168,7 +168,7 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
                         turns.push(serde_json::json!({ "role": role, "content": text }));
                     }
                     Value::Null | Value::String(_) => return Ok(RowOutcome::NoText),
-                    other => return Err(format!("column {name:?} holds {}, not text", what(other))),
+                    other => return Err(format!("column {name:?} contains {}, not text", what(other))),
                 }
             }
             conversation(completion, &Value::Array(turns), style)
@@ -186,7 +186,7 @@ pub fn conversation(name: &str, value: &Value, style: &ChatStyle) -> Result<RowO
             Err(ChatRefusal::Template(reason)) => Ok(RowOutcome::Refused(reason)),
             Err(ChatRefusal::Turn(problem)) => Err(format!("column {name:?}: {problem}")),
         },
-        other => Err(format!("column {name:?} holds {}, not a conversation", what(other))),
+        other => Err(format!("column {name:?} contains {}, not a conversation", what(other))),
     }
 }
 
@@ -226,9 +226,9 @@ mod tests {
         let question = picked(&[("id", Other), ("input", Text), ("output", Text)]).unwrap_err();
         assert_eq!(
             question,
-            "f does not say which column holds the text | name one of its columns: input, output"
+            "f does not say which column contains the text | name one of its columns: input, output"
         );
         let none = picked(&[("id", Other), ("tags", Other), ("text", Nothing)]).unwrap_err();
-        assert_eq!(none, "f has no column that holds text | its columns: id, tags, text");
+        assert_eq!(none, "f has no column that contains text | its columns: id, tags, text");
     }
 }

@@ -201,7 +201,7 @@ fn parquet_rows<R: ChunkReader + 'static>(
     if let Pick::Text(column) = &pick
         && columns.iter().any(|(name, holds)| name == column && *holds != Holds::Text)
     {
-        return Err(wrong(&name, format!("column {column:?} does not hold text")));
+        return Err(wrong(&name, format!("column {column:?} does not contain text")));
     }
     let used = pick.columns();
     room.take(&name, size(&reader, &used))?;

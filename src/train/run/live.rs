@@ -14,7 +14,7 @@ impl Run {
         let value = value.map(|v| format!("{v:.8e}").parse().unwrap_or(v));
         let change = LiveChange { step: self.counters.step + 1, what, value };
         if let Err(error) = self.apply(change) {
-            let message = format!("{what} stays as it is: {error}");
+            let message = format!("{what} unchanged: {error}");
             watch.report(Report::Warning { step: self.counters.step, message });
             return;
         }
@@ -27,7 +27,7 @@ impl Run {
         match (change.what, change.value) {
             (Live::LearningRate, value) => {
                 if value.is_some_and(|v| !(v >= 0.0 && v.is_finite())) {
-                    return Err(TrainError::setup("a learning rate must be a number from 0 on"));
+                    return Err(TrainError::setup("a learning rate must be a number ≥ 0"));
                 }
                 self.counters.learning_rate.by_hand = value;
                 return Ok(());
@@ -55,14 +55,14 @@ impl Run {
     pub(super) fn steer_policies(&mut self, watch: &mut dyn Watch) {
         let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
         if let Err(error) = self.steer_policy((step, loss), watch) {
-            let message = format!("the learned policy stays as it is: {error}");
+            let message = format!("learned policy unchanged: {error}");
             watch.report(Report::Warning { step, message });
         }
         if let Some(message) =
             self.counters.learning_rate.observe(&self.spec.learning_rate, loss, self.masked_loss)
         {
             let refused = self.control_rate().err();
-            let message = refused.map_or(message, |e| format!("the mask rate stays as it is: {e}"));
+            let message = refused.map_or(message, |e| format!("mask rate unchanged: {e}"));
             watch.report(Report::Note { step, message });
         }
     }

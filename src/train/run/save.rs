@@ -51,7 +51,7 @@ impl Run {
                 let full = matches!(&error, TrainError::Io { source, .. } if disk::is_full(source));
                 if full && self.spec.on_disk_full == OnDiskFull::Continue {
                     let kept = self.saved.as_ref().map_or("none".to_owned(), |(at, _)| format!("step {at}"));
-                    let message = format!("checkpoint not saved, the last whole one is {kept}: {error}");
+                    let message = format!("checkpoint not saved, the last complete one is {kept}: {error}");
                     watch.report(Report::Warning { step, message });
                     return Ok(());
                 }

@@ -46,13 +46,13 @@ impl TwinRun {
     /// # Errors
     /// Arms that cannot run with this model or data, with the arm's name; no held-out documents.
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
-        let spec = setup.spec.twins.clone().ok_or_else(|| TrainError::setup("these are no twins"))?;
+        let spec = setup.spec.twins.clone().ok_or_else(|| TrainError::setup("not a twins run"))?;
         spec.check(&setup.spec.masking)?;
         setup.spec.check()?;
         if setup.validation.is_none() {
             return Err(TrainError::Setup {
                 problem: "twins are judged on held-out documents, and there are none".to_owned(),
-                hint: Some("give validation data, or more than one document".to_owned()),
+                hint: Some("pass validation data, or more than one document".to_owned()),
             });
         }
         let twins = Twins::new(spec.names(), TwinSettings::default())?;

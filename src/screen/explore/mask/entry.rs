@@ -2,6 +2,7 @@
 
 use crate::screen::actions::{ENTRY, actions};
 use crate::screen::app::{App, Entry};
+use crate::screen::explore::mask::settings::VALUE_OPEN;
 use crate::screen::explore::mask::{self, settings};
 use crate::screen::general;
 use crate::screen::params::{self, Path};
@@ -62,6 +63,7 @@ pub fn type_char(app: &mut App, c: char) {
     if params::is_typed(item) {
         start(app, item, c.to_string());
     } else {
-        app.say("This setting has names, not numbers: Enter shows them");
+        let key = app.key_label(&VALUE_OPEN);
+        app.say(format!("This setting has names, not numbers: {key} lists them"));
     }
 }

@@ -118,7 +118,7 @@ actions! {
     }
 }
 
-/// τ or p by steps: of the run that goes on, on the Train screen; else of the explorer, which the next run takes over.
+/// τ or p by steps: of the run in progress, on the Train screen; else of the explorer, which the next run takes over.
 fn step(app: &mut App, what: Live, steps: i32, fine: bool) {
     if live::in_force(app) {
         return live::nudge(app, what, steps, fine);

@@ -6,7 +6,7 @@ pub mod wrap;
 use ratatui::layout::Rect;
 
 use crate::screen::actions::{Context, EXPLORER, actions};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::explore::mask;
 use crate::screen::explore::text::editor::{Editor, Motion};
 use crate::screen::history::EditKind;
@@ -190,7 +190,7 @@ fn copy(app: &mut App, cut: bool) {
         app.doc.editor.insert("");
     }
     app.clipboard.clone_from(&text);
-    app.emit(Effect::Copy(text));
+    app.emit(Request::Copy(text));
 }
 
 /// Selects the word at a byte offset (double click).

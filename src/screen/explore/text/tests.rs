@@ -1,6 +1,6 @@
 //! What keys and the mouse do here, by whole events.
 
-use crate::screen::Effect;
+use crate::screen::Request;
 use crate::screen::events::Event;
 use crate::screen::explore::text;
 use crate::screen::testing::{Stage, options};
@@ -34,7 +34,7 @@ fn a_huge_paste_is_one_step() {
 fn copy_cut_and_paste() {
     let mut stage = Stage::new();
     stage.press("i ctrl-a alt-c");
-    assert!(matches!(stage.port.effects.borrow().last(), Some(Effect::Copy(s)) if *s == options().text));
+    assert!(matches!(stage.port.emitted.borrow().last(), Some(Request::Copy(s)) if *s == options().text));
     stage.press("end shift-left ctrl-x ctrl-v ctrl-v");
     assert!(stage.last().text.ends_with("morning.."));
 }

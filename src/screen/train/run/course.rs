@@ -2,7 +2,7 @@
 
 use crate::engine::types::TrainCommand;
 use crate::screen::actions::{TRAINING, actions};
-use crate::screen::app::{App, Effect, Remedy};
+use crate::screen::app::{App, Remedy, Request};
 use crate::screen::explore::mask;
 use crate::screen::pane::Pane;
 use crate::screen::popups::Popup;
@@ -16,7 +16,7 @@ use crate::train::report::{RunCommand, RunState};
 
 actions! {
     TRAINING {
-        /// Plan a run, start it, pause it, or let it go on
+        /// Plan, start, pause or resume a run
         RUN ["space"] "start/pause" => go;
         /// Stop the run: the step is finished and everything saved
         RUN_STOP ["s"] "stop" if |app| app.train.busy() => stop;
@@ -43,7 +43,7 @@ pub fn enter(app: &mut App) {
     }
 }
 
-/// Back to the explorer; a run goes on.
+/// Back to the explorer; a run continues.
 pub fn leave(app: &mut App) {
     let pane = recent(app, Screen::Explore).unwrap_or(&mask::PANE);
     app.focus(pane);
@@ -71,7 +71,7 @@ pub fn plan_holds(app: &App) -> bool {
 /// Asks for a plan.
 pub fn plan(app: &mut App) {
     if !app.train.free() {
-        return app.say("A run goes on already: stop it first");
+        return app.say("A run is already in progress: stop it first");
     }
     let Some(request) = request(app) else {
         return app.say("There is no model yet to train");
@@ -80,12 +80,12 @@ pub fn plan(app: &mut App) {
     app.train.planned = Some(request.clone());
     app.train.chart.cursor = None;
     app.focus(&run::PANE);
-    app.emit(Effect::Plan(Box::new(request)));
+    app.emit(Request::Plan(Box::new(request)));
 }
 
 /// Tells the run something.
 pub fn send(app: &mut App, command: RunCommand) {
-    app.emit(Effect::Train(TrainCommand::Tell(command)));
+    app.emit(Request::Train(TrainCommand::Tell(command)));
 }
 
 fn go(app: &mut App) {
@@ -102,7 +102,9 @@ fn go(app: &mut App) {
         }
         Some(RunState::Running) => send(app, RunCommand::Pause),
         Some(RunState::Paused) => send(app, RunCommand::Resume),
-        Some(RunState::Preparing) => app.say("The plan is being made; K gives it up"),
+        Some(RunState::Preparing) => {
+            app.say(format!("Planning; {} cancels", app.key_label(&RUN_KILL)));
+        }
         Some(RunState::Stopping) => app.say("The run is stopping: it finishes its step and saves"),
     }
 }
@@ -112,7 +114,7 @@ fn stop(app: &mut App) {
         Some(RunState::Running | RunState::Paused) => send(app, RunCommand::Stop),
         Some(RunState::Preparing) => send(app, RunCommand::Kill),
         Some(RunState::Stopping) => tell(app, RunCommand::Stop, "It is stopping already"),
-        _ => app.say("No run goes on"),
+        _ => app.say("No run in progress"),
     }
 }
 
@@ -120,7 +122,7 @@ fn kill(app: &mut App) {
     match app.train.state() {
         Some(RunState::Preparing | RunState::Planned) => send(app, RunCommand::Kill),
         Some(state) if !state.is_over() => app.popup = Some(Popup::Ask(Question::Kill)),
-        _ => app.say("No run goes on"),
+        _ => app.say("No run in progress"),
     }
 }
 
@@ -135,13 +137,13 @@ pub(crate) fn tell_run(app: &mut App, command: RunCommand, said: &str) {
 /// Tells a run something and says so; without a run, says that instead.
 pub(crate) fn tell(app: &mut App, command: RunCommand, said: &str) {
     if !goes_on(app) {
-        return app.say("No run goes on");
+        return app.say("No run in progress");
     }
     app.say(said);
     send(app, command);
 }
 
-/// Leaves the program. While a run goes on it asks first; asked twice, it ends the run.
+/// Leaves the program. During a run it asks first; asked twice, it ends the run.
 pub fn quit(app: &mut App) {
     if app.train.busy() && !app.quit {
         let question = Some(Popup::Ask(Question::Quit));
@@ -152,5 +154,5 @@ pub fn quit(app: &mut App) {
         send(app, RunCommand::Kill);
     }
     app.quit = true;
-    app.emit(Effect::Quit);
+    app.emit(Request::Quit);
 }

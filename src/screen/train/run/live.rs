@@ -1,9 +1,9 @@
-//! Values that move while a run goes on: τ, p and the learning rate. Pure.
+//! Values that move during a run: τ, p and the learning rate. Pure.
 
 use crate::engine::types::TrainCommand;
 use crate::mask::types::MaskSettings;
 use crate::screen::actions::{TRAINING, actions};
-use crate::screen::app::{App, Effect};
+use crate::screen::app::{App, Request};
 use crate::screen::explore::mask::settings;
 use crate::screen::params::{self, Path};
 use crate::screen::train::run::course::tell;
@@ -13,8 +13,8 @@ use crate::settings::Kind;
 use crate::train::report::{Live, RunCommand};
 use crate::train::settings::TrainSettings;
 
-/// What twins say to whoever would move them.
-const PLANNED: &str = "Twins keep to their plan: moved by hand they would no longer be compared";
+/// What is said when someone tries to change the values of twins.
+const PLANNED: &str = "Twins keep to their plan: changing values by hand would make the comparison invalid";
 
 actions! {
     TRAINING {
@@ -22,7 +22,7 @@ actions! {
         RATE_DOWN ["("] "learning rate" with [RATE_UP] if rate_movable => |app| rate(app, -1);
         /// Raise the learning rate from the next step on, or of the next run
         RATE_UP [")"] if rate_movable => |app| rate(app, 1);
-        /// Give the learning rate back to its schedule
+        /// Return the learning rate to its schedule
         RATE_SCHEDULE ["="] if by_hand => rate_schedule;
     }
 }
@@ -56,7 +56,7 @@ pub fn nudge(app: &mut App, what: Live, by: i32, fine: bool) {
         return app.say(PLANNED);
     }
     if !run.masks() {
-        return app.say("This run masks nothing");
+        return app.say("This run uses no masking");
     }
     let now = if what == Live::Threshold { run.threshold } else { run.probability };
     if let Some(next) = kind_of(what).nudge(now, by, fine) {
@@ -93,7 +93,7 @@ fn set(app: &mut App, what: Live, value: f64) {
             RunCommand::SetLearningRate(Some(value))
         }
     };
-    app.emit(Effect::Train(TrainCommand::Tell(command)));
+    app.emit(Request::Train(TrainCommand::Tell(command)));
 }
 
 /// A slider of the run is dragged.
@@ -106,7 +106,7 @@ pub fn drag(app: &mut App, what: Live, at: f64) {
     }
 }
 
-/// The learning rate of the run that goes on; without one, of the next.
+/// The learning rate of the run in progress; without one, of the next.
 fn rate(app: &mut App, by: i32) {
     let Some(run) = app.train.run.as_ref().filter(|r| r.goes_on()) else {
         settings::nudge(app, TrainSettings::learning_rate, by, false);

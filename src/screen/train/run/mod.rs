@@ -112,7 +112,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some(run) = &app.train.run else {
         let key = app.key_label(&RUN);
         let text = format!(
-            "No run yet\n{key} plans one: memory, the time of a measured step and of the whole run are said before \
+            "No run yet\n{key} plans one: memory, the time of a measured step and of the whole run are shown before \
              anything starts. The bundled text is there, so a first run needs no file"
         );
         let style = c.style(Role::Dim);
@@ -164,7 +164,7 @@ fn head(c: &mut Canvas, app: &App, run: &RunView, area: Rect) -> u16 {
     c.text(area.x + w, y, &text, dim, area.width - w);
     let label = app.key_label(&RUN);
     if run.state == RunState::Paused {
-        c.spans(area.x, y + 1, &[(&label, key), (" goes on", dim)], area.right());
+        c.spans(area.x, y + 1, &[(&label, key), (" resumes", dim)], area.right());
         return 3;
     }
     2
@@ -192,7 +192,7 @@ fn planned(c: &mut Canvas, app: &App, run: &RunView, plan: &Plan, area: Rect) {
             area.right(),
         );
     } else {
-        c.spans(area.x, y, &[("settings moved: ", warn), (&go, key), (" plans anew", dim)], area.right());
+        c.spans(area.x, y, &[("settings changed: ", warn), (&go, key), (" plans again", dim)], area.right());
     }
     y += 1;
     numbers(c, run, plan, area, &mut y);

@@ -12,7 +12,7 @@ actions! {
     EXPLORER {
         /// Show the effect of every operation side by side, or of the chosen one
         EFFECTS ["e"] "all operations" => toggle_effects;
-        /// Show the rolling window: how every token stood at every boundary, and its history
+        /// Show the rolling window: the state of every token at every boundary, and its history
         WINDOW ["W"] => |app| app.focus(&window::PANE);
         /// Show why the token under the cursor is masked or not
         WHY ["Y"] => |app| app.focus(&why::PANE);
