@@ -11,7 +11,7 @@ use crate::attention::calibration::Calibration;
 use crate::hub::{Files, ModelSnapshot};
 use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
-use crate::model::family::Role;
+use crate::model::family::ParameterRole;
 use crate::model::input::check_rows;
 use crate::model::{Checkpoint, Model, ModelError, ModelFiles, Tokenizer};
 use crate::train::checkpoint::files::read_mask_row;
@@ -147,7 +147,9 @@ impl LoadedModel {
     pub fn weights_hash(&self) -> Result<String, ModelError> {
         let mut hash = Sha256::new();
         // Embeddings and attention matrices decide every map; two models that share them share their null.
-        let decides = |role: Role| role.is_attention() || matches!(role, Role::Embedding | Role::Positions);
+        let decides = |role: ParameterRole| {
+            role.is_attention() || matches!(role, ParameterRole::Embedding | ParameterRole::Positions)
+        };
         for (_, weight) in self.model.named_weights().into_iter().filter(|(p, _)| decides(p.role)) {
             weight.visit(|values| hash.update(bytemuck::cast_slice::<f32, u8>(values)))?;
         }

@@ -42,7 +42,7 @@ pub struct Conventions {
     pub head: &'static str,
     /// What may lie beside the trunk for other tasks: the start of its names, and whose it is.
     pub other_heads: &'static [(&'static str, &'static str)],
-    pub layout: Layout,
+    pub layout: WeightLayout,
     /// Ends of the module names that LoRA may adapt, as PEFT's `target_modules` match them; the output matrix last.
     pub targets: &'static [&'static str],
 }
@@ -61,7 +61,7 @@ impl Conventions {
 
 /// How the matrices of blocks lie in a checkpoint; in memory they are `[in, out]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum WeightLayout {
     /// `[in, out]`, as transformers' `Conv1D`.
     InOut,
     /// `[out, in]`, as PyTorch's `nn.Linear`.
@@ -70,7 +70,7 @@ pub enum Layout {
 
 /// What a parameter does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ParameterRole {
     /// Token embeddings, `[V, D]`.
     Embedding,
     /// Position embeddings, `[n_positions, D]`.
@@ -91,30 +91,30 @@ pub enum Role {
     Head,
 }
 
-impl Role {
+impl ParameterRole {
     /// Whether it is a matrix of a block.
     pub fn is_matrix(self) -> bool {
-        self.is_attention() || matches!(self, Role::Mlp | Role::MlpOutput)
+        self.is_attention() || matches!(self, ParameterRole::Mlp | ParameterRole::MlpOutput)
     }
 
     /// Whether it is a matrix of the attention.
     pub fn is_attention(self) -> bool {
-        matches!(self, Role::Attention | Role::AttentionOutput)
+        matches!(self, ParameterRole::Attention | ParameterRole::AttentionOutput)
     }
 
     /// Whether it is added up in the residual stream, layer by layer.
     pub fn is_residual(self) -> bool {
-        matches!(self, Role::AttentionOutput | Role::MlpOutput)
+        matches!(self, ParameterRole::AttentionOutput | ParameterRole::MlpOutput)
     }
 
     /// Whether it belongs to a norm.
     pub fn is_norm(self) -> bool {
-        matches!(self, Role::NormWeight | Role::NormBias)
+        matches!(self, ParameterRole::NormWeight | ParameterRole::NormBias)
     }
 
     /// Whether it is added and not multiplied with.
     pub fn is_bias(self) -> bool {
-        matches!(self, Role::Bias | Role::NormBias)
+        matches!(self, ParameterRole::Bias | ParameterRole::NormBias)
     }
 }
 
@@ -127,7 +127,7 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// The block it belongs to.
     pub layer: Option<usize>,
-    pub role: Role,
+    pub role: ParameterRole,
 }
 
 impl Parameter {

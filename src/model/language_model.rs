@@ -10,7 +10,7 @@ use super::error::ModelError;
 use super::family::{Parameter, Tensors};
 use super::host::is_one_operator;
 use super::layers::{Dropout, Projection};
-use super::network::{BlockInput, Network, Part, Positions};
+use super::network::{BlockInput, Network, Positions, WeightPart};
 use super::weight::{Side, Weight};
 use crate::tensor::attention::Attention;
 use crate::tensor::device::{Way, on_host, way};
@@ -132,7 +132,7 @@ impl Model {
     /// Those of `f`.
     pub fn change_projections(&mut self, mut f: impl FnMut(&mut Projection) -> Result<()>) -> Result<()> {
         for (_, part) in self.network.parts() {
-            if let Part::Projection(projection) = part {
+            if let WeightPart::Projection(projection) = part {
                 f(projection)?;
             }
         }
@@ -142,7 +142,7 @@ impl Model {
     /// The projection of a module, by its name without the prefix.
     pub fn projection_mut(&mut self, module: &str) -> Option<&mut Projection> {
         self.network.parts().into_iter().find_map(|(name, part)| match part {
-            Part::Projection(projection) if name == module => Some(projection),
+            WeightPart::Projection(projection) if name == module => Some(projection),
             _ => None,
         })
     }
@@ -163,8 +163,8 @@ impl Model {
         out.lm_head = out.embedding.clone();
         for (_, part) in out.network.parts() {
             match part {
-                Part::Tensor(tensor) => own(tensor)?,
-                Part::Projection(p) => {
+                WeightPart::Tensor(tensor) => own(tensor)?,
+                WeightPart::Projection(p) => {
                     p.weight.change(owned)?;
                     own(&mut p.bias)?;
                     if let Some(adapter) = &mut p.adapter {
@@ -184,10 +184,10 @@ impl Model {
         let mut network = self.network.boxed();
         for (name, part) in network.parts() {
             match part {
-                Part::Tensor(tensor) => {
+                WeightPart::Tensor(tensor) => {
                     known.insert(name, tensor.clone().into());
                 }
-                Part::Projection(p) => {
+                WeightPart::Projection(p) => {
                     known.insert(format!("{name}.weight"), p.weight.clone());
                     known.insert(format!("{name}.bias"), p.bias.clone().into());
                 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::config::Config;
 use super::error::ModelError;
-use super::family::{Conventions, Layout, Parameter, Role};
+use super::family::{Conventions, Parameter, ParameterRole, WeightLayout};
 
 /// Names shown of a checkpoint that does not fit.
 const SHOWN: usize = 4;
@@ -75,7 +75,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// The first norm of a block, or the one after the last.
     fn norm(&self, layer: Option<usize>) -> &str {
-        let is = |p: &&Parameter| p.role == Role::NormWeight && p.layer == layer;
+        let is = |p: &&Parameter| p.role == ParameterRole::NormWeight && p.layer == layer;
         self.parameters.iter().find(is).map_or("", |p| p.name.as_str())
     }
 
@@ -132,7 +132,7 @@ impl<'a> Search<'a> {
         let Some(parameter) = self.parameters.iter().find(oblong) else { return false };
         let Some(at) = self.get(prefix, &parameter.name) else { return false };
         let mut usual = parameter.shape.clone();
-        if self.names.layout == Layout::OutIn {
+        if self.names.layout == WeightLayout::OutIn {
             usual.reverse();
         }
         self.offers[at].shape.iter().rev().eq(&usual)
@@ -143,14 +143,14 @@ impl<'a> Search<'a> {
         let embedding = self.get(prefix, self.names.embedding);
         let tied = self.config.tie_word_embeddings;
         let unusual = self.unusual(prefix);
-        let turns = unusual != (self.names.layout == Layout::OutIn);
-        let bias = self.parameters.iter().find(|p| p.role == Role::Bias);
+        let turns = unusual != (self.names.layout == WeightLayout::OutIn);
+        let bias = self.parameters.iter().find(|p| p.role == ParameterRole::Bias);
         let biasless = self.without_biases && bias.is_some_and(|p| self.get(prefix, &p.name).is_none());
         let mut places = Vec::new();
         for Parameter { name, shape, role, .. } in self.parameters.clone() {
             let found = match role {
-                Role::Head => head,
-                Role::Embedding if tied => embedding.or(head),
+                ParameterRole::Head => head,
+                ParameterRole::Embedding if tied => embedding.or(head),
                 _ => self.get(prefix, &name),
             };
             let Some(at) = found else {
@@ -212,8 +212,8 @@ impl<'a> Search<'a> {
         }
         if unusual {
             let how = match self.names.layout {
-                Layout::InOut => "[out, in], as nn.Linear has them",
-                Layout::OutIn => "[in, out], as Conv1D has them",
+                WeightLayout::InOut => "[out, in], as nn.Linear has them",
+                WeightLayout::OutIn => "[in, out], as Conv1D has them",
             };
             notes.push(format!("the matrices are stored {how}, and were transposed"));
         }

@@ -52,7 +52,7 @@ impl BlockInput<'_> {
 pub type Attend<'a> = &'a mut dyn FnMut(Tensor) -> Result<Tensor>;
 
 /// A weight of a network, to be looked at or exchanged.
-pub enum Part<'a> {
+pub enum WeightPart<'a> {
     /// The parameter of this name.
     Tensor(&'a mut Tensor),
     /// The parameters `NAME.weight` and `NAME.bias`, where NAME is a module of the checkpoint.
@@ -94,5 +94,5 @@ pub trait Network: Send + Sync {
     fn attention_output(&self, layer: usize) -> &Projection;
 
     /// Every weight, by the names of [`super::family::Family::parameters`].
-    fn parts(&mut self) -> Vec<(String, Part<'_>)>;
+    fn parts(&mut self) -> Vec<(String, WeightPart<'_>)>;
 }

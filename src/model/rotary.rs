@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::config_json::{Fields, given, number, size, switch};
 use super::error::ModelError;
-use super::family::{Conventions, Family, Layout, Parameter, Role, Tensors};
+use super::family::{Conventions, Family, Parameter, ParameterRole, Tensors, WeightLayout};
 use super::layers::Projection;
-use super::network::{Attend, BlockInput, Network, Part, Positions};
+use super::network::{Attend, BlockInput, Network, Positions, WeightPart};
 use crate::tensor::attention::Attention;
 
 pub(crate) struct Rotary;
@@ -25,19 +25,19 @@ static CONVENTIONS: Conventions = Conventions {
     embedding: "embed_tokens.weight",
     head: "lm_head.weight",
     other_heads: &[],
-    layout: Layout::OutIn,
+    layout: WeightLayout::OutIn,
     targets: &["self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj", "lm_head"],
 };
 
 /// The projections of a block, with their roles.
-const PROJECTIONS: [(&str, Role); 7] = [
-    ("self_attn.q_proj", Role::Attention),
-    ("self_attn.k_proj", Role::Attention),
-    ("self_attn.v_proj", Role::Attention),
-    ("self_attn.o_proj", Role::AttentionOutput),
-    ("mlp.gate_proj", Role::Mlp),
-    ("mlp.up_proj", Role::Mlp),
-    ("mlp.down_proj", Role::MlpOutput),
+const PROJECTIONS: [(&str, ParameterRole); 7] = [
+    ("self_attn.q_proj", ParameterRole::Attention),
+    ("self_attn.k_proj", ParameterRole::Attention),
+    ("self_attn.v_proj", ParameterRole::Attention),
+    ("self_attn.o_proj", ParameterRole::AttentionOutput),
+    ("mlp.gate_proj", ParameterRole::Mlp),
+    ("mlp.up_proj", ParameterRole::Mlp),
+    ("mlp.down_proj", ParameterRole::MlpOutput),
 ];
 
 impl Family for Rotary {
@@ -81,31 +81,29 @@ impl Family for Rotary {
 
     fn parameters(&self, config: &Config) -> Vec<Parameter> {
         let (d, inner) = (config.n_embd, config.n_inner);
-        let parameter = |name: String, shape: &[usize], layer: Option<usize>, role: Role| Parameter {
-            name,
-            shape: shape.to_vec(),
-            layer,
-            role,
+        let parameter = |name: String, shape: &[usize], layer: Option<usize>, role: ParameterRole| {
+            Parameter { name, shape: shape.to_vec(), layer, role }
         };
         let vocabulary = [config.vocab_size, d];
-        let mut all = vec![parameter(CONVENTIONS.embedding.to_owned(), &vocabulary, None, Role::Embedding)];
+        let mut all =
+            vec![parameter(CONVENTIONS.embedding.to_owned(), &vocabulary, None, ParameterRole::Embedding)];
         for layer in 0..config.n_layer {
             for norm in ["input_layernorm", "post_attention_layernorm"] {
                 let name = format!("layers.{layer}.{norm}.weight");
-                all.push(parameter(name, &[d], Some(layer), Role::NormWeight));
+                all.push(parameter(name, &[d], Some(layer), ParameterRole::NormWeight));
             }
             for (name, role) in PROJECTIONS {
                 let shape = match role {
-                    Role::Mlp => [d, inner],
-                    Role::MlpOutput => [inner, d],
+                    ParameterRole::Mlp => [d, inner],
+                    ParameterRole::MlpOutput => [inner, d],
                     _ => [d, d],
                 };
                 all.push(parameter(format!("layers.{layer}.{name}.weight"), &shape, Some(layer), role));
             }
         }
-        all.push(parameter("norm.weight".to_owned(), &[d], None, Role::NormWeight));
+        all.push(parameter("norm.weight".to_owned(), &[d], None, ParameterRole::NormWeight));
         if !config.tie_word_embeddings {
-            all.push(parameter(CONVENTIONS.head.to_owned(), &vocabulary, None, Role::Head));
+            all.push(parameter(CONVENTIONS.head.to_owned(), &vocabulary, None, ParameterRole::Head));
         }
         all
     }
@@ -227,15 +225,15 @@ impl Network for RotaryNetwork {
         &self.blocks[layer].projections[3]
     }
 
-    fn parts(&mut self) -> Vec<(String, Part<'_>)> {
-        let mut all = vec![("norm.weight".to_owned(), Part::Tensor(&mut self.norm))];
+    fn parts(&mut self) -> Vec<(String, WeightPart<'_>)> {
+        let mut all = vec![("norm.weight".to_owned(), WeightPart::Tensor(&mut self.norm))];
         for (layer, block) in self.blocks.iter_mut().enumerate() {
             let [first, second] = &mut block.norms;
             for (name, norm) in [("input_layernorm", first), ("post_attention_layernorm", second)] {
-                all.push((format!("layers.{layer}.{name}.weight"), Part::Tensor(norm)));
+                all.push((format!("layers.{layer}.{name}.weight"), WeightPart::Tensor(norm)));
             }
             for ((name, _), projection) in PROJECTIONS.iter().zip(&mut block.projections) {
-                all.push((format!("layers.{layer}.{name}"), Part::Projection(projection)));
+                all.push((format!("layers.{layer}.{name}"), WeightPart::Projection(projection)));
             }
         }
         all

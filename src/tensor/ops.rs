@@ -11,11 +11,11 @@ use super::kernels::layer_norm;
 use super::kernels::matmul::{Threads, View, matmul, product_of};
 use super::kernels::sums::column_sums;
 
-struct LayerNorm {
+struct LayerNormOp {
     eps: f32,
 }
 
-impl CustomOp3 for LayerNorm {
+impl CustomOp3 for LayerNormOp {
     fn name(&self) -> &'static str {
         "layer-norm"
     }
@@ -63,7 +63,7 @@ impl CustomOp3 for LayerNorm {
 /// Layer norm over the last axis of `x` `[…, D]` with `gain` and `bias` `[D]`.
 pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     match way(x.device()) {
-        Way::Host => return x.contiguous()?.apply_op3(gain, bias, LayerNorm { eps: eps as f32 }),
+        Way::Host => return x.contiguous()?.apply_op3(gain, bias, LayerNormOp { eps: eps as f32 }),
         Way::Fused => {
             return fused::layer_norm(x, &gain.to_dtype(DType::F32)?, &bias.to_dtype(DType::F32)?, eps);
         }

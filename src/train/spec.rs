@@ -11,7 +11,7 @@ use super::schedule::LrSpec;
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
-use crate::model::family::{Role, adapter_targets};
+use crate::model::family::{ParameterRole, adapter_targets};
 use crate::settings::{Choice, Kind, choice, optional, text_setting};
 use crate::tensor::adamw::AdamWSettings;
 
@@ -65,7 +65,7 @@ impl LoraTargets {
     }
 
     /// Whether a matrix of a block that ends in `target` is meant.
-    pub fn contains(&self, target: &str, role: Role) -> bool {
+    pub fn contains(&self, target: &str, role: ParameterRole) -> bool {
         let has = |word: &str| self.0.iter().any(|own| own == word);
         has(target) || role.is_matrix() && has("all") || role.is_attention() && has("attention")
     }

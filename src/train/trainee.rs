@@ -9,7 +9,7 @@ use super::TrainError;
 use super::arm::{MASK_ROW, mean_embedding};
 use super::init::uniform;
 use super::spec::{LoraSpec, Precision, Trained};
-use crate::model::family::{Parameter, Role};
+use crate::model::family::{Parameter, ParameterRole};
 use crate::model::layers::LowRank;
 use crate::model::{Config, Model};
 use crate::tensor::device::on_host;
@@ -282,7 +282,7 @@ pub fn sites(lora: &LoraSpec, config: &Config) -> Result<Vec<Site>, TrainError> 
     };
     let mut all: Vec<Site> = config.named_parameters().into_iter().filter_map(site).collect();
     let head = names.head_module();
-    if lora.targets.contains(head, Role::Head) {
+    if lora.targets.contains(head, ParameterRole::Head) {
         let sizes = (config.n_embd, config.vocab_size);
         all.push(Site { module: head.to_owned(), target: head, layer: None, sizes });
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use maskscope::model::Config;
-use maskscope::model::gpt2::config::Options;
+use maskscope::model::gpt2::config::Gpt2Options;
 use maskscope::tensor::kernels::plain::activation;
 
 /// What one head remembers of one position.
@@ -21,8 +21,8 @@ pub struct Plain<'a> {
 }
 
 impl Plain<'_> {
-    fn options(&self) -> Options {
-        Options::of(self.config).expect("options")
+    fn options(&self) -> Gpt2Options {
+        Gpt2Options::of(self.config).expect("options")
     }
 
     fn get(&self, name: &str) -> &[f64] {

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::model::Model;
-use crate::model::family::{Parameter, Role};
+use crate::model::family::{Parameter, ParameterRole};
 pub use crate::model::gpt2::shape::BenchShape;
 use crate::support::random::splitmix64;
 
@@ -22,7 +22,7 @@ pub fn model(shape: BenchShape, seed: u64, device: &Device) -> anyhow::Result<Mo
         let n: usize = shape.iter().product();
         let values = match role {
             _ if role.is_bias() => vec![0.0; n],
-            Role::NormWeight => vec![1.0; n],
+            ParameterRole::NormWeight => vec![1.0; n],
             _ => {
                 let scale = if role.is_residual() { 1.0 / (2.0 * config.n_layer as f32).sqrt() } else { 1.0 };
                 uniform(n, 0.02 * scale, seed ^ ((at as u64) << 32))

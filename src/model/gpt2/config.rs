@@ -15,7 +15,7 @@ pub const ALIASES: [&str; 4] =
 
 /// What only GPT-2 computes with; kept as [`Config::own`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct Gpt2Options {
     /// Width of the MLP; `None` means 4 · n_embd.
     pub n_inner: Option<usize>,
     pub activation_function: String,
@@ -28,13 +28,13 @@ pub struct Options {
     pub reorder_and_upcast_attn: bool,
 }
 
-impl Options {
+impl Gpt2Options {
     /// Those of a configuration.
     ///
     /// # Errors
     /// A configuration of another family.
     pub fn of(config: &Config) -> Result<Self, ModelError> {
-        Options::read(&config.own).map_err(|problem| ModelError::file("config.json", problem))
+        Gpt2Options::read(&config.own).map_err(|problem| ModelError::file("config.json", problem))
     }
 
     fn read(fields: &Fields) -> Result<Self, String> {
@@ -43,7 +43,7 @@ impl Options {
             Some(Value::String(name)) => name.clone(),
             Some(other) => return Err(format!("activation_function is {}, not a name", shown(other))),
         };
-        Ok(Options {
+        Ok(Gpt2Options {
             n_inner: given(fields, "n_inner").map(|n| whole("n_inner", n)).transpose()?,
             activation_function,
             layer_norm_epsilon: number(fields, "layer_norm_epsilon", 1e-5)?,
@@ -120,7 +120,7 @@ pub fn claims(fields: &Fields) -> Result<(), String> {
 /// # Errors
 /// A field, in words that follow the file's name.
 pub fn read(fields: &Fields) -> Result<Config, String> {
-    let options = Options::read(fields)?;
+    let options = Gpt2Options::read(fields)?;
     let (vocab_size, n_positions) = (size(fields, &["vocab_size"])?, positions(fields)?);
     let n_embd = size(fields, &["hidden_size", "n_embd"])?;
     Ok(Config {
@@ -170,7 +170,7 @@ pub fn fields(config: &Config) -> Fields {
 /// # Errors
 /// The field.
 pub fn check(config: &Config, file: &str) -> Result<(), ModelError> {
-    let options = Options::of(config)?;
+    let options = Gpt2Options::of(config)?;
     let eps = options.layer_norm_epsilon;
     if !(eps > 0.0 && eps < 1.0) {
         return Err(ModelError::file(file, format!("layer_norm_epsilon is {eps}, outside 0 to 1")));

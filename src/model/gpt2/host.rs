@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use candle_core::{Result, Tensor, bail};
 
 use super::network::Block;
-use crate::model::host::{AttendBack, AttendRows, Back, HostBlock, HostRows, Normed};
+use crate::model::host::{AttendBack, AttendRows, BackwardPass, HostBlock, HostRows, Normed};
 use crate::model::layers::Projection;
 use crate::tensor::dropout::Mask;
 
@@ -39,8 +39,8 @@ impl HostBlock for Block {
         self.mlp_proj.add_rows(&inner, &mut rows.x, rows.dropout[1])
     }
 
-    fn backward(&self, back: Back, attend: AttendBack) -> Result<Option<Vec<f32>>> {
-        let Back { x, grad, kept, dropout, wanted } = back;
+    fn backward(&self, back: BackwardPass, attend: AttendBack) -> Result<Option<Vec<f32>>> {
+        let BackwardPass { x, grad, kept, dropout, wanted } = back;
         let ([heads, middle, hidden], [first, second]) = (&kept.rows[..], &kept.norms[..]) else {
             bail!("the way there kept other rows")
         };

@@ -11,7 +11,7 @@ pub mod shape;
 use super::config::Config;
 use super::config_json::Fields;
 use super::error::ModelError;
-use super::family::{Conventions, Family, Import, Layout, Parameter, Role, Tensors};
+use super::family::{Conventions, Family, Import, Parameter, ParameterRole, Tensors, WeightLayout};
 use super::formats::Format;
 use super::network::Network;
 
@@ -32,7 +32,7 @@ static CONVENTIONS: Conventions = Conventions {
         ("classifier.", "a classifier's"),
         ("multiple_choice_head.", "a multiple-choice head's"),
     ],
-    layout: Layout::InOut,
+    layout: WeightLayout::InOut,
     targets: &["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj", "lm_head"],
 };
 
@@ -66,30 +66,30 @@ impl Family for Gpt2 {
     fn parameters(&self, config: &Config) -> Vec<Parameter> {
         let (d, inner) = (config.n_embd, config.n_inner);
         let mut all = Vec::new();
-        let mut push = |layer: Option<usize>, name: &str, shape: &[usize], role: Role| {
+        let mut push = |layer: Option<usize>, name: &str, shape: &[usize], role: ParameterRole| {
             let name = layer.map_or_else(|| name.to_owned(), |layer| format!("h.{layer}.{name}"));
             all.push(Parameter { name, shape: shape.to_vec(), layer, role });
         };
-        push(None, CONVENTIONS.embedding, &[config.vocab_size, d], Role::Embedding);
-        push(None, WPE, &[config.n_positions, d], Role::Positions);
+        push(None, CONVENTIONS.embedding, &[config.vocab_size, d], ParameterRole::Embedding);
+        push(None, WPE, &[config.n_positions, d], ParameterRole::Positions);
         for l in (0..config.n_layer).map(Some) {
-            push(l, "ln_1.weight", &[d], Role::NormWeight);
-            push(l, "ln_1.bias", &[d], Role::NormBias);
-            push(l, "attn.c_attn.weight", &[d, 3 * d], Role::Attention);
-            push(l, "attn.c_attn.bias", &[3 * d], Role::Bias);
-            push(l, "attn.c_proj.weight", &[d, d], Role::AttentionOutput);
-            push(l, "attn.c_proj.bias", &[d], Role::Bias);
-            push(l, "ln_2.weight", &[d], Role::NormWeight);
-            push(l, "ln_2.bias", &[d], Role::NormBias);
-            push(l, "mlp.c_fc.weight", &[d, inner], Role::Mlp);
-            push(l, "mlp.c_fc.bias", &[inner], Role::Bias);
-            push(l, "mlp.c_proj.weight", &[inner, d], Role::MlpOutput);
-            push(l, "mlp.c_proj.bias", &[d], Role::Bias);
+            push(l, "ln_1.weight", &[d], ParameterRole::NormWeight);
+            push(l, "ln_1.bias", &[d], ParameterRole::NormBias);
+            push(l, "attn.c_attn.weight", &[d, 3 * d], ParameterRole::Attention);
+            push(l, "attn.c_attn.bias", &[3 * d], ParameterRole::Bias);
+            push(l, "attn.c_proj.weight", &[d, d], ParameterRole::AttentionOutput);
+            push(l, "attn.c_proj.bias", &[d], ParameterRole::Bias);
+            push(l, "ln_2.weight", &[d], ParameterRole::NormWeight);
+            push(l, "ln_2.bias", &[d], ParameterRole::NormBias);
+            push(l, "mlp.c_fc.weight", &[d, inner], ParameterRole::Mlp);
+            push(l, "mlp.c_fc.bias", &[inner], ParameterRole::Bias);
+            push(l, "mlp.c_proj.weight", &[inner, d], ParameterRole::MlpOutput);
+            push(l, "mlp.c_proj.bias", &[d], ParameterRole::Bias);
         }
-        push(None, "ln_f.weight", &[d], Role::NormWeight);
-        push(None, "ln_f.bias", &[d], Role::NormBias);
+        push(None, "ln_f.weight", &[d], ParameterRole::NormWeight);
+        push(None, "ln_f.bias", &[d], ParameterRole::NormBias);
         if !config.tie_word_embeddings {
-            push(None, CONVENTIONS.head, &[config.vocab_size, d], Role::Head);
+            push(None, CONVENTIONS.head, &[config.vocab_size, d], ParameterRole::Head);
         }
         all
     }

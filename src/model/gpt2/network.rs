@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use super::config::Options;
+use super::config::Gpt2Options;
 use super::{LN_F, WPE};
 use crate::model::config::Config;
 use crate::model::error::ModelError;
 use crate::model::family::Tensors;
 use crate::model::host::HostBlock;
 use crate::model::layers::{LayerNorm, Projection};
-use crate::model::network::{Attend, BlockInput, Network, Part, Positions};
+use crate::model::network::{Attend, BlockInput, Network, Positions, WeightPart};
 use crate::tensor::attention::Attention;
 use crate::tensor::kernels::activation::Activation;
 use crate::tensor::ops::activate;
@@ -29,7 +29,7 @@ pub struct Block {
 }
 
 impl Block {
-    fn new(options: &Options, tensors: &Tensors, l: usize) -> std::result::Result<Self, ModelError> {
+    fn new(options: &Gpt2Options, tensors: &Tensors, l: usize) -> std::result::Result<Self, ModelError> {
         let norm = |name: &str| norm(options, tensors, &format!("h.{l}.{name}"));
         let projection = |name: &str| {
             let weight = tensors.get(&format!("h.{l}.{name}.weight"))?;
@@ -48,7 +48,7 @@ impl Block {
     }
 }
 
-fn norm(options: &Options, tensors: &Tensors, at: &str) -> std::result::Result<LayerNorm, ModelError> {
+fn norm(options: &Gpt2Options, tensors: &Tensors, at: &str) -> std::result::Result<LayerNorm, ModelError> {
     Ok(LayerNorm {
         weight: tensors.get(&format!("{at}.weight"))?,
         bias: tensors.get(&format!("{at}.bias"))?,
@@ -59,7 +59,7 @@ fn norm(options: &Options, tensors: &Tensors, at: &str) -> std::result::Result<L
 /// The weights between embeddings and output matrix.
 #[derive(Clone)]
 pub struct Gpt2Network {
-    options: Options,
+    options: Gpt2Options,
     heads: usize,
     head_dim: usize,
     wpe: Tensor,
@@ -73,7 +73,7 @@ impl Gpt2Network {
     /// # Errors
     /// A tensor that is missing.
     pub fn new(config: &Config, tensors: &Tensors) -> std::result::Result<Self, ModelError> {
-        let options = Options::of(config)?;
+        let options = Gpt2Options::of(config)?;
         let block = |l: usize| Block::new(&options, tensors, l).map(Arc::new);
         Ok(Gpt2Network {
             heads: config.n_head,
@@ -131,13 +131,13 @@ impl Network for Gpt2Network {
         &self.blocks[layer].attn_proj
     }
 
-    fn parts(&mut self) -> Vec<(String, Part<'_>)> {
-        let mut all = vec![(WPE.to_owned(), Part::Tensor(&mut self.wpe))];
+    fn parts(&mut self) -> Vec<(String, WeightPart<'_>)> {
+        let mut all = vec![(WPE.to_owned(), WeightPart::Tensor(&mut self.wpe))];
         for (l, block) in self.blocks.iter_mut().enumerate() {
             let b = Arc::make_mut(block);
             for (name, norm) in [("ln_1", &mut b.ln_1), ("ln_2", &mut b.ln_2)] {
-                all.push((format!("h.{l}.{name}.weight"), Part::Tensor(&mut norm.weight)));
-                all.push((format!("h.{l}.{name}.bias"), Part::Tensor(&mut norm.bias)));
+                all.push((format!("h.{l}.{name}.weight"), WeightPart::Tensor(&mut norm.weight)));
+                all.push((format!("h.{l}.{name}.bias"), WeightPart::Tensor(&mut norm.bias)));
             }
             for (name, projection) in [
                 ("attn.c_attn", &mut b.c_attn),
@@ -145,11 +145,11 @@ impl Network for Gpt2Network {
                 ("mlp.c_fc", &mut b.c_fc),
                 ("mlp.c_proj", &mut b.mlp_proj),
             ] {
-                all.push((format!("h.{l}.{name}"), Part::Projection(projection)));
+                all.push((format!("h.{l}.{name}"), WeightPart::Projection(projection)));
             }
         }
-        all.push((format!("{LN_F}.weight"), Part::Tensor(&mut self.ln_f.weight)));
-        all.push((format!("{LN_F}.bias"), Part::Tensor(&mut self.ln_f.bias)));
+        all.push((format!("{LN_F}.weight"), WeightPart::Tensor(&mut self.ln_f.weight)));
+        all.push((format!("{LN_F}.bias"), WeightPart::Tensor(&mut self.ln_f.bias)));
         all
     }
 }

@@ -46,7 +46,7 @@ pub struct Normed {
 }
 
 /// What a block's way back starts from.
-pub struct Back<'a> {
+pub struct BackwardPass<'a> {
     /// The rows that went in, `[n, D]`.
     pub x: &'a [f32],
     /// The gradient of those that came out, `[n, D]`.
@@ -76,7 +76,7 @@ pub trait HostBlock: Send + Sync {
     ///
     /// # Errors
     /// A packed weight, which has no way back.
-    fn backward(&self, back: Back, attend: AttendBack) -> Result<Option<Vec<f32>>>;
+    fn backward(&self, back: BackwardPass, attend: AttendBack) -> Result<Option<Vec<f32>>>;
 }
 
 /// Every tensor of a block.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::{Back, HostBlock, HostRows, Kept, parameters};
+use super::{BackwardPass, HostBlock, HostRows, Kept, parameters};
 use crate::model::Model;
 use crate::tensor::attention::{Attention, KeptHeads, RowScale};
 use crate::tensor::dropout::Mask;
@@ -121,7 +121,7 @@ impl Whole {
     /// Adds the gradients of all parameters to their sums; the gradient of `x` where it is wanted.
     fn backward(&self, x: &[f32], grad: &[f32], kept: KeptBlock, wanted: bool) -> Result<Option<Vec<f32>>> {
         let KeptBlock { qkv, scales, own } = kept;
-        let back = Back { x, grad, kept: own, dropout: self.dropout, wanted };
+        let back = BackwardPass { x, grad, kept: own, dropout: self.dropout, wanted };
         self.block.backward(back, &mut |out, d_heads| {
             let heads = KeptHeads { out, scales: &scales };
             with_slice(&qkv, |qkv| self.rule.packed_gradient(qkv, (heads, d_heads), self.rows))?

@@ -32,7 +32,7 @@ pub const ROWS: [(Op, Option<Replacement>); Op::ALL.len() + REPLACEMENTS.len()] 
 };
 
 /// Percent of every row.
-pub type Shares = [u32; ROWS.len()];
+pub type MixShares = [u32; ROWS.len()];
 
 const WHOLE: u32 = 100;
 
@@ -45,7 +45,7 @@ pub fn name(row: usize) -> String {
 }
 
 /// The shares in force; without a mix the operation has all of it.
-pub fn shares_of(mask: &MaskSettings) -> Shares {
+pub fn shares_of(mask: &MaskSettings) -> MixShares {
     let mut exact = [0f64; ROWS.len()];
     match &mask.mix {
         None => exact[row_of(mask.op, None)] = 1.0,
@@ -65,7 +65,7 @@ fn row_of(op: Op, replacement: Option<Replacement>) -> usize {
 }
 
 /// Whole percents with the same sum: the largest remainders are rounded up.
-fn whole(exact: [f64; ROWS.len()]) -> Shares {
+fn whole(exact: [f64; ROWS.len()]) -> MixShares {
     let total: f64 = exact.iter().sum();
     let scaled = exact.map(|x| x / total.max(1e-12) * f64::from(WHOLE));
     let mut out = scaled.map(|x| (x + 1e-9).floor() as u32);
@@ -80,7 +80,7 @@ fn whole(exact: [f64; ROWS.len()]) -> Shares {
 
 /// Gives a row a share; the others make room, or fill up, in proportion to what they have. Where they have nothing,
 /// what is left is kept (and what `keep` gives up is replaced).
-pub fn with_share(shares: Shares, row: usize, percent: u32) -> Shares {
+pub fn with_share(shares: MixShares, row: usize, percent: u32) -> MixShares {
     let percent = percent.min(WHOLE);
     let others: u32 = WHOLE - shares[row];
     let left = f64::from(WHOLE - percent);
@@ -98,7 +98,7 @@ pub fn with_share(shares: Shares, row: usize, percent: u32) -> Shares {
     out
 }
 
-fn scaled_to(exact: [f64; ROWS.len()], total: u32) -> Shares {
+fn scaled_to(exact: [f64; ROWS.len()], total: u32) -> MixShares {
     let mut out = exact.map(|x| (x + 1e-9).floor() as u32);
     let mut order: Vec<usize> = (0..ROWS.len()).filter(|&i| exact[i] > 0.0).collect();
     order.sort_by(|&a, &b| exact[b].fract().total_cmp(&exact[a].fract()));
@@ -110,7 +110,7 @@ fn scaled_to(exact: [f64; ROWS.len()], total: u32) -> Shares {
 }
 
 /// Takes shares over: a single operation with all of it needs no mix.
-pub fn apply(mask: &mut MaskSettings, shares: Shares) {
+pub fn apply(mask: &mut MaskSettings, shares: MixShares) {
     let used: Vec<usize> = (0..ROWS.len()).filter(|&row| shares[row] > 0).collect();
     if let [only] = used[..] {
         let (op, replacement) = ROWS[only];
@@ -194,7 +194,7 @@ pub fn set_share(app: &mut App, row: usize, percent: u32) {
     take(app, with_share(shares, row, percent));
 }
 
-fn take(app: &mut App, shares: Shares) {
+fn take(app: &mut App, shares: MixShares) {
     app.history.touches(MaskSettings::mix);
     apply(&mut app.doc.mask, shares);
 }
@@ -204,7 +204,7 @@ fn bert(app: &mut App) {
         return;
     }
     let mask_row = app.model.as_ref().is_some_and(|m| m.has_mask_row);
-    let mut shares = Shares::default();
+    let mut shares = MixShares::default();
     // Without a trained [MASK] row, what the setting `with` says takes its place.
     shares[if mask_row { 2 } else { 0 }] = 80;
     (shares[3], shares[ROWS.len() - 1]) = (10, 10);

@@ -148,6 +148,44 @@ impl RunView {
         }
     }
 
+    /// What twins report of an arm, an evaluation or a seed.
+    fn take_twins(&mut self, report: Report) {
+        match report {
+            Report::TwinStep(report) => {
+                (self.eta, self.tokens) = (report.eta, report.tokens);
+                if let Some(twins) = &mut self.twins {
+                    twins.stepped(&report);
+                }
+            }
+            Report::TwinEvaluated { seed, step, losses, differences } => {
+                if let Some(twins) = &mut self.twins {
+                    twins.evaluated((seed, step), &losses, differences);
+                }
+            }
+            Report::TwinSeed { seed, differences, verdicts } => {
+                for verdict in &verdicts {
+                    self.note(seed * self.spec.steps, Grade::Good, verdict.to_string());
+                }
+                if let Some(twins) = &mut self.twins {
+                    twins.finished.push(differences);
+                    twins.verdicts = verdicts;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The run failed; one that was killed is not said to have.
+    fn failed(&mut self, message: String, hint: Option<String>, now: Duration) {
+        if self.state != RunState::Killed {
+            self.state = RunState::Failed;
+            self.note(self.step(), Grade::Bad, message.clone());
+            self.failure = Some((message, hint));
+        }
+        self.since = now;
+        self.eta = None;
+    }
+
     /// A slider was moved, or let go.
     fn changed(&mut self, change: LiveChange) {
         let name = match change.what {
@@ -208,25 +246,8 @@ impl RunView {
             Report::Note { step, message } => self.note(step, Grade::Said, message),
             Report::Warning { step, message } => self.note(step, Grade::Warning, message),
             Report::Loading { what, done, total } => self.loading = Some((what, done, total)),
-            Report::TwinStep(report) => {
-                (self.eta, self.tokens) = (report.eta, report.tokens);
-                if let Some(twins) = &mut self.twins {
-                    twins.stepped(&report);
-                }
-            }
-            Report::TwinEvaluated { seed, step, losses, differences } => {
-                if let Some(twins) = &mut self.twins {
-                    twins.evaluated((seed, step), &losses, differences);
-                }
-            }
-            Report::TwinSeed { seed, differences, verdicts } => {
-                for verdict in &verdicts {
-                    self.note(seed * self.spec.steps, Grade::Good, verdict.to_string());
-                }
-                if let Some(twins) = &mut self.twins {
-                    twins.finished.push(differences);
-                    twins.verdicts = verdicts;
-                }
+            Report::TwinStep(_) | Report::TwinEvaluated { .. } | Report::TwinSeed { .. } => {
+                self.take_twins(report)
             }
             Report::Raster { row, stats } => {
                 self.raster_stats = Some(stats);
@@ -244,15 +265,7 @@ impl RunView {
                 self.summary = Some(summary);
                 self.eta = None;
             }
-            Report::Failed { message, hint } => {
-                if self.state != RunState::Killed {
-                    self.state = RunState::Failed;
-                    self.note(self.step(), Grade::Bad, message.clone());
-                    self.failure = Some((message, hint));
-                }
-                self.since = now;
-                self.eta = None;
-            }
+            Report::Failed { message, hint } => self.failed(message, hint, now),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
 
-use super::decide::Pairs;
+use super::decide::CutPairs;
 use crate::mask::apply::{ApplyError, MaskedPass, ReplacementSource, apply};
 use crate::mask::draw::Draws;
 use crate::mask::initial::Unigram;
@@ -118,7 +118,7 @@ pub(super) struct BatchParts<'a> {
     pub decisions: Vec<Decision>,
     pub draws: Vec<Draws>,
     /// One per sequence under `dyn-pair`, else empty.
-    pub pairs: Vec<Pairs>,
+    pub pairs: Vec<CutPairs>,
     pub n_layer: usize,
     pub device: &'a Device,
 }
@@ -315,7 +315,7 @@ fn keep_one(decision: &mut Decision) {
     }
 }
 
-fn realised(decisions: &[Decision], pairs: &[Pairs]) -> Realised {
+fn realised(decisions: &[Decision], pairs: &[CutPairs]) -> Realised {
     let mut out = Realised::default();
     if pairs.is_empty() {
         for d in decisions {

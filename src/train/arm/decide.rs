@@ -84,7 +84,7 @@ pub(super) fn scored(
 }
 
 /// Pairs cut by `dyn-pair`.
-pub(super) struct Pairs {
+pub(super) struct CutPairs {
     /// `[T, T]`, row-major: the edge from query t to key i is cut.
     pub cut: Vec<bool>,
     /// How many could have been cut, and how many were.
@@ -94,11 +94,11 @@ pub(super) struct Pairs {
 
 /// Cuts pairs of a query and an earlier key that is not protected, each with the chance r ~ U(0, 2·rate) of this
 /// sequence in this pass (FCM, 2210.13432, draws its rate so). `decision` says which keys are protected.
-pub(super) fn pairs(rate: f64, decision: &Decision, draws: Draws) -> Pairs {
+pub(super) fn pairs(rate: f64, decision: &Decision, draws: Draws) -> CutPairs {
     let len = decision.positions.len();
     let r = 2.0 * rate * draws.unit(Stream::PairRate, 0);
     let free: Vec<bool> = decision.positions.iter().map(|p| p.state != State::Protected).collect();
-    let mut out = Pairs { cut: vec![false; len * len], eligible: 0, selected: 0 };
+    let mut out = CutPairs { cut: vec![false; len * len], eligible: 0, selected: 0 };
     for t in 1..len {
         // An address that does not depend on the length, so that a longer text keeps its draws.
         let first = t * (t - 1) / 2;

@@ -10,7 +10,7 @@ use safetensors::SafeTensors;
 
 use super::SavedDtype;
 use super::disk::{Disk, write};
-use crate::model::family::{Layout, Parameter};
+use crate::model::family::{Parameter, WeightLayout};
 use crate::model::{Config, ModelError, Tokenizer};
 use crate::tensor::host;
 use crate::train::TrainError;
@@ -72,7 +72,7 @@ pub fn write_model(disk: &dyn Disk, folder: &Path, contents: &Contents) -> Resul
         let tensor = contents.tensors.get(&name).ok_or_else(|| {
             TrainError::setup(format!("tensor {name} is missing from the checkpoint to save"))
         })?;
-        let turned = role.is_matrix() && names.layout == Layout::OutIn;
+        let turned = role.is_matrix() && names.layout == WeightLayout::OutIn;
         let data = if turned { Data::Transposed(tensor) } else { Data::Tensor(tensor) };
         named.push((names.full_name(&name), data));
     }

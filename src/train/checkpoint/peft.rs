@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::SavedDtype;
 use super::disk::{Disk, write};
 use super::files::{Data, pretty, write_tensors};
-use crate::model::family::Layout;
+use crate::model::family::WeightLayout;
 use crate::train::TrainError;
 use crate::train::spec::LoraSpec;
 use crate::train::trainee::{Site, Trainee};
@@ -56,7 +56,7 @@ fn config(trainee: &Trainee, lora: &LoraSpec, base: &str) -> serde_json::Value {
         "lora_alpha": lora.alpha,
         "lora_dropout": 0.0,
         "target_modules": targets,
-        "fan_in_fan_out": names.layout == Layout::InOut,
+        "fan_in_fan_out": names.layout == WeightLayout::InOut,
         "bias": "none",
         "inference_mode": true,
         "init_lora_weights": true,
