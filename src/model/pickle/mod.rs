@@ -26,6 +26,9 @@ const DEEPEST: usize = 6;
 /// Tensors and entries that are looked at; a large optimizer's state has some thousand.
 const MOST: usize = 1 << 18;
 
+/// Bytes of a tensor's name, with the names of the dicts around it.
+const LONGEST_NAME: usize = 1000;
+
 /// State dicts, as one store.
 pub struct Checkpoints {
     files: Vec<PthFile>,
@@ -101,6 +104,9 @@ impl Walk<'_> {
                 return Err(format!("holds more than {MOST} entries"));
             }
             let Some(key) = self.pickle.text(*key) else { continue };
+            if path.len() + key.len() > LONGEST_NAME {
+                return Err(format!("has a tensor with a name of more than {LONGEST_NAME} bytes"));
+            }
             let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
             match self.pickle.arena.get(*value) {
                 Some(Value::Tensor(described)) => self.found.push((name, described.clone())),
@@ -169,6 +175,10 @@ impl Store for Checkpoints {
         let shared = self.shared.contains(&(*file, tensor.storage.key.clone()));
         let bytes = self.files[*file].storage(&tensor.storage, shared).map_err(failed)?;
         numbers(tensor, &bytes).ok_or_else(|| failed("its storage is cut short".to_owned()))
+    }
+
+    fn file_of(&self, at: usize) -> String {
+        self.files[self.tensors[at].0].name.clone()
     }
 
     fn same(&self, a: usize, b: usize) -> Option<bool> {
