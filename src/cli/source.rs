@@ -179,7 +179,10 @@ mod tests {
         let told = "has 10.0 GB, more text than fits into 1024 tokens (about 4.1 kB of English)";
         assert!(said.ends_with(told), "{said}");
         let said = read_file(&path).unwrap_err();
-        assert!(said.message.ends_with("has 10.0 GB, more text than a command reads at once (16.8 MB)"), "{said}");
+        assert!(
+            said.message.ends_with("has 10.0 GB, more text than a command reads at once (16.8 MB)"),
+            "{said}"
+        );
         std::fs::write(&path, vec![b' '; 1024 * 256]).unwrap();
         assert!(source(&["--text-file", name]).is_ok());
         std::fs::write(&path, vec![b' '; 1024 * 256 + 1]).unwrap();

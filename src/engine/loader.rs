@@ -91,9 +91,9 @@ pub fn load(
 
 /// Runs a load; a panic is an error that says what can be done.
 fn contained<T>(spec: &str, load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
-    const AGAIN: &str =
-        "the log has the details; fetch the files again (--refresh for a model of the Hub), or choose another model";
-    let message = || format!("{spec} cannot be read: a library failed on its files, which are probably damaged");
+    const AGAIN: &str = "the log has the details; fetch the files again (--refresh for a model of the Hub), or choose another model";
+    let message =
+        || format!("{spec} cannot be read: a library failed on its files, which are probably damaged");
     caught(load).unwrap_or_else(|| Err(LoadError::new(message(), Some(AGAIN.to_owned()))))
 }
 

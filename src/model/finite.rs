@@ -35,7 +35,11 @@ pub fn check(file: &str, tensor: &str, shape: &[usize], values: &[f32]) -> Resul
     }
     let value = if values[at].is_nan() { "NaN" } else { "an infinite value" };
     let place = if place.is_empty() { String::new() } else { format!(" at [{}]", place.join(", ")) };
-    Err(ModelError::NotFinite { file: file.to_owned(), tensor: tensor.to_owned(), what: format!("{value}{place}") })
+    Err(ModelError::NotFinite {
+        file: file.to_owned(),
+        tensor: tensor.to_owned(),
+        what: format!("{value}{place}"),
+    })
 }
 
 /// Refuses results of a pass that are no numbers, and says where they came from.

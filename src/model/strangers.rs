@@ -23,7 +23,11 @@ const UNPACK: &str = "unpack it and name the folder";
 const CONVERT: &str = "convert it to safetensors in Python (save_pretrained), and name the folder";
 
 const STRANGERS: &[Stranger] = &[
-    known(b"GGUF", "a GGUF file of llama.cpp", "take the model's own folder with safetensors, or its id on the Hub"),
+    known(
+        b"GGUF",
+        "a GGUF file of llama.cpp",
+        "take the model's own folder with safetensors, or its id on the Hub",
+    ),
     known(b"\x89HDF", "an HDF5 file, as TensorFlow and Keras write it", CONVERT),
     known(b"\x89PNG", "a picture (PNG)", NAME_A_MODEL),
     known(b"\xff\xd8\xff", "a picture (JPEG)", NAME_A_MODEL),
@@ -90,7 +94,9 @@ fn is_text(bytes: &[u8]) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // The last character may be cut.
-        Err(e) if e.error_len().is_none() => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default(),
+        Err(e) if e.error_len().is_none() => {
+            std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default()
+        }
         Err(_) => return false,
     };
     !text.is_empty() && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0c'))
@@ -102,7 +108,6 @@ mod tests {
 
     use candle_core::Device;
 
-    use super::*;
     use crate::model::{Checkpoint, ModelFiles};
 
     fn said(folder: &Path, bytes: &[u8]) -> (String, String) {
@@ -130,7 +135,10 @@ mod tests {
         ] {
             let (problem, advice) = said(folder.path(), bytes);
             assert!(problem.contains(&format!("the file is {what}")), "{problem}");
-            assert!(problem.contains("model.file: ") && problem.ends_with("not a checkpoint of PyTorch"), "{problem}");
+            assert!(
+                problem.contains("model.file: ") && problem.ends_with("not a checkpoint of PyTorch"),
+                "{problem}"
+            );
             assert!(advice.contains(hint), "{advice}");
         }
     }
@@ -139,7 +147,8 @@ mod tests {
     fn a_zip_that_is_no_checkpoint_and_bytes_of_no_form_say_so() {
         let folder = tempfile::tempdir().unwrap();
         let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let stored =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         zip.start_file("word/document.xml", stored).unwrap();
         let zip = zip.finish().unwrap().into_inner();
         let (problem, hint) = said(folder.path(), &zip);

@@ -310,7 +310,10 @@ mod tests {
             (PathBuf::from("/dev/null"), "a device"),
         ] {
             let error = Outgoing::of(&path).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("it is {what}")) && error.ends_with("not a plain file"), "{error}");
+            assert!(
+                error.starts_with(&format!("it is {what}")) && error.ends_with("not a plain file"),
+                "{error}"
+            );
         }
         symlink("loop", at("loop")).unwrap();
         assert!(Outgoing::of(&at("loop")).is_err());

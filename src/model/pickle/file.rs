@@ -152,8 +152,8 @@ fn archive_length(bytes: &Bytes) -> usize {
 }
 
 fn zipped(file: Shared) -> Result<(Pickle, Bytes), String> {
-    let mut archive =
-        ZipArchive::new(Cursor::new(file)).map_err(|e| format!("not a zip that is whole: cut short or damaged ({e})"))?;
+    let mut archive = ZipArchive::new(Cursor::new(file))
+        .map_err(|e| format!("not a zip that is whole: cut short or damaged ({e})"))?;
     let names: Vec<String> = archive
         .file_names()
         .map(|n| n.map(std::borrow::Cow::into_owned))

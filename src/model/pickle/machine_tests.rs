@@ -58,7 +58,8 @@ fn depth_and_sharing_cost_no_more_than_their_bytes() {
     for double in [&b"2\x86"[..], b"q\x00h\x00\x86", b"q\x01h\x01h\x01\x87", b"\x94h\x00\x86"] {
         let pickle: Vec<u8> = [b"N".to_vec(), double.repeat(60), b".".to_vec()].concat();
         let pickle = run(&pickle).unwrap();
-        let held: usize = pickle.arena.iter().map(|v| if let Value::Tuple(t) = v { t.len() } else { 0 }).sum();
+        let held: usize =
+            pickle.arena.iter().map(|v| if let Value::Tuple(t) = v { t.len() } else { 0 }).sum();
         assert!(pickle.arena.len() == 61 && held <= 180, "{double:?}");
     }
 }
@@ -67,7 +68,11 @@ fn depth_and_sharing_cost_no_more_than_their_bytes() {
 fn values_and_copies_are_counted() {
     let full: Vec<u8> = [vec![b'N'; MOST_VALUES + 1], vec![b'.']].concat();
     assert!(run(&full).unwrap_err().contains("more than"));
-    assert!(run(&[vec![b'N'], vec![0x94; MOST_VALUES + 1], vec![b'.']].concat()).unwrap_err().contains("more than"));
+    assert!(
+        run(&[vec![b'N'], vec![0x94; MOST_VALUES + 1], vec![b'.']].concat())
+            .unwrap_err()
+            .contains("more than")
+    );
     // One long list, of which a set is made again and again.
     let mut copies = b"](".to_vec();
     copies.extend(vec![b'N'; 100_000]);
@@ -80,7 +85,9 @@ fn values_and_copies_are_counted() {
 #[test]
 fn tensors_have_no_more_dimensions_than_in_pytorch_and_short_keys() {
     let tensor = |key: &str, dims: usize| {
-        let mut bytes = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX".to_vec();
+        let mut bytes =
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX"
+                .to_vec();
         bytes.extend((key.len() as u32).to_le_bytes());
         bytes.extend(key.as_bytes());
         bytes.extend(b"X\x03\x00\x00\x00cpuK\x01tQK\x00");

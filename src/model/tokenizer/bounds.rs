@@ -53,7 +53,9 @@ pub fn judge(json: &[u8]) -> Result<(), String> {
     }
     judge_contents(&outline.decoder)?;
     // A normaliser that the library refuses is the library's to name.
-    let Ok(normalizer) = serde_json::from_value::<NormalizerWrapper>(outline.normalizer) else { return Ok(()) };
+    let Ok(normalizer) = serde_json::from_value::<NormalizerWrapper>(outline.normalizer) else {
+        return Ok(());
+    };
     if !multiplies(&normalizer) {
         return Ok(());
     }
@@ -91,7 +93,9 @@ pub fn judge_pattern(pattern: &str, regex: bool) -> Result<(), String> {
     }
     let repeats = if regex { repeats(pattern) } else { 1 };
     if repeats > MOST_REPEATS {
-        return Err(format!("has a pattern that repeats its parts {repeats} times, more than {MOST_REPEATS}"));
+        return Err(format!(
+            "has a pattern that repeats its parts {repeats} times, more than {MOST_REPEATS}"
+        ));
     }
     Ok(())
 }
@@ -100,11 +104,8 @@ pub fn judge_pattern(pattern: &str, regex: bool) -> Result<(), String> {
 fn repeats(pattern: &str) -> u64 {
     let counts = pattern.split('{').skip(1).filter_map(|rest| {
         let (inside, _) = rest.split_once('}')?;
-        let numbers: Option<Vec<u64>> = inside
-            .split(',')
-            .filter(|n| !n.is_empty())
-            .map(|n| n.trim().parse().ok())
-            .collect();
+        let numbers: Option<Vec<u64>> =
+            inside.split(',').filter(|n| !n.is_empty()).map(|n| n.trim().parse().ok()).collect();
         numbers?.into_iter().max()
     });
     counts.fold(1, |product: u64, count| product.saturating_mul(count.max(1)))
@@ -214,7 +215,8 @@ fn length_after(normalizer: &NormalizerWrapper, text: &str) -> usize {
         NormalizerWrapper::Prepend(prepend) => text.len() + prepend.prepend.len(),
         NormalizerWrapper::Precompiled(map) => {
             let of = |part: &str| map.transform(part).map_or(part.len(), str::len);
-            let grapheme = |g: &str| of(g).max(g.char_indices().map(|(at, c)| of(&g[at..at + c.len_utf8()])).sum());
+            let grapheme =
+                |g: &str| of(g).max(g.char_indices().map(|(at, c)| of(&g[at..at + c.len_utf8()])).sum());
             text.graphemes(true).map(grapheme).sum()
         }
         _ => text.len(),

@@ -65,7 +65,8 @@ fn a_file_cut_anywhere_is_an_error_that_names_it() {
     for cut in 0..whole.len() {
         says(opened(&whole[..cut]), "not a tokenizer");
     }
-    for damaged in [json!({}), json!([]), json!(3), json!("ByteLevel"), json!({"type": "Fu"}), json!({"decoders": 1})]
+    for damaged in
+        [json!({}), json!([]), json!(3), json!("ByteLevel"), json!({"type": "Fu"}), json!({"decoders": 1})]
     {
         assert!(opened(&text_of(&Value::Null, &Value::Null, &damaged, &json!([]))).is_err(), "{damaged}");
         assert!(with_normalizer(&damaged).is_err(), "{damaged}");
@@ -131,9 +132,9 @@ fn usual_normalisers_are_not_judged_and_odd_ones_still_run() {
     )
     .unwrap();
     assert!(!multiplies(&usual));
-    let signs = ["½", "¼", "¾", "€"].map(|sign| {
-        json!({"type": "Replace", "pattern": {"String": sign}, "content": "a part of something"})
-    });
+    let signs = ["½", "¼", "¾", "€"].map(
+        |sign| json!({"type": "Replace", "pattern": {"String": sign}, "content": "a part of something"}),
+    );
     let tokenizer = with_normalizer(&json!({"type": "Sequence", "normalizers": signs})).unwrap();
     assert!(tokenizer.multiplies);
     assert_eq!(tokenizer.encode("½ a").unwrap().len(), 1);
@@ -142,8 +143,14 @@ fn usual_normalisers_are_not_judged_and_odd_ones_still_run() {
 #[test]
 fn patterns_are_judged_before_they_are_compiled() {
     let split = |pattern: &str| {
-        let part = json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
-        opened(&text_of(&Value::Null, &json!({"type": "Sequence", "pretokenizers": [part]}), &Value::Null, &json!([])))
+        let part =
+            json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        opened(&text_of(
+            &Value::Null,
+            &json!({"type": "Sequence", "pretokenizers": [part]}),
+            &Value::Null,
+            &json!([]),
+        ))
     };
     says(split(&"a|".repeat(5 << 20)), "has a pattern of 10.5 MB, more than 16.4 kB");
     says(split(r"(?:(?:\p{L}{50}){50}){50}"), "repeats its parts 125000 times");

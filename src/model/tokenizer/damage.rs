@@ -4,7 +4,8 @@ use crate::model::error::ModelError;
 use crate::support::caught::caught;
 
 /// What to do about a tokenizer's file that cannot be used.
-pub const FETCH_AGAIN: &str = "fetch the file again (--refresh for a model of the Hub), or copy it from where the model came from";
+pub const FETCH_AGAIN: &str =
+    "fetch the file again (--refresh for a model of the Hub), or copy it from where the model came from";
 
 /// Reads a file of a tokenizer; a panic is an error that names it.
 ///
