@@ -11,7 +11,7 @@ use candle_core::Device;
 use maskscope::engine::explorer::Explorer;
 use maskscope::engine::loaded::LoadedModel;
 use maskscope::hub::{HubOptions, ModelSpec, find_local};
-use maskscope::model::gpt2::config::Options;
+use maskscope::model::gpt2::config::Gpt2Options;
 
 const IDS: [u32; 8] = [3, 1, 4, 1, 5, 9, 2, 6];
 
@@ -87,7 +87,7 @@ fn a_checkpoint_of_nanogpt_opens_by_its_own_path_as_well() {
     assert_eq!(
         (
             loaded.model.config.n_positions,
-            Options::of(&loaded.model.config).unwrap().activation_function.as_str()
+            Gpt2Options::of(&loaded.model.config).unwrap().activation_function.as_str()
         ),
         (8, "gelu")
     );

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use maskscope::model::Config;
-use maskscope::model::gpt2::config::Options;
+use maskscope::model::gpt2::config::Gpt2Options;
 use serde_json::{Map, Value, json};
 
 fn table() -> Map<String, Value> {
@@ -89,8 +89,8 @@ fn gpt2_itself_opens() {
     assert!(config.tie_word_embeddings && options(&config).scale_attn_weights);
 }
 
-fn options(config: &Config) -> Options {
-    Options::of(config).unwrap()
+fn options(config: &Config) -> Gpt2Options {
+    Gpt2Options::of(config).unwrap()
 }
 
 fn small() -> Value {

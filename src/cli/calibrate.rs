@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, check_out, write_out};
 use super::{CommandContext, open, source};
 use crate::engine::calibrate::Calibrator;
 use crate::engine::loaded::CALIBRATION_TEXT;
@@ -44,6 +44,7 @@ pub struct CalibrateArgs {
 /// # Errors
 /// A model that is not available, a text too short, a file that cannot be written.
 pub fn run(args: &CalibrateArgs, context: &CommandContext) -> anyhow::Result<()> {
+    check_out(&args.out)?;
     let text = match &args.text_file {
         Some(path) => source::read_file(path)?,
         None => CALIBRATION_TEXT.to_owned(),
@@ -55,7 +56,7 @@ pub fn run(args: &CalibrateArgs, context: &CommandContext) -> anyhow::Result<()>
     let calibration = calibrator.finish().context(FAILED)?;
     let bytes = calibration.to_bytes().context(FAILED)?;
     let out = args.out.display();
-    std::fs::write(&args.out, &bytes).with_context(|| format!("{out} cannot be written"))?;
+    write_out(&args.out, |path| std::fs::write(path, &bytes))?;
     if args.output.json {
         return Ok(context.out.json(&serde_json::json!({
             "out": out.to_string(),

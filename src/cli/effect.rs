@@ -124,7 +124,7 @@ pub fn run(args: &EffectArgs, context: &CommandContext) -> Result<(), CliError> 
     {
         open::calibrate(&loaded)?;
     }
-    let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&request.mask))?;
+    let mut explorer = open::explorer(loaded, &args.source, Reach::of(&request.mask))?;
     let report = measure(&mut explorer, &request, args.rerolls)?;
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }

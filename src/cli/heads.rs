@@ -12,6 +12,7 @@ use super::{CommandContext, open};
 use crate::attention::heads::{HeadsRequest, head_stats};
 use crate::engine::leak::held_out;
 use crate::mask::draw::{Draws, Stream};
+use crate::model::finite::check_trace;
 use crate::model::forward::Reuse;
 use crate::model::input::Input;
 use crate::model::{Model, ModelError};
@@ -120,6 +121,7 @@ fn repeated(seed: u64, window: usize, half: usize, vocab: usize) -> Vec<u32> {
 fn add(model: &Model, ids: Vec<u32>, heads: &mut [Head], random: bool) -> Result<(), ModelError> {
     let len = ids.len();
     let trace = model.run(Arc::new(Input::plain(ids.clone())), Reuse::default())?;
+    check_trace(model, &trace)?;
     let mut map = vec![0f32; len * len];
     for head in heads {
         trace.map_into(head.layer, head.head, &mut map)?;

@@ -136,7 +136,7 @@ pub fn run(args: &MaskArgs, context: &CommandContext) -> Result<(), CliError> {
     if score.reduction == crate::attention::types::Reduction::DistanceNull && loaded.tokenizer.is_some() {
         open::calibrate(&loaded)?;
     }
-    let mut explorer = open::explorer(loaded, &args.source.read()?, Reach::of(&mask))?;
+    let mut explorer = open::explorer(loaded, &args.source, Reach::of(&mask))?;
     let rolling = settings.rolling.clone().settled();
     let policy = MaskPolicy { mask: &mask, score: &score, rolling: &rolling };
     let choice = explorer.choose(policy, None)?;

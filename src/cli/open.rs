@@ -8,13 +8,13 @@ use indicatif::ProgressBar;
 
 use super::CommandContext;
 use super::convert;
-use super::error::CliError;
+use super::error::{CliError, ExitKind};
 use super::output::note as remark;
-use super::source::TextOrIds;
+use super::source::{SourceArgs, TextOrIds};
 use crate::engine::calibrate::{self, Calibrator};
 use crate::engine::explorer::{Explorer, Reach};
 use crate::engine::loaded::{CALIBRATION_TEXT, LoadedModel};
-use crate::engine::loader::{LoadOptions, Purpose, load};
+use crate::engine::loader::{LoadError, LoadOptions, Purpose, load};
 use crate::engine::types::LoadProgress;
 use crate::model::WeightType;
 use crate::support::progress;
@@ -23,7 +23,7 @@ use crate::support::visible::{line, lines};
 /// Loads the model that the settings name, to explore it.
 ///
 /// # Errors
-/// Exit code 3: the model or the device is not available.
+/// Exit code 3: the model or the device is not available; 1: its weights are not all numbers.
 pub fn open(context: &CommandContext) -> Result<Arc<LoadedModel>, CliError> {
     open_named(context, &context.loaded.settings.model.spec())
 }
@@ -53,7 +53,11 @@ pub fn open_for(context: &CommandContext, spec: &str, purpose: Purpose) -> Resul
     let mut show = |p: LoadProgress| advance(&bar, &p);
     let result = load(spec, &options, &mut show, &AtomicBool::new(false));
     bar.finish_and_clear();
-    let loaded = result.map_err(|e| CliError::unavailable(e.message).with_hint_if(e.hint))?;
+    let failed = |e: LoadError| {
+        let kind = if e.unusable { ExitKind::Failed } else { ExitKind::Unavailable };
+        CliError::new(kind, e.message).with_hint_if(e.hint)
+    };
+    let loaded = result.map_err(failed)?;
     for note in &loaded.notes {
         remark(&format!("note: {note}"));
     }
@@ -109,10 +113,14 @@ pub fn calibrate(loaded: &Arc<LoadedModel>) -> Result<(), CliError> {
 }
 
 /// A model with a text on it, whole: commands never cut a text silently.
-pub fn explorer(loaded: Arc<LoadedModel>, source: &TextOrIds, reach: Reach) -> Result<Explorer, CliError> {
+///
+/// # Errors
+/// A text that cannot be read, is empty or longer than `reach` allows.
+pub fn explorer(loaded: Arc<LoadedModel>, source: &SourceArgs, reach: Reach) -> Result<Explorer, CliError> {
     let limit = reach.limit(loaded.model.config.n_positions);
+    let source = source.read(limit)?;
     let mut explorer = Explorer::new(loaded);
-    let set = match source {
+    let set = match &source {
         TextOrIds::Text(text) => explorer.set_text(text, reach),
         TextOrIds::Ids(ids) => explorer.set_ids_within(ids, reach),
     };

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::error::{CliError, ExitKind};
+use crate::support::files::Outgoing;
 use crate::support::visible::lines;
 
 /// The `--json` flag.
@@ -65,6 +67,31 @@ fn json_text<T: Serialize>(value: &T) -> Result<String, CliError> {
     }
     out.push('\n');
     Ok(out)
+}
+
+/// Refuses an `--out` that cannot take a file, before any work is done.
+///
+/// # Errors
+/// As [`Outgoing::judge`].
+pub fn check_out(path: &Path) -> Result<(), CliError> {
+    Outgoing::judge(path).map(|_| ()).map_err(|e| unwritable(path, &e))
+}
+
+/// Writes the file of `--out` by `write`, which is given the place to write to; it appears whole or not at all.
+///
+/// # Errors
+/// As [`check_out`]; those of `write`; a full disk.
+pub fn write_out(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), CliError> {
+    let written = Outgoing::of(path).and_then(|out| {
+        write(out.path())?;
+        out.put()
+    });
+    written.map_err(|e| unwritable(path, &e))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> CliError {
+    let error = CliError::failed(format!("{} cannot be written: {error}", path.display()));
+    error.with_hint("name a new file, or a plain file to replace, with --out")
 }
 
 /// Writes a remark to stderr, where it cannot mix with results.

@@ -113,7 +113,7 @@ fn most_probable(model: &Model, trace: &Trace) -> Result<Vec<u32>, ModelError> {
 /// A model or text that cannot be run.
 pub fn run(args: &PredictArgs, context: &CommandContext) -> Result<(), CliError> {
     let top = context.loaded.settings.explore.top;
-    let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
+    let mut explorer = open::explorer(open::open(context)?, &args.source, Reach::Context)?;
     let baseline = explorer.baseline(None)?;
     let prediction = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
     let report = PredictOutput {

@@ -93,7 +93,7 @@ fn training_starts_from_a_model_or_from_a_shape() {
 #[test]
 fn a_trace_takes_ids() {
     let args: trace::TraceArgs = parsed("--model m --ids 1,2,3 --out f.safetensors").unwrap();
-    assert_eq!(args.source.read(), Ok(source::TextOrIds::Ids(vec![1, 2, 3])));
+    assert_eq!(args.source.read(8), Ok(source::TextOrIds::Ids(vec![1, 2, 3])));
     assert!(parsed::<trace::TraceArgs>("--ids 1,2,3").unwrap_err().contains("--out"));
 }
 

@@ -1,14 +1,14 @@
 //! `maskscope trace`: one plain forward pass, every intermediate value written to a safetensors file.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde::Serialize;
 
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, check_out, write_out};
 use super::source::SourceArgs;
 use super::{CommandContext, open};
 use crate::engine::explorer::Reach;
@@ -56,7 +56,8 @@ struct TraceOutput<'a> {
 /// # Errors
 /// A model or text that cannot be run, a file that cannot be written.
 pub fn run(args: &TraceArgs, context: &CommandContext) -> anyhow::Result<()> {
-    let mut explorer = open::explorer(open::open(context)?, &args.source.read()?, Reach::Context)?;
+    check_out(&args.out)?;
+    let mut explorer = open::explorer(open::open(context)?, &args.source, Reach::Context)?;
     let baseline = explorer.baseline(None)?;
     let trace = &baseline.trace;
     let (t, c) = (trace.len(), &trace.config);
@@ -83,8 +84,7 @@ pub fn run(args: &TraceArgs, context: &CommandContext) -> anyhow::Result<()> {
         .collect::<Result<Vec<_>, _>>()?;
     let model = explorer.loaded.id.as_str();
     let metadata = HashMap::from([("model".to_owned(), model.to_owned())]);
-    serialize_to_file(views, Some(metadata), &args.out)
-        .with_context(|| format!("{} cannot be written", args.out.display()))?;
+    write_out(&args.out, |path| serialize_to_file(views, Some(metadata), path).map_err(io::Error::other))?;
     let summary =
         TraceOutput { model, out: args.out.display().to_string(), tokens: t, loss, tensors: shapes };
     if args.output.json {

@@ -10,7 +10,8 @@ use crossbeam_channel::Sender;
 use super::loaded::LoadedModel;
 use super::types::{LoadProgress, Update};
 use crate::hub::{self, FetchProgress, HubOptions, ModelSpec};
-use crate::model::WeightType;
+use crate::model::{ModelError, WeightType};
+use crate::support::caught::caught;
 
 /// How long the quiet question for a newer version waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,9 +41,27 @@ pub struct LoadError {
     pub message: String,
     pub hint: Option<String>,
     pub cancelled: bool,
+    /// The model is there, and nothing can be computed with it: a weight is NaN or infinite.
+    pub unusable: bool,
 }
 
-/// Fetches and reads a model on the calling thread.
+impl LoadError {
+    fn new(message: impl Into<String>, hint: Option<String>) -> Self {
+        LoadError { message: message.into(), hint, cancelled: false, unusable: false }
+    }
+}
+
+impl From<ModelError> for LoadError {
+    fn from(error: ModelError) -> Self {
+        let unusable = matches!(error, ModelError::NotFinite { .. });
+        LoadError { unusable, ..LoadError::new(error.to_string(), error.hint()) }
+    }
+}
+
+/// Fetches and reads a model on the calling thread. A library that panics on a damaged file is an error like any other.
+///
+/// # Errors
+/// A model that is not available, cannot be read or is [unusable](LoadError::unusable); cancelled.
 pub fn load(
     spec: &str,
     options: &LoadOptions,
@@ -59,22 +78,27 @@ pub fn load(
         total: None,
         rate: None,
     });
-    let read = LoadedModel::read(&snapshot, &options.device, options.device_name);
-    let loaded = read.and_then(|loaded| loaded.made_for(options.purpose)).map_err(|e| LoadError {
-        message: e.to_string(),
-        hint: e.hint(),
-        cancelled: false,
+    let mut loaded = contained(spec, || {
+        let read = LoadedModel::read(&snapshot, &options.device, options.device_name);
+        Ok(read.and_then(|loaded| loaded.made_for(options.purpose))?)
     })?;
     if cancel.load(Ordering::Relaxed) {
-        return Err(LoadError { message: "cancelled".to_owned(), hint: None, cancelled: true });
+        return Err(LoadError { cancelled: true, ..LoadError::new("cancelled", None) });
     }
-    let mut loaded = loaded;
     loaded.notes.splice(0..0, snapshot.note);
     Ok(loaded)
 }
 
+/// Runs a load; a panic is an error that says what can be done.
+fn contained<T>(spec: &str, load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    const AGAIN: &str = "the log has the details; fetch the files again (--refresh for a model of the Hub), or choose another model";
+    let message =
+        || format!("{spec} cannot be read: a library failed on its files, which are probably damaged");
+    caught(load).unwrap_or_else(|| Err(LoadError::new(message(), Some(AGAIN.to_owned()))))
+}
+
 fn from_hub(error: &hub::HubError) -> LoadError {
-    LoadError { message: error.to_string(), hint: error.hint(), cancelled: error.is_cancelled() }
+    LoadError { cancelled: error.is_cancelled(), ..LoadError::new(error.to_string(), error.hint()) }
 }
 
 /// A report of the Hub in words.
@@ -136,16 +160,7 @@ impl Loading {
                 // A full channel means the screen is busy; the next report will do.
                 let _ = updates.try_send(Update::ModelLoading(p));
             };
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                load(&spec, &options, &mut progress, &flag)
-            }));
-            done(result.unwrap_or_else(|_| {
-                Err(LoadError {
-                    message: format!("loading {spec} failed inside a library"),
-                    hint: None,
-                    cancelled: false,
-                })
-            }));
+            done(contained(&spec, || load(&spec, &options, &mut progress, &flag)));
         };
         let spawned = std::thread::Builder::new().name("loader".to_owned()).spawn(work);
         debug_assert!(spawned.is_ok(), "the thread could not be started");
@@ -161,5 +176,26 @@ impl Loading {
 impl Drop for Loading {
     fn drop(&mut self) {
         self.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_loading_is_a_sentence_with_a_hint() {
+        let error = contained("a/b", || -> Result<(), _> { panic!("index out of bounds") }).unwrap_err();
+        assert!(error.message.starts_with("a/b cannot be read: "), "{error}");
+        assert!(error.hint.is_some() && !error.unusable && !error.cancelled);
+        let fine = contained("a/b", || Ok(3));
+        assert_eq!(fine.unwrap(), 3);
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_are_there_but_unusable() {
+        let bad = ModelError::NotFinite { file: "f".into(), tensor: "w".into(), what: "NaN at [0]".into() };
+        assert!(LoadError::from(bad).unusable);
+        assert!(!LoadError::from(ModelError::file("f", "cut short")).unusable);
     }
 }

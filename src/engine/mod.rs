@@ -5,6 +5,8 @@ pub mod background;
 mod block;
 pub mod calibrate;
 pub mod explorer;
+#[cfg(test)]
+mod finite_tests;
 pub mod leak;
 pub mod loaded;
 pub mod loader;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::types::{Candidate, HeadChoice, Prediction};
 use crate::attention::maps::mean_map;
+use crate::model::finite::check_results;
 use crate::model::forward::Reuse;
 use crate::model::{Input, Model, ModelError, Tokenizer, Trace, logits};
 
@@ -39,6 +40,9 @@ pub struct PassRequest<'a> {
 
 impl Pass {
     /// Computes the pass, reusing rows of earlier ones.
+    ///
+    /// # Errors
+    /// Of the model; results that are not finite, with the weight or the layer that they come from.
     pub fn new(model: &Model, request: &PassRequest) -> Result<Self, ModelError> {
         let traces: Vec<&Trace> = request.earlier.iter().map(|r| &r.trace).collect();
         let trace = model.run(request.input.clone(), Reuse { traces: &traces, cancel: request.cancel })?;
@@ -46,6 +50,9 @@ impl Pass {
         let known = same_rows(request, trace.len()).map(|run| run.last.clone());
         let (next_log_p, last) = next_log_probabilities(model, &trace, &labels, request, known.is_none())?;
         let last = known.or(last.map(Arc::new)).unwrap_or_default();
+        let told: Vec<f32> = next_log_p.iter().flatten().copied().collect();
+        check_results(model, &trace, &last)?;
+        check_results(model, &trace, &told)?;
         Ok(Pass {
             trace,
             kept: request.kept.clone(),

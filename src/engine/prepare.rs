@@ -31,8 +31,10 @@ impl Preparation<'_> {
     /// [`TrainError::Unavailable`]; a model without a tokenizer.
     pub fn model(&mut self, id: &str) -> Result<Start, TrainError> {
         let options = LoadOptions { purpose: Purpose::Train, ..self.load.clone() };
-        let loaded = load(id, &options, self.progress, self.cancel)
-            .map_err(|e| TrainError::Unavailable { problem: e.message, hint: e.hint })?;
+        let loaded = load(id, &options, self.progress, self.cancel).map_err(|e| match e.unusable {
+            true => TrainError::Setup { problem: e.message, hint: e.hint },
+            false => TrainError::Unavailable { problem: e.message, hint: e.hint },
+        })?;
         loaded.notes.iter().for_each(|note| (self.remark)(note.clone()));
         Start::from_model(&loaded)
     }

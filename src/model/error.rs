@@ -8,6 +8,9 @@ pub enum ModelError {
     /// A file of the checkpoint cannot be used.
     #[error("{file}: {problem}")]
     File { file: String, problem: String, hint: Option<String> },
+    /// A weight is NaN or infinite.
+    #[error("{file}: tensor {tensor} holds {what}, so the model cannot run")]
+    NotFinite { file: String, tensor: String, what: String },
     /// The text or ids cannot be run.
     #[error("{problem}")]
     Input { problem: String, hint: Option<String> },
@@ -39,6 +42,9 @@ impl ModelError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ModelError::File { hint, .. } | ModelError::Input { hint, .. } => hint.clone(),
+            ModelError::NotFinite { .. } => Some(
+                "the file is damaged or its training diverged: fetch it again, or choose an earlier checkpoint".to_owned(),
+            ),
             ModelError::Tensor(e) => device::hint(e),
             ModelError::Cancelled => None,
         }

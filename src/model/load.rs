@@ -79,8 +79,9 @@ impl Checkpoint {
             }
             ModelFiles::File(file) => {
                 let beside = |folder| Tokenizer::from_folder(folder, &serde_json::Value::Null);
-                let tokenizer = file.parent().map(beside).transpose()?.flatten();
-                (import(file, device)?, tokenizer)
+                // The file first: what it is matters more than what lies beside it.
+                let assembled = import(file, device)?;
+                (assembled, file.parent().map(beside).transpose()?.flatten())
             }
         };
         let Assembled { mut config, mut tensors, notes } = assembled;

@@ -6,6 +6,7 @@ pub mod config;
 mod config_json;
 pub mod error;
 pub mod family;
+pub mod finite;
 pub mod formats;
 pub mod forward;
 pub mod gpt2;
@@ -21,6 +22,7 @@ pub mod pickle;
 #[cfg(test)]
 pub(crate) mod rotary;
 pub mod stored;
+mod strangers;
 pub mod tokenizer;
 pub mod trace;
 pub mod weight;

@@ -12,6 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::config::Config;
 use super::error::ModelError;
+use super::finite;
 use super::names::{self, Offer, Origin, Place};
 use crate::tensor::memory::room;
 
@@ -35,6 +36,9 @@ pub trait Store: Sync {
     /// Those of [`Store::check`]; a damaged file.
     fn read(&self, at: usize) -> Result<Vec<f32>, ModelError>;
 
+    /// The file that an offer lies in, to name in messages.
+    fn file_of(&self, at: usize) -> String;
+
     /// Whether two offers hold the same numbers, where that is told without reading them as floats.
     fn same(&self, _a: usize, _b: usize) -> Option<bool> {
         None
@@ -54,7 +58,7 @@ pub struct Assembled {
 /// is taken.
 ///
 /// # Errors
-/// A tensor that is missing, of another shape or type, or damaged.
+/// A tensor that is missing, of another shape or type, or damaged; one with a value that is NaN or infinite.
 pub fn assemble(
     config: &Config,
     store: &impl Store,
@@ -102,13 +106,23 @@ fn tensor(store: &impl Store, place: Place, device: &Device) -> Result<(String, 
     let Place { name, shape, origin } = place;
     let tensor = match origin {
         Origin::Zeros => Tensor::zeros(shape, candle_core::DType::F32, device)?,
-        Origin::Offer { at, turned: false } => Tensor::from_vec(store.read(at)?, shape, device)?,
+        Origin::Offer { at, turned: false } => {
+            Tensor::from_vec(numbers(store, at, &name, &shape)?, shape, device)?
+        }
         Origin::Offer { at, turned: true } => {
             let stored: Vec<usize> = shape.into_iter().rev().collect();
-            Tensor::from_vec(store.read(at)?, stored, &Device::Cpu)?.t()?.contiguous()?.to_device(device)?
+            let values = numbers(store, at, &name, &stored)?;
+            Tensor::from_vec(values, stored, &Device::Cpu)?.t()?.contiguous()?.to_device(device)?
         }
     };
     Ok((name, tensor))
+}
+
+/// The numbers of an offer, all of them finite.
+fn numbers(store: &impl Store, at: usize, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+    let values = store.read(at)?;
+    finite::check(&store.file_of(at), name, shape, &values)?;
+    Ok(values)
 }
 
 /// A weight file's bytes: mapped from disk or embedded in the program.
@@ -227,6 +241,10 @@ impl Store for Parsed<'_> {
         }
     }
 
+    fn file_of(&self, at: usize) -> String {
+        self.files[self.all[at].0].0.clone()
+    }
+
     fn same(&self, a: usize, b: usize) -> Option<bool> {
         let (a, b) = (self.view(a).ok()?, self.view(b).ok()?);
         (a.dtype() == b.dtype() && a.data() == b.data()).then_some(true)
@@ -252,12 +270,13 @@ pub fn all(source: &Source) -> Result<HashMap<String, Tensor>, ModelError> {
 /// Every float tensor of a store, by name, on the CPU.
 ///
 /// # Errors
-/// As [`Store::read`].
+/// As [`Store::read`]; a value that is NaN or infinite.
 pub(super) fn every(store: &impl Store) -> Result<HashMap<String, Tensor>, ModelError> {
     let mut all = HashMap::new();
     for (at, Offer { name, shape }) in store.offers().into_iter().enumerate() {
         store.check(at)?;
-        all.insert(name, Tensor::from_vec(store.read(at)?, shape, &Device::Cpu)?);
+        let values = numbers(store, at, &name, &shape)?;
+        all.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
     }
     Ok(all)
 }

@@ -2,7 +2,6 @@
 //! Atomic: a reader sees the old file or the new one, and a crash leaves one of them whole.
 //! Must never write a token, or a file that would not load again.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use super::load::read;
 use super::problem::{Fault, Problem, SetBy};
 use super::section::{AllSettings, NamedKey, named};
 use super::value::Value;
-use crate::support::files::replace;
+use crate::support::files::{follow_links, replace};
 
 const HEADER: &str = "\
 # Your settings for maskscope. Keys that are not here keep their defaults; `maskscope config reference` lists them all.
@@ -135,19 +134,4 @@ fn remove(document: &mut DocumentMut, key: &str) {
     if let Some(table) = document.get_mut(table).and_then(Item::as_table_like_mut) {
         table.remove(key);
     }
-}
-
-/// The file that a chain of links ends at, so that a link into a dotfiles folder stays a link.
-fn follow_links(path: &Path) -> PathBuf {
-    // The limit is Linux's own; past it, opening reports the loop.
-    const MOST_LINKS: usize = 40;
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&path) else { break };
-        path = match path.parent() {
-            Some(folder) if target.is_relative() => folder.join(target),
-            _ => target,
-        };
-    }
-    path
 }

@@ -72,6 +72,97 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     aside.put()
 }
 
+/// The file that a chain of links ends at, so that a link into a dotfiles folder stays a link.
+pub fn follow_links(path: &Path) -> PathBuf {
+    // The limit is Linux's own; past it, opening reports the loop.
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = match path.parent() {
+            Some(folder) if target.is_relative() => folder.join(target),
+            _ => target,
+        };
+    }
+    path
+}
+
+/// A file that a person named for results: it appears whole, at the end of the links that lead to it, with the permissions
+/// of the file that it replaces or else those that the umask gives.
+#[derive(Debug)]
+pub struct Outgoing {
+    aside: Aside,
+    permissions: fs::Permissions,
+}
+
+impl Outgoing {
+    /// Where a file named `path` is written.
+    ///
+    /// # Errors
+    /// What is no plain file (a folder, a FIFO, a device, a socket), by name; a file that is read-only.
+    pub fn judge(path: &Path) -> io::Result<PathBuf> {
+        let target = follow_links(path);
+        let refused = |kind, text: String| Err(io::Error::new(kind, text));
+        match fs::metadata(path) {
+            Ok(about) if !about.is_file() => {
+                let text = format!("it is {}, not a plain file", kind_of(about.file_type()));
+                refused(io::ErrorKind::InvalidInput, text)
+            }
+            Ok(about) if about.permissions().readonly() => {
+                refused(io::ErrorKind::PermissionDenied, "the file is read-only".to_owned())
+            }
+            Ok(_) => Ok(target),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(target),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Begins a file named `path`; makes its folder.
+    ///
+    /// # Errors
+    /// As [`Outgoing::judge`]; a folder in which nothing can be made.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let target = Self::judge(path)?;
+        let aside = Aside::of(&target)?;
+        // A new file says what the umask gives, whatever a library that replaces it does.
+        let fresh = File::create_new(aside.path())?.metadata()?.permissions();
+        let permissions = fs::metadata(&target).map_or(fresh, |about| about.permissions());
+        Ok(Outgoing { aside, permissions })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        self.aside.path()
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// The place stays as it was, and nothing is left beside it.
+    pub fn put(self) -> io::Result<()> {
+        fs::set_permissions(self.aside.path(), self.permissions)?;
+        self.aside.put()
+    }
+}
+
+/// What is there, for a message.
+fn kind_of(kind: fs::FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return "a FIFO (a named pipe)";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+        if kind.is_block_device() || kind.is_char_device() {
+            return "a device";
+        }
+    }
+    if kind.is_dir() { "a folder" } else { "something else" }
+}
+
 /// `.NAME.SUFFIX` in the folder of `path`.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -165,5 +256,66 @@ mod tests {
             (fs::read(&path).unwrap(), names(root.path())),
             (b"two".to_vec(), vec!["file".to_owned()])
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn results_follow_links_and_have_the_permissions_of_any_new_file() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
+        let write = |name: &str, bytes: &[u8]| {
+            let out = Outgoing::of(&at(name)).unwrap();
+            // As libraries do it: a file that nobody else may read takes the place of what was made.
+            let own = tempfile::NamedTempFile::new_in(root.path()).unwrap();
+            fs::write(own.path(), bytes).unwrap();
+            own.persist(out.path()).unwrap();
+            out.put().unwrap();
+        };
+        File::create(at("usual")).unwrap();
+        write("new", b"one");
+        assert_eq!(mode("new"), mode("usual"), "the umask decides, not a temporary file");
+        fs::set_permissions(at("new"), fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("new", at("link")).unwrap();
+        symlink("link", at("chain")).unwrap();
+        write("chain", b"two");
+        assert_eq!((fs::read(at("new")).unwrap(), mode("new")), (b"two".to_vec(), 0o640));
+        assert!(fs::symlink_metadata(at("chain")).unwrap().is_symlink());
+        // A link to a file that is not there yet makes it.
+        symlink("later", at("dangling")).unwrap();
+        write("dangling", b"three");
+        assert_eq!(fs::read(at("later")).unwrap(), b"three");
+        drop(Outgoing::of(&at("given up")).unwrap());
+        let mut left = names(root.path());
+        left.sort();
+        assert_eq!(left, ["chain", "dangling", "later", "link", "new", "usual"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn results_go_to_plain_files_only() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap();
+        assert!(made.success());
+        symlink("fifo", at("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        for (path, what) in [
+            (at("fifo"), "a FIFO"),
+            (at("link"), "a FIFO"),
+            (at("socket"), "a socket"),
+            (root.path().to_owned(), "a folder"),
+            (PathBuf::from("/dev/null"), "a device"),
+        ] {
+            let error = Outgoing::of(&path).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("it is {what}")) && error.ends_with("not a plain file"),
+                "{error}"
+            );
+        }
+        symlink("loop", at("loop")).unwrap();
+        assert!(Outgoing::of(&at("loop")).is_err());
     }
 }

@@ -11,10 +11,16 @@ use zip::ZipArchive;
 use super::machine::run;
 use super::values::{Pickle, Storage, Value};
 use crate::model::ModelError;
+use crate::model::strangers;
 use crate::model::weights::{map, pointer};
 
 /// The pickle of a training checkpoint with an optimizer's settings needs well under a megabyte.
 const MAX_PICKLE: u64 = 16 << 20;
+
+const NO_PICKLE: &str = "a zip without a data.pkl, so not a checkpoint of PyTorch";
+
+/// How many times the length of the file one of its storages may have, where another program has compressed it.
+const MOST_UNPACKED: usize = 16;
 
 /// First pickle of a file older than 1.6: `0x1950a86a20f9469cfc6c` as a protocol-2 long.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -59,8 +65,12 @@ impl PthFile {
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let name = path.display().to_string();
         let bad = |problem: String| {
-            ModelError::file(&name, problem)
-                .with_hint("convert the checkpoint to safetensors in Python, or choose one that has it")
+            let hint = if problem == NO_PICKLE {
+                strangers::NAME_A_MODEL
+            } else {
+                "convert the checkpoint to safetensors in Python, or choose one that has it"
+            };
+            ModelError::file(&name, problem).with_hint(hint)
         };
         if std::fs::metadata(path).is_ok_and(|m| m.len() == 0) {
             return Err(bad("an empty file".to_owned()));
@@ -69,6 +79,10 @@ impl PthFile {
         let start = file.as_ref();
         if start.starts_with(b"version https://git-lfs") {
             return Err(pointer(&name));
+        }
+        // A zip that was cut short begins like one; what is said of it is said below.
+        if !start.starts_with(b"\x80") && !start.starts_with(b"PK") {
+            return Err(strangers::refusal(&name, start));
         }
         let (pickle, bytes) =
             if start.starts_with(b"\x80") { legacy(file) } else { zipped(file) }.map_err(bad)?;
@@ -110,12 +124,15 @@ impl PthFile {
             Bytes::Zip { archive, folder } => {
                 let name = format!("{folder}data/{}", storage.key);
                 let mut archive = archive.clone();
-                let mut entry = archive.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
+                let entry = archive.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
                 let size = usize::try_from(entry.size()).map_err(|_| format!("{name} is too large"))?;
-                // A size that the file cannot hold is a lie, and no memory is taken for it.
+                // A size that the file cannot hold is a lie, and no memory is taken for it. PyTorch compresses nothing.
                 let file = archive_length(&self.bytes);
+                if size > file.saturating_mul(MOST_UNPACKED) {
+                    return Err(format!("{name} unpacks to more than {MOST_UNPACKED} times the file"));
+                }
                 let mut bytes = Vec::with_capacity(size.min(file));
-                entry.read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
+                entry.take(size as u64).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
                 Ok(bytes)
             }
             Bytes::Row { file, places } => {
@@ -135,18 +152,17 @@ fn archive_length(bytes: &Bytes) -> usize {
 }
 
 fn zipped(file: Shared) -> Result<(Pickle, Bytes), String> {
-    if is_tar(file.as_ref()) {
-        return Err("a tar archive, as PyTorch wrote it before 0.1.10: too old to be read".to_owned());
-    }
-    let mut archive = ZipArchive::new(Cursor::new(file)).map_err(|e| {
-        format!("not a zip and not an older file of PyTorch: cut short, or something else ({e})")
-    })?;
+    let mut archive = ZipArchive::new(Cursor::new(file))
+        .map_err(|e| format!("not a zip that is whole: cut short or damaged ({e})"))?;
     let names: Vec<String> = archive
         .file_names()
         .map(|n| n.map(std::borrow::Cow::into_owned))
         .collect::<Result<_, _>>()
         .map_err(|e| format!("damaged zip: {e}"))?;
     let inner: Vec<&String> = names.iter().filter(|n| *n == "data.pkl" || n.ends_with("/data.pkl")).collect();
+    if inner.is_empty() {
+        return Err(NO_PICKLE.to_owned());
+    }
     let [inner] = inner.as_slice() else {
         return Err(format!("holds {} pickles, not one", inner.len()));
     };
@@ -172,10 +188,6 @@ fn zipped(file: Shared) -> Result<(Pickle, Bytes), String> {
         }
     }
     Ok((pickle, Bytes::Zip { archive, folder }))
-}
-
-fn is_tar(bytes: &[u8]) -> bool {
-    bytes.get(257..262) == Some(b"ustar")
 }
 
 /// Magic number, protocol, machine, object, keys of the storages; then every storage: its number of elements (64 bits)

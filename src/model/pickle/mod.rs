@@ -26,6 +26,9 @@ const DEEPEST: usize = 6;
 /// Tensors and entries that are looked at; a large optimizer's state has some thousand.
 const MOST: usize = 1 << 18;
 
+/// Bytes of a tensor's name, with the names of the dicts around it.
+const LONGEST_NAME: usize = 1000;
+
 /// State dicts, as one store.
 pub struct Checkpoints {
     files: Vec<PthFile>,
@@ -101,6 +104,9 @@ impl Walk<'_> {
                 return Err(format!("holds more than {MOST} entries"));
             }
             let Some(key) = self.pickle.text(*key) else { continue };
+            if path.len() + key.len() > LONGEST_NAME {
+                return Err(format!("has a tensor with a name of more than {LONGEST_NAME} bytes"));
+            }
             let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
             match self.pickle.arena.get(*value) {
                 Some(Value::Tensor(described)) => self.found.push((name, described.clone())),
@@ -171,6 +177,10 @@ impl Store for Checkpoints {
         numbers(tensor, &bytes).ok_or_else(|| failed("its storage is cut short".to_owned()))
     }
 
+    fn file_of(&self, at: usize) -> String {
+        self.files[self.tensors[at].0].name.clone()
+    }
+
     fn same(&self, a: usize, b: usize) -> Option<bool> {
         let (a, b) = (&self.tensors[a], &self.tensors[b]);
         (a.0 == b.0 && a.2 == b.2).then_some(true)
@@ -211,4 +221,60 @@ pub fn load(config: &Config, paths: &[PathBuf], device: &Device) -> Result<Assem
 /// As [`Checkpoints::open`]; a tensor that is no float.
 pub fn all(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
     every(&Checkpoints::open(&[path.to_owned()])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// What is said of a file of `torch.save` with this pickle.
+    fn said(pickle: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pytorch_model.bin");
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        let stored =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        zip.start_file("archive/data.pkl", stored).unwrap();
+        zip.write_all(pickle).unwrap();
+        zip.finish().unwrap();
+        Checkpoints::open(&[path])
+            .map_or_else(|error| error.to_string(), |c| format!("{} tensors", c.tensors.len()))
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        [&[b'X'][..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn dicts_that_hold_themselves_are_walked_to_an_end() {
+        // One entry: a few levels. A long key: a long name. A thousand entries: a thousand to the sixth names.
+        let holding = |keys: &[String]| {
+            let entries: Vec<u8> =
+                keys.iter().flat_map(|key| [text(key), b"h\x00s".to_vec()].concat()).collect();
+            [b"\x80\x02}q\x00".to_vec(), entries, b".".to_vec()].concat()
+        };
+        assert_eq!(said(&holding(&["model".to_owned()])), "0 tensors");
+        assert!(said(&holding(&["k".repeat(400)])).contains("a name of more than 1000 bytes"));
+        let many: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+        assert!(said(&holding(&many)).contains("holds more than 262144 entries"));
+    }
+
+    #[test]
+    fn depth_doublings_and_short_arguments_end_in_a_sentence() {
+        let doubled = [b"N".to_vec(), b"q\x00h\x00\x86".repeat(60), b".".to_vec()].concat();
+        let deep = [vec![b'N'], vec![0x85; 200_000], vec![b'.']].concat();
+        let marks = [vec![b'('; 1_000_000], vec![b'.']].concat();
+        let short = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n)Rs.".to_vec();
+        for (pickle, what) in [
+            (doubled, "not a PyTorch state dict"),
+            (deep, "not a PyTorch state dict"),
+            (marks, "takes a value where there is none"),
+            (short, "has a tensor without a storage"),
+        ] {
+            let text = said(&pickle);
+            assert!(text.contains("pytorch_model.bin: ") && text.contains(what), "{text}");
+        }
+    }
 }

@@ -18,6 +18,8 @@ use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::{NormalizedString, Normalizer, Tokenizer as Inner};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::support::caught::caught;
+
 /// Bytes of a part. A part in work takes some 200 bytes a byte on its thread; shorter ones save nothing.
 pub(super) const WINDOW: usize = 32 << 10;
 
@@ -143,7 +145,8 @@ impl Cuts {
 
     fn normal(&self, text: &str) -> Option<String> {
         let mut normalized = NormalizedString::from(text);
-        self.normalizer.as_ref()?.normalize(&mut normalized).ok()?;
+        // A damaged character map panics; then nothing is cut.
+        caught(|| self.normalizer.as_ref()?.normalize(&mut normalized).ok())??;
         Some(normalized.get().to_owned())
     }
 }

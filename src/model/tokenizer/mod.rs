@@ -3,6 +3,7 @@
 //! [`kinds`] says which files are read, [`surface`] how the pieces of this tokenizer become text, [`special`] what the
 //! files beside it say. Nothing outside this folder knows how a vocabulary writes spaces or bytes.
 
+mod bounds;
 mod byte_level;
 mod chat;
 mod cuts;
@@ -23,10 +24,11 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{AddedToken, Encoding, Tokenizer as Inner};
 
 use super::error::ModelError;
+use crate::support::caught::caught;
 /// How bytes look on screen.
 pub use crate::support::visible::token as visible;
 use cuts::Cuts;
-use damage::{caught, guarded};
+use damage::{FETCH_AGAIN, guarded};
 use kinds::Form;
 pub use small_files::SmallFiles;
 use special::Described;
@@ -41,6 +43,8 @@ pub struct Tokenizer {
     inner: Inner,
     surface: Surface,
     cuts: Cuts,
+    /// The normaliser may make a text many times as long, so that every text is judged first.
+    multiplies: bool,
     /// Ids that end a text; the first ends a document.
     ends: Vec<u32>,
     /// Special tokens by role, such as `eos_token`.
@@ -68,7 +72,7 @@ impl Tokenizer {
     pub fn from_json(bytes: &[u8], file: &str) -> Result<Self, ModelError> {
         let files = SmallFiles::default().with(JSON, bytes.to_vec());
         let inner = parse(bytes, file)?;
-        Self::wrap(inner, Described::default(), files, &Value::Null)
+        guarded(file, || Self::wrap(inner, Described::default(), files, &Value::Null))
     }
 
     /// From a model's folder; `model` is its `config.json`. `None` where it has no tokenizer.
@@ -100,14 +104,15 @@ impl Tokenizer {
                 told.default_role(role, END_OF_TEXT);
             }
         }
-        let inner = guarded(&name, || {
+        guarded(&name, || {
             let mut inner = built;
+            let too_long = |problem| ModelError::file(&name, problem).with_hint(FETCH_AGAIN);
+            judge_tokens(&inner, &told).map_err(too_long)?;
             let adjusted = adjust(&mut inner, &told).and_then(|()| told.add_to(&mut inner));
             adjusted
                 .map_err(|e| ModelError::file(&name, format!("does not fit the files beside it: {e}")))?;
-            Ok(inner)
-        })?;
-        Self::wrap(inner, told, files, model).map(Some)
+            Self::wrap(inner, told, files, model).map(Some)
+        })
     }
 
     fn wrap(mut inner: Inner, told: Described, files: SmallFiles, model: &Value) -> Result<Self, ModelError> {
@@ -119,7 +124,8 @@ impl Tokenizer {
         let chat_template = chat::template(&files, &told.config)?;
         let roles = told.roles.iter().map(|(role, token)| (role.clone(), token.content.clone())).collect();
         let (surface, cuts) = (Surface::of(&inner), Cuts::of(&inner));
-        Ok(Tokenizer { surface, cuts, inner, ends, roles, chat_template, files })
+        let multiplies = inner.get_normalizer().is_some_and(bounds::multiplies);
+        Ok(Tokenizer { surface, cuts, multiplies, inner, ends, roles, chat_template, files })
     }
 
     /// Number of ids, added tokens included.
@@ -173,6 +179,7 @@ impl Tokenizer {
     /// # Errors
     /// Text that the tokenizer refuses.
     pub fn encode(&self, text: &str) -> Result<Vec<Piece>, ModelError> {
+        self.judge(text)?;
         let encoding = encoded(|| self.inner.encode(text, false))?;
         let pieces = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(pieces.map(|(&id, &span)| Piece { id, span }).collect())
@@ -184,6 +191,7 @@ impl Tokenizer {
     /// # Errors
     /// Text that the tokenizer refuses.
     pub fn ids(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        self.judge(text)?;
         let parts = self.cuts.parts(text, cuts::WINDOW);
         if let [whole] = parts[..] {
             return self.ids_of(whole);
@@ -191,6 +199,15 @@ impl Tokenizer {
         let parts: Vec<Vec<u32>> =
             parts.par_iter().map(|part| self.ids_of(part)).collect::<Result<_, _>>()?;
         Ok(parts.concat())
+    }
+
+    /// Refuses a text that the normaliser would make many times as long.
+    fn judge(&self, text: &str) -> Result<(), ModelError> {
+        let Some(normalizer) = self.inner.get_normalizer().filter(|_| self.multiplies) else { return Ok(()) };
+        let file = || self.files.iter().next().map_or(JSON.to_owned(), |(name, _)| self.files.shown(name));
+        caught(|| bounds::judge_text(normalizer, text))
+            .unwrap_or_else(|| Err("has a normaliser that is damaged".to_owned()))
+            .map_err(|problem| ModelError::file(file(), problem).with_hint(FETCH_AGAIN))
     }
 
     fn ids_of(&self, text: &str) -> Result<Vec<u32>, ModelError> {
@@ -293,10 +310,18 @@ fn adjust(inner: &mut Inner, told: &Described) -> tokenizers::Result<()> {
 /// Reads `tokenizer.json`.
 fn parse(bytes: &[u8], file: &str) -> Result<Inner, ModelError> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let bad = |problem: String| ModelError::file(file, problem).with_hint(FETCH_AGAIN);
     guarded(file, || {
-        Inner::from_bytes(bytes)
-            .map_err(|e| ModelError::file(file, format!("not a tokenizer this program can read: {e}")))
+        bounds::judge(bytes).map_err(bad)?;
+        Inner::from_bytes(bytes).map_err(|e| bad(format!("not a tokenizer this program can read: {e}")))
     })
+}
+
+/// Judges what a normaliser makes of the tokens that the files beside a tokenizer add to it.
+fn judge_tokens(inner: &Inner, told: &Described) -> Result<(), String> {
+    let Some(normalizer) = inner.get_normalizer().filter(|n| bounds::multiplies(n)) else { return Ok(()) };
+    let tokens = told.roles.values().chain(&told.added).chain(&told.extra).filter(|t| t.normalized);
+    tokens.into_iter().try_for_each(|token| bounds::judge_text(normalizer, &token.content))
 }
 
 /// White space, or the sign that stands for it.

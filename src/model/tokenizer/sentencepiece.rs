@@ -61,6 +61,9 @@ struct NormalizerSpec {
     escape_whitespaces: Option<bool>,
 }
 
+/// Bytes of all user-defined symbols together: they become one pattern.
+const LONGEST_DEFINED: usize = 1 << 20;
+
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
@@ -98,6 +101,9 @@ pub fn from_model(bytes: &[u8], told: &Described, file: &str) -> Result<Inner, M
     inner.with_normalizer(Some(normaliser)).map_err(refused)?;
     let dummy_prefix = spec.add_dummy_prefix();
     let defined = texts(&proto, USER_DEFINED);
+    if defined.iter().map(|text| text.len()).sum::<usize>() > LONGEST_DEFINED {
+        return Err(bad("its symbols of kind USER_DEFINED are too long together".to_owned()));
+    }
     if let Some(before) = before(dummy_prefix, legacy, &defined) {
         inner.with_pre_tokenizer(Some(part::<PreTokenizerWrapper>(before).map_err(refused)?));
     }

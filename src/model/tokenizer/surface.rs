@@ -10,6 +10,10 @@ use tokenizers::models::ModelWrapper;
 use tokenizers::{Decoder, DecoderWrapper, Tokenizer as Inner};
 
 use super::byte_level::byte_characters;
+use crate::support::caught::caught;
+
+/// Bytes of a piece up to which the library's steps are run: one that multiplies must come to an end.
+const LONGEST_PIECE: usize = 64 << 10;
 
 /// One step from a piece to its bytes.
 #[derive(Clone)]
@@ -147,10 +151,12 @@ impl Surface {
                 Step::Space(sign) => text = text.replace(*sign, " "),
                 Step::Words { prefix, cleanup } if !added => text = in_words(&text, prefix, *cleanup),
                 Step::WordEnd(suffix) => text = text.replace(suffix.as_str(), " "),
-                Step::Library(decoder) => {
-                    text = decoder.decode_chain(vec![text.clone()]).map_or(text, |parts| parts.concat());
+                Step::Library(decoder) if text.len() <= LONGEST_PIECE => {
+                    // A damaged decoder panics; the piece is then shown as it is.
+                    let decoded = caught(|| decoder.decode_chain(vec![text.clone()]));
+                    text = decoded.and_then(Result::ok).map_or(text, |parts| parts.concat());
                 }
-                Step::Bytes(_) | Step::Words { .. } => {}
+                Step::Bytes(_) | Step::Words { .. } | Step::Library(_) => {}
             }
         }
         text.into_bytes()
