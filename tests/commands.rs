@@ -583,8 +583,8 @@ fn a_data_set_of_the_hub_is_fetched_split_and_trained_on() {
     let again = train("datasets/owner/texts", "again", true);
     assert!(again.status.success(), "what is cached needs no network: {}", text(&again));
     for (name, offline, words) in [
-        ("datasets/owner/none", false, "datasets/owner/none"),
-        ("datasets/owner/none", true, "network is off"),
+        ("datasets/owner/none", false, "data set owner/none not found"),
+        ("datasets/owner/none", true, "offline mode is on"),
     ] {
         let out = train(name, "none", offline);
         assert_eq!(out.status.code(), Some(1), "{}", text(&out));

@@ -129,7 +129,7 @@ fn sharded_safetensors() {
     fs::remove_file(dir.path().join(shard(20))).expect("remove");
     refused(dir.path(), &["index.json", "00002-of-00002", "missing"]);
     fs::write(&index, r#"{"weight_map": {"wte.weight": "../evil.safetensors"}}"#).expect("index");
-    refused(dir.path(), &["../evil.safetensors", "not a file beside it"]);
+    refused(dir.path(), &["../evil.safetensors", "not a file in the same folder"]);
     fs::write(&index, r#"{"other": 1}"#).expect("index");
     refused(dir.path(), &["weight_map"]);
 }

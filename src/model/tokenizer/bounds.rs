@@ -141,9 +141,9 @@ fn factor(normalizer: &NormalizerWrapper) -> f64 {
         NormalizerWrapper::Sequence(parts) => parts.as_ref().iter().map(factor).product(),
         NormalizerWrapper::Replace(replace) => {
             let shortest = match pattern(normalizer) {
-                Some(Pattern::Plain(plain)) => plain.len().max(1),
+                Some(ReplacedPattern::Plain(plain)) => plain.len().max(1),
                 // It matches once.
-                Some(Pattern::Regex(regex)) if regex.starts_with(r"\A") => return 1.0,
+                Some(ReplacedPattern::Regex(regex)) if regex.starts_with(r"\A") => return 1.0,
                 _ => 1,
             };
             (replace.content.len() as f64 / shortest as f64).max(1.0)
@@ -155,15 +155,15 @@ fn factor(normalizer: &NormalizerWrapper) -> f64 {
 }
 
 /// What a `Replace` looks for.
-enum Pattern {
+enum ReplacedPattern {
     Plain(String),
     Regex(String),
 }
 
-fn pattern(replace: &NormalizerWrapper) -> Option<Pattern> {
+fn pattern(replace: &NormalizerWrapper) -> Option<ReplacedPattern> {
     let value = serde_json::to_value(replace).ok()?;
     let text = |name: &str| value["pattern"][name].as_str().map(str::to_owned);
-    text("String").map(Pattern::Plain).or_else(|| text("Regex").map(Pattern::Regex))
+    text("String").map(ReplacedPattern::Plain).or_else(|| text("Regex").map(ReplacedPattern::Regex))
 }
 
 /// Judges what a normaliser would make of `text`, step by step and before each step.
@@ -206,8 +206,8 @@ fn length_after(normalizer: &NormalizerWrapper, text: &str) -> usize {
     match normalizer {
         NormalizerWrapper::Replace(replace) => {
             let matches = match pattern(normalizer) {
-                Some(Pattern::Plain(plain)) if !plain.is_empty() => text.matches(&plain).count(),
-                Some(Pattern::Regex(regex)) if regex.starts_with(r"\A") => 1,
+                Some(ReplacedPattern::Plain(plain)) if !plain.is_empty() => text.matches(&plain).count(),
+                Some(ReplacedPattern::Regex(regex)) if regex.starts_with(r"\A") => 1,
                 _ => text.chars().count() + 1,
             };
             text.len().saturating_add(matches.saturating_mul(replace.content.len()))

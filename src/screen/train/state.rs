@@ -247,7 +247,7 @@ impl RunView {
             Report::Warning { step, message } => self.note(step, Grade::Warning, message),
             Report::Loading { what, done, total } => self.loading = Some((what, done, total)),
             Report::TwinStep(_) | Report::TwinEvaluated { .. } | Report::TwinSeed { .. } => {
-                self.take_twins(report)
+                self.take_twins(report);
             }
             Report::Raster { row, stats } => {
                 self.raster_stats = Some(stats);
