@@ -210,11 +210,10 @@ unsafe fn panels<V: Lanes, W: Stored, const C: usize>(x: &[f32], b: &Packed, w: 
         unsafe {
             let (at_x, at_y) = (w.as_ptr().add(begun * padded), w.as_ptr().add((middle + begun) * padded));
             if x.len() == y.len() {
-                let both = [(x, at_x), (y, at_y)];
-                depth_blocks::<V, W, C, 2, 2>(both, padded, [&mut *low, &mut *high]);
+                both_streams::<V, W, C>([(x, at_x), (y, at_y)], padded, [&mut *low, &mut *high]);
             } else {
-                depth_blocks::<V, W, C, 1, 4>([(x, at_x)], padded, [&mut *low]);
-                depth_blocks::<V, W, C, 1, 4>([(y, at_y)], padded, [&mut *high]);
+                one_stream::<V, W, C>((x, at_x), padded, low);
+                one_stream::<V, W, C>((y, at_y), padded, high);
             }
         }
         begun += step;
@@ -224,11 +223,45 @@ unsafe fn panels<V: Lanes, W: Stored, const C: usize>(x: &[f32], b: &Packed, w: 
         // SAFETY: as above.
         unsafe {
             let at = w.as_ptr().add((middle + begun) * padded);
-            depth_blocks::<V, W, C, 1, 4>([(y, at)], padded, [high]);
+            one_stream::<V, W, C>((y, at), padded, high);
         }
     }
     for ((sum, low), high) in sums.iter_mut().zip(low).zip(high) {
         *sum = *low + *high;
+    }
+}
+
+/// Two depth blocks of one length. A line of two rows needs registers for both, so that fewer are left for sums apart.
+#[inline(always)]
+unsafe fn both_streams<V: Lanes, W: Stored, const C: usize>(
+    blocks: [(&[f32], *const W); 2],
+    padded: usize,
+    sums: [&mut [f32; BLOCK]; 2],
+) {
+    // SAFETY: passed on.
+    unsafe {
+        if W::ROWS == 1 {
+            depth_blocks::<V, W, C, 2, 2>(blocks, padded, sums);
+        } else {
+            depth_blocks::<V, W, C, 2, 1>(blocks, padded, sums);
+        }
+    }
+}
+
+/// As [`both_streams`] for one depth block.
+#[inline(always)]
+unsafe fn one_stream<V: Lanes, W: Stored, const C: usize>(
+    block: (&[f32], *const W),
+    padded: usize,
+    sums: &mut [f32; BLOCK],
+) {
+    // SAFETY: passed on.
+    unsafe {
+        if W::ROWS == 1 {
+            depth_blocks::<V, W, C, 1, 4>([block], padded, [sums]);
+        } else {
+            depth_blocks::<V, W, C, 1, 2>([block], padded, [sums]);
+        }
     }
 }
 
