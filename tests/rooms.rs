@@ -234,7 +234,7 @@ fn the_scanner_sees_every_way_to_write_an_import() {
         ("mask", "use crate::engine::types::Work;"),
         ("mask", "use crate::{attention::types, engine::{self, types}};"),
         ("mask", "use crate::{\n    settings::choice,\n    screen,\n};"),
-        ("mask", "fn f() -> crate::screen::App { todo!() }"),
+        ("mask", "fn f() -> crate::screen::App { loop {} }"),
         ("mask", "use maskscope::cli;"),
         ("mask", "use super::super::engine::types;"),
         ("mask", "mod tests { use super::super::super::engine; }"),

@@ -77,8 +77,8 @@ impl Model {
         })
     }
 
-    /// The same model with a promise that its weights never change: on the CPU its matrices are packed for products, one
-    /// after another, so that no more than one of them exists twice.
+    /// The same model, for weights that never change. On the CPU its matrices are packed for products, one at a time: two
+    /// copies of one matrix, not of all, are in memory at once.
     ///
     /// # Errors
     /// Weights that are neither f32 nor bf16.

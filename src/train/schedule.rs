@@ -1,4 +1,4 @@
-//! Learning rate: schedules over the progress of a run, and the policies that listen to losses.
+//! Learning rate: schedules over the progress of a run, and the policies that follow losses.
 
 use serde::{Deserialize, Serialize};
 

@@ -165,7 +165,7 @@ fn end_ids(config: &Value) -> Vec<u32> {
 
 /// The ids that end a text; the first of them ends a document.
 ///
-/// In order: the tokenizer's `eos_token`, which is what training scripts put after every document; `eos_token_id` of
+/// In order: the tokenizer's `eos_token` (training scripts put it after every document); `eos_token_id` of
 /// `config.json`, unless it is an ordinary piece while the vocabulary has `<|endoftext|>` (a configuration that was
 /// never adapted names GPT-2's 50256 whatever the vocabulary); `<|endoftext|>`; and what generation stops at. An id
 /// without a row in the embedding is passed over.

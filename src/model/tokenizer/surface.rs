@@ -196,8 +196,8 @@ fn fallback_byte(piece: &str) -> Option<u8> {
     if hex.len() == 2 { u8::from_str_radix(hex, 16).ok() } else { None }
 }
 
-/// A word piece alone, as the library's decoder writes it between others: a piece that goes on with a word loses its
-/// prefix, any other stands after a space, unless it is a character that stands alone or closes a sentence.
+/// A word piece alone, as the library's decoder writes it between others. A piece that continues a word loses its prefix.
+/// Any other gets a space before it, unless it is a single character or punctuation.
 fn in_words(piece: &str, prefix: &str, cleanup: bool) -> String {
     if let Some(rest) = piece.strip_prefix(prefix).filter(|_| !prefix.is_empty()) {
         return rest.to_owned();

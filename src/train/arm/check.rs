@@ -49,7 +49,7 @@ impl MaskingRefusal {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             MaskingRefusal::Peak { .. } => "lower the rate or choose the schedule constant",
-            MaskingRefusal::Evict => "choose hide, which is what evicting means to later queries",
+            MaskingRefusal::Evict => "choose hide: to later queries it is the same as evicting",
             MaskingRefusal::PairOp(..) | MaskingRefusal::PairMix(_) => "choose hide",
             MaskingRefusal::Scale(_) => "choose scale rank",
             MaskingRefusal::Unit { .. } => "choose unit token, or a random arm",

@@ -1,4 +1,4 @@
-//! What changes during a run: changes made by hand, and the policies that listen to losses.
+//! What changes during a run: changes made by hand, and the policies that follow losses.
 
 use super::{Run, Watch};
 use crate::train::TrainError;
@@ -50,7 +50,7 @@ impl Run {
         Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
     }
 
-    /// Passes a scheduled evaluation to the policies that listen to losses. One asked for by hand, or made because a
+    /// Passes a scheduled evaluation to the policies that follow losses. One asked for by hand, or made because a
     /// run was stopped, steers nothing: the run would not continue as it would have without it.
     pub(super) fn steer_policies(&mut self, watch: &mut dyn Watch) {
         let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
