@@ -313,6 +313,32 @@ fn no_network_and_no_cache_is_one_sentence_and_the_bundled_model_goes_on() {
 }
 
 #[test]
+fn what_was_typed_at_once_is_kept_on_leaving_and_opened_again() {
+    let fresh = Start { env: &[("MASKSCOPE_UI__FOCUS", "text")], ..DEFAULT };
+    let mut session = open(&fresh);
+    session.send(" quick brown fox");
+    session.wait_text("quick brown fox");
+    session.send("\u{3}");
+    assert!(session.wait_end().success());
+    session.assert_restored();
+    assert!(session.screen().contains("your text is kept: the next start opens it"), "{}", session.screen());
+    let home = std::mem::replace(&mut session.home, tempfile::tempdir().unwrap());
+    let mut again = Session::start_in(&fresh, home);
+    again.wait_text("Your text of last time");
+    again.wait_text("quick brown fox");
+    // A signal is a way of leaving, too.
+    again.send(" jumps");
+    again.wait_text("jumps");
+    again.signal(libc::SIGTERM);
+    again.wait_end();
+    let home = std::mem::replace(&mut again.home, tempfile::tempdir().unwrap());
+    let mut third = Session::start_in(&fresh, home);
+    third.wait_text("fox jumps");
+    third.send("\u{3}");
+    assert!(third.wait_end().success());
+}
+
+#[test]
 fn without_a_terminal_it_says_so() {
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_maskscope")).output().unwrap();
     assert_eq!(out.status.code(), Some(1));

@@ -51,7 +51,8 @@ pub fn formula(settings: &ScoreSettings, in_force: Reduction) -> String {
     };
     out.push_str(&format!(", {joined} {}", subset(settings)));
     if in_force != settings.reduction {
-        out.push_str("; distance-null is not calibrated for this model yet");
+        let asked = settings.reduction;
+        return format!("{in_force}, standing in for {asked}, which is not measured for this model: {out}");
     }
     out
 }
@@ -85,7 +86,8 @@ mod tests {
              ℓ_i = (Σ_(t>i) c[t,i] + 8·g0) / (Σ_(t>i) ḡ(t−i) + 8·g0), c = α·‖W_O v‖, \
              mean over all layers and heads"
         );
-        assert!(formula(&default, Reduction::Corrected).ends_with("not calibrated for this model yet"));
+        let stand_in = formula(&default, Reduction::Corrected);
+        assert!(stand_in.starts_with("corrected, standing in for distance-null, which is not measured"));
         assert_eq!(
             formula(&ScoreSettings::article(), Reduction::Plain),
             "mean attention received, the token itself included (the article): A_i = mean_(t≥i) α[t,i], \
@@ -105,7 +107,7 @@ mod tests {
             for contribution in [false, true] {
                 let settings = ScoreSettings { reduction, contribution, ..ScoreSettings::default() };
                 let line = formula(&settings, reduction);
-                assert!(!line.contains('\n') && line.contains(": ") && !line.contains("yet"), "{line}");
+                assert!(!line.contains('\n') && line.contains(": ") && !line.contains("standing in"), "{line}");
                 let weighs = contribution && reduction != Reduction::Rollout;
                 assert_eq!(line.contains("W_O"), weighs, "{line}");
             }

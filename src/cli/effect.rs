@@ -169,9 +169,8 @@ fn measure(
             effects.push(op_report(explorer, &effect, kept, find(op)));
         }
     }
-    let (formula, sinks) = (choice.scored.formula.clone(), choice.scored.sinks.to_string());
     Ok(EffectOutput {
-        settings: applied(mask, &choice.decision, formula, sinks),
+        settings: applied((mask, &request.score), &choice.decision, &choice.scored),
         seed: mask.seed,
         tau: mask.threshold,
         p: mask.probability,

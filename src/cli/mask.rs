@@ -10,6 +10,8 @@ use super::output::JsonFlag;
 use super::source::SourceArgs;
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{CommandContext, open};
+use crate::attention::score::Scored;
+use crate::attention::types::ScoreSettings;
 use crate::config::{PRESETS, Preset, Row};
 use crate::engine::explorer::{Explorer, MaskPolicy, Reach};
 use crate::mask::reason::reason;
@@ -90,6 +92,9 @@ pub(super) struct AppliedSettings {
     exact_k: bool,
     /// The score in force, in words and symbols.
     pub(super) score: String,
+    /// Its name, and the name of the one asked for: another one stands in where a model cannot be measured.
+    score_in_force: &'static str,
+    score_asked: &'static str,
     /// Attention sinks found in this text.
     sinks: String,
 }
@@ -121,6 +126,8 @@ struct MaskOutput<'a> {
     masked_text: String,
     /// Where decisions fell under scope `block`, in tokens.
     boundaries: Vec<usize>,
+    /// Tokens among the selected that left the context where kept ones were encoded again, under scope `block`.
+    left_context: Option<usize>,
     /// Share of all heads' keys and values that the cache holds at the end, under scope `block`.
     cache_share: Option<f64>,
 }
@@ -147,7 +154,7 @@ pub fn run(args: &MaskArgs, context: &CommandContext) -> Result<(), CliError> {
     let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
     let report = MaskOutput {
         model: &explorer.loaded.id,
-        settings: applied(&mask, decision, choice.scored.formula.clone(), choice.scored.sinks.to_string()),
+        settings: applied((&mask, &score), decision, &choice.scored),
         seed: mask.seed,
         tau: mask.threshold,
         p: mask.probability,
@@ -165,16 +172,16 @@ pub fn run(args: &MaskArgs, context: &CommandContext) -> Result<(), CliError> {
         masked_ids: choice.plan.masked_ids(),
         masked_text: explorer.masked_text(&choice.plan),
         boundaries: choice.window.as_ref().map_or_else(Vec::new, |w| w.rows.iter().map(|r| r.end).collect()),
+        left_context: choice.window.as_ref().map(|w| w.left),
         cache_share: choice.window.as_ref().map(|w| w.cache_share),
     };
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
 
 pub(super) fn applied(
-    mask: &MaskSettings,
+    (mask, score): (&MaskSettings, &ScoreSettings),
     decision: &Decision,
-    score: String,
-    sinks: String,
+    scored: &Scored,
 ) -> AppliedSettings {
     AppliedSettings {
         polarity: mask.polarity.name(),
@@ -186,8 +193,10 @@ pub(super) fn applied(
         scope: mask.scope.name(),
         unit: mask.unit.name(),
         exact_k: mask.exact_k,
-        score,
-        sinks,
+        score: scored.formula.clone(),
+        score_in_force: scored.reduction.name(),
+        score_asked: score.reduction.name(),
+        sinks: scored.sinks.to_string(),
     }
 }
 
@@ -219,6 +228,10 @@ fn plain(report: &MaskOutput, explorer: &Explorer) -> String {
         "{positions}\n{} of {} eligible positions selected (rate {:.3}, seed {})\n",
         report.selected, report.eligible, report.rate, report.seed
     ));
+    if let Some(left) = report.left_context.filter(|left| *left > 0) {
+        let by_rule = report.selected.saturating_sub(left);
+        out.push_str(&format!("{by_rule} of them masked by the rule, {left} left the context\n"));
+    }
     if let Some(note) = &report.note {
         out.push_str(&format!("{note}\n"));
     }

@@ -15,6 +15,7 @@ pub mod eval;
 mod eval_documents;
 mod flags;
 pub mod heads;
+mod kept;
 pub mod mask;
 pub mod models;
 mod open;
@@ -123,8 +124,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Env) -> ExitCode {
 /// Usage errors, and requests for help or the version, which clap treats alike.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let cli = Cli::from_arg_matches(&Cli::command().try_get_matches_from(args)?)?;
-    if let (Some(_), Some(given)) = (&cli.command, cli.screen.parameters.values().first()) {
-        let message = format!("{} belongs after the subcommand\n", given.flag);
+    let flag = cli.screen.parameters.values().first().map(|given| given.flag.as_str());
+    let flag = flag.or(cli.screen.text_file.is_some().then_some("--text-file"));
+    if let (Some(_), Some(flag)) = (&cli.command, flag) {
+        let message = format!("{flag} belongs after the subcommand\n");
         return Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message));
     }
     Ok(cli)
@@ -155,7 +158,10 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         Some(Commands::Doctor(args)) => doctor::run(&args, &plain(&[])?),
         Some(Commands::Config(args)) => config::run(&args, common, env, out),
         Some(Commands::Completions(args)) => completions::run(&args, out),
-        None => screen::run(&context(common, env, out, None, screen_args.parameters.values().to_vec())?),
+        None => {
+            let flags = screen_args.parameters.values().to_vec();
+            screen::run(&screen_args, &context(common, env, out, None, flags)?)
+        }
     };
     Ok(ended?)
 }

@@ -10,6 +10,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
+use super::kept::KeptText;
+use super::output::note;
 use super::{CommandContext, convert};
 use crate::config::ThemeName;
 use crate::engine::loader::{LoadOptions, Purpose};
@@ -17,6 +19,8 @@ use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
 use crate::engine::worker::Engine;
 use crate::hub::{KNOWN_MODELS, cached_models};
+use crate::mask::types::MaskSettings;
+use crate::screen::explore::text::EXAMPLE_TEXT;
 use crate::screen::options::{Depth, presets};
 use crate::screen::train::RunRequest;
 use crate::screen::{self, App, KnownModel, Look, Options, Port, TerminalOptions};
@@ -43,6 +47,9 @@ impl FlagSet for Flags {
 /// `maskscope`
 #[derive(Clone, Debug, clap::Args)]
 pub struct ScreenArgs {
+    /// File whose text to open
+    #[arg(long, value_name = "FILE", conflicts_with = "explore.text", help_heading = "View")]
+    pub text_file: Option<PathBuf>,
     #[command(flatten)]
     pub parameters: ParameterFlags<Flags>,
 }
@@ -58,6 +65,7 @@ struct EnginePort {
     /// The configured context for training, and whether the configuration names it.
     context: usize,
     context_asked: bool,
+    kept: KeptText,
 }
 
 impl EnginePort {
@@ -124,14 +132,19 @@ impl Port for EnginePort {
     fn train(&self, command: TrainCommand) {
         self.trainer.command(command);
     }
+
+    fn keep(&self, text: &str) {
+        self.kept.keep(text);
+    }
 }
 
 /// Opens the screen and stays until it is left.
 ///
 /// # Errors
 /// No terminal, a device that is not available, settings that the screen cannot use.
-pub fn run(context: &CommandContext) -> Result<(), CliError> {
+pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
+    let kept = KeptText::open(args.text_file.as_deref(), context)?;
     let log = start_log(context);
     if let Some(threads) = settings.compute.threads_explorer {
         // Fails only when a pool exists already, which then stays.
@@ -145,7 +158,7 @@ pub fn run(context: &CommandContext) -> Result<(), CliError> {
         device_name: chosen.name,
         purpose: Purpose::Explore(settings.compute.weights),
     };
-    let options = options(context)?;
+    let options = options(context, &kept)?;
     let (send, updates) = crossbeam_channel::unbounded();
     let engine = Engine::start(load.clone(), send.clone())
         .map_err(|e| CliError::failed(format!("the engine cannot start: {e}")))?;
@@ -158,6 +171,7 @@ pub fn run(context: &CommandContext) -> Result<(), CliError> {
         runs: options.runs.clone(),
         context: settings.train.context,
         context_asked: context.asked(TrainSettings::context),
+        kept,
     };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
@@ -165,6 +179,9 @@ pub fn run(context: &CommandContext) -> Result<(), CliError> {
     let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
     app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
     app.doc.map = settings.explore.map;
+    if port.kept.reopened {
+        app.say(format!("Your text of last time; {} opens the example", app.key_label(&EXAMPLE_TEXT)));
+    }
     if let Some(reason) = &tried {
         app.say(convert::on_cpu(reason));
     }
@@ -173,8 +190,12 @@ pub fn run(context: &CommandContext) -> Result<(), CliError> {
     }
     app.view.colours = settings.explore.color_scale;
     let result = screen::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
+    let said = port.kept.said();
     drop(port);
     drop(log);
+    if let Some(said) = said {
+        note(&said);
+    }
     Ok(result?)
 }
 
@@ -192,11 +213,11 @@ fn start_log(context: &CommandContext) -> Option<tracing_appender::non_blocking:
     Some(guard)
 }
 
-fn options(context: &CommandContext) -> Result<Options, CliError> {
+fn options(context: &CommandContext, kept: &KeptText) -> Result<Options, CliError> {
     let settings = &context.loaded.settings;
     let wanted = (!settings.model.hub_id.is_empty()).then(|| settings.model.hub_id.clone());
     Ok(Options {
-        text: settings.explore.text.clone(),
+        text: kept.opened.clone(),
         mask: settings.mask.clone(),
         score: settings.score.clone(),
         rolling: settings.rolling.clone().settled(),
@@ -205,6 +226,7 @@ fn options(context: &CommandContext) -> Result<Options, CliError> {
         wanted,
         known: known(context),
         settings: Arc::new(settings.clone()),
+        free: MaskSettings::ROWS.iter().all(|row| !context.asked(row.path)),
         runs: runs_folder(),
     })
 }

@@ -9,6 +9,9 @@ use crate::support::units;
 /// Largest text for a command that takes one of any length; a wrong path must not fill the memory.
 const LARGEST_TEXT: u64 = 16 << 20;
 
+/// Largest text that the screen opens.
+const LARGEST_ON_SCREEN: u64 = 1 << 20;
+
 /// Bytes of text that are always read, and most bytes that one token is taken to hold: what is longer cannot fit, and is
 /// refused before it is read. Tokenising it just to count its tokens would take a hundred times its size.
 const ALWAYS_READ: u64 = 64 << 10;
@@ -88,6 +91,16 @@ impl TextLimit {
         let problem = format!("{name} has {size} text than {}", self.reader);
         Err(CliError::failed(problem).with_hint(self.hint.clone()))
     }
+}
+
+/// A text for the screen, which reads it again on every keystroke.
+///
+/// # Errors
+/// As [`read_file`], from 1 MiB on.
+pub(super) fn read_for_screen(path: &Path) -> Result<String, CliError> {
+    let reader = format!("the screen opens ({})", units::bytes(LARGEST_ON_SCREEN));
+    let hint = "name a part of it; maskscope eval reads long texts, window by window".to_owned();
+    read_within(path, &TextLimit { bytes: LARGEST_ON_SCREEN, reader, hint })
 }
 
 /// A text of any length up to 16 MiB.

@@ -24,7 +24,7 @@ use crate::settings::{
 };
 use crate::train::settings::TrainSettings;
 pub use preset::{PRESETS, Preset};
-pub use screen::{ColourScale, Depth, ExploreSettings, ThemeName, UiSettings};
+pub use screen::{ColourScale, Depth, ExploreSettings, FirstFocus, ThemeName, UiSettings};
 
 /// The defaults, as they lie in the repo.
 pub const BUILT_IN: &str = include_str!("../../config.toml");

@@ -66,6 +66,16 @@ settings! {
     }
 }
 
+choice! {
+    /// What takes the keyboard when the program opens.
+    pub enum FirstFocus {
+        /// the text: typing types, Esc leaves it for the keys
+        Text = "text",
+        /// the mask settings: letters are keys at once
+        Mask = "mask",
+    }
+}
+
 settings! {
     /// The look of the screen
     pub struct UiSettings in "ui" {
@@ -77,6 +87,8 @@ settings! {
         ascii: bool = false, label("ASCII only");
         /// Take mouse clicks, drags and the wheel
         mouse: bool = true;
+        /// What takes the keyboard at the start: the text, or the mask settings with their keys
+        focus: FirstFocus = FirstFocus::Text;
         /// Open the tour at the start
         tour: bool = false;
     }

@@ -212,6 +212,8 @@ impl CostTask {
         cancel: Option<&AtomicBool>,
     ) -> Result<Vec<CostRow>, ExploreError> {
         let subset = &self.request.score;
+        // While a model has no distance null, another score stands in for it.
+        let in_force = explorer.scores(subset, Scale::Rank, cancel)?.reduction;
         let mut rows = Vec::new();
         for (name, settings) in candidates() {
             let settings =
@@ -223,8 +225,9 @@ impl CostTask {
             let pairs =
                 scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
-            let in_force =
-                settings.reduction == subset.reduction && settings.contribution == subset.contribution;
+            // Roll-out has no values to weigh.
+            let weighed = settings.contribution == subset.contribution || in_force == Reduction::Rollout;
+            let in_force = settings.reduction == in_force && weighed;
             rows.push(CostRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
         }
         rows.sort_by(|a, b| b.rho.unwrap_or(-2.0).total_cmp(&a.rho.unwrap_or(-2.0)));

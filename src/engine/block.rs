@@ -259,6 +259,7 @@ impl Explorer {
             positions,
             formula: window::formula_of(&walk.rolling),
             reencoded: walk.reencoded.clone(),
+            left: walk.gone.iter().flatten().count(),
             cache_share: self.cache_share(walk, len),
         }
     }

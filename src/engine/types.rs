@@ -77,8 +77,6 @@ pub enum Command {
     },
     /// Stop a running `Rerolls`, `Cost` or `Leak`.
     CancelBackground,
-    /// Use the distance null that was calibrated in the background.
-    UseCalibration,
     /// A load has ended; the loader tells the worker so.
     Loaded,
     /// Weights of a run in progress wait to be shown.
@@ -231,6 +229,8 @@ pub struct WindowReport {
     pub formula: String,
     /// Where kept tokens were encoded again because the text outgrew the context.
     pub reencoded: Vec<usize>,
+    /// Tokens that left the context there: masked at an earlier boundary, they are not in the cache any more.
+    pub left: usize,
     /// Share of the keys and values of all heads that the cache still holds after the last token.
     pub cache_share: f64,
 }
@@ -406,7 +406,12 @@ pub enum Update {
         costs: Arc<[Option<f32>]>,
         rows: Arc<[CostRow]>,
     },
-    /// The distance null is known; it is used once `UseCalibration` says so, never silently.
+    /// The distance null of the model in use is being measured: windows of text done, and how many there are.
+    Calibrating {
+        done: usize,
+        of: usize,
+    },
+    /// The distance null is known, and the next answer uses it.
     CalibrationReady,
     ModelLoading(LoadProgress),
     ModelReady(ModelInfo),

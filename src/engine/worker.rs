@@ -62,8 +62,6 @@ struct Worker {
     loading: Option<Loading>,
     finished: crossbeam_channel::Receiver<(String, LoadOutcome)>,
     finish: Sender<(String, LoadOutcome)>,
-    /// Computed but not yet accepted by the person.
-    calibration: Option<crate::attention::calibration::Calibration>,
     weights: PendingWeights,
 }
 
@@ -84,7 +82,6 @@ impl Engine {
             loading: None,
             finished,
             finish,
-            calibration: None,
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || worker.serve())?;
         Ok(Engine { weights, mailbox, thread: Some(thread) })
@@ -167,7 +164,6 @@ impl Worker {
             }
             Command::Loaded => self.take_loaded(),
             Command::Followed => self.take_weights(),
-            Command::UseCalibration => self.use_calibration(),
             Command::Rerolls { generation, count } => {
                 self.tasks.retain(|t| !matches!(t, BackgroundTask::Rerolls(_)));
                 if let Some(request) = &self.latest {
@@ -250,7 +246,6 @@ impl Worker {
 
     fn install(&mut self, loaded: &Arc<LoadedModel>) {
         self.tasks.clear();
-        self.calibration = None;
         self.explorer = Some(Explorer::new(loaded.clone()));
         memory::give_back();
         if loaded.calibration().is_none()
@@ -262,13 +257,6 @@ impl Worker {
             }
         }
         self.send(Update::ModelReady(loaded.info()));
-    }
-
-    fn use_calibration(&mut self) {
-        if let (Some(calibration), Some(explorer)) = (self.calibration.take(), &self.explorer) {
-            explorer.loaded.set_calibration(calibration);
-            self.send(Update::ModelReady(explorer.loaded.info()));
-        }
     }
 
     /// Answers a request; gives it back when something newer cancelled it.
@@ -411,7 +399,11 @@ impl Worker {
             BackgroundTask::Leak(t) => t.step(cancel).map(|u| (u, t.progress().0 >= t.progress().1)),
             BackgroundTask::Calibrate(c) => {
                 return match c.step(cancel) {
-                    Ok(over) => over,
+                    Ok(over) => {
+                        let (done, of) = c.progress();
+                        self.send(Update::Calibrating { done, of });
+                        over
+                    }
                     Err(calibrate::CalibrateError::Model(crate::model::ModelError::Cancelled)) => false,
                     Err(_) => true,
                 };
@@ -442,8 +434,10 @@ impl Worker {
         {
             tracing::warn!("calibration not cached in {}: {error}", folder.display());
         }
-        self.calibration = Some(calibration);
-        self.send(Update::CalibrationReady);
+        if let Some(explorer) = &self.explorer {
+            explorer.loaded.set_calibration(calibration);
+            self.send(Update::CalibrationReady);
+        }
     }
 }
 

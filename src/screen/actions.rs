@@ -30,8 +30,10 @@ pub const ASK: Context = Context("Questions");
 pub const ENTRY: Context = Context("Typing a value");
 /// A list on top of the screen: palette, models, choices.
 pub const LIST: Context = Context("Lists");
-/// A page on top of the screen: help, tour.
-pub const PAGE: Context = Context("Help and tour");
+/// Help on top of the screen.
+pub const PAGE: Context = Context("Help");
+/// While the tour is on, before everything else but what is typed.
+pub const TOUR: Context = Context("Tour");
 
 /// Every context that has an action, in the order of help and reference.
 pub fn contexts() -> Vec<Context> {
@@ -39,7 +41,7 @@ pub fn contexts() -> Vec<Context> {
         panes.iter().flat_map(|p| p.actions.iter().flat_map(|list| list.iter())).map(|a| a.context).collect()
     };
     let mut out = vec![ANYWHERE, PANES, EXPLORER];
-    let last = [ASK, ENTRY, LIST, PAGE];
+    let last = [ASK, ENTRY, LIST, PAGE, TOUR];
     let rest = [of(explore::PANES), vec![MIX, TRAINING], of(train::PANES)].concat();
     for context in rest.into_iter().filter(|c| !last.contains(c)).collect::<Vec<_>>().into_iter().chain(last)
     {
@@ -154,6 +156,7 @@ static COMMON: &[&[&Action]] = &[
     popups::ask::ACTIONS,
     popups::list::ACTIONS,
     popups::page::ACTIONS,
+    popups::tour::ACTIONS,
 ];
 
 /// Every action, in the order of the hint bar.

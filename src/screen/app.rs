@@ -1,18 +1,23 @@
 //! The whole state of the screen: what is being looked at, what was answered, what is open. Owned by the UI thread;
 //! changed only by events, never by drawing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::attention::types::Reduction;
+use crate::config::FirstFocus;
 use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
-use crate::screen::actions::{ANYWHERE, Action, Context, ENTRY, EXPLORER, PANES, TRAINING};
+use crate::mask::decide::score_in_force;
+use crate::screen::actions::{ANYWHERE, Action, Context, ENTRY, EXPLORER, PANES, TOUR, TRAINING};
 use crate::screen::document::Document;
-use crate::screen::explore::text;
+use crate::screen::explore::{mask, text};
 use crate::screen::history::History;
 use crate::screen::keymap::{Keymap, KeymapError};
 use crate::screen::options::{Look, Options};
 use crate::screen::pane::Pane;
 use crate::screen::params::Path;
 use crate::screen::popups::Popup;
+use crate::screen::popups::tour::{self, Tour};
 use crate::screen::results::{Answer, Results};
 use crate::screen::train::{RunRequest, TrainState};
 use crate::screen::view::{Screen, View};
@@ -22,6 +27,23 @@ use crate::screen::view::{Screen, View};
 pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
+
+/// Why another score than the chosen one is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherScore {
+    StandIn,
+    RawScale,
+}
+
+impl OtherScore {
+    /// In a word or two, to stand in brackets.
+    pub fn name(self) -> &'static str {
+        match self {
+            OtherScore::StandIn => "stand-in",
+            OtherScore::RawScale => "raw scale",
+        }
+    }
+}
 
 /// A value being typed into a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,11 +105,14 @@ pub struct App {
     pub train: TrainState,
     pub results: Results,
     pub popup: Option<Popup>,
+    pub tour: Option<Tour>,
     pub entry: Option<Entry>,
     pub cards: Vec<Card>,
     pub notice: Option<Notice>,
-    /// A distance null was measured for the model in use and waits to be taken.
-    pub null_ready: bool,
+    /// Windows read and to be read while the distance null of the model in use is measured.
+    pub measuring: Option<(usize, usize)>,
+    /// The masked positions under the stand-in, when the measured null has just taken its place.
+    pub(crate) under_stand_in: Option<Vec<usize>>,
     /// What to load again for the newer version that the Hub has of the model in use.
     pub moved: Option<String>,
     pub model: Option<ModelInfo>,
@@ -100,6 +125,10 @@ pub struct App {
     /// results of these generations still hold when only the view has changed.
     pub text_since: u64,
     pub mask_since: u64,
+    /// How often actions were asked for by key or by name.
+    pub(crate) used: BTreeMap<&'static str, u32>,
+    /// The text that was opened has no decision yet.
+    pub(crate) opening: bool,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
     pub quit: bool,
@@ -122,19 +151,25 @@ impl App {
     /// Fails only on the user's key settings.
     pub fn new(options: Options) -> Result<Self, KeymapError> {
         let keymap = Keymap::new(&options.settings.keys)?;
-        let popup = options.settings.ui.tour.then_some(Popup::Tour { step: 0 });
-        Ok(App {
+        let focus = match options.settings.ui.focus {
+            FirstFocus::Text => &text::PANE,
+            FirstFocus::Mask => &mask::PANE,
+        };
+        let tour = options.settings.ui.tour;
+        let mut app = App {
             keymap,
             look: options.look,
             doc: Document::new(&options),
-            view: View::default(),
+            view: View { focus, ..View::default() },
             train: TrainState::default(),
             results: Results::default(),
-            popup,
+            popup: None,
+            tour: None,
             entry: None,
             cards: Vec::new(),
             notice: None,
-            null_ready: false,
+            measuring: None,
+            under_stand_in: None,
             moved: None,
             model: None,
             loading: None,
@@ -143,6 +178,8 @@ impl App {
             leaking: false,
             text_since: 0,
             mask_since: 0,
+            used: BTreeMap::new(),
+            opening: true,
             size: (80, 24),
             quit: false,
             now: Duration::ZERO,
@@ -154,7 +191,11 @@ impl App {
             clipboard: String::new(),
             cancelled: None,
             options,
-        })
+        };
+        if tour {
+            tour::start(&mut app);
+        }
+        Ok(app)
     }
 
     /// Active contexts, innermost first.
@@ -164,11 +205,15 @@ impl App {
             None if self.entry.is_some() || self.train.typing.is_some() => ENTRY,
             None => (self.view.focus.context)(self),
         };
-        match self.screen() {
+        let mut contexts = match self.screen() {
             _ if self.popup.is_some() || [ENTRY, text::CONTEXT].contains(&inner) => vec![inner, ANYWHERE],
             Screen::Explore => vec![inner, EXPLORER, PANES, ANYWHERE],
             Screen::Train => vec![inner, TRAINING, PANES, ANYWHERE],
+        };
+        if self.tour.is_some() && self.popup.is_none() && inner != ENTRY {
+            contexts.insert(0, TOUR);
         }
+        contexts
     }
 
     /// Which screen is shown.
@@ -196,7 +241,7 @@ impl App {
         let notice = self.notice.as_ref().map(|n| n.until.saturating_sub(self.now));
         let moving = self.train.busy() || self.busy() || self.loading.is_some() || self.background();
         let spin = moving.then_some(Duration::from_millis(100));
-        notice.into_iter().chain(spin).min()
+        notice.into_iter().chain(spin).chain(tour::wake(self)).min()
     }
 
     /// The shortest key of an action, whatever the context; empty where it has none.
@@ -208,6 +253,11 @@ impl App {
     /// The key of an action that works here and now.
     pub fn key_here(&self, action: &Action) -> Option<String> {
         self.keymap.label(action, &self.contexts(), self.look.ascii)
+    }
+
+    /// Counts that an action was asked for: the palette puts what is used first.
+    pub(crate) fn count_use(&mut self, action: &'static Action) {
+        *self.used.entry(action.name).or_default() += 1;
     }
 
     /// Says something in passing.
@@ -241,6 +291,27 @@ impl App {
     /// The engine's results have all the pictures of the newest request.
     pub fn settled(&self) -> bool {
         !self.busy()
+    }
+
+    /// The score in use, where it is not the chosen one, and why: the raw scale asks for literal attention, and another
+    /// score stands in while this model's distance null is not measured.
+    pub fn other_score(&self) -> Option<(Reduction, OtherScore)> {
+        let used = score_in_force(self.doc.mask.scale, &self.doc.score).reduction;
+        if used != self.doc.score.reduction {
+            return Some((used, OtherScore::RawScale));
+        }
+        let missing = self.model.as_ref().is_some_and(|m| !m.calibrated);
+        (missing && used == Reduction::DistanceNull).then_some((Reduction::Corrected, OtherScore::StandIn))
+    }
+
+    /// The score that stands in for the distance null, while that is not measured.
+    pub fn stand_in(&self) -> Option<Reduction> {
+        self.other_score().filter(|(_, why)| *why == OtherScore::StandIn).map(|(score, _)| score)
+    }
+
+    /// The text is still the one that was opened: nobody has typed.
+    pub fn untouched(&self) -> bool {
+        **self.doc.editor.text() == *self.options.text
     }
 
     /// Puts a pane in front of the others of its tab group.

@@ -33,6 +33,7 @@ pub fn draw(buf: &mut Buffer, app: &App) -> Option<(u16, u16)> {
             (panel.pane.draw)(&mut c, app, panel.inner);
         }
     }
+    popups::tour::draw(&mut c, app, &layout);
     crate::screen::chrome::status::draw(&mut c, app, layout.status);
     crate::screen::chrome::hints::draw(&mut c, app, layout.hints);
     cards::draw(&mut c, app, &layout);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::engine::types::{ExploreRequest, Update};
 use crate::screen::actions::Action;
 use crate::screen::app::{App, Card, Request};
-use crate::screen::explore::mask::entry;
+use crate::screen::explore::mask::{entry, short};
 use crate::screen::explore::{background, text};
 use crate::screen::general::EXPLORE;
 use crate::screen::keys::Key;
 use crate::screen::pane::Pane;
-use crate::screen::popups::list;
+use crate::screen::popups::{Popup, list, page, tour};
 use crate::screen::train::{news as train_news, setup};
 use crate::screen::view::Screen;
 use crate::screen::{general, news};
@@ -53,8 +53,11 @@ impl App {
         match event {
             Event::Key(key) => match self.meaning(key) {
                 Some(Meaning::Type(c)) => self.act(|app| app.type_char(c)),
-                Some(Meaning::Do(action)) => self.act(action.run),
-                None => {}
+                Some(Meaning::Do(action)) => {
+                    self.count_use(action);
+                    self.act(action.run);
+                }
+                None => self.no_meaning(key),
             },
             Event::Typed(text) => self.act(|app| text::type_run(app, &text)),
             Event::Paste(text) => self.act(|app| app.paste(&text)),
@@ -64,7 +67,11 @@ impl App {
             }
             Event::Update(Update::Train(news)) => train_news::take(self, *news),
             Event::Update(news) => self.take_news(news),
-            Event::Tick => self.notice = self.notice.take().filter(|n| n.until > self.now),
+            Event::Tick => {
+                self.notice = self.notice.take().filter(|n| n.until > self.now);
+                tour::follow(self, false);
+                self.settle();
+            }
             Event::Terminate => {
                 self.quit = true;
                 self.emit(Request::Quit);
@@ -77,11 +84,15 @@ impl App {
     /// then.
     pub fn act(&mut self, change: impl FnOnce(&mut App)) {
         let before = self.doc.snapshot();
+        let said = self.notice.clone();
         self.history.begin();
         change(self);
         if !before.same(&self.doc.snapshot()) {
             self.history.record(before, self.now);
+            // What was said about the document as it was may no longer be so.
+            self.notice = self.notice.take().filter(|now| Some(now) != said.as_ref());
         }
+        tour::follow(self, true);
         self.settle();
         if self.ask() {
             background::overtaken(self);
@@ -124,17 +135,28 @@ impl App {
         (self.usable() || small.contains(&action)).then_some(Meaning::Do(action))
     }
 
+    /// A key that means nothing here says so, rather than leave one in doubt.
+    fn no_meaning(&mut self, key: Key) {
+        if self.usable() && self.popup.is_none() {
+            let (label, help) = (key.label(self.look.ascii), self.key_here(&general::HELP));
+            let help = help.map_or(String::new(), |h| format!("; {h} lists the keys"));
+            self.say(format!("{label} does nothing here{help}"));
+        }
+    }
+
     /// Whether a character is typed rather than looked up.
     fn types(&self, c: char) -> bool {
         match &self.popup {
-            Some(popup) => popup.list().is_some(),
+            Some(popup) => popup.is_typed_in(),
             None => self.entry.is_some() || self.train.typing.is_some() || (self.view.focus.takes)(c),
         }
     }
 
     /// A printable key goes to whatever is being typed in.
     pub(crate) fn type_char(&mut self, c: char) {
-        if self.popup.is_some() {
+        if let Some(Popup::Help { .. }) = self.popup {
+            page::type_char(self, c);
+        } else if self.popup.is_some() {
             list::edit_list(self, |typed| typed.push(c));
         } else if self.entry.is_some() {
             entry::edit(self, |typed| typed.push(c));
@@ -151,6 +173,7 @@ impl App {
         let field = self.train.typing.as_ref().map(|_| &setup::PANE).or(Some(self.view.focus));
         if self.popup.is_some() {
             list::edit_list(self, |typed| typed.push_str(&first_line()));
+            page::edit(self, |typed| typed.push_str(&first_line()));
         } else if self.entry.is_some() {
             entry::edit(self, |typed| typed.push_str(&first_line()));
         } else if let Some(paste) = field.and_then(|pane| pane.paste) {
@@ -171,6 +194,9 @@ impl App {
         self.settle();
         if again {
             self.ask_again();
+        }
+        if self.opening {
+            short::adapt(self);
         }
     }
 

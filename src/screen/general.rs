@@ -2,10 +2,11 @@
 
 use crate::screen::actions::{ANYWHERE, EXPLORER, PANES, TRAINING, actions};
 use crate::screen::app::{App, Request};
-use crate::screen::explore::background;
+use crate::screen::changes;
+use crate::screen::explore::{background, explain, text};
 use crate::screen::pane::{self, Pane};
 use crate::screen::popups::list::List;
-use crate::screen::popups::{Popup, models, tour};
+use crate::screen::popups::{Popup, models, page, tour};
 use crate::screen::train::run::course;
 use crate::screen::view::Screen;
 
@@ -13,6 +14,8 @@ actions! {
     EXPLORER {
         /// Open the Train screen with exactly this policy; a run continues while you explore
         TRAIN ["T"] "train" => course::enter;
+        /// Explain what is under the cursor, with its numbers: a setting, a token, a row and column of the map, a head
+        EXPLAIN ["K"] "explain" => explain::open;
         /// Choose or type a model
         MODELS ["M"] "models" => |app| app.popup = Some(Popup::Models(List::default()));
         /// Fetch the newer version that the Hub has of the model in use; the old one stays in use until the download completes
@@ -33,11 +36,11 @@ actions! {
         /// Quit and restore the terminal
         QUIT ["ctrl-c" "ctrl-q"] panes ["q"] "quit" => course::quit;
         /// Show every key, from the same table that runs them
-        HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(Popup::Help { scroll: 0 });
+        HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(page::help());
         /// Find any action by name
         PALETTE ["ctrl-p"] panes [":"] "commands" => |app| app.popup = Some(Popup::Palette(List::default()));
         /// Walk through the screen in a minute
-        TOUR ["f2"] "tour" => |app| tour::go_to(app, 0);
+        TOUR ["f2"] "tour" => tour::start;
         /// Go to the next pane
         NEXT_PANE ["tab"] "next pane" => |app| cycle_focus(app, 1);
         /// Go to the previous pane
@@ -69,11 +72,22 @@ pub(crate) fn cycle_focus(app: &mut App, step: isize) {
 
 fn undo(app: &mut App, back: bool) {
     let now = app.doc.snapshot();
-    let step = if back { app.history.undo(now) } else { app.history.redo(now, app.now) };
-    match step {
-        Some(snapshot) => app.doc.restore(snapshot),
-        None => app.say(if back { "Nothing left to undo" } else { "Nothing left to redo" }),
+    let into_text = app.history.before().is_some_and(|before| before.text != now.text);
+    if back && into_text && app.view.focus != &text::PANE {
+        let (write, undo) = (app.key_label(&text::EDIT_TEXT), app.keymap.keys(&UNDO)[0].label(app.look.ascii));
+        return app.say(format!(
+            "The change before that is one of the text, which stays: {write} and then {undo} undo it there"
+        ));
     }
+    let step = if back { app.history.undo(now.clone()) } else { app.history.redo(now.clone(), app.now) };
+    let Some(snapshot) = step else {
+        return app.say(if back { "Nothing left to undo" } else { "Nothing left to redo" });
+    };
+    let changed = changes::between(app, &now, &snapshot);
+    app.doc.restore(snapshot);
+    let other = app.key_here(if back { &REDO } else { &UNDO }).unwrap_or_default();
+    let (did, undoes) = if back { ("Undone", "brings it back") } else { ("Back again", "undoes it") };
+    app.say(format!("{did}: {changed}; {other} {undoes}"));
 }
 
 fn dismiss(app: &mut App) {

@@ -121,6 +121,11 @@ impl History {
         Some(next)
     }
 
+    /// What one step back would bring.
+    pub fn before(&self) -> Option<&Snapshot> {
+        self.past.last().map(|step| &step.before)
+    }
+
     pub fn can_undo(&self) -> bool {
         !self.past.is_empty()
     }

@@ -25,6 +25,9 @@ pub enum SizeClass {
 /// Smallest screen the explorer works on.
 pub const NEEDED: (u16, u16) = (60, 16);
 
+/// Lines that the panes keep, however much the tour has to say.
+const LEAST_BODY: u16 = 8;
+
 /// One pane that is on screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaneArea {
@@ -52,8 +55,10 @@ pub struct Layout {
     pub status: Rect,
     pub hints: Rect,
     pub groups: Vec<Group>,
-    /// Where the open list, help or tour is.
+    /// Where the open list or help is.
     pub popup: Option<Rect>,
+    /// The strip of the tour, under the panes.
+    pub tour: Option<Rect>,
 }
 
 impl Layout {
@@ -105,7 +110,7 @@ impl Layout {
 
 /// Lays out a screen.
 pub fn compute(area: Rect, app: &App) -> Layout {
-    let class = class(area.width, area.height);
+    let class = class_of(area.width, area.height);
     let mut layout = Layout {
         class,
         area,
@@ -114,23 +119,32 @@ pub fn compute(area: Rect, app: &App) -> Layout {
         hints: row(area, area.height.saturating_sub(1)),
         groups: Vec::new(),
         popup: None,
+        tour: None,
     };
     if class == SizeClass::Tiny {
         return layout;
     }
-    let body = Rect::new(area.x, area.y + 1, area.width, area.height - 3);
+    let mut body = Rect::new(area.x, area.y + 1, area.width, area.height - 3);
+    let strip = popups::tour::height(app, area.width).min(body.height.saturating_sub(LEAST_BODY));
+    if strip > 0 {
+        body.height -= strip;
+        layout.tour = Some(Rect { y: body.bottom(), height: strip, ..body });
+    }
+    // With the strip, fewer lines are left: the panes stand as on a screen so much lower.
+    let class = class.min(class_of(area.width, area.height - strip));
+    layout.class = class.max(SizeClass::Small);
     let mut build = Builder { app, groups: Vec::new() };
     match app.screen() {
         _ if app.view.enlarged => build.add(&[app.view.focus], body),
-        Screen::Explore => explore::arrange(&mut build, class, body),
-        Screen::Train => train::arrange(&mut build, class, body),
+        Screen::Explore => explore::arrange(&mut build, layout.class, body),
+        Screen::Train => train::arrange(&mut build, layout.class, body),
     }
     layout.groups = build.groups;
-    layout.popup = popups::place(area, app, &layout);
+    layout.popup = popups::place(area, app);
     layout
 }
 
-fn class(width: u16, height: u16) -> SizeClass {
+fn class_of(width: u16, height: u16) -> SizeClass {
     match (width, height) {
         (w, h) if w >= 132 && h >= 36 => SizeClass::Wide,
         (w, h) if w >= 96 && h >= 28 => SizeClass::Medium,
@@ -180,7 +194,7 @@ impl App {
 
     /// Whether the terminal is large enough for the explorer.
     pub fn usable(&self) -> bool {
-        class(self.size.0, self.size.1) != SizeClass::Tiny
+        class_of(self.size.0, self.size.1) != SizeClass::Tiny
     }
 
     /// Where the contents of a pane are, while it is on screen.
@@ -198,10 +212,10 @@ mod tests {
 
     #[test]
     fn classes() {
-        assert_eq!(class(160, 50), SizeClass::Wide);
-        assert_eq!(class(120, 40), SizeClass::Medium);
-        assert_eq!(class(80, 24), SizeClass::Small);
-        assert_eq!(class(40, 12), SizeClass::Tiny);
+        assert_eq!(class_of(160, 50), SizeClass::Wide);
+        assert_eq!(class_of(120, 40), SizeClass::Medium);
+        assert_eq!(class_of(80, 24), SizeClass::Small);
+        assert_eq!(class_of(40, 12), SizeClass::Tiny);
     }
 
     proptest! {

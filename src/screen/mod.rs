@@ -7,6 +7,7 @@
 
 pub mod actions;
 pub mod app;
+mod changes;
 mod chrome;
 pub mod document;
 pub mod draw;
@@ -47,6 +48,8 @@ pub trait Port {
     /// Prepares a run and its plan; whatever is wrong with it comes as an update.
     fn plan(&self, request: RunRequest);
     fn train(&self, command: TrainCommand);
+    /// The screen is being left: this is the text that was open.
+    fn keep(&self, _text: &str) {}
 }
 
 #[cfg(test)]

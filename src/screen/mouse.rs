@@ -73,6 +73,9 @@ impl Mouse {
         if app.popup.is_some() {
             return popups::press(app, layout, x, y);
         }
+        if layout.tour.is_some_and(|strip| strip.contains((x, y).into())) {
+            return app.act(popups::tour::TOUR_NEXT.run);
+        }
         if y == layout.hints.y {
             if let Some(action) = hints::action_at(app, layout.hints, x) {
                 app.act(action.run);

@@ -1,10 +1,9 @@
 //! News from the engine: results, progress, failures.
 
 use crate::engine::types::{FOLLOWED, ModelInfo, Update};
-use crate::mask::types::State;
+use crate::mask::types::{Decision, State};
 use crate::screen::app::{App, Card, Remedy};
 use crate::screen::events::show_card;
-use crate::screen::explore::background::USE_CALIBRATION;
 use crate::screen::explore::text;
 
 /// Takes in one update; says whether everything must be asked again (another model answers now).
@@ -17,15 +16,17 @@ pub fn take(app: &mut App, news: Update) -> bool {
             false
         }
         Update::ModelReady(info) => {
-            app.null_ready = false;
+            app.measuring = None;
             model_ready(app, info);
             true
         }
-        Update::CalibrationReady => {
-            app.null_ready = true;
-            let key = app.key_label(&USE_CALIBRATION);
-            app.say(format!("Distance null ready: press {key} to score against it"));
+        Update::Calibrating { done, of } => {
+            app.measuring = Some((done, of));
             false
+        }
+        Update::CalibrationReady => {
+            null_measured(app);
+            true
         }
         Update::ModelMoved { spec } => {
             app.moved = Some(spec);
@@ -59,6 +60,31 @@ pub fn take(app: &mut App, news: Update) -> bool {
     }
 }
 
+/// The measured null takes the stand-in's place; what that changes is said when the new decision is there.
+fn null_measured(app: &mut App) {
+    app.measuring = None;
+    if app.stand_in().is_some() {
+        app.under_stand_in = app.results.decision().map(Decision::masked);
+    }
+    if let Some(model) = &mut app.model {
+        model.calibrated = true;
+    }
+}
+
+/// Says what the measured null has changed, once.
+fn say_what_the_null_changed(app: &mut App) {
+    let Some(before) = app.under_stand_in.take() else { return };
+    let Some(now) = app.results.decision().map(Decision::masked) else { return };
+    let both = now.iter().filter(|i| before.binary_search(i).is_ok()).count();
+    let changed = before.len() + now.len() - 2 * both;
+    let what = match changed {
+        0 => "the mask is the same".to_owned(),
+        1 => "one token of the mask changed".to_owned(),
+        n => format!("{n} tokens of the mask changed"),
+    };
+    app.say(format!("The distance null is measured and is the score now, here, by command and next time: {what}"));
+}
+
 fn take_result(app: &mut App, news: Update) {
     let mut oldest = app.generation;
     match &news {
@@ -85,12 +111,16 @@ fn take_result(app: &mut App, news: Update) {
     if !app.results.take(news, oldest, app.generation) {
         return;
     }
-    if tokens && app.view.focus == &text::PANE {
+    let typing = app.view.focus == &text::PANE && !app.untouched();
+    if tokens && typing {
         follow_caret(app);
     } else if tokens && !app.view.placed && app.results.len() != before {
         app.view.query = app.results.len().saturating_sub(1);
     }
-    if decided && !app.view.placed && app.view.focus != &text::PANE {
+    if decided {
+        say_what_the_null_changed(app);
+    }
+    if decided && !app.view.placed && !typing {
         // Until someone points elsewhere, explain a token that has something to explain.
         let masked =
             app.results.decision().and_then(|d| d.positions.iter().position(|p| p.state == State::Masked));

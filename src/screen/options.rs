@@ -49,6 +49,8 @@ pub struct Options {
     pub known: Vec<KnownModel>,
     /// All settings as configured.
     pub settings: Arc<Settings>,
+    /// Nobody chose the settings of the mask: a short text may start under others.
+    pub free: bool,
     /// Folder whose runs are listed, and where new ones go.
     pub runs: PathBuf,
 }
@@ -65,6 +67,7 @@ impl Default for Options {
             wanted: None,
             known: Vec::new(),
             settings: Arc::new(crate::config::defaults().unwrap_or_default()),
+            free: false,
             runs: PathBuf::from("runs"),
         }
     }

@@ -51,6 +51,8 @@ pub struct Pane {
     /// A few words after the title: what is shown right now.
     pub subtitle: fn(&App) -> Vec<TitlePart>,
     pub draw: fn(&mut Canvas, &App, Rect),
+    /// What is under the pane's cursor, in a sentence or two with the numbers of this moment; empty where nothing is.
+    pub explain: fn(&App) -> String,
     /// Moves cursor and scroll position to where something is, after any change. Without an area, the pane is hidden.
     pub settle: fn(&mut App, Option<Rect>),
     /// Whether a printable key is typed here instead of looked up.
@@ -79,6 +81,7 @@ pub const BLANK: Pane = Pane {
     actions: &[],
     subtitle: |_| Vec::new(),
     draw: |_, _, _| {},
+    explain: |_| String::new(),
     settle: |_, _| {},
     takes: |_| false,
     typed: |_, _| {},

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use crate::attention::types::ScoreSettings;
 use crate::config::{self, PRESETS, Row, Section};
 use crate::mask::rolling::RollingSettings;
-use crate::mask::types::{MaskSettings, Op, Scale, Scope};
+use crate::mask::presets::CachePolicy;
+use crate::mask::types::{MaskSettings, Op, Polarity, Scale, Scope};
 use crate::screen::document::{DEFAULT, Document};
 use crate::screen::options::Options;
 use crate::screen::train::setup::RunSettings;
@@ -120,6 +121,11 @@ fn order_of_mask() -> &'static [Path] {
     &ORDER
 }
 
+/// Every setting on screen.
+pub fn all() -> impl Iterator<Item = Path> {
+    order_of_mask().iter().chain(order_of_run()).copied()
+}
+
 /// Rows of a run's form, in their order. The arm is part of `masking`, which can be the explorer's policy, too.
 fn order_of_run() -> &'static [Path] {
     static ORDER: LazyLock<Vec<Path>> = LazyLock::new(|| {
@@ -148,19 +154,65 @@ fn own_shown(doc: &Document, path: Path) -> bool {
 
 /// The settings of the Mask pane that mean something right now.
 pub fn shown(doc: &Document) -> Vec<Path> {
-    let (block, by_budget) = (doc.mask.scope == Scope::Block, by_budget(doc));
+    let block = doc.mask.scope == Scope::Block;
     let means_something = |path: &Path| match *path {
-        // A budget asks neither τ nor p.
+        RollingSettings::initial => true,
+        path if doc.rolling.row(path).is_some() => block && own_shown(doc, path),
+        path => own_shown(doc, path),
+    };
+    order_of_mask().iter().copied().filter(means_something).collect()
+}
+
+/// Why a setting does nothing under the others' values, as a sentence; and who decides instead, in two words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inert {
+    pub who: String,
+    pub why: String,
+}
+
+/// What decides instead of a setting that does nothing now.
+pub fn inert(doc: &Document, path: Path) -> Option<Inert> {
+    let name = called(path);
+    let because = |who: String, why: String| Some(Inert { who, why });
+    let of_score = ScoreSettings::ROWS.iter().any(|row| row.path == path) || path == MaskSettings::scale;
+    match path {
         MaskSettings::threshold
         | MaskSettings::probability
         | MaskSettings::polarity
         | MaskSettings::scale
         | MaskSettings::exact_k
-        | RollingSettings::initial => !by_budget,
-        path if doc.rolling.row(path).is_some() => block && own_shown(doc, path),
-        path => own_shown(doc, path),
-    };
-    order_of_mask().iter().copied().filter(means_something).collect()
+        | RollingSettings::initial
+            if by_budget(doc) =>
+        {
+            let policy = doc.rolling.policy.map_or("the policy", CachePolicy::name);
+            because(
+                format!("{policy} decides"),
+                format!("{name} does nothing now: {policy} decides, by a budget of tokens to keep"),
+            )
+        }
+        MaskSettings::op if doc.mask.mix.is_some() => because(
+            "the mix decides".to_owned(),
+            format!("{name} does nothing now: every masked token draws its own from the mix"),
+        ),
+        MaskSettings::replacement if doc.mask.op != Op::Replace && doc.mask.mix.is_none() => {
+            let op = doc.mask.op;
+            because(format!("{op} decides"), format!("Nothing is replaced now: the operation is {op}"))
+        }
+        path if doc.mask.scope == Scope::Whole
+            && doc.rolling.initial.is_some()
+            && (of_score || path == MaskSettings::polarity) =>
+        {
+            because(
+                "pattern decides".to_owned(),
+                format!("{name} does nothing now: the initial pattern decides, before any attention"),
+            )
+        }
+        _ if doc.mask.polarity == Polarity::Random && of_score && !by_budget(doc) => because(
+            "random decides".to_owned(),
+            format!("{name} does nothing now: polarity random ignores the score"),
+        ),
+        _ => None,
+    }
 }
 
 /// The settings of the form that mean something under the others' values.
@@ -368,6 +420,8 @@ mod tests {
         assert_eq!(d.rolling.history, 1.4);
         parse(&mut d, &o, RollingSettings::policy, "h2o").unwrap();
         assert!(shown(&d).contains(&budget) && !shown(&d).contains(&history));
+        assert_eq!(inert(&d, MaskSettings::threshold).unwrap().who, "h2o decides");
+        assert!(inert(&d, budget).is_none());
         step(&mut d, &o, budget, -2, false);
         assert_eq!(text(&d, &o, budget), "0.400");
         parse(&mut d, &o, RollingSettings::policy, "tova").unwrap();

@@ -208,6 +208,7 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::Leak { generation, .. }
         | Update::Cost { generation, .. } => Some(*generation),
         Update::Crashed { .. }
+        | Update::Calibrating { .. }
         | Update::CalibrationReady
         | Update::ModelLoading(_)
         | Update::ModelReady(_)

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::config::FirstFocus;
 use crate::engine::types::{
     self, BoundaryRow, Candidate, Command, CostRow, ExploreRequest, HeadSummary, MapFrame, MapKind,
     ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
@@ -188,7 +189,12 @@ impl Stage {
 }
 
 pub fn options() -> Options {
+    let defaults = Options::default();
+    // Most tests press keys of the panes: they start there.
+    let mut settings = (*defaults.settings).clone();
+    settings.ui.focus = FirstFocus::Mask;
     Options {
+        settings: Arc::new(settings),
         // The pictures of the tests were made under this one.
         mask: MaskSettings { seed: 1, ..MaskSettings::default() },
         text: TEXT.to_owned(),
@@ -204,7 +210,7 @@ pub fn options() -> Options {
                 note: "82 M parameters, 353 MB".to_owned(),
             },
         ],
-        ..Options::default()
+        ..defaults
     }
 }
 
@@ -336,6 +342,7 @@ fn window(r: &ExploreRequest, n: usize) -> WindowReport {
         positions: (0..n).map(position).collect(),
         formula: "sum of α over later queries".to_owned(),
         reencoded: Vec::new(),
+        left: 0,
         cache_share: 0.53,
     }
 }

@@ -122,6 +122,8 @@ impl Session {
         ] {
             command.env(name, home.path().join(folder));
         }
+        // Most tests press keys at once; those about the first screen ask for its own focus.
+        command.env("MASKSCOPE_UI__FOCUS", "mask");
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
         command.env("LANG", "C.UTF-8");

@@ -2,7 +2,9 @@
 
 use ratatui::layout::Rect;
 
+use crate::mask::types::MaskSettings;
 use crate::screen::app::App;
+use crate::screen::params;
 use crate::screen::train::{RunView, run};
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
@@ -29,7 +31,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     if area.width < 96 && app.screen() == Screen::Explore {
         // The sliders may be behind another tab here.
         let last = right_text.split("  ").last().unwrap_or("").to_owned();
-        right_text = format!("τ {:.3}  p {:.3}  {last}", app.doc.mask.threshold, app.doc.mask.probability);
+        right_text = match params::inert(&app.doc, MaskSettings::threshold) {
+            Some(inert) => format!("{}  {last}", inert.who),
+            None => format!("τ {:.3}  p {:.3}  {last}", app.doc.mask.threshold, app.doc.mask.probability),
+        };
     }
     let stop =
         c.right(right.saturating_sub(right.min(60)), right.saturating_sub(1), area.y, &right_text, dim);

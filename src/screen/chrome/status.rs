@@ -28,6 +28,14 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     {
         let style = c.style(Role::Warn);
         c.label(x, area.y, note, style, width);
+    } else if let (Some(stand_in), Some((done, of)), Screen::Explore) =
+        (app.stand_in(), app.measuring, app.screen())
+    {
+        let style = c.style(Role::Warn);
+        let text = format!(
+            "{stand_in} stands in for the distance null of this model, which is being measured: {done} of {of} windows"
+        );
+        c.label(x, area.y, &text, style, width);
     } else {
         quiet(c, app, Rect { x, width, ..area });
     }

@@ -1,6 +1,5 @@
 //! Work beside the exploration: re-rolls, costs, retrying and cancelling.
 
-use crate::attention::types::Reduction;
 use crate::engine::types::Command;
 use crate::screen::actions::{EXPLORER, actions};
 use crate::screen::app::{App, Remedy, Request};
@@ -16,17 +15,7 @@ actions! {
         COST ["f"] "cost" => start_cost;
         /// Measure in the background how much the mask reveals about the next token, on held-out text
         LEAK ["k"] => start_leak;
-        /// Score against the distance null that was measured in the background
-        USE_CALIBRATION ["C"] "score against the distance null" if null_waits =>
-            |app| app.emit(Request::Command(Command::UseCalibration));
     }
-}
-
-/// A score falls back for want of a distance null that was measured meanwhile.
-fn null_waits(app: &App) -> bool {
-    app.doc.score.reduction == Reduction::DistanceNull
-        && app.null_ready
-        && app.model.as_ref().is_some_and(|m| !m.calibrated)
 }
 
 pub(crate) fn retry(app: &mut App) {

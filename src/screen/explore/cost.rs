@@ -5,12 +5,13 @@ use ratatui::layout::Rect;
 use crate::screen::app::App;
 use crate::screen::explore::background::COST;
 use crate::screen::explore::details::PANEL;
+use crate::screen::explore::explain;
 use crate::screen::pane::{BLANK, Pane, TitlePart, signed};
 use crate::screen::results::Costs;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
-pub static PANE: Pane = Pane { name: "cost", title: "Cost", context: |_| PANEL, subtitle, draw, ..BLANK };
+pub static PANE: Pane = Pane { name: "cost", title: "Cost", context: |_| PANEL, subtitle, draw, explain: explain::of_cost, ..BLANK };
 
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
     match &app.results.costs {

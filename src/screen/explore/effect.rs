@@ -5,11 +5,14 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::engine::types::{Candidate, MaskEffect, RerollRow, Work};
-use crate::mask::types::{Op, Scope};
+use crate::mask::types::{Op, Scope, State};
 use crate::screen::app::App;
+use crate::screen::explore::explain;
 use crate::screen::explore::background::{self, REROLLS};
 use crate::screen::explore::details::{self, PANEL};
+use crate::screen::explore::mask::settings::{POLICY, PROBABILITY_UP, PROTECT, REROLL, THRESHOLD_DOWN};
 use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, percent, signed};
+use crate::screen::params;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::support::visible::fit;
@@ -21,6 +24,7 @@ pub static PANE: Pane = Pane {
     actions: &[details::ACTIONS, background::ACTIONS],
     subtitle,
     draw,
+    explain: explain::of_effect,
     ..BLANK
 };
 
@@ -28,6 +32,11 @@ pub static PANE: Pane = Pane {
 const BESIDE: u16 = 19;
 /// Lines below the next tokens.
 const NUMBERS: u16 = 7;
+
+/// The token after which the next one is predicted.
+pub fn after(app: &App) -> String {
+    app.results.tokens().last().map_or(String::new(), |t| t.display.clone())
+}
 
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
     if app.view.effects {
@@ -144,6 +153,9 @@ fn moved(id: u32, now: usize, before: &[Candidate]) -> (String, Role) {
 /// The numbers of the effect, from the top of an area down.
 fn figures(c: &mut Canvas, app: &App, area: Rect) {
     let mut lines = Lines { area, y: area.y };
+    if nothing_masked(c, app, &mut lines) {
+        return;
+    }
     if let Some(effect) = app.results.masked.as_ref().map(|m| &m.value) {
         losses(c, app, effect, &mut lines);
     }
@@ -157,6 +169,29 @@ fn figures(c: &mut Canvas, app: &App, area: Rect) {
     {
         work_bar(c, bar, effect.value.work);
     }
+}
+
+/// Where nothing is masked there is no effect: says why, and which key changes that.
+fn nothing_masked(c: &mut Canvas, app: &App, lines: &mut Lines) -> bool {
+    let Some(decision) = app.results.decision().filter(|d| d.selected == 0) else { return false };
+    let warn = c.theme.bold(Role::Warn);
+    lines.put(c, &[("nothing is masked: no effect", warn)]);
+    let note = app.results.decided.as_ref().and_then(|d| d.value.note.as_deref()).unwrap_or_default();
+    let why = note.strip_prefix("nothing selected, because ").unwrap_or(note);
+    let key = |action| app.key_label(action);
+    let drawn = decision.positions.iter().any(|p| p.state == State::Draw);
+    let remedy = match () {
+        () if params::by_budget(&app.doc) => format!("{} lists policies", key(&POLICY)),
+        () if decision.eligible == 0 => format!("{} protects fewer tokens", key(&PROTECT)),
+        () if drawn => format!("{} draws again, {} raises p", key(&REROLL), key(&PROBABILITY_UP)),
+        () => format!("{} lowers τ", key(&THRESHOLD_DOWN)),
+    };
+    let (dim, accent) = (c.style(Role::Dim), c.style(Role::Accent));
+    let rest = Rect { y: lines.y, height: lines.area.bottom().saturating_sub(lines.y + 1), ..lines.area };
+    let used = c.paragraph(rest, why, dim);
+    lines.y = rest.y + used;
+    lines.put(c, &[(&remedy, accent)]);
+    true
 }
 
 /// Lines of an area, as many as fit.

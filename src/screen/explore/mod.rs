@@ -4,6 +4,7 @@ pub mod background;
 pub mod cost;
 pub mod details;
 pub mod effect;
+pub mod explain;
 pub mod map;
 pub mod mask;
 pub mod overview;

@@ -5,6 +5,8 @@ use ratatui::layout::Rect;
 use crate::mask::types::MaskSettings;
 use crate::screen::actions::Context;
 use crate::screen::app::App;
+use crate::screen::explore::explain;
+use crate::screen::explore::mask::settings::POLICY;
 use crate::screen::explore::mask::{rates, settings};
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, Wheel, share};
 use crate::screen::params;
@@ -20,6 +22,7 @@ pub static PANE: Pane = Pane {
     context: |_| CONTEXT,
     subtitle,
     draw,
+    explain: explain::of_plane,
     press,
     wheel: Some(wheel),
     ..BLANK
@@ -44,6 +47,9 @@ pub fn point_at(area: Rect, x: u16, y: u16) -> (f64, f64) {
 }
 
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
+    if let Some(inert) = params::inert(&app.doc, MaskSettings::threshold) {
+        return vec![TitlePart::new(inert.who, Role::Dim)];
+    }
     let rate = rates::expected(&app.doc.mask, app.results.decision());
     vec![TitlePart::new(format!("rate {}", share(rate)), Role::Strong)]
 }
@@ -66,6 +72,12 @@ fn shares(app: &App, n: usize) -> Vec<f64> {
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let plot = plot(area);
     if plot.width < 4 || plot.height < 2 {
+        return;
+    }
+    if let Some(inert) = params::inert(&app.doc, MaskSettings::threshold) {
+        let style = c.style(Role::Dim);
+        let text = format!("{}; {} chooses who decides", inert.why, app.key_label(&POLICY));
+        c.paragraph(area, &text, style);
         return;
     }
     let (w, h) = (plot.width as usize, plot.height as usize);

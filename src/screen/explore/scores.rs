@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::mask::types::{MaskSettings, State};
 use crate::screen::app::App;
+use crate::screen::explore::explain;
 use crate::screen::explore::mask::rates::{self, Histogram};
 use crate::screen::explore::mask::{self, settings};
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, empty_text};
@@ -16,6 +17,7 @@ pub static PANE: Pane = Pane {
     context: |_| mask::CONTEXT,
     subtitle,
     draw,
+    explain: explain::of_scores,
     takes: mask::PANE.takes,
     typed: mask::PANE.typed,
     press,

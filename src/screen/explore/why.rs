@@ -6,13 +6,14 @@ use crate::mask::reason::{protected, reason};
 use crate::mask::types::{Decision, DecisionRule, MaskSettings, Polarity, PositionDecision, Scale, State};
 use crate::screen::app::App;
 use crate::screen::explore::details::PANEL;
+use crate::screen::explore::explain;
 use crate::screen::explore::mask::rates;
 use crate::screen::explore::tokens::PIN;
 use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
-pub static PANE: Pane = Pane { name: "why", title: "Why", context: |_| PANEL, subtitle, draw, ..BLANK };
+pub static PANE: Pane = Pane { name: "why", title: "Why", context: |_| PANEL, subtitle, draw, explain: explain::of_token, ..BLANK };
 
 /// One comparison of the rule: a value against a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,12 +8,13 @@ use crate::mask::types::Scope;
 use crate::screen::app::App;
 use crate::screen::explore::background::LEAK;
 use crate::screen::explore::details::PANEL;
+use crate::screen::explore::explain;
 use crate::screen::explore::mask::settings::{PRESETS, SCOPE};
 use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
-pub static PANE: Pane = Pane { name: "window", title: "Window", context: |_| PANEL, subtitle, draw, ..BLANK };
+pub static PANE: Pane = Pane { name: "window", title: "Window", context: |_| PANEL, subtitle, draw, explain: explain::of_window, ..BLANK };
 
 /// Columns of a boundary's number.
 const LABEL: u16 = 5;

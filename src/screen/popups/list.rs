@@ -97,6 +97,7 @@ fn accept(app: &mut App) {
     match popup {
         Popup::Palette(_) => {
             if let Some(action) = actions::by_name(&entry.value) {
+                app.count_use(action);
                 (action.run)(app);
             }
         }
@@ -105,7 +106,7 @@ fn accept(app: &mut App) {
         Popup::Picker { path, .. } => {
             let _ = settings::parse(app, path, &entry.value);
         }
-        Popup::Help { .. } | Popup::Tour { .. } | Popup::Mix { .. } | Popup::Ask(_) => {}
+        Popup::Help { .. } | Popup::Explain { .. } | Popup::Mix { .. } | Popup::Ask(_) => {}
     }
 }
 
@@ -142,7 +143,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, not
     let (top, room, first) = window(app, area);
     let dim = over(base, c.style(Role::Dim));
     if entries.is_empty() {
-        c.label(inner.x, top, "no match; Backspace deletes what was typed", dim, inner.width);
+        c.paragraph(Rect { y: top, height: room as u16, ..inner }, &palette::nothing_called(&list.typed), dim);
     }
     let longest = entries.iter().map(|e| width(&e.value)).max().unwrap_or(0);
     let column = (longest as u16 + 2).min(inner.width * 3 / 5);

@@ -1,5 +1,5 @@
-//! What lies over the panes, one file each: lists (palette, models, values of a setting), help, tour, questions, the mix
-//! of operations. This file says which of them a key, a click or a frame is for.
+//! What lies over the panes, one file each: lists (palette, models, values of a setting), help, questions, the mix
+//! of operations; and the tour, in a strip below them. This file says which of them a key, a click or a frame is for.
 
 pub mod ask;
 pub mod fuzzy;
@@ -23,16 +23,21 @@ use crate::screen::params::{self, Path};
 use crate::screen::popups::ask::Question;
 use crate::screen::popups::list::List;
 use crate::screen::widgets::canvas::Canvas;
+use crate::screen::explore::text::wrap;
 use crate::screen::widgets::theme::Role;
+use crate::support::visible::visible;
 
 /// What lies over the panes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Popup {
     Help {
+        typed: String,
         scroll: usize,
     },
-    Tour {
-        step: usize,
+    /// What was under the cursor.
+    Explain {
+        title: &'static str,
+        text: String,
     },
     Palette(List),
     Models(List),
@@ -53,7 +58,7 @@ impl Popup {
     /// Where its keys apply.
     pub fn context(&self) -> Context {
         match self {
-            Popup::Help { .. } | Popup::Tour { .. } => PAGE,
+            Popup::Help { .. } | Popup::Explain { .. } => PAGE,
             Popup::Mix { .. } => MIX,
             Popup::Ask(_) => ASK,
             Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. } => LIST,
@@ -64,21 +69,30 @@ impl Popup {
     pub fn list(&self) -> Option<&List> {
         match self {
             Popup::Palette(list) | Popup::Models(list) | Popup::Picker { list, .. } => Some(list),
-            Popup::Help { .. } | Popup::Tour { .. } | Popup::Mix { .. } | Popup::Ask(_) => None,
+            Popup::Help { .. } | Popup::Explain { .. } | Popup::Mix { .. } | Popup::Ask(_) => None,
         }
+    }
+
+    /// Whether letters are typed into it, rather than keys.
+    pub fn is_typed_in(&self) -> bool {
+        self.list().is_some() || matches!(self, Popup::Help { .. })
     }
 }
 
 /// Where the open popup stands.
-pub fn place(area: Rect, app: &App, layout: &Layout) -> Option<Rect> {
+pub fn place(area: Rect, app: &App) -> Option<Rect> {
     let (columns, lines) = match app.popup.as_ref()? {
         Popup::Help { .. } => (84, area.height.saturating_sub(4)),
+        Popup::Explain { text, .. } => {
+            let columns = 72.min(area.width.saturating_sub(8));
+            let lines = wrap::rows(&visible(text), columns as usize).len() as u16;
+            (columns + 4, lines + 4)
+        }
         Popup::Palette(_) => (86, 20),
         Popup::Models(_) => (76, (app.options.known.len() as u16 + 9).clamp(10, 22)),
         Popup::Mix { .. } => mix::SIZE,
         Popup::Ask(_) => (58, 7),
         Popup::Picker { .. } => (84, list::entries(app).len().clamp(3, 14) as u16 + 6),
-        Popup::Tour { step } => return Some(tour::place(area, layout, *step)),
     };
     let w = columns.min(area.width.saturating_sub(4));
     let h = lines.min(area.height.saturating_sub(2));
@@ -89,8 +103,8 @@ pub fn place(area: Rect, app: &App, layout: &Layout) -> Option<Rect> {
 pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
     let (Some(popup), Some(area)) = (&app.popup, layout.popup) else { return };
     match popup {
-        Popup::Help { scroll } => help::draw(c, app, area, *scroll),
-        Popup::Tour { step } => tour::draw(c, app, layout, area, *step),
+        Popup::Help { typed, scroll } => help::draw(c, app, area, (typed, *scroll)),
+        Popup::Explain { title, text } => explained(c, app, area, (title, text)),
         Popup::Palette(list) => list::draw(c, app, area, list, "Commands", "type to find an action"),
         Popup::Models(list) => models::draw(c, app, area, list),
         Popup::Mix { row } => mix::draw(c, app, area, *row),
@@ -102,14 +116,23 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
     }
 }
 
+/// An explanation, and how to close it.
+fn explained(c: &mut Canvas, app: &App, area: Rect, (title, text): (&str, &str)) {
+    let inner = open(c, area, title, "");
+    let base = c.theme.popup();
+    let (style, dim) = (over(base, c.style(Role::Text)), over(base, c.style(Role::Dim)));
+    c.paragraph(Rect { height: inner.height.saturating_sub(1), ..inner }, text, style);
+    let close = format!("{} closes", app.key_label(&page::PAGE_CLOSE));
+    c.label(inner.x, inner.bottom().saturating_sub(1), &close, dim, inner.width);
+}
+
 /// A click while something is open: on an entry it takes it, outside it closes.
 pub fn press(app: &mut App, layout: &Layout, x: u16, y: u16) {
     let (Some(popup), Some(area)) = (&app.popup, layout.popup) else { return };
     let inside = area.contains((x, y).into());
     match popup {
-        Popup::Tour { .. } if inside => app.act(page::PAGE_ADVANCE.run),
         Popup::Help { .. } if inside => {}
-        Popup::Help { .. } | Popup::Tour { .. } => app.act(page::PAGE_CLOSE.run),
+        Popup::Help { .. } | Popup::Explain { .. } => app.act(page::PAGE_CLOSE.run),
         Popup::Ask(_) if inside => app.act(ask::ASK_YES.run),
         Popup::Ask(_) => app.act(ask::ASK_NO.run),
         Popup::Mix { row } if inside => mix::press(app, area, *row, x, y),
@@ -123,7 +146,7 @@ pub fn press(app: &mut App, layout: &Layout, x: u16, y: u16) {
 pub fn wheel(app: &mut App, up: bool) {
     let (above, below) = match app.popup {
         Some(Popup::Help { .. }) => (&page::PAGE_UP, &page::PAGE_DOWN),
-        Some(Popup::Tour { .. } | Popup::Ask(_)) | None => return,
+        Some(Popup::Explain { .. } | Popup::Ask(_)) | None => return,
         Some(Popup::Mix { .. }) => (&mix::MIX_UP, &mix::MIX_DOWN),
         Some(_) => (&list::LIST_UP, &list::LIST_DOWN),
     };

@@ -80,7 +80,7 @@ pub fn run(
     let screen = Screen::new()?;
     let area = screen.area()?;
     app.size = (area.width, area.height);
-    let ui = Ui {
+    let mut ui = Ui {
         app,
         port,
         screen,
@@ -91,7 +91,10 @@ pub fn run(
         last_frame: None,
         request: None,
     };
-    ui.run(&from, updates)
+    let ended = ui.run(&from, updates);
+    // However it ended, what was written is not lost.
+    port.keep(ui.app.doc.editor.text());
+    ended
 }
 
 /// Whether, and how soon, a frame is due.
@@ -117,7 +120,7 @@ struct Ui<'a> {
 
 impl Ui<'_> {
     fn run(
-        mut self,
+        &mut self,
         inputs: &Receiver<TerminalInput>,
         mut updates: Receiver<Update>,
     ) -> Result<(), ScreenError> {

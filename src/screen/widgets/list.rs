@@ -48,6 +48,8 @@ pub enum Look<'a> {
     /// Nothing is set, which means this.
     Unset(&'a str),
     Plain,
+    /// It does nothing now: this decides instead.
+    Inert(&'a str),
     /// Being typed; whether it was refused.
     Typing {
         refused: bool,
@@ -82,10 +84,15 @@ pub fn draw(c: &mut Canvas, columns: Columns, line: &Line, area: Rect) {
         c.restyle(area, style);
         c.put(area.x, y, "▸", style);
     }
-    let name = bare(c.style(if line.current { Role::Strong } else { Role::Dim }));
+    let inert = matches!(line.look, Look::Inert(_));
+    let name = bare(c.style(match (inert, line.current) {
+        (true, _) => Role::Faint,
+        (_, true) => Role::Strong,
+        _ => Role::Dim,
+    }));
     let mut x = area.x + 1;
     if !line.symbol.is_empty() {
-        let symbol = bare(c.theme.bold(Role::Accent));
+        let symbol = bare(if inert { c.style(Role::Faint) } else { c.theme.bold(Role::Accent) });
         x = c.text(x, y, line.symbol, symbol, 2) + 1;
     }
     c.label(x, y, line.name, name, (area.x + columns.name).saturating_sub(x));
@@ -109,6 +116,11 @@ pub fn draw(c: &mut Canvas, columns: Columns, line: &Line, area: Rect) {
             let dim = bare(c.style(Role::Dim));
             let end = c.label(x, y, meaning, dim, room);
             hint(c, line, (end, y), area);
+        }
+        Look::Inert(who) => {
+            let (faint, dim) = (bare(c.style(Role::Faint)), bare(c.style(Role::Dim)));
+            let end = c.label(x, y, line.value, faint, room);
+            c.label(end + 2, y, who, dim, area.right().saturating_sub(end + 2));
         }
         Look::Plain => {
             let end = c.label(x, y, line.value, strong, room);

@@ -3,62 +3,14 @@
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use crate::engine::types::{MapFrame, MapKind};
+use crate::engine::types::MapFrame;
 use crate::screen::app::App;
 use crate::screen::explore::map::Frame;
+use crate::screen::explore::map::scale::CellScale;
 use crate::screen::explore::map::view::MapView;
-use crate::screen::view::ColourScale;
 use crate::screen::widgets::canvas::Canvas;
-use crate::screen::widgets::colours::{Rgb, mix, step};
+use crate::screen::widgets::colours::{Rgb, mix};
 use crate::screen::widgets::theme::{Paint, Role, Theme};
-
-/// Lowest value that the logarithmic scale tells from nothing.
-pub const LOG_FLOOR: f32 = 1e-4;
-
-/// How values of one map become places on a colour table.
-#[derive(Clone, Copy)]
-pub struct CellScale {
-    pub kind: ColourScale,
-    pub signed: bool,
-    pub max: f32,
-}
-
-impl CellScale {
-    pub fn of(app: &App, map: &MapFrame) -> Self {
-        let signed = map.kind == MapKind::Difference;
-        let n = map.len;
-        let rows = (0..n).flat_map(|q| map.values[q * n..q * n + q + 1].iter());
-        let max = rows.filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(v.abs()));
-        CellScale { kind: app.view.colours, signed, max }
-    }
-
-    /// Strength of a value, 0..1; `row` is the largest of its row.
-    fn strength(&self, value: f32, row: f32) -> f64 {
-        let v = f64::from(value.abs());
-        let max = f64::from(if self.kind == ColourScale::RowMax { row } else { self.max });
-        if v <= 0.0 || max <= 0.0 {
-            return 0.0;
-        }
-        match self.kind {
-            ColourScale::Sqrt => (v / max).sqrt(),
-            ColourScale::Linear | ColourScale::RowMax => v / max,
-            ColourScale::Log => {
-                let floor = f64::from(LOG_FLOOR).ln();
-                (v.ln() - floor) / (max.ln() - floor).max(1e-9)
-            }
-        }
-        .clamp(0.0, 1.0)
-    }
-
-    fn colour(&self, theme: &Theme, value: f32, row: f32) -> Rgb {
-        let s = self.strength(value, row);
-        if self.signed {
-            theme.ramps.difference[step(0.5 + 0.5 * s * f64::from(value.signum()))]
-        } else {
-            theme.ramps.heat[step(s)]
-        }
-    }
-}
 
 /// What a pixel shows.
 #[derive(Clone, Copy, PartialEq)]

@@ -4,7 +4,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use crate::mask::types::State;
-use crate::screen::explore::map::cells::{LOG_FLOOR, Painter};
+use crate::screen::explore::map::cells::Painter;
+use crate::screen::explore::map::scale::LOG_FLOOR;
+use crate::screen::explore::map::view::pooled;
 use crate::screen::explore::map::{LABEL, tokens};
 use crate::screen::view::ColourScale;
 use crate::screen::widgets::canvas::Canvas;
@@ -29,7 +31,9 @@ impl Painter<'_> {
             let crossed = range.contains(&self.app.view.key);
             let (_, state) = self.telling(range, self.app.view.key);
             let x = plot.x + own.end as u16;
-            let room = plot.right().saturating_sub(x + 1).min(LABEL as u16);
+            // Beside the cells there may be numbers.
+            let right = if self.free().is_some_and(|r| r.x > plot.x) { self.used().right() } else { plot.right() };
+            let room = right.saturating_sub(x + 1).min(LABEL as u16);
             let label = crate::support::visible::fit(&token.display, room as usize, "…");
             let style = label_style(c.theme, state, crossed);
             if room > 2 && !label.is_empty() {
@@ -99,6 +103,10 @@ impl Painter<'_> {
         let room = labels + plot.height - used.min(plot.height);
         if self.view.keys.pooled() && labels > 1 {
             self.numbers(c, y + 1);
+            let (dim, left) = (c.style(Role::Dim), plot.x - self.frame.gutter);
+            if let Some((keys, queries)) = pooled(&self.view) {
+                c.right(left, plot.x.saturating_sub(1), y + 1, &format!("max {keys}×{queries}"), dim);
+            }
         }
         let mut x = 0;
         while (x as usize) < self.view.keys.size && labels > 0 {
@@ -185,7 +193,7 @@ impl Painter<'_> {
     /// The colour bar with the values of its ends.
     fn legend(&self, c: &mut Canvas, x: u16, y: u16, right: u16) {
         let dim = c.style(Role::Dim);
-        let max = self.scale.max;
+        let (max, top) = (self.scale.max, self.scale.top);
         let (low, high) = match (self.scale.signed, self.scale.kind) {
             (true, ColourScale::RowMax) => ("−row-max".to_owned(), "+row-max".to_owned()),
             (true, _) => (format!("−{max:.3}"), format!("+{max:.3}")),
@@ -193,8 +201,10 @@ impl Painter<'_> {
             (false, ColourScale::RowMax) => ("0".to_owned(), "row-max".to_owned()),
             (false, _) => ("0".to_owned(), format!("{max:.3}")),
         };
+        // Stronger cells than the end of the scale share its last colour.
+        let high = if top > max { format!("{high} and more, to {top:.3}") } else { high };
         let mut at = c.text(x, y, &low, dim, right.saturating_sub(x)) + 1;
-        let n = 16.min(right.saturating_sub(at));
+        let n = 10.min(right.saturating_sub(at));
         for i in 0..n {
             let f = f64::from(i) / f64::from(n.max(2) - 1);
             let (symbol, style) = if c.theme.rich() {

@@ -3,6 +3,8 @@
 
 mod cells;
 mod labels;
+mod reads;
+mod scale;
 pub mod view;
 
 use ratatui::layout::Rect;
@@ -10,9 +12,10 @@ use ratatui::layout::Rect;
 use crate::engine::types::{HeadChoice, MapKind, Token};
 use crate::screen::actions::{Context, EXPLORER, actions};
 use crate::screen::app::App;
-use crate::screen::explore::map::cells::{CellScale, Painter};
+use crate::screen::explore::map::cells::Painter;
+use crate::screen::explore::map::scale::CellScale;
 use crate::screen::explore::map::view::{Axis, MapView, Room, Zoom};
-use crate::screen::explore::{overview, tokens};
+use crate::screen::explore::{explain, overview, tokens};
 use crate::screen::history::EditKind;
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, Wheel, empty_text};
 use crate::screen::widgets::canvas::Canvas;
@@ -30,6 +33,7 @@ pub static PANE: Pane = Pane {
     actions: &[ACTIONS, overview::ACTIONS],
     subtitle: |app| if app.view.overview { overview::subtitle(app) } else { subtitle(app) },
     draw: |c, app, area| if app.view.overview { overview::draw(c, app, area) } else { draw(c, app, area) },
+    explain: explain::of_map,
     settle: |app, area| {
         settle(app, area);
         overview::settle(app, area);
@@ -264,6 +268,10 @@ pub fn subtitle(app: &App) -> Vec<TitlePart> {
         if kind == MapKind::Baseline { Role::Protected } else { Role::Masked },
     ));
     out.push(TitlePart::new(heads_name(app, heads), Role::Strong));
+    let shown = app.area(&PANE).map(|area| view(app, &frame(app, area)));
+    if let Some((keys, queries)) = shown.as_ref().and_then(view::pooled) {
+        out.push(TitlePart::new(format!("a cell shows the strongest of {keys}×{queries}"), Role::Dim));
+    }
     out
 }
 
@@ -302,11 +310,14 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
     let frame = frame(app, area);
     let view = view(app, &frame);
-    let painter = Painter { app, map, view, frame, scale: CellScale::of(app, map) };
+    let painter = Painter { app, map, view, frame, scale: CellScale::of(app, map, &view) };
     painter.cells(c);
     painter.diagonal(c);
     painter.rows(c);
     painter.columns(c);
+    if let Some(free) = painter.free() {
+        painter.reads(c, free);
+    }
     if app.stale(shown) {
         c.fade(Rect { height: area.height - frame.footer, ..area });
     }

@@ -149,6 +149,13 @@ fn axis(len: usize, room: usize, size: Size, origin: usize) -> Axis {
     }
 }
 
+/// How many keys and queries share a cell at most, where any do.
+pub fn pooled(view: &MapView) -> Option<(usize, usize)> {
+    let share = |axis: &Axis| if axis.pooled() { axis.span.div_ceil(axis.size.max(1)) } else { 1 };
+    let (keys, queries) = (share(&view.keys), share(&view.queries));
+    (keys * queries > 1).then_some((keys, queries))
+}
+
 /// The origin nearest to `origin` that has `cursor` in view.
 pub fn follow(view: &Axis, origin: usize, cursor: usize) -> usize {
     let visible = view.visible().max(1);

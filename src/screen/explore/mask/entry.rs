@@ -60,7 +60,9 @@ fn complete(app: &mut App) {
 /// A digit begins a value for the selected setting.
 pub fn type_char(app: &mut App, c: char) {
     let item = app.view.item;
-    if params::is_typed(item) {
+    if let Some(inert) = params::inert(&app.doc, item) {
+        app.say(inert.why);
+    } else if params::is_typed(item) {
         start(app, item, c.to_string());
     } else {
         let key = app.key_label(&VALUE_OPEN);

@@ -3,14 +3,16 @@
 pub mod entry;
 pub mod rates;
 pub mod settings;
+pub mod short;
 
 use ratatui::layout::Rect;
 
+use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Scope};
 use crate::screen::actions::{Action, Context};
 use crate::screen::app::App;
 use crate::screen::explore::mask::settings::{MIX, REROLL};
-use crate::screen::explore::scores;
+use crate::screen::explore::{explain, scores};
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, Wheel, share};
 use crate::screen::params::{self, PRESET, Path};
 use crate::screen::settle::scrolled;
@@ -29,6 +31,7 @@ pub static PANE: Pane = Pane {
     actions: &[settings::ACTIONS, entry::ACTIONS],
     subtitle,
     draw,
+    explain: explain::setting,
     settle,
     takes: |c| c.is_ascii_digit(),
     typed: entry::type_char,
@@ -85,6 +88,9 @@ fn row(c: &mut Canvas, app: &App, path: Path, area: Rect) {
         // With only the sliders moved it is still that preset, and says so.
         value = app.doc.nearest_preset(&app.options).map_or(value, |p| format!("{p}, moved"));
     }
+    if let Some((used, why)) = app.other_score().filter(|_| path == ScoreSettings::reduction) {
+        value = format!("{used} ({})", why.name());
+    }
     let typing = app.entry.as_ref().filter(|e| e.path == path);
     let look = match declared.kind {
         _ if typing.is_some_and(|e| e.error.is_some()) => Look::Typing { refused: true },
@@ -95,6 +101,8 @@ fn row(c: &mut Canvas, app: &App, path: Path, area: Rect) {
         _ if params::has_choices(path) => Look::Choice,
         _ => Look::Plain,
     };
+    let inert = params::inert(&app.doc, path);
+    let look = inert.as_ref().map_or(look, |inert| Look::Inert(&inert.who));
     let key = |action: &Action, does: &str| format!("  {} {does}", app.key_label(action));
     let hint = match path {
         MaskSettings::mix => key(&MIX, "edits"),

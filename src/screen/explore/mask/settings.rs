@@ -2,7 +2,7 @@
 
 use crate::attention::types::ScoreSettings;
 use crate::mask::rolling::RollingSettings;
-use crate::mask::types::{MaskSettings, Op};
+use crate::mask::types::MaskSettings;
 use crate::screen::actions::{EXPLORER, PANES, actions};
 use crate::screen::app::App;
 use crate::screen::document::{ARTICLE, DEFAULT};
@@ -52,7 +52,8 @@ actions! {
         /// Next operation: replace, hide, drop, evict, skip, keep
         OP ["d"] "operation" => |app| cycle(app, MaskSettings::op);
         /// Next replacement: what a replaced token becomes
-        REPLACEMENT ["w"] if |app| app.doc.mask.op == Op::Replace => |app| cycle(app, MaskSettings::replacement);
+        REPLACEMENT ["w"] if |app| params::inert(&app.doc, MaskSettings::replacement).is_none() =>
+            |app| cycle(app, MaskSettings::replacement);
         /// Next protection: which tokens are never masked
         PROTECT ["g"] => |app| cycle(app, MaskSettings::protect);
         /// Switch between the default settings and the article's
@@ -141,6 +142,9 @@ fn reroll(app: &mut App) {
 
 /// Moves τ by one step and p with it, so that the expected rate stays.
 fn along(app: &mut App, direction: i32) {
+    if says_why_inert(app, MaskSettings::threshold) {
+        return;
+    }
     app.history.joins(EditKind::Plane);
     let decision = app.results.decision();
     let rate = rates::expected(&app.doc.mask, decision);
@@ -180,8 +184,20 @@ pub fn parse(app: &mut App, path: Path, typed: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a setting does nothing now; what decides instead is said.
+fn says_why_inert(app: &mut App, path: Path) -> bool {
+    let inert = params::inert(&app.doc, path);
+    if let Some(inert) = &inert {
+        app.say(inert.why.clone());
+    }
+    inert.is_some()
+}
+
 /// What a slider or a step gives, which is within the bounds.
 fn take(app: &mut App, path: Path, value: Option<Value>) {
+    if says_why_inert(app, path) {
+        return;
+    }
     if let Some(value) = value
         && let Err(error) = set(app, path, value)
     {
@@ -203,6 +219,9 @@ pub fn nudge(app: &mut App, path: Path, steps: i32, fine: bool) {
 
 /// Next choice of a setting, said aloud since its row may not be on screen.
 fn cycle(app: &mut App, path: Path) {
+    if says_why_inert(app, path) {
+        return;
+    }
     app.history.close();
     let before = app.doc.mask.op;
     nudge(app, path, 1, false);
@@ -246,6 +265,9 @@ pub fn set_line(app: &mut App, at: f64) {
 
 /// Moves the point of the plane to a place on both tracks, 0..1.
 pub fn set_point(app: &mut App, tau: f64, p: f64) {
+    if says_why_inert(app, MaskSettings::threshold) {
+        return;
+    }
     app.history.joins(EditKind::Plane);
     set_fraction(app, MaskSettings::threshold, tau);
     set_fraction(app, MaskSettings::probability, p);
@@ -278,6 +300,9 @@ pub fn pick(app: &mut App, path: Path) {
 /// Lets the value be typed, or chosen from a list.
 pub fn open(app: &mut App, path: Path) {
     app.view.item = path;
+    if says_why_inert(app, path) {
+        return;
+    }
     if path == MaskSettings::mix {
         mix::start(app);
     } else if params::is_typed(path) {

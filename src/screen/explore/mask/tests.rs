@@ -4,12 +4,11 @@ use crate::engine::types::Update;
 use crate::mask::presets::CachePolicy;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Polarity, Scale, Scope};
-use crate::screen::explore::background::USE_CALIBRATION;
 use crate::screen::explore::{map, mask};
 use crate::screen::params::shown;
 use crate::screen::testing::{Stage, options};
 use crate::screen::tests::desk::{AREA, Desk};
-use crate::screen::tests::{mix_of, picture};
+use crate::screen::tests::{mix_of, picture, text as screen_text};
 
 #[test]
 fn sliders_move_by_steps_fine_steps_ends_and_typed_numbers() {
@@ -132,19 +131,27 @@ fn every_preset_can_be_taken_and_undone() {
 }
 
 #[test]
-fn a_measured_null_that_waits_is_offered_until_it_is_taken() {
+fn the_score_in_use_is_the_score_named_until_the_null_is_measured_and_after() {
     let mut stage = Stage::new();
-    let offered = |s: &Stage| USE_CALIBRATION.possible(&s.app);
-    assert!(!offered(&stage));
     let mut bare = crate::screen::testing::model("other", 4, 4);
     bare.calibrated = false;
-    stage.update(Update::ModelReady(bare.clone()));
-    assert!(!offered(&stage), "nothing was measured yet");
-    stage.update(Update::CalibrationReady).wait(60_000);
-    assert!(offered(&stage), "a notice passes, the offer stays");
-    bare.calibrated = true;
     stage.update(Update::ModelReady(bare));
-    assert!(!offered(&stage));
+    let seen = |stage: &mut Stage, what: &str| {
+        let all = screen_text(&picture(stage, 160, 50));
+        assert!(all.contains(what), "no {what} in\n{all}");
+    };
+    seen(&mut stage, "‹ corrected (stand-in) ›");
+    stage.update(Update::Calibrating { done: 12, of: 64 }).wait(60_000);
+    seen(&mut stage, "corrected stands in for the distance null of this model, which is being measured: 12 of 64");
+    let asked = stage.asked();
+    stage.update(Update::CalibrationReady);
+    assert_eq!(stage.asked(), asked + 1, "the mask is decided again");
+    seen(&mut stage, "‹ distance-null ›");
+    let said = stage.app.notice.as_ref().unwrap().text.clone();
+    assert!(said.contains("here, by command and next time: the mask is the same"), "{said}");
+    // Literal attention has a score of its own.
+    stage.press("S S");
+    seen(&mut stage, "‹ plain (raw scale) ›");
 }
 
 #[test]

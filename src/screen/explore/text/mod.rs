@@ -4,10 +4,13 @@ pub mod editor;
 pub mod wrap;
 
 use ratatui::layout::Rect;
+use ratatui::style::Modifier;
 
+use crate::mask::types::Scope;
 use crate::screen::actions::{Context, EXPLORER, actions};
 use crate::screen::app::{App, Request};
-use crate::screen::explore::mask;
+use crate::screen::explore::{explain, mask};
+use crate::screen::explore::mask::settings::SCOPE;
 use crate::screen::explore::text::editor::{Editor, Motion};
 use crate::screen::history::EditKind;
 use crate::screen::news;
@@ -26,6 +29,7 @@ pub static PANE: Pane = Pane {
     actions: &[ACTIONS],
     subtitle,
     draw,
+    explain: explain::of_text,
     settle,
     takes: |_| true,
     typed: type_char,
@@ -106,6 +110,8 @@ actions! {
         DELETE_TO_START ["ctrl-u"] "clear line" => |app| app.doc.editor.delete(Motion::Home);
         /// Delete to the end of the line
         DELETE_TO_END ["ctrl-k"] => |app| app.doc.editor.delete(Motion::End);
+        /// Open the example text; undo brings yours back
+        EXAMPLE_TEXT ["alt-e"] => example;
     }
 }
 
@@ -120,6 +126,13 @@ fn go(app: &mut App, motion: Motion, extend: bool) {
     app.history.close();
     app.doc.editor.go(motion, extend, columns, page);
     follow_caret(app);
+}
+
+/// The text that the settings name, in place of what is open.
+fn example(app: &mut App) {
+    app.history.close();
+    app.doc.editor = Editor::new(&app.options.settings.explore.text);
+    app.history.close();
 }
 
 fn new_line(app: &mut App) {
@@ -288,7 +301,7 @@ pub fn offset_at(app: &App, area: Rect, x: u16, y: u16) -> usize {
 
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let editor = &app.doc.editor;
-    let mut out = Vec::new();
+    let mut out = vec![how_to_write(app)];
     if let Some(selected) = editor.selected() {
         out.push(TitlePart::new(format!("{} selected", selected.chars().count()), Role::Accent));
     }
@@ -296,10 +309,34 @@ pub fn subtitle(app: &App) -> Vec<TitlePart> {
     if editor.line_count() > 1 {
         out.push(TitlePart::new(format!("line {} of {}", line + 1, editor.line_count()), Role::Dim));
     }
-    if let Some(used) = app.results.truncated {
-        out.push(TitlePart::new(format!("the model's context is full: {used} tokens left out"), Role::Warn));
+    if let Some(left_out) = app.results.truncated {
+        let offer = match app.doc.mask.scope {
+            Scope::Whole => format!("; {} reads on, block by block", app.key_label(&SCOPE)),
+            Scope::Block => String::new(),
+        };
+        let read = app.results.len();
+        let text = format!("{read} tokens are read, {left_out} do not fit the context{offer}");
+        // Before how to write: this is what is news.
+        out.insert(0, TitlePart::new(text, Role::Warn));
     }
     out
+}
+
+/// The byte from which on the text is not read, where it is longer than the context.
+fn border(app: &App) -> Option<usize> {
+    app.results.truncated?;
+    let tokens = app.results.tokens.as_ref().filter(|t| t.generation >= app.text_since)?;
+    tokens.value.last().map(|token| token.span.1)
+}
+
+/// How to write here; or, while the letters go into the text, how to get the other keys back.
+fn how_to_write(app: &App) -> TitlePart {
+    if app.view.focus == &PANE {
+        let keys = app.key_label(&LEAVE_TEXT);
+        TitlePart::new(format!("you are writing here; {keys} makes letters keys again"), Role::Accent)
+    } else {
+        TitlePart::new(format!("{} or a click: write here", app.key_label(&EDIT_TEXT)), Role::Dim)
+    }
 }
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
@@ -316,13 +353,24 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
     let selection = editor.selection().unwrap_or(0..0);
     let (plain, marked) = (c.style(Role::Text), c.theme.marked());
+    let border = border(app).unwrap_or(usize::MAX);
+    let (unread, edge) = (c.style(Role::Faint), c.theme.bold(Role::Warn).add_modifier(Modifier::UNDERLINED));
     for (i, row) in rows(app, area).iter().enumerate() {
         let y = area.y + i as u16;
         let mut x = area.x;
         for cluster in clusters(&editor.text()[row.bytes.clone()]) {
             let inside = selection.contains(&(row.bytes.start + cluster.offset));
-            let style = if inside { marked } else { plain };
-            x = c.text(x, y, &cluster.text, style, area.right().saturating_sub(x));
+            let at = row.bytes.start + cluster.offset;
+            let style = match (inside, at) {
+                (true, _) => marked,
+                (_, at) if at < border => plain,
+                (_, at) if at == border => edge,
+                _ => unread,
+            };
+            // Most tokens begin with a space: there the border has a place of its own.
+            let bar = at == border && cluster.text == " ";
+            let symbol = if bar { if c.ascii() { "|" } else { "┃" } } else { &cluster.text };
+            x = c.text(x, y, symbol, style, area.right().saturating_sub(x));
         }
         // A selected line break would otherwise be invisible.
         if selection.contains(&row.bytes.end)

@@ -1,10 +1,13 @@
 //! What keys and the mouse do here, by whole events.
 
+use crate::mask::types::State;
 use crate::screen::Request;
 use crate::screen::events::Event;
 use crate::screen::explore::text;
+use crate::screen::options::Options;
 use crate::screen::testing::{Stage, options};
 use crate::screen::tests::desk::Desk;
+use crate::screen::tests::{picture, text as screen_text};
 
 #[test]
 fn every_keystroke_in_the_text_is_a_request_with_the_next_generation() {
@@ -47,4 +50,53 @@ fn the_caret_goes_where_the_click_is_and_drags_select() {
     assert!(desk.stage.app.doc.editor.text()[desk.stage.app.doc.editor.caret()..].starts_with("looked"));
     desk.drag((x, y), (x + 6, y));
     assert_eq!(desk.stage.app.doc.editor.selected(), Some("looked"));
+}
+
+/// As the program opens for a person: nothing set.
+fn fresh() -> Stage {
+    Stage::with(Options { settings: Options::default().settings, ..options() })
+}
+
+#[test]
+fn typing_types_from_the_first_key_on() {
+    let mut stage = fresh();
+    assert_eq!(stage.app.view.focus, &text::PANE);
+    let (mask, heads) = (stage.last().mask, stage.last().heads);
+    // Every letter of it is a key of some pane.
+    stage.types(" quick hello m]x.");
+    assert!(stage.last().text.ends_with("quick hello m]x."));
+    assert!(!stage.app.quit && stage.last().mask == mask && stage.last().heads == heads);
+    assert!(!stage.app.view.overview && stage.app.popup.is_none());
+    stage.press("esc ]");
+    assert_ne!(stage.last().mask, mask, "after Esc, letters are keys");
+}
+
+#[test]
+fn the_box_says_how_to_write_in_it() {
+    for (w, h) in [(160, 50), (80, 24)] {
+        let mut stage = fresh();
+        let seen = screen_text(&picture(&mut stage, w, h));
+        assert!(seen.contains("Esc makes letters keys again"), "{seen}");
+        stage.press("esc");
+        assert!(screen_text(&picture(&mut stage, w, h)).contains("i or a click: write here"));
+    }
+}
+
+#[test]
+fn until_something_is_typed_a_masked_token_is_explained() {
+    let stage = fresh();
+    let masked = |s: &Stage| s.app.results.decision().unwrap().positions[s.app.view.key].state;
+    assert_eq!(masked(&stage), State::Masked);
+    let mut stage = fresh();
+    stage.types(" no");
+    assert_eq!(stage.app.view.key + 1, stage.app.results.len(), "then the token that is being typed");
+}
+
+#[test]
+fn the_example_comes_back_and_undo_brings_back_what_was_typed() {
+    let mut stage = fresh();
+    stage.types(" mine").press("alt-e");
+    assert_eq!(*stage.last().text, *stage.app.options.settings.explore.text);
+    stage.press("ctrl-/");
+    assert!(stage.last().text.ends_with(" mine"));
 }

@@ -8,6 +8,7 @@ use ratatui::style::{Modifier, Style};
 use crate::mask::types::{Op, PositionDecision, State};
 use crate::screen::actions::{Context, actions};
 use crate::screen::app::App;
+use crate::screen::explore::explain;
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, empty_text};
 use crate::screen::settle::scrolled;
 use crate::screen::widgets::canvas::Canvas;
@@ -25,6 +26,7 @@ pub static PANE: Pane = Pane {
     actions: &[ACTIONS],
     subtitle,
     draw,
+    explain: explain::of_token,
     settle,
     press,
     wheel: Some(|app, _, wheel| app.act(|app| scroll(app, wheel.by))),
@@ -133,7 +135,15 @@ pub fn subtitle(app: &App) -> Vec<TitlePart> {
     out.push(TitlePart::new(format!("{n} tokens"), Role::Dim));
     if let Some(d) = app.results.decision() {
         let role = if d.selected > 0 { Role::Masked } else { Role::Dim };
-        out.push(TitlePart::new(format!("{} of {} eligible masked", d.selected, d.eligible), role));
+        let window = app.results.decided.as_ref().and_then(|d| d.value.window.as_deref());
+        match window.map_or(0, |w| w.left) {
+            0 => out.push(TitlePart::new(format!("{} of {} eligible masked", d.selected, d.eligible), role)),
+            left => {
+                let by_rule = d.selected.saturating_sub(left);
+                out.push(TitlePart::new(format!("{by_rule} masked by the rule"), role));
+                out.push(TitlePart::new(format!("{left} left the context"), Role::Warn));
+            }
+        }
     }
     out
 }
