@@ -752,3 +752,53 @@ fn a_plan_says_what_was_read_what_was_left_out_and_what_was_chosen() {
     let single = parsed(&plan("single.txt", ["--model", "demo"], &["--context", "8"]));
     assert!(notes(&single).contains(&"no validation: one document".to_owned()), "{single}");
 }
+
+#[test]
+fn what_follows_any_token_is_what_follows_the_text_up_to_there() {
+    let model = tiny_folder();
+    let model = model.to_str().unwrap();
+    let whole = json(&[
+        "mask",
+        "--model",
+        model,
+        "--ids",
+        "5,9,200,31,77,8",
+        "--position",
+        "2",
+        "--op",
+        "hide",
+        "--threshold",
+        "0.3",
+        "--probability",
+        "1",
+        "--json",
+    ]);
+    let prefix = json(&["predict", "--model", model, "--ids", "5,9,200", "--json"]);
+    for (a, b) in whole["baseline"].as_array().unwrap().iter().zip(prefix["next"].as_array().unwrap()) {
+        assert_eq!(a["id"], b["id"]);
+        assert!((a["p"].as_f64().unwrap() - b["p"].as_f64().unwrap()).abs() < 1e-6);
+    }
+    assert!(whole["kl_nats"].as_f64().unwrap() >= 0.0);
+    let beyond = maskscope(&["mask", "--model", model, "--ids", "5,9", "--position", "2"]);
+    assert_eq!(beyond.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&beyond.stderr).contains("position 2 is beyond the last token, 1"));
+}
+
+#[test]
+fn the_score_in_use_is_named_with_the_one_asked_for() {
+    let named = |args: &[&str]| {
+        let out = json(&[&["mask", "--text", TEXT, "--json"], args].concat());
+        [&out["settings"]["score_in_force"], &out["settings"]["score_asked"]]
+            .map(|v| v.as_str().unwrap().to_owned())
+    };
+    assert_eq!(named(&[]), ["distance-null", "distance-null"]);
+    assert_eq!(named(&["--scale", "raw"]), ["plain", "distance-null"]);
+}
+
+#[test]
+fn all_six_operations_stand_side_by_side() {
+    let out = json(&["effect", "--text", TEXT, "--json"]);
+    let ops: Vec<&str> =
+        out["effects"].as_array().unwrap().iter().map(|e| e["op"].as_str().unwrap()).collect();
+    assert_eq!(ops, ["replace", "keep", "hide", "drop", "evict", "skip"]);
+}

@@ -339,6 +339,18 @@ fn what_was_typed_at_once_is_kept_on_leaving_and_opened_again() {
 }
 
 #[test]
+fn a_text_file_opens_and_a_short_text_starts_with_something_masked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text.txt");
+    std::fs::write(&path, "Call me Ishmael.").unwrap();
+    let mut session = Session::start(&Start { args: &["--text-file", path.to_str().unwrap()], ..DEFAULT });
+    session.wait_text("Call me Ishmael.");
+    session.wait_text("Δ masked");
+    assert!(!session.screen().contains("0 of"), "{}", session.screen());
+    quit(session);
+}
+
+#[test]
 fn without_a_terminal_it_says_so() {
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_maskscope")).output().unwrap();
     assert_eq!(out.status.code(), Some(1));

@@ -107,7 +107,10 @@ mod tests {
             for contribution in [false, true] {
                 let settings = ScoreSettings { reduction, contribution, ..ScoreSettings::default() };
                 let line = formula(&settings, reduction);
-                assert!(!line.contains('\n') && line.contains(": ") && !line.contains("standing in"), "{line}");
+                assert!(
+                    !line.contains('\n') && line.contains(": ") && !line.contains("standing in"),
+                    "{line}"
+                );
                 let weighs = contribution && reduction != Reduction::Rollout;
                 assert_eq!(line.contains("W_O"), weighs, "{line}");
             }

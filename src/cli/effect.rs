@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::flags::ParameterFlags;
 use super::mask::{AppliedSettings, Flags, applied, preset_parser};
 use super::output::JsonFlag;
-use super::source::SourceArgs;
+use super::source::{PositionArg, SourceArgs};
 use super::tokens::{Next, next_tokens};
 use super::{CommandContext, open};
 use crate::config::Preset;
@@ -33,6 +33,8 @@ pub struct EffectArgs {
     /// Repeat with this many seeds, from the given one on, and print mean and spread
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=MOST_REROLLS))]
     pub rerolls: Option<u64>,
+    #[command(flatten)]
+    pub position: PositionArg,
     #[command(flatten)]
     pub output: JsonFlag,
     #[command(flatten)]
@@ -117,7 +119,8 @@ struct EffectOutput {
 /// # Errors
 /// A model or text that cannot be run, a mask that leaves nothing.
 pub fn run(args: &EffectArgs, context: &CommandContext) -> Result<(), CliError> {
-    let request = request(context)?;
+    let mut request = request(context)?;
+    request.position = args.position.position;
     let loaded = open::open(context)?;
     if request.score.reduction == crate::attention::types::Reduction::DistanceNull
         && loaded.tokenizer.is_some()
@@ -125,6 +128,7 @@ pub fn run(args: &EffectArgs, context: &CommandContext) -> Result<(), CliError> 
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source, Reach::of(&request.mask))?;
+    args.position.point(&mut explorer)?;
     let report = measure(&mut explorer, &request, args.rerolls)?;
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report, &explorer)) }
 }
@@ -143,6 +147,7 @@ fn request(context: &CommandContext) -> Result<ExploreRequest, CliError> {
         top: settings.explore.top,
         overview: false,
         effects: true,
+        position: None,
     })
 }
 
@@ -154,7 +159,7 @@ fn measure(
     let mask = &request.mask;
     let choice = explorer.choose(request.policy(), None)?;
     let baseline = explorer.baseline(None)?;
-    let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), request.top);
+    let before = explorer.prediction(&baseline, request.top)?;
     let rows = rerolls.map(|k| reroll(explorer, request, k as usize)).transpose()?;
     let find = |op: Op| rows.as_ref().and_then(|(_, rows)| rows.iter().find(|r| r.op == op));
     let (effect, run) = explorer.effect(&choice, (mask.op, request.top), None)?;

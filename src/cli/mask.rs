@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
 use super::output::JsonFlag;
-use super::source::SourceArgs;
+use super::source::{PositionArg, SourceArgs};
 use super::tokens::{Next, TokenText, next_tokens};
 use super::{CommandContext, open};
 use crate::attention::score::Scored;
@@ -49,6 +49,8 @@ pub struct MaskArgs {
     #[arg(long, value_name = "NAME", value_parser = preset_parser(), help_heading = "Mask")]
     pub preset: Option<Preset>,
     #[command(flatten)]
+    pub position: PositionArg,
+    #[command(flatten)]
     pub output: JsonFlag,
     #[command(flatten)]
     pub parameters: ParameterFlags<Flags>,
@@ -67,7 +69,7 @@ struct PositionOutput {
     token: TokenText,
     /// The number compared with τ; null when protected.
     score: Option<f64>,
-    /// 1 is the lowest score among the eligible.
+    /// 1 is the highest score among the eligible.
     rank: Option<usize>,
     draw: f64,
     state: &'static str,
@@ -144,6 +146,7 @@ pub fn run(args: &MaskArgs, context: &CommandContext) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let mut explorer = open::explorer(loaded, &args.source, Reach::of(&mask))?;
+    args.position.point(&mut explorer)?;
     let rolling = settings.rolling.clone().settled();
     let policy = MaskPolicy { mask: &mask, score: &score, rolling: &rolling };
     let choice = explorer.choose(policy, None)?;
@@ -151,7 +154,7 @@ pub fn run(args: &MaskArgs, context: &CommandContext) -> Result<(), CliError> {
     let top = settings.explore.top;
     let (effect, _) = explorer.effect(&choice, (mask.op, top), None)?;
     let decision = &choice.decision;
-    let before = baseline.prediction(explorer.loaded.tokenizer.as_ref(), top);
+    let before = explorer.prediction(&baseline, top)?;
     let report = MaskOutput {
         model: &explorer.loaded.id,
         settings: applied((&mask, &score), decision, &choice.scored),

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use crate::engine::explorer::Explorer;
 use crate::support::units;
 
 /// Largest text for a command that takes one of any length; a wrong path must not fill the memory.
@@ -32,6 +33,29 @@ pub struct SourceArgs {
     /// Token ids to run on, e.g. 1,2,3
     #[arg(long, value_name = "N,N,…", value_parser = ids)]
     pub ids: Option<Ids>,
+}
+
+/// After which token the next one is predicted.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct PositionArg {
+    /// Predict what follows this token instead of the last; counted from 0
+    #[arg(long, value_name = "N")]
+    pub position: Option<usize>,
+}
+
+impl PositionArg {
+    /// Has the explorer predict there.
+    ///
+    /// # Errors
+    /// A position beyond the text.
+    pub fn point(&self, explorer: &mut Explorer) -> Result<(), CliError> {
+        let last = explorer.ids.len().saturating_sub(1);
+        if let Some(position) = self.position.filter(|i| *i > last) {
+            return Err(CliError::usage(format!("position {position} is beyond the last token, {last}")));
+        }
+        explorer.position = self.position;
+        Ok(())
+    }
 }
 
 /// Token ids, as `--ids` takes them.

@@ -10,6 +10,7 @@ use super::leak::LeakMeter;
 use super::types::{CostRow, ExploreRequest, MaskEffect, RerollRow, Spread, Update};
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::eval::stats::spearman;
+use crate::mask::decide::score_in_force;
 use crate::mask::types::{MaskSettings, Op, Scale, Scope};
 use crate::model::{Input, Visibility};
 
@@ -65,7 +66,10 @@ struct EffectSpread {
 
 impl EffectSpread {
     fn add(&mut self, effect: &MaskEffect) {
-        self.kl.add(f64::from(effect.kl));
+        // A token that one seed dropped predicts nothing under it.
+        if effect.kl.is_finite() {
+            self.kl.add(f64::from(effect.kl));
+        }
         let parts = [
             (&mut self.loss, effect.prediction.loss),
             (&mut self.delta_masked, effect.delta_masked),
@@ -113,6 +117,7 @@ impl Rerolls {
         let seed = self.request.mask.seed.wrapping_add(self.done as u64);
         let mask = MaskSettings { seed, ..self.request.mask.clone() };
         let policy = MaskPolicy { mask: &mask, ..self.request.policy() };
+        explorer.position = self.request.position;
         let choice = explorer.choose(policy, cancel)?;
         let mut effects = vec![explorer.effect(&choice, (mask.op, 1), cancel)?.0];
         for (op, _) in &self.rows[1..] {
@@ -212,8 +217,10 @@ impl CostTask {
         cancel: Option<&AtomicBool>,
     ) -> Result<Vec<CostRow>, ExploreError> {
         let subset = &self.request.score;
-        // While a model has no distance null, another score stands in for it.
-        let in_force = explorer.scores(subset, Scale::Rank, cancel)?.reduction;
+        // The raw scale asks for literal attention; while a model has no distance null, another score stands in for it.
+        let scale = self.request.mask.scale;
+        let weighs = score_in_force(scale, subset).contribution;
+        let in_force = explorer.scores(subset, scale, cancel)?.reduction;
         let mut rows = Vec::new();
         for (name, settings) in candidates() {
             let settings =
@@ -226,9 +233,16 @@ impl CostTask {
                 scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
             // Roll-out has no values to weigh.
-            let weighed = settings.contribution == subset.contribution || in_force == Reduction::Rollout;
-            let in_force = settings.reduction == in_force && weighed;
-            rows.push(CostRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
+            let weighed = settings.contribution == weighs || in_force == Reduction::Rollout;
+            let (reduction, contribution) = (settings.reduction, settings.contribution);
+            rows.push(CostRow {
+                score: name,
+                reduction,
+                contribution,
+                rho: spearman(&x, &y),
+                tokens: x.len(),
+                in_force: reduction == in_force && weighed,
+            });
         }
         rows.sort_by(|a, b| b.rho.unwrap_or(-2.0).total_cmp(&a.rho.unwrap_or(-2.0)));
         Ok(rows)

@@ -25,8 +25,8 @@ use crate::model::{Input, ModelError, logits};
 
 /// Masked runs of a small model are kept up to this many bytes, so that a slider moved back finds its run again.
 const KEPT_BYTES: usize = 64 << 20;
-/// The operations that stand side by side: kept, replaced, and the two ways to delete that act at once.
-pub const SIDE_BY_SIDE: [Op; 4] = [Op::Keep, Op::Replace, Op::Hide, Op::Drop];
+/// The operations that stand side by side: all of them, the one that changes nothing first.
+pub const SIDE_BY_SIDE: [Op; 6] = [Op::Keep, Op::Replace, Op::Hide, Op::Drop, Op::Evict, Op::Skip];
 /// However large the model, the latest masked run and one more are kept.
 const KEPT_RUNS: usize = 2;
 
@@ -124,6 +124,8 @@ pub struct Explorer {
     pub tokens: Arc<[Token]>,
     /// Tokens left out at the end, where the text is longer than the context.
     pub truncated: Option<usize>,
+    /// The token after which the next one is predicted; `None` is the last.
+    pub position: Option<usize>,
     pub(super) word_starts: Vec<bool>,
     baseline: Option<Arc<Pass>>,
     sweep: Option<Arc<Sweep>>,
@@ -141,6 +143,7 @@ impl Explorer {
             ids: Vec::new(),
             tokens: Arc::new([]),
             truncated: None,
+            position: None,
             word_starts: Vec::new(),
             baseline: None,
             sweep: None,
@@ -408,7 +411,7 @@ impl Explorer {
         let baseline = self.baseline(cancel)?;
         let run = self.masked(&choice.plan, cancel)?;
         let told = choice.told.as_deref();
-        Ok((self.compare((&baseline, &run, told), &choice.decision, (op, top)), run))
+        Ok((self.compare((&baseline, &run, told), &choice.decision, (op, top))?, run))
     }
 
     /// The same selection (scope `whole`) with another operation for every selected position.
@@ -423,7 +426,7 @@ impl Explorer {
         let baseline = self.baseline(cancel)?;
         let plan = self.plan(&decision, mask)?;
         let run = self.masked(&plan, cancel)?;
-        Ok(self.compare((&baseline, &run, None), &decision, (op, top)))
+        self.compare((&baseline, &run, None), &decision, (op, top))
     }
 
     fn compare(
@@ -431,10 +434,14 @@ impl Explorer {
         (baseline, run, told): (&Pass, &Pass, Option<&[Option<f32>]>),
         decision: &Decision,
         (op, top): (Op, usize),
-    ) -> MaskEffect {
+    ) -> Result<MaskEffect, ExploreError> {
         let before = baseline.by_position();
         let after = told.map_or_else(|| run.by_position(), <[_]>::to_vec);
-        let mut prediction = run.prediction(self.loaded.tokenizer.as_ref(), top);
+        let mut prediction = self.prediction(run, top)?;
+        let kl = match (self.after(baseline)?, self.after(run)?) {
+            (Some(before), Some(after)) => logits::kl(&before, &after) as f32,
+            _ => f32::NAN,
+        };
         if told.is_some() {
             prediction.surprise(&after);
         }
@@ -449,14 +456,14 @@ impl Explorer {
         let mean = |(sum, n): (f64, usize)| (n > 0).then(|| (sum / n as f64) as f32);
         let all = self.ids.len() * self.loaded.model.config.n_layer;
         let (computed, reused) = (run.trace.computed, run.trace.reused);
-        MaskEffect {
+        Ok(MaskEffect {
             op,
             prediction,
-            kl: logits::kl(&baseline.last, &run.last) as f32,
+            kl,
             delta_masked: mean(on_masked),
             delta_unmasked: mean(on_others),
             work: Work { computed, reused, saved: all.saturating_sub(computed + reused) },
-        }
+        })
     }
 
     /// Statistics and thumbnails of every head of a run.

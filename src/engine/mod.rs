@@ -12,6 +12,7 @@ pub mod loaded;
 pub mod loader;
 pub mod mailbox;
 pub mod pass;
+mod position;
 pub mod prepare;
 pub mod settings;
 pub mod start;

@@ -69,9 +69,25 @@ impl Pass {
         self.kept.as_ref().map_or(r, |k| k[r])
     }
 
-    /// What the screen shows of this pass.
-    pub fn prediction(&self, tokenizer: Option<&Tokenizer>, top: usize) -> Prediction {
-        let next = logits::top(&self.last, top)
+    /// `ln p` over the vocabulary after the token at full-text position `i`, `[V]`; `None` where it was dropped.
+    ///
+    /// # Errors
+    /// Of the model.
+    pub fn after(&self, model: &Model, i: usize) -> Result<Option<Arc<Vec<f32>>>, ModelError> {
+        let row = match &self.kept {
+            None => Some(i),
+            Some(kept) => kept.binary_search(&i).ok(),
+        };
+        match row.filter(|row| *row < self.trace.len()) {
+            None => Ok(None),
+            Some(row) if row + 1 == self.trace.len() => Ok(Some(self.last.clone())),
+            Some(row) => Ok(Some(Arc::new(model.log_probabilities(&self.trace, row)?))),
+        }
+    }
+
+    /// What the screen shows of this pass: surprisals, and the next tokens of one distribution.
+    pub fn prediction_of(&self, after: &[f32], tokenizer: Option<&Tokenizer>, top: usize) -> Prediction {
+        let next = logits::top(after, top)
             .into_iter()
             .map(|(id, p)| Candidate {
                 id,
@@ -86,6 +102,11 @@ impl Pass {
             }
         }
         Prediction { next, loss: mean(surprisal.iter().flatten().copied()), surprisal }
+    }
+
+    /// The same after the last token.
+    pub fn prediction(&self, tokenizer: Option<&Tokenizer>, top: usize) -> Prediction {
+        self.prediction_of(&self.last, tokenizer, top)
     }
 
     /// `ln p` of the true next token after full-text position `i`, where that position was computed.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::attention::types::ScoreSettings;
+use crate::attention::types::{Reduction, ScoreSettings};
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::settings::choice;
@@ -48,6 +48,8 @@ pub struct ExploreRequest {
     pub overview: bool,
     /// Whether the effect panel wants all operations, not only the chosen one.
     pub effects: bool,
+    /// The token after which the next one is predicted; `None` is the last.
+    pub position: Option<usize>,
 }
 
 /// Work that is not the latest-wins exploration.
@@ -108,7 +110,7 @@ pub struct Candidate {
 /// What one run says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// Most probable next tokens after the last position, most probable first.
+    /// Most probable next tokens after the position asked for, most probable first; none where its token was dropped.
     pub next: Vec<Candidate>,
     /// `-ln p(x_i | x_<i)` in nats for every position of the *full* text; `None` for position 0 and dropped queries.
     pub surprisal: Vec<Option<f32>>,
@@ -146,7 +148,7 @@ pub struct MaskEffect {
     /// The operation of the settings; a mix may carry out others.
     pub op: Op,
     pub prediction: Prediction,
-    /// KL(baseline ‖ masked) at the last position, nats.
+    /// KL(baseline ‖ masked) at the position asked for, nats; not a number where its token was dropped.
     pub kl: f32,
     /// Mean change of log-probability (masked − baseline) at masked positions, nats per token.
     pub delta_masked: Option<f32>,
@@ -314,6 +316,9 @@ pub struct LoadProgress {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostRow {
     pub score: String,
+    /// The settings behind the name.
+    pub reduction: Reduction,
+    pub contribution: bool,
     /// Spearman's ρ; `None` under three scored tokens or with no variance.
     pub rho: Option<f64>,
     /// Tokens compared.

@@ -309,7 +309,8 @@ impl Worker {
             reused: baseline.trace.reused + if fresh { 0 } else { baseline.trace.computed },
             saved: 0,
         };
-        let prediction = Arc::new(baseline.prediction(explorer.loaded.tokenizer.as_ref(), request.top));
+        explorer.position = request.position;
+        let prediction = Arc::new(explorer.prediction(&baseline, request.top)?);
         self.send(Update::Baseline { generation, prediction, work });
 
         let choice = explorer.choose(request.policy(), cancel)?;

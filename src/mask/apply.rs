@@ -50,8 +50,10 @@ impl ApplyError {
 pub enum Shown {
     /// The original token, perhaps hidden from later ones.
     Original(u32),
-    /// A vector that is not a token.
+    /// The trained `[MASK]` vector.
     Mask,
+    /// The mean of all token embeddings.
+    Mean,
     /// Another token.
     Token(u32),
     /// Not in the input.
@@ -114,7 +116,7 @@ pub fn apply(
                     }
                     With::Vector(vector) => {
                         input.replaced.insert(row, vector);
-                        shown[i] = Shown::Mask;
+                        shown[i] = if how == Replacement::Mean { Shown::Mean } else { Shown::Mask };
                     }
                 }
             }
@@ -176,13 +178,13 @@ impl MaskedPass {
     pub fn masked_ids(&self) -> Vec<Option<u32>> {
         let id = |shown: &Shown| match *shown {
             Shown::Original(id) | Shown::Token(id) => Some(Some(id)),
-            Shown::Mask => Some(None),
+            Shown::Mask | Shown::Mean => Some(None),
             Shown::Dropped => None,
         };
         self.shown.iter().filter_map(id).collect()
     }
 
-    /// The masked text: replaced tokens as `[MASK]` or the replacing token, dropped ones omitted, hidden ones unchanged.
+    /// The masked text: replaced tokens as `[MASK]`, `[mean]` or the replacing token, dropped ones omitted, hidden ones unchanged.
     ///
     /// `ids` are the original ids and `bytes` the exact bytes of a token; `[MASK]` keeps a leading space. Bytes that
     /// are no text become the replacement character.
@@ -192,11 +194,11 @@ impl MaskedPass {
             match *shown {
                 Shown::Original(_) => out.extend(original(i)),
                 Shown::Token(id) => out.extend(bytes(id)),
-                Shown::Mask => {
+                Shown::Mask | Shown::Mean => {
                     if original(i).first() == Some(&b' ') {
                         out.push(b' ');
                     }
-                    out.extend(b"[MASK]");
+                    out.extend(if *shown == Shown::Mask { b"[MASK]" } else { b"[mean]" });
                 }
                 Shown::Dropped => {}
             }

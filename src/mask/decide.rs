@@ -132,7 +132,7 @@ pub fn decide(settings: &MaskSettings, input: &DecisionInput) -> Decision {
                 state: unit.state,
                 protection: None,
                 score: Some(unit.score),
-                rank: Some(unit.rank),
+                rank: Some(units.len() + 1 - unit.rank),
                 draw: unit.draw,
                 op,
                 replacement,

@@ -110,7 +110,7 @@ proptest! {
             prop_assert_eq!(at.protection.is_some(), at.state == State::Protected);
             prop_assert_eq!(at.op.is_some(), at.state == State::Masked);
             if let (Scale::Rank, Some(rank)) = (settings.scale, at.rank) {
-                prop_assert_eq!(at.score, Some((rank as f64 - 0.5) / decision.units as f64));
+                prop_assert_eq!(at.score, Some(((decision.units + 1 - rank) as f64 - 0.5) / decision.units as f64));
             }
         }
         prop_assert_eq!(decision.selected, decision.masked().len());
@@ -140,10 +140,11 @@ proptest! {
         let settings = MaskSettings { protect: Protect::NONE, ..MaskSettings::default() };
         let decision = decide(&settings, &text.input());
         let mut by_rank: Vec<usize> = (0..len - 1).collect();
-        by_rank.sort_by_key(|&i| decision.positions[i].rank.unwrap());
+        // The highest rank is the lowest score.
+        by_rank.sort_by_key(|&i| std::cmp::Reverse(decision.positions[i].rank.unwrap()));
         for (n, pair) in by_rank.windows(2).enumerate() {
             let (a, b) = (pair[0], pair[1]);
-            prop_assert_eq!(decision.positions[a].rank, Some(n + 1));
+            prop_assert_eq!(decision.positions[a].rank, Some(decision.units - n));
             prop_assert!((text.scores[a], a) < (text.scores[b], b));
         }
     }

@@ -152,7 +152,7 @@ pub struct KeepInput<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptTokens {
     pub keep: Vec<bool>,
-    /// Rank among those that competed, 1 = first to go; `None` for those kept anyway or gone.
+    /// Rank among those that competed, 1 = last to go; `None` for those kept anyway or gone.
     pub rank: Vec<Option<usize>>,
     /// The number it was ranked by.
     pub value: Vec<Option<f64>>,
@@ -180,7 +180,7 @@ pub fn keep_set(preset: CachePolicy, input: &KeepInput) -> KeptTokens {
     let left = input.budget.saturating_sub(keep.iter().filter(|k| **k).count());
     let gone = rest.len().saturating_sub(left);
     for (n, &i) in rest.iter().enumerate() {
-        rank[i] = Some(n + 1);
+        rank[i] = Some(rest.len() - n);
         keep[i] = n >= gone;
     }
     KeptTokens { keep, rank, value, recent }

@@ -132,7 +132,7 @@ fn of_equals_the_later_one_stays() {
         },
     );
     assert_eq!(kept.keep, [false, true, true, false, true]);
-    assert_eq!(kept.rank, [Some(2), Some(3), Some(4), Some(1), None]);
+    assert_eq!(kept.rank, [Some(3), Some(2), Some(1), Some(4), None]);
 }
 
 #[test]

@@ -32,14 +32,14 @@ pub fn reason(settings: &MaskSettings, decision: &Decision, position: usize) -> 
         DecisionRule::Budget { preset, budget, heads: None } => match (at.state, at.rank) {
             (State::Masked, Some(rank)) => {
                 format!(
-                    "masked: {preset} keeps {budget} tokens, and this one ranked {rank} of {}",
+                    "masked: {preset} keeps {budget} tokens, and this one is number {rank} of {} from the top",
                     decision.units
                 )
             }
             (State::Masked, None) => format!("masked: {preset} keeps {budget} tokens, and this one is gone"),
             (_, Some(rank)) => {
                 format!(
-                    "kept: {preset} keeps {budget} tokens, and this one ranked {rank} of {}",
+                    "kept: {preset} keeps {budget} tokens, and this one is number {rank} of {} from the top",
                     decision.units
                 )
             }

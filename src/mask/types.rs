@@ -342,7 +342,7 @@ pub struct PositionDecision {
     pub protection: Option<Protection>,
     /// The number compared with τ; `None` when protected or undefined.
     pub score: Option<f64>,
-    /// 1 = lowest score among the eligible; `None` when protected.
+    /// 1 = highest score among the eligible; `None` when protected.
     pub rank: Option<usize>,
     /// `P_i` in [0, 1).
     pub draw: f64,

@@ -125,6 +125,8 @@ pub struct App {
     /// results of these generations still hold when only the view has changed.
     pub text_since: u64,
     pub mask_since: u64,
+    /// The same for the position whose next token is predicted.
+    pub position_since: u64,
     /// How often actions were asked for by key or by name.
     pub(crate) used: BTreeMap<&'static str, u32>,
     /// The text that was opened has no decision yet.
@@ -178,6 +180,7 @@ impl App {
             leaking: false,
             text_since: 0,
             mask_since: 0,
+            position_since: 0,
             used: BTreeMap::new(),
             opening: true,
             size: (80, 24),
@@ -307,6 +310,11 @@ impl App {
     /// The score that stands in for the distance null, while that is not measured.
     pub fn stand_in(&self) -> Option<Reduction> {
         self.other_score().filter(|(_, why)| *why == OtherScore::StandIn).map(|(score, _)| score)
+    }
+
+    /// The token after which the next one is predicted; `None` is the last.
+    pub fn position(&self) -> Option<usize> {
+        self.view.position.filter(|i| i + 1 < self.results.len())
     }
 
     /// The text is still the one that was opened: nobody has typed.

@@ -64,7 +64,8 @@ fn settings(app: &App, before: &Document, after: &Document, out: &mut Vec<String
 /// The piece of text that came or went.
 fn text(from: &str, to: &str) -> String {
     let start = common(from.chars(), to.chars());
-    let (a, b): (Vec<char>, Vec<char>) = (from.chars().skip(start).collect(), to.chars().skip(start).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (from.chars().skip(start).collect(), to.chars().skip(start).collect());
     let end = common(a.iter().rev().copied(), b.iter().rev().copied());
     let piece = |chars: &[char]| {
         let piece: String = chars[..chars.len() - end].iter().collect();

@@ -190,10 +190,15 @@ impl App {
 
     /// Takes in news from the engine.
     fn take_news(&mut self, news: Update) {
+        let settled = matches!(news, Update::Done { .. });
         let again = news::take(self, news);
         self.settle();
         if again {
             self.ask_again();
+        }
+        // A caret within the text is at another token now.
+        if settled && self.ask() {
+            background::overtaken(self);
         }
         if self.opening {
             short::adapt(self);
@@ -229,6 +234,9 @@ impl App {
         if last.is_none_or(|l| !same_mask(l, &wanted)) {
             self.mask_since = self.generation;
         }
+        if last.is_none_or(|l| l.position != wanted.position) {
+            self.position_since = self.generation;
+        }
         self.request = Some(wanted.clone());
         self.emit(Request::Explore(Box::new(wanted)));
     }
@@ -245,6 +253,7 @@ impl App {
             top: self.options.settings.explore.top,
             overview: self.view.overview,
             effects: self.view.effects,
+            position: self.position(),
         }
     }
 }
@@ -264,6 +273,7 @@ fn answers(last: &ExploreRequest, wanted: &ExploreRequest) -> bool {
         && last.map == wanted.map
         && last.heads == wanted.heads
         && last.top == wanted.top
+        && last.position == wanted.position
         && (last.overview || !wanted.overview)
         && (last.effects || !wanted.effects)
 }

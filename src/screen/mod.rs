@@ -15,6 +15,7 @@ pub mod events;
 pub mod explore;
 pub mod general;
 pub mod history;
+mod inert;
 pub mod keymap;
 pub mod keys;
 pub mod layout;

@@ -82,14 +82,18 @@ fn say_what_the_null_changed(app: &mut App) {
         1 => "one token of the mask changed".to_owned(),
         n => format!("{n} tokens of the mask changed"),
     };
-    app.say(format!("The distance null is measured and is the score now, here, by command and next time: {what}"));
+    app.say(format!(
+        "The distance null is measured and is the score now, here, by command and next time: {what}"
+    ));
 }
 
 fn take_result(app: &mut App, news: Update) {
     let mut oldest = app.generation;
     match &news {
-        Update::Rerolls { generation, done, of, .. } if *generation >= app.mask_since => {
-            oldest = app.mask_since;
+        Update::Rerolls { generation, done, of, .. }
+            if *generation >= app.mask_since.max(app.position_since) =>
+        {
+            oldest = app.mask_since.max(app.position_since);
             app.rerolling = done < of;
         }
         Update::Leak { generation, done, of, .. } if *generation >= app.mask_since => {
@@ -136,6 +140,7 @@ pub(crate) fn follow_caret(app: &mut App) {
     let tokens = app.results.tokens();
     let at = tokens.iter().position(|t| t.span.0 < caret && caret <= t.span.1);
     if let Some(i) = at.or_else(|| tokens.len().checked_sub(1)) {
+        app.view.position = Some(i);
         app.view.key = i;
         app.view.query = tokens.len() - 1;
     }

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::attention::types::Reduction;
 use crate::config::FirstFocus;
 use crate::engine::types::{
     self, BoundaryRow, Candidate, Command, CostRow, ExploreRequest, HeadSummary, MapFrame, MapKind,
@@ -165,16 +166,24 @@ impl Stage {
 
     fn cost(&mut self, generation: u64, n: usize) {
         let costs = (0..n).map(|i| (i > 0).then(|| (unit(i as u64, 77) as f32 - 0.2) * 0.3)).collect();
-        let rows = ["distance-null", "corrected", "sum", "window", "last", "random"]
-            .iter()
-            .enumerate()
-            .map(|(i, s)| CostRow {
-                score: (*s).to_owned(),
-                rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
-                tokens: n - 1,
-                in_force: i == 1,
-            })
-            .collect();
+        let scores = [
+            Reduction::Plain,
+            Reduction::Corrected,
+            Reduction::Sum,
+            Reduction::Window,
+            Reduction::DistanceNull,
+            Reduction::Last,
+        ];
+        let used = self.app.doc.score.reduction;
+        let row = |(i, reduction): (usize, &Reduction)| CostRow {
+            score: reduction.to_string(),
+            reduction: *reduction,
+            contribution: true,
+            rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
+            tokens: n - 1,
+            in_force: *reduction == used,
+        };
+        let rows = scores.iter().enumerate().map(row).collect();
         self.update(Update::Cost { generation, done: n, of: n, costs, rows });
     }
 
@@ -455,7 +464,7 @@ pub fn answer(r: &ExploreRequest) -> Vec<Update> {
                 .iter()
                 .zip(&decision.positions)
                 .map(|(t, d)| {
-                    if d.state == State::Masked { "[MASK]".to_owned() } else { t.display.replace('·', " ") }
+                    if d.state == State::Masked { "[mean]".to_owned() } else { t.display.replace('·', " ") }
                 })
                 .collect();
         let work = Work { computed: 4 * n, reused: 0, saved: 0 };

@@ -33,6 +33,8 @@ pub struct View {
     /// The crosshair; `key` is also the selected token.
     pub query: usize,
     pub key: usize,
+    /// The token after which the next one is predicted, where a person pointed at one.
+    pub position: Option<usize>,
     /// Whether a person has put the crosshair somewhere, rather than the program.
     pub placed: bool,
     pub overview: bool,
@@ -69,6 +71,7 @@ impl Default for View {
             colours: ColourScale::Sqrt,
             query: 0,
             key: 0,
+            position: None,
             placed: false,
             overview: false,
             sort: Sort::Place,

@@ -62,6 +62,9 @@ fn quiet(c: &mut Canvas, app: &App, area: Rect) {
     if let Some(decided) = app.results.decided.as_ref().filter(|_| right > area.x + 20) {
         let at = c.text(area.x, area.y, "reads: ", faint, area.width);
         c.label(at, area.y, &decided.value.masked_text, dim, right.saturating_sub(at));
+        if app.stale(decided) {
+            c.fade(Rect { width: right.saturating_sub(area.x), ..area });
+        }
     }
 }
 

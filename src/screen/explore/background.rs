@@ -79,10 +79,13 @@ fn start_leak(app: &mut App) {
 
 /// Stops background work that a change of text or mask has made worthless.
 pub fn overtaken(app: &mut App) {
-    let stop_rerolls = (app.rerolling || app.leaking) && app.mask_since == app.generation;
+    let another_mask = (app.rerolling || app.leaking) && app.mask_since == app.generation;
+    let elsewhere = app.rerolling && app.position_since == app.generation;
     let stop_costs = app.costing && app.text_since == app.generation;
-    app.rerolling &= !stop_rerolls;
-    app.leaking &= !stop_rerolls;
+    app.rerolling &= !(another_mask || elsewhere);
+    app.leaking &= !another_mask;
+    // One command stops all: what is still wanted is not stopped for re-rolls of another position.
+    let stop_rerolls = another_mask || (elsewhere && !app.leaking);
     app.costing &= !stop_costs;
     // One command stops both: while the other is still wanted, the worthless one may run out.
     if stop_costs || (stop_rerolls && !app.costing) {

@@ -30,6 +30,10 @@ actions! {
         PANEL_TOKEN_PREVIOUS ["left"] "token" with [PANEL_TOKEN_NEXT] => tokens::previous;
         /// Select the token after
         PANEL_TOKEN_NEXT ["right"] => tokens::next;
+        /// Select the first token
+        PANEL_TOKEN_FIRST ["home"] => |app| tokens::select_token(app, 0);
+        /// Select the last token: what comes after the whole text
+        PANEL_TOKEN_LAST ["end"] => |app| tokens::select_token(app, usize::MAX);
     }
 }
 

@@ -7,10 +7,12 @@ use ratatui::style::Style;
 use crate::engine::types::{Candidate, MaskEffect, RerollRow, Work};
 use crate::mask::types::{Op, Scope, State};
 use crate::screen::app::App;
-use crate::screen::explore::explain;
 use crate::screen::explore::background::{self, REROLLS};
 use crate::screen::explore::details::{self, PANEL};
-use crate::screen::explore::mask::settings::{POLICY, PROBABILITY_UP, PROTECT, REROLL, THRESHOLD_DOWN};
+use crate::screen::explore::explain;
+use crate::screen::explore::mask::settings::{
+    POLICY, PROBABILITY_UP, PROTECT, REROLL, SCOPE, THRESHOLD_DOWN,
+};
 use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, percent, signed};
 use crate::screen::params;
 use crate::screen::widgets::canvas::Canvas;
@@ -32,10 +34,19 @@ pub static PANE: Pane = Pane {
 const BESIDE: u16 = 19;
 /// Lines below the next tokens.
 const NUMBERS: u16 = 7;
+/// Lines that the next tokens keep: two of headings, three of tokens.
+const LEAST_LIST: u16 = 5;
 
 /// The token after which the next one is predicted.
 pub fn after(app: &App) -> String {
-    app.results.tokens().last().map_or(String::new(), |t| t.display.clone())
+    let tokens = app.results.tokens();
+    let token = app.position().and_then(|i| tokens.get(i)).or(tokens.last());
+    token.map_or(String::new(), |t| t.display.clone())
+}
+
+/// A divergence with four decimals; a dash where nothing is predicted.
+fn nats(kl: f32) -> String {
+    if kl.is_finite() { format!("{kl:.4}") } else { "–".to_owned() }
 }
 
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
@@ -45,8 +56,10 @@ pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let mut out = Vec::new();
     if let Some(effect) = &app.results.masked {
         out.push(TitlePart::new(effect.value.op.name(), Role::Masked));
-        out.push(TitlePart::new(format!("KL {:.4}", effect.value.kl), Role::Strong));
-        if app.stale(effect) {
+        let stale = app.stale(effect);
+        let role = if stale { Role::Faint } else { Role::Strong };
+        out.push(TitlePart::new(format!("KL {}", nats(effect.value.kl)), role));
+        if stale {
             out.push(TitlePart::new("old", Role::Warn));
         }
     }
@@ -62,14 +75,35 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         all(c, app, area);
         return;
     }
-    let numbers = NUMBERS.min(area.height.saturating_sub(3));
+    // What is predicted comes first where there is little room.
+    let numbers = NUMBERS.min(area.height.saturating_sub(LEAST_LIST));
     let list = Rect { height: area.height - numbers, ..area };
     next_tokens(c, app, list);
-    figures(c, app, Rect { y: list.bottom(), height: numbers, ..area });
+    let figured = Rect { y: list.bottom(), height: numbers, ..area };
+    figures(c, app, figured);
+    if app.results.masked.as_ref().is_some_and(|m| app.stale(m)) {
+        c.fade(figured);
+    }
+}
+
+/// What the lists are about.
+fn heading(c: &mut Canvas, app: &App, area: Rect) {
+    let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
+    let tokens = app.results.tokens();
+    let (name, last) = (after(app), tokens.len().saturating_sub(1));
+    let came = app.position().and_then(|i| tokens.get(i + 1)).map(|t| t.display.clone());
+    let place = format!(" ({})", app.position().unwrap_or(last));
+    let mut pieces = vec![("Next token after ", dim), (name.as_str(), strong), (place.as_str(), dim)];
+    if let Some(came) = &came {
+        pieces.extend([("; then came ", dim), (came.as_str(), strong)]);
+    }
+    c.spans(area.x, area.y, &pieces, area.right());
 }
 
 fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
     let Some(baseline) = &app.results.baseline else { return };
+    heading(c, app, area);
+    let area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let masked = app.results.masked.as_ref();
     let half = area.width / 2;
     let base = &baseline.value.0.next;
@@ -78,22 +112,25 @@ fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
         Rect { x: area.x + half + 1, width: area.width - half - 1, ..area },
     );
     let (protected, strong) = (c.theme.bold(Role::Protected), c.theme.bold(Role::Masked));
-    c.label(left.x, area.y, "baseline", protected, left.width);
+    c.label(left.x, area.y, "without the mask", protected, left.width);
     c.label(right.x, area.y, "masked run", strong, right.width);
     let border = c.style(Role::Border);
     for y in area.top()..area.bottom() {
         c.put(area.x + half, y, "│", border);
     }
-    let top = base
-        .first()
-        .map_or(1.0, |b| b.p)
-        .max(masked.and_then(|m| m.value.prediction.next.first()).map_or(0.0, |b| b.p));
+    let first = |list: &[Candidate]| list.first().map_or(0.0, |b| b.p);
+    let top = first(base).max(masked.map_or(0.0, |m| first(&m.value.prediction.next)));
+    let bar = bar_columns(left.width.min(right.width));
     let body = |r: Rect| Rect { y: r.y + 1, height: r.height.saturating_sub(1), ..r };
-    Listing { list: base, against: None, top, role: Role::Protected }.draw(c, body(left));
+    Listing { list: base, against: None, top, bar, role: Role::Protected }.draw(c, body(left));
     match masked {
+        Some(m) if m.value.prediction.next.is_empty() => {
+            let style = c.style(Role::Dim);
+            c.paragraph(body(right), "it was dropped, so nothing is predicted after it", style);
+        }
         Some(m) => {
             let list = &m.value.prediction.next;
-            Listing { list, against: Some(base), top, role: Role::Masked }.draw(c, body(right));
+            Listing { list, against: Some(base), top, bar, role: Role::Masked }.draw(c, body(right));
         }
         None => {
             let style = c.style(Role::Dim);
@@ -112,26 +149,35 @@ fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {
 struct Listing<'a> {
     list: &'a [Candidate],
     against: Option<&'a [Candidate]>,
-    /// Probability of a full bar.
+    /// Probability of a full bar, and its columns: those of all lists side by side, so that equal bars mean the same.
     top: f32,
+    bar: u16,
     role: Role,
+}
+
+/// Columns of a percentage, and of how the rank moved.
+const NUMBER: u16 = 6;
+const MOVED: u16 = 3;
+
+/// Columns that every one of the lists side by side has for its bars, the narrowest being so wide.
+fn bar_columns(width: u16) -> u16 {
+    width.saturating_sub(NUMBER + MOVED) * 2 / 5
 }
 
 impl Listing<'_> {
     fn draw(&self, c: &mut Canvas, area: Rect) {
-        let number = 6;
-        let moved_w = if self.against.is_some() && area.width > 18 { 3 } else { 0 };
-        let label = (area.width.saturating_sub(number + moved_w) * 3 / 5).max(3).min(area.width);
+        let moved_w = if self.against.is_some() { MOVED } else { 0 };
         let right = area.right().saturating_sub(moved_w);
+        let label = area.width.saturating_sub(NUMBER + moved_w + self.bar).max(3).min(area.width);
         let bar_x = area.x + label;
         for (i, candidate) in self.list.iter().take(area.height as usize).enumerate() {
             let y = area.y + i as u16;
             let text = if i == 0 { c.theme.bold(Role::Strong) } else { c.style(Role::Text) };
             c.label(area.x, y, &candidate.display, text, label.saturating_sub(1));
             let style = c.style(self.role);
-            let bar = right.saturating_sub(number + bar_x);
+            let bar = self.bar.min(right.saturating_sub(NUMBER + bar_x));
             c.bar(bar_x, y, bar, f64::from(candidate.p / self.top.max(1e-9)), style);
-            c.right(right.saturating_sub(number), right, y, &percent(candidate.p), text);
+            c.right(right.saturating_sub(NUMBER), right, y, &percent(candidate.p), text);
             if moved_w > 0 {
                 let (mark, role) = moved(candidate.id, i, self.against.unwrap_or(&[]));
                 let style = c.style(role);
@@ -212,7 +258,7 @@ impl Lines {
 /// How far apart the distributions are, what the mask did to the losses, and the rows that were computed.
 fn losses(c: &mut Canvas, app: &App, effect: &MaskEffect, lines: &mut Lines) {
     let (dim, text, strong) = (c.style(Role::Dim), c.style(Role::Text), c.theme.bold(Role::Strong));
-    let kl = format!("{:.4}", effect.kl);
+    let kl = nats(effect.kl);
     lines.put(c, &[("KL(baseline‖masked) ", dim), (&kl, strong), (" nats", dim)]);
     let (masked, unmasked) = (signed(effect.delta_masked), signed(effect.delta_unmasked));
     lines.put(c, &[("Δ masked ", dim), (&masked, text), ("  unmasked ", dim), (&unmasked, text)]);
@@ -238,7 +284,11 @@ fn rerolls(c: &mut Canvas, app: &App, lines: &mut Lines) {
         return lines.put(c, &[(&hint, faint)]);
     };
     let v = &r.value;
-    let old = if r.generation < app.mask_since { " (for an earlier mask)" } else { "" };
+    let old = match r.generation {
+        g if g < app.mask_since => " (for an earlier mask)",
+        g if g < app.position_since => " (for another position)",
+        _ => "",
+    };
     let count = if v.done < v.of {
         format!("{}/{} re-rolls{old}", v.done, v.of)
     } else {
@@ -274,6 +324,19 @@ fn work_bar(c: &mut Canvas, area: Rect, work: Work) {
 
 /// Every operation side by side: with next tokens where there is room, else as a table.
 fn all(c: &mut Canvas, app: &App, area: Rect) {
+    heading(c, app, area);
+    let area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    if app.doc.mask.scope == Scope::Block {
+        let style = c.style(Role::Dim);
+        let text = format!(
+            "Block by block a token that was read cannot be replaced, dropped or skipped any more, so operations do not stand \
+             side by side; {} decides with the whole text in view, {} shows the chosen operation",
+            app.key_label(&SCOPE),
+            app.key_label(&details::EFFECTS)
+        );
+        c.paragraph(area, &text, style);
+        return;
+    }
     let Some(effects) = app.results.effects.as_ref() else {
         let style = c.style(Role::Dim);
         c.paragraph(area, "computing every operation…", style);
@@ -297,6 +360,7 @@ fn beside(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
     let first = |p: &crate::engine::types::Prediction| p.next.first().map_or(0.0, |c| c.p);
     let top = list.iter().map(|e| first(&e.prediction)).fold(first(base), f32::max);
     let rows = (base.next.len() as u16).min(area.height.saturating_sub(6));
+    let bar = bar_columns(width - 2);
     for i in 0..columns {
         let x = area.x + i * width;
         let part = Rect { x, width: width - 2, ..area };
@@ -304,8 +368,8 @@ fn beside(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
         let y = body.bottom();
         let Some(effect) = (i as usize).checked_sub(1).and_then(|i| list.get(i)) else {
             let style = c.theme.bold(Role::Protected);
-            c.label(x, area.y, "baseline", style, part.width);
-            Listing { list: &base.next, against: None, top, role: Role::Protected }.draw(c, body);
+            c.label(x, area.y, "without the mask", style, part.width);
+            Listing { list: &base.next, against: None, top, bar, role: Role::Protected }.draw(c, body);
             let dim = c.style(Role::Dim);
             for (line, name) in ["KL, nats", "Δ masked", "Δ unmasked", "rows saved"].iter().enumerate() {
                 c.label(x, y + 1 + line as u16, name, dim, part.width);
@@ -315,12 +379,12 @@ fn beside(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
         let style = c.theme.bold(if effect.op == app.doc.mask.op { Role::Masked } else { Role::Text });
         c.label(x, area.y, effect.op.name(), style, part.width);
         let list = &effect.prediction.next;
-        Listing { list, against: Some(&base.next), top, role: Role::Masked }.draw(c, body);
+        Listing { list, against: Some(&base.next), top, bar, role: Role::Masked }.draw(c, body);
         let text = c.style(Role::Text);
         let numbers = [
             match spread(app, effect.op) {
-                Some(r) => format!("{:.4} ({:.4} ± {:.4})", effect.kl, r.kl.mean, r.kl.sd),
-                None => format!("{:.4}", effect.kl),
+                Some(r) => format!("{} ({:.4} ± {:.4})", nats(effect.kl), r.kl.mean, r.kl.sd),
+                None => nats(effect.kl),
             },
             signed(effect.delta_masked),
             signed(effect.delta_unmasked),
@@ -334,7 +398,8 @@ fn beside(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
 
 /// What re-rolls say of one operation, where they have been made for the mask on screen.
 fn spread(app: &App, op: Op) -> Option<&RerollRow> {
-    let stats = app.results.rerolls.as_ref().filter(|r| r.generation >= app.mask_since)?;
+    let stats =
+        app.results.rerolls.as_ref().filter(|r| r.generation >= app.mask_since.max(app.position_since))?;
     stats.value.rows.iter().find(|r| r.op == op)
 }
 
@@ -360,8 +425,8 @@ fn table(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
         let text = c.style(if chosen { Role::Strong } else { Role::Text });
         c.label(area.x, y, e.op.name(), name, 9);
         let row = format!(
-            "{:>6.4} {:>9} {:>10} {:>6}",
-            e.kl,
+            "{:>6} {:>9} {:>10} {:>6}",
+            nats(e.kl),
             signed(e.delta_masked),
             signed(e.delta_unmasked),
             saved(e.work)
@@ -380,3 +445,7 @@ fn table(c: &mut Canvas, app: &App, list: &[MaskEffect], area: Rect) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "effect_tests.rs"]
+mod tests;

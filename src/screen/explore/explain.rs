@@ -47,7 +47,9 @@ pub fn setting(app: &App) -> String {
         MaskSettings::probability | MaskSettings::seed => {
             format!(" Here {masked} of {} candidates have a draw below p.", masked + spared)
         }
-        MaskSettings::protect => format!(" Here {} of {} tokens are protected.", of(State::Protected), d.positions.len()),
+        MaskSettings::protect => {
+            format!(" Here {} of {} tokens are protected.", of(State::Protected), d.positions.len())
+        }
         MaskSettings::op | MaskSettings::replacement => format!(" Here it happens to {masked} tokens."),
         _ => String::new(),
     };
@@ -82,7 +84,9 @@ pub fn of_map(app: &App) -> String {
     let (query, key) = (token(app, q), token(app, k));
     let which = format!("{}, {}", kind_name(map.kind), heads_name(app, map.heads));
     if k > q {
-        return format!("Row {query} ({q}), column {key} ({k}): {key} comes later, so {query} cannot read it.");
+        return format!(
+            "Row {query} ({q}), column {key} ({k}): {key} comes later, so {query} cannot read it."
+        );
     }
     let v = map.values[q * n + k];
     if !v.is_finite() {
@@ -118,7 +122,10 @@ fn head(app: &App) -> String {
         return String::new();
     };
     let induction = h.induction.map_or("no token repeats, so induction cannot be told".to_owned(), |x| {
-        format!("{} go to the token after an earlier copy (an induction head has most of it there)", share(f64::from(x)))
+        format!(
+            "{} go to the token after an earlier copy (an induction head has most of it there)",
+            share(f64::from(x))
+        )
     });
     format!(
         "Layer {}, head {}: {} of its attention go to the first token (a sink has most of it there), {} to the token before, \
@@ -135,7 +142,9 @@ fn head(app: &App) -> String {
 
 /// The figures of the effect.
 pub fn of_effect(app: &App) -> String {
-    let (Some(effect), Some(base)) = (app.results.masked.as_ref().map(|m| &m.value), app.results.prediction()) else {
+    let (Some(effect), Some(base)) =
+        (app.results.masked.as_ref().map(|m| &m.value), app.results.prediction())
+    else {
         return String::new();
     };
     let first = |p: &crate::engine::types::Prediction| {
@@ -248,7 +257,10 @@ mod tests {
     fn one_key_explains_any_row_label_or_column_with_its_numbers() {
         let mut stage = Stage::new();
         let text = said(&mut stage);
-        assert!(text.contains("threshold is 0.700") && text.contains("eligible scores are on its masked side"), "{text}");
+        assert!(
+            text.contains("threshold is 0.700") && text.contains("eligible scores are on its masked side"),
+            "{text}"
+        );
         stage.app.view.item = MaskSettings::op;
         assert!(said(&mut stage).contains("replace: the input embedding is swapped"));
         stage.focus(&tokens::PANE);
@@ -267,7 +279,10 @@ mod tests {
         let seen = text_of(&mut stage);
         assert!(seen.contains("Mask") && seen.contains("Esc closes"), "{seen}");
         stage.press("esc b").focus(&window::PANE).press("K");
-        assert!(stage.app.popup.is_none() && stage.app.notice.is_some(), "where there is nothing, that is said");
+        assert!(
+            stage.app.popup.is_none() && stage.app.notice.is_some(),
+            "where there is nothing, that is said"
+        );
     }
 
     fn text_of(stage: &mut Stage) -> String {

@@ -41,6 +41,10 @@ const ALL_BUT_MASK: &[&Pane] =
 const ALL: &[&Pane] =
     &[&mask::PANE, &effect::PANE, &why::PANE, &scores::PANE, &plane::PANE, &window::PANE, &cost::PANE];
 
+/// The same in two groups, where both fit only just.
+const SLIDERS: &[&Pane] = &[&mask::PANE, &scores::PANE, &plane::PANE];
+const PREDICTED: &[&Pane] = &[&effect::PANE, &why::PANE, &window::PANE, &cost::PANE];
+
 /// Where the panes stand in the body of the screen.
 pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
     match class {
@@ -96,9 +100,14 @@ fn small(build: &mut Builder, body: Rect) {
     let rest = top(build, body, if roomy { 3 } else { 2 }, if roomy { 5 } else { 3 });
     let side = 36;
     let map_columns = rest.width.saturating_sub(side + 2);
-    if map_columns >= 24 {
+    let right = Rect { x: rest.right() - side, width: side, ..rest };
+    if map_columns >= 24 && rest.height >= 13 {
+        // The sliders and what is predicted are in sight together.
         build.add(&[&map::PANE], Rect { width: map_columns, ..rest });
-        build.add(ALL, Rect { x: rest.right() - side, width: side, ..rest });
+        build.column(right, &[(SLIDERS, 5), (PREDICTED, 0)]);
+    } else if map_columns >= 24 {
+        build.add(&[&map::PANE], Rect { width: map_columns, ..rest });
+        build.add(ALL, right);
     } else {
         build.add(&[&[&map::PANE], ALL].concat(), rest);
     }

@@ -13,7 +13,15 @@ use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
-pub static PANE: Pane = Pane { name: "why", title: "Why", context: |_| PANEL, subtitle, draw, explain: explain::of_token, ..BLANK };
+pub static PANE: Pane = Pane {
+    name: "why",
+    title: "Why",
+    context: |_| PANEL,
+    subtitle,
+    draw,
+    explain: explain::of_token,
+    ..BLANK
+};
 
 /// One comparison of the rule: a value against a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,7 +136,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     if area.height > 8 {
         y += 1;
     }
-    let rank = why.rank.map_or_else(String::new, |(r, n)| format!("rank {r}/{n}"));
+    let rank = why.rank.map_or_else(String::new, |(r, n)| format!("{r} of {n} from the top"));
     let limit = if app.doc.mask.polarity == Polarity::Low { "1−τ" } else { "τ" };
     match &why.score {
         Some(test) => {

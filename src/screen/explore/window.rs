@@ -14,7 +14,15 @@ use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, signed};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
-pub static PANE: Pane = Pane { name: "window", title: "Window", context: |_| PANEL, subtitle, draw, explain: explain::of_window, ..BLANK };
+pub static PANE: Pane = Pane {
+    name: "window",
+    title: "Window",
+    context: |_| PANEL,
+    subtitle,
+    draw,
+    explain: explain::of_window,
+    ..BLANK
+};
 
 /// Columns of a boundary's number.
 const LABEL: u16 = 5;

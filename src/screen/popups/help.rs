@@ -39,8 +39,14 @@ fn legend(app: &App) -> Vec<HelpLine> {
         entry(&mark(State::Draw), "its score is on the masked side of τ, but its draw is not below p"),
         entry(&mark(State::Score), "its score is not on the masked side of τ"),
         entry(&mark(State::Protected), "protected: never masked"),
-        entry(if ascii { "0 to 7" } else { "▁▃▅█" }, "under a token, and its tint: how much it surprised the model"),
-        entry(if ascii { "/ x" } else { "╱ ╳" }, "map: a later token, which cannot be read; a token that was dropped"),
+        entry(
+            if ascii { "0 to 7" } else { "▁▃▅█" },
+            "under a token, and its tint: how much it surprised the model",
+        ),
+        entry(
+            if ascii { "/ x" } else { "╱ ╳" },
+            "map: a later token, which cannot be read; a token that was dropped",
+        ),
         entry(if ascii { "@" } else { "◉" }, "scores and plane: the selected token; τ and p"),
         HelpLine::Blank,
     ]);
@@ -100,7 +106,8 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, (typed, scroll): (&str, usize
             HelpLine::Blank => {}
         }
     }
-    let place = format!(" {}–{} of {} ", (top + 1).min(lines.len()), (top + room).min(lines.len()), lines.len());
+    let place =
+        format!(" {}–{} of {} ", (top + 1).min(lines.len()), (top + room).min(lines.len()), lines.len());
     c.right(inner.x, inner.right(), area.bottom().saturating_sub(1), &place, dim);
 }
 

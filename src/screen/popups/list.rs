@@ -143,7 +143,11 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, not
     let (top, room, first) = window(app, area);
     let dim = over(base, c.style(Role::Dim));
     if entries.is_empty() {
-        c.paragraph(Rect { y: top, height: room as u16, ..inner }, &palette::nothing_called(&list.typed), dim);
+        c.paragraph(
+            Rect { y: top, height: room as u16, ..inner },
+            &palette::nothing_called(&list.typed),
+            dim,
+        );
     }
     let longest = entries.iter().map(|e| width(&e.value)).max().unwrap_or(0);
     let column = (longest as u16 + 2).min(inner.width * 3 / 5);

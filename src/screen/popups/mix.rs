@@ -10,21 +10,20 @@ use crate::screen::popups::{Popup, open, over};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 
-/// Replacements with a row of their own. `replace` without a name replaces with what the setting `with` says.
-const REPLACEMENTS: [Replacement; 4] =
-    [Replacement::Mean, Replacement::Mask, Replacement::Uniform, Replacement::Unigram];
-
-/// What can be given a share: every operation, and below `replace` its replacements.
-pub const ROWS: [(Op, Option<Replacement>); Op::ALL.len() + REPLACEMENTS.len()] = {
-    let mut rows = [(Op::Replace, None); Op::ALL.len() + REPLACEMENTS.len()];
-    let (mut op, mut row) = (0, 0);
-    while op < Op::ALL.len() {
-        rows[row].0 = Op::ALL[op];
+/// What can be given a share: every replacement, then every other operation. A part of a mix that only says `replace`
+/// stands in the row of what the setting `with` says.
+pub const ROWS: [(Op, Option<Replacement>); Op::ALL.len() - 1 + Replacement::ALL.len()] = {
+    let mut rows = [(Op::Replace, None); Op::ALL.len() - 1 + Replacement::ALL.len()];
+    let mut row = 0;
+    while row < Replacement::ALL.len() {
+        rows[row].1 = Some(Replacement::ALL[row]);
         row += 1;
-        let mut i = 0;
-        while matches!(Op::ALL[op], Op::Replace) && i < REPLACEMENTS.len() {
-            rows[row] = (Op::Replace, Some(REPLACEMENTS[i]));
-            (row, i) = (row + 1, i + 1);
+    }
+    let mut op = 0;
+    while op < Op::ALL.len() {
+        if !matches!(Op::ALL[op], Op::Replace) {
+            rows[row].0 = Op::ALL[op];
+            row += 1;
         }
         op += 1;
     }
@@ -48,20 +47,19 @@ pub fn name(row: usize) -> String {
 pub fn shares_of(mask: &MaskSettings) -> MixShares {
     let mut exact = [0f64; ROWS.len()];
     match &mask.mix {
-        None => exact[row_of(mask.op, None)] = 1.0,
+        None => exact[row_of(mask, mask.op, None)] = 1.0,
         Some(mix) => {
             for part in mix.parts() {
-                exact[row_of(part.op, part.replacement)] += part.share;
+                exact[row_of(mask, part.op, part.replacement)] += part.share;
             }
         }
     }
     whole(exact)
 }
 
-fn row_of(op: Op, replacement: Option<Replacement>) -> usize {
-    let exact = ROWS.iter().position(|row| *row == (op, replacement));
-    // The end-of-text token as a replacement has no row of its own.
-    exact.or_else(|| ROWS.iter().position(|row| row.0 == op)).unwrap_or(0)
+fn row_of(mask: &MaskSettings, op: Op, replacement: Option<Replacement>) -> usize {
+    let replacement = replacement.or((op == Op::Replace).then_some(mask.replacement));
+    ROWS.iter().position(|row| *row == (op, replacement)).unwrap_or(0)
 }
 
 /// Whole percents with the same sum: the largest remainders are rounded up.
@@ -206,8 +204,15 @@ fn bert(app: &mut App) {
     let mask_row = app.model.as_ref().is_some_and(|m| m.has_mask_row);
     let mut shares = MixShares::default();
     // Without a trained [MASK] row, what the setting `with` says takes its place.
-    shares[if mask_row { 2 } else { 0 }] = 80;
-    (shares[3], shares[ROWS.len() - 1]) = (10, 10);
+    let with = mask_row.then_some(Replacement::Mask);
+    let row = |op, with| row_of(&app.doc.mask, op, with);
+    for (place, share) in [
+        (row(Op::Replace, with), 80),
+        (row(Op::Replace, Some(Replacement::Uniform)), 10),
+        (row(Op::Keep, None), 10),
+    ] {
+        shares[place] += share;
+    }
     take(app, shares);
 }
 
@@ -263,11 +268,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, row: usize) {
         c.restyle(Rect { y, height: 1, ..inner }, back);
         let role = if *share > 0 { Role::Strong } else { Role::Dim };
         let style = over(back, c.style(role));
-        let mut name = name(i);
-        if i == 0 {
-            name = format!("replace ({})", app.doc.mask.replacement);
-        }
-        c.label(inner.x, y, &name, style, NAME);
+        c.label(inner.x, y, &name(i), style, NAME);
         c.right(inner.x + NAME, inner.x + NAME + PERCENT, y, &format!("{share} %"), style);
         let (left, width) = track(inner);
         let filled = (f64::from(*share) / 100.0 * f64::from(width)).round() as u16;
@@ -309,7 +310,7 @@ mod tests {
     fn berts_mix_reads_and_comes_back() {
         let mut mask = MaskSettings { mix: Some(Mix::bert()), ..MaskSettings::default() };
         let found = shares_of(&mask);
-        assert_eq!((found[2], found[3], found[9]), (80, 10, 10));
+        assert_eq!((found[1], found[2], found[9]), (80, 10, 10));
         apply(&mut mask, found);
         assert_eq!(mask.mix.unwrap().to_string(), "replace/mask:0.8,replace/uniform:0.1,keep:0.1");
     }
@@ -320,12 +321,22 @@ mod tests {
         assert_eq!(shares_of(&mask)[0], 100);
         let half = with_share(shares_of(&mask), 6, 50);
         apply(&mut mask, half);
-        assert_eq!(mask.mix.as_ref().unwrap().to_string(), "replace:0.5,drop:0.5");
+        assert_eq!(mask.mix.as_ref().unwrap().to_string(), "replace/mean:0.5,drop:0.5");
         let all = with_share(shares_of(&mask), 6, 100);
         apply(&mut mask, all);
         assert_eq!((mask.op, mask.mix), (Op::Drop, None));
         let less = with_share([100, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0, 60);
         assert_eq!((less[0], less[9]), (60, 40), "what nobody else has is kept");
+    }
+
+    #[test]
+    fn no_row_is_there_twice() {
+        let names: std::collections::BTreeSet<String> = (0..ROWS.len()).map(name).collect();
+        assert_eq!(names.len(), ROWS.len());
+        assert!(names.iter().all(|name| name != "replace"), "it is one of its replacements");
+        for op in Op::ALL {
+            assert!(ROWS.iter().any(|row| row.0 == *op), "{op}");
+        }
     }
 
     proptest! {
@@ -357,23 +368,23 @@ mod whole {
         stage.press("O");
         assert_eq!(stage.app.popup, Some(Popup::Mix { row: 0 }));
         stage.press("left left");
-        assert_eq!(mix_of(&stage), "replace:0.9,keep:0.1");
+        assert_eq!(mix_of(&stage), "replace/mean:0.9,keep:0.1");
         stage.press("shift-left");
-        assert_eq!(mix_of(&stage), "replace:0.89,keep:0.11");
+        assert_eq!(mix_of(&stage), "replace/mean:0.89,keep:0.11");
         // Up from the first row is the last one.
         stage.press("up");
         assert_eq!(stage.app.popup, Some(Popup::Mix { row: mix::ROWS.len() - 1 }));
         stage.press("right right");
-        assert_eq!(mix_of(&stage), "replace:0.79,keep:0.21");
+        assert_eq!(mix_of(&stage), "replace/mean:0.79,keep:0.21");
         stage.press("down down");
         stage.press("right");
-        assert!(mix_of(&stage).contains("replace/mean:0.05"), "{}", mix_of(&stage));
+        assert!(mix_of(&stage).contains("replace/mask:0.05"), "{}", mix_of(&stage));
         stage.press("home");
         assert_eq!(mix::shares_of(&stage.last().mask)[1], 0);
-        stage.press("end");
+        stage.press("up end");
         assert_eq!((mix_of(&stage).as_str(), stage.last().mask.replacement.name()), ("only replace", "mean"));
         stage.press("b");
-        assert_eq!(mix_of(&stage), "replace:0.8,replace/uniform:0.1,keep:0.1");
+        assert_eq!(mix_of(&stage), "replace/mean:0.8,replace/uniform:0.1,keep:0.1");
         stage.press("esc");
         assert_eq!(stage.app.popup, None);
         for _ in 0..20 {

@@ -18,12 +18,12 @@ use ratatui::style::Style;
 use crate::screen::actions::{ASK, Context, LIST, MIX, PAGE};
 use crate::screen::app::App;
 use crate::screen::chrome::frames;
+use crate::screen::explore::text::wrap;
 use crate::screen::layout::Layout;
 use crate::screen::params::{self, Path};
 use crate::screen::popups::ask::Question;
 use crate::screen::popups::list::List;
 use crate::screen::widgets::canvas::Canvas;
-use crate::screen::explore::text::wrap;
 use crate::screen::widgets::theme::Role;
 use crate::support::visible::visible;
 

@@ -90,7 +90,8 @@ pub fn fits(typed: &str, action: &Action, keys: &str) -> bool {
 pub fn nothing_called(typed: &str) -> String {
     let typed = typed.trim();
     let word = typed.to_lowercase();
-    let known = ABSENT.iter().find(|(words, _)| words.split(' ').any(|w| word.len() > 2 && w.starts_with(&word)));
+    let known =
+        ABSENT.iter().find(|(words, _)| words.split(' ').any(|w| word.len() > 2 && w.starts_with(&word)));
     match known {
         Some((_, instead)) => format!("nothing here is called “{typed}”: {instead}"),
         None => format!("nothing here is called “{typed}”; Backspace deletes what was typed"),
@@ -105,8 +106,10 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
     if typed.trim().is_empty() {
         order.sort_by_key(|i| std::cmp::Reverse(used(*i)));
     } else {
-        let mut by_words: Vec<(i32, usize)> =
-            order.iter().filter_map(|i| Some((words_fit(typed, offered[*i])? + 3 * used(*i).min(4) as i32, *i))).collect();
+        let mut by_words: Vec<(i32, usize)> = order
+            .iter()
+            .filter_map(|i| Some((words_fit(typed, offered[*i])? + 3 * used(*i).min(4) as i32, *i)))
+            .collect();
         by_words.sort_by_key(|(fit, i)| (-fit, *i));
         order = by_words.into_iter().map(|(_, i)| i).collect();
         // Letters in order find what was mistyped or cut short; only what no word fits.
@@ -158,6 +161,9 @@ mod tests {
         assert_eq!(first(&stage, ""), "map-kind");
         stage.press("ctrl-p").types("screenshot");
         let seen = text(&picture(&mut stage, 160, 50));
-        assert!(seen.contains("nothing here is called “screenshot”: the commands print everything as JSON"), "{seen}");
+        assert!(
+            seen.contains("nothing here is called “screenshot”: the commands print everything as JSON"),
+            "{seen}"
+        );
     }
 }

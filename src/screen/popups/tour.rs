@@ -225,7 +225,10 @@ pub const STOPS: &[Stop] = &[
             text: "{}: measure it",
             keys: &[&background::COST],
             done: |app, start| {
-                app.results.costs.as_ref().is_some_and(|c| Some(c.generation) != start.costs || c.value.done > 0)
+                app.results
+                    .costs
+                    .as_ref()
+                    .is_some_and(|c| Some(c.generation) != start.costs || c.value.done > 0)
             },
         }],
     },

@@ -29,10 +29,10 @@ fn it_starts_with_a_request_and_focus_on_the_threshold() {
 }
 
 #[test]
-fn moving_the_caret_or_looking_around_asks_nothing() {
+fn looking_around_asks_nothing() {
     let mut stage = Stage::new();
     let before = stage.asked();
-    stage.press("i left left home end shift-left esc esc tab shift-tab ? esc z z c 0 + + -");
+    stage.press("i end shift-left esc esc tab shift-tab ? esc z z c 0 + + -");
     stage.press("ctrl-p esc M esc f1 down esc ctrl-t ctrl-l");
     assert_eq!(stage.asked(), before);
 }
@@ -46,15 +46,29 @@ fn undo_and_redo_cover_text_settings_and_view() {
     stage.press("i").types("Two words").press("esc");
     stage.press("space");
     let end = stage.app.doc.snapshot();
+    // Outside the text, undo never walks on into it.
+    let said = |stage: &Stage| stage.app.notice.clone().map_or(String::new(), |n| n.text);
+    stage.press("u u");
+    assert!(stage.app.doc.snapshot().same(&end));
+    assert_eq!(
+        said(&stage),
+        "The change before that is one of the text, which stays: i and then ^/ undo it there"
+    );
     // Words typed are steps: "Two ", "words".
-    stage.press("u");
+    stage.press("i ctrl-/");
     assert!(stage.app.doc.editor.text().ends_with("Two "), "{}", stage.app.doc.editor.text());
-    stage.press("u");
+    assert_eq!(said(&stage), "Undone: the text without “words”; ^Y brings it back");
+    stage.press("ctrl-/");
     assert_eq!(stage.app.doc.snapshot().text, start.text);
-    stage.press("u");
+    stage.press("esc u");
+    assert_eq!(
+        said(&stage),
+        "Undone: the map of mean of 4 × 4 heads, the map of the masked run; U brings it back"
+    );
     assert_eq!(stage.app.doc.map, MapKind::Masked);
     stage.press("u");
     assert!(stage.app.doc.snapshot().same(&start), "three nudges are one step");
+    assert_eq!(said(&stage), "Undone: τ 0.760 → 0.700; U brings it back");
     stage.press("u");
     assert!(stage.app.doc.snapshot().same(&start));
     stage.press("U U U U U U");
@@ -227,4 +241,29 @@ fn every_action_is_harmless_in_every_pane() {
     }
     assert!(!stage.app.quit);
     assert_eq!(stage.app.contexts().last(), Some(&ANYWHERE));
+}
+
+#[test]
+fn a_message_never_contradicts_the_state() {
+    let mut stage = Stage::new();
+    stage.press("a");
+    assert!(stage.app.notice.as_ref().unwrap().text.starts_with("Preset article"));
+    stage.press("[");
+    assert!(stage.app.notice.is_none(), "with a slider moved it is not that preset any more");
+    stage.press("d");
+    assert!(stage.app.notice.as_ref().unwrap().text.contains("hide"));
+    stage.press("u");
+    assert_eq!(stage.app.notice.as_ref().unwrap().text, "Undone: operation hide → replace; U brings it back");
+}
+
+#[test]
+fn a_key_without_effect_says_why() {
+    let mut stage = Stage::new();
+    stage.press("j");
+    assert_eq!(stage.app.notice.as_ref().unwrap().text, "j does nothing here; ? lists the keys");
+    stage.press("d w");
+    assert_eq!(stage.app.notice.as_ref().unwrap().text, "Nothing is replaced now: the operation is hide");
+    stage.press("d d d d b e");
+    let seen = crate::screen::tests::text(&crate::screen::tests::picture(&mut stage, 160, 50));
+    assert!(seen.contains("operations do not stand side by side"), "{seen}");
 }

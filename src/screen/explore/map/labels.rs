@@ -32,7 +32,8 @@ impl Painter<'_> {
             let (_, state) = self.telling(range, self.app.view.key);
             let x = plot.x + own.end as u16;
             // Beside the cells there may be numbers.
-            let right = if self.free().is_some_and(|r| r.x > plot.x) { self.used().right() } else { plot.right() };
+            let right =
+                if self.free().is_some_and(|r| r.x > plot.x) { self.used().right() } else { plot.right() };
             let room = right.saturating_sub(x + 1).min(LABEL as u16);
             let label = crate::support::visible::fit(&token.display, room as usize, "…");
             let style = label_style(c.theme, state, crossed);

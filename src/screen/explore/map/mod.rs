@@ -110,6 +110,8 @@ pub fn crosshair(app: &mut App, query: usize, key: usize) {
     app.view.placed = true;
     app.view.query = query.min(last);
     app.view.key = key.min(last);
+    // What a row reads is read to predict what follows it.
+    app.view.position = Some(app.view.query);
 }
 
 /// A difference has no strongest cell worth a jump.

@@ -16,7 +16,8 @@ impl Painter<'_> {
     pub fn free(&self) -> Option<Rect> {
         let plot = self.frame.plot;
         let used = self.used();
-        let beside = Rect::new(used.right() + 2, plot.y, plot.right().saturating_sub(used.right() + 2), used.height);
+        let beside =
+            Rect::new(used.right() + 2, plot.y, plot.right().saturating_sub(used.right() + 2), used.height);
         let y = used.bottom() + 1 + self.frame.labels;
         let below = Rect::new(plot.x, y, plot.width, (plot.bottom() + self.frame.labels).saturating_sub(y));
         [beside, below].into_iter().find(|r| r.width >= LEAST.0 && r.height >= LEAST.1)
@@ -43,7 +44,9 @@ impl Painter<'_> {
 
     pub fn reads(&self, c: &mut Canvas, area: Rect) {
         let tokens = tokens(self.app);
-        let name = |i: usize, room: usize| tokens.get(i).map_or(String::new(), |t| fit(&t.display, room, "…").into());
+        let name = |i: usize, room: usize| {
+            tokens.get(i).map_or(String::new(), |t| fit(&t.display, room, "…").into())
+        };
         let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
         let what = if self.scale.signed { " reads otherwise:" } else { " reads most:" };
         let query = name(self.app.view.query, LABEL);
@@ -60,7 +63,13 @@ impl Painter<'_> {
             let end = area.x + label + 7;
             c.right(area.x + label, end, y, &number, text);
             let style = c.style(if *value < 0.0 { Role::Protected } else { Role::Draw });
-            c.bar(end + 1, y, area.right().saturating_sub(end + 1).min(24), f64::from(value.abs() / most), style);
+            c.bar(
+                end + 1,
+                y,
+                area.right().saturating_sub(end + 1).min(24),
+                f64::from(value.abs() / most),
+                style,
+            );
         }
     }
 }

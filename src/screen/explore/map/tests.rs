@@ -76,7 +76,8 @@ fn pooled_cells_say_so_and_every_one_of_1024_tokens_can_be_reached() {
     assert!(text(&picture(&mut stage, 80, 24)).contains("max "));
     stage.focus(&map::PANE).act(|app| map::crosshair(app, 1023, 1000));
     stage.press("+ + + + + + + +");
-    let shown = |stage: &Stage| map::view(&stage.app, &map::frame(&stage.app, stage.app.area(&map::PANE).unwrap()));
+    let shown =
+        |stage: &Stage| map::view(&stage.app, &map::frame(&stage.app, stage.app.area(&map::PANE).unwrap()));
     let v = shown(&stage);
     assert!(v.keys.of(1000).is_some() && v.queries.of(1023).is_some() && !v.keys.pooled());
     for _ in 0..1100 {

@@ -156,6 +156,9 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
         None => ("  realised ", r),
     };
     c.spans(area.x, y, &[(what, dim), (&e, strong), (was, dim), (&r, masked), (&count, dim)], area.right());
+    if app.results.decided.as_ref().is_some_and(|d| app.stale(d)) {
+        c.fade(Rect { y, height: 1, ..area });
+    }
     if lines > 1 {
         let expected = (!by_budget).then_some(expected);
         gauge(c, area, y - 1, expected, realised.unwrap_or(0.0));

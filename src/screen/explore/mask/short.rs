@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn short_texts_start_with_something_masked_and_say_so() {
-        for text in ["Hello world", "One two three", "The old captain looked at the sea", "Call me Ishmael."] {
+        for text in ["Hello world", "One two three", "The old captain looked at the sea", "Call me Ishmael."]
+        {
             let mut stage = opened(text, true);
             let masked = stage.app.results.decision().unwrap().selected;
             assert!(masked > 0, "{text}");

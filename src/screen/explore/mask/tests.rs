@@ -86,7 +86,7 @@ fn block_scope_turns_what_cannot_be_decided_late_into_hiding() {
     stage.press("b");
     assert_eq!(
         (stage.last().mask.scope, mix_of(&stage).as_str()),
-        (Scope::Whole, "replace:0.8,replace/uniform:0.1,keep:0.1")
+        (Scope::Whole, "replace/mean:0.8,replace/uniform:0.1,keep:0.1")
     );
     let mut stage = Stage::new();
     stage.press("b");
@@ -105,7 +105,19 @@ fn a_policy_brings_its_scope_and_its_settings() {
     assert_eq!((r.rolling.decay, r.rolling.sticky, r.rolling.per_head), (1.0, true, false));
     let listed = shown(&stage.app.doc);
     assert!(listed.contains(&RollingSettings::budget) && listed.contains(&RollingSettings::per_head));
-    assert!(!listed.contains(&MaskSettings::threshold), "a budget asks neither τ nor p");
+    assert!(listed.contains(&MaskSettings::threshold), "it stays, and is grey");
+    let before = stage.last();
+    for keys in ["]", ".", "y", "S"] {
+        stage.press(keys);
+        assert_eq!(stage.last().mask, before.mask, "{keys}");
+        let said = stage.app.notice.clone().unwrap().text;
+        assert!(said.contains("h2o decides"), "{keys}: {said}");
+    }
+    let seen = screen_text(&picture(&mut stage, 160, 50));
+    assert!(
+        seen.contains("0.700  h2o decides") && seen.contains("by a budget of tokens to keep; P chooses"),
+        "{seen}"
+    );
     stage.app.view.item = RollingSettings::per_head;
     stage.press("right");
     assert!(stage.last().rolling.per_head);
@@ -142,7 +154,10 @@ fn the_score_in_use_is_the_score_named_until_the_null_is_measured_and_after() {
     };
     seen(&mut stage, "‹ corrected (stand-in) ›");
     stage.update(Update::Calibrating { done: 12, of: 64 }).wait(60_000);
-    seen(&mut stage, "corrected stands in for the distance null of this model, which is being measured: 12 of 64");
+    seen(
+        &mut stage,
+        "corrected stands in for the distance null of this model, which is being measured: 12 of 64",
+    );
     let asked = stage.asked();
     stage.update(Update::CalibrationReady);
     assert_eq!(stage.asked(), asked + 1, "the mask is decided again");

@@ -9,7 +9,7 @@ use crate::engine::types::{HeadSummary, MapKind};
 use crate::screen::actions::{Context, EXPLORER, actions};
 use crate::screen::app::App;
 use crate::screen::explore::map;
-use crate::screen::explore::overview::order::{Grid, Sort, grid, order};
+use crate::screen::explore::overview::order::{Grid, Sort, by_place, grid, order};
 use crate::screen::history::EditKind;
 use crate::screen::pane::{Press, TitlePart, empty_text};
 use crate::screen::settle::scrolled;
@@ -87,9 +87,8 @@ fn go(app: &mut App, by: isize) {
 /// Chooses a thumbnail rows further down, where there is one.
 fn go_rows(app: &mut App, rows: isize) {
     let heads = app.results.overview.as_ref().map_or(0, |o| o.value.len());
-    let natural = app.model.as_ref().map_or(1, |m| m.n_head);
-    let Some(room) = app.area(&map::PANE).map(room) else { return };
-    let per_row = grid(heads, natural, room).per_row as isize;
+    let Some(area) = app.area(&map::PANE) else { return };
+    let per_row = layout(app, area, heads).per_row as isize;
     let place = app.view.head.checked_add_signed(rows * per_row).filter(|p| *p < heads);
     choose(app, place.unwrap_or(app.view.head), false);
 }
@@ -129,8 +128,18 @@ pub fn room(area: Rect) -> (usize, usize) {
     (area.width as usize, area.height.saturating_sub(1) as usize)
 }
 
+/// In the order of layers and heads all are one grid; in any other order each says which it is.
 fn layout(app: &App, area: Rect, n: usize) -> Grid {
-    grid(n, app.model.as_ref().map_or(1, |m| m.n_head), room(area))
+    let heads = app.model.as_ref().map_or(1, |m| m.n_head).max(1);
+    match app.view.sort {
+        Sort::Place => by_place(n.div_ceil(heads), heads, room(area)),
+        _ => grid(n, heads, room(area)),
+    }
+}
+
+/// The first column on screen: that of the chosen head is in view.
+fn first_column(app: &App, g: &Grid) -> usize {
+    (app.view.head % g.per_row.max(1) + 1).saturating_sub(g.visible_columns.max(1))
 }
 
 /// The thumbnail (its place in the order) at a cell of the screen.
@@ -138,7 +147,8 @@ pub fn place_at(app: &App, area: Rect, x: u16, y: u16) -> Option<usize> {
     let n = app.results.overview.as_ref()?.value.len();
     let g = layout(app, area, n);
     let (dx, dy) = (x.checked_sub(area.x)? as usize, y.checked_sub(area.y)? as usize);
-    let (column, row) = (dx / g.cell.0, dy / g.cell.1);
+    let (dx, dy) = (dx.checked_sub(g.margin.0)?, dy.checked_sub(g.margin.1)?);
+    let (column, row) = (dx / g.cell.0 + first_column(app, &g), dy / g.cell.1);
     let place = (app.view.head_top + row) * g.per_row + column;
     (column < g.per_row && row < g.visible && place < n).then_some(place)
 }
@@ -146,10 +156,28 @@ pub fn place_at(app: &App, area: Rect, x: u16, y: u16) -> Option<usize> {
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let mut out =
         vec![TitlePart::new("all heads", Role::Strong), TitlePart::new(app.view.sort.doc(), Role::Accent)];
+    if let Some(cut) = cut(app) {
+        out.insert(0, TitlePart::new(cut, Role::Warn));
+    }
     if app.results.overview.as_ref().is_some_and(|o| app.stale(o)) {
         out.push(TitlePart::new("old, computing…", Role::Warn));
     }
     out
+}
+
+/// What of the grid is on screen, where not all of it is.
+fn cut(app: &App) -> Option<String> {
+    let n = app.results.overview.as_ref()?.value.len();
+    let g = layout(app, app.area(&map::PANE)?, n);
+    let (top, left) = (app.view.head_top, first_column(app, &g));
+    let rows = (g.visible < g.rows).then(|| (top + 1, (top + g.visible).min(g.rows), g.rows));
+    let columns = (g.visible_columns < g.per_row).then(|| (left + 1, left + g.visible_columns, g.per_row));
+    let say = |what: &str, span: Option<(usize, usize, usize)>| {
+        span.map(|(from, to, of)| format!("{what} {from}–{to} of {of}"))
+    };
+    let row = if app.view.sort == Sort::Place { "layers" } else { "rows" };
+    let parts: Vec<String> = [say(row, rows), say("heads", columns)].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
@@ -160,13 +188,24 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let heads = &slot.value;
     let g = layout(app, area, heads.len());
     let order = order(heads, app.view.sort);
-    let first = app.view.head_top * g.per_row;
-    for (i, index) in order.iter().enumerate().skip(first).take(g.visible * g.per_row) {
-        let (row, column) = ((i - first) / g.per_row, (i - first) % g.per_row);
-        let x = area.x + (column * g.cell.0) as u16;
-        let y = area.y + (row * g.cell.1) as u16;
+    let left = first_column(app, &g);
+    for (i, index) in order.iter().enumerate() {
+        let (row, column) = (i / g.per_row, i % g.per_row);
+        let (Some(row), Some(column)) = (row.checked_sub(app.view.head_top), column.checked_sub(left)) else {
+            continue;
+        };
+        if row >= g.visible || column >= g.visible_columns {
+            continue;
+        }
+        let x = area.x + (g.margin.0 + column * g.cell.0) as u16;
+        let y = area.y + (g.margin.1 + row * g.cell.1) as u16;
         let cell = Rect::new(x, y, g.cell.0 as u16, g.cell.1 as u16).intersection(area);
-        thumbnail(c, app, &heads[*index], cell, i == app.view.head);
+        let chosen = i == app.view.head;
+        if app.view.sort == Sort::Place {
+            placed(c, app, &heads[*index], (cell, g), chosen);
+        } else {
+            thumbnail(c, app, &heads[*index], cell, chosen);
+        }
     }
     if app.stale(slot) {
         c.fade(area);
@@ -176,32 +215,84 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
+/// Whether the map shows this head.
+fn shown(app: &App, head: &HeadSummary) -> bool {
+    app.doc.heads.layer == Some(head.layer) && app.doc.heads.head == Some(head.head)
+}
+
+/// A picture in the grid of layers and heads; the names of both stand at its edges.
+fn placed(c: &mut Canvas, app: &App, head: &HeadSummary, (cell, g): (Rect, Grid), chosen: bool) {
+    let style = match (chosen, shown(app, head)) {
+        (true, _) => c.theme.selected(),
+        (_, true) => c.theme.bold(Role::Accent),
+        _ => c.style(Role::Dim),
+    };
+    let (layer, name) = (format!("L{}", head.layer), format!("{}", head.head));
+    let top = cell.y - ((app_row(app, head) * g.cell.1) + g.margin.1) as u16;
+    if chosen || head.head == first_column(app, &g) || shown(app, head) {
+        c.text(cell.x - cell_left(app, head, &g), cell.y, &layer, style, g.margin.0 as u16 - 1);
+    }
+    if chosen || app_row(app, head) == 0 || shown(app, head) {
+        let named = if g.cell.0 >= 5 { format!("H{name}") } else { name };
+        c.text(cell.x, top, &named, style, (g.cell.0 as u16).max(2));
+    }
+    let gap = u16::from(g.cell.0 > 2);
+    let below = u16::from(g.cell.1 > 3);
+    picture(
+        c,
+        head,
+        Rect { width: cell.width.saturating_sub(gap), height: cell.height.saturating_sub(below), ..cell },
+    );
+    if chosen && gap > 0 {
+        c.put(
+            cell.right().saturating_sub(1),
+            cell.y,
+            if c.ascii() { "<" } else { "◂" },
+            c.theme.bold(Role::Accent),
+        );
+    }
+}
+
+/// The row of a layer on screen.
+fn app_row(app: &App, head: &HeadSummary) -> usize {
+    head.layer.saturating_sub(app.view.head_top)
+}
+
+/// Columns from the pane's left edge to a head's picture.
+fn cell_left(app: &App, head: &HeadSummary, g: &Grid) -> u16 {
+    (g.margin.0 + (head.head - first_column(app, g)) * g.cell.0) as u16
+}
+
 /// Label above, picture below; the label of the chosen one is inverted and has a marker.
 fn thumbnail(c: &mut Canvas, app: &App, head: &HeadSummary, cell: Rect, chosen: bool) {
-    let shown = app.doc.heads.layer == Some(head.layer) && app.doc.heads.head == Some(head.head);
-    let value = match app.view.sort {
-        Sort::Place => String::new(),
-        sort => sort.value(head).map_or(" –".to_owned(), |v| format!(" {v:.2}")),
-    };
     let width = cell.width.saturating_sub(1);
-    let mark = if chosen { "▸" } else { " " };
-    let label = if width >= 13 {
-        format!("{mark}L{} H{}{value}", head.layer, head.head)
-    } else {
-        format!("{mark}{}·{}{}", head.layer, head.head, value.replace(" 0.", " ."))
-    };
-    let style = if chosen {
-        c.theme.selected()
-    } else if shown {
-        c.theme.bold(Role::Accent)
-    } else {
-        c.style(Role::Dim)
+    let label = label(head, app.view.sort, (width as usize, chosen));
+    let style = match (chosen, shown(app, head)) {
+        (true, _) => c.theme.selected(),
+        (_, true) => c.theme.bold(Role::Accent),
+        _ => c.style(Role::Dim),
     };
     if chosen {
         c.restyle(Rect { width, height: 1, ..cell }, style);
     }
-    c.label(cell.x, cell.y, &label, style, width);
+    c.text(cell.x, cell.y, &label, style, width);
     picture(c, head, Rect { y: cell.y + 1, width, height: cell.height.saturating_sub(1), ..cell });
+}
+
+/// The longest form of a head's name and number that fits; a number is never cut.
+fn label(head: &HeadSummary, sort: Sort, (width, chosen): (usize, bool)) -> String {
+    let (l, h) = (head.layer, head.head);
+    let value = |digits: usize| sort.value(head).map_or("–".to_owned(), |v| format!("{v:.digits$}"));
+    let short = |digits: usize| value(digits).trim_start_matches('0').to_owned();
+    let mark = if chosen { "▸" } else { " " };
+    let forms = [
+        format!("{mark}L{l} H{h} {}", value(2)),
+        format!("{mark}{l}·{h} {}", short(2)),
+        format!("{l}·{h} {}", short(2)),
+        format!("{l}·{h} {}", short(1)),
+    ];
+    let fits = |form: &String| crate::support::visible::width(form) <= width;
+    forms.into_iter().find(fits).unwrap_or_else(|| format!("{l}·{h}"))
 }
 
 fn picture(c: &mut Canvas, head: &HeadSummary, area: Rect) {
@@ -281,7 +372,7 @@ pub(super) fn settle(app: &mut App, area: Option<Rect>) {
     let Some(heads) = app.results.overview.as_ref().map(|o| o.value.len()) else { return };
     app.view.head = app.view.head.min(heads.saturating_sub(1));
     if let Some(area) = area {
-        let grid = grid(heads, app.model.as_ref().map_or(1, |m| m.n_head), room(area));
+        let grid = layout(app, area, heads);
         let row = app.view.head / grid.per_row;
         app.view.head_top = scrolled(app.view.head_top, row, grid.rows, grid.visible);
     }

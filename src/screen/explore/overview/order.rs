@@ -47,15 +47,49 @@ pub fn order(heads: &[HeadSummary], sort: Sort) -> Vec<usize> {
     out
 }
 
-/// Thumbnails in rows. All sizes in character cells, label line included.
+/// Thumbnails in rows. All sizes in character cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     pub per_row: usize,
-    /// Width and height of one thumbnail with its label and gap.
+    /// Width and height of one thumbnail with its label, if it has one of its own, and its gap.
     pub cell: (usize, usize),
     /// Rows in all, and rows that fit.
     pub rows: usize,
     pub visible: usize,
+    /// Columns that fit.
+    pub visible_columns: usize,
+    /// Columns and lines before the first thumbnail: names of the layers and of the heads.
+    pub margin: (usize, usize),
+}
+
+/// Columns of a layer's name, and the line of the heads' names.
+const MARGIN: (usize, usize) = (4, 1);
+
+/// One grid of all heads, a layer per row, without labels of their own.
+pub fn by_place(layers: usize, heads: usize, (columns, lines): (usize, usize)) -> Grid {
+    let (width, height) = (columns.saturating_sub(MARGIN.0), lines.saturating_sub(MARGIN.1));
+    if layers == 0 || heads == 0 || width == 0 || height == 0 {
+        return Grid {
+            per_row: heads.max(1),
+            cell: (1, 1),
+            rows: 0,
+            visible: 0,
+            visible_columns: 0,
+            margin: MARGIN,
+        };
+    }
+    // Square pictures: twice as many columns as lines, and a gap.
+    let h = (height / layers).max(1);
+    let w = (width / heads).clamp(2, 34).min(2 * h + 1);
+    let h = h.min(w.div_ceil(2).max(1));
+    Grid {
+        per_row: heads,
+        cell: (w, h),
+        rows: layers,
+        visible: (height / h).min(layers),
+        visible_columns: (width / w).clamp(1, heads),
+        margin: MARGIN,
+    }
 }
 
 /// Smallest useful thumbnail: 8 columns of picture and a gap, one label line above 4 lines of picture.
@@ -64,7 +98,7 @@ const SMALLEST: (usize, usize) = (9, 4);
 /// Lays out `n` thumbnails; `natural` is how many make a row of the model (its heads), which is kept where it fits.
 pub fn grid(n: usize, natural: usize, (columns, lines): (usize, usize)) -> Grid {
     if n == 0 || columns == 0 || lines == 0 {
-        return Grid { per_row: 1, cell: (1, 1), rows: 0, visible: 0 };
+        return Grid { per_row: 1, cell: (1, 1), rows: 0, visible: 0, visible_columns: 1, margin: (0, 0) };
     }
     let most = (columns / SMALLEST.0).clamp(1, n);
     let cells = |per_row: usize| cell(n.div_ceil(per_row), per_row, (columns, lines));
@@ -78,7 +112,14 @@ pub fn grid(n: usize, natural: usize, (columns, lines): (usize, usize)) -> Grid 
     let natural = natural.clamp(1, n);
     let per_row = if natural <= most && area(&natural) * 2 >= area(&best) { natural } else { best };
     let height = cells(per_row).1;
-    Grid { per_row, cell: cells(per_row), rows: n.div_ceil(per_row), visible: (lines / height).max(1) }
+    Grid {
+        per_row,
+        cell: cells(per_row),
+        rows: n.div_ceil(per_row),
+        visible: (lines / height).max(1),
+        visible_columns: per_row,
+        margin: (0, 0),
+    }
 }
 
 /// Width and height of thumbnails in so many rows and columns.
@@ -123,6 +164,18 @@ mod tests {
         assert_eq!((g.per_row, g.rows, g.visible), (4, 4, 4));
         let g = grid(144, 12, (120, 60));
         assert_eq!((g.per_row, g.rows), (12, 12));
+    }
+
+    #[test]
+    fn twelve_by_twelve_heads_fit_with_a_layer_per_row() {
+        // The map's pane at 160 × 50.
+        let g = by_place(12, 12, (71, 31));
+        assert_eq!((g.per_row, g.visible, g.visible_columns), (12, 12, 12));
+        assert_eq!(g.cell, (5, 2));
+        let g = by_place(6, 4, (71, 31));
+        assert_eq!((g.visible, g.visible_columns, g.cell), (6, 4, (11, 5)));
+        let g = by_place(48, 25, (38, 8));
+        assert!(g.visible == 7 && g.visible_columns == 17, "{g:?}");
     }
 
     proptest! {

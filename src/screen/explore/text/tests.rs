@@ -100,3 +100,39 @@ fn the_example_comes_back_and_undo_brings_back_what_was_typed() {
     stage.press("ctrl-/");
     assert!(stage.last().text.ends_with(" mine"));
 }
+
+#[test]
+fn text_beyond_the_context_is_dimmed_behind_a_mark_and_block_by_block_is_offered() {
+    use crate::engine::types::Update;
+    use crate::screen::widgets::theme::{Role, Theme};
+    let mut stage = Stage::new();
+    let tokens: Vec<_> = stage.app.results.tokens()[..10].to_vec();
+    let end = tokens[9].span.1;
+    let generation = stage.app.generation;
+    stage.update(Update::Tokens { generation, tokens: tokens.into(), truncated: Some(21) });
+    for (w, h) in [(160, 50), (120, 40)] {
+        let buf = picture(&mut stage, w, h);
+        let area = stage.app.area(&text::PANE).unwrap();
+        let theme = Theme::new(stage.app.look);
+        // The first 10 tokens fit on the first line.
+        let at = |i: usize| &buf[(area.x + i as u16, area.y)];
+        assert_eq!(at(end).symbol(), "┃");
+        assert_eq!(Some(at(end - 1).fg), theme.style(Role::Text).fg);
+        assert_eq!(Some(at(end + 1).fg), theme.style(Role::Faint).fg);
+        let seen = screen_text(&buf);
+        assert!(seen.contains("10 tokens are read, 21 do not fit the context; b reads on, block by block"), "{seen}");
+    }
+}
+
+#[test]
+fn what_left_the_context_is_counted_apart() {
+    let mut stage = Stage::new();
+    stage.press("b");
+    let decided = &mut stage.app.results.decided.as_mut().unwrap().value;
+    let mut window = (**decided.window.as_ref().unwrap()).clone();
+    window.left = 2;
+    decided.window = Some(window.into());
+    let by_rule = decided.decision.selected.saturating_sub(2);
+    let seen = screen_text(&picture(&mut stage, 160, 50));
+    assert!(seen.contains(&format!("{by_rule} masked by the rule · 2 left the context")), "{seen}");
+}

@@ -69,6 +69,7 @@ pub fn select_token(app: &mut App, token: usize) {
     app.view.placed = true;
     app.view.key = token.min(app.results.len().saturating_sub(1));
     app.view.query = app.view.query.max(app.view.key);
+    app.view.position = Some(app.view.key);
 }
 
 /// Selects the token one row further down, or up.
@@ -134,7 +135,12 @@ pub fn subtitle(app: &App) -> Vec<TitlePart> {
     }
     out.push(TitlePart::new(format!("{n} tokens"), Role::Dim));
     if let Some(d) = app.results.decision() {
-        let role = if d.selected > 0 { Role::Masked } else { Role::Dim };
+        let old = app.results.decided.as_ref().is_some_and(|d| app.stale(d));
+        let role = match d.selected {
+            _ if old => Role::Faint,
+            0 => Role::Dim,
+            _ => Role::Masked,
+        };
         let window = app.results.decided.as_ref().and_then(|d| d.value.window.as_deref());
         match window.map_or(0, |w| w.left) {
             0 => out.push(TitlePart::new(format!("{} of {} eligible masked", d.selected, d.eligible), role)),
