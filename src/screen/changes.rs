@@ -29,10 +29,10 @@ pub fn between(app: &App, from: &Snapshot, to: &Snapshot) -> String {
         out.push("the pinned tokens".to_owned());
     }
     if from.heads != to.heads {
-        out.push(format!("the map of {}", map::heads_name(app, to.heads)));
+        out.push(format!("map: {}", map::heads_name(app, to.heads)));
     }
     if from.map != to.map {
-        out.push(format!("the map of the {}", map::kind_name(to.map)));
+        out.push(format!("map: {}", map::kind_name(to.map)));
     }
     let more = out.len().saturating_sub(NAMED);
     out.truncate(NAMED);

@@ -14,8 +14,6 @@ actions! {
     EXPLORER {
         /// Open the Train screen with exactly this policy; a run continues while you explore
         TRAIN ["T"] "train" => course::enter;
-        /// Explain what is under the cursor, with its numbers: a setting, a token, a row and column of the map, a head
-        EXPLAIN ["K"] "explain" => explain::open;
         /// Choose or type a model
         MODELS ["M"] "models" => |app| app.popup = Some(Popup::Models(List::default()));
         /// Fetch the newer version that the Hub has of the model in use; the old one stays in use until the download completes
@@ -37,6 +35,8 @@ actions! {
         QUIT ["ctrl-c" "ctrl-q"] panes ["q"] "quit" => course::quit;
         /// Show every key, from the same table that runs them
         HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(page::help());
+        /// Explain what is under the cursor, with its numbers: a setting, a token, a row and column of the map, a head
+        EXPLAIN ["f3"] panes ["K"] "explain" => explain::open;
         /// Find any action by name
         PALETTE ["ctrl-p"] panes [":"] "commands" => |app| app.popup = Some(Popup::Palette(List::default()));
         /// Walk through the screen in a minute

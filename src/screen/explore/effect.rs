@@ -17,7 +17,7 @@ use crate::screen::pane::{BLANK, Pane, TitlePart, empty_text, percent, signed};
 use crate::screen::params;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
-use crate::support::visible::fit;
+use crate::support::visible::{fit, width};
 
 pub static PANE: Pane = Pane {
     name: "effect",
@@ -86,18 +86,20 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
-/// What the lists are about.
+/// What the lists are about; of a token within the text also what came after it.
 fn heading(c: &mut Canvas, app: &App, area: Rect) {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
     let tokens = app.results.tokens();
-    let (name, last) = (after(app), tokens.len().saturating_sub(1));
-    let came = app.position().and_then(|i| tokens.get(i + 1)).map(|t| t.display.clone());
-    let place = format!(" ({})", app.position().unwrap_or(last));
-    let mut pieces = vec![("Next token after ", dim), (name.as_str(), strong), (place.as_str(), dim)];
-    if let Some(came) = &came {
-        pieces.extend([("; then came ", dim), (came.as_str(), strong)]);
+    let at = app.position().unwrap_or(tokens.len().saturating_sub(1));
+    let (name, place) = (after(app), format!(" ({at})"));
+    let pieces = [("Next token after ", dim), (name.as_str(), strong), (place.as_str(), dim)];
+    let end = c.spans(area.x, area.y, &pieces, area.right());
+    if let Some(came) = tokens.get(at + 1) {
+        let came = format!("; then came {}", came.display);
+        if width(&came) <= area.right().saturating_sub(end) as usize {
+            c.text(end, area.y, &came, dim, area.right().saturating_sub(end));
+        }
     }
-    c.spans(area.x, area.y, &pieces, area.right());
 }
 
 fn next_tokens(c: &mut Canvas, app: &App, area: Rect) {

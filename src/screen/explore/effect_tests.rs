@@ -83,7 +83,11 @@ fn the_effect_can_be_asked_for_any_position() {
     stage.focus(&tokens::PANE).press("home right right");
     assert_eq!(stage.last().position, Some(2));
     let seen = text(&picture(&mut stage, 160, 50));
+    assert!(seen.contains("Next token after ·looked (2)"), "{seen}");
+    stage.press("e").focus(&effect::PANE).press("z");
+    let seen = text(&picture(&mut stage, 160, 50));
     assert!(seen.contains("Next token after ·looked (2); then came ·at"), "{seen}");
+    stage.press("e z").focus(&tokens::PANE);
     stage.press("end");
     assert_eq!(stage.last().position, None, "after the last token nothing has come yet");
     // A row of the map reads to predict what follows it.

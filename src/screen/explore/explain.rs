@@ -246,7 +246,7 @@ mod tests {
     use crate::screen::tests::{picture, text};
 
     fn said(stage: &mut Stage) -> String {
-        stage.press("K");
+        stage.press("f3");
         let Some(Popup::Explain { text, .. }) = stage.app.popup.clone() else { return String::new() };
         stage.press("esc");
         assert!(stage.app.popup.is_none());

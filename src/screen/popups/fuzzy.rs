@@ -37,20 +37,6 @@ pub fn rank<'a>(needle: &str, entries: impl IntoIterator<Item = &'a str>) -> Vec
     found.into_iter().map(|(_, i)| i).collect()
 }
 
-/// Like `rank`, for entries with a name and a line on them: a fit of the name counts more, of a short name most.
-pub fn rank_named<'a>(needle: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<usize> {
-    let fit = |(name, doc): (&str, &str)| {
-        let by_name = best(needle, name).map(|s| s + 12 - name.len() as i32 / 2);
-        by_name.max(best(needle, &format!("{name} {doc}")))
-    };
-    let mut found: Vec<(i32, usize)> =
-        entries.into_iter().enumerate().filter_map(|(i, e)| fit(e).map(|s| (-s, i))).collect();
-    if !needle.trim().is_empty() {
-        found.sort_unstable();
-    }
-    found.into_iter().map(|(_, i)| i).collect()
-}
-
 /// Preferring word starts can run past letters that are needed; then plain substring order decides.
 fn best(needle: &str, text: &str) -> Option<i32> {
     score(needle, text).or_else(|| {
@@ -72,13 +58,6 @@ mod tests {
         assert_eq!(rank("nh", entries), [0]);
         assert_eq!(rank("", entries), [0, 1, 2, 3]);
         assert!(rank("xyz", entries).is_empty());
-    }
-
-    #[test]
-    fn a_short_name_beats_a_long_line() {
-        let entries = [("head-left", "Choose"), ("help", "Show every key"), ("quit", "Leave; it helps")];
-        assert_eq!(rank_named("he", entries), [1, 0, 2]);
-        assert_eq!(rank_named("every", entries), [1]);
     }
 
     #[test]

@@ -122,7 +122,8 @@ fn explained(c: &mut Canvas, app: &App, area: Rect, (title, text): (&str, &str))
     let base = c.theme.popup();
     let (style, dim) = (over(base, c.style(Role::Text)), over(base, c.style(Role::Dim)));
     c.paragraph(Rect { height: inner.height.saturating_sub(1), ..inner }, text, style);
-    let close = format!("{} closes", app.key_label(&page::PAGE_CLOSE));
+    let key = app.keymap.keys(&page::PAGE_CLOSE).first().map(|k| k.label(app.look.ascii));
+    let close = format!("{} closes", key.unwrap_or_default());
     c.label(inner.x, inner.bottom().saturating_sub(1), &close, dim, inner.width);
 }
 

@@ -7,7 +7,7 @@ use crate::screen::popups::{Popup, help};
 actions! {
     PAGE {
         /// Close
-        PAGE_CLOSE ["esc" "f1" "enter" "K"] "close" => close;
+        PAGE_CLOSE ["esc" "f1" "f3" "enter" "K"] "close" => close;
         /// Scroll up
         PAGE_UP ["up"] => |app| turn(app, -1);
         /// Scroll down

@@ -67,7 +67,8 @@ fn words_fit(typed: &str, action: &Action) -> Option<i32> {
         text.split(|c: char| !c.is_alphanumeric()).any(|w| w.to_lowercase().starts_with(word))
     };
     let mut total = 0;
-    for word in typed.split_whitespace().map(str::to_lowercase) {
+    let words = typed.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    for word in words.map(str::to_lowercase) {
         let name = starts(action.name, &word);
         total += match () {
             () if action.name == word => 40,
@@ -114,7 +115,7 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
         order = by_words.into_iter().map(|(_, i)| i).collect();
         // Letters in order find what was mistyped or cut short; only what no word fits.
         if order.is_empty() {
-            order = fuzzy::rank_named(typed, offered.iter().map(|a| (a.name, a.doc)));
+            order = fuzzy::rank(typed, offered.iter().map(|a| a.name));
         }
     }
     let entry = |i: usize| {
@@ -141,7 +142,7 @@ mod tests {
             ("exit", "quit"),
             ("tutorial", "tour"),
             ("fine-tune", "train"),
-            ("h2o", "policy"),
+            ("eviction", "policy"),
             ("next head", "next-head"),
             ("help", "help"),
             ("all heads", "overview"),

@@ -464,7 +464,7 @@ mod tests {
                 let strip = layout.tour.unwrap();
                 assert!(layout.panels().all(|p| p.outer.intersection(strip).is_empty()), "{}", stop.title);
                 assert!(layout.panel(stop.pane).is_some_and(|p| !p.inner.is_empty()), "{} {w}", stop.title);
-                if stop.pane == &tokens::PANE {
+                if stop.pane == &tokens::PANE && h > 16 {
                     for mark in ["◆ masked", "○ its score", "▪ protected", "surprised"] {
                         assert!(seen.contains(mark), "{mark} at {w}: {seen}");
                     }

@@ -61,10 +61,7 @@ fn undo_and_redo_cover_text_settings_and_view() {
     stage.press("ctrl-/");
     assert_eq!(stage.app.doc.snapshot().text, start.text);
     stage.press("esc u");
-    assert_eq!(
-        said(&stage),
-        "Undone: the map of mean of 4 × 4 heads, the map of the masked run; U brings it back"
-    );
+    assert_eq!(said(&stage), "Undone: map: mean of 4 × 4 heads, map: masked run; U brings it back");
     assert_eq!(stage.app.doc.map, MapKind::Masked);
     stage.press("u");
     assert!(stage.app.doc.snapshot().same(&start), "three nudges are one step");
@@ -265,5 +262,5 @@ fn a_key_without_effect_says_why() {
     assert_eq!(stage.app.notice.as_ref().unwrap().text, "Nothing is replaced now: the operation is hide");
     stage.press("d d d d b e");
     let seen = crate::screen::tests::text(&crate::screen::tests::picture(&mut stage, 160, 50));
-    assert!(seen.contains("operations do not stand side by side"), "{seen}");
+    assert!(seen.contains("Block by block a token"), "{seen}");
 }

@@ -200,6 +200,9 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         let x = area.x + (g.margin.0 + column * g.cell.0) as u16;
         let y = area.y + (g.margin.1 + row * g.cell.1) as u16;
         let cell = Rect::new(x, y, g.cell.0 as u16, g.cell.1 as u16).intersection(area);
+        if cell.is_empty() {
+            continue;
+        }
         let chosen = i == app.view.head;
         if app.view.sort == Sort::Place {
             placed(c, app, &heads[*index], (cell, g), chosen);

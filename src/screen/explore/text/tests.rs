@@ -120,7 +120,10 @@ fn text_beyond_the_context_is_dimmed_behind_a_mark_and_block_by_block_is_offered
         assert_eq!(Some(at(end - 1).fg), theme.style(Role::Text).fg);
         assert_eq!(Some(at(end + 1).fg), theme.style(Role::Faint).fg);
         let seen = screen_text(&buf);
-        assert!(seen.contains("10 tokens are read, 21 do not fit the context; b reads on, block by block"), "{seen}");
+        assert!(
+            seen.contains("10 tokens are read, 21 do not fit the context; b reads on, block by block"),
+            "{seen}"
+        );
     }
 }
 
