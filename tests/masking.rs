@@ -372,6 +372,7 @@ fn the_effect_of_rerolls_is_the_mean_over_seeds() {
         top: 1,
         overview: false,
         effects: true,
+        position: None,
     };
     let mut task = maskscope::engine::background::Rerolls::new(7, 5, request);
     let mut last = None;

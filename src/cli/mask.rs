@@ -248,7 +248,11 @@ fn plain(report: &MaskOutput, explorer: &Explorer) -> String {
     };
     let mut next = Table::new(["baseline".to_owned(), format!("masked ({})", report.settings.op)]);
     report.baseline.iter().zip(&report.masked).for_each(|(a, b)| next.row([cell(a), cell(b)]));
-    out.push_str(&format!("{next}\nKL(baseline ‖ masked) {:.4} nats", report.kl_nats));
+    out.push_str(&format!("{next}\n"));
+    match report.kl_nats {
+        kl if kl.is_finite() => out.push_str(&format!("KL(baseline ‖ masked) {kl:.4} nats")),
+        _ => out.push_str("the token at that position was dropped: nothing is predicted after it"),
+    }
     if let (Some(a), Some(b)) = (report.loss_baseline, report.loss_masked) {
         let look = if report.look_ahead { " (look-ahead)" } else { " (block: decided from the past only)" };
         out.push_str(&format!(", loss {a:.4} → {b:.4} nats per token{look}"));

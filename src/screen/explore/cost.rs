@@ -169,11 +169,12 @@ fn correlations(c: &mut Canvas, costs: &Costs, area: Rect) {
         None => format!("Spearman ρ, {n} tokens"),
     };
     c.label(area.x, area.y, &title, dim, area.width);
-    let name = 14.min(area.width / 2);
+    let name = 20.min(area.width * 3 / 5);
     for (i, row) in ordered(costs).into_iter().take(area.height.saturating_sub(1) as usize).enumerate() {
         let y = area.y + 1 + i as u16;
         let text = if row.in_force { c.theme.bold(Role::Accent) } else { c.style(Role::Text) };
-        let label = if row.in_force { format!("{mark} {}", row.score) } else { row.score.clone() };
+        let short = row.score.replace(" × value norm", " × v");
+        let label = if row.in_force { format!("{mark} {short}") } else { short };
         c.label(area.x, y, &label, text, name);
         let number = row.rho.map_or("  –".to_owned(), signed_two);
         let strong = c.theme.bold(Role::Strong);
@@ -245,11 +246,11 @@ mod tests {
         let said = verdict(&stage.app, &costs).unwrap();
         assert_eq!(
             said,
-            "distance-null does not foretell the cost here: −0.21, chance ±0.37; plain does (+0.71): B takes it"
+            "distance-null does not foretell the cost here: −0.21, chance ±0.36; plain does (+0.71): B takes it"
         );
         let seen = text(&picture(&mut stage, 160, 50));
         let place = |what: &str| seen.find(what).unwrap_or_else(|| panic!("no {what} in {seen}"));
-        assert!(place("does not foretell the cost") < place("▸ distance-null"));
+        assert!(place("does not foretell") < place("▸ distance-null"));
         assert!(place("▸ distance-null") < place("corrected "));
         stage.press("B");
         assert_eq!(stage.last().score.reduction.name(), "plain");
