@@ -382,7 +382,10 @@ fn the_effect_of_rerolls_is_the_mean_over_seeds() {
     let Some(Update::Rerolls { generation: 7, done: 5, of: 5, rows, rate }) = last else {
         panic!("{last:?}")
     };
-    assert_eq!(rows.iter().map(|r| r.op).collect::<Vec<_>>(), [Op::Hide, Op::Keep, Op::Replace, Op::Drop]);
+    assert_eq!(
+        rows.iter().map(|r| r.op).collect::<Vec<_>>(),
+        [Op::Hide, Op::Keep, Op::Replace, Op::Drop, Op::Evict, Op::Skip]
+    );
     let (mut kl, mut rates) = (Vec::new(), Vec::new());
     for seed in mask.seed..mask.seed + 5 {
         let choice = choose(&mut explorer, &MaskSettings { seed, ..mask.clone() }, &rolling());

@@ -267,6 +267,7 @@ impl Worker {
         };
         self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_)));
         let generation = request.generation;
+        explorer.position = request.position;
         let result = catch_unwind(AssertUnwindSafe(|| self.answer(&mut explorer, &request)));
         self.explorer = Some(explorer);
         self.latest = Some(request.clone());
@@ -309,7 +310,6 @@ impl Worker {
             reused: baseline.trace.reused + if fresh { 0 } else { baseline.trace.computed },
             saved: 0,
         };
-        explorer.position = request.position;
         let prediction = Arc::new(explorer.prediction(&baseline, request.top)?);
         self.send(Update::Baseline { generation, prediction, work });
 

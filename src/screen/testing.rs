@@ -310,7 +310,7 @@ fn decision(r: &ExploreRequest, n: usize) -> (Vec<Option<f64>>, Decision) {
                 state,
                 protection: protected(i),
                 score,
-                rank: rank.map(|k| k + 1),
+                rank: rank.map(|k| sorted.len() - k),
                 draw,
                 op,
                 replacement: None,

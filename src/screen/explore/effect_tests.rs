@@ -14,13 +14,16 @@ fn both_columns_have_one_scale_at_every_width() {
         let mut stage = Stage::new();
         // Nothing is changed by it, so both columns are the same.
         stage.press("d d d d d").focus(&effect::PANE);
-        let seen = text(&picture(&mut stage, w, h));
-        let line =
-            seen.lines().find(|l| l.contains("% │") || l.contains("%│")).unwrap_or_else(|| panic!("{seen}"));
-        let bars = |part: &str| part.chars().filter(|c| ('\u{2588}'..='\u{258f}').contains(c)).count();
-        let at = line.find("│·").unwrap_or_else(|| panic!("{line}"));
-        assert!(bars(&line[..at]) > 0, "{line}");
-        assert_eq!(bars(&line[..at]), bars(&line[at..]), "{w}: {line}");
+        let buf = picture(&mut stage, w, h);
+        let area = stage.app.area(&effect::PANE).unwrap();
+        // Below the heading and the names of the columns.
+        let bars = |from: u16, to: u16| {
+            let symbols = (from..to).map(|x| buf[(x, area.y + 2)].symbol());
+            symbols.filter(|s| s.chars().all(|c| ('\u{2588}'..='\u{258f}').contains(&c))).count()
+        };
+        let middle = area.x + area.width / 2;
+        assert!(bars(area.x, middle) > 0, "{}", text(&buf));
+        assert_eq!(bars(area.x, middle), bars(middle + 1, area.right()), "{w}: {}", text(&buf));
     }
 }
 

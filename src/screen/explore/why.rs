@@ -136,7 +136,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     if area.height > 8 {
         y += 1;
     }
-    let rank = why.rank.map_or_else(String::new, |(r, n)| format!("{r} of {n} from the top"));
+    let rank = why.rank.map_or_else(String::new, |(r, n)| format!("top {r}/{n}"));
     let limit = if app.doc.mask.polarity == Polarity::Low { "1−τ" } else { "τ" };
     match &why.score {
         Some(test) => {

@@ -15,11 +15,14 @@ pub fn most_lines() -> usize {
 }
 
 const LEGEND_LINES: usize = 16;
+/// Columns of a mark.
+const MARK: u16 = 10;
 
 /// A line of help: a heading, or keys (or a mark) and what they do.
 enum HelpLine {
     Heading(&'static str),
     Entry { keys: String, doc: String },
+    Mark { mark: String, doc: String },
     Blank,
 }
 
@@ -28,24 +31,21 @@ fn legend(app: &App) -> Vec<HelpLine> {
     let theme = Theme::new(app.look);
     let ascii = app.look.ascii;
     let mark = |state| theme.state_glyph(state, None).to_owned();
-    let entry = |keys: &str, doc: &str| HelpLine::Entry { keys: keys.to_owned(), doc: doc.to_owned() };
+    let entry = |mark: &str, doc: &str| HelpLine::Mark { mark: mark.to_owned(), doc: doc.to_owned() };
     let mut out = vec![HelpLine::Heading("Marks")];
     for op in Op::ALL {
         let glyph = theme.state_glyph(State::Masked, Some(*op));
         let does = op.consequence(&app.doc.mask);
-        out.push(HelpLine::Entry { keys: glyph.to_owned(), doc: format!("masked, {op}: {does}") });
+        out.push(entry(glyph, &format!("masked, {op}: {does}")));
     }
     out.extend([
         entry(&mark(State::Draw), "its score is on the masked side of τ, but its draw is not below p"),
         entry(&mark(State::Score), "its score is not on the masked side of τ"),
         entry(&mark(State::Protected), "protected: never masked"),
-        entry(
-            if ascii { "0 to 7" } else { "▁▃▅█" },
-            "under a token, and its tint: how much it surprised the model",
-        ),
+        entry(if ascii { "0 to 7" } else { "▁▃▅█" }, "how much a token surprised the model, as its tint"),
         entry(
             if ascii { "/ x" } else { "╱ ╳" },
-            "map: a later token, which cannot be read; a token that was dropped",
+            "in the map: a later token, not to be read; a dropped token",
         ),
         entry(if ascii { "@" } else { "◉" }, "scores and plane: the selected token; τ and p"),
         HelpLine::Blank,
@@ -103,6 +103,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, (typed, scroll): (&str, usize
                 c.label(inner.x + 2, y, keys, strong, column.saturating_sub(3));
                 c.label(inner.x + column, y, doc, text, inner.width - column);
             }
+            HelpLine::Mark { mark, doc } => {
+                c.label(inner.x + 2, y, mark, strong, MARK - 3);
+                c.label(inner.x + MARK, y, doc, text, inner.width.saturating_sub(MARK));
+            }
             HelpLine::Blank => {}
         }
     }
@@ -122,7 +126,7 @@ mod tests {
         let mut stage = Stage::new();
         stage.press("?");
         let seen = text(&picture(&mut stage, 80, 24));
-        for what in ["◆", "protected: never masked", "how much it surprised"] {
+        for what in ["◆", "protected: never masked", "how much a token surprised"] {
             assert!(seen.contains(what), "{seen}");
         }
         stage.types("induc");

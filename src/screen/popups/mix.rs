@@ -407,7 +407,7 @@ mod whole {
     fn a_share_can_be_set_with_the_mouse() {
         let mut stage = Stage::new();
         stage.press("O").act(|app| mix::set_share(app, 6, 30));
-        assert_eq!(mix_of(&stage), "replace:0.7,drop:0.3");
+        assert_eq!(mix_of(&stage), "replace/mean:0.7,drop:0.3");
         assert_eq!(stage.app.popup, Some(Popup::Mix { row: 6 }));
     }
 }

@@ -32,7 +32,7 @@ fn it_starts_with_a_request_and_focus_on_the_threshold() {
 fn looking_around_asks_nothing() {
     let mut stage = Stage::new();
     let before = stage.asked();
-    stage.press("i end shift-left esc esc tab shift-tab ? esc z z c 0 + + -");
+    stage.press("i end esc tab shift-tab ? esc z z c 0 + + -");
     stage.press("ctrl-p esc M esc f1 down esc ctrl-t ctrl-l");
     assert_eq!(stage.asked(), before);
 }

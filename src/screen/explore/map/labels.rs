@@ -106,7 +106,10 @@ impl Painter<'_> {
             self.numbers(c, y + 1);
             let (dim, left) = (c.style(Role::Dim), plot.x - self.frame.gutter);
             if let Some((keys, queries)) = pooled(&self.view) {
-                c.right(left, plot.x.saturating_sub(1), y + 1, &format!("max {keys}×{queries}"), dim);
+                let size = format!("{keys}×{queries}");
+                let text =
+                    if self.frame.gutter > width(&size) as u16 + 5 { format!("max {size}") } else { size };
+                c.right(left, plot.x.saturating_sub(1), y + 1, &text, dim);
             }
         }
         let mut x = 0;

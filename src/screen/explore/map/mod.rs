@@ -272,7 +272,7 @@ pub fn subtitle(app: &App) -> Vec<TitlePart> {
     out.push(TitlePart::new(heads_name(app, heads), Role::Strong));
     let shown = app.area(&PANE).map(|area| view(app, &frame(app, area)));
     if let Some((keys, queries)) = shown.as_ref().and_then(view::pooled) {
-        out.push(TitlePart::new(format!("a cell shows the strongest of {keys}×{queries}"), Role::Dim));
+        out.push(TitlePart::new(format!("a cell: the most of {keys}×{queries}"), Role::Dim));
     }
     out
 }

@@ -72,8 +72,9 @@ fn pooled_cells_say_so_and_every_one_of_1024_tokens_can_be_reached() {
     use crate::screen::testing::options;
     let mut stage = Stage::with(Options { text: "word ".repeat(1023), ..options() });
     let seen = text(&picture(&mut stage, 160, 50));
-    assert!(seen.contains("a cell shows the strongest of 17×"), "{seen}");
-    assert!(text(&picture(&mut stage, 80, 24)).contains("max "));
+    assert!(seen.contains("a cell: the most of 17×"), "{seen}");
+    let seen = text(&picture(&mut stage, 80, 24));
+    assert!(seen.contains("34×") || seen.contains("33×"), "{seen}");
     stage.focus(&map::PANE).act(|app| map::crosshair(app, 1023, 1000));
     stage.press("+ + + + + + + +");
     let shown =

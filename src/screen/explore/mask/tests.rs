@@ -114,10 +114,7 @@ fn a_policy_brings_its_scope_and_its_settings() {
         assert!(said.contains("h2o decides"), "{keys}: {said}");
     }
     let seen = screen_text(&picture(&mut stage, 160, 50));
-    assert!(
-        seen.contains("0.700  h2o decides") && seen.contains("by a budget of tokens to keep; P chooses"),
-        "{seen}"
-    );
+    assert!(seen.contains("0.700  h2o decides") && seen.contains("h2o decides, by a"), "{seen}");
     stage.app.view.item = RollingSettings::per_head;
     stage.press("right");
     assert!(stage.last().rolling.per_head);
