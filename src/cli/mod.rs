@@ -17,6 +17,7 @@ mod flags;
 pub mod heads;
 pub mod mask;
 pub mod models;
+mod models_cache;
 mod open;
 mod output;
 pub mod predict;
@@ -148,7 +149,7 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         Some(Commands::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Runs(args)) => runs::run(&args, &plain(&[])?),
-        Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters())?),
         Some(Commands::Calibrate(args)) => return calibrate::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Heads(args)) => return heads::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Bench(args)) => return bench::run(&args, &plain(args.parameters.values())?),

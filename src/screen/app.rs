@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
-use crate::screen::actions::{ANYWHERE, Action, Context, ENTRY, EXPLORER, PANES, TRAINING};
+use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, ModelsCommand, TrainCommand};
+use crate::screen::actions::{ANYWHERE, Action, Context, ENTRY, EXPLORER, LIST, MODEL_LIST, PANES, TRAINING};
 use crate::screen::document::Document;
 use crate::screen::explore::text;
 use crate::screen::history::History;
@@ -13,6 +13,7 @@ use crate::screen::options::{Look, Options};
 use crate::screen::pane::Pane;
 use crate::screen::params::Path;
 use crate::screen::popups::Popup;
+use crate::screen::popups::models::ModelShelf;
 use crate::screen::results::{Answer, Results};
 use crate::screen::train::{RunRequest, TrainState};
 use crate::screen::view::{Screen, View};
@@ -22,6 +23,8 @@ use crate::screen::view::{Screen, View};
 pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
+/// How long the status line offers the configured model, or a newer version of the one in use.
+pub const OFFER: Duration = Duration::from_secs(15);
 
 /// A value being typed into a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum Remedy {
     Ask,
     /// Plan the run again.
     Plan,
+    /// Ask the library of models again.
+    Models(ModelsCommand),
 }
 
 /// An error that stays on screen until it is dismissed, retried or overtaken by success.
@@ -64,6 +69,7 @@ pub enum Request {
     /// Prepare a run.
     Plan(Box<RunRequest>),
     Train(TrainCommand),
+    Models(ModelsCommand),
     /// Put on the clipboard of the terminal.
     Copy(String),
     Suspend,
@@ -90,6 +96,9 @@ pub struct App {
     pub null_ready: bool,
     /// What to load again for the newer version that the Hub has of the model in use.
     pub moved: Option<String>,
+    /// When a model on offer is no longer mentioned in the status line.
+    pub offered_until: Duration,
+    pub models: ModelShelf,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
     /// The engine is at work on re-rolls, on costs, on the leak meter.
@@ -122,6 +131,7 @@ impl App {
     /// Fails only on the user's key settings.
     pub fn new(options: Options) -> Result<Self, KeymapError> {
         let keymap = Keymap::new(&options.settings.keys)?;
+        let models = ModelShelf::new(options.known.clone());
         let popup = options.settings.ui.tour.then_some(Popup::Tour { step: 0 });
         Ok(App {
             keymap,
@@ -136,6 +146,8 @@ impl App {
             notice: None,
             null_ready: false,
             moved: None,
+            offered_until: Duration::ZERO,
+            models,
             model: None,
             loading: None,
             rerolling: false,
@@ -165,6 +177,7 @@ impl App {
             None => (self.view.focus.context)(self),
         };
         match self.screen() {
+            _ if inner == MODEL_LIST => vec![MODEL_LIST, LIST, ANYWHERE],
             _ if self.popup.is_some() || [ENTRY, text::CONTEXT].contains(&inner) => vec![inner, ANYWHERE],
             Screen::Explore => vec![inner, EXPLORER, PANES, ANYWHERE],
             Screen::Train => vec![inner, TRAINING, PANES, ANYWHERE],
@@ -194,9 +207,14 @@ impl App {
     /// When the screen has to be drawn again although nothing happens; `None` lets the program sleep.
     pub fn wake(&self) -> Option<Duration> {
         let notice = self.notice.as_ref().map(|n| n.until.saturating_sub(self.now));
-        let moving = self.train.busy() || self.busy() || self.loading.is_some() || self.background();
+        let offer = self.offered_until.checked_sub(self.now).filter(|left| !left.is_zero());
+        let moving = self.train.busy()
+            || self.busy()
+            || self.loading.is_some()
+            || self.models.pulling.is_some()
+            || self.background();
         let spin = moving.then_some(Duration::from_millis(100));
-        notice.into_iter().chain(spin).min()
+        notice.into_iter().chain(offer).chain(spin).min()
     }
 
     /// The shortest key of an action, whatever the context; empty where it has none.
@@ -220,6 +238,11 @@ impl App {
         self.requests.push(request);
     }
 
+    /// Mentions the model on offer in the status line for a while.
+    pub fn offer(&mut self) {
+        self.offered_until = self.now + OFFER;
+    }
+
     pub fn can_undo(&self) -> bool {
         self.history.can_undo()
     }
@@ -230,7 +253,7 @@ impl App {
 
     /// Something runs that `cancel` would stop.
     pub fn can_cancel(&self) -> bool {
-        self.loading.is_some() || self.background()
+        self.loading.is_some() || self.models.pulling.is_some() || self.background()
     }
 
     /// The engine is at work on something nobody waits for.

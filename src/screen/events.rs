@@ -10,7 +10,7 @@ use crate::screen::explore::{background, text};
 use crate::screen::general::EXPLORE;
 use crate::screen::keys::Key;
 use crate::screen::pane::Pane;
-use crate::screen::popups::list;
+use crate::screen::popups::{list, models};
 use crate::screen::train::{news as train_news, setup};
 use crate::screen::view::Screen;
 use crate::screen::{general, news};
@@ -82,6 +82,7 @@ impl App {
         if !before.same(&self.doc.snapshot()) {
             self.history.record(before, self.now);
         }
+        models::look(self);
         self.settle();
         if self.ask() {
             background::overtaken(self);

@@ -32,11 +32,11 @@ pub mod widgets;
 
 pub use app::{App, Request};
 pub use events::{Event, Meaning};
-pub use options::{KnownModel, Look, Options};
+pub use options::{Look, Options};
 pub use pane::Pane;
 pub use terminal::{ScreenError, TerminalOptions, run};
 
-use crate::engine::types::{Command, ExploreRequest, TrainCommand};
+use crate::engine::types::{Command, ExploreRequest, ModelsCommand, TrainCommand};
 use crate::screen::train::RunRequest;
 
 /// The engine as the screen sees it. Calls return at once; answers come as `Update`s.
@@ -47,6 +47,7 @@ pub trait Port {
     /// Prepares a run and its plan; whatever is wrong with it comes as an update.
     fn plan(&self, request: RunRequest);
     fn train(&self, command: TrainCommand);
+    fn models(&self, command: ModelsCommand);
 }
 
 #[cfg(test)]

@@ -213,6 +213,7 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::ModelReady(_)
         | Update::ModelMoved { .. }
         | Update::ModelFailed { .. }
+        | Update::Models(_)
         | Update::Train(_) => None,
     }
 }

@@ -15,7 +15,7 @@ pub mod tour;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::screen::actions::{ASK, Context, LIST, MIX, PAGE};
+use crate::screen::actions::{ASK, Context, LIST, MIX, MODEL_LIST, PAGE};
 use crate::screen::app::App;
 use crate::screen::chrome::frames;
 use crate::screen::layout::Layout;
@@ -56,7 +56,8 @@ impl Popup {
             Popup::Help { .. } | Popup::Tour { .. } => PAGE,
             Popup::Mix { .. } => MIX,
             Popup::Ask(_) => ASK,
-            Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. } => LIST,
+            Popup::Models(_) => MODEL_LIST,
+            Popup::Palette(_) | Popup::Picker { .. } => LIST,
         }
     }
 
@@ -74,7 +75,7 @@ pub fn place(area: Rect, app: &App, layout: &Layout) -> Option<Rect> {
     let (columns, lines) = match app.popup.as_ref()? {
         Popup::Help { .. } => (84, area.height.saturating_sub(4)),
         Popup::Palette(_) => (86, 20),
-        Popup::Models(_) => (76, (app.options.known.len() as u16 + 9).clamp(10, 22)),
+        Popup::Models(_) => models::size(app),
         Popup::Mix { .. } => mix::SIZE,
         Popup::Ask(_) => (58, 7),
         Popup::Picker { .. } => (84, list::entries(app).len().clamp(3, 14) as u16 + 6),
@@ -114,6 +115,7 @@ pub fn press(app: &mut App, layout: &Layout, x: u16, y: u16) {
         Popup::Ask(_) => app.act(ask::ASK_NO.run),
         Popup::Mix { row } if inside => mix::press(app, area, *row, x, y),
         Popup::Mix { .. } => app.act(mix::MIX_CLOSE.run),
+        Popup::Models(_) if inside => models::press(app, area, y),
         _ if inside => list::press(app, area, y),
         _ => app.act(list::LIST_CLOSE.run),
     }

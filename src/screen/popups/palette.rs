@@ -1,13 +1,13 @@
 //! The palette: every action that makes sense to look for, by name and by what it does.
 
-use crate::screen::actions::{self, ASK, Action, ENTRY, LIST, PAGE};
+use crate::screen::actions::{self, ASK, Action, ENTRY, LIST, MODEL_LIST, PAGE};
 use crate::screen::app::App;
 use crate::screen::popups::fuzzy;
 use crate::screen::popups::list::Entry;
 
 /// Actions that make sense from the palette: not the movements inside lists and pages.
 fn offered(action: &Action) -> bool {
-    ![ENTRY, LIST, PAGE, ASK].contains(&action.context)
+    ![ENTRY, LIST, MODEL_LIST, PAGE, ASK].contains(&action.context)
 }
 
 /// The actions that fit what was typed, best first.

@@ -138,6 +138,7 @@ fn loading_and_failing() {
         done: 214_000_000,
         total: Some(548_000_000),
         rate: Some(12.3e6),
+        file: Some((210_000_000, 544_000_000)),
     }));
     stage.press("M");
     check("loading", &mut stage, 80, 24);
