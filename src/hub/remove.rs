@@ -113,6 +113,8 @@ impl RemovalSteps {
         };
         let references = entries_under(&cache.folder().join("refs")).into_iter().map(|(path, _)| path);
         self.references.extend(references.filter(leads_here));
+        // Python keeps a list of the commit's files beside its snapshot.
+        self.links.push(cache.folder().join("trees").join(format!("{commit}.json")));
         for snapshot in ours {
             self.says.bytes += occupied(&snapshot);
             self.links.extend(entries_under(&snapshot).into_iter().map(|(path, _)| path));
