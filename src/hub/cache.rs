@@ -62,7 +62,9 @@ impl RepoCache {
         if is_commit(revision) {
             return Some(revision.to_owned());
         }
-        let text = std::fs::read_to_string(self.folder().join("refs").join(revision)).ok()?;
+        let path = self.folder().join("refs").join(revision);
+        // Reading a FIFO would wait without end.
+        let text = path.is_file().then(|| std::fs::read_to_string(&path).ok()).flatten()?;
         let commit = text.trim();
         is_name(commit).then(|| commit.to_owned())
     }

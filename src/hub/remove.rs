@@ -93,13 +93,17 @@ impl RemovalSteps {
             return Err(HubError::InUse { id: id.to_owned() });
         }
         let snapshots = folders_in(&cache.folder().join("snapshots"));
-        let Some(revision) = revision else { return Ok(self.add_whole(cache, &snapshots)) };
+        let Some(revision) = revision else {
+            self.add_whole(cache, &snapshots);
+            return Ok(());
+        };
         let commit = cache.commit_of(revision).filter(|commit| snapshots.contains(&cache.snapshot(commit)));
         let Some(commit) = commit else { return Ok(()) };
         let (ours, others): (Vec<PathBuf>, Vec<PathBuf>) =
             snapshots.into_iter().partition(|snapshot| *snapshot == cache.snapshot(&commit));
         if others.is_empty() {
-            return Ok(self.add_whole(cache, &ours));
+            self.add_whole(cache, &ours);
+            return Ok(());
         }
         let used_by_others: BTreeSet<PathBuf> = others.iter().flat_map(|s| blobs_of(cache, s)).collect();
         for blob in ours.iter().flat_map(|s| blobs_of(cache, s)).collect::<BTreeSet<_>>() {

@@ -8,7 +8,6 @@ use crate::hub::{ModelDetails, ModelPlace};
 use crate::screen::app::App;
 use crate::screen::chrome::bar::spinner;
 use crate::screen::chrome::status::numbers;
-use crate::screen::general::CANCEL;
 use crate::screen::popups::list::{self, List};
 use crate::screen::popups::models::{MODELS_REFRESH, selected};
 use crate::screen::popups::over;
@@ -235,31 +234,32 @@ fn place(app: &App, model: &ModelDetails) -> String {
     parts.join(" · ")
 }
 
-/// One download in two lines: the file under way, and everything.
+/// One download in two lines: the file under way, and the whole model.
 fn download(c: &mut Canvas, app: &App, p: &LoadProgress, area: Rect) {
     let base = c.theme.popup();
     let (dim, accent) = (over(base, c.style(Role::Dim)), over(base, c.theme.bold(Role::Accent)));
     let file = p.file.map(|(done, size)| LoadProgress { done, total: Some(size), ..p.clone() });
-    let x = c.spans(area.x, area.y, &[(spinner(app), accent), (" ", dim), (&p.what, dim)], area.right());
-    track(c, file.as_ref(), Rect { y: area.y, height: 1, ..area }, x);
-    let cancel = app.key_here(&CANCEL).map_or_else(String::new, |key| format!("  ({key} cancels)"));
-    let x = c.spans(area.x + 2, area.y + 1, &[(&p.id, accent), (&cancel, dim)], area.right());
-    track(c, p.total.map(|_| p), Rect { y: area.y + 1, height: 1, ..area }, x);
+    let left = |x| Rect { x, width: area.right().saturating_sub(x), ..area };
+    let x = c.spans(area.x, area.y, &[(spinner(app), accent), (" ", dim)], area.right());
+    track(c, (&p.what, dim), file.as_ref(), left(x));
+    track(c, (&p.id, accent), p.total.map(|_| p), Rect { y: area.y + 1, ..left(x) });
 }
 
-/// A bar and its numbers in the right half, where the words before it leave room.
-fn track(c: &mut Canvas, progress: Option<&LoadProgress>, area: Rect, from: u16) {
+/// A line of words, and its numbers at the right with a bar before them where there is room for one.
+fn track(c: &mut Canvas, (words, style): (&str, Style), progress: Option<&LoadProgress>, area: Rect) {
     const BAR: u16 = 12;
-    let Some(p) = progress else { return };
     let base = c.theme.popup();
     let (dim, faint) = (over(base, c.style(Role::Dim)), over(base, c.style(Role::Border)));
     let accent = over(base, c.style(Role::Accent));
-    let x = c.right(from + 2, area.right(), area.y, &numbers(p), dim);
+    let said = progress.map(numbers).unwrap_or_default();
+    let x = c.right(area.x, area.right(), area.y, &said, dim);
+    let from = c.label(area.x, area.y, words, style, x.saturating_sub(area.x + 2));
+    let Some(p) = progress else { return };
     let (Some(left), Some(total)) = (x.checked_sub(BAR + 1).filter(|left| *left > from), p.total) else {
         return;
     };
-    let symbol = if c.ascii() { ["#", "."] } else { ["━", "━"] };
-    let done = (p.done as f64 / (total.max(1)) as f64).clamp(0.0, 1.0);
-    c.line(left, area.y, symbol[1], BAR, faint);
-    c.line(left, area.y, symbol[0], (done * f64::from(BAR)).round() as u16, accent);
+    let [full, empty] = if c.ascii() { ["#", "."] } else { ["━", "━"] };
+    let done = (p.done as f64 / total.max(1) as f64).clamp(0.0, 1.0);
+    c.line(left, area.y, empty, BAR, faint);
+    c.line(left, area.y, full, (done * f64::from(BAR)).round() as u16, accent);
 }
