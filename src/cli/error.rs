@@ -21,6 +21,8 @@ pub enum ExitKind {
     Usage,
     /// 3: the model or the device is not available.
     Unavailable,
+    /// 130: Ctrl-C ended it.
+    Interrupted,
     /// 0, without a message: the reader of our output has gone (`maskscope … | head`).
     ReaderGone,
 }
@@ -32,6 +34,7 @@ impl ExitKind {
             ExitKind::Failed => 1,
             ExitKind::Usage => 2,
             ExitKind::Unavailable => 3,
+            ExitKind::Interrupted => 130,
         }
     }
 }

@@ -203,6 +203,8 @@ mod tests {
         check::<mask::Flags>();
         check::<eval::Flags>();
         check::<models::Flags>();
+        check::<models::HubFlags>();
+        check::<models::CacheFlags>();
         check::<calibrate::Flags>();
         check::<bench::Flags>();
         check::<train::Flags>();

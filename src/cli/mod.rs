@@ -18,6 +18,7 @@ pub mod heads;
 mod kept;
 pub mod mask;
 pub mod models;
+mod models_cache;
 mod open;
 mod output;
 pub mod predict;
@@ -151,7 +152,7 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         Some(Commands::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Runs(args)) => runs::run(&args, &plain(&[])?),
-        Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters())?),
         Some(Commands::Calibrate(args)) => return calibrate::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Heads(args)) => return heads::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Bench(args)) => return bench::run(&args, &plain(args.parameters.values())?),

@@ -15,17 +15,17 @@ use super::output::note;
 use super::{CommandContext, convert};
 use crate::config::ThemeName;
 use crate::engine::loader::{LoadOptions, Purpose};
+use crate::engine::models::ModelLibrary;
 use crate::engine::trainer::{Trainer, TrainerOptions};
-use crate::engine::types::{Command, ExploreRequest, HeadChoice, TrainCommand};
+use crate::engine::types::{Command, ExploreRequest, HeadChoice, ModelsCommand, TrainCommand};
 use crate::engine::worker::Engine;
-use crate::hub::{KNOWN_MODELS, cached_models};
+use crate::hub::models_at_hand;
 use crate::mask::types::MaskSettings;
 use crate::screen::explore::text::EXAMPLE_TEXT;
 use crate::screen::options::{Depth, presets};
 use crate::screen::train::RunRequest;
-use crate::screen::{self, App, KnownModel, Look, Options, Port, TerminalOptions};
+use crate::screen::{self, App, Look, Options, Port, TerminalOptions};
 use crate::support::paths::{self, expand_home};
-use crate::support::units::bytes;
 use crate::train::settings::TrainSettings;
 use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 
@@ -57,10 +57,11 @@ pub struct ScreenArgs {
 /// How much goes to the log: error, warn (default), info, debug.
 const LOG_LEVEL: &str = "MASKSCOPE_LOG";
 
-/// The engine and the trainer, as the screen sees them.
+/// The engine, the trainer and the library of models, as the screen sees them.
 struct EnginePort {
     engine: Engine,
     trainer: Trainer,
+    models: ModelLibrary,
     runs: PathBuf,
     /// The configured context for training, and whether the configuration names it.
     context: usize,
@@ -136,6 +137,10 @@ impl Port for EnginePort {
     fn keep(&self, text: &str) {
         self.kept.keep(text);
     }
+
+    fn models(&self, command: ModelsCommand) {
+        self.models.command(command);
+    }
 }
 
 /// Opens the screen and stays until it is left.
@@ -162,12 +167,15 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
     let (send, updates) = crossbeam_channel::unbounded();
     let engine = Engine::start(load.clone(), send.clone())
         .map_err(|e| CliError::failed(format!("the engine cannot start: {e}")))?;
+    let models = ModelLibrary::start(load.hub.clone(), send.clone())
+        .map_err(|e| CliError::failed(format!("the library of models cannot start: {e}")))?;
     let trainer = TrainerOptions { load, threads: settings.compute.threads_trainer };
     let trainer = Trainer::start(trainer, engine.follower(), send)
         .map_err(|e| CliError::failed(format!("the trainer cannot start: {e}")))?;
     let port = EnginePort {
         engine,
         trainer,
+        models,
         runs: options.runs.clone(),
         context: settings.train.context,
         context_asked: context.asked(TrainSettings::context),
@@ -224,7 +232,7 @@ fn options(context: &CommandContext, kept: &KeptText) -> Result<Options, CliErro
         presets: presets(),
         look: look(context),
         wanted,
-        known: known(context),
+        known: models_at_hand(&convert::hub_options(context)).unwrap_or_default(),
         settings: Arc::new(settings.clone()),
         free: MaskSettings::ROWS.iter().all(|row| !context.asked(row.path)),
         runs: runs_folder(),
@@ -250,19 +258,4 @@ fn look(context: &CommandContext) -> Look {
         ["LC_ALL", "LC_CTYPE", "LANG"].map(env).into_iter().find(|v| !v.is_empty()).unwrap_or_default();
     let posix = matches!(locale, "C" | "POSIX");
     Look { dark: ui.theme == ThemeName::Dark, depth, ascii: ui.ascii || posix }
-}
-
-fn known(context: &CommandContext) -> Vec<KnownModel> {
-    let mut all = vec![KnownModel { spec: "demo".to_owned(), note: "bundled, needs no network".to_owned() }];
-    let cached = cached_models(&convert::hub_options(context)).unwrap_or_default();
-    for m in cached.iter().filter(|m| m.is_usable()) {
-        all.push(KnownModel { spec: m.id.clone(), note: format!("cached, {}", bytes(m.size_bytes)) });
-    }
-    for m in KNOWN_MODELS {
-        if all.iter().all(|k| k.spec != m.id) {
-            let size = m.download.map_or_else(String::new, |b| format!("{} download, ", bytes(b)));
-            all.push(KnownModel { spec: m.id.to_owned(), note: format!("{size}{}", m.doc) });
-        }
-    }
-    all
 }

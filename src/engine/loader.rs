@@ -13,8 +13,8 @@ use crate::hub::{self, FetchProgress, HubOptions, ModelSpec};
 use crate::model::{ModelError, WeightType};
 use crate::support::caught::caught;
 
-/// How long the quiet question for a newer version waits.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a question to the Hub that nobody waits for may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a load needs to know.
 #[derive(Clone)]
@@ -71,13 +71,7 @@ pub fn load(
     let parsed: ModelSpec = spec.parse().map_err(|e: hub::HubError| from_hub(&e))?;
     let mut report = |p: &FetchProgress| progress(translate(spec, p));
     let snapshot = hub::fetch(&parsed, &options.hub, &mut report, cancel).map_err(|e| from_hub(&e))?;
-    progress(LoadProgress {
-        id: spec.to_owned(),
-        what: "reading weights".to_owned(),
-        done: 0,
-        total: None,
-        rate: None,
-    });
+    progress(LoadProgress::new(spec, "reading weights"));
     let mut loaded = contained(spec, || {
         let read = LoadedModel::read(&snapshot, &options.device, options.device_name);
         Ok(read.and_then(|loaded| loaded.made_for(options.purpose))?)
@@ -117,6 +111,7 @@ pub fn translate(id: &str, p: &FetchProgress) -> LoadProgress {
         done: p.done,
         total: (p.total > 0).then_some(p.total),
         rate: p.rate,
+        file: (p.file_size > 0).then_some((p.file_done, p.file_size)),
     }
 }
 

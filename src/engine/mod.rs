@@ -4,6 +4,7 @@
 pub mod background;
 mod block;
 pub mod calibrate;
+mod complete;
 pub mod explorer;
 #[cfg(test)]
 mod finite_tests;
@@ -11,6 +12,7 @@ pub mod leak;
 pub mod loaded;
 pub mod loader;
 pub mod mailbox;
+pub mod models;
 pub mod pass;
 mod position;
 pub mod prepare;

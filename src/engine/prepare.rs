@@ -83,8 +83,7 @@ impl Preparation<'_> {
     }
 
     fn tokens(&mut self, documents: &Documents, tokenizer: &Tokenizer) -> Result<Corpora, TrainError> {
-        let what = "tokens".to_owned();
-        (self.progress)(LoadProgress { id: "data".to_owned(), what, done: 0, total: None, rate: None });
+        (self.progress)(LoadProgress::new("data", "tokens"));
         let cache = cache_folder().map(TokenCache::new);
         let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref())?;
         if kept {

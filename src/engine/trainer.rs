@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::complete;
 use super::loader::LoadOptions;
 use super::prepare::Preparation;
 use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
 use crate::hub::DATASET_PREFIX;
-use crate::support::paths::expand_home;
 use crate::train::TrainError;
 use crate::train::data::BUNDLED;
 use crate::train::report::{Report, RunCommand};
@@ -25,8 +25,6 @@ use crate::train::spec::RunSpec;
 const WAITING: usize = 64;
 /// How long the forwarder waits for a report before it looks for weights.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// Entries that completing a path offers.
-const COMPLETIONS: usize = 200;
 
 /// What a session is started with besides its spec.
 #[derive(Clone)]
@@ -250,38 +248,14 @@ fn serve(chores: &Receiver<Chore>, updates: &Sender<Update>) {
 
 /// Files and folders that a typed path may go on to; a path that leads nowhere is said in a sentence.
 fn complete(typed: String) -> TrainUpdate {
-    let expanded = expand_home(&typed);
-    if typed.is_empty() || typed == BUNDLED || typed.starts_with(DATASET_PREFIX) {
-        return TrainUpdate::Completed { typed, offers: Vec::new(), problem: None };
-    }
-    let (folder, start) = if typed.ends_with('/') {
-        (expanded.clone(), String::new())
-    } else {
-        let start = expanded.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        (expanded.parent().map(Path::to_owned).unwrap_or_default(), start)
+    let is_no_path = typed.is_empty() || typed == BUNDLED || typed.starts_with(DATASET_PREFIX);
+    let (offers, problem) = match is_no_path {
+        true => (Vec::new(), None),
+        false => match complete::complete(&typed, |_| true) {
+            Ok(offers) => (offers, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        },
     };
-    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-    let prefix = &typed[..typed.len().saturating_sub(start.len())];
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(e) => {
-            let problem = Some(format!("{} cannot be read: {e}", folder.display()));
-            return TrainUpdate::Completed { typed, offers: Vec::new(), problem };
-        }
-    };
-    let mut offers: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter_map(|e| {
-            let name = e.file_name().to_string_lossy().into_owned();
-            let hidden = name.starts_with('.') && !start.starts_with('.');
-            let tail = if e.path().is_dir() { "/" } else { "" };
-            (name.starts_with(&start) && !hidden).then(|| format!("{prefix}{name}{tail}"))
-        })
-        .take(COMPLETIONS)
-        .collect();
-    offers.sort();
-    let problem =
-        (offers.is_empty() && !expanded.exists()).then(|| format!("nothing matches {}", expanded.display()));
     TrainUpdate::Completed { typed, offers, problem }
 }
 

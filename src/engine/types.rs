@@ -1,5 +1,7 @@
 //! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
 
+mod models;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use crate::settings::choice;
 use crate::train::report;
 use crate::train::runs::{LossCurve, RunInfo};
 use crate::train::spec::RunSpec;
+pub use models::{ModelsCommand, ModelsUpdate};
 
 choice! {
     /// Which run the heatmap shows.
@@ -310,6 +313,15 @@ pub struct LoadProgress {
     pub total: Option<u64>,
     /// Bytes per second, smoothed.
     pub rate: Option<f64>,
+    /// Bytes of the file under way that are there, and its size.
+    pub file: Option<(u64, u64)>,
+}
+
+impl LoadProgress {
+    /// At the beginning of something.
+    pub fn new(id: impl Into<String>, what: impl Into<String>) -> Self {
+        LoadProgress { id: id.into(), what: what.into(), done: 0, total: None, rate: None, file: None }
+    }
 }
 
 /// A score and how well it predicted the cost.
@@ -432,6 +444,8 @@ pub enum Update {
     },
     /// From the trainer.
     Train(Box<TrainUpdate>),
+    /// From the library of models.
+    Models(Box<ModelsUpdate>),
 }
 
 /// Between a model's id and the step of the run whose weights are shown.

@@ -9,7 +9,7 @@
 //!
 //! Only paths and small file operations; the network is elsewhere.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,9 @@ impl RepoCache {
         if is_commit(revision) {
             return Some(revision.to_owned());
         }
-        let text = std::fs::read_to_string(self.folder().join("refs").join(revision)).ok()?;
+        let path = self.folder().join("refs").join(revision);
+        // Reading a FIFO would wait without end.
+        let text = path.is_file().then(|| std::fs::read_to_string(&path).ok()).flatten()?;
         let commit = text.trim();
         is_name(commit).then(|| commit.to_owned())
     }
@@ -125,9 +127,42 @@ impl RepoCache {
         }
     }
 
+    /// Whether some process downloads into this folder right now: it holds the lock of a blob.
+    pub fn is_busy(&self) -> bool {
+        let files = std::fs::read_dir(self.locks()).into_iter().flatten().flatten();
+        let held = |path: PathBuf| {
+            let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+            Some(matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        };
+        files
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .any(|entry| held(entry.path()) == Some(true))
+    }
+
     fn locks(&self) -> PathBuf {
         self.root.join(".locks").join(&self.name)
     }
+}
+
+/// Everything under `folder` that is no folder, each with what it is itself: links are not followed.
+pub(super) fn entries_under(folder: &Path) -> Vec<(PathBuf, Metadata)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(about) if about.is_dir() => folders.push(entry.path()),
+                Ok(about) => found.push((entry.path(), about)),
+                Err(_) => {}
+            }
+        }
+    }
+    found
+}
+
+/// Bytes of the plain files under `folder`.
+pub(super) fn occupied(folder: &Path) -> u64 {
+    entries_under(folder).iter().filter(|(_, about)| about.is_file()).map(|(_, about)| about.len()).sum()
 }
 
 /// Several people may share a cache: Python gives its locks the same mode, whatever the umask. A file system

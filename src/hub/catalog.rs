@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::HubOptions;
-use super::cache::is_name;
+use super::cache::{is_name, occupied};
 use super::error::{HubError, io};
 use super::files::{CONFIG, FolderFiles, read_json};
 use super::options::ResolvedOptions;
@@ -77,8 +77,15 @@ fn cached_model(path: PathBuf) -> Option<CachedModel> {
         })
         .collect();
     revisions.sort_by(|a, b| (a.names.is_empty(), &a.commit).cmp(&(b.names.is_empty(), &b.commit)));
-    let size_bytes = children(&path.join("blobs")).iter().map(|blob| length(blob)).sum();
+    let size_bytes = size_of(&path);
     Some(CachedModel { id, path, size_bytes, revisions })
+}
+
+/// Bytes of a model's folder in the cache: its blobs, partial ones included, each once; and what lies in its snapshots
+/// itself, as on a disk without links. A blob may be a link to one that several models share.
+pub(super) fn size_of(folder: &Path) -> u64 {
+    let blobs: u64 = children(&folder.join("blobs")).iter().map(|blob| length(blob)).sum();
+    blobs + occupied(&folder.join("snapshots"))
 }
 
 /// Commit → the names of revisions that stand for it. Names may contain slashes, so refs lie in folders.
@@ -89,6 +96,8 @@ fn revision_names(refs: &Path) -> BTreeMap<String, BTreeSet<String>> {
         for path in children(&folder) {
             if path.is_dir() {
                 folders.push(path);
+            } else if !path.is_file() {
+                // Reading a FIFO would wait without end.
             } else if let (Ok(commit), Some(name)) =
                 (std::fs::read_to_string(&path), path.strip_prefix(refs).ok().and_then(Path::to_str))
                 && !name.ends_with(".tmp")
@@ -101,7 +110,9 @@ fn revision_names(refs: &Path) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn model_type(dir: &Path) -> Option<String> {
-    let config: serde_json::Value = serde_json::from_slice(&read_json(&dir.join(CONFIG)).ok()?).ok()?;
+    let path = dir.join(CONFIG);
+    let bytes = path.is_file().then(|| read_json(&path).ok()).flatten()?;
+    let config: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
     config.get("model_type")?.as_str().map(super::error::visible)
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn fetch_file(
     item: &Item,
     reporter: &mut ProgressReporter<'_>,
 ) -> Result<(), HubError> {
-    reporter.file(&item.name);
+    reporter.file(&item.name, item.size);
     if !has_length(&cache.snapshot(commit).join(&item.name), item.size) {
         let blob = cache.blob(&item.etag);
         if !has_length(&blob, item.size) {

@@ -59,6 +59,10 @@ pub enum HubError {
     DiskFull { needed: u64, free: u64, path: PathBuf },
     #[error("cancelled")]
     Cancelled,
+    #[error("{id} is not in the cache")]
+    NotCached { id: String },
+    #[error("{id} is being downloaded by another process")]
+    InUse { id: String },
 
     #[error("{id} has no {missing} that this program reads")]
     Incomplete { id: String, missing: String },
@@ -127,6 +131,8 @@ impl HubError {
             }
             HubError::BadFile { .. } | HubError::UnsafePath { .. } => "choose another model or revision".into(),
             HubError::Io { .. } => "check the folder's permissions, or set HF_HUB_CACHE to another folder".into(),
+            HubError::NotCached { .. } => "`maskscope models list` shows what is".into(),
+            HubError::InUse { .. } => "let that end, or stop it, and try again".into(),
             HubError::Cancelled | HubError::Runtime(_) => return None,
         })
     }

@@ -173,13 +173,13 @@ impl WantedFiles<'_> {
 }
 
 /// The files to fetch besides `config.json`; the weights come last, so that a snapshot with weights is whole.
-struct FetchPlan {
-    small: Vec<String>,
-    weights: WeightNames,
+pub(super) struct FetchPlan {
+    pub small: Vec<String>,
+    pub weights: WeightNames,
 }
 
 impl FetchPlan {
-    fn from_listing(listing: &RemoteListing, id: &str) -> Result<Self, HubError> {
+    pub fn from_listing(listing: &RemoteListing, id: &str) -> Result<Self, HubError> {
         let has = |name: &str| listing.files.contains_key(name);
         let missing = |missing: String| HubError::Incomplete { id: id.into(), missing };
         if !has(files::CONFIG) {

@@ -30,7 +30,7 @@ const WEIGHTS: [WeightNames; 4] = [
 ];
 
 /// The largest `config.json` and index that are read, in bytes; real ones are far smaller.
-const LARGEST_JSON: u64 = 16 << 20;
+pub(super) const LARGEST_JSON: u64 = 16 << 20;
 
 /// The files of a checkpoint in a folder; every path exists.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,12 +34,17 @@ pub struct FetchProgress {
     pub phase: Phase,
     /// The file being fetched; empty while asking.
     pub file: String,
+    /// Bytes of that file that are on disk, and its size.
+    pub file_done: u64,
+    pub file_size: u64,
     /// Which file of how many, from 1.
     pub number: usize,
     pub files: usize,
     /// Bytes of the whole snapshot that are on disk, and its size as far as known.
     pub done: u64,
     pub total: u64,
+    /// Bytes that came over the network in this try: what was there before is not among them.
+    pub fetched: u64,
     /// Bytes per second over the last few seconds.
     pub rate: Option<f64>,
     /// Time left at that rate.
@@ -98,10 +103,13 @@ impl<'a> ProgressReporter<'a> {
         let now = FetchProgress {
             phase: Phase::Asking,
             file: String::new(),
+            file_done: 0,
+            file_size: 0,
             number: 0,
             files: 0,
             done: 0,
             total: 0,
+            fetched: 0,
             rate: None,
             left: None,
             pause: None,
@@ -129,14 +137,18 @@ impl<'a> ProgressReporter<'a> {
         self.send();
     }
 
-    pub fn file(&mut self, name: &str) {
+    /// Begins a file of so many bytes.
+    pub fn file(&mut self, name: &str, size: u64) {
         self.now.file = name.to_owned();
+        (self.now.file_done, self.now.file_size) = (0, size);
         self.now.number += 1;
     }
 
     /// Bytes of the current file that lie on disk; `fresh` of them have just come over the network.
     pub fn position(&mut self, on_disk: u64, fresh: u64) {
         self.now.done = self.finished + on_disk;
+        self.now.file_done = on_disk;
+        self.now.fetched += fresh;
         let now = Instant::now();
         self.meter.add(fresh, now);
         if self.reported.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL) {
@@ -152,6 +164,7 @@ impl<'a> ProgressReporter<'a> {
     pub fn file_done(&mut self, size: u64) {
         self.finished += size;
         self.now.done = self.finished;
+        self.now.file_done = size;
     }
 
     fn send(&mut self) {
@@ -199,9 +212,9 @@ mod tests {
         let mut callback = |p: &FetchProgress| seen.push(p.clone());
         let mut reporter = ProgressReporter::new(&mut callback);
         reporter.plan(2, 300);
-        reporter.file("a");
+        reporter.file("a", 100);
         reporter.file_done(100);
-        reporter.file("b");
+        reporter.file("b", 200);
         reporter.phase(Phase::Downloading);
         reporter.position(50, 50);
         reporter.retrying(Duration::from_secs(1));
@@ -209,6 +222,7 @@ mod tests {
         assert_eq!(seen[0].phase, Phase::Downloading);
         assert_eq!((seen[0].number, seen[0].files, seen[0].done, seen[0].total), (2, 2, 100, 300));
         let retry = &seen[seen.len() - 2];
+        assert_eq!((retry.file_done, retry.file_size, retry.fetched), (50, 200, 50));
         assert_eq!((retry.done, retry.pause), (150, Some(Duration::from_secs(1))));
         assert_eq!(seen.last().unwrap().pause, None);
     }

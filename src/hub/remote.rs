@@ -35,6 +35,23 @@ pub(super) struct RemoteListing {
     pub files: BTreeMap<String, RemoteEntry>,
 }
 
+impl RemoteListing {
+    /// Reads the Hub's answer about `id`.
+    pub fn parse(body: &[u8], id: &str) -> Result<Self, HubError> {
+        let bad = |detail: String| HubError::BadAnswer { what: listing_of(id), detail };
+        let info: Info = serde_json::from_slice(body).map_err(|e| bad(visible(&e.to_string())))?;
+        if !is_name(&info.sha) {
+            return Err(bad("the commit id is invalid".into()));
+        }
+        let files = info.siblings.into_iter().map(|s| (s.rfilename.clone(), s.entry())).collect();
+        Ok(RemoteListing { commit: info.sha, files })
+    }
+}
+
+fn listing_of(id: &str) -> String {
+    format!("the listing of {id}")
+}
+
 /// What the listing says of a file; a mirror may say less than the Hub does.
 #[derive(Clone, Default)]
 pub(super) struct RemoteEntry {
@@ -119,7 +136,12 @@ impl<'a> Remote<'a> {
 
     /// Asks what the revision holds: one request for the commit, every file name, size and ETag.
     pub async fn listing(&self) -> Result<RemoteListing, HubError> {
-        let what = format!("the listing of {}", self.id);
+        RemoteListing::parse(&self.about().await?, self.id)
+    }
+
+    /// The Hub's answer about the revision, as JSON: what [`RemoteListing::parse`] reads, and the head of the card.
+    pub async fn about(&self) -> Result<Vec<u8>, HubError> {
+        let what = listing_of(self.id);
         let kind: &[&str] = if self.id.starts_with(PREFIX) { &["api"] } else { &["api", "models"] };
         let mut url = self.url(kind)?;
         extend(&mut url, self.id.split('/').chain(["revision", self.revision]));
@@ -134,14 +156,7 @@ impl<'a> Remote<'a> {
                 HubError::NotFound { id: self.id.into() },
             ));
         }
-        let body = self.read(&what, response).await?;
-        let bad = |detail: String| HubError::BadAnswer { what: what.clone(), detail };
-        let info: Info = serde_json::from_slice(&body).map_err(|e| bad(visible(&e.to_string())))?;
-        if !is_name(&info.sha) {
-            return Err(bad("the commit id is invalid".into()));
-        }
-        let files = info.siblings.into_iter().map(|s| (s.rfilename.clone(), s.entry())).collect();
-        Ok(RemoteListing { commit: info.sha, files })
+        self.read(&what, response).await
     }
 
     /// A listed file with its size and ETag, asked for one by one where the listing left them out.

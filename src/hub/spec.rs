@@ -37,6 +37,11 @@ pub enum ModelSpec {
 }
 
 impl ModelSpec {
+    /// The present id of a model that may be given by one from before ids had owners.
+    pub(super) fn present_id(id: &str) -> &str {
+        LEGACY_IDS.iter().find(|(old, _)| *old == id).map_or(id, |(_, now)| now)
+    }
+
     /// The id under which Python may have cached the same model before ids had owners.
     pub(super) fn legacy_id(id: &str) -> Option<&'static str> {
         LEGACY_IDS.iter().find(|(_, now)| *now == id).map(|(old, _)| *old)
@@ -71,7 +76,7 @@ impl FromStr for ModelSpec {
             return Ok(ModelSpec::Folder(expand_home(text)));
         }
         let (id, revision) = split_page_address(text).unwrap_or_else(|| split_revision(text));
-        let id = LEGACY_IDS.iter().find(|(old, _)| *old == id).map_or(id, |(_, now)| now);
+        let id = ModelSpec::present_id(id);
         if !valid_id(id) || !revision.is_none_or(valid_revision) {
             return Err(HubError::BadSpec { text: visible(text) });
         }

@@ -30,6 +30,8 @@ pub const ASK: Context = Context("Questions");
 pub const ENTRY: Context = Context("Typing a value");
 /// A list on top of the screen: palette, models, choices.
 pub const LIST: Context = Context("Lists");
+/// The Models screen, beside the keys of lists.
+pub const MODEL_LIST: Context = Context("Models");
 /// Help on top of the screen.
 pub const PAGE: Context = Context("Help");
 /// While the tour is on, before everything else but what is typed.
@@ -42,7 +44,7 @@ pub fn contexts() -> Vec<Context> {
     };
     let mut out = vec![ANYWHERE, PANES, EXPLORER];
     let last = [ASK, ENTRY, LIST, PAGE, TOUR];
-    let rest = [of(explore::PANES), vec![MIX, TRAINING], of(train::PANES)].concat();
+    let rest = [of(explore::PANES), vec![MIX, MODEL_LIST, TRAINING], of(train::PANES)].concat();
     for context in rest.into_iter().filter(|c| !last.contains(c)).collect::<Vec<_>>().into_iter().chain(last)
     {
         if !out.contains(&context) {
@@ -154,6 +156,7 @@ static COMMON: &[&[&Action]] = &[
     popups::mix::ACTIONS,
     general::ACTIONS,
     popups::ask::ACTIONS,
+    popups::models::ACTIONS,
     popups::list::ACTIONS,
     popups::page::ACTIONS,
     popups::tour::ACTIONS,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::attention::types::Reduction;
 use crate::config::FirstFocus;
-use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, TrainCommand};
+use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, ModelsCommand, TrainCommand};
 use crate::mask::decide::score_in_force;
-use crate::screen::actions::{ANYWHERE, Action, Context, ENTRY, EXPLORER, PANES, TOUR, TRAINING};
+use crate::screen::actions::{ANYWHERE, Action, Context, ENTRY, EXPLORER, LIST, MODEL_LIST, PANES, TOUR, TRAINING};
 use crate::screen::document::Document;
 use crate::screen::explore::{mask, text};
 use crate::screen::history::History;
@@ -17,6 +17,7 @@ use crate::screen::options::{Look, Options};
 use crate::screen::pane::Pane;
 use crate::screen::params::Path;
 use crate::screen::popups::Popup;
+use crate::screen::popups::models::ModelShelf;
 use crate::screen::popups::tour::{self, Tour};
 use crate::screen::results::{Answer, Results};
 use crate::screen::train::{RunRequest, TrainState};
@@ -27,6 +28,8 @@ use crate::screen::view::{Screen, View};
 pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
+/// How long the status line offers the configured model, or a newer version of the one in use.
+pub const OFFER: Duration = Duration::from_secs(15);
 
 /// Why another score than the chosen one is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub enum Remedy {
     Ask,
     /// Plan the run again.
     Plan,
+    /// Ask the library of models again.
+    Models(ModelsCommand),
 }
 
 /// An error that stays on screen until it is dismissed, retried or overtaken by success.
@@ -86,6 +91,7 @@ pub enum Request {
     /// Prepare a run.
     Plan(Box<RunRequest>),
     Train(TrainCommand),
+    Models(ModelsCommand),
     /// Put on the clipboard of the terminal.
     Copy(String),
     Suspend,
@@ -115,6 +121,9 @@ pub struct App {
     pub(crate) under_stand_in: Option<Vec<usize>>,
     /// What to load again for the newer version that the Hub has of the model in use.
     pub moved: Option<String>,
+    /// When a model on offer is no longer mentioned in the status line.
+    pub offered_until: Duration,
+    pub models: ModelShelf,
     pub model: Option<ModelInfo>,
     pub loading: Option<LoadProgress>,
     /// The engine is at work on re-rolls, on costs, on the leak meter.
@@ -158,6 +167,7 @@ impl App {
             FirstFocus::Mask => &mask::PANE,
         };
         let tour = options.settings.ui.tour;
+        let models = ModelShelf::new(options.known.clone());
         let mut app = App {
             keymap,
             look: options.look,
@@ -173,6 +183,8 @@ impl App {
             measuring: None,
             under_stand_in: None,
             moved: None,
+            offered_until: Duration::ZERO,
+            models,
             model: None,
             loading: None,
             rerolling: false,
@@ -209,6 +221,7 @@ impl App {
             None => (self.view.focus.context)(self),
         };
         let mut contexts = match self.screen() {
+            _ if inner == MODEL_LIST => vec![MODEL_LIST, LIST, ANYWHERE],
             _ if self.popup.is_some() || [ENTRY, text::CONTEXT].contains(&inner) => vec![inner, ANYWHERE],
             Screen::Explore => vec![inner, EXPLORER, PANES, ANYWHERE],
             Screen::Train => vec![inner, TRAINING, PANES, ANYWHERE],
@@ -242,9 +255,14 @@ impl App {
     /// When the screen has to be drawn again although nothing happens; `None` lets the program sleep.
     pub fn wake(&self) -> Option<Duration> {
         let notice = self.notice.as_ref().map(|n| n.until.saturating_sub(self.now));
-        let moving = self.train.busy() || self.busy() || self.loading.is_some() || self.background();
+        let offer = self.offered_until.checked_sub(self.now).filter(|left| !left.is_zero());
+        let moving = self.train.busy()
+            || self.busy()
+            || self.loading.is_some()
+            || self.models.pulling.is_some()
+            || self.background();
         let spin = moving.then_some(Duration::from_millis(100));
-        notice.into_iter().chain(spin).chain(tour::wake(self)).min()
+        notice.into_iter().chain(offer).chain(spin).chain(tour::wake(self)).min()
     }
 
     /// The shortest key of an action, whatever the context; empty where it has none.
@@ -273,6 +291,11 @@ impl App {
         self.requests.push(request);
     }
 
+    /// Mentions the model on offer in the status line for a while.
+    pub fn offer(&mut self) {
+        self.offered_until = self.now + OFFER;
+    }
+
     pub fn can_undo(&self) -> bool {
         self.history.can_undo()
     }
@@ -283,7 +306,7 @@ impl App {
 
     /// Something runs that `cancel` would stop.
     pub fn can_cancel(&self) -> bool {
-        self.loading.is_some() || self.background()
+        self.loading.is_some() || self.models.pulling.is_some() || self.background()
     }
 
     /// The engine is at work on something nobody waits for.

@@ -7,7 +7,7 @@ use crate::screen::app::App;
 use crate::screen::chrome::{cards, frames};
 use crate::screen::general::QUIT;
 use crate::screen::layout::{self, NEEDED, SizeClass};
-use crate::screen::popups;
+use crate::screen::popups::{self, Popup};
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::{Role, Theme};
 use crate::support::visible::width;
@@ -36,8 +36,14 @@ pub fn draw(buf: &mut Buffer, app: &App) -> Option<(u16, u16)> {
     popups::tour::draw(&mut c, app, &layout);
     crate::screen::chrome::status::draw(&mut c, app, layout.status);
     crate::screen::chrome::hints::draw(&mut c, app, layout.hints);
-    cards::draw(&mut c, app, &layout);
-    popups::draw(&mut c, app, &layout);
+    // What fails on the Models screen is said on top of it.
+    if matches!(app.popup, Some(Popup::Models(_))) {
+        popups::draw(&mut c, app, &layout);
+        cards::draw(&mut c, app, &layout);
+    } else {
+        cards::draw(&mut c, app, &layout);
+        popups::draw(&mut c, app, &layout);
+    }
     c.caret.filter(|(x, y)| area.contains((*x, *y).into()))
 }
 

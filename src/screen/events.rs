@@ -10,7 +10,7 @@ use crate::screen::explore::{background, text};
 use crate::screen::general::EXPLORE;
 use crate::screen::keys::Key;
 use crate::screen::pane::Pane;
-use crate::screen::popups::{Popup, list, page, tour};
+use crate::screen::popups::{Popup, list, models, page, tour};
 use crate::screen::train::{news as train_news, setup};
 use crate::screen::view::Screen;
 use crate::screen::{general, news};
@@ -92,6 +92,7 @@ impl App {
             // What was said about the document as it was may no longer be so.
             self.notice = self.notice.take().filter(|now| Some(now) != said.as_ref());
         }
+        models::look(self);
         tour::follow(self, true);
         self.settle();
         if self.ask() {

@@ -14,8 +14,8 @@ actions! {
     EXPLORER {
         /// Open the Train screen with exactly this policy; a run continues while you explore
         TRAIN ["T"] "train" => course::enter;
-        /// Choose or type a model
-        MODELS ["M"] "models" => |app| app.popup = Some(Popup::Models(List::default()));
+        /// Choose or type a model; see, download and remove models
+        MODELS ["M"] "models" => models::open;
         /// Fetch the newer version that the Hub has of the model in use; the old one stays in use until the download completes
         REFRESH_MODEL ["f5"] "newer version" if |app| app.moved.is_some() && app.loading.is_none() =>
             models::refresh;

@@ -34,11 +34,11 @@ pub mod widgets;
 
 pub use app::{App, Request};
 pub use events::{Event, Meaning};
-pub use options::{KnownModel, Look, Options};
+pub use options::{Look, Options};
 pub use pane::Pane;
 pub use terminal::{ScreenError, TerminalOptions, run};
 
-use crate::engine::types::{Command, ExploreRequest, TrainCommand};
+use crate::engine::types::{Command, ExploreRequest, ModelsCommand, TrainCommand};
 use crate::screen::train::RunRequest;
 
 /// The engine as the screen sees it. Calls return at once; answers come as `Update`s.
@@ -51,6 +51,7 @@ pub trait Port {
     fn train(&self, command: TrainCommand);
     /// The screen is being left: this is the text that was open.
     fn keep(&self, _text: &str) {}
+    fn models(&self, command: ModelsCommand);
 }
 
 #[cfg(test)]

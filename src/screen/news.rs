@@ -5,6 +5,7 @@ use crate::mask::types::{Decision, State};
 use crate::screen::app::{App, Card, Remedy};
 use crate::screen::events::show_card;
 use crate::screen::explore::text;
+use crate::screen::popups::models;
 
 /// Takes in one update; says whether everything must be asked again (another model answers now).
 pub fn take(app: &mut App, news: Update) -> bool {
@@ -30,6 +31,11 @@ pub fn take(app: &mut App, news: Update) -> bool {
         }
         Update::ModelMoved { spec } => {
             app.moved = Some(spec);
+            app.offer();
+            false
+        }
+        Update::Models(news) => {
+            models::take(app, *news);
             false
         }
         Update::ModelFailed { id, message, hint } => {
@@ -159,6 +165,9 @@ fn model_ready(app: &mut App, info: ModelInfo) {
         if let Some(note) = &info.note {
             app.say(format!("{}: {note}", info.id));
         }
+    }
+    if app.model.is_none() {
+        app.offer();
     }
     // A message about a failed load of this very model is overtaken.
     app.cards.retain(|c| c.remedy != Remedy::Load(info.id.clone()));

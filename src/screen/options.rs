@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::attention::types::ScoreSettings;
 pub use crate::config::{ColourScale, Depth};
 use crate::config::{PRESETS, Settings};
+use crate::hub::ModelDetails;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
 
@@ -24,15 +25,6 @@ impl Default for Look {
     }
 }
 
-/// A model the models list offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownModel {
-    /// `demo`, a Hub id or a folder.
-    pub spec: String,
-    /// Size, parameters, where it is: whatever helps choosing.
-    pub note: String,
-}
-
 /// Everything the screen starts with.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -46,7 +38,8 @@ pub struct Options {
     pub look: Look,
     /// The Hub model to offer; `None` offers nothing.
     pub wanted: Option<String>,
-    pub known: Vec<KnownModel>,
+    /// The models at hand and those worth suggesting, as the Models screen first shows them.
+    pub known: Vec<ModelDetails>,
     /// All settings as configured.
     pub settings: Arc<Settings>,
     /// Nobody chose the settings of the mask: a short text may start under others.

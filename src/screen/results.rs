@@ -214,6 +214,7 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::ModelReady(_)
         | Update::ModelMoved { .. }
         | Update::ModelFailed { .. }
+        | Update::Models(_)
         | Update::Train(_) => None,
     }
 }

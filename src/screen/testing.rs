@@ -8,13 +8,14 @@ use crate::attention::types::Reduction;
 use crate::config::FirstFocus;
 use crate::engine::types::{
     self, BoundaryRow, Candidate, Command, CostRow, ExploreRequest, HeadSummary, MapFrame, MapKind,
-    ModelInfo, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand, Update,
-    WindowReport, Work,
+    ModelInfo, ModelsCommand, PositionHistory, Prediction, RerollRow, Spread, Standing, Token, TrainCommand,
+    Update, WindowReport, Work,
 };
+use crate::hub::{ModelDetails, ModelPlace};
 use crate::mask::types::{Decision, MaskSettings, Op, Polarity, PositionDecision, Protection, Scope, State};
 use crate::screen::events::Event;
 use crate::screen::keys::Key;
-use crate::screen::options::{KnownModel, Options};
+use crate::screen::options::Options;
 use crate::screen::pane::Pane;
 use crate::screen::train::RunRequest;
 use crate::screen::{App, Port, Request};
@@ -31,6 +32,7 @@ pub struct Recorder {
     pub emitted: RefCell<Vec<Request>>,
     pub plans: RefCell<Vec<RunRequest>>,
     pub trains: RefCell<Vec<TrainCommand>>,
+    pub models: RefCell<Vec<ModelsCommand>>,
 }
 
 impl Port for Recorder {
@@ -45,6 +47,9 @@ impl Port for Recorder {
     }
     fn train(&self, command: TrainCommand) {
         self.trains.borrow_mut().push(command);
+    }
+    fn models(&self, command: ModelsCommand) {
+        self.models.borrow_mut().push(command);
     }
 }
 
@@ -132,6 +137,7 @@ impl Stage {
                 }
                 Request::Plan(request) => self.port.plan(*request),
                 Request::Train(command) => self.port.train(command),
+                Request::Models(command) => self.port.models(command),
                 _ => {}
             }
             self.port.emitted.borrow_mut().push(request);
@@ -209,17 +215,29 @@ pub fn options() -> Options {
         text: TEXT.to_owned(),
         wanted: Some("openai-community/gpt2".to_owned()),
         known: vec![
-            KnownModel { spec: "demo".to_owned(), note: "bundled, 3.2 M parameters".to_owned() },
-            KnownModel {
-                spec: "openai-community/gpt2".to_owned(),
-                note: "124 M parameters, 548 MB".to_owned(),
-            },
-            KnownModel {
-                spec: "distilbert/distilgpt2".to_owned(),
-                note: "82 M parameters, 353 MB".to_owned(),
-            },
+            known("demo", ModelPlace::Bundled, (3_240_000, 6_500_000, 256)),
+            known("openai-community/gpt2", ModelPlace::Hub, (124_439_808, 550_000_000, 1024)),
+            known("distilbert/distilgpt2", ModelPlace::Cached, (81_912_576, 353_000_000, 1024)),
         ],
         ..defaults
+    }
+}
+
+/// A model of so many parameters and bytes, with this context.
+pub fn known(id: &str, place: ModelPlace, (parameters, bytes, context): (u64, u64, usize)) -> ModelDetails {
+    let here = place != ModelPlace::Hub;
+    ModelDetails {
+        doc: "a model of the tests".to_owned(),
+        parameters: Some(parameters),
+        size_bytes: here.then_some(bytes),
+        download_bytes: (place != ModelPlace::Bundled).then_some(bytes),
+        layers: Some(12),
+        heads: Some(12),
+        width: Some(768),
+        context: Some(context),
+        licence: Some("MIT".to_owned()),
+        cached_commit: (place == ModelPlace::Cached).then(|| "1".repeat(40)),
+        ..ModelDetails::new(id, place)
     }
 }
 

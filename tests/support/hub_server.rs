@@ -34,6 +34,8 @@ pub struct Repo {
     pub direct: bool,
     /// Answers for this id redirect to the repository's present name.
     pub renamed_from: Option<String>,
+    /// The licence that the model card names.
+    pub licence: Option<String>,
 }
 
 #[derive(Clone)]
@@ -64,6 +66,7 @@ impl Repo {
             bare_listing: false,
             direct: false,
             renamed_from: None,
+            licence: None,
         }
     }
 
@@ -400,7 +403,10 @@ impl Repo {
                 entry
             })
             .collect();
-        serde_json::json!({"id": self.id, "sha": self.commit, "gated": false, "siblings": siblings})
+        let card = self.licence.as_ref().map(|licence| serde_json::json!({"license": licence}));
+        serde_json::json!({
+            "id": self.id, "sha": self.commit, "gated": false, "cardData": card, "siblings": siblings
+        })
     }
 
     fn tree(&self) -> serde_json::Value {

@@ -18,7 +18,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         let (bad, dim) = (c.theme.bold(Role::Bad), c.style(Role::Dim));
         let hint = failure.value.hint.as_ref().map_or_else(String::new, |h| format!("   hint: {h}"));
         c.spans(x, area.y, &[("✗ ", bad), (&failure.value.message, bad), (&hint, dim)], x + width);
-    } else if let Some(loading) = &app.loading {
+    } else if let Some(loading) = app.loading.as_ref().or(app.models.pulling.as_ref()) {
         progress(c, app, loading, Rect { x, width, ..area });
     } else if let Some(notice) = &app.notice {
         let style = c.style(Role::Accent);
@@ -68,8 +68,11 @@ fn quiet(c: &mut Canvas, app: &App, area: Rect) {
     }
 }
 
-/// The configured model, while another one is in use.
+/// The configured model, while another one is in use, or the newer version of this one; for a while only.
 fn offer(app: &App) -> Option<(String, String)> {
+    if app.now >= app.offered_until {
+        return None;
+    }
     if let Some(moved) = app.moved.as_ref().filter(|_| app.entry.is_none()) {
         return Some((
             app.key_label(&REFRESH_MODEL),
@@ -110,7 +113,7 @@ fn progress(c: &mut Canvas, app: &App, p: &LoadProgress, area: Rect) {
 }
 
 /// `214 / 548 MB · 12.3 MB/s · 0:27 left`.
-fn numbers(p: &LoadProgress) -> String {
+pub fn numbers(p: &LoadProgress) -> String {
     let mb = |bytes: f64| bytes / 1e6;
     let size =
         |bytes: f64| if mb(bytes) < 10.0 { format!("{:.1}", mb(bytes)) } else { format!("{:.0}", mb(bytes)) };
@@ -142,6 +145,7 @@ mod tests {
             done: 214_000_000,
             total: Some(548_000_000),
             rate: Some(12.3e6),
+            file: None,
         };
         assert_eq!(numbers(&p), "214 / 548 MB · 12.3 MB/s · 0:27 left");
         let unknown = LoadProgress { total: None, rate: Some(0.0), done: 2_500_000, ..p };

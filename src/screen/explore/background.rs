@@ -22,6 +22,7 @@ pub(crate) fn retry(app: &mut App) {
     match app.cards.pop().map(|c| c.remedy) {
         Some(Remedy::Load(spec)) => models::load(app, spec),
         Some(Remedy::Plan) => course::plan(app),
+        Some(Remedy::Models(command)) => models::start(app, command),
         Some(Remedy::Ask) => app.ask_again(),
         None if app.results.failure.is_some() => app.ask_again(),
         None => app.say("Nothing has failed"),
@@ -37,6 +38,8 @@ pub(crate) fn cancel(app: &mut App) {
         app.say(format!("Loading cancelled: {}", loading.id));
         app.cancelled = Some(loading.id);
         app.emit(Request::Command(Command::CancelLoad));
+    } else if app.models.pulling.is_some() {
+        models::cancel_pull(app);
     } else {
         app.say("There is nothing to cancel");
     }

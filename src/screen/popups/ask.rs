@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use ratatui::layout::Rect;
 
-use crate::engine::types::TrainCommand;
+use crate::engine::types::{ModelsCommand, TrainCommand};
 use crate::screen::actions::{ASK, actions};
 use crate::screen::app::{App, Request};
+use crate::screen::popups::list::List;
 use crate::screen::popups::{Popup, open, over};
 use crate::screen::train::run::course;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
+use crate::support::units::bytes;
 use crate::train::report::RunCommand;
 
 /// A question on screen.
@@ -21,6 +23,12 @@ pub enum Question {
     /// Leave although a run is in progress.
     Quit,
     Delete(PathBuf),
+    /// Take a model of so many bytes out of the cache; the list of models comes back.
+    RemoveModel {
+        spec: String,
+        bytes: u64,
+        list: List,
+    },
 }
 
 actions! {
@@ -33,7 +41,13 @@ actions! {
 }
 
 fn answer(app: &mut App, yes: bool) {
-    let Some(Popup::Ask(question)) = app.popup.take().filter(|_| yes) else { return };
+    let Some(Popup::Ask(question)) = app.popup.take() else { return };
+    if let Question::RemoveModel { list, .. } = &question {
+        app.popup = Some(Popup::Models(list.clone()));
+    }
+    if !yes {
+        return;
+    }
     match question {
         Question::Kill => course::send(app, RunCommand::Kill),
         Question::Quit => {
@@ -45,6 +59,7 @@ fn answer(app: &mut App, yes: bool) {
             app.train.runs.curves.remove(&run);
             app.emit(Request::Train(TrainCommand::Delete { run, folder: app.options.runs.clone() }));
         }
+        Question::RemoveModel { spec, .. } => app.emit(Request::Models(ModelsCommand::Remove(spec))),
     }
 }
 
@@ -69,6 +84,19 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, question: &Question) {
             "delete",
             "keep it",
         ),
+        Question::RemoveModel { spec, bytes: size, .. } => {
+            let used = app.model.as_ref().is_some_and(|m| m.id == *spec);
+            let stays = if used { ". It stays open until you open another" } else { "" };
+            (
+                "Remove a model",
+                format!(
+                    "{spec} leaves the cache, for Python programs too: {} become free{stays}",
+                    bytes(*size)
+                ),
+                "remove",
+                "keep it",
+            )
+        }
     };
     let inner = open(c, area, title, "");
     let base = c.theme.popup();

@@ -110,27 +110,42 @@ fn accept(app: &mut App) {
     }
 }
 
+/// Selects an entry without taking it.
+pub fn select(app: &mut App, index: usize) {
+    if let Some(list) = list_mut(app) {
+        list.selected = index;
+    }
+}
+
 /// A click on an entry takes it.
 pub fn press(app: &mut App, area: Rect, y: u16) {
-    let (top, room, first) = window(app, area);
-    let line = y.checked_sub(top).map(usize::from).filter(|line| *line < room);
-    if let Some(index) = line.map(|line| first + line).filter(|i| *i < entries(app).len()) {
+    if let Some(index) = index_at(app, area, y) {
         app.act(|app| take_entry(app, index));
     }
 }
 
+/// The entry of the open list at a line of the screen.
+pub fn index_at(app: &App, area: Rect, y: u16) -> Option<usize> {
+    let (top, room, first) = window(app, area);
+    let line = y.checked_sub(top).map(usize::from).filter(|line| *line < room)?;
+    Some(first + line).filter(|index| *index < entries(app).len())
+}
+
 /// First line of the entries of the open list, and how many fit; the first one drawn.
-fn window(app: &App, area: Rect) -> (u16, usize, usize) {
-    let loading = matches!(app.popup, Some(Popup::Models(_))) && app.loading.is_some();
-    let top = area.y + 3;
-    let bottom = area.bottom().saturating_sub(1 + if loading { 2 } else { 0 });
+pub fn window(app: &App, area: Rect) -> (u16, usize, usize) {
+    let (above, below) = match app.popup {
+        Some(Popup::Models(_)) => models::lines_around(app, area),
+        _ => (0, 0),
+    };
+    let top = area.y + 3 + above;
+    let bottom = area.bottom().saturating_sub(1 + below);
     let room = bottom.saturating_sub(top) as usize;
     let selected = app.popup.as_ref().and_then(Popup::list).map_or(0, |list| list.selected);
     (top, room, (selected + 1).saturating_sub(room))
 }
 
-/// Draws the open list.
-pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, note: &str) {
+/// Draws the frame of the open list and what is typed above it; returns what is inside.
+pub fn head(c: &mut Canvas, area: Rect, list: &List, title: &str, note: &str) -> Rect {
     let inner = open(c, area, title, note);
     let base = c.theme.popup();
     let (accent, strong) = (over(base, c.theme.bold(Role::Accent)), over(base, c.theme.bold(Role::Strong)));
@@ -139,6 +154,13 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, not
     c.caret = Some((x.min(inner.right().saturating_sub(1)), inner.y));
     let rule = over(base, c.style(Role::Border));
     c.line(inner.x, inner.y + 1, "─", inner.width, rule);
+    inner
+}
+
+/// Draws the open list.
+pub fn draw(c: &mut Canvas, app: &App, area: Rect, list: &List, title: &str, note: &str) {
+    let inner = head(c, area, list, title, note);
+    let base = c.theme.popup();
     let entries = entries(app);
     let (top, room, first) = window(app, area);
     let dim = over(base, c.style(Role::Dim));

@@ -15,7 +15,7 @@ pub mod tour;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::screen::actions::{ASK, Context, LIST, MIX, PAGE};
+use crate::screen::actions::{ASK, Context, LIST, MIX, MODEL_LIST, PAGE};
 use crate::screen::app::App;
 use crate::screen::chrome::frames;
 use crate::screen::explore::text::wrap;
@@ -61,7 +61,8 @@ impl Popup {
             Popup::Help { .. } | Popup::Explain { .. } => PAGE,
             Popup::Mix { .. } => MIX,
             Popup::Ask(_) => ASK,
-            Popup::Palette(_) | Popup::Models(_) | Popup::Picker { .. } => LIST,
+            Popup::Models(_) => MODEL_LIST,
+            Popup::Palette(_) | Popup::Picker { .. } => LIST,
         }
     }
 
@@ -89,7 +90,7 @@ pub fn place(area: Rect, app: &App) -> Option<Rect> {
             (columns + 4, lines + 4)
         }
         Popup::Palette(_) => (86, 20),
-        Popup::Models(_) => (76, (app.options.known.len() as u16 + 9).clamp(10, 22)),
+        Popup::Models(_) => models::size(app),
         Popup::Mix { .. } => mix::SIZE,
         Popup::Ask(_) => (58, 7),
         Popup::Picker { .. } => (84, list::entries(app).len().clamp(3, 14) as u16 + 6),
@@ -138,6 +139,7 @@ pub fn press(app: &mut App, layout: &Layout, x: u16, y: u16) {
         Popup::Ask(_) => app.act(ask::ASK_NO.run),
         Popup::Mix { row } if inside => mix::press(app, area, *row, x, y),
         Popup::Mix { .. } => app.act(mix::MIX_CLOSE.run),
+        Popup::Models(_) if inside => models::press(app, area, y),
         _ if inside => list::press(app, area, y),
         _ => app.act(list::LIST_CLOSE.run),
     }

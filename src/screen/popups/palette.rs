@@ -1,7 +1,7 @@
 //! The palette: every action that makes sense to look for, by the words of its name and its line, by other words for it,
 //! and by how often it was used.
 
-use crate::screen::actions::{self, ASK, Action, ENTRY, LIST, PAGE, TOUR};
+use crate::screen::actions::{self, ASK, Action, ENTRY, LIST, MODEL_LIST, PAGE, TOUR};
 use crate::screen::app::App;
 use crate::screen::popups::fuzzy;
 use crate::screen::popups::list::Entry;
@@ -53,7 +53,7 @@ const ABSENT: &[(&str, &str)] = &[
 
 /// Actions that make sense from the palette: not the movements inside lists and pages.
 fn offered(action: &Action) -> bool {
-    ![ENTRY, LIST, PAGE, ASK, TOUR].contains(&action.context)
+    ![ENTRY, LIST, MODEL_LIST, PAGE, ASK, TOUR].contains(&action.context)
 }
 
 fn synonyms(action: &Action) -> &'static str {

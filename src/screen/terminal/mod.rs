@@ -275,6 +275,7 @@ impl Ui<'_> {
                 }
                 Request::Plan(request) => self.port.plan(*request),
                 Request::Train(command) => self.port.train(command),
+                Request::Models(command) => self.port.models(command),
                 Request::Copy(text) => self.screen.raw(&clipboard(&text))?,
                 Request::Suspend => self.suspend()?,
                 Request::Redraw => self.screen.forget()?,

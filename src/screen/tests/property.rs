@@ -140,6 +140,7 @@ fn hostile_text_from_everywhere_is_made_visible() {
         done: 1,
         total: None,
         rate: None,
+        file: None,
     }));
     stage.update(Update::Crashed { message: evil.into() });
     stage.update(Update::Failed { generation, message: evil.into(), hint: Some(evil.into()) });

@@ -103,6 +103,10 @@ fn popups() {
     check("picker", &mut stage, 80, 24);
     stage.press("esc f2 enter enter");
     check("tour", &mut stage, 160, 50);
+    stage.press("esc M down");
+    check("models", &mut stage, 160, 50);
+    check("models", &mut stage, 80, 24);
+    check("models", &mut stage, 40, 12);
 }
 
 #[test]
@@ -138,6 +142,7 @@ fn loading_and_failing() {
         done: 214_000_000,
         total: Some(548_000_000),
         rate: Some(12.3e6),
+        file: Some((210_000_000, 544_000_000)),
     }));
     stage.press("M");
     check("loading", &mut stage, 80, 24);

@@ -21,6 +21,8 @@ impl Port for Answering {
 
     fn train(&self, _: crate::engine::types::TrainCommand) {}
 
+    fn models(&self, _: crate::engine::types::ModelsCommand) {}
+
     fn explore(&self, request: ExploreRequest) {
         if self.role == "silent" && request.generation > 2 {
             return;
