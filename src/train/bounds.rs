@@ -86,3 +86,59 @@ fn settings(spec: &RunSpec) -> TrainSettings {
         ..all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::types::ScoreSettings;
+    use crate::mask::types::MaskSettings;
+    use crate::train::spec::DataSpec;
+    use crate::train::schedule::GapControl;
+
+    fn spec() -> RunSpec {
+        let data = DataSpec { held_share: 0.1, ..DataSpec::default() };
+        let policy = Some(MaskSettings::default());
+        TrainSettings::default().spec("demo".into(), (data, "run".into()), policy, &ScoreSettings::default())
+    }
+
+    #[test]
+    fn a_run_that_settings_describe_is_within_its_bounds() {
+        check(&spec(), "run.json").unwrap();
+        let sparse = RunSpec { eval_every: 0, checkpoint_every: 0, time_limit: Some(1.5), ..spec() };
+        check(&sparse, "run.json").unwrap();
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_named_with_value_and_bounds() {
+        type Change = fn(&mut RunSpec);
+        let changes: [(&str, Change); 16] = [
+            ("batch_size must be at most 65536: 4294967296", |s| s.batch_size = 1 << 32),
+            ("accumulate must be at most 65536", |s| s.accumulate = usize::MAX),
+            ("context must be at most 65536: 1048576", |s| s.context = 1 << 20),
+            ("context must be at least 2: 0", |s| s.context = 0),
+            ("steps must be at least 1: 0", |s| s.steps = 0),
+            ("steps must be at most 1000000000", |s| s.steps = 1 << 62),
+            ("eval_every must be at most", |s| s.eval_every = 1 << 40),
+            ("keep_last must be at most 1000", |s| s.keep_last = 1 << 40),
+            ("warmup_steps must be at most", |s| s.learning_rate.warmup = 1 << 40),
+            ("learning_rate must be at most 1", |s| s.learning_rate.peak = f64::INFINITY),
+            ("gap_gain must be at most 10", |s| s.learning_rate.gap = Some(GapControl { target: 1.0, gain: 1e9 })),
+            ("beta2 must be at most", |s| s.adamw.beta2 = 2.0),
+            ("window must be at most 4096", |s| s.masking.score.window = 1 << 40),
+            ("threshold must be at least 0", |s| {
+                s.masking.policy.as_mut().unwrap().threshold = -1.0;
+            }),
+            ("time_limit must be a number of seconds above 0", |s| s.time_limit = Some(-1.0)),
+            ("held_share must be at least 0", |s| s.data.held_share = 7.0),
+        ];
+        for (what, change) in changes {
+            let mut spec = spec();
+            change(&mut spec);
+            let problem = check(&spec, "run.json").unwrap_err().to_string();
+            assert!(problem.starts_with(&format!("run.json: {what}")), "{problem}");
+        }
+        check_count("step", 1_000_000_000, "trainer.json").unwrap();
+        let problem = check_count("step", u64::MAX, "trainer.json").unwrap_err().to_string();
+        assert!(problem.contains("step must be at most 1000000000: 18446744073709551615"), "{problem}");
+    }
+}

@@ -40,7 +40,9 @@ impl CrashWatch {
 
 impl Drop for CrashWatch {
     fn drop(&mut self) {
-        self.ids.drain(..).for_each(|id| drop(signal_hook::low_level::unregister(id)));
+        self.ids.drain(..).for_each(|id| {
+            signal_hook::low_level::unregister(id);
+        });
     }
 }
 
