@@ -145,3 +145,185 @@ fn results_go_through_links_to_plain_files_and_nowhere_else() {
     assert_eq!(mode("real.safetensors"), mode("usual"));
     SafeTensors::deserialize(&std::fs::read(at("real.safetensors")).unwrap()).unwrap();
 }
+
+/// A run of two steps of the tiny model.
+fn small_run(folder: &Path) -> std::path::PathBuf {
+    let (data, out) = (folder.join("data.txt"), folder.join("run"));
+    std::fs::write(&data, "one two three four five six seven eight nine ten\n\n".repeat(40)).unwrap();
+    let done = maskscope(&train(&data, &out, &["--steps", "2", "--no-plan"]));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    out
+}
+
+fn train<'a>(data: &'a Path, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    // Lives as long as the test binary; there are few.
+    let model: &str = Box::leak(text(&tiny_folder()).to_owned().into_boxed_str());
+    let fixed = ["train", "--model", model, "--data", text(data), "--out", text(out)];
+    [&fixed[..], &["--context", "8", "--batch-size", "2"], more].concat()
+}
+
+#[test]
+fn files_of_a_run_are_held_to_bounds_with_a_plan_and_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = small_run(folder.path());
+    let trainer = run.join("checkpoints/step-00000002/trainer.json");
+    let big = 1u64 << 62;
+    for (file, path, value, what) in [
+        (run.join("run.json"), "/batch_size", serde_json::json!(1u64 << 32), "batch_size must be at most 65536: 4294967296"),
+        (run.join("run.json"), "/steps", serde_json::json!(big), "steps must be at most 1000000000"),
+        (run.join("run.json"), "/context", serde_json::json!(big), "context must be at most 65536"),
+        (run.join("run.json"), "/adamw/beta1", serde_json::json!(7), "beta1 must be at most"),
+        (trainer.clone(), "/config/n_layer", serde_json::json!(big), "n_layer is 4611686018427387904, outside 1 to 512"),
+        (trainer.clone(), "/counters/step", serde_json::json!(big), "step must be at most 1000000000"),
+    ] {
+        let whole = std::fs::read(&file).unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        *json.pointer_mut(path).unwrap() = value;
+        std::fs::write(&file, json.to_string()).unwrap();
+        for plan in ["--plan", "--no-plan"] {
+            let out = maskscope(&["train", "--resume", text(&run), "--steps", "4", plan]);
+            let said = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert_eq!(out.status.code(), Some(1), "{path} {plan}: {said}");
+            assert!(said.contains(what) && said.contains(text(file.file_name().map(Path::new).unwrap())), "{said}");
+        }
+        std::fs::write(&file, whole).unwrap();
+    }
+    let fine = maskscope(&["train", "--resume", text(&run), "--steps", "3", "--no-plan"]);
+    assert!(fine.status.success(), "{}", String::from_utf8_lossy(&fine.stderr));
+}
+
+#[test]
+fn a_run_that_cannot_fit_is_refused_without_a_plan_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data.txt"), folder.path().join("run"));
+    std::fs::write(&data, "one two three four five six seven eight nine ten\n\n".repeat(40)).unwrap();
+    let sizes = ["--batch-size", "65536", "--accumulate", "65536"];
+    for plan in [&["--no-plan"][..], &[]] {
+        let fixed = ["train", "--model", "demo", "--data", text(&data), "--out", text(&out), "--context", "64"];
+        let (code, said) = refused(&[&fixed[..], &sizes, plan].concat());
+        assert!(code == 1 && said.contains("MiB on top of what is loaded"), "{said}");
+    }
+    assert!(!out.join("run.json").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_last_checkpoint_does_not_fit_ends_with_exit_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data.txt"), folder.path().join("run"));
+    std::fs::write(&data, "one two three four five six seven eight nine ten\n\n".repeat(40)).unwrap();
+    // Files of at most 8 kB; writing more is an error then, not a signal.
+    let line = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
+    let done = Command::new("sh")
+        .args(["-c", line, env!("CARGO_BIN_EXE_maskscope")])
+        .args(train(&data, &out, &["--steps", "2"]))
+        .env("MASKSCOPE_CONFIG", "/dev/null")
+        .env("XDG_CACHE_HOME", folder.path())
+        .output()
+        .unwrap();
+    let (said, printed) =
+        (String::from_utf8_lossy(&done.stderr).into_owned(), String::from_utf8_lossy(&done.stdout).into_owned());
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("step 2 could not be saved for lack of space: nothing is saved"), "{said}");
+    assert!(printed.contains("saved: nothing") && said.contains("hint: "), "{printed}");
+    let (code, said) = refused(&["predict", "--model", text(&out), "--text", "a"]);
+    assert!(code == 3 && said.contains("a training run without a saved checkpoint"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_a_run_with_128_and_their_number() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.txt");
+    std::fs::write(&data, "one two three four five six seven eight nine ten\n\n".repeat(40)).unwrap();
+    for (signal, twice) in [(libc::SIGINT, false), (libc::SIGTERM, false), (libc::SIGTERM, true)] {
+        let out = folder.path().join(format!("run-{signal}-{twice}"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_maskscope"))
+            .args(train(&data, &out, &["--steps", "100000", "--no-plan"]))
+            .env("MASKSCOPE_CONFIG", "/dev/null")
+            .env("XDG_CACHE_HOME", folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with("step 1:")), "the run begins");
+        // SAFETY: the child has not been waited for, so the id is its own.
+        let send = || unsafe { libc::kill(child.id() as i32, signal) };
+        assert_eq!(send(), 0);
+        if twice {
+            send();
+        }
+        let rest: Vec<String> = lines.collect();
+        let code = child.wait().unwrap().code();
+        assert_eq!(code, Some(128 + signal), "{rest:?}");
+        assert!(twice || out.join("model.safetensors").is_file(), "one signal stops and saves: {rest:?}");
+    }
+}
+
+#[test]
+fn a_plan_needs_no_folder_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.txt");
+    // Enough text for its tokens to be kept on the disk, were it a run.
+    std::fs::write(&data, "one two three four five six seven eight nine ten\n\n".repeat(30_000)).unwrap();
+    let plan = |cache: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maskscope"));
+        command.args(["train", "--plan", "--model", text(&tiny_folder()), "--context", "8", "--data", text(&data)]);
+        command.env("MASKSCOPE_CONFIG", "/dev/null").env("XDG_CACHE_HOME", cache).output().unwrap()
+    };
+    let cache = folder.path().join("cache");
+    let planned = plan(&cache);
+    assert!(planned.status.success(), "{}", String::from_utf8_lossy(&planned.stderr));
+    assert!(String::from_utf8_lossy(&planned.stdout).contains("plan: "));
+    assert!(!cache.join("maskscope/tokens").exists(), "tokens are not kept");
+}
+
+#[test]
+fn documents_shorter_than_a_window_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.txt");
+    let long = "one two three four five six seven eight nine ten ".repeat(60);
+    std::fs::write(&data, format!("a short one\n\n{long}\n\nanother short one\n")).unwrap();
+    let model = tiny_folder();
+    let out = maskscope(&["heads", "--model", text(&model), "--text-file", text(&data), "--windows", "1"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success() && said.contains("2 of 3 documents are shorter than one window of"), "{said}");
+    std::fs::write(&data, "a short one\n\nanother short one\n").unwrap();
+    let (code, said) = refused(&["heads", "--model", text(&model), "--text-file", text(&data)]);
+    assert!(code == 1 && said.contains("every document is shorter than one window of"), "{said}");
+}
+
+#[test]
+fn what_turns_text_round_and_what_is_long_never_reaches_the_terminal_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let evil = "x\u{202e}y\u{2066}z\u{9b}31m";
+    let file = folder.path().join(format!("{evil}.txt"));
+    std::fs::write(&file, format!("one {evil} two\n")).unwrap();
+    let long = "y".repeat(100_000);
+    let (model, missing) = (tiny_folder(), folder.path().join(evil));
+    let assignment = format!("mask.threshold={long}");
+    for args in [
+        &["predict", "--model", text(&model), "--text-file", text(&file)][..],
+        &["predict", "--model", text(&model), "--text-file", text(&file), "--json"],
+        &["mask", "--model", text(&model), "--text", evil, "--json"],
+        &["predict", "--model", text(&missing), "--text", "a"],
+        &["predict", "--model", evil, "--text", "a"],
+        &["predict", "--model", &long, "--text", "a"],
+        &["predict", evil],
+        &[evil],
+        &[long.as_str()],
+        &["predict", "--text", "a", "--set", &assignment],
+        &["train", "--data", text(&missing), "--out", text(&missing)],
+        &["runs", "list", text(&missing)],
+    ] {
+        let out = maskscope(args);
+        let (said, printed) = (String::from_utf8_lossy(&out.stderr), String::from_utf8_lossy(&out.stdout));
+        let unsafe_one = |c: char| c != '\n' && c != '\t' && maskscope::support::visible::is_unsafe(c);
+        let shown: Vec<String> = args.iter().map(|arg| arg.chars().take(20).collect()).collect();
+        assert!(!said.contains(unsafe_one) && !printed.contains(unsafe_one), "{shown:?}: {said:?}");
+        assert!(said.chars().count() < 5000, "{shown:?} says {} characters", said.chars().count());
+    }
+}

@@ -218,7 +218,8 @@ fn a_full_disk_is_reported_and_the_checkpoint_before_stays_whole() {
         match policy {
             OnDiskFull::Continue => {
                 let summary = ended.unwrap();
-                assert_eq!((summary.steps, summary.state), (20, RunState::Finished));
+                assert_eq!((summary.steps, summary.state, summary.saved), (20, RunState::Finished, Some(10)));
+                assert!(summary.unsaved().unwrap().ends_with("step 10 is saved"));
                 assert!(log.warnings().iter().any(|w| w.contains("not saved") && w.contains("step 10")));
                 assert_eq!(log.losses().len(), 20);
             }

@@ -15,6 +15,7 @@ use crate::config::{
     user_file,
 };
 use crate::screen::keymap::Keymap;
+use crate::support::visible::without_credentials;
 
 /// Show and change settings
 #[derive(Clone, Debug, clap::Args)]
@@ -51,7 +52,10 @@ pub struct SetArgs {
 pub fn run(args: &ConfigArgs, common: Common, env: Env, out: Output) -> Result<(), CliError> {
     match &args.command {
         ConfigCommand::Print(flag) => {
-            let loaded = context(common, env, out, None, Vec::new())?.loaded;
+            let mut loaded = context(common, env, out, None, Vec::new())?.loaded;
+            // Whoever reads the output needs no password that stands in the address.
+            let endpoint = &mut loaded.settings.hub.endpoint;
+            *endpoint = endpoint.take().map(|address| without_credentials(&address).into_owned());
             if flag.json { out.json(&print_json(&loaded)) } else { out.text(&print_toml(&loaded)) }
         }
         ConfigCommand::Path(flag) => path(*flag, &settings_path(&common, &env)?, out),
@@ -209,7 +213,7 @@ fn set(args: &SetArgs, path: &Path, out: Output) -> Result<(), CliError> {
     let key = settings.set(&args.key, &args.value)?;
     check_keys(&settings, |_| SetBy::Typed)?;
     let value = settings.get(&key).ok_or_else(|| CliError::failed("the value was not applied"))?;
-    let shown = value.to_string();
+    let shown = without_credentials(&value.to_string()).into_owned();
     save(path, &[(key.clone(), value)])?;
     if args.output.json {
         out.json(&SetOutput { path, key: &key, value: shown })

@@ -9,7 +9,7 @@ use crate::engine::explorer::ExploreError;
 use crate::hub::HubError;
 use crate::model::ModelError;
 use crate::screen::ScreenError;
-use crate::support::visible::lines;
+use crate::support::visible::{lines, without_credentials};
 use crate::train::TrainError;
 
 /// What an exit code means.
@@ -21,10 +21,10 @@ pub enum ExitKind {
     Usage,
     /// 3: the model or the device is not available.
     Unavailable,
-    /// 130: Ctrl-C ended it.
-    Interrupted,
     /// 0, without a message: the reader of our output has gone (`maskscope … | head`).
     ReaderGone,
+    /// 128 and the number of the signal that ended it, as shells have it; without a message where that is empty.
+    Signal(u8),
 }
 
 impl ExitKind {
@@ -34,7 +34,7 @@ impl ExitKind {
             ExitKind::Failed => 1,
             ExitKind::Usage => 2,
             ExitKind::Unavailable => 3,
-            ExitKind::Interrupted => 130,
+            ExitKind::Signal(number) => 128 | number,
         }
     }
 }
@@ -67,6 +67,11 @@ impl CliError {
         CliError::new(ExitKind::Unavailable, message)
     }
 
+    /// Ended as a signal asked: nothing more to say.
+    pub fn signal(number: i32) -> CliError {
+        CliError::new(ExitKind::Signal(u8::try_from(number).unwrap_or_default()), "")
+    }
+
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> CliError {
         CliError { hint: Some(hint.into()), ..self }
@@ -80,12 +85,28 @@ impl CliError {
 
     /// Writes the error to stderr and gives the exit code.
     fn report(&self) -> ExitCode {
-        if self.kind != ExitKind::ReaderGone {
+        if self.kind != ExitKind::ReaderGone && !self.message.is_empty() {
             // Nobody is left to tell when stderr is closed.
             let _ = write!(io::stderr().lock(), "{self}");
         }
         ExitCode::from(self.kind.code())
     }
+}
+
+/// The longest message that is written whole, in characters: a value from a command line may be of any length.
+const LONGEST: usize = 1200;
+
+/// Text made safe for a terminal, its middle left out where it is long.
+pub(super) fn told(text: &str) -> String {
+    let text = lines(&without_credentials(text));
+    let length = text.chars().count();
+    if length <= LONGEST {
+        return text;
+    }
+    let half = LONGEST / 2;
+    let (head, tail): (String, String) =
+        (text.chars().take(half).collect(), text.chars().skip(length - half).collect());
+    format!("{head} … {} characters left out … {tail}", length - 2 * half)
 }
 
 /// Writes to stderr what ended a command, and gives the exit code.
@@ -103,9 +124,9 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = std::iter::once((&self.message, &self.hint));
         for (message, hint) in first.chain(self.more.iter().map(|(message, hint)| (message, hint))) {
-            writeln!(f, "error: {}", lines(message))?;
+            writeln!(f, "error: {}", told(message))?;
             if let Some(hint) = hint {
-                writeln!(f, "hint: {}", lines(hint))?;
+                writeln!(f, "hint: {}", told(hint))?;
             }
         }
         Ok(())
@@ -124,7 +145,16 @@ macro_rules! of_rooms {
         }
     )+};
 }
-of_rooms!(ExploreError, HubError, ModelError, ScreenError);
+of_rooms!(ExploreError, HubError, ModelError);
+
+impl From<ScreenError> for CliError {
+    fn from(error: ScreenError) -> CliError {
+        match error {
+            ScreenError::Signal(number) => CliError::signal(number),
+            other => CliError::failed(other.to_string()).with_hint_if(other.hint()),
+        }
+    }
+}
 
 impl From<TrainError> for CliError {
     fn from(error: TrainError) -> CliError {
@@ -174,5 +204,16 @@ mod tests {
     fn exit_codes_are_what_the_help_says() {
         let codes = [ExitKind::ReaderGone, ExitKind::Failed, ExitKind::Usage, ExitKind::Unavailable];
         assert_eq!(codes.map(ExitKind::code), [0, 1, 2, 3]);
+        assert_eq!(CliError::signal(15).kind.code(), 143);
+    }
+
+    #[test]
+    fn long_values_lose_their_middle_and_addresses_their_passwords() {
+        let long = format!("begin {} end", "x".repeat(100_000));
+        let said = CliError::failed(long).to_string();
+        assert!(said.chars().count() < 1300 && said.starts_with("error: begin") && said.ends_with("x end\n"));
+        assert!(said.contains("characters left out"), "{said}");
+        let said = CliError::failed("https://me:secret@host/ failed").to_string();
+        assert_eq!(said, "error: https://host/ failed\n");
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::documents::documents;
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, note};
 use super::{CommandContext, open};
 use crate::attention::types::ScoreSettings;
 use crate::engine::explorer::{Explorer, MaskPolicy};
@@ -154,7 +154,9 @@ pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
         open::calibrate(&loaded)?;
     }
     let length = args.length.unwrap_or(loaded.model.config.n_positions);
-    let windows = held_out(&loaded, &documents, length, args.windows as usize)?;
+    let held = held_out(&loaded, &documents, length, args.windows as usize)?;
+    held.note().iter().for_each(|text| note(&format!("note: {text}")));
+    let windows = held.windows;
     let tokens = windows[0].len();
     let question = question(args, context, tokens)?;
     let score = context.loaded.settings.score.clone();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::documents::documents;
 use super::flags::{FlagSet, ParameterFlags};
-use super::output::JsonFlag;
+use super::output::{JsonFlag, note};
 use super::{CommandContext, open};
 use crate::attention::heads::{HeadsRequest, head_stats};
 use crate::engine::leak::held_out;
@@ -85,7 +85,9 @@ struct HeadsOutput<'a> {
 pub fn run(args: &HeadsArgs, context: &CommandContext) -> anyhow::Result<()> {
     let loaded = open::open(context)?;
     let documents = documents(args.text_file.as_deref(), None, &loaded)?;
-    let windows = held_out(&loaded, &documents, WINDOW, usize::from(args.windows))?;
+    let held = held_out(&loaded, &documents, WINDOW, usize::from(args.windows))?;
+    held.note().iter().for_each(|text| note(&format!("note: {text}")));
+    let windows = held.windows;
     let model = &loaded.model;
     let mut heads: Vec<Head> = (0..model.config.n_layer * model.config.n_head)
         .map(|at| {

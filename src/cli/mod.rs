@@ -34,6 +34,7 @@ pub mod train;
 mod tests;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -108,14 +109,25 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Env) -> ExitCode {
     let cli = match parse(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to stdout; a reader that has gone away is no reason to complain.
-            let _ = error.print();
+            refuse(&error);
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
     match run(cli, env) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error::report(error),
+    }
+}
+
+/// Prints help to stdout, or what is wrong with a command line to stderr. A reader that has gone away is no reason to complain.
+fn refuse(error: &clap::Error) {
+    let text = error.to_string();
+    let safe = error::told(&text);
+    // Colours only where nothing had to be changed.
+    if error.use_stderr() && safe != text {
+        let _ = write!(std::io::stderr().lock(), "{safe}");
+    } else {
+        let _ = error.print();
     }
 }
 

@@ -43,7 +43,8 @@ pub fn pull(model: &ModelArgs, json: bool, refresh: bool, context: &CommandConte
     let fetched = hub::fetch(&spec, &options, &mut |p| bars.show(p), &cancel);
     bars.finish();
     let snapshot = fetched.map_err(|error| match error {
-        HubError::Cancelled => CliError::new(ExitKind::Interrupted, "cancelled")
+        // Ctrl-C is signal 2.
+        HubError::Cancelled => CliError::new(ExitKind::Signal(2), "cancelled")
             .with_hint("what was downloaded is kept; the next pull continues from there"),
         error => unavailable(&error),
     })?;

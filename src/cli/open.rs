@@ -73,8 +73,8 @@ pub(super) fn advance(bar: &ProgressBar, p: &LoadProgress) {
     if let Some(total) = p.total {
         bar.set_length(total);
         bar.set_position(p.done);
-        bar.set_message(line(&p.what));
     }
+    bar.set_message(line(&p.what));
 }
 
 /// A remark, above the bar where one is drawn.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::error::{CliError, ExitKind};
 use crate::support::files::Outgoing;
-use crate::support::visible::lines;
+use crate::support::visible::{is_unsafe, lines};
 
 /// The `--json` flag.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -57,10 +57,12 @@ fn json_text<T: Serialize>(value: &T) -> Result<String, CliError> {
         .map_err(|error| CliError::failed(format!("cannot write JSON: {error}")))?;
     let mut out = String::with_capacity(text.len() + 1);
     for c in text.chars() {
-        // JSON leaves these as they are, but U+009B starts a control sequence in a terminal. They can stand in
-        // strings only, where the escape means the same.
-        if matches!(c, '\u{7f}'..='\u{9f}') {
-            let _ = write!(out, "\\u{:04x}", c as u32);
+        // JSON leaves these as they are, but U+009B starts a control sequence in a terminal, and U+202E turns text round.
+        // They can stand in strings only, where the escape means the same.
+        if c != '\n' && is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
         } else {
             out.push(c);
         }
@@ -106,9 +108,9 @@ mod tests {
 
     #[test]
     fn no_control_sequence_gets_through() {
-        let evil = "a\u{1b}[2J\u{9b}31m\u{7f}\u{7}\r";
+        let evil = "a\u{1b}[2J\u{9b}31m\u{7f}\u{7}\r\u{202e}\u{2066}\u{e0041}";
         for text in [lines(evil), json_text(&evil).unwrap()] {
-            assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
+            assert!(!text.trim_end().chars().any(is_unsafe), "{text:?}");
         }
         let back: String = serde_json::from_str(&json_text(&evil).unwrap()).unwrap();
         assert_eq!(back, evil);

@@ -3,19 +3,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::error::CliError;
+use super::error::{CliError, ExitKind};
 use super::flags::{FlagSet, ParameterFlags, one_of};
 use super::output::{JsonFlag, note};
 use super::progress::RunReporter;
 use super::{CommandContext, convert, open};
 use crate::config::Row;
+use crate::support::caught::caught;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
 use crate::engine::start::{Start, known};
 use crate::train::checkpoint::SavedDtype;
+use crate::train::checkpoint::folder::Folders;
 use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary, TwinSummary};
 use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
@@ -60,7 +62,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
     /// Folder of the run; the newest checkpoint is at its top, so it is a Hugging Face model folder
-    #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "plan"], conflicts_with = "resume")]
     pub out: Option<PathBuf>,
     /// Continue the run in this folder from its newest checkpoint, with its own settings
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
@@ -110,14 +112,24 @@ pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
         pictures: false,
     };
     let session = Session::start(move |_| Ok(setup), options)?;
+    let signals = Interrupts::catch()?;
     let reporter = RunReporter::new(args.output.json, steps, args.minutes.is_some());
-    match watch(&session, &reporter, args.plan)? {
+    match watch(&session, &reporter, &signals, (args.plan, &out))? {
         End::Planned(plan) => planned(args, context, &plan),
         End::Run(summary) => {
             session.join();
             reporter.finish();
-            let text = args.prompt.as_ref().map(|prompt| continued(prompt, &out, context)).transpose()?;
-            report(args, context, (&out, &summary), text.as_deref())
+            let prompt = args.prompt.as_ref().filter(|_| summary.saved.is_some());
+            let text = prompt.map(|prompt| continued(prompt, &out, context)).transpose()?;
+            report(args, context, (&out, &summary), text.as_deref())?;
+            match summary.unsaved() {
+                Some(problem) => Err(CliError::failed(problem).with_hint(match summary.saved {
+                    Some(_) => "make room and do the missing steps again with --resume",
+                    None => "make room and run it again",
+                })),
+                None if summary.stopped_early => signals.ended_by().map_or(Ok(()), |n| Err(CliError::signal(n.into()))),
+                None => Ok(()),
+            }
         }
     }
 }
@@ -142,18 +154,23 @@ fn prepared(args: &TrainArgs, context: &CommandContext) -> Result<Setup, CliErro
         progress: &mut |p| open::advance(&bar, &p),
         remark: &mut |text| open::above(&bar, &format!("note: {text}")),
         cancel: &AtomicBool::new(false),
+        only_plan: args.plan,
     };
-    let setup = match &args.resume {
-        Some(folder) => preparation.resumed(folder, |spec| extend(spec, args))?,
+    let prepare = || match &args.resume {
+        Some(folder) => Ok(preparation.resumed(folder, |spec| extend(spec, args))?),
         None => {
             let spec = spec(args, context)?;
             let start = match &args.init {
                 Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
                 None => preparation.model(&spec.model)?,
             };
-            preparation.fresh(spec, start, context.asked(TrainSettings::context))?
+            Ok(preparation.fresh(spec, start, context.asked(TrainSettings::context))?)
         }
     };
+    let setup = caught(prepare).unwrap_or_else(|| {
+        let problem = "a library failed on the files of this run, which are probably damaged";
+        Err(CliError::failed(problem).with_hint("fetch or write the files again"))
+    })?;
     bar.finish_and_clear();
     // The plan lists the notes; a run without a plan prints them before it starts.
     if args.no_plan || args.output.json {
@@ -165,7 +182,7 @@ fn prepared(args: &TrainArgs, context: &CommandContext) -> Result<Setup, CliErro
 fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError> {
     let settings = &context.loaded.settings;
     let out = args.out.clone().unwrap_or_default();
-    if out.join("run.json").exists() {
+    if !args.plan && out.join("run.json").exists() {
         return Err(CliError::failed(format!("{} already contains a run", out.display())).with_hint(
             "continue it with --resume, name another folder, or remove it with maskscope runs delete",
         ));
@@ -208,8 +225,12 @@ enum End {
 }
 
 /// Shows reports until the run is over; the first Ctrl-C stops it, the second kills it.
-fn watch(session: &Session, reporter: &RunReporter, plan_only: bool) -> Result<End, CliError> {
-    let signals = Interrupts::catch()?;
+fn watch(
+    session: &Session,
+    reporter: &RunReporter,
+    signals: &Interrupts,
+    (plan_only, out): (bool, &Path),
+) -> Result<End, CliError> {
     let mut told = 0;
     loop {
         if signals.arrived.swap(false, Ordering::Relaxed) {
@@ -234,15 +255,24 @@ fn watch(session: &Session, reporter: &RunReporter, plan_only: bool) -> Result<E
             Report::Failed { message, hint } => {
                 reporter.finish();
                 let killed = session.state() == RunState::Killed;
-                let hint = if killed {
-                    Some("the last checkpoint is kept; continue from it with --resume".to_owned())
-                } else {
-                    hint
-                };
-                return Err(CliError::failed(message).with_hint_if(hint));
+                let hint = if killed { Some(after_kill(out)) } else { hint };
+                let kind = signals.ended_by().map_or(ExitKind::Failed, ExitKind::Signal);
+                return Err(CliError::new(kind, message).with_hint_if(hint));
             }
             _ => {}
         }
+    }
+}
+
+/// What a killed run leaves in its folder `out`.
+fn after_kill(out: &Path) -> String {
+    let out_shown = out.display();
+    match (Folders::new(out).steps().last(), out.join("run.json").exists()) {
+        (Some(step), _) => format!("step {step} is saved; continue from it with --resume {out_shown}"),
+        (None, true) => {
+            format!("no checkpoint was saved: {out_shown} has records but no weights; maskscope runs delete removes it")
+        }
+        (None, false) => "nothing was written".to_owned(),
     }
 }
 
@@ -250,18 +280,26 @@ fn watch(session: &Session, reporter: &RunReporter, plan_only: bool) -> Result<E
 struct Interrupts {
     arrived: Arc<AtomicBool>,
     enough: Arc<AtomicBool>,
+    /// The number of the last one.
+    number: Arc<AtomicUsize>,
 }
 
 impl Interrupts {
     fn catch() -> Result<Self, CliError> {
         use signal_hook::consts::{SIGINT, SIGTERM};
-        let caught = Interrupts { arrived: Arc::default(), enough: Arc::default() };
+        let caught = Interrupts { arrived: Arc::default(), enough: Arc::default(), number: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(signal, 130, caught.enough.clone())
+            signal_hook::flag::register_conditional_shutdown(signal, 128 | signal, caught.enough.clone())
+                .and_then(|_| signal_hook::flag::register_usize(signal, caught.number.clone(), signal as usize))
                 .and_then(|_| signal_hook::flag::register(signal, caught.arrived.clone()))
                 .map_err(|e| CliError::failed(format!("signals cannot be handled: {e}")))?;
         }
         Ok(caught)
+    }
+
+    /// The number of the signal that was caught, if one was.
+    fn ended_by(&self) -> Option<u8> {
+        u8::try_from(self.number.load(Ordering::Relaxed)).ok().filter(|n| *n > 0)
     }
 }
 
@@ -308,8 +346,9 @@ fn report(
     if let Some((step, loss)) = summary.best {
         text.push_str(&format!("best checkpoint: step {step}, {loss:.4}\n"));
     }
-    match &summary.checkpoint {
-        Some(_) => text.push_str(&format!("saved: {}\n", out.display())),
+    match summary.saved {
+        Some(at) if at == summary.steps => text.push_str(&format!("saved: {}\n", out.display())),
+        Some(at) => text.push_str(&format!("saved: step {at} of {} in {}\n", summary.steps, out.display())),
         None => text.push_str("saved: nothing\n"),
     }
     if let Some(sample) = sample {

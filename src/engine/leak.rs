@@ -55,7 +55,7 @@ impl LeakMeter {
         request: ExploreRequest,
         loaded: Arc<LoadedModel>,
     ) -> Result<Self, ExploreError> {
-        let windows = held_out(&loaded, &documents_of(HELD_OUT_TEXT), WINDOW, WINDOWS)?;
+        let windows = held_out(&loaded, &documents_of(HELD_OUT_TEXT), WINDOW, WINDOWS)?.windows;
         Ok(LeakMeter { generation, request, explorer: Explorer::new(loaded), windows, masks: Vec::new() })
     }
 
@@ -101,6 +101,27 @@ pub fn measure(windows: &[Vec<u32>], masks: &[Vec<u16>]) -> Option<LeakReport> {
     Some(LeakReport { bits, low, high, tokens: found.tokens })
 }
 
+/// Windows of held-out text.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    pub windows: Vec<Vec<u32>>,
+    /// Tokens of each.
+    pub length: usize,
+    /// Documents that are shorter than a window, and all.
+    pub short: usize,
+    pub documents: usize,
+}
+
+impl HeldOut {
+    /// What was left out, in a sentence.
+    pub fn note(&self) -> Option<String> {
+        let (short, all, length) = (self.short, self.documents, self.length);
+        (short > 0).then(|| {
+            format!("{short} of {all} documents are shorter than one window of {length} tokens and were left out")
+        })
+    }
+}
+
 /// Up to `count` windows of `length` tokens (less where the context is shorter), spread evenly over the documents; no window
 /// crosses from one into the next.
 ///
@@ -111,28 +132,30 @@ pub fn held_out(
     documents: &[String],
     length: usize,
     count: usize,
-) -> Result<Vec<Vec<u32>>, ExploreError> {
+) -> Result<HeldOut, ExploreError> {
     let Some(tokenizer) = &loaded.tokenizer else {
         let error = ModelError::input("this checkpoint has no tokenizer, so held-out text cannot be read");
         return Err(error.with_hint("put tokenizer.json beside the weights").into());
     };
     let length = length.min(loaded.model.config.n_positions);
-    let mut all = Vec::new();
+    let (mut all, mut short) = (Vec::new(), 0);
     for document in documents {
         let ids = tokenizer.ids(document)?;
         loaded.check_rows(&ids)?;
+        short += usize::from(ids.len() < length);
         all.extend(ids.chunks_exact(length).map(<[u32]>::to_vec));
     }
     if all.is_empty() {
-        return Err(
-            ModelError::input(format!("the text is shorter than one window of {length} tokens")).into()
-        );
+        let what = if documents.len() == 1 { "the text is" } else { "every document is" };
+        let error = ModelError::input(format!("{what} shorter than one window of {length} tokens"));
+        return Err(error.with_hint("name a longer text").into());
     }
     let n = all.len();
     let take = count.clamp(1, n);
     let wanted: Vec<usize> = (0..take).map(|k| k * n / take).collect();
     let picked = all.into_iter().enumerate().filter(|(i, _)| wanted.binary_search(i).is_ok());
-    Ok(picked.map(|(_, window)| window).collect())
+    let windows = picked.map(|(_, window)| window).collect();
+    Ok(HeldOut { windows, length, short, documents: documents.len() })
 }
 
 #[cfg(test)]
@@ -156,10 +179,10 @@ mod tests {
     #[test]
     fn windows_are_spread_over_the_text_and_stay_inside_documents() {
         let loaded = demo();
-        let windows = held_out(&loaded, &documents_of(HELD_OUT_TEXT), 64, 20).unwrap();
+        let windows = held_out(&loaded, &documents_of(HELD_OUT_TEXT), 64, 20).unwrap().windows;
         assert_eq!(windows.len(), 20);
         assert!(windows.iter().all(|w| w.len() == 64));
-        let whole = held_out(&loaded, &documents_of(HELD_OUT_TEXT), 1 << 20, 3).unwrap();
+        let whole = held_out(&loaded, &documents_of(HELD_OUT_TEXT), 1 << 20, 3).unwrap().windows;
         assert_eq!(whole[0].len(), loaded.model.config.n_positions);
         assert!(held_out(&loaded, &["short".to_owned()], 64, 3).is_err());
     }
@@ -167,7 +190,7 @@ mod tests {
     #[test]
     fn a_block_mask_says_nothing_of_what_it_could_not_know() {
         let mut explorer = Explorer::new(demo());
-        let ids = held_out(&explorer.loaded, &documents_of(HELD_OUT_TEXT), 96, 1).unwrap().remove(0);
+        let ids = held_out(&explorer.loaded, &documents_of(HELD_OUT_TEXT), 96, 1).unwrap().windows.remove(0);
         explorer.set_ids(&ids).unwrap();
         let mask = MaskSettings {
             scope: Scope::Block,

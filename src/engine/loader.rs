@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 
 use super::loaded::LoadedModel;
 use super::types::{LoadProgress, Update};
-use crate::hub::{self, FetchProgress, HubOptions, ModelSpec};
+use crate::hub::{self, FetchProgress, HubOptions, ModelSnapshot, ModelSpec};
 use crate::model::{ModelError, WeightType};
 use crate::support::caught::caught;
 
@@ -72,10 +72,11 @@ pub fn load(
     let mut report = |p: &FetchProgress| progress(translate(spec, p));
     let snapshot = hub::fetch(&parsed, &options.hub, &mut report, cancel).map_err(|e| from_hub(&e))?;
     progress(LoadProgress::new(spec, "reading weights"));
-    let mut loaded = contained(spec, || {
+    let read = contained(spec, || {
         let read = LoadedModel::read(&snapshot, &options.device, options.device_name);
         Ok(read.and_then(|loaded| loaded.made_for(options.purpose))?)
-    })?;
+    });
+    let mut loaded = read.map_err(|error| diagnosed(error, &snapshot))?;
     if cancel.load(Ordering::Relaxed) {
         return Err(LoadError { cancelled: true, ..LoadError::new("cancelled", None) });
     }
@@ -91,13 +92,30 @@ fn contained<T>(spec: &str, load: impl FnOnce() -> Result<T, LoadError>) -> Resu
     caught(load).unwrap_or_else(|| Err(LoadError::new(message(), Some(AGAIN.to_owned()))))
 }
 
+/// The error of a cached snapshot with what helps there: a damaged file is named, and is fetched again or removed, never
+/// deleted by hand, since the link that leads to it would stay.
+fn diagnosed(error: LoadError, snapshot: &ModelSnapshot) -> LoadError {
+    match snapshot.diagnosis() {
+        _ if error.cancelled => error,
+        Some((Some(damage), hint)) => {
+            LoadError { message: format!("{damage} ({})", error.message), hint: Some(hint), ..error }
+        }
+        Some((None, hint)) => LoadError { hint: Some(error.hint.unwrap_or(hint)), ..error },
+        None => error,
+    }
+}
+
 fn from_hub(error: &hub::HubError) -> LoadError {
     LoadError { cancelled: error.is_cancelled(), ..LoadError::new(error.to_string(), error.hint()) }
 }
 
 /// A report of the Hub in words.
 pub fn translate(id: &str, p: &FetchProgress) -> LoadProgress {
+    let next = |left: Duration| format!("{}: next try in {:.0} s", p.phase.name(), left.as_secs_f64().ceil());
     let what = match (&p.phase, p.file.is_empty()) {
+        (hub::Phase::Limited, _) => next(p.pause.unwrap_or_default()),
+        (hub::Phase::Retrying, false) => format!("{} ({})", next(p.pause.unwrap_or_default()), p.file),
+        (hub::Phase::Retrying, true) => next(p.pause.unwrap_or_default()),
         (hub::Phase::Downloading, false) if p.files > 1 => {
             format!("{} ({} of {})", p.file, p.number, p.files)
         }

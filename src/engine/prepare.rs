@@ -22,6 +22,8 @@ pub struct Preparation<'a> {
     /// Remarks that are no failures.
     pub remark: &'a mut dyn FnMut(String),
     pub cancel: &'a AtomicBool,
+    /// Only a plan is wanted, which leaves nothing on the disk.
+    pub only_plan: bool,
 }
 
 impl Preparation<'_> {
@@ -85,6 +87,7 @@ impl Preparation<'_> {
     fn tokens(&mut self, documents: &Documents, tokenizer: &Tokenizer) -> Result<Corpora, TrainError> {
         (self.progress)(LoadProgress::new("data", "tokens"));
         let cache = cache_folder().map(TokenCache::new);
+        let cache = if self.only_plan { cache.map(TokenCache::read_only) } else { cache };
         let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref())?;
         if kept {
             (self.remark)("the training tokens come from the cache".to_owned());

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::cache::RepoCache;
+use super::card::{self, Subset};
 use super::error::{HubError, visible};
 use super::fetch::{WantedFiles, block_on};
+use super::files::{LARGEST_JSON, read_json};
 use super::progress::{FetchProgress, Phase, ProgressReporter};
 use super::remote::Remote;
 use super::spec::{valid_id, valid_revision};
 use super::wait::{Wait, with_tries};
-use super::{HubOptions, fetch};
+use super::{HubOptions, fetch, verify};
 
 /// What names of data sets begin with, as in the addresses of their pages.
 pub const PREFIX: &str = "datasets/";
@@ -25,37 +27,57 @@ const ABOUT: &str = "dataset_info";
 const TRAIN: &str = "train";
 const HELD: [&str; 4] = ["validation", "valid", "dev", "test"];
 
+/// What the card of a data set is called; its front matter names the subsets.
+const CARD: &str = "README.md";
+
 /// A data set in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     pub id: String,
     pub revision: String,
-    /// Files of the split `train`, or all files where no name says which split it is; sorted by name.
+    /// Files of the split `train`, or all files where neither the card nor a name says which split it is; sorted by name.
     pub train: Vec<PathBuf>,
     /// Files of the split `validation` (or `valid`, `dev`, `test`: the first that exists).
     pub held: Vec<PathBuf>,
 }
 
-/// Fetches the data set `name`, `datasets/owner/name` with `@revision` if wanted. What the cache holds whole is taken
-/// from there, without the network.
+/// What a name asks for: `datasets/owner/name`, `:subset` and `@revision` if wanted.
+struct DatasetName<'a> {
+    id: &'a str,
+    subset: Option<&'a str>,
+    revision: Option<&'a str>,
+}
+
+impl<'a> DatasetName<'a> {
+    fn parse(name: &'a str) -> Result<Self, HubError> {
+        let (rest, revision) = name.split_once('@').map_or((name, None), |(rest, r)| (rest, Some(r)));
+        let (id, subset) = rest.split_once(':').map_or((rest, None), |(id, s)| (id, Some(s)));
+        let valid = id.strip_prefix(PREFIX).is_some_and(valid_id)
+            && revision.is_none_or(valid_revision)
+            && subset.is_none_or(|subset| !subset.is_empty());
+        match valid {
+            true => Ok(DatasetName { id, subset, revision }),
+            false => Err(HubError::BadSpec { text: visible(name) }),
+        }
+    }
+}
+
+/// Fetches the data set `name`, `datasets/owner/name` with `:subset` and `@revision` if wanted. What the cache holds whole is
+/// taken from there, without the network.
 ///
 /// # Errors
-/// As [`fetch`](fetch()); and a data set without a file that can be read.
+/// As [`fetch`](fetch()); a data set without a file that can be read, or with several subsets of which none is named.
 pub fn fetch_dataset(
     name: &str,
     options: &HubOptions,
     progress: &mut dyn FnMut(&FetchProgress),
     cancel: &AtomicBool,
 ) -> Result<Dataset, HubError> {
-    let (id, revision) = name.split_once('@').map_or((name, None), |(id, r)| (id, Some(r)));
-    let valid = id.strip_prefix(PREFIX).is_some_and(valid_id) && revision.is_none_or(valid_revision);
-    if !valid {
-        return Err(HubError::BadSpec { text: visible(name) });
-    }
+    let DatasetName { id, subset, revision } = DatasetName::parse(name)?;
     let wanted = WantedFiles::checked(id, revision, options);
     let cache = RepoCache::new(&wanted.settings.cache, id);
     if !options.refresh || wanted.settings.offline {
-        if let Some(found) = cached(&cache, &wanted) {
+        if let Some(found) = cached(&cache, &wanted, subset)? {
             return Ok(found);
         }
         if wanted.settings.offline {
@@ -63,11 +85,13 @@ pub fn fetch_dataset(
         }
     }
     let wait = Wait { cancel, stall: wanted.settings.stall_timeout };
-    block_on(download(&wanted, &cache, wait, &mut ProgressReporter::new(progress)))?
+    let mut reporter = ProgressReporter::new(progress);
+    block_on(download(&wanted, subset, &cache, wait, &mut reporter))?
 }
 
 async fn download(
     wanted: &WantedFiles<'_>,
+    subset: Option<&str>,
     cache: &RepoCache,
     wait: Wait<'_>,
     reporter: &mut ProgressReporter<'_>,
@@ -75,30 +99,54 @@ async fn download(
     let remote = Remote::new(&wanted.settings, wanted.id, wanted.revision, wait)?;
     reporter.phase(Phase::Asking);
     let listing = with_tries(&wanted.settings, wait, reporter, async || remote.listing().await).await?;
-    let names = choose(listing.files.keys().map(String::as_str));
+    cache.prepare(&listing.commit)?;
+    let mut job = fetch::Job { remote: &remote, cache, listing: &listing, reporter };
+    let card = match listing.files.contains_key(CARD) {
+        true => {
+            let item = job.item(CARD).await?;
+            if item.size <= LARGEST_JSON { job.fetch_json(&item).await? } else { Vec::new() }
+        }
+        false => Vec::new(),
+    };
+    let part = Subset::choose(card::subsets(&card), subset, wanted.id)?;
+    let names = choose(listing.files.keys().map(String::as_str).filter(|name| holds(part.as_ref(), name)));
     if names.is_empty() {
         let missing = format!("a file with text (.{})", KINDS.join(", ."));
         return Err(HubError::Incomplete { id: wanted.id.into(), missing });
     }
-    cache.prepare(&listing.commit)?;
-    let mut job = fetch::Job { remote: &remote, cache, listing: &listing, reporter };
     job.fetch_all(&names).await?;
     cache.write_ref(wanted.revision, &listing.commit)?;
     reporter.phase(Phase::Finished);
     let missing = || HubError::Incomplete { id: wanted.id.into(), missing: "a fetched file".into() };
-    dataset(wanted.id, &listing.commit, &cache.snapshot(&listing.commit)).ok_or_else(missing)
+    dataset(wanted.id, &listing.commit, &cache.snapshot(&listing.commit), part.as_ref()).ok_or_else(missing)
 }
 
-/// The reference of a revision is written last, so what it leads to is whole.
-fn cached(cache: &RepoCache, wanted: &WantedFiles) -> Option<Dataset> {
-    let commit = cache.commit_of(wanted.revision)?;
-    dataset(wanted.id, &commit, &cache.snapshot(&commit))
+/// What the cache has of a data set. The reference of a revision and the links of a subset's files are written last, so what
+/// they lead to is whole.
+fn cached(
+    cache: &RepoCache,
+    wanted: &WantedFiles,
+    subset: Option<&str>,
+) -> Result<Option<Dataset>, HubError> {
+    let Some(commit) = cache.commit_of(wanted.revision) else { return Ok(None) };
+    let folder = cache.snapshot(&commit);
+    let card = read_json(&folder.join(CARD)).unwrap_or_default();
+    if card.is_empty() && subset.is_some() {
+        // Whoever fetched it left the card out.
+        return Ok(None);
+    }
+    let part = Subset::choose(card::subsets(&card), subset, wanted.id)?;
+    Ok(dataset(wanted.id, &commit, &folder, part.as_ref()))
 }
 
-fn dataset(id: &str, commit: &str, folder: &Path) -> Option<Dataset> {
+fn dataset(id: &str, commit: &str, folder: &Path, part: Option<&Subset>) -> Option<Dataset> {
     let mut names = Vec::new();
-    walk(folder, "", &mut names);
-    let (train, held) = splits(&choose(names.iter().map(String::as_str)));
+    verify::names_in(folder, "", &mut names);
+    let chosen = choose(names.iter().map(String::as_str).filter(|name| holds(part, name)));
+    let (train, held) = match part.filter(|part| part.has_splits()) {
+        Some(part) => declared(part, &chosen),
+        None => splits(&chosen),
+    };
     let paths = |names: Vec<String>| names.iter().map(|name| folder.join(name)).collect::<Vec<_>>();
     (!train.is_empty()).then(|| Dataset {
         id: id.into(),
@@ -108,17 +156,19 @@ fn dataset(id: &str, commit: &str, folder: &Path) -> Option<Dataset> {
     })
 }
 
-fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let path = entry.path();
-        if path.is_dir() {
-            walk(&path, &format!("{name}/"), names);
-        } else {
-            names.push(name);
-        }
-    }
+fn holds(part: Option<&Subset>, name: &str) -> bool {
+    part.is_none_or(|part| part.holds(name))
+}
+
+/// `(train, held)` by what the card says of each file.
+fn declared(part: &Subset, names: &[String]) -> (Vec<String>, Vec<String>) {
+    let of = |split: &str| -> Vec<String> {
+        names.iter().filter(|name| part.split_of(name) == Some(split)).cloned().collect()
+    };
+    let held = HELD.iter().map(|split| of(split)).find(|names| !names.is_empty()).unwrap_or_default();
+    let train = of(TRAIN);
+    // A subset without a split for training is trained on whole.
+    if train.is_empty() { (names.to_vec(), Vec::new()) } else { (train, held) }
 }
 
 /// The files of the best kind that is there, sorted.

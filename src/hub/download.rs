@@ -15,6 +15,7 @@ use super::cache::{BlobLock, RepoCache};
 use super::error::{HubError, io};
 use super::progress::{Phase, ProgressReporter};
 use super::remote::{Item, Remote};
+use super::verify::is_as_named;
 use super::wait::{POLL, Tries};
 
 /// How much of a partial file is read at a time, in bytes.
@@ -30,7 +31,30 @@ pub(super) async fn fetch_file(
     item: &Item,
     reporter: &mut ProgressReporter<'_>,
 ) -> Result<(), HubError> {
+    fetch_blob(remote, cache, commit, item, reporter).await?;
+    link(cache, commit, item)
+}
+
+/// Links a fetched `item` into the snapshot of `commit`.
+pub(super) fn link(cache: &RepoCache, commit: &str, item: &Item) -> Result<(), HubError> {
+    match has_length(&cache.snapshot(commit).join(&item.name), item.size) {
+        true => Ok(()),
+        false => cache.link(commit, &item.name, &item.etag),
+    }
+}
+
+/// Brings the content of `item` into the cache, unless the snapshot of `commit` leads to it already.
+pub(super) async fn fetch_blob(
+    remote: &Remote<'_>,
+    cache: &RepoCache,
+    commit: &str,
+    item: &Item,
+    reporter: &mut ProgressReporter<'_>,
+) -> Result<(), HubError> {
     reporter.file(&item.name, item.size);
+    if remote.settings.refresh {
+        discard_damaged(remote, cache, commit, item, reporter).await?;
+    }
     if !has_length(&cache.snapshot(commit).join(&item.name), item.size) {
         let blob = cache.blob(&item.etag);
         if !has_length(&blob, item.size) {
@@ -42,10 +66,36 @@ pub(super) async fn fetch_file(
                 std::fs::rename(&partial, &blob).map_err(io("rename", &partial))?;
             }
         }
-        cache.link(commit, &item.name, &item.etag)?;
     }
     reporter.file_done(item.size);
     Ok(())
+}
+
+/// Removes what the cache holds of `item` where its content is not what its name says, so that it is fetched again.
+async fn discard_damaged(
+    remote: &Remote<'_>,
+    cache: &RepoCache,
+    commit: &str,
+    item: &Item,
+    reporter: &mut ProgressReporter<'_>,
+) -> Result<(), HubError> {
+    // The pointer first: where a disk has no links it is the file itself.
+    for path in [cache.snapshot(commit).join(&item.name), cache.blob(&item.etag)] {
+        if !has_length(&path, item.size) {
+            continue;
+        }
+        reporter.phase(Phase::Checking);
+        if !is_as_named(&path, &item.etag, Some(remote.wait))? {
+            let _lock = lock(remote, cache, item, reporter).await?;
+            std::fs::remove_file(&path).or_else(absent).map_err(io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// A file that is not there needs no removing.
+fn absent(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Bytes that `item` still needs on the disk.
@@ -171,8 +221,8 @@ impl<'a> Transfer<'a> {
                 tries.progressed();
             }
             let Some(pause) = tries.after(&error) else { return Err(self.give_up(error)) };
-            reporter.retrying(pause);
-            self.remote.wait.pause(pause).await?;
+            reporter.failed(&error);
+            self.remote.wait.pause_with(pause, &mut |left| reporter.retrying(left)).await?;
         }
         Ok(())
     }
@@ -238,7 +288,7 @@ impl<'a> Transfer<'a> {
     /// After the last try: a file that always ends early, or whose rest the server does not have, is no use.
     fn give_up(&self, error: HubError) -> HubError {
         match error {
-            HubError::Server { status: 416, .. } => self.discard(self.wrong_length(self.offset)),
+            HubError::Server { status: 416, .. } | HubError::Storage { status: 416, .. } => self.discard(self.wrong_length(self.offset)),
             HubError::WrongLength { .. } => self.discard(error),
             error => error,
         }

@@ -10,7 +10,7 @@ use super::dataset::PREFIX;
 use crate::model::ModelError;
 use crate::model::tokenizer::kinds;
 use crate::support::units::bytes;
-use crate::support::visible::shortened;
+use crate::support::visible::{shortened, without_credentials};
 
 /// Why a model could not be resolved to files.
 #[derive(Debug, thiserror::Error)]
@@ -21,21 +21,28 @@ pub enum HubError {
     NoBundledModel,
     #[error("no such folder: {}", path.display())]
     NoFolder { path: PathBuf },
+    #[error("{} is {what}, not a file or folder with a model", path.display())]
+    NotPlain { path: PathBuf, what: &'static str },
+    #[error("the folder {} is a training run without a saved checkpoint, so it has no weights", path.display())]
+    NoCheckpoint { path: PathBuf },
     #[error("the folder {} has no {missing}", path.display())]
     FolderIncomplete { path: PathBuf, missing: String },
 
     #[error("{} not found on the Hub", asked_for(id))]
     NotFound { id: String },
-    #[error("{id} has no revision {revision}")]
+    #[error("{} has no revision {revision}", named(id))]
     RevisionNotFound { id: String, revision: String },
-    #[error("the file {file} of {id} is listed but could not be downloaded")]
+    #[error("the file {file} of {} is listed but could not be downloaded", named(id))]
     FileNotFound { id: String, file: String },
-    #[error("access to {id} was refused: {}", if *with_token { "the token lacks access" } else { "it needs a token" })]
+    #[error("access to {} was refused: {}", named(id), if *with_token { "the token lacks access" } else { "it needs a token" })]
     Unauthorised { id: String, with_token: bool },
-    #[error("{id} is gated: its owner must grant you access first")]
+    #[error("{} is gated: its owner must grant you access first", named(id))]
     Gated { id: String, page: String, with_token: bool },
     #[error("rate limit of the Hub reached{}", wait.map(|w| format!("; retry in {} s", w.as_secs())).unwrap_or_default())]
     RateLimited { wait: Option<Duration> },
+    /// The host that large files are sent from; its links are signed and end after a while.
+    #[error("the storage behind the Hub refused {file} with status {status}")]
+    Storage { status: u16, file: String },
     #[error("the Hub failed with status {status} on {what}")]
     Server { status: u16, what: String },
     #[error("unexpected response from the Hub about {what}: {detail}")]
@@ -45,7 +52,7 @@ pub enum HubError {
 
     #[error("{endpoint} could not be reached: {detail}")]
     NoNetwork { endpoint: String, detail: String },
-    #[error("{id} is incomplete in the cache, and offline mode is on")]
+    #[error("{} is incomplete in the cache, and offline mode is on", named(id))]
     Offline { id: String, missing: String },
     #[error("nothing arrived for {} s while fetching {what}", after.as_secs_f32())]
     Stalled { what: String, after: Duration },
@@ -64,8 +71,14 @@ pub enum HubError {
     #[error("{id} is being downloaded by another process")]
     InUse { id: String },
 
-    #[error("{id} has no {missing} that this program reads")]
+    #[error("{} has no {missing} that this program reads", named(id))]
     Incomplete { id: String, missing: String },
+    #[error("{}: {file} is damaged in the cache: it is not what the Hub sent", named(id))]
+    Damaged { id: String, file: String },
+    #[error("{} has {} subsets: {}", named(id), known.len(), visible(&known.join(", ")))]
+    Subsets { id: String, known: Vec<String> },
+    #[error("{} has no subset {asked}{}", named(id), if known.is_empty() { ": its card names none" } else { "" })]
+    NoSubset { id: String, asked: String, known: Vec<String> },
     #[error("{id}: {file} is not usable: {detail}")]
     BadFile { id: String, file: String, detail: String },
     #[error("the adapter's base model could not be loaded ({}): {problem}", folder.display())]
@@ -73,7 +86,7 @@ pub enum HubError {
     /// The reader of the model refuses one of its files.
     #[error("{id}: {problem}")]
     Unusable { id: String, problem: String, hint: Option<String> },
-    #[error("{id} lists an unsafe path: {path:?}")]
+    #[error("{} lists an unsafe path: {path:?}", named(id))]
     UnsafePath { id: String, path: String },
     #[error("the network could not be started: {0}")]
     Runtime(std::io::Error),
@@ -95,15 +108,22 @@ impl HubError {
                 "write owner/name, owner/name@revision, ./folder or demo; gpt2 is the classic one".into()
             }
             HubError::NoBundledModel => "name a model on the Hub instead: gpt2".into(),
+            HubError::NotPlain { .. } => "name a folder with config.json and the weights, or an id on the Hub".into(),
+            HubError::NoCheckpoint { .. } => {
+                "train again with a checkpoint (--checkpoint-every), or remove it with maskscope runs delete".into()
+            }
             HubError::NoFolder { .. } => "a folder starts with ./, ../, / or ~/".into(),
+            HubError::Incomplete { id, .. } if id.starts_with(PREFIX) => {
+                "choose another data set, or download its files and name them".into()
+            }
             HubError::FolderIncomplete { .. } | HubError::Incomplete { .. } => {
                 format!("needed: config.json, {}, and model.safetensors or pytorch_model.bin", kinds::wanted())
             }
-            HubError::NotFound { .. } => format!("check the spelling; for a private model, {LOGIN}"),
+            HubError::NotFound { id } => format!("check the spelling; for a private {}, {LOGIN}", kind(id)),
             HubError::RevisionNotFound { .. } => "a revision is a branch, a tag or a commit, such as main".into(),
             HubError::Unauthorised { with_token: false, .. } => LOGIN.into(),
-            HubError::Unauthorised { with_token: true, .. } => {
-                "the token may have expired or lack the right to read this model".into()
+            HubError::Unauthorised { with_token: true, id } => {
+                format!("the token may have expired or lack the right to read this {}", kind(id))
             }
             HubError::Gated { page, with_token, .. } => {
                 let login = if *with_token { String::new() } else { format!(", then {LOGIN}") };
@@ -111,6 +131,15 @@ impl HubError {
             }
             HubError::RateLimited { .. } => "try again in a few minutes; a token (HF_TOKEN) raises the limit".into(),
             HubError::Server { .. } | HubError::FileNotFound { .. } => "try again later".into(),
+            HubError::Storage { .. } => {
+                "try again; if it stays so, a proxy or a firewall may block that host".into()
+            }
+            HubError::Damaged { id, .. } => again(id),
+            HubError::Subsets { id, known } => {
+                format!("name one: {id}:{}", known.first().map_or("", String::as_str))
+            }
+            HubError::NoSubset { id, known, .. } if known.is_empty() => format!("leave it out: {id}"),
+            HubError::NoSubset { known, .. } => format!("its subsets: {}", visible(&known.join(", "))),
             HubError::BadAnswer { .. } | HubError::Redirect { .. } => {
                 "check HF_ENDPOINT, and any proxy between here and the Hub".into()
             }
@@ -129,7 +158,9 @@ impl HubError {
             HubError::Unusable { hint, .. } => {
                 return Some(hint.clone().unwrap_or_else(|| "choose another model or revision".into()));
             }
-            HubError::BadFile { .. } | HubError::UnsafePath { .. } => "choose another model or revision".into(),
+            HubError::BadFile { id, .. } | HubError::UnsafePath { id, .. } => {
+                format!("choose another {} or revision", kind(id))
+            }
             HubError::Io { .. } => "check the folder's permissions, or set HF_HUB_CACHE to another folder".into(),
             HubError::NotCached { .. } => "`maskscope models list` shows what is".into(),
             HubError::InUse { .. } => "let that end, or stop it, and try again".into(),
@@ -144,16 +175,41 @@ impl HubError {
 
     /// Whether another try may well succeed.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, HubError::Stalled { .. } | HubError::Broken { .. } | HubError::RateLimited { .. })
-            || matches!(self, HubError::Server { status: 408 | 500 | 502 | 503 | 504, .. })
+        use HubError::{Broken, RateLimited, Stalled, Storage};
+        matches!(self, Stalled { .. } | Broken { .. } | RateLimited { .. } | Storage { status: 403, .. })
+            || matches!(
+                self,
+                HubError::Server { status: 408 | 500 | 502 | 503 | 504, .. }
+                    | Storage { status: 408 | 500 | 502 | 503 | 504, .. }
+            )
     }
 }
 
 /// A model or a data set by what it is and its id.
 fn asked_for(id: &str) -> String {
     match id.strip_prefix(PREFIX) {
-        Some(id) => format!("data set {id}"),
+        Some(_) => named(id),
         None => format!("model {id}"),
+    }
+}
+
+/// A model by its id, a data set as one.
+pub(super) fn named(id: &str) -> String {
+    match id.strip_prefix(PREFIX) {
+        Some(id) => format!("data set {id}"),
+        None => id.to_owned(),
+    }
+}
+
+fn kind(id: &str) -> &'static str {
+    if id.starts_with(PREFIX) { "data set" } else { "model" }
+}
+
+/// What to do about a cached file of `id` that cannot be used.
+pub(super) fn again(id: &str) -> String {
+    match id.starts_with(PREFIX) {
+        true => "fetch it again with --refresh".into(),
+        false => format!("fetch it again with --refresh, or remove it with maskscope models remove {id}"),
     }
 }
 
@@ -165,7 +221,7 @@ pub(super) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(st
 
 /// Text from outside made safe and short enough for a message.
 pub(super) fn visible(text: &str) -> String {
-    shortened(text, 240)
+    shortened(&without_credentials(text), 240)
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@
 use std::sync::atomic::AtomicBool;
 
 use super::cache::{RepoCache, is_commit};
-use super::download::{check_space, fetch_file, missing_bytes};
+use super::download::{check_space, fetch_blob, fetch_file, link, missing_bytes};
 use super::error::{HubError, visible};
 use super::files::{self, FolderFiles, Gap, WeightNames};
 use super::options::ResolvedOptions;
 use super::progress::{FetchProgress, Phase, ProgressReporter};
 use super::remote::{Item, Remote, RemoteListing};
 use super::spec::{ModelSpec, valid_id, valid_revision};
+use super::verify;
 use super::wait::{Wait, with_tries};
 use super::{Files, HubOptions, ModelSnapshot};
 use crate::model::adapter;
@@ -53,7 +54,14 @@ impl<'a> WantedFiles<'a> {
     fn cached_as(&self, id: &str) -> Result<ModelSnapshot, Gap> {
         let cache = RepoCache::new(&self.settings.cache, id);
         let commit = cache.commit_of(self.revision).ok_or_else(|| Gap::Missing("every file".into()))?;
-        let files = FolderFiles::find(&cache.snapshot(&commit), self.id)?;
+        let folder = cache.snapshot(&commit);
+        let files = FolderFiles::find(&folder, self.id).map_err(|gap| match gap {
+            Gap::Wrong(error) => Gap::Wrong(match verify::damaged(&folder, files::LARGEST_JSON) {
+                Some(file) => HubError::Damaged { id: self.id.into(), file },
+                None => error,
+            }),
+            missing => missing,
+        })?;
         Ok(self.snapshot(files, commit))
     }
 
@@ -202,10 +210,21 @@ pub(super) struct Job<'j, 'r> {
 }
 
 impl Job<'_, '_> {
-    async fn item(&mut self, name: &str) -> Result<Item, HubError> {
+    pub async fn item(&mut self, name: &str) -> Result<Item, HubError> {
         let (remote, listing) = (self.remote, self.listing);
         with_tries(remote.settings, remote.wait, self.reporter, async || remote.item(listing, name).await)
             .await
+    }
+
+    /// Fetches files of which none may be seen before all are there: the links into the snapshot come last.
+    pub async fn fetch_all(&mut self, names: &[String]) -> Result<(), HubError> {
+        let items = self.items(names).await?;
+        self.plan_rest(items.iter())?;
+        let commit = &self.listing.commit;
+        for item in &items {
+            fetch_blob(self.remote, self.cache, commit, item, self.reporter).await?;
+        }
+        items.iter().try_for_each(|item| link(self.cache, commit, item))
     }
 
     async fn fetch(&mut self, item: &Item) -> Result<(), HubError> {
@@ -213,7 +232,7 @@ impl Job<'_, '_> {
     }
 
     /// Fetches a small file and reads it.
-    async fn fetch_json(&mut self, item: &Item) -> Result<Vec<u8>, HubError> {
+    pub async fn fetch_json(&mut self, item: &Item) -> Result<Vec<u8>, HubError> {
         self.fetch(item).await?;
         files::read_json(&self.cache.snapshot(&self.listing.commit).join(&item.name))
     }
@@ -249,12 +268,6 @@ impl Job<'_, '_> {
             self.fetch(item).await?;
         }
         Ok(())
-    }
-
-    pub async fn fetch_all(&mut self, names: &[String]) -> Result<(), HubError> {
-        let items = self.items(names).await?;
-        self.plan_rest(items.iter())?;
-        self.fetch_items(&items).await
     }
 }
 

@@ -5,12 +5,12 @@
 //! here reads weights or touches the network.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{HubError, io, visible};
 use crate::model::Config;
 use crate::model::tokenizer::kinds;
+use crate::support::files::{read_at_most, special};
 
 pub(super) const CONFIG: &str = "config.json";
 /// Calibrated nulls written by this program beside a checkpoint.
@@ -147,15 +147,25 @@ pub(super) fn choose_tokenizer(has: &dyn Fn(&str) -> bool) -> Result<&'static [&
     kinds::choose(has).map(|(_, names)| names).ok_or_else(kinds::wanted)
 }
 
-/// Reads a small JSON file; one of an absurd size is refused unread.
-pub(super) fn read_json(path: &Path) -> Result<Vec<u8>, HubError> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(io("open", path))?;
-    file.take(LARGEST_JSON + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
-    if bytes.len() as u64 > LARGEST_JSON {
-        return Err(io("read", path)(std::io::Error::other("larger than any real one")));
+/// Why `missing` is not in the folder `dir`: something else may have one of the names that were looked for, or the folder is of
+/// a run that saved nothing.
+pub(super) fn without(dir: &Path, missing: String) -> HubError {
+    let weights = WEIGHTS.iter().map(|w| w.name());
+    let names = std::iter::once(CONFIG).chain(optional()).chain(weights).map(|name| dir.join(name));
+    for path in names.chain([dir.join(&missing)]) {
+        if let Some(what) = special(&path) {
+            return HubError::NotPlain { path, what };
+        }
     }
-    Ok(bytes)
+    if dir.join("run.json").is_file() && !dir.join(CONFIG).is_file() {
+        return HubError::NoCheckpoint { path: dir.to_owned() };
+    }
+    HubError::FolderIncomplete { path: dir.to_owned(), missing }
+}
+
+/// Reads a small JSON file; one of an absurd size, and what is no plain file, is refused unread.
+pub(super) fn read_json(path: &Path) -> Result<Vec<u8>, HubError> {
+    read_at_most(path, LARGEST_JSON).map_err(io("read", path))
 }
 
 /// Refuses a `config.json` that this program cannot run, by the one reader that decides.

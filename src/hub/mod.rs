@@ -12,6 +12,7 @@
 mod adapter;
 mod bundled;
 mod cache;
+mod card;
 mod catalog;
 mod dataset;
 mod describe;
@@ -26,6 +27,7 @@ mod remote;
 mod remove;
 mod settings;
 mod spec;
+mod verify;
 mod wait;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +47,7 @@ pub use settings::HubSettings;
 pub use spec::ModelSpec;
 
 use crate::model::family;
+use crate::support::files::special;
 use files::Gap;
 
 /// A model's files, whole and of the right kind.
@@ -81,6 +84,15 @@ impl ModelSnapshot {
 
     fn of(id: String, files: Files) -> Self {
         ModelSnapshot { id, revision: None, files, note: None, adapter: None }
+    }
+
+    /// What to say where a file of this snapshot cannot be used: which one is not what the Hub sent, if any, and what to do;
+    /// `None` for files that are no part of the cache. Takes as long as reading all of them.
+    pub fn diagnosis(&self) -> Option<(Option<HubError>, String)> {
+        let folder = self.revision.as_ref().and(self.dir())?;
+        let id = self.id.clone();
+        let hint = error::again(&id);
+        Some((verify::damaged(folder, u64::MAX).map(|file| HubError::Damaged { id, file }), hint))
     }
 
     /// The same files under the name of the adapter in `folder` that they are the base of.
@@ -152,7 +164,10 @@ pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelSnapsho
             Ok(ModelSnapshot::of(id, Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?)))
         }
         ModelSpec::Folder(path) if path.is_file() => Ok(ModelSnapshot::of(id, Files::File(path.clone()))),
-        ModelSpec::Folder(path) if !path.is_dir() => Err(HubError::NoFolder { path: path.clone() }),
+        ModelSpec::Folder(path) if !path.is_dir() => Err(match special(path) {
+            Some(what) => HubError::NotPlain { path: path.clone(), what },
+            None => HubError::NoFolder { path: path.clone() },
+        }),
         ModelSpec::Folder(path) if adapter::is_adapter(path) => {
             let base = find_local(&adapter::base(path)?, options);
             base.map(|base| base.adapted(path)).map_err(|error| adapter::without_base(path, error))
@@ -165,7 +180,7 @@ pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelSnapsho
                 if let Some(file) = other.filter(|_| missing == files::CONFIG) {
                     return Ok(ModelSnapshot::of(id, Files::File(file)));
                 }
-                Err(HubError::FolderIncomplete { path: path.clone(), missing })
+                Err(files::without(path, missing))
             }
             Err(Gap::Wrong(error)) => Err(error),
         },

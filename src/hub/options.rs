@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::paths::expand;
+use crate::support::visible::without_credentials;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
@@ -47,10 +48,10 @@ impl Default for HubOptions {
 }
 
 impl fmt::Debug for HubOptions {
-    // By hand, so that the token cannot reach a log.
+    // By hand, so that neither the token nor a password can reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubOptions")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.endpoint.as_deref().map(without_credentials))
             .field("cache", &self.cache)
             .field("token", &self.token.as_ref().map(|_| "(hidden)"))
             .field("offline", &self.offline)
@@ -69,6 +70,8 @@ pub(super) struct ResolvedOptions {
     pub cache: PathBuf,
     pub token: Option<String>,
     pub offline: bool,
+    /// What the cache holds is compared with its checksums, and fetched again where it differs.
+    pub refresh: bool,
     pub stall_timeout: Duration,
     pub retries: u32,
     pub backoff: Duration,
@@ -113,6 +116,7 @@ impl ResolvedOptions {
             cache,
             token,
             offline: options.offline || yes("HF_HUB_OFFLINE") || yes("TRANSFORMERS_OFFLINE"),
+            refresh: options.refresh,
             stall_timeout: options.stall_timeout,
             retries: options.retries,
             backoff: options.backoff,

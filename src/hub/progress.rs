@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::error::HubError;
 use crate::settings::choice;
 
 /// The least time between two reports within one phase.
@@ -24,6 +25,8 @@ choice! {
         Checking = "checking",
         /// Pausing before the next try, for `FetchProgress::pause`.
         Retrying = "retrying",
+        /// The same because the Hub wants fewer requests.
+        Limited = "rate limit of the Hub",
         Finished = "finished",
     }
 }
@@ -132,8 +135,14 @@ impl<'a> ProgressReporter<'a> {
         self.send();
     }
 
-    pub fn retrying(&mut self, pause: Duration) {
-        (self.now.phase, self.now.pause) = (Phase::Retrying, Some(pause));
+    /// A try failed; [`retrying`](Self::retrying) says how long the next one takes.
+    pub fn failed(&mut self, error: &HubError) {
+        let limited = matches!(error, HubError::RateLimited { .. });
+        self.now.phase = if limited { Phase::Limited } else { Phase::Retrying };
+    }
+
+    pub fn retrying(&mut self, left: Duration) {
+        self.now.pause = Some(left);
         self.send();
     }
 
@@ -217,6 +226,7 @@ mod tests {
         reporter.file("b", 200);
         reporter.phase(Phase::Downloading);
         reporter.position(50, 50);
+        reporter.failed(&HubError::RateLimited { wait: None });
         reporter.retrying(Duration::from_secs(1));
         reporter.phase(Phase::Finished);
         assert_eq!(seen[0].phase, Phase::Downloading);
@@ -224,6 +234,7 @@ mod tests {
         let retry = &seen[seen.len() - 2];
         assert_eq!((retry.file_done, retry.file_size, retry.fetched), (50, 200, 50));
         assert_eq!((retry.done, retry.pause), (150, Some(Duration::from_secs(1))));
+        assert_eq!(retry.phase, Phase::Limited);
         assert_eq!(seen.last().unwrap().pause, None);
     }
 }

@@ -19,9 +19,10 @@ use serde::Deserialize;
 
 use super::cache::is_name;
 use super::dataset::PREFIX;
-use super::error::{HubError, visible};
+use super::error::{HubError, named, visible};
 use super::options::ResolvedOptions;
 use super::wait::Wait;
+use crate::support::visible::without_credentials;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 10;
@@ -49,7 +50,7 @@ impl RemoteListing {
 }
 
 fn listing_of(id: &str) -> String {
-    format!("the listing of {id}")
+    format!("the listing of {}", named(id))
 }
 
 /// What the listing says of a file; a mirror may say less than the Hub does.
@@ -105,7 +106,7 @@ impl<'a> Remote<'a> {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .redirect(policy)
                 .build()
-                .map_err(|e| HubError::BadAnswer { what: settings.endpoint.clone(), detail: root_cause(&e) })
+                .map_err(|e| HubError::BadAnswer { what: visible(&settings.endpoint), detail: root_cause(&e) })
         };
         let http = build(redirect_policy())?;
         // Tries are counted here, where a cancel is seen and the Hub's own waiting time is kept.
@@ -234,6 +235,14 @@ impl<'a> Remote<'a> {
         Ok(url)
     }
 
+    /// Whether an address is the Hub's own, and not that of the storage that it leads to.
+    fn is_own(&self, address: &str) -> bool {
+        match (Url::parse(address), Url::parse(&self.settings.endpoint)) {
+            (Ok(address), Ok(own)) => address.origin() == own.origin(),
+            _ => true,
+        }
+    }
+
     fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match &self.settings.token {
             Some(token) => request.bearer_auth(token),
@@ -260,7 +269,7 @@ impl<'a> Remote<'a> {
 
     /// An answer that is neither content nor a redirect; `absent` is what a plain 404 means here.
     fn refused(&self, status: StatusCode, headers: &HeaderMap, what: &str, absent: HubError) -> HubError {
-        let wait = text(headers, "retry-after").and_then(|s| s.trim().parse().ok()).map(Duration::from_secs);
+        let wait = text(headers, "retry-after").and_then(retry_after);
         self.status(HubRefusal { status, code: text(headers, "x-error-code"), wait, what, absent })
     }
 
@@ -272,7 +281,7 @@ impl<'a> Remote<'a> {
             (401 | 403 | 404, Some("RepoNotFound")) => HubError::NotFound { id: id() },
             (401 | 403 | 404, Some("GatedRepo")) => HubError::Gated {
                 id: id(),
-                page: format!("{}/{}", self.settings.endpoint, self.id),
+                page: without_credentials(&format!("{}/{}", self.settings.endpoint, self.id)).into_owned(),
                 with_token,
             },
             (404, Some("RevisionNotFound")) => {
@@ -291,7 +300,7 @@ impl<'a> Remote<'a> {
         if error.is_redirect() {
             HubError::Redirect { what, detail }
         } else if error.is_connect() {
-            HubError::NoNetwork { endpoint: self.settings.endpoint.clone(), detail }
+            HubError::NoNetwork { endpoint: visible(&self.settings.endpoint), detail }
         } else {
             HubError::Broken { what, detail }
         }
@@ -320,6 +329,12 @@ impl<'a> Remote<'a> {
                 return HubError::BadAnswer { what: file.into(), detail };
             }
         };
+        let from_hub = context.error_code.is_some() || self.is_own(&context.url);
+        if !from_hub && context.status != StatusCode::TOO_MANY_REQUESTS {
+            // A signed link that has ended says nothing about tokens.
+            let status = context.status.as_u16();
+            return HubError::Storage { status, file: file.into() };
+        }
         let code = context.error_code.as_deref();
         self.status(HubRefusal { status: context.status, code, wait, what: file, absent: self.no_file(file) })
     }
@@ -372,6 +387,16 @@ fn extend<'a>(url: &mut Url, parts: impl Iterator<Item = &'a str>) {
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(parts);
     }
+}
+
+/// `Retry-After`: seconds, or a date.
+fn retry_after(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+    Some(date.signed_duration_since(chrono::Utc::now()).to_std().unwrap_or_default())
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

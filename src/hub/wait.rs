@@ -56,12 +56,22 @@ impl Wait<'_> {
 
     /// Sleeps, but not past a cancel.
     pub async fn pause(&self, length: Duration) -> Result<(), HubError> {
+        self.pause_with(length, &mut |_| {}).await
+    }
+
+    /// As [`Wait::pause`]; calls `tick` with the time left, at the start and whenever it is a second less.
+    pub async fn pause_with(&self, length: Duration, tick: &mut dyn FnMut(Duration)) -> Result<(), HubError> {
         let end = Instant::now() + length;
+        let mut told = None;
         loop {
             self.check()?;
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
+            }
+            let seconds = left.as_secs_f64().ceil() as u64;
+            if told.replace(seconds) != Some(seconds) {
+                tick(left);
             }
             tokio::time::sleep(left.min(POLL)).await;
         }
@@ -121,8 +131,8 @@ pub(super) async fn with_tries<T>(
             done => return done,
         };
         let Some(pause) = tries.after(&error) else { return Err(error) };
-        reporter.retrying(pause);
-        wait.pause(pause).await?;
+        reporter.failed(&error);
+        wait.pause_with(pause, &mut |left| reporter.retrying(left)).await?;
     }
 }
 

@@ -14,6 +14,7 @@ use super::error::ModelError;
 use super::family::Conventions;
 use super::pickle;
 use super::weights::{self, Source};
+use crate::support::files::{plain, whole};
 
 /// The file that makes a folder an adapter's.
 pub const CONFIG: &str = "adapter_config.json";
@@ -113,7 +114,8 @@ pub fn merge(
     tensors: &mut HashMap<String, Tensor>,
 ) -> Result<(), ModelError> {
     let path = folder.join(CONFIG);
-    let bytes = std::fs::read(&path)
+    let bytes = plain(&path)
+        .and_then(whole)
         .map_err(|e| ModelError::file(path.display().to_string(), format!("cannot be read: {e}")))?;
     let adapter = Adapter::parse(&bytes, &path.display().to_string())?;
     let (file, stored) = read(folder)?;

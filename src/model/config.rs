@@ -83,7 +83,11 @@ impl Config {
         }
     }
 
-    fn check(&self, file: &str) -> Result<(), ModelError> {
+    /// Refuses sizes that no model has; `file` names where they were read.
+    ///
+    /// # Errors
+    /// The field with its bounds.
+    pub fn check(&self, file: &str) -> Result<(), ModelError> {
         let bounded = |field: &str, value: usize, max: usize| {
             if value == 0 || value > max {
                 return Err(ModelError::file(file, format!("{field} is {value}, outside 1 to {max}")));

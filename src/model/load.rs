@@ -13,6 +13,8 @@ use super::language_model::Model;
 use super::pickle;
 use super::tokenizer::Tokenizer;
 use super::weights::{self, Assembled, Source};
+use crate::support::caught::caught;
+use crate::support::files::{plain, whole};
 
 /// Largest JSON that is read as a configuration, an index or a tokenizer.
 const MAX_JSON: u64 = 64 << 20;
@@ -64,6 +66,17 @@ impl Checkpoint {
         adapter: Option<&Path>,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        caught(|| Self::read(files, adapter, device)).unwrap_or_else(|| {
+            let name = match files {
+                ModelFiles::Embedded { .. } => "the bundled model".to_owned(),
+                ModelFiles::Folder(path) | ModelFiles::File(path) => path.display().to_string(),
+            };
+            let problem = "a library failed on its files, which are probably damaged";
+            Err(ModelError::file(name, problem).with_hint("fetch the files again, or choose another model"))
+        })
+    }
+
+    fn read(files: &ModelFiles, adapter: Option<&Path>, device: &Device) -> Result<Self, ModelError> {
         let (assembled, mut tokenizer) = match files {
             ModelFiles::Embedded { config, tokenizer, weights } => {
                 let config = Config::parse(config, "bundled config.json")?;
@@ -119,15 +132,15 @@ fn raw(config: &[u8]) -> serde_json::Value {
 /// A small file's bytes.
 fn read_limited(path: &Path) -> Result<Vec<u8>, ModelError> {
     let name = path.display().to_string();
-    let length =
-        std::fs::metadata(path).map_err(|e| ModelError::file(&name, format!("cannot be read: {e}")))?.len();
+    let unreadable = |e: std::io::Error| ModelError::file(&name, format!("cannot be read: {e}"));
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
     if length > MAX_JSON {
         return Err(ModelError::file(
             &name,
             format!("is {length} bytes long, more than {MAX_JSON} for such a file"),
         ));
     }
-    std::fs::read(path).map_err(|e| ModelError::file(&name, format!("cannot be read: {e}")))
+    plain(path).and_then(whole).map_err(unreadable)
 }
 
 /// Finds the weights of a checkpoint folder: safetensors (single, then sharded), then PyTorch pickles.

@@ -2,7 +2,6 @@
 //! f32, f16, bf16 and f64 read as f32.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -15,6 +14,7 @@ use super::error::ModelError;
 use super::finite;
 use super::names::{self, Offer, Origin, Place};
 use crate::tensor::memory::room;
+use crate::support::files::plain;
 
 /// A checkpoint's tensors, in whatever format.
 pub trait Store: Sync {
@@ -134,7 +134,7 @@ pub enum Source {
 /// Maps a file read-only.
 pub(super) fn map(path: &Path) -> Result<memmap2::Mmap, ModelError> {
     let name = path.display().to_string();
-    let file = File::open(path).map_err(|e| ModelError::file(&name, format!("cannot be opened: {e}")))?;
+    let file = plain(path).map_err(|e| ModelError::file(&name, format!("cannot be opened: {e}")))?;
     // SAFETY: the map is read-only; a file that another program truncates meanwhile can still raise SIGBUS, which
     // is the accepted price of not copying gigabytes (as in safetensors' own loaders).
     unsafe { memmap2::Mmap::map(&file) }
@@ -194,7 +194,7 @@ impl<'a> Parsed<'a> {
             let name = source.name();
             let parsed = SafeTensors::deserialize(source.bytes()).map_err(|e| {
                 ModelError::file(&name, format!("damaged or cut short: {e}"))
-                    .with_hint("delete the file and fetch it again")
+                    .with_hint("fetch the file again, or copy it from where the model came from")
             })?;
             files.push((name, parsed));
         }

@@ -22,6 +22,7 @@ use crate::screen::popups::tour::{self, Tour};
 use crate::screen::results::{Answer, Results};
 use crate::screen::train::{RunRequest, TrainState};
 use crate::screen::view::{Screen, View};
+use crate::train::report::RunState;
 
 /// Answers that take longer than this are announced: the old picture is dimmed and a spinner turns. Shorter waits
 /// would only flicker.
@@ -306,7 +307,12 @@ impl App {
 
     /// Something runs that `cancel` would stop.
     pub fn can_cancel(&self) -> bool {
-        self.loading.is_some() || self.models.pulling.is_some() || self.background()
+        self.loading.is_some() || self.models.pulling.is_some() || self.background() || self.preparing()
+    }
+
+    /// A run is being prepared: data and model are fetched and read.
+    pub fn preparing(&self) -> bool {
+        self.screen() == Screen::Train && self.train.state() == Some(RunState::Preparing)
     }
 
     /// The engine is at work on something nobody waits for.

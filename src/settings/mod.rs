@@ -26,7 +26,7 @@ pub use kind::{Kind, ValueError};
 pub use load::{FlagValue, Layers, LoadedSettings, user_file};
 pub use problem::{ConfigError, Fault, Problem, SetBy};
 pub use save::{SaveError, save};
-pub use section::{AllSettings, Section, put};
+pub use section::{AllSettings, Section, check_numbers, put};
 pub use setting::Setting;
 pub(crate) use setting::text_setting;
 pub use value::Value;

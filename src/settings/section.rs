@@ -85,6 +85,22 @@ pub fn put(section: &mut dyn Section, path: &str, kind: Kind, value: Value) -> R
     section.take(path, value).map_err(|why| ValueError::Unusable { why, allowed: kind.describe() })
 }
 
+/// The first number of a section that lies outside its bounds, by its key. What came in through [`put`] never does; what was
+/// read from a file of another kind may.
+///
+/// # Errors
+/// What the setting's kind has against it.
+pub fn check_numbers(section: &dyn Section) -> Result<(), (&'static str, ValueError)> {
+    for row in section.rows() {
+        let is_number =
+            matches!(row.kind, Kind::Float { .. } | Kind::Int { .. } | Kind::IntOr { .. } | Kind::Ints { .. });
+        if let Some(value) = section.value(row).filter(|_| is_number) {
+            row.kind.check(value).map_err(|error| (row.key(), error))?;
+        }
+    }
+    Ok(())
+}
+
 /// What a key names.
 pub(super) enum NamedKey {
     Key {

@@ -1,9 +1,11 @@
 //! Files that appear whole or not at all: written beside their target, synced, renamed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::units::bytes as human_bytes;
 
 /// A name beside `target` for what will take its place; whatever is there is removed unless it is
 /// [`put`](Aside::put) in place.
@@ -143,6 +145,49 @@ impl Outgoing {
         fs::set_permissions(self.aside.path(), self.permissions)?;
         self.aside.put()
     }
+}
+
+/// Opens a plain file. Anything else is refused unopened: a FIFO would wait for somebody to write into it.
+///
+/// # Errors
+/// What is no plain file, by what it is; otherwise what the disk says.
+pub fn plain(path: &Path) -> io::Result<File> {
+    match special(path) {
+        Some(what) => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a plain file")))
+        }
+        None => File::open(path),
+    }
+}
+
+/// The bytes of a file that was opened.
+///
+/// # Errors
+/// What the disk says.
+pub fn whole(mut file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The bytes of a plain file of at most `most` bytes.
+///
+/// # Errors
+/// As [`plain`]; a longer file, unread.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    plain(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let problem = format!("it is larger than {}, more than such a file ever is", human_bytes(most));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+    }
+    Ok(bytes)
+}
+
+/// What is at `path` (or at the end of its links) where that is neither a file nor a folder: "a FIFO (a named pipe)".
+pub fn special(path: &Path) -> Option<&'static str> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    (!kind.is_file() && !kind.is_dir()).then(|| kind_of(kind))
 }
 
 /// What is there, for a message.

@@ -19,7 +19,7 @@ pub fn width(s: &str) -> usize {
 }
 
 /// Whether this character must not be shown as it is.
-fn is_unsafe(c: char) -> bool {
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -92,6 +92,25 @@ pub fn shortened(text: &str, longest: usize) -> String {
         Some((end, _)) => line(&text[..end]) + "…",
         None => line(text),
     }
+}
+
+/// The text without names and passwords in addresses: `https://user:pass@host/` becomes `https://host/`.
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        // What names the host ends here; a name or password may hold an `@` itself.
+        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"')).unwrap_or(after.len());
+        let host = after[..end].rfind('@').map_or(0, |at| at + 1);
+        out.push_str(before);
+        rest = &after[host..];
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 /// The bytes of a token, each to be seen: space `·`, newline `↵`, tab `→`, loose bytes `‹hex›`, everything unsafe or
@@ -251,6 +270,19 @@ mod tests {
         assert_eq!(shortened("a\u{7}bcd", 3), "a\\u{7}b…");
         assert_eq!(token("a\u{1b}[m\u{202e}\u{200d}b".as_bytes()), "a\\u{1b}[m\\u{202e}\\u{200d}b");
         assert_eq!(token(b"\xff x\n\t"), "‹ff›·x↵→");
+    }
+
+    #[test]
+    fn addresses_lose_names_and_passwords() {
+        for (text, safe) in [
+            ("https://user:pass@host/a@b", "https://host/a@b"),
+            ("at http://me@host:80?x, https://a:p@ss@host#f", "at http://host:80?x, https://host#f"),
+            ("https://host/x a@b", "https://host/x a@b"),
+            ("me@host", "me@host"),
+            ("://", "://"),
+        ] {
+            assert_eq!(without_credentials(text), safe);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod arm;
 pub mod batch;
+mod bounds;
 pub mod checkpoint;
 pub mod data;
 pub mod evaluate;

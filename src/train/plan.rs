@@ -28,13 +28,7 @@ const USABLE: f64 = 0.9;
 impl Run {
     /// Measures and estimates.
     pub(super) fn estimate(&mut self) -> Result<Plan, TrainError> {
-        let device = &self.trainee.model.device;
-        let available = device::memory(device).map_or_else(MemoryGauge::available, |m| m.free);
-        let memory =
-            MemoryPlan { resident: MemoryGauge::default().resident(), ..self.memory_plan(available) };
-        if memory.total as f64 > available as f64 * USABLE {
-            return Err(too_large(&memory, if device.is_cpu() { "machine" } else { "GPU" }));
-        }
+        let memory = self.fitting_memory()?;
         let (step_seconds, probe_loss) = self.probe()?;
         let spec = &self.spec;
         let tokens_per_step = (spec.sequences_per_step() * spec.context) as u64;
@@ -72,6 +66,21 @@ impl Run {
         })
     }
 
+    /// The memory that the run takes.
+    ///
+    /// # Errors
+    /// More than there is.
+    pub(super) fn fitting_memory(&self) -> Result<MemoryPlan, TrainError> {
+        let device = &self.trainee.model.device;
+        let available = device::memory(device).map_or_else(MemoryGauge::available, |m| m.free);
+        let memory =
+            MemoryPlan { resident: MemoryGauge::default().resident(), ..self.memory_plan(available) };
+        if memory.total as f64 > available as f64 * USABLE {
+            return Err(too_large(&memory, if device.is_cpu() { "machine" } else { "GPU" }));
+        }
+        Ok(memory)
+    }
+
     /// What the plan says besides its numbers; `evaluating` is the share of the time that evaluations take.
     fn plan_notes(&self, steps: usize, epochs: f64, evaluating: f64) -> Vec<String> {
         let mut notes = self.notes.clone();
@@ -100,7 +109,7 @@ impl Run {
         let config = &self.trainee.model.config;
         let trainable = 4 * self.trainee.trainable() as u64;
         let data = self.train.tokens.len() + self.validation.as_ref().map_or(0, |v| v.tokens.len());
-        let rows = self.spec.batch_size * self.spec.context;
+        let rows = wide(self.spec.batch_size) * wide(self.spec.context);
         let way = match device::way(&self.trainee.model.device) {
             // Soft thresholds are made of composed operators everywhere.
             Way::Host if matches!(self.joint, Some(JointPolicy::Soft(_))) => Way::Composed,
@@ -119,10 +128,12 @@ impl Run {
                 other => {
                     let beyond = if other == Way::Fused { fused } else { composed };
                     activations(config, rows, self.spec.dropout > 0.0)
-                        + adapters(sites, rows, rank)
-                        + beyond(config, rows, self.spec.context)
+                        .saturating_add(adapters(sites, rows, rank))
+                        .saturating_add(beyond(config, rows, wide(self.spec.context)))
                 }
-            },
+            }
+            // Inputs and targets of all the passes of a step.
+            .saturating_add(bytes(2 * rows * wide(self.spec.accumulate))),
             data: 4 * data as u64,
             total: 0,
             available,
@@ -130,8 +141,8 @@ impl Run {
         };
         // Weights and data are in memory already; what is still to come has to fit. Fresh moments are zeros that the
         // system has promised and not yet given.
-        plan.total =
-            plan.gradients + plan.activations + if self.counters.step == 0 { plan.optimizer } else { 0 };
+        let moments = if self.counters.step == 0 { plan.optimizer } else { 0 };
+        plan.total = plan.activations.saturating_add(plan.gradients + moments);
         plan
     }
 
@@ -175,68 +186,80 @@ impl Run {
 
 /// Bytes of what a forward pass on the CPU keeps for its backward over `rows` tokens, and of what the backward makes on its
 /// way.
-fn host(config: &Config, rows: usize, (trained, sites): (&Trained, &[Site])) -> u64 {
-    let (d, inner) = (config.n_embd, config.n_inner);
+fn host(config: &Config, rows: u128, (trained, sites): (&Trained, &[Site])) -> u64 {
+    let (d, inner, vocabulary) = (wide(config.n_embd), wide(config.n_inner), wide(config.vocab_size));
     // Per layer and row: residuals before and after attention, qkv, heads, and the MLP's inner row.
     let blocks = match trained {
         Trained::LastBlocks(k) => *k,
         _ => config.n_layer,
     };
-    let kept = rows * blocks * (2 * d + 3 * d + d + inner);
+    let kept = rows * wide(blocks) * (2 * d + 3 * d + d + inner);
     // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream. A tile of
     // logits is gone by then.
     let passing =
-        (rows * (3 * inner + 8 * d)).max(rows.min(tile_rows(config.vocab_size, d)) * config.vocab_size);
+        (rows * (3 * inner + 8 * d)).max(rows.min(wide(tile_rows(config.vocab_size, config.n_embd))) * vocabulary);
     // The output matrix's gradient where it has one, which is made in the forward pass; an adapter on it is composed: its
     // product, scaled, added, and the gradients of each.
     let head = match trained {
-        Trained::All => d * config.vocab_size,
-        _ if sites.iter().any(|site| site.layer.is_none()) => 8 * d * config.vocab_size,
+        Trained::All => d * vocabulary,
+        _ if sites.iter().any(|site| site.layer.is_none()) => 8 * d * vocabulary,
         _ => 0,
     };
-    4 * (kept + passing + head) as u64
+    bytes(kept + passing + head)
+}
+
+/// A size that may be multiplied with others: a spec within its bounds can ask for more than 64 bits hold.
+fn wide(size: usize) -> u128 {
+    size as u128
+}
+
+/// Bytes of so many numbers of 4 bytes.
+fn bytes(numbers: u128) -> u64 {
+    u64::try_from(4 * numbers).unwrap_or(u64::MAX)
 }
 
 /// Bytes of what the forward pass of composed operators keeps for its backward over `rows` tokens, and of what the backward
 /// makes on its way.
-fn activations(config: &Config, rows: usize, dropout: bool) -> u64 {
-    let (d, inner) = (config.n_embd, config.n_inner);
+fn activations(config: &Config, rows: u128, dropout: bool) -> u64 {
+    let (d, inner) = (wide(config.n_embd), wide(config.n_inner));
     // Per layer and row: two norms, qkv, heads, two branch outputs, two residuals (D each but qkv), and the MLP's two
     // inner rows; dropout keeps two more.
     let per_layer = d * (2 + 3 + 1 + 2 + 2 + if dropout { 2 } else { 0 }) + 2 * inner;
     // Gradients of one layer's rows live beside it, and the output keeps its rows' gradients.
-    let kept = rows * (config.n_layer * per_layer + per_layer + 4 * d);
+    let kept = rows * (wide(config.n_layer) * per_layer + per_layer + 4 * d);
     // The output matrix's gradient, which is made in the forward pass.
-    4 * (kept + d * config.vocab_size) as u64
+    bytes(kept + d * wide(config.vocab_size))
 }
 
 /// Bytes that a GPU's operators keep beyond that: scores and weights of every layer, products before their bias, heads
 /// in rows of their own, tiles of logits.
-fn fused(config: &Config, rows: usize, context: usize) -> u64 {
-    let maps = 2 * config.n_layer * config.n_head * rows * context;
-    let products = config.n_layer * rows * (9 * config.n_embd + config.n_inner);
-    let logits = 2 * rows.min(2048) * config.vocab_size;
-    4 * (maps + products + logits) as u64
+fn fused(config: &Config, rows: u128, context: u128) -> u64 {
+    let layers = wide(config.n_layer);
+    let maps = 2 * layers * wide(config.n_head) * rows * context;
+    let products = layers * rows * wide(9 * config.n_embd + config.n_inner);
+    let logits = 2 * rows.min(2048) * wide(config.vocab_size);
+    bytes(maps + products + logits)
 }
 
 /// Bytes that composed operators keep beyond that: attention maps on their way from scores to weights, what layer norms
 /// and activations pass through, tiles of logits.
-fn composed(config: &Config, rows: usize, context: usize) -> u64 {
+fn composed(config: &Config, rows: u128, context: u128) -> u64 {
+    let layers = wide(config.n_layer);
     // Scores, scaled, hidden, centred, exponential, weights.
-    let maps = 6 * config.n_layer * config.n_head * rows * context;
-    let norms = config.n_layer * rows * (12 * config.n_embd + 2 * config.n_inner);
-    let logits = 4 * rows.min(2048) * config.vocab_size;
-    4 * (maps + norms + logits) as u64
+    let maps = 6 * layers * wide(config.n_head) * rows * context;
+    let norms = layers * rows * wide(12 * config.n_embd + 2 * config.n_inner);
+    let logits = 4 * rows.min(2048) * wide(config.vocab_size);
+    bytes(maps + norms + logits)
 }
 
 /// Bytes that adapters add to a forward pass: each keeps its inner rows, and its product before and after the scale
 /// beside the sum that takes the plain product's place.
-fn adapters(sites: &[Site], rows: usize, rank: usize) -> u64 {
+fn adapters(sites: &[Site], rows: u128, rank: usize) -> u64 {
     let per_site = |site: &Site| match site.layer {
-        Some(_) => rows * (3 * site.sizes.1 + rank),
-        None => 3 * site.sizes.0 * site.sizes.1,
+        Some(_) => rows * wide(3 * site.sizes.1 + rank),
+        None => wide(3 * site.sizes.0 * site.sizes.1),
     };
-    4 * sites.iter().map(per_site).sum::<usize>() as u64
+    bytes(sites.iter().map(per_site).sum())
 }
 
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {

@@ -210,14 +210,27 @@ pub struct RunSummary {
     /// Lowest validation loss and its step.
     pub best: Option<(usize, f64)>,
     pub stopped_early: bool,
-    /// Folder of the last checkpoint.
+    /// Folder of the last checkpoint, and its step: an earlier one than `steps` where the last did not fit on the disk.
     pub checkpoint: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<usize>,
     /// Largest resident memory of the process so far, bytes, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
     /// Where arms were compared: the losses above are then of the first arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twins: Option<TwinSummary>,
+}
+
+impl RunSummary {
+    /// Where the last step of a run is not saved: which is.
+    pub fn unsaved(&self) -> Option<String> {
+        if self.twins.is_some() || self.saved == Some(self.steps) {
+            return None;
+        }
+        let saved = self.saved.map_or("nothing is saved".to_owned(), |at| format!("step {at} is saved"));
+        Some(format!("step {} could not be saved for lack of space: {saved}", self.steps))
+    }
 }
 
 /// One step of every arm of twins.

@@ -1,24 +1,27 @@
 //! Run folders as a list: the spec of each, how far it came, its curve; and their removal. Reads only what runs
 //! have written; must never touch a folder that is not a run.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::TrainError;
-use super::checkpoint::{folder::Folders, renamed};
+use super::checkpoint::{folder::Folders, renamed, state};
 use super::records::{METRICS, step_of};
-use super::report::RunSummary;
+use super::report::{RunState, RunSummary};
 use super::spec::RunSpec;
+use crate::support::files::{plain, read_at_most};
 
 /// One run folder.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct RunInfo {
     pub path: PathBuf,
     pub spec: RunSpec,
-    /// `None` while it runs, or after a crash.
+    /// `None` while it runs, and where it was killed, failed or crashed.
     pub summary: Option<RunSummary>,
+    /// Whether it ended by being killed or by an error.
+    pub cut: Option<RunState>,
     /// Steps that were recorded.
     pub steps: usize,
     pub train_loss: Option<f64>,
@@ -34,9 +37,10 @@ pub struct RunInfo {
 impl RunInfo {
     /// How it ended; a run in progress and a crash look the same from outside.
     pub fn state(&self) -> &'static str {
-        match &self.summary {
-            Some(s) => s.state.name(),
-            None => "unfinished",
+        match (&self.summary, self.cut) {
+            (Some(s), _) => s.state.name(),
+            (None, Some(state)) => state.name(),
+            (None, None) => "unfinished",
         }
     }
 
@@ -46,7 +50,7 @@ impl RunInfo {
     /// A folder without a readable `run.json`.
     pub fn read(path: &Path) -> Result<RunInfo, TrainError> {
         let file = path.join("run.json");
-        let text = fs::read(&file).map_err(TrainError::io(&file))?;
+        let text = read_at_most(&file, state::LARGEST_JSON).map_err(TrainError::io(&file))?;
         // A list says nothing of old names; resuming the run does.
         let (spec, _): (RunSpec, _) = renamed::read(&text)
             .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", file.display())))?;
@@ -54,6 +58,7 @@ impl RunInfo {
             path: path.to_owned(),
             spec,
             summary: None,
+            cut: None,
             steps: 0,
             train_loss: None,
             validation_loss: None,
@@ -68,8 +73,14 @@ impl RunInfo {
                     info.steps = step_of(&line).unwrap_or(info.steps);
                     info.train_loss = number("loss");
                 }
-                Some("twin-seed") => info.steps = info.spec.steps * number("seed").unwrap_or(0.0) as usize,
+                Some("twin-seed") => {
+                    info.steps = info.spec.steps.saturating_mul(number("seed").unwrap_or(0.0) as usize);
+                }
                 Some("evaluated") => info.validation_loss = number("loss"),
+                Some("state") => {
+                    let state = line.get("state").cloned().and_then(|s| serde_json::from_value(s).ok());
+                    info.cut = state.filter(|s| matches!(s, RunState::Killed | RunState::Failed));
+                }
                 Some("ended") => info.summary = serde_json::from_value(line).ok(),
                 _ => {}
             }
@@ -80,7 +91,7 @@ impl RunInfo {
 
 /// Lines of a run's metrics; a damaged line is left out.
 fn lines(run: &Path) -> impl Iterator<Item = serde_json::Value> {
-    let file = File::open(run.join(METRICS)).ok();
+    let file = plain(&run.join(METRICS)).ok();
     let lines = file.into_iter().flat_map(|f| BufReader::new(f).split(b'\n').map_while(Result::ok));
     lines.filter_map(|line| serde_json::from_slice(&line).ok())
 }

@@ -233,6 +233,8 @@ fn run(
     if options.plan {
         watch.report(Report::Planned(run.plan()?));
         watch.report(Report::State { state: RunState::Planned });
+    } else {
+        run.fits()?;
     }
     if options.wait_after_plan && !watch.told_to_start() {
         return Err(TrainError::Killed);

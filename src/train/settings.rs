@@ -14,7 +14,8 @@ use crate::mask::types::{MAX_SEED, MaskSettings, Op, Replacement};
 use crate::settings::settings;
 use crate::tensor::adamw::AdamWSettings;
 
-const MAX_STEPS: i64 = 1_000_000_000;
+/// More steps than any run takes.
+pub(super) const MAX_STEPS: i64 = 1_000_000_000;
 
 settings! {
     /// Defaults of a training run

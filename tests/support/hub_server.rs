@@ -20,6 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use maskscope::support::random::splitmix64;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// A model repository as it stands at its newest commit.
@@ -110,10 +111,13 @@ impl Repo {
 }
 
 impl RepoFile {
-    /// The name of its blob: the SHA-256 for LFS files, otherwise 40 digits in the manner of git.
+    /// The name of its blob: the SHA-256 for LFS files, otherwise the hash that git has for it.
     pub fn etag(&self) -> String {
-        let sha = hex(&Sha256::digest(&self.content));
-        if self.lfs { sha } else { sha[..40].to_owned() }
+        if self.lfs { hex(&Sha256::digest(&self.content)) } else { self.git_hash() }
+    }
+
+    fn git_hash(&self) -> String {
+        hex(&Sha1::new().chain_update(format!("blob {}\0", self.content.len())).chain_update(&self.content).finalize())
     }
 }
 
@@ -394,7 +398,7 @@ impl Repo {
                 if blobs && !self.bare_listing {
                     let size = file.listed_size.unwrap_or(file.content.len() as u64);
                     entry["size"] = size.into();
-                    entry["blobId"] = file.etag()[..40].into();
+                    entry["blobId"] = file.git_hash().into();
                     if file.lfs {
                         entry["lfs"] =
                             serde_json::json!({"sha256": file.etag(), "size": size, "pointerSize": 134});
@@ -412,7 +416,7 @@ impl Repo {
     fn tree(&self) -> serde_json::Value {
         let entry = |(name, file): (&String, &RepoFile)| {
             let mut entry = serde_json::json!({
-                "type": "file", "path": name, "oid": file.etag()[..40], "size": file.content.len()
+                "type": "file", "path": name, "oid": file.git_hash(), "size": file.content.len()
             });
             if file.lfs {
                 let (oid, size) = (file.etag(), file.content.len());
@@ -472,7 +476,7 @@ impl Answer<'_> {
     ) -> std::io::Result<()> {
         let mut headers: Headers = vec![
             ("X-Repo-Commit".into(), repo.commit.clone()),
-            ("ETag".into(), format!("\"{}\"", &file.etag()[..40])),
+            ("ETag".into(), format!("\"{}\"", file.git_hash())),
         ];
         if !file.lfs {
             return self.content(request, file, headers);

@@ -6,6 +6,7 @@ use crate::screen::app::{App, Remedy, Request};
 use crate::screen::explore::{cost, effect, window};
 use crate::screen::popups::models;
 use crate::screen::train::run::course;
+use crate::train::report::RunCommand;
 
 actions! {
     EXPLORER {
@@ -30,7 +31,10 @@ pub(crate) fn retry(app: &mut App) {
 }
 
 pub(crate) fn cancel(app: &mut App) {
-    if app.background() {
+    if app.preparing() {
+        app.say("The plan is cancelled");
+        course::send(app, RunCommand::Kill);
+    } else if app.background() {
         (app.rerolling, app.costing, app.leaking) = (false, false, false);
         app.say("Background work cancelled");
         app.emit(Request::Command(Command::CancelBackground));

@@ -25,6 +25,15 @@ const LEAVE: &str =
 const LEAVE_KEYBOARD: &str = "\x1b[<1u";
 const LEAVE_SCREEN: &str = "\x1b[?1049l";
 
+/// All of them at once, for a signal handler; popping keyboard flags that were not pushed does nothing.
+pub(super) const LEAVE_ALL: &str = "\x1b[?2026l\x1b[?1006l\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1004l\x1b[?2004l\x1b[0m\x1b[?25h\
+    \x1b[<1u\x1b[?1049l";
+
+/// Whether the terminal is in our modes; from now on it counts as put back.
+pub(super) fn was_active() -> bool {
+    ACTIVE.swap(false, Ordering::SeqCst)
+}
+
 static KEYBOARD_PUSHED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal in our modes; dropping it puts everything back.

@@ -24,7 +24,8 @@ pub enum TerminalInput {
 /// Signals, by what they ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    Terminate,
+    /// To end, with its number.
+    Terminate(i32),
     Suspend,
     /// The process runs again after it was stopped.
     Continue,
@@ -100,14 +101,14 @@ pub fn translate_key(key: KeyEvent) -> Option<Key> {
 /// Starts listening for signals.
 #[cfg(unix)]
 pub fn spawn_signals(to: Sender<TerminalInput>) -> std::io::Result<()> {
-    use signal_hook::consts::signal::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
+    use signal_hook::consts::signal::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             let signal = match signal {
                 SIGTSTP => Signal::Suspend,
                 SIGCONT => Signal::Continue,
-                _ => Signal::Terminate,
+                other => Signal::Terminate(other),
             };
             if to.send(TerminalInput::Signal(signal)).is_err() {
                 return;

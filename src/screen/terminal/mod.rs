@@ -1,6 +1,8 @@
 //! The UI thread's loop: drain everything that waits, then draw once; sleep while nothing happens.
 
 mod buffer;
+#[cfg(unix)]
+mod crash;
 mod guard;
 mod input;
 
@@ -47,6 +49,9 @@ pub enum ScreenError {
     Terminal(#[from] std::io::Error),
     #[error("the terminal is gone: {0}")]
     Gone(String),
+    /// It was left as a signal asked, by its number.
+    #[error("ended by signal {0}")]
+    Signal(i32),
 }
 
 impl ScreenError {
@@ -73,6 +78,8 @@ pub fn run(
     }
     // Order matters on the way out: the hook outlives the guard, the guard outlives the screen.
     let _hook = PanicHook::install();
+    #[cfg(unix)]
+    let _crash = crash::CrashWatch::install()?;
     let guard = Guard::enter(options.mouse, knows_keyboard_protocol())?;
     let (to, from) = crossbeam_channel::unbounded();
     input::spawn_signals(to.clone())?;
@@ -90,6 +97,7 @@ pub fn run(
         dirty: Dirty::TerminalInput,
         last_frame: None,
         request: None,
+        signal: None,
     };
     let ended = ui.run(&from, updates);
     // However it ended, what was written is not lost.
@@ -116,6 +124,8 @@ struct Ui<'a> {
     last_frame: Option<Instant>,
     /// The newest request of this round; older ones of the round need not be sent.
     request: Option<ExploreRequest>,
+    /// The signal that asked it to end.
+    signal: Option<i32>,
 }
 
 impl Ui<'_> {
@@ -135,7 +145,7 @@ impl Ui<'_> {
             self.drain(inputs, &updates)?;
             self.send();
             if self.app.quit {
-                return Ok(());
+                return self.signal.map_or(Ok(()), |signal| Err(ScreenError::Signal(signal)));
             }
         }
     }
@@ -250,7 +260,10 @@ impl Ui<'_> {
                 self.app.release();
                 Ok(())
             }
-            TerminalInput::Signal(Signal::Terminate) => self.event(Event::Terminate, Dirty::TerminalInput),
+            TerminalInput::Signal(Signal::Terminate(signal)) => {
+                self.signal = Some(signal);
+                self.event(Event::Terminate, Dirty::TerminalInput)
+            }
             TerminalInput::Signal(Signal::Suspend) => self.suspend(),
             TerminalInput::Signal(Signal::Continue) => self.resume(),
             TerminalInput::Closed(why) => Err(ScreenError::Gone(why)),
@@ -297,11 +310,7 @@ impl Ui<'_> {
         self.last_frame = Some(Instant::now());
         self.dirty = Dirty::No;
         #[cfg(test)]
-        assert_ne!(
-            std::env::var(super::tests::ROLE).as_deref(),
-            Ok("broken"),
-            "a panic that a test asked for"
-        );
+        super::tests::fail_as_asked();
         Ok(())
     }
 

@@ -11,6 +11,20 @@ mod terminal;
 /// Set in the process inside a pseudo-terminal; its value says what its engine and its screen do.
 pub const ROLE: &str = "MASKSCOPE_TEST_ROLE";
 
+/// What some roles are about: a drawing thread that panics, overflows its stack or aborts.
+pub fn fail_as_asked() {
+    fn deeper(depth: usize) -> usize {
+        let room = std::hint::black_box([depth; 512]);
+        if depth == usize::MAX { 0 } else { deeper(depth + 1) + room[depth % 512] }
+    }
+    match std::env::var(ROLE).as_deref() {
+        Ok("broken") => panic!("a panic that a test asked for"),
+        Ok("overflowing") => drop(std::hint::black_box(deeper(0))),
+        Ok("aborting") => std::process::abort(),
+        _ => {}
+    }
+}
+
 use std::fmt::Write;
 
 use crossterm::event::MouseEvent;

@@ -8,7 +8,7 @@ use crate::pty::{Program, Session, Start};
 use crate::screen::terminal::run;
 use crate::screen::testing::{answer, model, options};
 use crate::screen::tests::ROLE;
-use crate::screen::{App, Port, TerminalOptions};
+use crate::screen::{App, Port, ScreenError, TerminalOptions};
 
 /// Answers at once, on the caller's thread: the channel is the only thing between it and the screen.
 struct Answering {
@@ -46,7 +46,11 @@ fn inside() {
     let (to, updates) = crossbeam_channel::unbounded();
     to.send(Update::ModelReady(model("demo", 4, 4))).unwrap();
     let app = App::new(options()).unwrap();
-    run(app, &Answering { to, role }, updates, TerminalOptions::default()).unwrap();
+    let ended = run(app, &Answering { to, role }, updates, TerminalOptions::default());
+    if let Err(ScreenError::Signal(signal)) = ended {
+        std::process::exit(128 + signal);
+    }
+    ended.unwrap();
     println!("back in the shell");
 }
 
@@ -117,10 +121,11 @@ fn a_bracketed_paste_goes_into_the_text_whatever_it_holds() {
 
 #[test]
 fn signals_leave_it_as_it_was() {
-    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
-        let s = ready("plain");
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        let mut s = ready("plain");
         s.signal(signal);
-        ends(s);
+        assert_eq!(s.wait_end().exit_code(), 128 + signal as u32);
+        s.assert_restored();
     }
 }
 
@@ -129,6 +134,15 @@ fn a_panic_in_the_ui_leaves_it_as_it_was_and_is_readable() {
     let mut s = start("broken");
     s.wait_text("a panic that a test asked for");
     assert!(!ends(s));
+}
+
+#[test]
+fn an_overflowing_stack_and_an_abort_leave_it_as_it_was() {
+    for role in ["overflowing", "aborting"] {
+        let mut s = start(role);
+        s.wait_text("ended by an internal fault");
+        assert!(!ends(s), "{role}");
+    }
 }
 
 #[test]

@@ -48,10 +48,16 @@ fn reported(app: &mut App, report: Report) {
         Report::Failed { message, hint } if run.state != RunState::Killed => {
             Some((message.clone(), hint.clone()))
         }
+        Report::Ended(summary) => summary.unsaved().map(|problem| {
+            let hint = "make room, and do the missing steps again with maskscope train --resume";
+            (problem, Some(hint.to_owned()))
+        }),
         _ => None,
     };
     run.take(report, now);
     if let Some((message, hint)) = refused {
+        // Whoever waits to leave until the run has saved is told that it could not.
+        app.train.leaving = false;
         failed(app, message, hint);
     }
     if last {

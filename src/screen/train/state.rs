@@ -260,8 +260,11 @@ impl RunView {
             Report::Ended(summary) => {
                 self.state = summary.state;
                 self.since = now;
-                let saved = summary.checkpoint.as_ref().map(|p| (summary.steps, p.clone()));
+                let saved = summary.saved.zip(summary.checkpoint.clone());
                 self.saved = saved.or(self.saved.take());
+                if let Some(problem) = summary.unsaved() {
+                    self.note(summary.steps, Grade::Bad, problem);
+                }
                 self.summary = Some(summary);
                 self.eta = None;
             }

@@ -385,10 +385,15 @@ fn kill_and_leaving_ask_first() {
         best: None,
         stopped_early: true,
         checkpoint: None,
+        saved: None,
         peak_memory: None,
         twins: None,
     };
-    report(&mut stage, Report::Ended(summary));
+    report(&mut stage, Report::Ended(summary.clone()));
+    assert!(!stage.app.quit, "a person who is told that it will save must know that it could not");
+    assert!(stage.app.cards.last().unwrap().message.contains("step 5 could not be saved"));
+    stage.app.train.leaving = true;
+    report(&mut stage, Report::Ended(RunSummary { saved: Some(5), ..summary }));
     assert!(stage.app.quit);
 }
 

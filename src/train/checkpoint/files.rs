@@ -15,6 +15,7 @@ use crate::model::{Config, ModelError, Tokenizer};
 use crate::tensor::host;
 use crate::train::TrainError;
 use crate::train::arm::MASK_ROW;
+use crate::support::files::{plain, whole};
 
 /// The side file that keeps what the original vocabulary has no room for: the `[MASK]` row, `mask_row` `[D]`.
 pub const SIDE_FILE: &str = "maskscope.safetensors";
@@ -39,7 +40,7 @@ pub struct Contents<'a> {
 pub fn read_mask_row(folder: &Path, width: usize) -> Result<Option<Vec<f32>>, ModelError> {
     let path = folder.join(SIDE_FILE);
     let name = path.display().to_string();
-    let bytes = match std::fs::read(&path) {
+    let bytes = match plain(&path).and_then(whole) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(ModelError::file(name, e.to_string())),

@@ -17,10 +17,11 @@ use super::renamed;
 use crate::model::family::Parameter;
 use crate::model::weights::to_f32;
 use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
-use crate::support::files::Aside;
+use crate::support::files::{Aside, plain, read_at_most, whole};
 use crate::tensor::adamw::{AdamW, Moments};
 use crate::train::TrainError;
 use crate::train::arm::ScoreMemory;
+use crate::train::bounds;
 use crate::train::report::LiveChange;
 use crate::train::schedule::LrState;
 use crate::train::spec::{Arm, RunSpec};
@@ -29,6 +30,8 @@ use crate::train::{exact, visits::DataPosition};
 
 /// Scores that arms remember, in a checkpoint folder.
 const SCORES: &str = "scores.bin";
+/// More than any run.json or trainer.json takes, in bytes.
+pub const LARGEST_JSON: u64 = 64 << 20;
 
 /// Counters of a run; with the weights and moments, all that a bit-exact continuation depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -169,12 +172,13 @@ pub fn write_base(disk: &dyn Disk, spec: &RunSpec, trainee: &Trainee) -> Result<
 /// No run in the folder, or none of its checkpoints loads.
 pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
     let path = run.join("run.json");
-    let text = std::fs::read(&path).map_err(|e| TrainError::Setup {
+    let text = read_at_most(&path, LARGEST_JSON).map_err(|e| TrainError::Setup {
         problem: format!("{} is not a resumable run: run.json: {e}", run.display()),
         hint: Some("pass the folder you gave to --out".to_owned()),
     })?;
     let (mut spec, mut renamed): (RunSpec, _) = renamed::read(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
+    bounds::check(&spec, &path.display().to_string())?;
     // The folder may have been moved since.
     spec.out = run.to_owned();
     let folders = Folders::new(run);
@@ -201,9 +205,13 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
 
 fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, TrainError> {
     let path = folder.join("trainer.json");
-    let text = std::fs::read(&path).map_err(TrainError::io(&path))?;
+    let text = read_at_most(&path, LARGEST_JSON).map_err(TrainError::io(&path))?;
     let (json, renamed): (TrainerJson, _) = renamed::read(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
+    let file = path.display().to_string();
+    json.config.check(&file)?;
+    bounds::check_count("step", json.counters.step as u64, &file)?;
+    bounds::check_count("updates", json.counters.updates, &file)?;
     let checkpoint = Checkpoint::load(&ModelFiles::Folder(folder.to_owned()), device)?;
     let mut tensors = checkpoint.model.tensors()?;
     let extra = read_tensors(&folder.join("trainer.safetensors"))?;
@@ -224,7 +232,7 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
         }
     }
     let scores = folder.join(SCORES);
-    let memory = match std::fs::read(&scores) {
+    let memory = match plain(&scores).and_then(whole) {
         Ok(bytes) => ScoreMemory::from_bytes(&bytes)
             .ok_or_else(|| TrainError::setup(format!("{} is damaged", scores.display())))?,
         Err(_) => ScoreMemory::default(),
@@ -247,7 +255,7 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
 }
 
 fn read_tensors(path: &Path) -> Result<HashMap<String, Vec<f32>>, TrainError> {
-    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
+    let bytes = plain(path).and_then(whole).map_err(TrainError::io(path))?;
     let bad = |e: String| TrainError::setup(format!("{} is damaged: {e}", path.display()));
     let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     file.iter()

@@ -4,13 +4,16 @@
 //! bytes of text and the end-of-text token (`u64` each), the documents' starts (`u64`), the tokens (`u32`), SHA-256 of all
 //! that.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use super::Corpus;
 use crate::model::Tokenizer;
-use crate::support::files::replace;
+use crate::support::files::{plain, replace, whole};
 use crate::support::units::hex;
 use crate::train::TrainError;
 
@@ -18,16 +21,28 @@ const MAGIC: &[u8; 8] = b"MSTOK\0\0\x02";
 const HEAD: usize = 8 + 4 * 8;
 const SUM: usize = 32;
 
+/// Bytes that a folder may take unless told otherwise: what was not used for the longest time goes first.
+const MOST: u64 = 2 << 30;
+
 /// A folder of tokenised corpora. It only ever saves time: what cannot be read is made again, and what cannot be
 /// written is not kept.
 #[derive(Clone, Debug)]
 pub struct TokenCache {
     folder: PathBuf,
+    /// Bytes that it may take.
+    most: u64,
+    /// Nothing is added.
+    read_only: bool,
 }
 
 impl TokenCache {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        TokenCache { folder: folder.into() }
+        TokenCache { folder: folder.into(), most: MOST, read_only: false }
+    }
+
+    /// The same, of which files are taken and to which none is added.
+    pub fn read_only(self) -> Self {
+        TokenCache { read_only: true, ..self }
     }
 
     /// The corpus of `documents`, from the cache where it is there; and whether it was.
@@ -36,14 +51,56 @@ impl TokenCache {
     /// As [`Corpus::new`].
     pub fn corpus(&self, documents: &[String], tokenizer: &Tokenizer) -> Result<(Corpus, bool), TrainError> {
         let path = self.folder.join(format!("tokens-{}.bin", key(documents, tokenizer)?));
-        if let Some(corpus) = std::fs::read(&path).ok().and_then(|data| decode(&data)) {
+        if let Some(corpus) = plain(&path).and_then(whole).ok().and_then(|data| decode(&data)) {
+            self.touch(&path);
             return Ok((corpus, true));
         }
         let corpus = Corpus::new(documents, tokenizer)?;
-        if let Err(error) = replace(&path, &encode(&corpus)) {
-            tracing::warn!("the tokens could not be kept in {}: {error}", path.display());
+        let data = if self.read_only { Vec::new() } else { encode(&corpus) };
+        if !data.is_empty() && data.len() as u64 <= self.most {
+            let kept = self.make_room(data.len() as u64).and_then(|()| replace(&path, &data));
+            if let Err(error) = kept {
+                tracing::warn!("the tokens could not be kept in {}: {error}", path.display());
+            }
         }
         Ok((corpus, false))
+    }
+
+    /// Notes that a file was used.
+    fn touch(&self, path: &Path) {
+        if !self.read_only {
+            // Without the time it only goes earlier than it should.
+            let _ = File::options().append(true).open(path).and_then(|f| f.set_modified(SystemTime::now()));
+        }
+    }
+
+    /// Removes what was not used for the longest time until `bytes` more fit.
+    fn make_room(&self, bytes: u64) -> io::Result<()> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for entry in entries.flatten() {
+            let own = entry.file_name().to_string_lossy().starts_with("tokens-");
+            if let Ok(about) = entry.metadata()
+                && own
+                && about.is_file()
+            {
+                files.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), about.len(), entry.path()));
+            }
+        }
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in files {
+            if total + bytes <= self.most {
+                break;
+            }
+            std::fs::remove_file(path)?;
+            total -= size;
+        }
+        Ok(())
     }
 }
 
@@ -116,8 +173,32 @@ mod tests {
         assert!(!cache.corpus(&documents, &tokenizer).unwrap().1, "another text");
         let other = init::tokenizer(&documents, 290).unwrap();
         assert!(!cache.corpus(&documents, &other).unwrap().1, "another tokenizer");
-        let bare = Corpus { eot: None, ..made };
+        let bare = Corpus { eot: None, ..made.clone() };
         assert_eq!(decode(&encode(&bare)), Some(bare));
         assert_eq!(decode(b"short"), None);
+    }
+
+    #[test]
+    fn the_folder_is_bounded_and_what_was_used_last_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = |n: usize| -> Vec<String> { (0..20).map(|i| format!("a small text {i} of {n}")).collect() };
+        let tokenizer = init::tokenizer(&texts(0), 300).unwrap();
+        let one = encode(&Corpus::new(&texts(0), &tokenizer).unwrap()).len() as u64;
+        let cache = TokenCache { most: 2 * one + one / 2, ..TokenCache::new(folder.path()) };
+        let get = |cache: &TokenCache, n: usize| cache.corpus(&texts(n), &tokenizer).unwrap().1;
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        assert!(!get(&cache.clone().read_only(), 0) && files() == 0, "a look leaves nothing");
+        let old = SystemTime::now() - std::time::Duration::from_secs(1000);
+        for n in 0..2 {
+            assert!(!get(&cache, n));
+            for entry in std::fs::read_dir(folder.path()).unwrap() {
+                File::options().append(true).open(entry.unwrap().path()).unwrap().set_modified(old).unwrap();
+            }
+        }
+        assert!(get(&cache, 0), "used, so it is the newer one");
+        assert!(!get(&cache, 2) && files() == 2);
+        assert!(get(&cache, 0) && get(&cache, 2) && !get(&cache, 1), "the one not used went");
+        let small = TokenCache { most: one / 2, ..cache };
+        assert!(!get(&small, 5) && files() == 2, "what never fits removes nothing");
     }
 }

@@ -26,6 +26,11 @@ pub trait Learner {
     /// # Errors
     /// A run that does not fit into memory, with the numbers; a probe step that fails or diverges.
     fn plan(&mut self) -> Result<Plan, TrainError>;
+    /// Checks that the run fits into memory, as its plan does, without measuring anything.
+    ///
+    /// # Errors
+    /// A run that does not fit, with the numbers.
+    fn fits(&self) -> Result<(), TrainError>;
     /// Trains until the steps are done, the time is up or a command ends it.
     ///
     /// # Errors

@@ -150,6 +150,10 @@ impl Learner for Run {
         self.estimate()
     }
 
+    fn fits(&self) -> Result<(), TrainError> {
+        self.fitting_memory().map(|_| ())
+    }
+
     fn drive(&mut self, watch: &mut dyn Watch) -> Result<RunSummary, TrainError> {
         self.begin()?;
         self.enter(RunState::Running, watch);
@@ -173,6 +177,7 @@ impl Learner for Run {
             best: c.best.map(|b| (b.step, b.loss)),
             stopped_early,
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
+            saved: self.saved.as_ref().map(|(at, _)| *at),
             peak_memory: MemoryGauge::peak(),
             twins: None,
         })

@@ -138,6 +138,7 @@ impl TwinRun {
             best: None,
             stopped_early,
             checkpoint: None,
+            saved: None,
             peak_memory: MemoryGauge::peak(),
             twins: Some(TwinSummary {
                 arms: self.twins.arms.clone(),
@@ -194,6 +195,10 @@ impl Learner for TwinRun {
         );
         all.notes = notes;
         Ok(all)
+    }
+
+    fn fits(&self) -> Result<(), TrainError> {
+        self.runs.iter().enumerate().try_for_each(|(i, run)| run.fits().map_err(|e| self.of_arm(i, e)))
     }
 
     /// Trains every arm under every seed. Seeds that were not finished do not count.

@@ -251,15 +251,19 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
     if run.state == RunState::Preparing {
         let style = c.style(Role::Dim);
         if let Some((what, done, total)) = &run.loading {
-            let of = total.map_or(String::new(), |t| format!(" of {}", memory(t as f64)));
-            let size = if *done > 0 { memory(*done as f64) } else { String::new() };
-            line(c, area, &mut y, "preparing", &format!("{what}  {size}{of}"));
+            // On a line of its own: what a file is called may take all of this one.
+            line(c, area, &mut y, "preparing", what);
+            if *done > 0 || total.is_some() {
+                let of = total.map_or(String::new(), |t| format!(" of {}", memory(t as f64)));
+                line(c, area, &mut y, "fetched", &format!("{}{of}", memory(*done as f64)));
+            }
         }
         let area = Rect { y, height: area.bottom().saturating_sub(y), ..area };
         let text = format!(
-            "Reading {} and the weights of {}, then measuring one step",
+            "Reading {} and the weights of {}, then measuring one step; {} cancels",
             run.spec.data.train.first().map(|p| p.display().to_string()).unwrap_or_default(),
-            run.spec.model
+            run.spec.model,
+            app.key_label(&RUN_KILL)
         );
         c.paragraph(area, &text, style);
         return;
@@ -295,6 +299,10 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
 fn summary(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
     let Some(s) = &run.summary else { return };
     let mut y = area.y;
+    if let Some(problem) = s.unsaved() {
+        let bad = c.style(Role::Bad);
+        y += c.paragraph(area, &problem, bad);
+    }
     line(c, area, &mut y, "took", &format!("{}, {} tokens", duration(s.seconds), count(s.tokens as usize)));
     if let Some(twins) = &s.twins {
         let strong = c.theme.bold(Role::Strong);
