@@ -73,7 +73,7 @@ fn a_file_named_as_a_model_says_what_it_is() {
     let weights = tiny_folder().join("model.safetensors");
     let (code, said) = refused(&["predict", "--model", text(&weights), "--text", "a"]);
     assert!(
-        code == 3 && said.contains("is a safetensors file") && said.contains("name the folder"),
+        code == 3 && said.contains("is a safetensors file") && said.contains("pass the folder"),
         "{said}"
     );
 }

@@ -46,7 +46,7 @@ pub struct TrainArgs {
     /// Hub; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Start from random weights of this shape (a config.json) instead of a model; the tokenizer is the one
+    /// Train from scratch: random weights with this config.json, instead of a model; the tokenizer is the one
     /// beside it, or a new one learned from the data
     #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
@@ -59,13 +59,13 @@ pub struct TrainArgs {
     /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
-    /// Folder of the run; the newest checkpoint is at its top, so it is a Hugging Face model folder
+    /// Output folder; the newest checkpoint's files lie directly in it, so transformers opens it
     #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
     /// Continue the run in this folder from its newest checkpoint, with its own settings
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
-    /// Stop after this many minutes; without --steps, nothing else ends the run
+    /// Stop after this many minutes; without --steps, only this limit ends the run
     #[arg(long, value_name = "MINUTES")]
     pub minutes: Option<f64>,
     /// Number format of the saved weights
@@ -74,10 +74,10 @@ pub struct TrainArgs {
     /// Mask exactly as the explorer would with these settings ([mask] and [score]), decided again in every pass
     #[arg(long, conflicts_with = "resume")]
     pub explorer_policy: bool,
-    /// Only print what the run would take: parameters, memory, time
+    /// Dry run: print parameters, memory and time, then stop
     #[arg(long)]
     pub plan: bool,
-    /// Start at once, without a measured plan
+    /// Skip the plan and start at once
     #[arg(long, conflicts_with = "plan")]
     pub no_plan: bool,
     /// Print a continuation of this text at the end
@@ -167,7 +167,7 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
     let out = args.out.clone().unwrap_or_default();
     if out.join("run.json").exists() {
         return Err(CliError::failed(format!("{} already contains a run", out.display())).with_hint(
-            "continue it with --resume, name another folder, or remove it with maskscope runs delete",
+            "continue it with --resume, choose another --out folder, or remove it with maskscope runs delete",
         ));
     }
     let data = DataSpec {
@@ -219,7 +219,7 @@ fn watch(session: &Session, reporter: &RunReporter, plan_only: bool) -> Result<E
         }
         let Some(report) = session.next(Duration::from_millis(100)) else {
             if session.is_over() {
-                return Err(CliError::failed("the trainer stopped without a report"));
+                return Err(CliError::failed("the training thread ended unexpectedly without an error"));
             }
             continue;
         };

@@ -13,6 +13,7 @@ use super::prepare::Preparation;
 use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
 use crate::hub::DATASET_PREFIX;
+use crate::support::files::unreadable;
 use crate::support::paths::expand_home;
 use crate::train::TrainError;
 use crate::train::data::BUNDLED;
@@ -265,7 +266,7 @@ fn complete(typed: String) -> TrainUpdate {
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) => {
-            let problem = Some(format!("{} cannot be read: {e}", folder.display()));
+            let problem = Some(unreadable(&folder, &e));
             return TrainUpdate::Completed { typed, offers: Vec::new(), problem };
         }
     };
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(problem, None);
         let (offers, problem) = completed(&format!("{root}/spq"));
         assert!(offers.is_empty() && problem.unwrap().starts_with("nothing matches"));
-        assert!(completed(&format!("{root}/none/x")).1.unwrap().contains("cannot be read"));
+        assert!(completed(&format!("{root}/none/x")).1.unwrap().starts_with("cannot read "));
         assert_eq!(completed("novels"), (vec![], None));
     }
 

@@ -32,7 +32,7 @@ actions! {
     ANYWHERE {
         /// Quit and restore the terminal
         QUIT ["ctrl-c" "ctrl-q"] panes ["q"] "quit" => course::quit;
-        /// Show every key, from the same table that runs them
+        /// Show every key and what it does
         HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(Popup::Help { scroll: 0 });
         /// Find any action by name
         PALETTE ["ctrl-p"] panes [":"] "commands" => |app| app.popup = Some(Popup::Palette(List::default()));

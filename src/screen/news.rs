@@ -24,7 +24,7 @@ pub fn take(app: &mut App, news: Update) -> bool {
         Update::CalibrationReady => {
             app.null_ready = true;
             let key = app.key_label(&USE_CALIBRATION);
-            app.say(format!("Distance null ready: press {key} to score against it"));
+            app.say(format!("Distance baseline ready: press {key} to use it"));
             false
         }
         Update::ModelMoved { spec } => {

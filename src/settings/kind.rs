@@ -55,16 +55,16 @@ pub enum Kind {
 /// Why a value cannot be taken. The sentence follows the name of the setting.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ValueError {
-    #[error("must be {expected}: {found}")]
+    #[error("must be {expected}, not {found}")]
     WrongType { expected: &'static str, found: String, allowed: String },
-    #[error("must be at least {min}: {found}")]
+    #[error("must be at least {min}, not {found}")]
     Below { min: String, found: String, allowed: String },
-    #[error("must be at most {max}: {found}")]
+    #[error("must be at most {max}, not {found}")]
     Above { max: String, found: String, allowed: String },
-    #[error("is not one of the choices: {found}")]
+    #[error("cannot be {found}")]
     NotAChoice { found: String, near: Option<&'static str>, allowed: String },
     /// What the type itself refuses: a mix whose shares do not sum to 1.
-    #[error("cannot be used: {why}")]
+    #[error("is invalid: {why}")]
     Unusable { why: String, allowed: String },
 }
 

@@ -13,7 +13,7 @@ use super::run::Run;
 use super::spec::Trained;
 use super::trainee::Site;
 use crate::model::Config;
-use crate::support::units::mib;
+use crate::support::units;
 use crate::tensor::adamw::AdamW;
 use crate::tensor::cross_entropy::tile_rows;
 use crate::tensor::device::{self, Way};
@@ -240,13 +240,14 @@ fn adapters(sites: &[Site], rows: usize, rank: usize) -> u64 {
 }
 
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {
+    let size = |bytes: u64| units::memory(bytes as f64);
     TrainError::Setup {
         problem: format!(
-            "the run needs {} MiB on top of what is loaded ({} of gradients, {} of activations), but the {who} has {} MiB free",
-            mib(memory.total),
-            mib(memory.gradients),
-            mib(memory.activations),
-            mib(memory.available)
+            "the run needs {} on top of what is loaded ({} of gradients, {} of activations), but the {who} has {} free",
+            size(memory.total),
+            size(memory.gradients),
+            size(memory.activations),
+            size(memory.available)
         ),
         hint: Some(
             "use a smaller batch with accumulation, a shorter context, or train less of the model".to_owned(),

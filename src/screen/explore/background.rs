@@ -16,8 +16,8 @@ actions! {
         COST ["f"] "cost" => start_cost;
         /// Measure in the background how much the mask reveals about the next token, on held-out text
         LEAK ["k"] => start_leak;
-        /// Score against the distance null that was measured in the background
-        USE_CALIBRATION ["C"] "score against the distance null" if null_waits =>
+        /// Use the attention-by-distance baseline that was measured in the background (the score distance-null)
+        USE_CALIBRATION ["C"] "use the distance baseline" if null_waits =>
             |app| app.emit(Request::Command(Command::UseCalibration));
     }
 }

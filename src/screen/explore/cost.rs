@@ -75,7 +75,10 @@ fn correlations(c: &mut Canvas, costs: &Costs, area: Rect) {
     let chance = (n > 3).then(|| 1.96 / ((n - 1) as f64).sqrt()).filter(|&c| c < 1.0);
     let (bound, mark) = if c.ascii() { (":", ">") } else { ("┊", "▸") };
     let title = match chance {
-        Some(_) => format!("Spearman ρ, {n} tokens; within {bound} by chance"),
+        Some(_) if area.width >= 56 => {
+            format!("Spearman ρ, {n} tokens; values inside {bound} can be chance")
+        }
+        Some(_) => format!("ρ, {n} tokens; chance lies inside {bound}"),
         None => format!("Spearman ρ, {n} tokens"),
     };
     c.label(area.x, area.y, &title, dim, area.width);

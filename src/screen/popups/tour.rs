@@ -32,7 +32,7 @@ pub const STOPS: &[Stop] = &[
     Stop {
         pane: &text::PANE,
         title: "A text",
-        text: "Press {} and type: the model reads along on every keystroke. {} leaves the text, {} undoes anything.",
+        text: "Press {} and type: the model runs again after every keystroke. {} leaves the text, {} undoes anything.",
         keys: &[&text::EDIT_TEXT, &text::LEAVE_TEXT, &general::UNDO],
     },
     Stop {
@@ -94,7 +94,7 @@ pub const STOPS: &[Stop] = &[
     },
     Stop {
         pane: &cost::PANE,
-        title: "Is attention honest?",
+        title: "Does attention predict importance?",
         text: "{} measures what hiding each token really costs and how well each score predicted it. \
                That was the tour: {} lists every key, {} finds any command.",
         keys: &[&background::COST, &general::HELP, &general::PALETTE],
