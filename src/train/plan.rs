@@ -77,7 +77,7 @@ impl Run {
         let mut notes = self.notes.clone();
         if epochs > MANY_PASSES {
             notes.push(format!(
-                "{epochs:.0} passes over the text will mostly memorise it: take fewer steps or more text"
+                "{epochs:.0} epochs will mostly memorise the text: take fewer steps or more text"
             ));
         }
         notes.extend(self.arms.score_cost().map(str::to_owned));

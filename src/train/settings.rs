@@ -94,9 +94,9 @@ settings! {
         weight_decay: f64 = 0.1, label("weight decay"), range(0.0, 10.0, 0.05, 0.01);
         /// Gradients are clipped to this global norm; 0 is off
         clip: f64 = 1.0, label("clipping"), range(0.0, 1000.0, 0.1, 0.01);
-        /// AdamW beta1 (first moment)
+        /// AdamW beta1, first moment
         beta1: f64 = 0.9, label("β₁"), range(0.0, 0.9999, 0.05, 0.0001), hidden();
-        /// AdamW beta2 (second moment)
+        /// AdamW beta2, second moment
         beta2: f64 = 0.95, label("β₂"), range(0.0, 0.99999, 0.01, 0.00001), hidden();
         /// AdamW epsilon
         eps: f64 = 1e-8, label("ε"), log(1e-16, 1.0), hidden();
