@@ -300,7 +300,11 @@ fn fails(args: &[&str], code: i32, words: &[&str]) {
 #[test]
 fn failures_have_their_own_exit_codes_and_one_sentence() {
     fails(&["predict", "--text", ""], 1, &["the text is empty"]);
-    fails(&["predict", "--ids", "1,999999"], 1, &["id 999999 at position 1", "vocabulary has 4096 tokens (0 to 4095)"]);
+    fails(
+        &["predict", "--ids", "1,999999"],
+        1,
+        &["id 999999 at position 1", "vocabulary has 4096 tokens (0 to 4095)"],
+    );
     fails(&["predict", "--text", &"word ".repeat(400)], 1, &["context of 256", "hint:"]);
     fails(&["predict", "--model", "./no-such-folder", "--text", "x"], 3, &["no-such-folder"]);
     fails(&["predict", "--model", "owner/none", "--offline", "--text", "x"], 3, &["owner/none", "hint:"]);

@@ -355,10 +355,10 @@ mod tests {
             assert_eq!(UNIT.parse(text), Ok(Value::Float(0.25)), "{text}");
         }
         let above = UNIT.parse("1.5").unwrap_err();
-        assert_eq!(above.to_string(), "must be at most 1: 1.5");
+        assert_eq!(above.to_string(), "must be at most 1, not 1.5");
         assert_eq!(above.hint().as_deref(), Some("a number from 0 to 1"));
-        assert_eq!(UNIT.parse("-0.1").unwrap_err().to_string(), "must be at least 0: -0.1");
-        assert_eq!(UNIT.parse("\u{1b}[2J").unwrap_err().to_string(), "must be a number: \\u{1b}[2J");
+        assert_eq!(UNIT.parse("-0.1").unwrap_err().to_string(), "must be at least 0, not -0.1");
+        assert_eq!(UNIT.parse("\u{1b}[2J").unwrap_err().to_string(), "must be a number, not \\u{1b}[2J");
     }
 
     #[test]

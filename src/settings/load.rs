@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn bounds_hold_under_old_paths_too() {
         let error = loaded("[stroll]\nspeed = 9\n").err().unwrap();
-        assert_eq!(error.to_string(), "f:2:9: walk.pace must be at most 3: 9");
+        assert_eq!(error.to_string(), "f:2:9: walk.pace must be at most 3, not 9");
         assert!(loaded("[stroll]\ndog = true\n").is_err(), "only what was there once");
     }
 

@@ -409,14 +409,14 @@ impl RunSpec {
             return refuse("steps, batch_size and accumulate must be at least 1".to_owned());
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return refuse(format!("dropout must be at least 0 and below 1: {}", self.dropout));
+            return refuse(format!("dropout must be at least 0 and below 1, not {}", self.dropout));
         }
         if let Trained::Lora(lora) = &self.trained {
             if lora.rank == 0 || lora.targets.is_empty() {
                 return refuse("LoRA needs a rank of at least 1 and at least one target".to_owned());
             }
             if !(lora.alpha > 0.0 && lora.alpha.is_finite()) {
-                return refuse(format!("the alpha of LoRA must be above 0: {}", lora.alpha));
+                return refuse(format!("the alpha of LoRA must be above 0, not {}", lora.alpha));
             }
         }
         if self.trained == Trained::LastBlocks(0) {

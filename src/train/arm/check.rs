@@ -8,9 +8,9 @@ use crate::train::spec::{Arm, MaskingSpec, RanksBy};
 /// Why a masking policy is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MaskingRefusal {
-    #[error("the mask rate must be between 0 and 1: {0}")]
+    #[error("the mask rate must be between 0 and 1, not {0}")]
     Rate(f64),
-    #[error("the cool-down must be at least 0 and below 1: {0}")]
+    #[error("the cool-down must be at least 0 and below 1, not {0}")]
     CoolDown(f64),
     #[error(
         "schedule {schedule} at an average rate of {rate} needs a rate of {peak:.2} at its peak, above {limit}"
@@ -40,7 +40,7 @@ pub enum MaskingRefusal {
     NoEndOfText,
     #[error("this run has no [MASK] row, which must be created when the run starts")]
     NoMaskRow,
-    #[error("τ and p must be between 0 and 1: {0}")]
+    #[error("τ and p must be between 0 and 1, not {0}")]
     Slider(f64),
 }
 
