@@ -179,10 +179,13 @@ fn a_token_without_a_row_is_a_fault_only_where_it_is_used() {
         } else {
             "<extra·14> (14) at position 0"
         };
-        assert_eq!(error, format!("the token {token} has no row in the model, whose embedding has 13"));
+        assert_eq!(
+            error,
+            format!("the token {token} is out of range: the model's vocabulary has 13 tokens (0 to 12)")
+        );
     }
     for ids in [vec![1, 13], vec![1, 4_000_000]] {
-        assert!(explorer.set_ids(&ids).unwrap_err().to_string().contains("has no row"));
+        assert!(explorer.set_ids(&ids).unwrap_err().to_string().contains("is out of range"));
     }
     // What was there before an error is there still.
     assert_eq!(explorer.ids, [3, 1, 2, 0, 12]);

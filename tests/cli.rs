@@ -185,7 +185,10 @@ mod config {
 
         let ran = set("mask.threshold", "9");
         assert_eq!(ran.code, 2);
-        assert_eq!(ran.stderr, "error: mask.threshold must be at most 1: 9\nhint: a number from 0 to 1\n");
+        assert_eq!(
+            ran.stderr,
+            "error: mask.threshold must be at most 1, not 9\nhint: a number from 0 to 1\n"
+        );
         let ran = set("mask.tau", "0.5");
         assert_eq!((ran.code, ran.stderr.lines().next()), (2, Some("error: unknown key: mask.tau")));
         let ran = set("keys.rerol", "m");

@@ -387,7 +387,7 @@ mod layers {
             (error.to_string(), error.hint().unwrap_or_default())
         };
         let (error, hint) = message("MASKSCOPE_MASK__THRESHOLD", "2");
-        assert_eq!(error, "MASKSCOPE_MASK__THRESHOLD: mask.threshold must be at most 1: 2");
+        assert_eq!(error, "MASKSCOPE_MASK__THRESHOLD: mask.threshold must be at most 1, not 2");
         assert_eq!(hint, "a number from 0 to 1");
         let (error, hint) = message("MASKSCOPE_MASK__TRESHOLD", "0.5");
         assert_eq!(error, "MASKSCOPE_MASK__TRESHOLD: unknown key: mask.treshold");

@@ -58,7 +58,7 @@ fn doctor_says_what_was_tried_in_one_line_each() {
             assert!(check(&doctor, "gpu").unwrap().1.contains("compute capability"));
         }
         (true, false) => {
-            assert!(state == "note" && finding.starts_with("cpu; cuda was tried: "), "{finding}");
+            assert!(state == "note" && finding.starts_with("cpu; CUDA is not available: "), "{finding}");
         }
         (false, _) => assert!(finding.contains("built without the cuda feature"), "{finding}"),
     }

@@ -50,7 +50,7 @@ fn wait_steps(session: &mut Session, more: usize) -> usize {
 /// A run in progress on the Train screen.
 fn running(size: (u16, u16)) -> Session {
     let mut session = Session::start(&Start { args: SMALL, size, ..Start::default() });
-    session.wait_text("realised 1");
+    session.wait_text("actual 1");
     session.send("T");
     session.wait_text("novels");
     session.send(" ");
@@ -134,7 +134,7 @@ fn a_file_that_is_not_there_is_one_sentence() {
     session.send("T");
     session.wait_text("novels");
     session.send("\r\u{15}/nowhere/x");
-    session.wait_text("cannot be read");
+    session.wait_text("cannot read");
     session.send("\r ");
     session.wait_for("the refusal", |s| s.contains("/nowhere/x") && s.contains("✗ The run"));
     session.send("\u{1b}");

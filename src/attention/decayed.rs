@@ -111,7 +111,14 @@ impl DecayedScore {
     }
 
     fn accumulates(&self) -> bool {
-        !matches!(self.settings.reduction, Reduction::Window | Reduction::Last | Reduction::Rollout)
+        match self.settings.reduction {
+            Reduction::Window | Reduction::Last | Reduction::Rollout => false,
+            Reduction::Corrected
+            | Reduction::DistanceNull
+            | Reduction::Sum
+            | Reduction::MaxHeads
+            | Reduction::Plain => true,
+        }
     }
 
     /// One score per key seen; `None` where no query could inform it.
@@ -140,10 +147,12 @@ impl DecayedScore {
             .map(|c| c.null(self.settings.contribution, 1));
         let one = |lh: usize, i: usize| {
             let (received, expected) = (self.heads[lh].received[i], self.heads[lh].expected[i]);
-            match (&null, self.settings.reduction) {
-                (Some(null), _) => null.ratio(lh, received, expected),
-                (None, Reduction::Sum) => received,
-                (None, _) => received / expected,
+            match (self.settings.reduction, &null) {
+                (Reduction::DistanceNull, Some(null)) => null.ratio(lh, received, expected),
+                (Reduction::Sum, _) => received,
+                (Reduction::DistanceNull, None)
+                | (Reduction::Corrected | Reduction::MaxHeads | Reduction::Plain, _)
+                | (Reduction::Window | Reduction::Last | Reduction::Rollout, _) => received / expected,
             }
         };
         let own_counts = self.settings.reduction == Reduction::Plain;
@@ -155,7 +164,13 @@ impl DecayedScore {
                 let values = subset.iter().map(|&lh| one(lh, i));
                 let combined = match self.settings.reduction {
                     Reduction::MaxHeads => values.fold(f64::NEG_INFINITY, f64::max),
-                    _ => values.sum::<f64>() / subset.len() as f64,
+                    Reduction::Corrected
+                    | Reduction::DistanceNull
+                    | Reduction::Sum
+                    | Reduction::Window
+                    | Reduction::Last
+                    | Reduction::Rollout
+                    | Reduction::Plain => values.sum::<f64>() / subset.len() as f64,
                 };
                 Some(combined).filter(|v| v.is_finite())
             })

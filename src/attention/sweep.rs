@@ -41,10 +41,19 @@ impl Default for SweepRequest<'_> {
 impl SweepRequest<'_> {
     /// What `settings` needs over a whole text.
     pub fn for_score(settings: &ScoreSettings) -> Self {
+        let (newest, rollout) = match settings.reduction {
+            Reduction::Window | Reduction::Last => (true, false),
+            Reduction::Rollout => (false, true),
+            Reduction::Corrected
+            | Reduction::DistanceNull
+            | Reduction::Sum
+            | Reduction::MaxHeads
+            | Reduction::Plain => (false, false),
+        };
         SweepRequest {
             window: settings.window,
-            newest: matches!(settings.reduction, Reduction::Window | Reduction::Last),
-            rollout: (settings.reduction == Reduction::Rollout).then(|| settings.clone()),
+            newest,
+            rollout: rollout.then(|| settings.clone()),
             ..SweepRequest::default()
         }
     }
@@ -102,7 +111,11 @@ impl Sweep {
                 .rollout
                 .as_ref()
                 .is_some_and(|r| r.layers == settings.layers && r.heads == settings.heads),
-            _ => true,
+            Reduction::Corrected
+            | Reduction::DistanceNull
+            | Reduction::Sum
+            | Reduction::MaxHeads
+            | Reduction::Plain => true,
         }
     }
 }

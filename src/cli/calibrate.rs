@@ -24,7 +24,7 @@ impl FlagSet for Flags {
     ];
 }
 
-/// Measure what tokens at each distance receive in a model, and write the table to a file
+/// Measure the average attention at each token distance in a model, and write the table to a file
 #[derive(Clone, Debug, clap::Args)]
 pub struct CalibrateArgs {
     /// Text to calibrate on instead of the built-in one

@@ -72,7 +72,7 @@ pub fn run(args: &ConfigArgs, common: Common, env: Env, out: Output) -> Result<(
 fn settings_path(common: &Common, env: &Env) -> Result<PathBuf, CliError> {
     user_file(env, common.config.as_deref()).ok_or_else(|| {
         CliError::failed("there is no home folder to keep settings in")
-            .with_hint("name a file with --config or MASKSCOPE_CONFIG")
+            .with_hint("pass a file with --config or MASKSCOPE_CONFIG")
     })
 }
 

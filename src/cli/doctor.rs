@@ -95,7 +95,9 @@ fn device() -> Check {
     match choose(DeviceChoice::Auto) {
         Ok(chosen) => match chosen.tried {
             None => Check::new("device", "ok", chosen.name),
-            Some(tried) => Check::new("device", "note", format!("{}; cuda was tried: {tried}", chosen.name)),
+            Some(tried) => {
+                Check::new("device", "note", format!("{}; CUDA is not available: {tried}", chosen.name))
+            }
         },
         Err(error) => Check::new("device", "problem", error.to_string()),
     }

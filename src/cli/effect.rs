@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::error::CliError;
-use super::flags::ParameterFlags;
+use super::flags::{ParameterFlags, whole};
 use super::mask::{AppliedSettings, Flags, applied, preset_parser};
 use super::output::JsonFlag;
 use super::source::{PositionArg, SourceArgs};
@@ -20,18 +20,18 @@ use crate::mask::types::{Op, Scope};
 use crate::support::table::Table;
 
 /// Most seeds that one command tries.
-const MOST_REROLLS: u64 = 100_000;
+const MOST_REROLLS: i64 = 100_000;
 
 /// Compare what every operation does to the next token: KL, change of log-probability, work saved
 #[derive(Clone, Debug, clap::Args)]
 pub struct EffectArgs {
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Start from a named set of mask and score settings; other flags go over it
+    /// Start from a named set of mask and score settings; other flags override it
     #[arg(long, value_name = "NAME", value_parser = preset_parser(), help_heading = "Mask")]
     pub preset: Option<Preset>,
     /// Repeat with this many seeds, from the given one on, and print mean and spread
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=MOST_REROLLS))]
+    #[arg(long, value_name = "K", value_parser = whole::<u64>(1, MOST_REROLLS))]
     pub rerolls: Option<u64>,
     #[command(flatten)]
     pub position: PositionArg,

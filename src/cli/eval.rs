@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::documents::documents;
 use super::error::CliError;
-use super::flags::{FlagSet, ParameterFlags};
+use super::flags::{FlagSet, ParameterFlags, whole};
 use super::output::{JsonFlag, note};
 use super::{CommandContext, open};
 use crate::attention::types::ScoreSettings;
@@ -61,12 +61,12 @@ pub struct EvalArgs {
     #[arg(long, value_name = "P", default_value_t = 1.0)]
     pub probability: f64,
     /// Windows of text, spread evenly over it
-    #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 96, value_parser = whole::<u32>(2, 100_000))]
     pub windows: u32,
     /// Tokens per window; by default, the model's context
     #[arg(long, value_name = "N")]
     pub length: Option<usize>,
-    /// Measure whole documents without masks instead, with intervals by document
+    /// Measure the loss of whole documents, without masks, with confidence intervals over documents
     #[arg(long)]
     pub by_document: bool,
     /// Another model (an id or a folder) to compare with the first, document by document
@@ -144,9 +144,9 @@ pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
         return super::eval_documents::run(args, context);
     }
     if !(args.rate > 0.0 && args.rate < 1.0 && args.probability >= args.rate && args.probability <= 1.0) {
-        let problem =
-            format!("--rate {} with --probability {} is not achievable", args.rate, args.probability);
-        return Err(CliError::usage(problem).with_hint("0 < rate < 1, and rate ≤ probability ≤ 1"));
+        let problem = format!("--rate {} with --probability {} is not possible", args.rate, args.probability);
+        return Err(CliError::usage(problem)
+            .with_hint("--rate must be between 0 and 1, and --probability from the rate to 1"));
     }
     let loaded = open::open(context)?;
     let documents = documents(args.data.as_deref(), args.column.as_deref(), &loaded)?;

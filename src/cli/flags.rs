@@ -155,6 +155,19 @@ fn names(choices: &[Choice]) -> PossibleValuesParser {
     PossibleValuesParser::new(choices.iter().map(value))
 }
 
+/// Reads a whole number from `min` to `max`, and says of others what a setting would; for flags that set no setting.
+pub fn whole<T: TryFrom<i64> + Clone + Send + Sync + 'static>(
+    min: i64,
+    max: i64,
+) -> impl TypedValueParser<Value = T> {
+    let kind = Kind::Int { min, max, step: 1 };
+    let parse = move |text: &str| match kind.parse(text).map_err(|error| error.to_string())? {
+        Value::Int(n) => T::try_from(n).map_err(|_| format!("must be at most {max}, not {n}")),
+        other => Err(format!("must be a whole number, not {}", kind.show(&other))),
+    };
+    parse
+}
+
 /// Reads one of the names of `T`; for flags that set no setting.
 pub fn one_of<T: Setting + Clone + Send + Sync + 'static>() -> impl TypedValueParser<Value = T> {
     names(T::KIND.choices()).try_map(|name| T::from_value(Value::Text(name)))
@@ -184,6 +197,21 @@ impl From<Assignment> for FlagValue {
 mod tests {
     use super::*;
     use crate::mask::types::MaskSettings;
+
+    #[test]
+    fn whole_numbers_out_of_range_are_refused_in_words() {
+        let command = clap::Command::new("x").arg(Arg::new("n").value_parser(whole::<u16>(1, 10_000)));
+        let said = |text: &str| command.clone().try_get_matches_from(["x", text]).map_err(|e| e.to_string());
+        assert_eq!(said("12").unwrap().get_one::<u16>("n"), Some(&12));
+        for (text, part) in [
+            ("0", "must be at least 1, not 0"),
+            ("10001", "must be at most 10000, not 10001"),
+            ("many", "must be a whole number, not many"),
+        ] {
+            let error = said(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
 
     /// Every flag of every set: a misspelt key would silently make no flag.
     #[test]

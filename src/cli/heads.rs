@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::documents::documents;
-use super::flags::{FlagSet, ParameterFlags};
+use super::flags::{FlagSet, ParameterFlags, whole};
 use super::output::{JsonFlag, note};
 use super::{CommandContext, open};
 use crate::attention::heads::{HeadsRequest, head_stats};
@@ -44,8 +44,8 @@ pub struct HeadsArgs {
     /// File or folder to read instead of the built-in held-out text, in any form that train reads
     #[arg(long, value_name = "FILE")]
     pub text_file: Option<PathBuf>,
-    /// Windows of text, and as many of random tokens
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    /// Windows of text; the same number of windows of random tokens is used for induction
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = whole::<u16>(1, 10_000))]
     pub windows: u16,
     #[command(flatten)]
     pub output: JsonFlag,

@@ -45,7 +45,7 @@ impl FlagSet for Flags {
 pub struct MaskArgs {
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Start from a named set of mask and score settings; other flags go over it
+    /// Start from a named set of mask and score settings; other flags override it
     #[arg(long, value_name = "NAME", value_parser = preset_parser(), help_heading = "Mask")]
     pub preset: Option<Preset>,
     #[command(flatten)]

@@ -143,6 +143,10 @@ impl Bars {
         match p.phase {
             Phase::Downloading => note(&format!("downloading {}", file())),
             Phase::Waiting => note(&format!("waiting: another process downloads {}", p.file)),
+            Phase::Limited => {
+                let wait = duration(p.pause.unwrap_or_default().as_secs_f64());
+                note(&format!("{}: trying again in {wait}", p.phase));
+            }
             Phase::Retrying => {
                 note(&format!("trying again in {}", duration(p.pause.unwrap_or_default().as_secs_f64())));
             }

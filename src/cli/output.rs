@@ -93,7 +93,7 @@ pub fn write_out(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Re
 
 fn unwritable(path: &Path, error: &io::Error) -> CliError {
     let error = CliError::failed(format!("{} cannot be written: {error}", path.display()));
-    error.with_hint("name a new file, or a plain file to replace, with --out")
+    error.with_hint("pass a new file, or a plain file to replace, to --out")
 }
 
 /// Writes a remark to stderr, where it cannot mix with results.

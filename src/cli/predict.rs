@@ -37,7 +37,7 @@ impl FlagSet for Flags {
 pub struct PredictArgs {
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Run once more with matrices rounded to bf16 and print where another token becomes the most probable next one
+    /// Run once more with matrices rounded to bf16 and print where the top prediction changes
     #[arg(long)]
     pub compare_precision: bool,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use super::open;
 use super::output::note;
 use crate::support::progress::bar;
-use crate::support::units::{duration, mib};
+use crate::support::units::{duration, memory};
 use crate::train::report::{Live, Plan, Report};
 
 /// Shows reports as they come.
@@ -149,8 +149,9 @@ impl RunReporter {
 /// The plan in a few lines.
 pub fn plan_text(plan: &Plan) -> String {
     let m = &plan.memory;
+    let size = |bytes: u64| memory(bytes as f64);
     let mut text = format!(
-        "plan: {} of {} parameters, {} training tokens in {} documents, {:.2} passes over the text\n",
+        "plan: {} of {} parameters, {} training tokens in {} documents, {:.2} epochs\n",
         plan.trainable, plan.parameters, plan.train_tokens, plan.train_documents, plan.epochs
     );
     if plan.validation_tokens > 0 {
@@ -160,8 +161,8 @@ pub fn plan_text(plan: &Plan) -> String {
         ));
     }
     text.push_str(&format!(
-        "plan: about {} MiB more memory ({} gradients, {} activations; {} optimizer and {} weights are loaded), {} MiB free\n",
-        mib(m.total), mib(m.gradients), mib(m.activations), mib(m.optimizer), mib(m.weights), mib(m.available)
+        "plan: about {} more memory needed ({} gradients, {} activations; already loaded: {} optimizer state, {} weights), {} free\n",
+        size(m.total), size(m.gradients), size(m.activations), size(m.optimizer), size(m.weights), size(m.available)
     ));
     text.push_str(&format!(
         "plan: {:.3} s a step of {} tokens, {} steps, about {}\n",

@@ -85,7 +85,7 @@ fn list(folders: &[PathBuf], json: bool, context: &CommandContext) -> Result<(),
         table.row([
             r.path.display().to_string(),
             r.state().to_owned(),
-            format!("{} of {}", r.steps, r.spec.steps),
+            format!("{} of {}", r.steps, r.planned_steps()),
             loss(r.train_loss),
             loss(r.validation_loss),
             r.spec.trained.name().to_owned(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use crate::engine::explorer::Explorer;
+use crate::support::files::reason;
 use crate::support::units;
 
 /// Largest text for a command that takes one of any length; a wrong path must not fill the memory.
@@ -127,18 +128,18 @@ pub(super) fn read_for_screen(path: &Path) -> Result<String, CliError> {
     read_within(path, &TextLimit { bytes: LARGEST_ON_SCREEN, reader, hint })
 }
 
-/// A text of any length up to 16 MiB.
+/// A text of any length up to [`LARGEST_TEXT`].
 ///
 /// # Errors
 /// A file that cannot be read, is larger (told before it is read) or is not UTF-8.
 pub(super) fn read_file(path: &Path) -> Result<String, CliError> {
     let reader = format!("a command reads at once ({})", units::bytes(LARGEST_TEXT));
-    read_within(path, &TextLimit { bytes: LARGEST_TEXT, reader, hint: "name a part of it".to_owned() })
+    read_within(path, &TextLimit { bytes: LARGEST_TEXT, reader, hint: "pass a part of it".to_owned() })
 }
 
 fn read_within(path: &Path, limit: &TextLimit) -> Result<String, CliError> {
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-    let fail = |error: io::Error| CliError::failed(format!("cannot read {name}: {error}"));
+    let fail = |error: io::Error| CliError::failed(format!("cannot read {name}: {}", reason(&error)));
     let mut bytes = Vec::new();
     let reader: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
@@ -202,7 +203,11 @@ mod tests {
         assert_eq!(source(&["--text-file", name]), Ok(TextOrIds::Text("héllo\n".into())));
         std::fs::write(&file, b"ab\xff").unwrap();
         assert!(source(&["--text-file", name]).unwrap_err().ends_with("is not UTF-8 text at byte 2"));
-        assert!(source(&["--text-file", "/nowhere/x"]).unwrap_err().starts_with("cannot read /nowhere/x: "));
+        assert!(
+            source(&["--text-file", "/nowhere/x"])
+                .unwrap_err()
+                .starts_with("cannot read /nowhere/x: no such file")
+        );
     }
 
     #[test]

@@ -66,9 +66,9 @@ fn a_preset_is_named_and_flags_go_over_it() {
 #[test]
 fn values_out_of_bounds_are_refused_with_the_bounds() {
     for (line, says) in [
-        ("--text hi --threshold 1.5", "must be at most 1: 1.5 (a number from 0 to 1)"),
-        ("--text hi --threshold -1", "must be at least 0: -1"),
-        ("--text hi --seed x", "must be a whole number: x"),
+        ("--text hi --threshold 1.5", "must be at most 1, not 1.5 (a number from 0 to 1)"),
+        ("--text hi --threshold -1", "must be at least 0, not -1"),
+        ("--text hi --seed x", "must be a whole number, not x"),
         ("--text hi --op relpace", "replace"),
         ("--text hi --protect frist", "did you mean first?"),
         ("--threshold 0.5", "--text <TEXT>"),

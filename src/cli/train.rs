@@ -12,10 +12,10 @@ use super::output::{JsonFlag, note};
 use super::progress::RunReporter;
 use super::{CommandContext, convert, open};
 use crate::config::Row;
-use crate::support::caught::caught;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
 use crate::engine::start::{Start, known};
+use crate::support::caught::caught;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::folder::Folders;
 use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary, TwinSummary};
@@ -48,7 +48,7 @@ pub struct TrainArgs {
     /// Hub; novels is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Start from random weights of this shape (a config.json) instead of a model; the tokenizer is the one
+    /// Train from scratch: random weights with this config.json, instead of a model; the tokenizer is the one
     /// beside it, or a new one learned from the data
     #[arg(long, value_name = "CONFIG.JSON", conflicts_with_all = ["model.id", "resume"])]
     pub init: Option<PathBuf>,
@@ -61,13 +61,13 @@ pub struct TrainArgs {
     /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
-    /// Folder of the run; the newest checkpoint is at its top, so it is a Hugging Face model folder
+    /// Output folder; the newest checkpoint's files lie directly in it, so transformers opens it
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "plan"], conflicts_with = "resume")]
     pub out: Option<PathBuf>,
     /// Continue the run in this folder from its newest checkpoint, with its own settings
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
-    /// Stop after this many minutes; without --steps, nothing else ends the run
+    /// Stop after this many minutes; without --steps, only this limit ends the run
     #[arg(long, value_name = "MINUTES")]
     pub minutes: Option<f64>,
     /// Number format of the saved weights
@@ -76,10 +76,10 @@ pub struct TrainArgs {
     /// Mask exactly as the explorer would with these settings ([mask] and [score]), decided again in every pass
     #[arg(long, conflicts_with = "resume")]
     pub explorer_policy: bool,
-    /// Only print what the run would take: parameters, memory, time
+    /// Dry run: print parameters, memory and time, then stop
     #[arg(long)]
     pub plan: bool,
-    /// Start at once, without a measured plan
+    /// Skip the plan and start at once
     #[arg(long, conflicts_with = "plan")]
     pub no_plan: bool,
     /// Print a continuation of this text at the end
@@ -127,7 +127,9 @@ pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
                     Some(_) => "make room and do the missing steps again with --resume",
                     None => "make room and run it again",
                 })),
-                None if summary.stopped_early => signals.ended_by().map_or(Ok(()), |n| Err(CliError::signal(n.into()))),
+                None if summary.stopped_early => {
+                    signals.ended_by().map_or(Ok(()), |n| Err(CliError::signal(n.into())))
+                }
                 None => Ok(()),
             }
         }
@@ -184,7 +186,7 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
     let out = args.out.clone().unwrap_or_default();
     if !args.plan && out.join("run.json").exists() {
         return Err(CliError::failed(format!("{} already contains a run", out.display())).with_hint(
-            "continue it with --resume, name another folder, or remove it with maskscope runs delete",
+            "continue it with --resume, choose another --out folder, or remove it with maskscope runs delete",
         ));
     }
     let data = DataSpec {
@@ -240,7 +242,7 @@ fn watch(
         }
         let Some(report) = session.next(Duration::from_millis(100)) else {
             if session.is_over() {
-                return Err(CliError::failed("the trainer stopped without a report"));
+                return Err(CliError::failed("the training thread ended unexpectedly without an error"));
             }
             continue;
         };
@@ -270,7 +272,9 @@ fn after_kill(out: &Path) -> String {
     match (Folders::new(out).steps().last(), out.join("run.json").exists()) {
         (Some(step), _) => format!("step {step} is saved; continue from it with --resume {out_shown}"),
         (None, true) => {
-            format!("no checkpoint was saved: {out_shown} has records but no weights; maskscope runs delete removes it")
+            format!(
+                "no checkpoint was saved: {out_shown} has records but no weights; maskscope runs delete removes it"
+            )
         }
         (None, false) => "nothing was written".to_owned(),
     }
@@ -290,7 +294,9 @@ impl Interrupts {
         let caught = Interrupts { arrived: Arc::default(), enough: Arc::default(), number: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_conditional_shutdown(signal, 128 | signal, caught.enough.clone())
-                .and_then(|_| signal_hook::flag::register_usize(signal, caught.number.clone(), signal as usize))
+                .and_then(|_| {
+                    signal_hook::flag::register_usize(signal, caught.number.clone(), signal as usize)
+                })
                 .and_then(|_| signal_hook::flag::register(signal, caught.arrived.clone()))
                 .map_err(|e| CliError::failed(format!("signals cannot be handled: {e}")))?;
         }

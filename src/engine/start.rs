@@ -10,6 +10,7 @@ use super::loaded::LoadedModel;
 use crate::attention::calibration::Calibration;
 use crate::mask::apply::ReplacementSource;
 use crate::model::{Config, Tokenizer};
+use crate::support::files::unreadable;
 use crate::train::data::ChatStyle;
 use crate::train::{TrainError, init};
 
@@ -50,8 +51,7 @@ impl Start {
     /// Files that cannot be read; a tokenizer with more ids than the configuration has rows.
     pub fn from_config(config: &Path, tokenizer: Option<&Path>) -> Result<Self, TrainError> {
         let name = config.display().to_string();
-        let bytes =
-            std::fs::read(config).map_err(|e| TrainError::setup(format!("{name} cannot be read: {e}")))?;
+        let bytes = std::fs::read(config).map_err(|e| TrainError::setup(unreadable(config, &e)))?;
         let parsed = Config::parse(&bytes, &name)?;
         let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
         let place = tokenizer.unwrap_or(beside.unwrap_or(Path::new(".")));
@@ -79,7 +79,7 @@ impl Start {
                         "the tokenizer in {} has {ids} ids, but vocab_size in {name} is {rows}",
                         place.display()
                     ),
-                    hint: Some(format!("set vocab_size to {ids}, or name another tokenizer with --tokenizer")),
+                    hint: Some(format!("set vocab_size to {ids}, or pass another tokenizer with --tokenizer")),
                 });
             }
             Some(tokenizer) => {

@@ -88,7 +88,7 @@ pub enum HubError {
     Unusable { id: String, problem: String, hint: Option<String> },
     #[error("{} lists an unsafe path: {path:?}", named(id))]
     UnsafePath { id: String, path: String },
-    #[error("the network could not be started: {0}")]
+    #[error("the download client could not be started: {0}")]
     Runtime(std::io::Error),
     #[error("could not {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
@@ -107,7 +107,7 @@ impl HubError {
             HubError::BadSpec { .. } => {
                 "write owner/name, owner/name@revision, ./folder or demo; gpt2 is the classic one".into()
             }
-            HubError::NoBundledModel => "name a model on the Hub instead: gpt2".into(),
+            HubError::NoBundledModel => "choose a model on the Hub instead: gpt2".into(),
             HubError::NotPlain { .. } => "name a folder with config.json and the weights, or an id on the Hub".into(),
             HubError::NoCheckpoint { .. } => {
                 "train again with a checkpoint (--checkpoint-every), or remove it with maskscope runs delete".into()
@@ -146,7 +146,9 @@ impl HubError {
             HubError::NoNetwork { .. } => {
                 "check the connection, HF_ENDPOINT and proxy settings; cached models and `demo` work without it".into()
             }
-            HubError::Offline { missing, .. } => format!("missing: {missing}; allow the network once to fetch it"),
+            HubError::Offline { missing, .. } => {
+                format!("missing: {missing}; run once without --offline and HF_HUB_OFFLINE to download it")
+            },
             HubError::Stalled { .. } | HubError::Broken { .. } => {
                 "what was downloaded is kept; the next attempt continues from there".into()
             }
@@ -156,7 +158,7 @@ impl HubError {
             HubError::DiskFull { .. } => "free some space, or set HF_HUB_CACHE to another disk".into(),
             HubError::NoBase { hint, .. } => return hint.clone(),
             HubError::Unusable { hint, .. } => {
-                return Some(hint.clone().unwrap_or_else(|| "choose another model or revision".into()));
+                return Some(hint.clone().unwrap_or_else(|| "check the file, or choose another model or revision".into()));
             }
             HubError::BadFile { id, .. } | HubError::UnsafePath { id, .. } => {
                 format!("choose another {} or revision", kind(id))

@@ -62,7 +62,11 @@ pub fn score_in_force(scale: Scale, score: &ScoreSettings) -> ScoreSettings {
     }
     let reduction = match score.reduction {
         Reduction::DistanceNull | Reduction::Corrected | Reduction::MaxHeads => Reduction::Plain,
-        literal => literal,
+        literal @ (Reduction::Sum
+        | Reduction::Window
+        | Reduction::Last
+        | Reduction::Rollout
+        | Reduction::Plain) => literal,
     };
     ScoreSettings { reduction, contribution: false, ..score.clone() }
 }

@@ -11,7 +11,7 @@ use crate::attention::decayed::DecayedScore;
 use crate::attention::sinks::Sinks;
 use crate::attention::source::AttentionSource;
 use crate::attention::sweep::{SweepRequest, sweep};
-use crate::attention::types::{Reduction, ScoreSettings};
+use crate::attention::types::ScoreSettings;
 use crate::model::input::Visibility;
 
 use super::decide::{DecisionInput, MaskHistory, decide, score_in_force};
@@ -288,13 +288,7 @@ impl Rolling {
             let state = DecayedScore::new(&self.score, self.settings.decay, shape, calibration);
             if self.settings.per_head { state.for_each_head() } else { state }
         });
-        let request = SweepRequest {
-            window: self.score.window,
-            newest: matches!(self.score.reduction, Reduction::Window | Reduction::Last),
-            queries: self.seen..end,
-            rollout: (self.score.reduction == Reduction::Rollout).then(|| self.score.clone()),
-            heads: None,
-        };
+        let request = SweepRequest { queries: self.seen..end, ..SweepRequest::for_score(&self.score) };
         state.update(&sweep(source, &request), &hidden, calibration);
     }
 

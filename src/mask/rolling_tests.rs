@@ -5,6 +5,7 @@ use super::super::types::{Polarity, Protect};
 use super::*;
 use crate::attention::score::score_source;
 use crate::attention::testing::{FixedMaps, TestRng};
+use crate::attention::types::Reduction;
 use proptest::prelude::*;
 
 const LAYERS: usize = 1;

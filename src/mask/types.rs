@@ -39,13 +39,13 @@ choice! {
         Replace = "replace",
         /// the key is invisible to later queries, in every layer
         Hide = "hide",
-        /// the token is removed from the input: linear savings
+        /// the token is removed from the input, which saves compute
         Drop = "drop",
         /// its keys and values leave the cache after they were computed
         Evict = "evict",
         /// it bypasses the middle layers and rejoins at the last
         Skip = "skip",
-        /// selected and shown, but the computation is bit-identical to no mask
+        /// selected and shown, but the computation is exactly the same as without a mask
         Keep = "keep",
     }
 }
@@ -239,7 +239,7 @@ settings! {
         threshold: f64 = 0.7, symbol("τ"), range(0.0, 1.0, 0.02, 0.002);
         /// A candidate is masked when its draw falls below p
         probability: f64 = 0.5, symbol("p"), range(0.0, 1.0, 0.02, 0.002);
-        /// Seed of the draws: same seed, same draws, whatever else moves
+        /// Seed of the draws; the same seed gives the same draws, whatever else changes
         seed: u64 = 3, whole(0, MAX_SEED);
         /// What happens to a masked token
         op: Op = Op::Replace, label("operation");
@@ -247,7 +247,7 @@ settings! {
         /// "replace:0.8,replace/uniform:0.1,keep:0.1" is BERT's.
         mix: Option<Mix> = None;
         /// What a replaced token becomes
-        replacement: Replacement = Replacement::Mean, label("with") => |m| m.op == Op::Replace;
+        replacement: Replacement = Replacement::Mean, label("replace with") => |m| m.op == Op::Replace;
         /// Position ids after tokens were dropped
         drop_positions: DropPositions = DropPositions::Compact, label("positions") => |m| m.op == Op::Drop;
         /// Which end of the score is masked

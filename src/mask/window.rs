@@ -36,7 +36,7 @@ settings! {
         history: f64 = 1.0, symbol("λ"), range(0.0, 10.0, 0.5, 0.1) => |r| r.policy.is_none();
         /// Once masked at a boundary, masked for good (eviction); off: may come back
         sticky: bool = true => |r| r.policy.is_none();
-        /// Boundaries for which a token that was masked stays unmasked, and so is read again
+        /// After being masked, a token cannot be masked again for this many boundaries
         cool_down: u32 = 0, label("cool-down"), whole(0, 1000), unit("boundaries")
             => |r| r.policy.is_none() && !r.sticky;
         /// Pattern that masks before attention is known: the first window (block), or everything in place of the score

@@ -114,9 +114,7 @@ pub fn merge(
     tensors: &mut HashMap<String, Tensor>,
 ) -> Result<(), ModelError> {
     let path = folder.join(CONFIG);
-    let bytes = plain(&path)
-        .and_then(whole)
-        .map_err(|e| ModelError::file(path.display().to_string(), format!("cannot be read: {e}")))?;
+    let bytes = plain(&path).and_then(whole).map_err(|e| ModelError::unreadable(&path, &e))?;
     let adapter = Adapter::parse(&bytes, &path.display().to_string())?;
     let (file, stored) = read(folder)?;
     let names = config.family.conventions();

@@ -8,6 +8,9 @@ pub enum ModelError {
     /// A file of the checkpoint cannot be used.
     #[error("{file}: {problem}")]
     File { file: String, problem: String, hint: Option<String> },
+    /// A file of the checkpoint cannot be read.
+    #[error("cannot read {file}: {reason}")]
+    Unreadable { file: String, reason: String },
     /// A weight is NaN or infinite.
     #[error("{file}: tensor {tensor} holds {what}, so the model cannot run")]
     NotFinite { file: String, tensor: String, what: String },
@@ -25,6 +28,12 @@ pub enum ModelError {
 impl ModelError {
     pub fn file(file: impl Into<String>, problem: impl Into<String>) -> Self {
         ModelError::File { file: file.into(), problem: problem.into(), hint: None }
+    }
+
+    /// What the system says of a file.
+    pub fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Self {
+        let reason = crate::support::files::reason(error);
+        ModelError::Unreadable { file: path.display().to_string(), reason }
     }
 
     pub fn input(problem: impl Into<String>) -> Self {
@@ -46,7 +55,7 @@ impl ModelError {
                 "the file is damaged or its training diverged: fetch it again, or choose an earlier checkpoint".to_owned(),
             ),
             ModelError::Tensor(e) => device::hint(e),
-            ModelError::Cancelled => None,
+            ModelError::Unreadable { .. } | ModelError::Cancelled => None,
         }
     }
 }

@@ -17,8 +17,13 @@ pub fn check_rows(ids: &[u32], rows: usize, tokenizer: Option<&Tokenizer>) -> Re
     let known = tokenizer.filter(|t| !t.bytes(*id).is_empty());
     let name = known.map(|t| t.display(*id));
     let token = name.map_or_else(|| format!("id {id}"), |name| format!("the token {name} ({id})"));
-    let problem = format!("{token} at position {at} has no row in the model, whose embedding has {rows}");
-    Err(ModelError::input(problem).with_hint("leave it out: the model was never given a row for it"))
+    let problem = format!(
+        "{token} at position {at} is out of range: the model's vocabulary has {rows} tokens (0 to {})",
+        rows.saturating_sub(1)
+    );
+    Err(ModelError::input(problem).with_hint(
+        "use ids below the model's vocabulary size, or check that tokenizer and model belong together",
+    ))
 }
 
 /// Which queries may read which keys, on top of causality (`key ≤ query`). A query always sees itself.

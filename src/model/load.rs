@@ -120,6 +120,7 @@ pub fn judge(folder: &Path) -> Result<(), ModelError> {
         |file: &str| Path::new(file).file_name().map_or_else(|| file.into(), |n| n.display().to_string());
     Tokenizer::from_folder(folder, &raw(&bytes)).map(|_| ()).map_err(|error| match error {
         ModelError::File { file, problem, hint } => ModelError::File { file: plain(&file), problem, hint },
+        ModelError::Unreadable { file, reason } => ModelError::Unreadable { file: plain(&file), reason },
         other => other,
     })
 }
@@ -132,15 +133,14 @@ fn raw(config: &[u8]) -> serde_json::Value {
 /// A small file's bytes.
 fn read_limited(path: &Path) -> Result<Vec<u8>, ModelError> {
     let name = path.display().to_string();
-    let unreadable = |e: std::io::Error| ModelError::file(&name, format!("cannot be read: {e}"));
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    let length = std::fs::metadata(path).map_err(|e| ModelError::unreadable(path, &e))?.len();
     if length > MAX_JSON {
         return Err(ModelError::file(
             &name,
             format!("is {length} bytes long, more than {MAX_JSON} for such a file"),
         ));
     }
-    plain(path).and_then(whole).map_err(unreadable)
+    plain(path).and_then(whole).map_err(|e| ModelError::unreadable(path, &e))
 }
 
 /// Finds the weights of a checkpoint folder: safetensors (single, then sharded), then PyTorch pickles.

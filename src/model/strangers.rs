@@ -18,9 +18,9 @@ const fn known(magic: &'static [u8], what: &'static str, hint: &'static str) -> 
 }
 
 pub const NAME_A_MODEL: &str =
-    "name a folder with config.json and the weights, an id on the Hub, or a checkpoint of nanoGPT (ckpt.pt)";
-const UNPACK: &str = "unpack it and name the folder";
-const CONVERT: &str = "convert it to safetensors in Python (save_pretrained), and name the folder";
+    "pass a folder with config.json and the weights, an id on the Hub, or a checkpoint of nanoGPT (ckpt.pt)";
+const UNPACK: &str = "unpack it and pass the folder";
+const CONVERT: &str = "convert it to safetensors in Python (save_pretrained), and pass the folder";
 
 const STRANGERS: &[Stranger] = &[
     known(
@@ -73,7 +73,7 @@ fn describe(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         return Some((found.what, found.hint));
     }
     if is_safetensors(bytes) {
-        let hint = "name the folder that it lies in, with config.json beside it";
+        let hint = "pass the folder that contains it; the folder needs a config.json too";
         return Some(("a safetensors file, which holds weights without the model's sizes", hint));
     }
     is_text(bytes).then_some(("a text file", NAME_A_MODEL))
@@ -128,7 +128,7 @@ mod tests {
             (b"{\"model_type\": \"gpt2\"}", "a text file", "config.json"),
             (b"\x89PNG\r\n\x1a\n\0\0", "a picture (PNG)", "config.json"),
             (b"GGUF\x03\0\0\0", "a GGUF file", "safetensors"),
-            (&safetensors, "a safetensors file", "name the folder"),
+            (&safetensors, "a safetensors file", "pass the folder"),
             (b"\x1f\x8b\x08\0", "packed by gzip", "unpack"),
             (&tar, "a tar archive", "unpack"),
             (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "convert"),

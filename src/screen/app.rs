@@ -8,7 +8,9 @@ use crate::attention::types::Reduction;
 use crate::config::FirstFocus;
 use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, ModelsCommand, TrainCommand};
 use crate::mask::decide::score_in_force;
-use crate::screen::actions::{ANYWHERE, Action, Context, ENTRY, EXPLORER, LIST, MODEL_LIST, PANES, TOUR, TRAINING};
+use crate::screen::actions::{
+    ANYWHERE, Action, Context, ENTRY, EXPLORER, LIST, MODEL_LIST, PANES, TOUR, TRAINING,
+};
 use crate::screen::document::Document;
 use crate::screen::explore::{mask, text};
 use crate::screen::history::History;

@@ -33,7 +33,7 @@ actions! {
     ANYWHERE {
         /// Quit and restore the terminal
         QUIT ["ctrl-c" "ctrl-q"] panes ["q"] "quit" => course::quit;
-        /// Show every key, from the same table that runs them
+        /// Show every key and what it does
         HELP ["f1"] panes ["?"] "help" => |app| app.popup = Some(page::help());
         /// Explain what is under the cursor, with its numbers: a setting, a token, a row and column of the map, a head
         EXPLAIN ["f3"] panes ["K"] "explain" => explain::open;

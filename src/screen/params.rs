@@ -24,7 +24,7 @@ pub type Path = &'static str;
 pub const PRESET: Path = "mask.preset";
 
 const PRESET_CHOICES: &[Choice] = &{
-    let mut out = [Choice { name: DEFAULT, doc: "what the program started with", was: &[] }; PRESETS.len()];
+    let mut out = [Choice { name: DEFAULT, doc: "the settings at program start", was: &[] }; PRESETS.len()];
     let mut i = 1;
     while i < PRESETS.len() {
         out[i] = Choice { name: PRESETS[i].name, doc: PRESETS[i].doc, was: &[] };
@@ -402,13 +402,13 @@ mod tests {
     fn bad_input_is_explained_and_changes_nothing() {
         let (mut d, o) = doc();
         for (path, typed, part) in [
-            (MaskSettings::threshold, "1.5", "τ must be at most 1: 1.5"),
-            (MaskSettings::threshold, "abc", "τ must be a number: abc"),
-            (MaskSettings::probability, "NaN", "p must be a number: NaN"),
-            (MaskSettings::seed, "-1", "seed must be at least 0: -1"),
-            (ScoreSettings::layers, "3-1", "layers must be a list of whole numbers: 3-1"),
-            (MaskSettings::protect, "lust", "protect is not one of the choices: lust"),
-            (MaskSettings::mix, "keep:0.5", "mix cannot be used: the shares of a mix sum to 0.5, not 1"),
+            (MaskSettings::threshold, "1.5", "τ must be at most 1, not 1.5"),
+            (MaskSettings::threshold, "abc", "τ must be a number, not abc"),
+            (MaskSettings::probability, "NaN", "p must be a number, not NaN"),
+            (MaskSettings::seed, "-1", "seed must be at least 0, not -1"),
+            (ScoreSettings::layers, "3-1", "layers must be a list of whole numbers, not 3-1"),
+            (MaskSettings::protect, "lust", "protect cannot be lust"),
+            (MaskSettings::mix, "keep:0.5", "mix is invalid: the shares of a mix sum to 0.5, not 1"),
         ] {
             let error = parse(&mut d, &o, path, typed).unwrap_err();
             assert_eq!(error, part);

@@ -55,16 +55,16 @@ pub enum Kind {
 /// Why a value cannot be taken. The sentence follows the name of the setting.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ValueError {
-    #[error("must be {expected}: {found}")]
+    #[error("must be {expected}, not {found}")]
     WrongType { expected: &'static str, found: String, allowed: String },
-    #[error("must be at least {min}: {found}")]
+    #[error("must be at least {min}, not {found}")]
     Below { min: String, found: String, allowed: String },
-    #[error("must be at most {max}: {found}")]
+    #[error("must be at most {max}, not {found}")]
     Above { max: String, found: String, allowed: String },
-    #[error("is not one of the choices: {found}")]
+    #[error("cannot be {found}")]
     NotAChoice { found: String, near: Option<&'static str>, allowed: String },
     /// What the type itself refuses: a mix whose shares do not sum to 1.
-    #[error("cannot be used: {why}")]
+    #[error("is invalid: {why}")]
     Unusable { why: String, allowed: String },
 }
 
@@ -355,10 +355,10 @@ mod tests {
             assert_eq!(UNIT.parse(text), Ok(Value::Float(0.25)), "{text}");
         }
         let above = UNIT.parse("1.5").unwrap_err();
-        assert_eq!(above.to_string(), "must be at most 1: 1.5");
+        assert_eq!(above.to_string(), "must be at most 1, not 1.5");
         assert_eq!(above.hint().as_deref(), Some("a number from 0 to 1"));
-        assert_eq!(UNIT.parse("-0.1").unwrap_err().to_string(), "must be at least 0: -0.1");
-        assert_eq!(UNIT.parse("\u{1b}[2J").unwrap_err().to_string(), "must be a number: \\u{1b}[2J");
+        assert_eq!(UNIT.parse("-0.1").unwrap_err().to_string(), "must be at least 0, not -0.1");
+        assert_eq!(UNIT.parse("\u{1b}[2J").unwrap_err().to_string(), "must be a number, not \\u{1b}[2J");
     }
 
     #[test]

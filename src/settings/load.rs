@@ -12,9 +12,10 @@ use super::problem::{ConfigError, Fault, Problem, SetBy};
 use super::section::{AllSettings, NamedKey, named};
 use super::suggest::nearest;
 use super::value::Value;
+use crate::support::files::reason;
 
 /// Far more than anyone writes; a wrong path must not fill the memory.
-const LARGEST_FILE: u64 = 1 << 20;
+const LARGEST_FILE: u64 = 1_000_000;
 
 pub(super) const VARIABLE_PREFIX: &str = "MASKSCOPE_";
 
@@ -243,12 +244,12 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, Fault> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error.to_string())),
+        Err(error) => return Err(unreadable(reason(&error))),
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(reason(&error)))?;
     if bytes.len() as u64 > LARGEST_FILE {
-        return Err(unreadable("longer than 1 MiB".to_owned()));
+        return Err(unreadable("longer than 1 MB".to_owned()));
     }
     String::from_utf8(bytes)
         .map(Some)
@@ -337,7 +338,7 @@ mod tests {
     #[test]
     fn bounds_hold_under_old_paths_too() {
         let error = loaded("[stroll]\nspeed = 9\n").err().unwrap();
-        assert_eq!(error.to_string(), "f:2:9: walk.pace must be at most 3: 9");
+        assert_eq!(error.to_string(), "f:2:9: walk.pace must be at most 3, not 9");
         assert!(loaded("[stroll]\ndog = true\n").is_err(), "only what was there once");
     }
 

@@ -32,7 +32,9 @@ impl SaveError {
     pub fn hint(&self) -> Option<String> {
         match self {
             SaveError::Problem(problem) => problem.hint(),
-            SaveError::Write { .. } => Some("name another file with --config or MASKSCOPE_CONFIG".to_owned()),
+            SaveError::Write { .. } => {
+                Some("choose another file with --config or MASKSCOPE_CONFIG".to_owned())
+            }
         }
     }
 }

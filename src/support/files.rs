@@ -6,6 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::units::bytes as human_bytes;
+/// Why a file cannot be read, in a sentence: `cannot read notes.txt: no such file`.
+pub fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("cannot read {}: {}", path.display(), reason(error))
+}
+
+/// What the system says of a file, to follow a colon; its numbers help nobody.
+pub fn reason(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        return "no such file".to_owned();
+    }
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
 
 /// A name beside `target` for what will take its place; whatever is there is removed unless it is
 /// [`put`](Aside::put) in place.
@@ -255,6 +270,16 @@ fn folder(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_said_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.txt");
+        let said = |path: &Path| unreadable(path, &fs::read(path).unwrap_err());
+        assert_eq!(said(&path), format!("cannot read {}: no such file", path.display()));
+        let other = said(folder.path());
+        assert!(other.starts_with("cannot read ") && !other.contains("os error"), "{other}");
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();

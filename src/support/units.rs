@@ -13,21 +13,16 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Bytes of memory, in binary units: `477 MiB`.
+/// Bytes of memory, in decimal units like those of files: `477 MB`.
 pub fn memory(bytes: f64) -> String {
-    let mib = bytes / f64::from(1 << 20);
-    if mib < 10.0 {
-        format!("{mib:.1} MiB")
-    } else if mib < 10_000.0 {
-        format!("{mib:.0} MiB")
+    let mb = bytes / 1e6;
+    if mb < 9.95 {
+        format!("{mb:.1} MB")
+    } else if mb < 9_999.5 {
+        format!("{mb:.0} MB")
     } else {
-        format!("{:.1} GiB", mib / 1024.0)
+        format!("{:.1} GB", mb / 1e3)
     }
-}
-
-/// Whole MiB, never too few.
-pub fn mib(bytes: u64) -> u64 {
-    bytes.div_ceil(1 << 20)
 }
 
 /// Bytes of a file, in decimal units as the Hub's pages show them: `548.1 MB`.
@@ -87,8 +82,8 @@ mod tests {
     fn times_sizes_and_counts_are_short() {
         assert_eq!([12.4, 245.0, 3723.0].map(duration), ["12 s", "4:05", "1:02:03"]);
         assert_eq!(duration(f64::NAN), "–");
-        assert_eq!([3e6, 5e8, 5e10].map(memory), ["2.9 MiB", "477 MiB", "46.6 GiB"]);
-        assert_eq!([0, 1, 1 << 20, (1 << 20) + 1].map(mib), [0, 1, 1, 2]);
+        assert_eq!([3e6, 5e8, 5e10].map(memory), ["3.0 MB", "500 MB", "50.0 GB"]);
+        assert_eq!([9.96e6, 9.9996e9].map(memory), ["10 MB", "10.0 GB"]);
         assert_eq!(
             [0.0, 3e-4, 0.25, 4.126, 812.3, 2e6].map(short),
             ["0", "3.0e-4", "0.250", "4.13", "812", "2.0e6"]

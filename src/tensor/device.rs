@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use candle_core::Device;
 
 use crate::settings::choice;
+use crate::support::units;
 
 choice! {
     /// What the person asked for.
@@ -259,9 +260,12 @@ pub fn sentence(error: &candle_core::Error) -> String {
 }
 
 fn out_of_memory(now: Option<DeviceMemory>) -> String {
-    let mib = |bytes: u64| bytes >> 20;
     match now {
-        Some(m) => format!("the GPU is out of memory: {} of {} MiB are free", mib(m.free), mib(m.total)),
+        Some(m) => format!(
+            "the GPU is out of memory: {} of {} are free",
+            units::bytes(m.free),
+            units::bytes(m.total)
+        ),
         None => "the GPU is out of memory".to_owned(),
     }
 }
@@ -283,8 +287,8 @@ mod tests {
         let said = sentence(&error);
         assert!(said.starts_with("the GPU is out of memory") && !said.contains('\n'), "{said}");
         assert!(hint(&error).is_some_and(|h| h.contains("smaller batch")));
-        let now = DeviceMemory { free: 100 << 20, total: 80_000 << 20 };
-        assert_eq!(out_of_memory(Some(now)), "the GPU is out of memory: 100 of 80000 MiB are free");
+        let now = DeviceMemory { free: 100_000_000, total: 80_000_000_000 };
+        assert_eq!(out_of_memory(Some(now)), "the GPU is out of memory: 100.0 MB of 80.0 GB are free");
         let inside = candle_core::Error::Cuda(driver.into()).context("in block 3");
         assert!(sentence(&inside).starts_with("the GPU is out of memory"));
     }

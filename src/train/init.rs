@@ -70,7 +70,7 @@ pub fn tokenizer_at(place: &Path, config: &[u8]) -> Result<Option<Tokenizer>, Tr
     if !place.is_file() {
         return Ok(None);
     }
-    let bytes = std::fs::read(place).map_err(TrainError::io(place))?;
+    let bytes = std::fs::read(place).map_err(TrainError::unreadable(place))?;
     Ok(Some(Tokenizer::from_json(&bytes, &place.display().to_string())?))
 }
 

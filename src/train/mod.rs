@@ -55,6 +55,12 @@ impl TrainError {
         TrainError::Setup { problem: problem.into(), hint: None }
     }
 
+    /// A file or folder that cannot be read.
+    pub(crate) fn unreadable(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| TrainError::setup(crate::support::files::unreadable(&path, &source))
+    }
+
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.display().to_string();
         move |source| TrainError::Io { path, source }
@@ -65,7 +71,9 @@ impl TrainError {
         match self {
             TrainError::Setup { hint, .. } | TrainError::Unavailable { hint, .. } => hint.clone(),
             TrainError::Model(e) => e.hint(),
-            TrainError::Diverged { .. } => Some("lower the learning rate or the clip norm".to_owned()),
+            TrainError::Diverged { .. } => {
+                Some("lower the learning rate or the gradient clipping norm (--clip)".to_owned())
+            }
             TrainError::Io { source, .. } if checkpoint::disk::is_full(source) => {
                 Some("make room, or keep fewer checkpoints with --keep-last".to_owned())
             }

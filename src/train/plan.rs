@@ -13,7 +13,7 @@ use super::run::Run;
 use super::spec::Trained;
 use super::trainee::Site;
 use crate::model::Config;
-use crate::support::units::mib;
+use crate::support::units;
 use crate::tensor::adamw::AdamW;
 use crate::tensor::cross_entropy::tile_rows;
 use crate::tensor::device::{self, Way};
@@ -86,7 +86,7 @@ impl Run {
         let mut notes = self.notes.clone();
         if epochs > MANY_PASSES {
             notes.push(format!(
-                "{epochs:.0} passes over the text will mostly memorise it: take fewer steps or more text"
+                "{epochs:.0} epochs will mostly memorise the text: take fewer steps or more text"
             ));
         }
         notes.extend(self.arms.score_cost().map(str::to_owned));
@@ -196,8 +196,8 @@ fn host(config: &Config, rows: u128, (trained, sites): (&Trained, &[Site])) -> u
     let kept = rows * wide(blocks) * (2 * d + 3 * d + d + inner);
     // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream. A tile of
     // logits is gone by then.
-    let passing =
-        (rows * (3 * inner + 8 * d)).max(rows.min(wide(tile_rows(config.vocab_size, config.n_embd))) * vocabulary);
+    let passing = (rows * (3 * inner + 8 * d))
+        .max(rows.min(wide(tile_rows(config.vocab_size, config.n_embd))) * vocabulary);
     // The output matrix's gradient where it has one, which is made in the forward pass; an adapter on it is composed: its
     // product, scaled, added, and the gradients of each.
     let head = match trained {
@@ -263,13 +263,14 @@ fn adapters(sites: &[Site], rows: u128, rank: usize) -> u64 {
 }
 
 fn too_large(memory: &MemoryPlan, who: &str) -> TrainError {
+    let size = |bytes: u64| units::memory(bytes as f64);
     TrainError::Setup {
         problem: format!(
-            "the run needs {} MiB on top of what is loaded ({} of gradients, {} of activations), but the {who} has {} MiB free",
-            mib(memory.total),
-            mib(memory.gradients),
-            mib(memory.activations),
-            mib(memory.available)
+            "the run needs {} on top of what is loaded ({} of gradients, {} of activations), but the {who} has {} free",
+            size(memory.total),
+            size(memory.gradients),
+            size(memory.activations),
+            size(memory.available)
         ),
         hint: Some(
             "use a smaller batch with accumulation, a shorter context, or train less of the model".to_owned(),

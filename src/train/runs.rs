@@ -22,7 +22,7 @@ pub struct RunInfo {
     pub summary: Option<RunSummary>,
     /// Whether it ended by being killed or by an error.
     pub cut: Option<RunState>,
-    /// Steps that were recorded.
+    /// Steps that were recorded; of twins, those of all seeds.
     pub steps: usize,
     pub train_loss: Option<f64>,
     pub validation_loss: Option<f64>,
@@ -44,13 +44,24 @@ impl RunInfo {
         }
     }
 
+    /// Steps of the whole run; of twins, those of all seeds.
+    pub fn planned_steps(&self) -> usize {
+        self.spec.steps * self.spec.twins.as_ref().map_or(1, |twins| twins.seeds)
+    }
+
     /// Reads one run folder.
     ///
     /// # Errors
     /// A folder without a readable `run.json`.
     pub fn read(path: &Path) -> Result<RunInfo, TrainError> {
         let file = path.join("run.json");
-        let text = read_at_most(&file, state::LARGEST_JSON).map_err(TrainError::io(&file))?;
+        let text = read_at_most(&file, state::LARGEST_JSON).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => TrainError::Setup {
+                problem: format!("{} is not a run folder", path.display()),
+                hint: Some("maskscope runs list shows the run folders".to_owned()),
+            },
+            _ => TrainError::unreadable(&file)(e),
+        })?;
         // A list says nothing of old names; resuming the run does.
         let (spec, _): (RunSpec, _) = renamed::read(&text)
             .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", file.display())))?;

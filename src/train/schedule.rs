@@ -65,7 +65,7 @@ impl LrSpec {
     /// A learning rate or a factor out of its bounds.
     pub fn check(&self) -> Result<(), TrainError> {
         if !(self.peak > 0.0 && self.peak.is_finite()) {
-            return Err(TrainError::setup(format!("the learning rate must be above 0: {}", self.peak)));
+            return Err(TrainError::setup(format!("the learning rate must be above 0, not {}", self.peak)));
         }
         if self.policy == LrPolicy::Plateau && !(self.factor > 0.0 && self.factor < 1.0) {
             return Err(TrainError::setup(format!(

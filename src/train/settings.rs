@@ -20,7 +20,7 @@ pub(super) const MAX_STEPS: i64 = 1_000_000_000;
 settings! {
     /// Defaults of a training run
     pub struct TrainSettings in "train" {
-        /// Which weights move
+        /// Which weights are trained
         trained: TrainedPart = TrainedPart::All;
         /// Blocks that last-blocks trains, counted from the end
         blocks: usize = 2, label("last blocks"), whole(1, MAX_INDEX) => |t| t.trained == TrainedPart::LastBlocks;
@@ -37,14 +37,14 @@ settings! {
         /// What happens to a masked token in training
         op: Op = Op::Replace, label("operation"), among(TRAINED_OPS);
         /// What a replaced token becomes in training; mask trains a new [MASK] row
-        replacement: Replacement = Replacement::Mask, label("with") => |t| t.op == Op::Replace;
+        replacement: Replacement = Replacement::Mask, label("replace with") => |t| t.op == Op::Replace;
         /// Share of the eligible positions masked, averaged over the run
         mask_rate: f64 = 0.15, label("mask rate"), range(0.0, 1.0, 0.02, 0.002);
-        /// Course of the mask rate; the average over the run stays the same
+        /// Schedule of the mask rate; the average over the run stays the same
         mask_schedule: MaskSchedule = MaskSchedule::Constant, label("mask schedule");
         /// Share of the steps, at the end, that run without masks
         mask_cool_down: f64 = 0.0, label("clean cool-down"), range(0.0, 0.9, 0.1, 0.01);
-        /// Attention that the scores of an arm are taken from
+        /// Where an arm takes its attention scores from
         score_from: ScoreFrom = ScoreFrom::LastVisit, label("scores from");
         /// Masking policy that is learned with the model
         joint: Option<Joint> = None, label("learned policy");
@@ -63,17 +63,17 @@ settings! {
         /// Seeds that twins run under; a verdict needs at least five
         twin_seeds: usize = 6, label("seeds"), whole(1, 1000), unit("seeds") => |t| t.twins.is_some();
         /// Optimizer steps
-        /// 100 are six passes over the bundled text: a first run of a minute or two.
+        /// 100 are six epochs of the bundled text: a first run of a minute or two.
         steps: usize = 100, whole(1, MAX_STEPS), step(10), unit("steps");
         /// Peak learning rate
         learning_rate: f64 = 1e-3, label("learning rate"), log(1e-8, 1.0);
-        /// Course of the learning rate after the warm-up
+        /// Schedule of the learning rate after the warm-up
         lr_policy: LrPolicy = LrPolicy::Wsd, label("LR policy");
         /// What the learning rate follows
         lr_progress: LrProgress = LrProgress::Steps, label("progress");
         /// Steps over which the learning rate rises from 0 to its peak
         warmup_steps: usize = 10, label("warm-up"), whole(0, MAX_STEPS), step(10), unit("steps");
-        /// Last learning rate as a share of the peak
+        /// Final learning rate as a fraction of the peak
         min_lr_ratio: f64 = 0.1, label("final LR"), range(0.0, 1.0, 0.02, 0.002);
         /// Evaluations without improvement before a plateau cuts the learning rate
         patience: usize = 3, whole(1, 1000), unit("evaluations") => |t| t.lr_policy == LrPolicy::Plateau;
@@ -85,21 +85,21 @@ settings! {
         gap_gain: f64 = 1.0, label("gap gain"), range(0.0, 10.0, 0.1, 0.01), hidden();
         /// Sequences per forward pass
         batch_size: usize = 8, label("batch size"), whole(1, 65_536), unit("sequences");
-        /// Forward passes per optimizer step
+        /// Gradient accumulation: forward passes per optimizer step
         accumulate: usize = 1, label("accumulation"), whole(1, 65_536);
         /// Tokens per sequence
         context: usize = 256, whole(2, 65_536), step(64), unit("tokens");
-        /// Share of embeddings, attention weights and outputs of residual branches that is dropped
+        /// Dropout probability for embeddings, attention weights and residual outputs
         dropout: f64 = 0.0, range(0.0, 0.95, 0.05, 0.01);
         /// Decoupled weight decay, on matrices only
         weight_decay: f64 = 0.1, label("weight decay"), range(0.0, 10.0, 0.05, 0.01);
-        /// Largest global gradient norm; 0 is no clipping
+        /// Gradients are clipped to this global norm; 0 is off
         clip: f64 = 1.0, label("clipping"), range(0.0, 1000.0, 0.1, 0.01);
-        /// AdamW: decay of the mean of gradients
+        /// AdamW beta1, first moment
         beta1: f64 = 0.9, label("β₁"), range(0.0, 0.9999, 0.05, 0.0001), hidden();
-        /// AdamW: decay of the mean of squared gradients
+        /// AdamW beta2, second moment
         beta2: f64 = 0.95, label("β₂"), range(0.0, 0.99999, 0.01, 0.00001), hidden();
-        /// AdamW: added to the square root before dividing
+        /// AdamW epsilon
         eps: f64 = 1e-8, label("ε"), log(1e-16, 1.0), hidden();
         /// Number format of matrix products in training; weights stay f32
         precision: Precision = Precision::F32, hidden();

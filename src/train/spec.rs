@@ -104,13 +104,13 @@ text_setting!(LoraTargets, Kind::terms(GROUPS, adapter_targets, &[]));
 choice! {
     /// Which variables move, without the numbers that belong to it.
     pub enum TrainedPart {
-        /// every weight moves
+        /// every weight is trained
         All = "all",
         /// the last blocks and the final layer norm
         LastBlocks = "last-blocks",
         /// gains and biases of the layer norms only
         LayerNorms = "layer-norms",
-        /// low-rank adapters beside frozen matrices
+        /// LoRA: low-rank adapters; the other weights are frozen
         Lora = "lora",
     }
 }
@@ -164,15 +164,37 @@ choice! {
     }
 }
 
+/// What an arm ranks tokens by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RanksBy {
+    /// Nothing: draws alone decide.
+    Nothing,
+    /// The words, without attention.
+    Words,
+    /// Attention of the model as it was when the run began.
+    FirstModel,
+    /// Attention of the model as it is now.
+    CurrentModel,
+}
+
 impl Arm {
+    pub fn ranks_by(self) -> RanksBy {
+        match self {
+            Arm::None | Arm::Static1 | Arm::Static10 | Arm::DynRand | Arm::DynPair => RanksBy::Nothing,
+            Arm::DynSalient => RanksBy::Words,
+            Arm::StaticAttn => RanksBy::FirstModel,
+            Arm::DynAttnHigh | Arm::DynAttnLow => RanksBy::CurrentModel,
+        }
+    }
+
     /// Whether it ranks tokens by their attention scores.
     pub fn needs_scores(self) -> bool {
-        matches!(self, Arm::StaticAttn | Arm::DynAttnHigh | Arm::DynAttnLow)
+        matches!(self.ranks_by(), RanksBy::FirstModel | RanksBy::CurrentModel)
     }
 }
 
 choice! {
-    /// Course of the mask rate over a run; all have the same time average.
+    /// Schedule of the mask rate over a run; all have the same time average.
     pub enum MaskSchedule {
         /// the same rate throughout
         Constant = "constant",
@@ -188,9 +210,9 @@ choice! {
 choice! {
     /// The attention that scores are taken from.
     pub enum ScoreFrom {
-        /// of the sequence's last visit: 1 byte of memory a token, no extra pass
+        /// from the last time the sequence was trained on: no extra pass, 1 byte per token
         LastVisit = "last-visit",
-        /// of an unmasked pass: one more forward pass a step
+        /// from an unmasked pass: one more forward pass per step
         Fresh = "fresh",
     }
 }
@@ -252,7 +274,7 @@ choice! {
     }
 }
 
-optional!(Joint, "none", "the policy stays as it is");
+optional!(Joint, "none", "no learned policy");
 
 /// Settings of a learned policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -387,14 +409,14 @@ impl RunSpec {
             return refuse("steps, batch_size and accumulate must be at least 1".to_owned());
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return refuse(format!("dropout must be at least 0 and below 1: {}", self.dropout));
+            return refuse(format!("dropout must be at least 0 and below 1, not {}", self.dropout));
         }
         if let Trained::Lora(lora) = &self.trained {
             if lora.rank == 0 || lora.targets.is_empty() {
                 return refuse("LoRA needs a rank of at least 1 and at least one target".to_owned());
             }
             if !(lora.alpha > 0.0 && lora.alpha.is_finite()) {
-                return refuse(format!("the alpha of LoRA must be above 0: {}", lora.alpha));
+                return refuse(format!("the alpha of LoRA must be above 0, not {}", lora.alpha));
             }
         }
         if self.trained == Trained::LastBlocks(0) {

@@ -22,8 +22,9 @@ pub fn load(path: &Path, device: &Device) -> Result<Assembled, ModelError> {
     let name = path.display().to_string();
     let store = Checkpoints::open(&[path.to_owned()])?;
     let sizes = store.plain("model_args").ok_or_else(|| {
-        ModelError::file(&name, "has no model_args, so it is not a checkpoint of nanoGPT")
-            .with_hint("a state dict alone needs a config.json beside it and the name pytorch_model.bin")
+        ModelError::file(&name, "has no model_args, so it is not a checkpoint of nanoGPT").with_hint(
+            "a bare state dict must be named pytorch_model.bin and needs a config.json in the same folder",
+        )
     })?;
     let size = |field: &str| sizes.get(field).cloned().unwrap_or(Value::Null);
     let biases = size("bias").as_bool().unwrap_or(true);

@@ -31,7 +31,7 @@ impl SmallFiles {
         for name in kinds::all_files() {
             let path = folder.join(name);
             let shown = path.display().to_string();
-            let failed = |e: std::io::Error| ModelError::file(&shown, format!("cannot be read: {e}"));
+            let failed = |e: std::io::Error| ModelError::unreadable(&path, &e);
             let length = match std::fs::metadata(&path) {
                 Ok(found) if found.is_file() => found.len(),
                 Ok(_) => continue,

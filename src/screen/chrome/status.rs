@@ -47,7 +47,9 @@ fn quiet(c: &mut Canvas, app: &App, area: Rect) {
         // The last thing the run had to say.
         if let Some(line) = app.train.run.as_ref().and_then(|r| r.log.last()) {
             let dim = c.style(Role::Dim);
-            c.label(area.x, area.y, &format!("step {}: {}", line.step, line.text), dim, area.width);
+            // Before the first step there is none to name.
+            let when = if line.step > 0 { format!("step {}: ", line.step) } else { String::new() };
+            c.label(area.x, area.y, &format!("{when}{}", line.text), dim, area.width);
         }
         return;
     }

@@ -165,7 +165,10 @@ fn correlations(c: &mut Canvas, costs: &Costs, area: Rect) {
     let chance = chance(n);
     let (bound, mark) = if c.ascii() { (":", ">") } else { ("┊", "▸") };
     let title = match chance {
-        Some(_) => format!("Spearman ρ, {n} tokens; within {bound} by chance"),
+        Some(_) if area.width >= 56 => {
+            format!("Spearman ρ, {n} tokens; values inside {bound} can be chance")
+        }
+        Some(_) => format!("ρ, {n} tokens; chance lies inside {bound}"),
         None => format!("Spearman ρ, {n} tokens"),
     };
     c.label(area.x, area.y, &title, dim, area.width);

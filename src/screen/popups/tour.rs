@@ -92,7 +92,7 @@ pub const STOPS: &[Stop] = &[
     Stop {
         pane: &text::PANE,
         title: "A text",
-        text: "Type: the model reads along on every keystroke. {} makes letters keys again, {} writes again, {} undoes \
+        text: "Type: the model runs again after every keystroke. {} makes letters keys again, {} writes again, {} undoes \
                anything.",
         keys: &[&text::LEAVE_TEXT, &text::EDIT_TEXT, &general::UNDO],
         tasks: &[TourTask {
@@ -217,8 +217,8 @@ pub const STOPS: &[Stop] = &[
     },
     Stop {
         pane: &cost::PANE,
-        title: "Is attention honest?",
-        text: "What hiding each token really costs, and how well each score foretold it. That was the tour: {} explains \
+        title: "Does attention predict importance?",
+        text: "What hiding each token really costs, and how well each score predicted it. That was the tour: {} explains \
                the marks and lists every key, {} finds any command, {} explains what is under the cursor.",
         keys: &[&general::HELP, &general::PALETTE, &general::EXPLAIN],
         tasks: &[TourTask {

@@ -302,7 +302,7 @@ pub fn rates(c: &mut Canvas, app: &App, area: Rect) {
         charts.insert(
             1,
             Small {
-                name: "mask rate  asked line, realised dots",
+                name: "mask rate  target line, actual dots",
                 value: format!("{:.3} / {:.3}", p.mask_rate, p.realised_rate),
                 curves: vec![
                     curve(run, |p| p.realised_rate, Pen::Dots, faint, "."),

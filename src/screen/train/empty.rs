@@ -12,7 +12,7 @@ pub fn empty(c: &mut Canvas, app: &App, area: Rect, what: &str) {
     let key = app.key_label(&RUN);
     let text = match app.train.state() {
         None => format!("{what}\n{key} plans a run"),
-        Some(state) if state.is_over() => format!("{what}\nThis run has not reported any"),
+        Some(state) if state.is_over() => format!("{what}\nThis run ended without any data for this pane"),
         Some(_) => format!("{what}\nNo data yet"),
     };
     let style = c.style(Role::Dim);

@@ -48,7 +48,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         return empty(c, app, area, "Masks of every pass over one sequence, position by position");
     }
     let numbers = match app.train.run.as_ref().and_then(|r| r.raster_stats.as_ref()) {
-        Some(s) => stats(c, s, area),
+        Some(s) => {
+            let lines = stats(c, s, area);
+            lines + legend(c, Rect { y: area.y + lines, height: area.height - lines, ..area })
+        }
         None => 0,
     };
     let area = Rect { y: area.y + numbers, height: area.height - numbers, ..area };
@@ -64,6 +67,17 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
             cell(c, row, (x * per)..((x + 1) * per).min(n), (area.x + STEP + x as u16, y));
         }
     }
+}
+
+/// What the numbers mean, where the rows leave room for it; returns the lines used.
+fn legend(c: &mut Canvas, area: Rect) -> u16 {
+    if area.height < 14 {
+        return 0;
+    }
+    let text = "coverage: masked in at least one pass; overlap: shared by successive masks, 1 is the same mask; \
+                patterns: different masks";
+    let style = c.style(Role::Faint);
+    c.paragraph(area, text, style)
 }
 
 /// A cell stands for one position or more: the masked one with the strongest score wins, so that none vanishes.

@@ -295,7 +295,8 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some(run) = runs.current() else { return };
     let m = &run.spec.masking;
     let (model, trained, kept) = (&run.spec.model, run.spec.trained.name(), run.checkpoints.len());
-    let text = format!("{model} · {trained} · {} {} · {kept} steps kept", m.arm, m.op);
+    let s = if kept == 1 { "" } else { "s" };
+    let text = format!("{model} · {trained} · {} {} · {kept} checkpoint{s}", m.arm, m.op);
     c.label(area.x, area.bottom().saturating_sub(1), &text, dim, area.width);
 }
 

@@ -267,7 +267,10 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
 }
 
 fn row(c: &mut Canvas, app: &App, path: Path, area: Rect) {
-    let value = params::text(&app.doc, &app.options, path);
+    let value = match path {
+        RunSettings::masking if app.doc.form.explorers_policy() => "as in explorer".to_owned(),
+        path => params::text(&app.doc, &app.options, path),
+    };
     let typing = app.train.typing.as_ref().filter(|t| t.field == Some(path));
     let look = match params::fraction(&app.doc, &app.options, path) {
         _ if typing.is_some_and(|t| t.error.is_some()) => Look::Typing { refused: true },

@@ -3,29 +3,29 @@
 use crate::mask::mix::Mix;
 use crate::mask::types::{MaskSettings, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
 use crate::model::Config;
-use crate::train::spec::{Arm, MaskingSpec};
+use crate::train::spec::{Arm, MaskingSpec, RanksBy};
 
 /// Why a masking policy is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MaskingRefusal {
-    #[error("the mask rate must be between 0 and 1: {0}")]
+    #[error("the mask rate must be between 0 and 1, not {0}")]
     Rate(f64),
-    #[error("the cool-down must be at least 0 and below 1: {0}")]
+    #[error("the cool-down must be at least 0 and below 1, not {0}")]
     CoolDown(f64),
     #[error(
         "schedule {schedule} at an average rate of {rate} needs a rate of {peak:.2} at its peak, above {limit}"
     )]
     Peak { schedule: &'static str, rate: f64, peak: f64, limit: f64 },
-    #[error("evict empties a cache while text is generated; training has no cache")]
+    #[error("evict removes entries from the key-value cache, which training does not have")]
     Evict,
-    #[error("{0} decides about pairs of a query and a key, which can only be hidden or kept, not {1}")]
+    #[error("{0} masks query-key pairs; pairs can only be hidden or kept, so {1} is not possible")]
     PairOp(Arm, Op),
-    #[error("{0} decides about pairs of a query and a key, so a mix of operations has no meaning")]
+    #[error("{0} masks query-key pairs, which a mix of operations cannot do")]
     PairMix(Arm),
-    #[error("scale {0} does not fix the fraction masked, so arms cannot be compared at equal rates")]
+    #[error("scale {0} gives no fixed mask rate, and training needs one")]
     Scale(Scale),
     #[error(
-        "{arm} with unit {unit} ranks units of different lengths, so the fraction of tokens masked is not fixed"
+        "{arm} with unit {unit} gives no fixed mask rate, because units differ in length, and training needs one"
     )]
     Unit { arm: Arm, unit: Unit },
     #[error("scope block decides from the past only, but a training mask is decided for the whole sequence")]
@@ -40,7 +40,7 @@ pub enum MaskingRefusal {
     NoEndOfText,
     #[error("this run has no [MASK] row, which must be created when the run starts")]
     NoMaskRow,
-    #[error("τ and p must be between 0 and 1: {0}")]
+    #[error("τ and p must be between 0 and 1, not {0}")]
     Slider(f64),
 }
 
@@ -51,7 +51,7 @@ impl MaskingRefusal {
             MaskingRefusal::Peak { .. } => "lower the rate or choose the schedule constant",
             MaskingRefusal::Evict => "choose hide: to later queries it is the same as evicting",
             MaskingRefusal::PairOp(..) | MaskingRefusal::PairMix(_) => "choose hide",
-            MaskingRefusal::Scale(_) => "choose scale rank",
+            MaskingRefusal::Scale(_) => "set the scale to rank (mask.scale = rank)",
             MaskingRefusal::Unit { .. } => "choose unit token, or a random arm",
             MaskingRefusal::Scope => "choose scope whole; losses under it are labelled look-ahead",
             MaskingRefusal::Pinned => "clear the pinned regions",
@@ -174,7 +174,7 @@ impl MaskingSpec {
         if !settings.pinned.is_empty() {
             return Err(MaskingRefusal::Pinned);
         }
-        let ranks = self.needs_scores() || self.arm == Arm::DynSalient;
+        let ranks = self.arm.ranks_by() != RanksBy::Nothing;
         if ranks && settings.scale != Scale::Rank {
             return Err(MaskingRefusal::Scale(settings.scale));
         }

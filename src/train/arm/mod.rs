@@ -29,7 +29,7 @@ pub use scores::ScoreMemory;
 
 use super::TrainError;
 use super::batch::{Batch, Visit};
-use super::spec::{Arm, MaskingSpec, ScoreFrom};
+use super::spec::{Arm, MaskingSpec, RanksBy, ScoreFrom};
 use crate::attention::calibration::Calibration;
 use crate::mask::draw::Draws;
 use crate::mask::types::{MaskSettings, Op, Polarity, State};
@@ -100,7 +100,8 @@ impl Arms {
             }
             given => given,
         };
-        let initial = if spec.arm == Arm::StaticAttn { Some(model.detached(true)?) } else { None };
+        let initial =
+            if spec.arm.ranks_by() == RanksBy::FirstModel { Some(model.detached(true)?) } else { None };
         Ok(Arms {
             scoring: Scoring { settings: spec.score.clone(), calibration },
             spec: spec.clone(),
@@ -168,19 +169,19 @@ impl Arms {
 
     /// Where scores come from and what they cost, in a sentence; `None` for arms without scores.
     pub fn score_cost(&self) -> Option<&'static str> {
-        match (self.spec.arm, self.spec.score_from) {
-            (Arm::StaticAttn, _) => Some(
+        match (self.spec.arm.ranks_by(), self.spec.score_from) {
+            (RanksBy::FirstModel, _) => Some(
                 "scores: the initial model, once per sequence: one forward pass at its first visit, \
                       a second copy of the weights, 1 byte a token",
             ),
-            (Arm::DynAttnHigh | Arm::DynAttnLow, ScoreFrom::LastVisit) => Some(
+            (RanksBy::CurrentModel, ScoreFrom::LastVisit) => Some(
                 "scores: the sequence's last visit, as it was masked then: no extra pass, 1 byte a token; \
                       a first visit is masked at random",
             ),
-            (Arm::DynAttnHigh | Arm::DynAttnLow, ScoreFrom::Fresh) => {
+            (RanksBy::CurrentModel, ScoreFrom::Fresh) => {
                 Some("scores: a fresh unmasked pass: one more forward pass a step")
             }
-            _ => None,
+            (RanksBy::Nothing | RanksBy::Words, _) => None,
         }
     }
 
@@ -291,9 +292,8 @@ impl Arms {
 
     /// Makes the scores that this batch needs a pass for.
     fn score(&mut self, model: &Model, batch: &Batch) -> Result<(), TrainError> {
-        let fresh = self.spec.needs_scores()
-            && self.spec.arm != Arm::StaticAttn
-            && self.spec.score_from == ScoreFrom::Fresh;
+        let fresh =
+            self.spec.arm.ranks_by() == RanksBy::CurrentModel && self.spec.score_from == ScoreFrom::Fresh;
         let now = if fresh { Some(model.detached(false)?) } else { None };
         for visit in &batch.visits {
             let bytes = match (&now, &self.initial) {
@@ -324,8 +324,8 @@ impl Arms {
         batch: &MaskedBatch,
         nudge: Option<&Tensor>,
     ) -> Result<MaskedLoss, TrainError> {
-        let remembers = matches!(self.spec.arm, Arm::DynAttnHigh | Arm::DynAttnLow)
-            && self.spec.score_from == ScoreFrom::LastVisit;
+        let remembers =
+            self.spec.arm.ranks_by() == RanksBy::CurrentModel && self.spec.score_from == ScoreFrom::LastVisit;
         let mut seen = remembers.then(Seen::default);
         let row = self.mask_row.as_ref().map(Var::as_tensor);
         let mut embedded = pass::embed(model, batch, row)?;

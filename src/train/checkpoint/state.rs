@@ -17,14 +17,14 @@ use super::renamed;
 use crate::model::family::Parameter;
 use crate::model::weights::to_f32;
 use crate::model::{Checkpoint, Config, ModelFiles, Tokenizer};
-use crate::support::files::{Aside, plain, read_at_most, whole};
+use crate::support::files::{Aside, plain, read_at_most, reason, whole};
 use crate::tensor::adamw::{AdamW, Moments};
 use crate::train::TrainError;
 use crate::train::arm::ScoreMemory;
 use crate::train::bounds;
 use crate::train::report::LiveChange;
 use crate::train::schedule::LrState;
-use crate::train::spec::{Arm, RunSpec};
+use crate::train::spec::{RanksBy, RunSpec};
 use crate::train::trainee::Trainee;
 use crate::train::{exact, visits::DataPosition};
 
@@ -151,7 +151,7 @@ pub fn write_state(
 /// Writes, once per run, the frozen tensors that no checkpoint holds exactly, and the initial model where masks are
 /// decided by its attention.
 pub fn write_base(disk: &dyn Disk, spec: &RunSpec, trainee: &Trainee) -> Result<(), TrainError> {
-    let initial = spec.masking.arm == Arm::StaticAttn;
+    let initial = spec.masking.arm.ranks_by() == RanksBy::FirstModel;
     let kept = |name: &str| trainee.var(name).is_none() && !exact_in_model(name, spec, trainee);
     let mut names: Vec<&String> = trainee.tensors().keys().filter(|n| initial || kept(n)).collect();
     if names.is_empty() {
@@ -173,7 +173,10 @@ pub fn write_base(disk: &dyn Disk, spec: &RunSpec, trainee: &Trainee) -> Result<
 pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
     let path = run.join("run.json");
     let text = read_at_most(&path, LARGEST_JSON).map_err(|e| TrainError::Setup {
-        problem: format!("{} is not a resumable run: run.json: {e}", run.display()),
+        problem: match e.kind() {
+            std::io::ErrorKind::NotFound => format!("{} is not a run folder", run.display()),
+            _ => format!("{} cannot be resumed: run.json cannot be read ({})", run.display(), reason(&e)),
+        },
         hint: Some("pass the folder you gave to --out".to_owned()),
     })?;
     let (mut spec, mut renamed): (RunSpec, _) = renamed::read(&text)
@@ -205,7 +208,7 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
 
 fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, TrainError> {
     let path = folder.join("trainer.json");
-    let text = read_at_most(&path, LARGEST_JSON).map_err(TrainError::io(&path))?;
+    let text = read_at_most(&path, LARGEST_JSON).map_err(TrainError::unreadable(&path))?;
     let (json, renamed): (TrainerJson, _) = renamed::read(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
     let file = path.display().to_string();
@@ -255,7 +258,7 @@ fn read(spec: &RunSpec, folder: &Path, device: &Device) -> Result<Resumed, Train
 }
 
 fn read_tensors(path: &Path) -> Result<HashMap<String, Vec<f32>>, TrainError> {
-    let bytes = plain(path).and_then(whole).map_err(TrainError::io(path))?;
+    let bytes = plain(path).and_then(whole).map_err(TrainError::unreadable(path))?;
     let bad = |e: String| TrainError::setup(format!("{} is damaged: {e}", path.display()));
     let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     file.iter()

@@ -100,18 +100,19 @@ impl TextRoom {
 /// A file that cannot be read, is empty, damaged or too large for `room`.
 pub fn bytes(path: &Path, room: &mut TextRoom) -> Result<Vec<u8>, TrainError> {
     let name = path.display().to_string();
-    let mut file = File::open(path).map_err(TrainError::io(path))?;
+    let mut file = File::open(path).map_err(TrainError::unreadable(path))?;
     let mut head = Vec::new();
-    Read::by_ref(&mut file).take(4).read_to_end(&mut head).map_err(TrainError::io(path))?;
+    Read::by_ref(&mut file).take(4).read_to_end(&mut head).map_err(TrainError::unreadable(path))?;
     let whole = std::io::Cursor::new(head.clone()).chain(file);
     let bytes = if GZIP.packs(&head) {
         unpacked(&name, flate2::read::MultiGzDecoder::new(BufReader::new(whole)), room)?
     } else if ZSTD.packs(&head) {
-        unpacked(&name, zstd::Decoder::new(whole).map_err(TrainError::io(path))?, room)?
+        unpacked(&name, zstd::Decoder::new(whole).map_err(TrainError::unreadable(path))?, room)?
     } else {
         let size = std::fs::metadata(path).map_or(0, |m| m.len()).min(room.left());
         let mut bytes = Vec::with_capacity(size as usize + 1);
-        let read = whole.take(room.left() + 1).read_to_end(&mut bytes).map_err(TrainError::io(path))?;
+        let read =
+            whole.take(room.left() + 1).read_to_end(&mut bytes).map_err(TrainError::unreadable(path))?;
         room.take(&name, read as u64)?;
         bytes
     };
@@ -157,7 +158,9 @@ pub fn text(name: &str, mut bytes: Vec<u8>) -> Result<String, TrainError> {
         return Err(TrainError::setup(format!("{name} is empty")));
     }
     if let Some(at) = bytes.iter().position(|&b| b == 0) {
-        return Err(TrainError::setup(format!("{name} looks binary: a zero byte at offset {at}")));
+        return Err(TrainError::setup(format!(
+            "{name} is not a text file: it has a zero byte at offset {at}"
+        )));
     }
     bytes.drain(..skipped);
     String::from_utf8(bytes).map_err(|e| {

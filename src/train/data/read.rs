@@ -223,8 +223,8 @@ fn expand(paths: &[PathBuf]) -> Result<(Vec<Listed>, usize), TrainError> {
             continue;
         }
         let mut inside = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(TrainError::io(path))? {
-            let file = entry.map_err(TrainError::io(path))?.path();
+        for entry in std::fs::read_dir(path).map_err(TrainError::unreadable(path))? {
+            let file = entry.map_err(TrainError::unreadable(path))?.path();
             let hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
             match file.is_file() && !hidden {
                 true if forms::form(&file).is_some() => inside.push(file),

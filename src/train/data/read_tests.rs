@@ -136,7 +136,10 @@ fn parquet_files_give_their_text_column_whatever_their_compression() {
     }
     let paths = [path.clone()];
     assert!(problem(read(&paths, Some("text"))).contains("body, n, raw"));
-    assert!(problem(read(&paths, None)).ends_with("name one of its columns: body, raw"), "two may hold text");
+    assert!(
+        problem(read(&paths, None)).ends_with("set the column (--column) to one of: body, raw"),
+        "two may hold text"
+    );
     assert!(problem(read(&paths, Some("n"))).contains("does not contain text"));
     assert!(problem(read(&paths, Some("raw"))).contains("row 1 of \"raw\" is not UTF-8 from its byte 1"));
     std::fs::write(&path, b"PAR1 and nothing else").unwrap();
@@ -176,7 +179,7 @@ fn json_without_a_usual_column_asks_for_one() {
     let alpaca = "[{\"instruction\": \"i\", \"input\": \"\", \"output\": \"o\"}, {\"instruction\": \"j\", \"input\": \"k\", \
                   \"output\": \"p\"}]";
     let asked = problem(at("a.json", alpaca, None));
-    assert!(asked.ends_with("name one of its columns: input, instruction, output"), "{asked}");
+    assert!(asked.ends_with("set the column (--column) to one of: input, instruction, output"), "{asked}");
     assert_eq!(at("a.json", alpaca, Some("output")).unwrap(), ["o", "p"]);
     assert_eq!(at("a.txt", alpaca, Some("output")).unwrap(), ["o", "p"], "JSON is recognised by its content");
     assert_eq!(at("b.txt", "[1] a list\n\n{not json}", None).unwrap(), ["[1] a list", "{not json}"]);

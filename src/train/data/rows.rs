@@ -129,7 +129,7 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
     }
     wrong(
         format!("{file} does not say which column contains the text"),
-        format!("name one of its columns: {able}"),
+        format!("set the column (--column) to one of: {able}"),
     )
 }
 
@@ -226,7 +226,7 @@ mod tests {
         let question = picked(&[("id", Other), ("input", Text), ("output", Text)]).unwrap_err();
         assert_eq!(
             question,
-            "f does not say which column contains the text | name one of its columns: input, output"
+            "f does not say which column contains the text | set the column (--column) to one of: input, output"
         );
         let none = picked(&[("id", Other), ("tags", Other), ("text", Nothing)]).unwrap_err();
         assert_eq!(none, "f has no column that contains text | its columns: id, tags, text");

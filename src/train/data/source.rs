@@ -48,7 +48,10 @@ impl Documents {
             (true, true) => {
                 let (train, held) = split(train, data.held_share);
                 if held.is_empty() && data.held_share > 0.0 {
-                    notes.push("no validation: one document".to_owned());
+                    notes.push(
+                        "no validation loss: the data is a single document; pass others with --validation"
+                            .to_owned(),
+                    );
                 }
                 return Ok(Documents { train, held, notes });
             }
@@ -64,7 +67,7 @@ impl Documents {
         if held.is_empty() {
             return Err(TrainError::Setup {
                 problem: "every validation document is also in the training data".to_owned(),
-                hint: Some("name other validation data, or none to hold out the last tenth".to_owned()),
+                hint: Some("pass other validation data, or none to hold out the last tenth".to_owned()),
             });
         }
         if shared > 0 {

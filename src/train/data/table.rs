@@ -183,7 +183,7 @@ pub fn parquet(path: &Path, room: &mut TextRoom, into: &mut RowSink) -> Result<(
         let bytes = file::bytes(path, room)?;
         return parquet_rows(path, Bytes::from(bytes), room, into);
     }
-    parquet_rows(path, std::fs::File::open(path).map_err(TrainError::io(path))?, room, into)
+    parquet_rows(path, std::fs::File::open(path).map_err(TrainError::unreadable(path))?, room, into)
 }
 
 fn parquet_rows<R: ChunkReader + 'static>(

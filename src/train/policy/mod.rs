@@ -58,7 +58,7 @@ impl JointPolicy {
     pub fn new(spec: &JointSpec, arms: &Arms, model: &Model, seed: u64) -> Result<Self, TrainError> {
         if !(spec.learning_rate > 0.0 && spec.learning_rate.is_finite()) {
             return Err(TrainError::setup(format!(
-                "the learning rate of a policy must be above 0: {}",
+                "the learning rate of a policy must be above 0, not {}",
                 spec.learning_rate
             )));
         }

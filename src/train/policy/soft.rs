@@ -83,7 +83,7 @@ impl SoftThresholds {
         for (what, value) in [("temperature", spec.temperature), ("lambda", spec.lambda)] {
             if !(value >= 0.0 && value.is_finite()) || (what == "temperature" && value == 0.0) {
                 return Err(TrainError::setup(format!(
-                    "the {what} of soft thresholds must be above 0: {value}"
+                    "the {what} of soft thresholds must be above 0, not {value}"
                 )));
             }
         }

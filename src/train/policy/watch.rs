@@ -12,14 +12,14 @@ pub enum Degenerate {
 }
 
 impl Degenerate {
-    pub fn hint(self) -> Option<String> {
-        Some(
-            match self {
-                Degenerate::Nothing => "raise the price of visible tokens, or fix the mask rate",
-                Degenerate::Everything => "lower the price of visible tokens, or fix the mask rate",
-            }
-            .to_owned(),
-        )
+    /// What to do about it, where the loss has a price on visible tokens (`train.joint_lambda`) and where it has none.
+    pub fn hint(self, priced: bool) -> &'static str {
+        match (self, priced) {
+            (Degenerate::Nothing, true) => "raise train.joint_lambda, or train without a learned policy",
+            (Degenerate::Everything, true) => "lower train.joint_lambda, or train without a learned policy",
+            (Degenerate::Nothing, false) => "raise the mask rate",
+            (Degenerate::Everything, false) => "lower the mask rate",
+        }
     }
 }
 

@@ -75,8 +75,8 @@ impl Run {
         }
         let alarm = joint.alarm();
         if let Some(alarm) = alarm.filter(|_| !self.alarmed) {
-            let hint = alarm.hint().map_or_else(String::new, |h| format!("; {h}"));
-            watch.report(Report::Warning { step, message: format!("{alarm}{hint}") });
+            let hint = alarm.hint(matches!(joint, JointPolicy::Soft(_)));
+            watch.report(Report::Warning { step, message: format!("{alarm}; {hint}") });
         }
         self.alarmed = alarm.is_some();
         Ok(())

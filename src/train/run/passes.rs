@@ -216,7 +216,7 @@ impl Run {
             }
         }
         if !dead.is_empty() {
-            let message = format!("no gradient reaches {}", dead.join(", "));
+            let message = format!("no gradient for {}: these weights are not being trained", dead.join(", "));
             watch.report(Report::Warning { step, message });
         }
     }

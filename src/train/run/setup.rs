@@ -24,7 +24,7 @@ use crate::train::look::RunLook;
 use crate::train::policy::JointPolicy;
 use crate::train::records::MemoryGauge;
 use crate::train::report::RunState;
-use crate::train::spec::{Arm, RunSpec};
+use crate::train::spec::{RanksBy, RunSpec};
 use crate::train::trainee::Trainee;
 use crate::train::visits::{DataPosition, Visits};
 
@@ -165,7 +165,7 @@ impl Run {
         if resumed.data != self.fingerprint {
             return Err(TrainError::Setup {
                 problem: "the training data differs from what this run started with".to_owned(),
-                hint: Some("give the same files, or start a new run from its checkpoint".to_owned()),
+                hint: Some("put the same files back, or start a new run from its checkpoint".to_owned()),
             });
         }
         resumed.restore(&mut self.optimizer)?;
@@ -208,7 +208,7 @@ fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError
         }),
     });
     let initial = match &setup.resumed {
-        Some(r) if !r.initial.is_empty() && spec.masking.arm == Arm::StaticAttn => {
+        Some(r) if !r.initial.is_empty() && spec.masking.arm.ranks_by() == RanksBy::FirstModel => {
             Model::from_tensors(config, &r.initial, device)?
         }
         _ => trainee.model.clone(),
@@ -242,7 +242,7 @@ fn check_data(
     if spec.context == 0 || spec.context > limit {
         return Err(TrainError::Setup {
             problem: format!(
-                "a context of {} does not fit: this model takes 1 to {limit} tokens",
+                "a context of {} is not possible: this model takes 1 to {limit} tokens",
                 spec.context
             ),
             hint: Some(format!("set a context of {limit} or less")),
@@ -257,7 +257,7 @@ fn check_data(
                     corpus.tokens.len(),
                     spec.context
                 ),
-                hint: Some("use more text or a shorter context".to_owned()),
+                hint: Some("use more text, or a smaller context (--context)".to_owned()),
             });
         }
         check_rows(&corpus.tokens, config.vocab_size, tokenizer).map_err(|error| TrainError::Setup {

@@ -153,7 +153,7 @@ fn summary(c: &mut Canvas, app: &App, area: Rect) {
         app.results.decided.as_ref().and_then(|d| d.value.window.as_ref()).map(|w| short(w.cache_share));
     let (was, r) = match holds.filter(|_| by_budget) {
         Some(holds) => ("  holds ", holds),
-        None => ("  realised ", r),
+        None => ("  actual ", r),
     };
     c.spans(area.x, y, &[(what, dim), (&e, strong), (was, dim), (&r, masked), (&count, dim)], area.right());
     if app.results.decided.as_ref().is_some_and(|d| app.stale(d)) {

@@ -32,7 +32,7 @@ fn typing_a_wrong_number_explains_itself_and_keeps_the_old_value() {
     let mut stage = Stage::new();
     stage.types("7").types(".5").press("enter");
     let entry = stage.app.entry.clone().unwrap();
-    assert_eq!(entry.error.as_deref(), Some("τ must be at most 1: 7.5"));
+    assert_eq!(entry.error.as_deref(), Some("τ must be at most 1, not 7.5"));
     assert_eq!(stage.app.doc.mask.threshold, 0.7);
     stage.press("ctrl-u").types("0.25").press("enter");
     assert_eq!((stage.app.entry.clone(), stage.app.doc.mask.threshold), (None, 0.25));

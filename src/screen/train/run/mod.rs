@@ -188,7 +188,7 @@ fn planned(c: &mut Canvas, app: &App, run: &RunView, plan: &Plan, area: Rect) {
         c.spans(
             area.x,
             y,
-            &[(&go, key), (" starts   ", dim), (&drop, key), (" drops it", dim)],
+            &[(&go, key), (" starts   ", dim), (&drop, key), (" discards the plan", dim)],
             area.right(),
         );
     } else {
@@ -218,7 +218,7 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
     line(c, area, y, "data", &data);
     let held = format!("{} tok, {} docs", count(plan.validation_tokens as usize), plan.validation_documents);
     line(c, area, y, "validation", &held);
-    let steps = format!("{} × {} tok, {:.1} passes", plan.steps, plan.tokens_per_step, plan.epochs);
+    let steps = format!("{} × {} tok, {:.1} epochs", plan.steps, plan.tokens_per_step, plan.epochs);
     line(c, area, y, "steps", &steps);
     let m = &run.spec.masking;
     let masking = if let Some(t) = &run.twins {
@@ -275,7 +275,7 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
         let speed = format!("{:.0} tok/s, {:.0} ms/step", p.tokens_per_second, 1e3 * p.total);
         line(c, area, &mut y, "speed", &speed);
         if run.masks() {
-            let rate = format!("{:.1} %, realised {:.1} %", 100.0 * p.mask_rate, 100.0 * p.realised_rate);
+            let rate = format!("{:.1} %, actual {:.1} %", 100.0 * p.mask_rate, 100.0 * p.realised_rate);
             line(c, area, &mut y, "mask rate", &rate);
         }
     }
