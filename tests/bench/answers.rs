@@ -50,7 +50,8 @@ fn main() {
     // Until the distance null is known, the engine measures it between two keys.
     session.wait_text("Distance null ready");
     session.send("C");
-    session.wait_for("the first answer with it", |s| s.contains("distance-null") && !s.contains("null ready"));
+    session
+        .wait_for("the first answer with it", |s| s.contains("distance-null") && !s.contains("null ready"));
     if std::env::args().any(|arg| arg == "--train") {
         train(&mut session);
     }

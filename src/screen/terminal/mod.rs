@@ -113,7 +113,11 @@ impl Dirty {
             Update::Rerolls { done, of, .. }
             | Update::Leak { done, of, .. }
             | Update::Cost { done, of, .. } => {
-                if done == of { Dirty::Answer } else { Dirty::Background }
+                if done == of {
+                    Dirty::Answer
+                } else {
+                    Dirty::Background
+                }
             }
             Update::Tokens { .. }
             | Update::Baseline { .. }
