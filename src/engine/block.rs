@@ -282,7 +282,7 @@ impl Explorer {
         let input = Input { visibility, ..Input::plain(walk.ids.clone()) };
         let traces: Vec<&Trace> = std::iter::once(&baseline.trace).chain(&walk.last).collect();
         let trace = self.loaded.model.run(Arc::new(input), Reuse { traces: &traces, cancel })?;
-        self.forwards += usize::from(trace.computed > 0);
+        self.count(&trace);
         Ok(trace)
     }
 

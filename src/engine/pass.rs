@@ -2,7 +2,7 @@
 //! after the last token, and attention maps in the coordinates of the full text.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::types::{Candidate, HeadChoice, Prediction};
@@ -46,6 +46,10 @@ impl Pass {
     pub fn new(model: &Model, request: &PassRequest) -> Result<Self, ModelError> {
         let traces: Vec<&Trace> = request.earlier.iter().map(|r| &r.trace).collect();
         let trace = model.run(request.input.clone(), Reuse { traces: &traces, cancel: request.cancel })?;
+        // Reading is a third of the pass: no reason to begin it for an answer that nobody wants any more.
+        if request.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+            return Err(ModelError::Cancelled);
+        }
         let labels = labels(request);
         let known = same_rows(request, trace.len()).map(|run| run.last.clone());
         let (next_log_p, last) = next_log_probabilities(model, &trace, &labels, request, known.is_none())?;

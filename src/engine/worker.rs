@@ -283,11 +283,13 @@ impl Worker {
     }
 
     fn answer(&self, explorer: &mut Explorer, request: &ExploreRequest) -> Result<(), ExploreError> {
-        let (started, before, generation) = (Instant::now(), explorer.forwards, request.generation);
-        let done = |explorer: &Explorer| Update::Done {
-            generation,
-            forwards: explorer.forwards - before,
-            millis: started.elapsed().as_secs_f32() * 1e3,
+        let (started, generation) = (Instant::now(), request.generation);
+        let before = (explorer.forwards, explorer.rows);
+        let done = |explorer: &Explorer| {
+            let (forwards, rows) = (explorer.forwards - before.0, explorer.rows - before.1);
+            let millis = started.elapsed().as_secs_f32() * 1e3;
+            tracing::debug!(generation, forwards, rows, millis, "answered");
+            Update::Done { generation, forwards, millis }
         };
         let cancel = Some(self.mailbox.cancel_flag());
         #[cfg(test)]
@@ -337,8 +339,6 @@ impl Worker {
             }
             self.send(Update::Effects { generation, effects: effects.into() });
         }
-        let forwards = explorer.forwards - before;
-        tracing::debug!(generation, forwards, "answered");
         self.send(done(explorer));
         Ok(())
     }

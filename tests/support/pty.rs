@@ -188,14 +188,14 @@ impl Session {
     }
 
     /// No frame is half read: each stands between the marks of a synchronized update.
-    fn whole(&self) -> bool {
+    pub fn frame_is_whole(&self) -> bool {
         let last = |mark: &[u8]| self.raw.windows(mark.len()).rposition(|w| w == mark);
         last(b"\x1b[?2026h") <= last(b"\x1b[?2026l")
     }
 
     /// Reads on until a whole frame satisfies `ready`.
     pub fn wait_for(&mut self, what: &str, ready: impl Fn(&str) -> bool) {
-        let seen = self.reads(Instant::now() + LIMIT, |s| s.whole() && ready(&s.screen()));
+        let seen = self.reads(Instant::now() + LIMIT, |s| s.frame_is_whole() && ready(&s.screen()));
         assert!(seen, "never saw {what}; the screen shows:\n{}", self.screen());
     }
 
@@ -236,7 +236,7 @@ impl Session {
     /// Reads whatever comes while waiting for a condition outside the screen.
     pub fn wait_until(&mut self, what: &str, ready: impl Fn(&Session) -> bool) {
         let deadline = Instant::now() + LIMIT;
-        while !self.whole() || !ready(self) {
+        while !self.frame_is_whole() || !ready(self) {
             assert!(Instant::now() < deadline, "never came: {what}; the screen shows:\n{}", self.screen());
             let _ = self.take(Duration::from_millis(20));
         }

@@ -24,7 +24,7 @@ use crate::screen::{App, Port, Request};
 
 /// After input, a frame is drawn at once, but frames keep this distance.
 const INPUT_FRAME: Duration = Duration::from_millis(8);
-/// Results that come on their own are drawn at most this often.
+/// News that come one after the other, such as steps of a run, are drawn at most this often.
 const BACKGROUND_FRAME: Duration = Duration::from_millis(33);
 
 /// What the command line decides about the terminal.
@@ -110,7 +110,52 @@ pub fn run(
 enum Dirty {
     No,
     Background,
+    /// Input, or a part of the answer to it.
     TerminalInput,
+    /// Nothing more comes: an answer is complete.
+    Answer,
+}
+
+impl Dirty {
+    /// How soon news of the engine are to be seen.
+    fn after(news: &Update) -> Self {
+        match news {
+            Update::Done { .. } | Update::Failed { .. } | Update::Crashed { .. } => Dirty::Answer,
+            Update::Rerolls { done, of, .. }
+            | Update::Leak { done, of, .. }
+            | Update::Cost { done, of, .. } => {
+                if done == of {
+                    Dirty::Answer
+                } else {
+                    Dirty::Background
+                }
+            }
+            Update::Tokens { .. }
+            | Update::Baseline { .. }
+            | Update::Scored { .. }
+            | Update::Decided { .. }
+            | Update::Masked { .. }
+            | Update::Effects { .. }
+            | Update::Map { .. }
+            | Update::Overview { .. } => Dirty::TerminalInput,
+            Update::CalibrationReady
+            | Update::ModelLoading(_)
+            | Update::ModelReady(_)
+            | Update::ModelMoved { .. }
+            | Update::ModelFailed { .. }
+            | Update::Train(_) => Dirty::Background,
+        }
+    }
+
+    /// The least time between the last frame and the next; `None` where none is due.
+    fn distance(self) -> Option<Duration> {
+        match self {
+            Dirty::No => None,
+            Dirty::Background => Some(BACKGROUND_FRAME),
+            Dirty::TerminalInput => Some(INPUT_FRAME),
+            Dirty::Answer => Some(Duration::ZERO),
+        }
+    }
 }
 
 struct Ui<'a> {
@@ -152,11 +197,7 @@ impl Ui<'_> {
 
     /// When the next frame is to be drawn.
     fn due(&self) -> Option<Instant> {
-        let distance = match self.dirty {
-            Dirty::No => return None,
-            Dirty::Background => BACKGROUND_FRAME,
-            Dirty::TerminalInput => INPUT_FRAME,
-        };
+        let distance = self.dirty.distance()?;
         Some(self.last_frame.map_or_else(Instant::now, |t| t + distance))
     }
 
@@ -179,7 +220,7 @@ impl Ui<'_> {
                 Err(_) => return Err(ScreenError::Gone("input has ended".to_owned())),
             },
             recv(updates) -> update => match update {
-                Ok(update) => self.event(Event::Update(update), Dirty::Background)?,
+                Ok(update) => self.news(update)?,
                 Err(_) => {
                     *updates = crossbeam_channel::never();
                     self.engine_gone();
@@ -202,7 +243,7 @@ impl Ui<'_> {
         updates: &Receiver<Update>,
     ) -> Result<(), ScreenError> {
         while let Ok(update) = updates.try_recv() {
-            self.event(Event::Update(update), Dirty::Background)?;
+            self.news(update)?;
         }
         let mut typed = String::new();
         while let Ok(input) = inputs.try_recv() {
@@ -268,6 +309,11 @@ impl Ui<'_> {
             TerminalInput::Signal(Signal::Continue) => self.resume(),
             TerminalInput::Closed(why) => Err(ScreenError::Gone(why)),
         }
+    }
+
+    fn news(&mut self, update: Update) -> Result<(), ScreenError> {
+        let dirty = Dirty::after(&update);
+        self.event(Event::Update(update), dirty)
     }
 
     fn event(&mut self, event: Event, dirty: Dirty) -> Result<(), ScreenError> {
