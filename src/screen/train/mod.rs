@@ -13,6 +13,7 @@ pub mod runs;
 pub mod series;
 pub mod setup;
 pub mod state;
+pub mod strip;
 pub mod twins;
 
 pub use setup::{RunForm, RunRequest, RunSettings};

@@ -58,6 +58,8 @@ pub struct RunView {
     pub twins: Option<TwinView>,
     /// What is being prepared: bytes done, of how many.
     pub loading: Option<(String, u64, Option<u64>)>,
+    /// Parts of an evaluation that are done, of how many.
+    pub measuring: Option<(usize, usize)>,
     pub batch: Option<BatchView>,
     pub samples: Vec<Sample>,
     pub log: Vec<Line>,
@@ -87,6 +89,7 @@ impl RunView {
             raster_stats: None,
             twins,
             loading: None,
+            measuring: None,
             state: RunState::Preparing,
             plan: None,
             series: Series::default(),
@@ -150,6 +153,7 @@ impl RunView {
 
     /// What twins report of an arm, an evaluation or a seed.
     fn take_twins(&mut self, report: Report) {
+        self.measuring = None;
         match report {
             Report::TwinStep(report) => {
                 (self.eta, self.tokens) = (report.eta, report.tokens);
@@ -162,12 +166,12 @@ impl RunView {
                     twins.evaluated((seed, step), &losses, differences);
                 }
             }
-            Report::TwinSeed { seed, differences, verdicts } => {
+            Report::TwinSeed { seed, losses, verdicts } => {
                 for verdict in &verdicts {
                     self.note(seed * self.spec.steps, Grade::Good, verdict.to_string());
                 }
                 if let Some(twins) = &mut self.twins {
-                    twins.finished.push(differences);
+                    twins.finished.push(losses);
                     twins.verdicts = verdicts;
                 }
             }
@@ -223,10 +227,13 @@ impl RunView {
             }
             Report::Planned(plan) => self.plan = Some(plan),
             Report::Step { report, merged } => {
+                self.measuring = None;
                 (self.eta, self.tokens) = (report.eta, report.tokens);
                 self.series.push(&report, merged);
             }
+            Report::Evaluating { done, total, .. } => self.measuring = Some((done, total)),
             Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {
+                self.measuring = None;
                 self.series.evaluated.push((step, loss, masked_loss));
                 let text = format!("validation loss {loss:.4}, {bits_per_byte:.4} bits per byte");
                 self.note(step, Grade::Said, text);
@@ -260,7 +267,9 @@ impl RunView {
             Report::Ended(summary) => {
                 self.state = summary.state;
                 self.since = now;
-                let saved = summary.checkpoint.as_ref().map(|p| (summary.steps, p.clone()));
+                let step = summary.saved_step.unwrap_or(summary.steps);
+                let saved = summary.checkpoint.as_ref().map(|p| (step, p.clone()));
+                self.measuring = None;
                 self.saved = saved.or(self.saved.take());
                 self.summary = Some(summary);
                 self.eta = None;

@@ -18,9 +18,10 @@ use crate::screen::view::Screen;
 use crate::train::arm::TokenClass;
 use crate::train::raster::{ClassShare, RasterStats};
 use crate::train::report::{
-    Live, LiveChange, Plan, RasterRow, Report, RunCommand, RunState, RunSummary, StepReport, TwinDifference,
-    TwinStep, TwinVerdict,
+    Compared, Live, LiveChange, Plan, RasterRow, Report, RunCommand, RunState, RunSummary, StepReport,
+    TwinDifference, TwinStep, TwinVerdict, VerdictBasis,
 };
+use crate::train::runs::RunInfo;
 use crate::train::settings::TrainSettings;
 use crate::train::spec::{Arm, MaskingSpec, RunSpec};
 use crate::train::twins::TwinSpec;
@@ -142,6 +143,7 @@ pub fn running(steps: usize) -> Stage {
 fn difference(arm: usize, value: f64, half: f64) -> TwinDifference {
     TwinDifference {
         arm,
+        against: 0,
         value,
         low: Some(value - half),
         high: Some(value + half),
@@ -164,23 +166,31 @@ pub fn comparing(steps: usize) -> Stage {
     report(&mut stage, Report::State { state: RunState::Planned });
     stage.press("space");
     report(&mut stage, Report::State { state: RunState::Running });
-    let verdict = |arm: &str, difference, verdict: &str, more_seeds| TwinVerdict {
+    let compared = Compared { masked: 24_000, differently: 11_200, visits: 960, again: 480 };
+    let held_out = "3 documents, 4,000 tokens held out of passages".to_owned();
+    let basis = VerdictBasis { compared, passes: 2.0, epsilon: 0.01, held_out };
+    let verdict = |(arm, against): (&str, &str), difference, verdict: &str, more_seeds| TwinVerdict {
         arm: arm.to_owned(),
-        against: "dyn-rand".to_owned(),
+        against: against.to_owned(),
         difference,
-        low: None,
-        high: None,
         verdict: verdict.to_owned(),
         more_seeds,
         seeds: 2,
+        basis: basis.clone(),
+        ..TwinVerdict::default()
     };
     for seed in 1..=2 {
-        let differences = vec![0.03, -0.02];
+        let losses = vec![3.0, 3.025 + 0.005 * seed as f64, 2.98];
         let verdicts = vec![
-            verdict("dyn-attn-high", 0.03, "undecided", Some(3)),
-            verdict("none", -0.02, "undecided", Some(11)),
+            verdict(("dyn-attn-high", "dyn-rand"), 0.03, "undecided", Some(4)),
+            verdict(("none", "dyn-rand"), -0.02, "undecided", Some(11)),
+            TwinVerdict {
+                low: Some(-0.09),
+                high: Some(-0.01),
+                ..verdict(("none", "dyn-attn-high"), -0.05, "better", None)
+            },
         ];
-        report(&mut stage, Report::TwinSeed { seed, differences, verdicts });
+        report(&mut stage, Report::TwinSeed { seed, losses, verdicts });
     }
     for i in 1..=steps {
         let losses = vec![loss(i), loss(i) + 0.05, loss(i) - 0.1];
@@ -236,13 +246,56 @@ fn last(stage: &Stage) -> TrainCommand {
 #[test]
 fn the_explorers_exact_policy_is_handed_over() {
     let mut stage = Stage::new();
-    stage.press("] ] . d y T space");
+    stage.press("] ] . d y X space");
     let plans = stage.port.plans.borrow();
     let request = plans.last().unwrap();
     assert_eq!(request.policy.as_ref(), Some(&stage.app.doc.mask));
     assert_eq!(request.score, stage.app.doc.score);
-    assert_eq!((request.model.as_str(), request.run.data.as_str()), ("demo", "novels"));
+    assert_eq!((request.model.as_str(), request.run.data.as_str()), ("demo", "passages"));
     assert_eq!(stage.app.screen(), Screen::Train);
+}
+
+#[test]
+fn a_run_masks_nothing_unless_that_was_asked_for() {
+    let mut stage = Stage::new();
+    stage.press("] ] . T space");
+    let request = stage.port.plans.borrow().last().unwrap().clone();
+    assert_eq!((request.policy, request.train.arm), (None, Arm::None));
+}
+
+#[test]
+fn twins_of_the_past_are_shown_again_with_their_verdicts() {
+    let before = comparing(40).app.train.run.unwrap();
+    let told = before.twins.clone().unwrap();
+    let mut stage = Stage::new();
+    stage.press("T");
+    let info = RunInfo {
+        path: PathBuf::from("/runs/twins"),
+        spec: before.spec.clone(),
+        summary: None,
+        steps: 0,
+        train_loss: None,
+        validation_loss: None,
+        checkpoints: Vec::new(),
+        bytes: 0,
+        modified: None,
+    };
+    stage.update(Update::Train(Box::new(TrainUpdate::Runs(vec![info]))));
+    stage.press("R enter");
+    assert_eq!(last(&stage), TrainCommand::Reopen(PathBuf::from("/runs/twins")));
+    let seed = |seed: usize| Report::TwinSeed {
+        seed,
+        losses: told.finished[seed - 1].clone(),
+        verdicts: told.verdicts.clone(),
+    };
+    let step = Report::TwinStep(TwinStep { seed: 1, step: 1, losses: vec![3.0; 3], ..TwinStep::default() });
+    let reports = vec![Report::State { state: RunState::Running }, step, seed(1), seed(2)];
+    let again = TrainUpdate::Reopened { spec: Box::new(before.spec), reports };
+    stage.update(Update::Train(Box::new(again)));
+    let run = stage.app.train.run.as_ref().unwrap();
+    let twins = run.twins.as_ref().unwrap();
+    assert_eq!((&twins.finished, &twins.verdicts), (&told.finished, &told.verdicts));
+    assert!(run.state.is_over() && stage.app.train.free() && stage.app.view.focus == &twins::PANE);
 }
 
 #[test]
@@ -379,14 +432,8 @@ fn kill_and_leaving_ask_first() {
         tokens: 1,
         seconds: 1.0,
         train_loss: 2.0,
-        start_validation_loss: None,
-        validation_loss: None,
-        bits_per_byte: None,
-        best: None,
         stopped_early: true,
-        checkpoint: None,
-        peak_memory: None,
-        twins: None,
+        ..RunSummary::default()
     };
     report(&mut stage, Report::Ended(summary));
     assert!(stage.app.quit);
