@@ -92,3 +92,5 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod twins_tests;

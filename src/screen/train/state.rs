@@ -151,6 +151,13 @@ impl RunView {
         }
     }
 
+    fn sampled(&mut self, sample: Sample) {
+        self.samples.push(sample);
+        if self.samples.len() > LINES {
+            self.samples.remove(0);
+        }
+    }
+
     /// What twins report of an arm, an evaluation or a seed.
     fn take_twins(&mut self, report: Report) {
         self.measuring = None;
@@ -243,12 +250,7 @@ impl RunView {
                 self.note(step, Grade::Good, format!("saved{best}: {}", path.display()));
                 self.saved = Some((step, path));
             }
-            Report::Sample { step, prompt, text } => {
-                self.samples.push(Sample { step, prompt, text });
-                if self.samples.len() > LINES {
-                    self.samples.remove(0);
-                }
-            }
+            Report::Sample { step, prompt, text } => self.sampled(Sample { step, prompt, text }),
             Report::Changed(change) => self.changed(change),
             Report::Note { step, message } => self.note(step, Grade::Said, message),
             Report::Warning { step, message } => self.note(step, Grade::Warning, message),
