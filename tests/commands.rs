@@ -483,18 +483,7 @@ fn twins_are_compared_by_one_command() {
 #[test]
 fn a_run_says_what_it_saved_and_fails_when_it_has_diverged() {
     let small = Small::new();
-    let wild = [
-        "--steps",
-        "40",
-        "--learning-rate",
-        "1",
-        "--clip",
-        "0",
-        "--warmup-steps",
-        "0",
-        "--lr-policy",
-        "constant",
-    ];
+    let wild = ["--steps", "40", "--learning-rate", "1", "--clip", "0", "--lr-policy", "constant"];
     let out = small.init("wild", &wild);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(1), "{said}");

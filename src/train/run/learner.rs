@@ -96,18 +96,28 @@ pub(in crate::train) fn attend(
     (step, done, total): (usize, usize, usize),
 ) -> Result<bool, TrainError> {
     watch.report(Report::Evaluating { step, done, total });
+    // A run that is paused already may still be measured when that is asked for.
+    let mut waits = false;
     loop {
         if watch.killed() {
             return Err(TrainError::Killed);
         }
         let state = *run.state();
-        let paused = state == RunState::Paused;
-        match watch.command(paused) {
-            // While it is paused: nobody can resume it any more.
-            None if paused => run.enter(RunState::Stopping, watch),
+        match watch.command(waits) {
+            // Nobody can resume it any more.
+            None if waits => {
+                run.enter(RunState::Stopping, watch);
+                return Ok(false);
+            }
             None => return Ok(true),
-            Some(RunCommand::Pause) if state == RunState::Running => run.enter(RunState::Paused, watch),
-            Some(RunCommand::Resume) if paused => run.enter(RunState::Running, watch),
+            Some(RunCommand::Pause) if state == RunState::Running => {
+                run.enter(RunState::Paused, watch);
+                waits = true;
+            }
+            Some(RunCommand::Resume) if state == RunState::Paused => {
+                run.enter(RunState::Running, watch);
+                waits = false;
+            }
             Some(RunCommand::Pause | RunCommand::Resume) => {}
             Some(RunCommand::Stop) => {
                 if state != RunState::Stopping {
@@ -117,9 +127,6 @@ pub(in crate::train) fn attend(
             }
             Some(RunCommand::Kill) => return Err(TrainError::Killed),
             Some(other) => run.later().push_back(other),
-        }
-        if paused && *run.state() == RunState::Stopping {
-            return Ok(false);
         }
     }
 }

@@ -139,7 +139,7 @@ fn alike(a: &MaskingSpec, b: &MaskingSpec) -> String {
     match first {
         0 => "they mask alike in most visits to a text".to_owned(),
         1 if random => {
-            "before the first visit there is no attention to go by, so both mask at random".to_owned()
+            "at a first visit there is no attention to go by yet, so both mask at random".to_owned()
         }
         1 => "they mask the first visit to a text alike".to_owned(),
         n => format!("they mask the first {n} visits to a text alike"),
