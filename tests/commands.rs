@@ -451,18 +451,21 @@ fn parsed(out: &Output) -> Value {
 #[test]
 fn twins_are_compared_by_one_command() {
     let small = Small::new();
-    let more =
-        ["--twins", "dyn-rand,dyn-rand,none", "--twin-seeds", "5", "--steps", "8", "--eval-every", "4"];
-    let got = parsed(&small.init("twins", &more));
+    parsed(&small.init("base", &["--steps", "1"]));
+    let base = small.path("base");
+    let short = small.train(["--model", &base], "short", &["--twins", "static-1,dyn-rand", "--steps", "2"]);
+    let said = String::from_utf8_lossy(&short.stderr).into_owned();
+    assert!(short.status.code() == Some(1) && said.contains("would hardly differ"), "{said}");
+    let more = ["--twins", "none,dyn-rand", "--twin-seeds", "2", "--steps", "8", "--eval-every", "4"];
+    let got = parsed(&small.train(["--model", &base], "twins", &more));
     let twins = &got["summary"]["twins"];
-    assert_eq!(twins["seeds"], 5);
-    assert_eq!(twins["verdicts"][0]["verdict"], "equivalent");
-    assert_eq!(twins["verdicts"][0]["difference"], 0.0);
-    assert_eq!(twins["verdicts"][1]["against"], "dyn-rand");
-    let metrics = std::fs::read_to_string(small.path("twins/metrics.jsonl")).unwrap();
-    assert_eq!(metrics.lines().filter(|l| l.contains(r#""event":"twin-seed""#)).count(), 5);
+    assert_eq!(twins["seeds"], 2);
+    let verdict = &twins["verdicts"][0];
+    assert_eq!((&verdict["verdict"], &verdict["against"]), (&"undecided".into(), &"none".into()));
+    assert!(verdict["basis"]["compared"]["differently"].as_u64().unwrap() > 0, "{verdict}");
+    assert!(verdict["basis"]["held_out"].as_str().unwrap().contains("held out of data.txt"), "{verdict}");
     let listed = maskscope(&["runs", "list", &small.path("twins")]);
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("40 of 40"), "{listed:?}");
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("16 of 16"), "{listed:?}");
     fails(
         &["runs", "compare", "nowhere", "else"],
         1,
@@ -472,8 +475,53 @@ fn twins_are_compared_by_one_command() {
     let wrong = small.init("wrong", &["--twins", "dyn-rand"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("2 to 4 arms"));
-    let twins = small.path("twins");
-    fails(&["train", "--resume", &twins], 1, &["twins"]);
+    // Seeds are added to what is finished.
+    let folder = small.path("twins");
+    fails(&["train", "--resume", &folder], 1, &["all 2 seeds", "--twin-seeds"]);
+    fails(&["train", "--resume", &folder, "--learning-rate", "1"], 2, &["--learning-rate cannot change"]);
+    fails(&["train", "--resume", &folder, "--steps", "9"], 1, &["as long as the finished ones"]);
+    let more = maskscope(&["train", "--resume", &folder, "--twin-seeds", "3"]);
+    assert!(more.status.success(), "{}", String::from_utf8_lossy(&more.stderr));
+    let said = String::from_utf8_lossy(&more.stdout).into_owned();
+    for words in
+        ["3 finished seeds", "over 3 seeds", "masked differently: ", "after the first", "ε 0.01", "data.txt"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let metrics = std::fs::read_to_string(small.path("twins/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().filter(|l| l.contains(r#""event":"twin-seed""#)).count(), 3);
+}
+
+#[test]
+fn a_run_says_what_it_saved_and_fails_when_it_has_diverged() {
+    let small = Small::new();
+    let wild = ["--steps", "40", "--learning-rate", "1", "--clip", "0", "--lr-policy", "constant"];
+    let out = small.init("wild", &wild);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("diverged") || said.contains("is not finite"), "{said}");
+    let tame = maskscope(&[
+        "train",
+        "--init",
+        &small.path("init.json"),
+        "--data",
+        &small.path("data.txt"),
+        "--out",
+        &small.path("tame"),
+        "--steps",
+        "4",
+        "--batch-size",
+        "1",
+        "--mask-schedule",
+        "per-sequence",
+        "--mask-clean-share",
+        "0.2",
+        "--arm",
+        "dyn-rand",
+    ]);
+    let said = String::from_utf8_lossy(&tame.stdout).into_owned();
+    assert!(tame.status.success(), "{}", String::from_utf8_lossy(&tame.stderr));
+    assert!(said.contains("saved: ") && said.contains("(step 4)"), "{said}");
 }
 
 #[test]
@@ -654,7 +702,7 @@ fn the_memory_that_was_announced_is_the_memory_that_is_taken() {
         let run = maskscope(&[
             "train",
             "--data",
-            "novels",
+            "passages",
             "--out",
             out.to_str().unwrap(),
             "--steps",

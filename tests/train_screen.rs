@@ -51,8 +51,8 @@ fn wait_steps(session: &mut Session, more: usize) -> usize {
 fn running(size: (u16, u16)) -> Session {
     let mut session = Session::start(&Start { args: SMALL, size, ..Start::default() });
     session.wait_text("actual 1");
-    session.send("T");
-    session.wait_text("novels");
+    session.send("X");
+    session.wait_text("passages");
     session.send(" ");
     session.wait_text("space starts");
     session.send(" ");
@@ -132,7 +132,7 @@ fn a_file_that_is_not_there_is_one_sentence() {
     let mut session = Session::start(&Start { args: SMALL, size: (120, 40), ..Start::default() });
     session.wait_text("Δ masked");
     session.send("T");
-    session.wait_text("novels");
+    session.wait_text("passages");
     session.send("\r\u{15}/nowhere/x");
     session.wait_text("cannot read");
     session.send("\r ");

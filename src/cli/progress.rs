@@ -33,7 +33,7 @@ impl RunReporter {
     /// One report.
     pub fn show(&self, report: &Report) {
         if self.json {
-            if !matches!(report, Report::Raster { .. } | Report::Batch(_))
+            if !matches!(report, Report::Raster { .. } | Report::Batch(_) | Report::Evaluating { .. })
                 && let Ok(text) = serde_json::to_string(report)
             {
                 note(&text);
@@ -50,6 +50,12 @@ impl RunReporter {
                 "loss {:.3}  lr {:.1e}  {:.0} tok/s{eta}",
                 r.loss, r.learning_rate, r.tokens_per_second
             ));
+            return;
+        }
+        if let Report::Evaluating { done, total, .. } = report
+            && drawn
+        {
+            self.bar.set_message(format!("measuring validation, {} %", 100 * done / (*total).max(1)));
             return;
         }
         if let Report::TwinStep(t) = report
@@ -123,10 +129,10 @@ impl RunReporter {
             }
             Report::TwinEvaluated { seed, step, losses, differences } => {
                 let losses: Vec<String> = losses.iter().map(|l| format!("{l:.4}")).collect();
-                let differences: Vec<String> =
-                    differences.iter().map(|d| format!("{:+.4}", d.value)).collect();
+                let first = differences.iter().filter(|d| d.against == 0);
+                let differences: Vec<String> = first.map(|d| format!("{:+.4}", d.value)).collect();
                 format!(
-                    "seed {seed}, step {step}: held-out losses {}, differences {}",
+                    "seed {seed}, step {step}: held-out losses {}, differences from the first {}",
                     losses.join(" "),
                     differences.join(" ")
                 )

@@ -82,6 +82,7 @@ impl EnginePort {
             validation: paths(&run.validation),
             column: (!run.column.is_empty()).then(|| run.column.clone()),
             held_share: 0.1,
+            held_seed: Some(request.train.seed),
         };
         let out = if run.out.is_empty() { self.runs.join(run_name(request)) } else { expand_home(&run.out) };
         let mut spec = request.train.spec(request.model.clone(), (data, out), None, &request.score);
@@ -91,6 +92,7 @@ impl EnginePort {
             spec.masking = MaskingSpec {
                 schedule: spec.masking.schedule,
                 cool_down: spec.masking.cool_down,
+                clean_share: spec.masking.clean_share,
                 score_from: spec.masking.score_from,
                 joint: spec.masking.joint,
                 ..explorer

@@ -16,6 +16,7 @@ use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
 use crate::engine::start::{Start, known};
 use crate::support::caught::caught;
+use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::folder::Folders;
 use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary, TwinSummary};
@@ -45,7 +46,7 @@ impl FlagSet for Flags {
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
     /// Text, JSON, JSON lines, CSV, TSV and Parquet files (also as .gz or .zst) or folders, or datasets/owner/name of the
-    /// Hub; novels is the bundled text
+    /// Hub; passages is the bundled text
     #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Train from scratch: random weights with this config.json, instead of a model; the tokenizer is the one
@@ -55,16 +56,18 @@ pub struct TrainArgs {
     /// With --init: the tokenizer to use, a tokenizer.json or a folder that holds one
     #[arg(long, value_name = "FILE", requires = "init")]
     pub tokenizer: Option<PathBuf>,
-    /// Files to validate on, in the same forms; without them, what a data set holds out, or the last tenth of the documents
+    /// Files to validate on, in the same forms; without them, what a data set holds out, or a tenth of the
+    /// documents, drawn from the whole text
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "resume")]
     pub validation: Vec<PathBuf>,
     /// Column that holds the text, or the conversations, in tables and JSON
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub column: Option<String>,
-    /// Output folder; the newest checkpoint's files lie directly in it, so transformers opens it
+    /// Output folder; the files of the checkpoint with the lowest validation loss lie directly in it, so transformers opens it
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "plan"], conflicts_with = "resume")]
     pub out: Option<PathBuf>,
-    /// Continue the run in this folder from its newest checkpoint, with its own settings
+    /// Continue the run in this folder from its newest checkpoint, with its own settings; with --twin-seeds, add seeds to a
+    /// comparison
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
     /// Stop after this many minutes; without --steps, only this limit ends the run
@@ -159,7 +162,10 @@ fn prepared(args: &TrainArgs, context: &CommandContext) -> Result<Setup, CliErro
         only_plan: args.plan,
     };
     let prepare = || match &args.resume {
-        Some(folder) => Ok(preparation.resumed(folder, |spec| extend(spec, args))?),
+        Some(folder) => {
+            refuse_other_settings(args)?;
+            Ok(preparation.resumed(folder, |spec| extend(spec, args))?)
+        }
         None => {
             let spec = spec(args, context)?;
             let start = match &args.init {
@@ -194,6 +200,7 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
         validation: args.validation.clone(),
         column: args.column.clone(),
         held_share: 0.1,
+        held_seed: Some(settings.train.seed),
     };
     let policy = args.explorer_policy.then(|| settings.mask.clone());
     let mut spec = settings.train.spec(settings.model.spec(), (data, out), policy, &settings.score);
@@ -206,18 +213,49 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
     Ok(spec)
 }
 
-/// The one thing that may change when a run is resumed: how long it runs.
-fn extend(spec: &mut RunSpec, args: &TrainArgs) {
+/// Settings that may change when a run is resumed.
+const EXTENDS: [&str; 3] = ["train.steps", "train.stop_after", "train.twin_seeds"];
+
+/// A resumed run keeps its settings: another one that is named would be passed over in silence.
+fn refuse_other_settings(args: &TrainArgs) -> Result<(), CliError> {
+    let fixed = |key: &str| key.starts_with("train.") && !EXTENDS.contains(&key);
+    let Some(other) = args.parameters.values().iter().find(|value| fixed(&value.key)) else {
+        return Ok(());
+    };
+    Err(CliError::usage(format!("a resumed run keeps its own settings: {} cannot change", other.flag))
+        .with_hint("--resume takes --steps, --minutes and --stop-after, or --twin-seeds for twins"))
+}
+
+/// What may change when a run is resumed: how long it runs, or how many seeds twins have.
+fn extend(spec: &mut RunSpec, args: &TrainArgs) -> Result<(), TrainError> {
+    let refuse = |problem: &str| {
+        Err(TrainError::Setup {
+            problem: problem.to_owned(),
+            hint: Some("start another run for that".to_owned()),
+        })
+    };
+    if spec.twins.is_some() && args.minutes.is_some() {
+        return refuse("seeds that are added to twins run as long as the finished ones");
+    }
     for value in args.parameters.values() {
-        if value.key == "train.steps"
-            && let Ok(steps) = value.value.parse()
-        {
-            spec.steps = steps;
+        let Ok(number) = value.value.parse::<usize>() else { continue };
+        match (value.key.as_str(), &mut spec.twins) {
+            ("train.twin_seeds", Some(twins)) => twins.seeds = number,
+            ("train.twin_seeds", None) => {
+                return refuse("this run is no comparison, so it has no seeds to add");
+            }
+            ("train.steps" | "train.stop_after", Some(_)) => {
+                return refuse("seeds that are added to twins run as long as the finished ones");
+            }
+            ("train.steps", None) => spec.steps = number,
+            ("train.stop_after", None) => spec.stop_after = number,
+            _ => {}
         }
     }
     if let Some(minutes) = args.minutes {
         spec.time_limit = Some(minutes * 60.0);
     }
+    Ok(())
 }
 
 /// What a watched session came to.
@@ -336,11 +374,32 @@ fn report(
 ) -> Result<(), CliError> {
     if args.output.json {
         let out = out.display().to_string();
-        return context.out.json(&serde_json::json!({ "out": out, "summary": summary, "sample": sample }));
+        context.out.json(&serde_json::json!({ "out": out, "summary": summary, "sample": sample }))?;
+    } else {
+        context.out.text(&match &summary.twins {
+            Some(twins) => twins_text(summary, twins, out),
+            None => run_text(summary, out, sample),
+        })?;
     }
-    if let Some(twins) = &summary.twins {
-        return context.out.text(&twins_text(summary, twins, out));
+    fault(summary).map_or(Ok(()), Err)
+}
+
+/// What makes the end of a run a failure.
+fn fault(summary: &RunSummary) -> Option<CliError> {
+    if let Some(problem) = &summary.problem {
+        let hint = "lower --learning-rate, or --clip the gradient further";
+        return Some(CliError::failed(problem.clone()).with_hint(hint));
     }
+    let saved = summary.saved.filter(|_| summary.twins.is_none());
+    if summary.twins.is_some() || saved == Some(summary.steps) {
+        return None;
+    }
+    let kept = saved.map_or_else(|| "nothing was".to_owned(), |step| format!("only step {step} was"));
+    let problem = format!("the end of the run, step {}, was not saved: {kept}", summary.steps);
+    Some(CliError::failed(problem).with_hint("make room and continue with --resume"))
+}
+
+fn run_text(summary: &RunSummary, out: &Path, sample: Option<&str>) -> String {
     let mut text = format!(
         "{} steps, {} tokens in {:.0} s, training loss {:.4}\n",
         summary.steps, summary.tokens, summary.seconds, summary.train_loss
@@ -352,18 +411,32 @@ fn report(
     if let Some((step, loss)) = summary.best {
         text.push_str(&format!("best checkpoint: step {step}, {loss:.4}\n"));
     }
-    match summary.saved {
-        Some(at) if at == summary.steps => text.push_str(&format!("saved: {}\n", out.display())),
-        Some(at) => text.push_str(&format!("saved: step {at} of {} in {}\n", summary.steps, out.display())),
-        None => text.push_str("saved: nothing\n"),
-    }
+    text.push_str(&saved_text(summary, out));
     if let Some(sample) = sample {
         text.push_str(&format!("\n{sample}\n"));
+    }
+    if let Some(reason) = &summary.reason {
+        text.push_str(&format!("{reason}\n"));
     }
     if summary.stopped_early {
         text.push_str("stopped before its last step\n");
     }
-    context.out.text(&text)
+    text
+}
+
+/// Where the weights are, each with its step.
+fn saved_text(summary: &RunSummary, out: &Path) -> String {
+    let out = out.display();
+    match (summary.best.map(|(step, _)| step), summary.saved, &summary.checkpoint) {
+        (Some(best), Some(newest), Some(path)) if best != newest => {
+            format!(
+                "saved: {out} (the best, step {best})\nsaved: {} (the newest, step {newest})\n",
+                path.display()
+            )
+        }
+        (_, Some(newest), _) => format!("saved: {out} (step {newest})\n"),
+        _ => "saved: nothing\n".to_owned(),
+    }
 }
 
 fn twins_text(summary: &RunSummary, twins: &TwinSummary, out: &Path) -> String {
@@ -375,10 +448,10 @@ fn twins_text(summary: &RunSummary, twins: &TwinSummary, out: &Path) -> String {
         summary.tokens,
         summary.seconds
     );
-    if twins.verdicts.is_empty() {
-        text.push_str("no seed was finished, so there is no verdict\n");
+    if let Some(nothing) = &twins.nothing {
+        text.push_str(&format!("{nothing}\n"));
     }
-    twins.verdicts.iter().for_each(|verdict| text.push_str(&format!("{verdict}\n")));
+    twins.verdicts.iter().for_each(|v| text.push_str(&format!("{v}\n  {}\n", v.basis)));
     text.push_str(&format!("records: {}\n", out.display()));
     text
 }

@@ -11,9 +11,10 @@ use crate::hub::FetchProgress;
 use crate::model::Tokenizer;
 use crate::train::TrainError;
 use crate::train::checkpoint::state;
-use crate::train::data::{ChatStyle, Corpora, Documents, TokenCache, cache_folder};
+use crate::train::data::{ChatStyle, Corpora, Documents, Measured, TokenCache, cache_folder};
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
+use crate::train::twins::record::TwinRecord;
 
 /// Where models and data come from, and who receives progress and remarks.
 pub struct Preparation<'a> {
@@ -46,13 +47,14 @@ impl Preparation<'_> {
     /// # Errors
     /// Data that cannot be read.
     pub fn fresh(&mut self, mut spec: RunSpec, mut start: Start, asked: bool) -> Result<Setup, TrainError> {
-        let documents = self.documents(&spec.data, &start.style()?)?;
-        start.notes.extend(documents.notes.iter().cloned());
+        let mut documents = self.documents(&spec.data, &start.style()?)?;
         if !asked {
             start.notes.extend(spec.fit_context(start.config.n_positions));
         }
+        spec.fit_validation();
         let tokenizer = start.tokenizer(&documents.train)?;
-        let corpora = self.tokens(&documents, &tokenizer)?;
+        let corpora = self.tokens(&mut documents, &tokenizer, &spec)?;
+        start.notes.extend(documents.notes);
         let tensors = start.tensors(spec.seed, &self.load.device)?;
         let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
         setup.device = self.load.device.clone();
@@ -62,18 +64,31 @@ impl Preparation<'_> {
         Ok(setup)
     }
 
-    /// The run in `folder` from its newest checkpoint; `change` may edit its settings first.
+    /// The run in `folder` from its newest checkpoint, or its twins after their last finished seed; `change` may edit the
+    /// settings first.
     ///
     /// # Errors
-    /// A folder without a run that can be resumed; data that no longer exists.
-    pub fn resumed(&mut self, folder: &Path, change: impl FnOnce(&mut RunSpec)) -> Result<Setup, TrainError> {
+    /// A folder without a run that can be resumed; data that no longer exists; what `change` refuses.
+    pub fn resumed(
+        &mut self,
+        folder: &Path,
+        change: impl FnOnce(&mut RunSpec) -> Result<(), TrainError>,
+    ) -> Result<Setup, TrainError> {
+        let (mut spec, renamed) = state::run_spec(folder)?;
+        if spec.twins.is_some() {
+            renamed.iter().for_each(|line| (self.remark)(format!("{}: {line}", folder.display())));
+            change(&mut spec)?;
+            let start = self.model(&spec.model)?;
+            let record = TwinRecord::read(folder)?;
+            return Ok(Setup { finished_seeds: Some(record), ..self.fresh(spec, start, true)? });
+        }
         let mut resumed = state::resume(folder, &self.load.device)?;
         let name = folder.display();
         resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
-        change(&mut resumed.spec);
+        change(&mut resumed.spec)?;
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
-        let documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
-        let corpora = self.tokens(&documents, &tokenizer)?;
+        let mut documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
+        let corpora = self.tokens(&mut documents, &tokenizer, &resumed.spec)?;
         let mut setup = Setup::resume(resumed, corpora, self.load.device.clone());
         setup.notes = documents.notes;
         Ok(setup)
@@ -84,11 +99,17 @@ impl Preparation<'_> {
         Documents::open(data, style, &self.load.hub, &mut fetching, self.cancel)
     }
 
-    fn tokens(&mut self, documents: &Documents, tokenizer: &Tokenizer) -> Result<Corpora, TrainError> {
+    fn tokens(
+        &mut self,
+        documents: &mut Documents,
+        tokenizer: &Tokenizer,
+        spec: &RunSpec,
+    ) -> Result<Corpora, TrainError> {
         (self.progress)(LoadProgress::new("data", "tokens"));
         let cache = cache_folder().map(TokenCache::new);
         let cache = if self.only_plan { cache.map(TokenCache::read_only) } else { cache };
-        let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref())?;
+        let measured = Measured { tokens: spec.validation_tokens, seed: spec.seed };
+        let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref(), measured)?;
         if kept {
             (self.remark)("the training tokens come from the cache".to_owned());
         }

@@ -15,7 +15,7 @@ use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
 use crate::hub::DATASET_PREFIX;
 use crate::train::TrainError;
-use crate::train::data::BUNDLED;
+use crate::train::data::is_bundled;
 use crate::train::report::{Report, RunCommand};
 use crate::train::runs;
 use crate::train::session::{Preparing, Session, SessionOptions};
@@ -52,6 +52,7 @@ pub struct Trainer {
 enum Chore {
     List(PathBuf),
     Curves(PathBuf),
+    Reopen(PathBuf),
     Delete { run: PathBuf, folder: PathBuf },
     Complete(String),
 }
@@ -98,6 +99,7 @@ impl Trainer {
             TrainCommand::Follow(every) => self.follow.store(every, Ordering::Relaxed),
             TrainCommand::List(folder) => self.chore(Chore::List(folder)),
             TrainCommand::Curves(run) => self.chore(Chore::Curves(run)),
+            TrainCommand::Reopen(run) => self.chore(Chore::Reopen(run)),
             TrainCommand::Delete { run, folder } => self.chore(Chore::Delete { run, folder }),
             TrainCommand::Complete(typed) => self.chore(Chore::Complete(typed)),
         }
@@ -232,6 +234,10 @@ fn serve(chores: &Receiver<Chore>, updates: &Sender<Update>) {
                 let (train, validation) = runs::curves(&run);
                 TrainUpdate::Curves { run, train, validation }
             }
+            Chore::Reopen(run) => match runs::reports(&run) {
+                Ok((spec, reports)) => TrainUpdate::Reopened { spec: Box::new(spec), reports },
+                Err(e) => TrainUpdate::Problem { message: e.to_string(), hint: e.hint() },
+            },
             Chore::Delete { run, folder } => {
                 if let Err(e) = runs::delete(&run) {
                     let problem = TrainUpdate::Problem { message: e.to_string(), hint: e.hint() };
@@ -249,7 +255,7 @@ fn serve(chores: &Receiver<Chore>, updates: &Sender<Update>) {
 
 /// Files and folders that a typed path may go on to; a path that leads nowhere is said in a sentence.
 fn complete(typed: String) -> TrainUpdate {
-    let is_no_path = typed.is_empty() || typed == BUNDLED || typed.starts_with(DATASET_PREFIX);
+    let is_no_path = typed.is_empty() || is_bundled(&typed) || typed.starts_with(DATASET_PREFIX);
     let (offers, problem) = match is_no_path {
         true => (Vec::new(), None),
         false => match complete::complete(&typed, |_| true) {
@@ -283,7 +289,7 @@ mod tests {
         let (offers, problem) = completed(&format!("{root}/spq"));
         assert!(offers.is_empty() && problem.unwrap().starts_with("nothing matches"));
         assert!(completed(&format!("{root}/none/x")).1.unwrap().starts_with("cannot read "));
-        assert_eq!(completed("novels"), (vec![], None));
+        assert_eq!(completed("passages"), (vec![], None));
     }
 
     #[test]

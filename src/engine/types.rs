@@ -462,6 +462,8 @@ pub enum TrainCommand {
     List(PathBuf),
     /// Losses of one run, from its records.
     Curves(PathBuf),
+    /// All that one run reported, to show it again.
+    Reopen(PathBuf),
     /// Deletes a run and lists the folder again.
     Delete { run: PathBuf, folder: PathBuf },
     /// What a typed path may go on to.
@@ -486,6 +488,11 @@ pub enum TrainUpdate {
         run: PathBuf,
         train: LossCurve,
         validation: LossCurve,
+    },
+    /// A run of the past and what it reported.
+    Reopened {
+        spec: Box<RunSpec>,
+        reports: Vec<report::Report>,
     },
     Completed {
         typed: String,

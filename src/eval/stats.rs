@@ -182,7 +182,8 @@ impl std::fmt::Display for Verdict {
 pub struct Judged {
     /// Of the mean difference, arm minus reference.
     pub interval: Interval,
-    pub verdict: Verdict,
+    /// None where the two were never treated differently, so that nothing was compared.
+    pub verdict: Option<Verdict>,
 }
 
 #[cfg(test)]

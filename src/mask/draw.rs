@@ -38,6 +38,10 @@ pub enum Stream {
     Policy = 13,
     /// Keys of dropout masks.
     Dropout = 14,
+    /// Whether a sequence is masked at all in one pass of training, and how much.
+    SequenceRate = 15,
+    /// Which documents are held out, and which of them are measured.
+    Split = 16,
 }
 
 /// The source of all draws of one pass over one sequence.

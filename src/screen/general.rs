@@ -12,8 +12,10 @@ use crate::screen::view::Screen;
 
 actions! {
     EXPLORER {
-        /// Open the Train screen with exactly this policy; a run continues while you explore
+        /// Open the Train screen; a run continues while you explore
         TRAIN ["T"] "train" => course::enter;
+        /// Open the Train screen for a run that masks exactly as the explorer does now
+        TRAIN_WITH_MASK ["X"] => course::enter_with_mask;
         /// Choose or type a model; see, download and remove models
         MODELS ["M"] "models" => models::open;
         /// Fetch the newer version that the Hub has of the model in use; the old one stays in use until the download completes

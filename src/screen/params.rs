@@ -177,7 +177,10 @@ pub fn shown_of_run(doc: &Document) -> Vec<Path> {
         TrainSettings::joint => !twins && !none,
         TrainSettings::op | TrainSettings::mask_rate => !explorer && !none,
         TrainSettings::replacement => !explorer && !none && own_shown(doc, path),
-        TrainSettings::mask_schedule | TrainSettings::mask_cool_down | TrainSettings::gap_target => !none,
+        TrainSettings::mask_schedule
+        | TrainSettings::mask_cool_down
+        | TrainSettings::mask_clean_share
+        | TrainSettings::gap_target => !none,
         TrainSettings::score_from => explorer || by_attention(run.masking) || arms.clone().any(by_attention),
         TrainSettings::joint_lambda
         | TrainSettings::joint_temperature

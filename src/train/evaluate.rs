@@ -6,16 +6,19 @@ use super::data::Corpus;
 use crate::model::Model;
 use crate::tensor::cross_entropy::cross_entropy;
 
-/// Mean loss in nats per token over every whole context of a corpus.
+/// What is asked between two parts of an evaluation, with how many of how many are done; false gives it up.
+pub type Between<'a> = &'a mut dyn FnMut(usize, usize) -> Result<bool, TrainError>;
+
+/// Mean loss in nats per token over every whole context of a corpus; `None` where `between` gave up.
 ///
 /// # Errors
-/// A corpus shorter than one context; [`TrainError::Killed`] when `killed` says so between two batches.
+/// A corpus shorter than one context; what `between` reports.
 pub fn evaluate(
     model: &Model,
     corpus: &Corpus,
     (context, batch): (usize, usize),
-    killed: &dyn Fn() -> bool,
-) -> Result<f64, TrainError> {
+    between: Between,
+) -> Result<Option<f64>, TrainError> {
     let count = corpus.sequences(context, 0);
     if count == 0 {
         return Err(TrainError::setup(format!(
@@ -25,8 +28,8 @@ pub fn evaluate(
     let model = without_gradients(model)?;
     let (mut total, mut rows) = (0f64, 0usize);
     for from in (0..count).step_by(batch) {
-        if killed() {
-            return Err(TrainError::Killed);
+        if !between(from, count)? {
+            return Ok(None);
         }
         let to = (from + batch).min(count);
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
@@ -41,7 +44,7 @@ pub fn evaluate(
         total += f64::from(loss.to_scalar::<f32>()?) * targets.len() as f64;
         rows += targets.len();
     }
-    Ok(total / rows as f64)
+    Ok(Some(total / rows as f64))
 }
 
 /// Bits per byte from nats per token.

@@ -24,6 +24,20 @@ pub mod option {
     }
 }
 
+/// The same for a list of numbers.
+pub mod list {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(list: &[f64], s: S) -> Result<S::Ok, S::Error> {
+        list.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
+        let texts = Vec::<String>::deserialize(d)?;
+        texts.iter().map(|x| x.parse().map_err(serde::de::Error::custom)).collect()
+    }
+}
+
 /// A JSON value with its broken numbers as text, so that they come back exactly; see [`unpack`].
 pub fn pack(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;

@@ -10,7 +10,7 @@ use super::policy::JointPolicy;
 use super::records::MemoryGauge;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
-use super::spec::Trained;
+use super::spec::{Arm, ScoreFrom, Trained};
 use super::trainee::Site;
 use crate::model::Config;
 use crate::support::units;
@@ -20,16 +20,27 @@ use crate::tensor::device::{self, Way};
 
 /// Passes over the text from which a plan warns.
 const MANY_PASSES: f64 = 10.0;
+/// Passes below which scores of the last visit decide less than half of the masks.
+const ATTENTIVE_PASSES: f64 = 2.0;
 /// Share of the time from which a plan warns of evaluations.
 const MUCH_MEASURING: f64 = 0.4;
 /// Share of the free memory a run may take.
 const USABLE: f64 = 0.9;
 
+/// One measured step.
+struct Probe {
+    /// Its update included.
+    seconds: f64,
+    /// Of its forward pass, which is what an evaluation costs.
+    forward: f64,
+    loss: f64,
+}
+
 impl Run {
     /// Measures and estimates.
     pub(super) fn estimate(&mut self) -> Result<Plan, TrainError> {
         let memory = self.fitting_memory()?;
-        let (step_seconds, probe_loss) = self.probe()?;
+        let Probe { seconds: step_seconds, forward, loss: probe_loss } = self.probe()?;
         let spec = &self.spec;
         let tokens_per_step = (spec.sequences_per_step() * spec.context) as u64;
         let left = spec.steps - self.counters.step.min(spec.steps);
@@ -42,8 +53,7 @@ impl Run {
         // The last step is evaluated in any case, and so is the start of a fresh run.
         let every = if spec.eval_every == 0 { left.max(1) } else { spec.eval_every };
         let evaluations = left.div_ceil(every) + usize::from(self.counters.step == 0);
-        // A pass without gradients is a third of a step's arithmetic.
-        let evaluation = step_seconds / 3.0 * validation_tokens as f64 / tokens_per_step as f64;
+        let evaluation = forward * validation_tokens as f64 / tokens_per_step as f64;
         let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;
         let measuring = evaluation * evaluations as f64;
         let expected = step_seconds * left as f64 + measuring;
@@ -90,6 +100,7 @@ impl Run {
             ));
         }
         notes.extend(self.arms.score_cost().map(str::to_owned));
+        notes.extend(self.undecided(epochs));
         let warmup = self.spec.learning_rate.warmup;
         if warmup > 0 && warmup >= steps {
             notes.push(format!(
@@ -103,6 +114,20 @@ impl Run {
             ));
         }
         notes
+    }
+
+    /// That attention decides too little in so few passes, and what would change that.
+    fn undecided(&self, epochs: f64) -> Option<String> {
+        let masking = &self.spec.masking;
+        let by_attention = matches!(masking.arm, Arm::DynAttnHigh | Arm::DynAttnLow);
+        if !by_attention || masking.score_from != ScoreFrom::LastVisit || epochs >= ATTENTIVE_PASSES {
+            return None;
+        }
+        let share = 100.0 * (1.0 - 1.0 / epochs).max(0.0);
+        Some(format!(
+            "attention decides {share:.0} % of the masks of this run: in {epochs:.1} passes most visits are first ones; \
+             scores from fresh (--score-from fresh) lets it decide from the first visit on"
+        ))
     }
 
     fn memory_plan(&self, available: u64) -> MemoryPlan {
@@ -146,27 +171,28 @@ impl Run {
         plan
     }
 
-    /// Seconds of one step and its loss; runs twice, since the first time pays for cold caches.
-    fn probe(&mut self) -> Result<(f64, f64), TrainError> {
+    /// Measures one step; runs it twice, since the first time pays for cold caches.
+    fn probe(&mut self) -> Result<Probe, TrainError> {
         let before = self.visits.clone();
         let memory = self.arms.memory().clone();
         let policy = self.joint.as_ref().map(JointPolicy::state).transpose()?;
         let batches = self.next_batches();
         self.visits = before;
         let step = self.counters.step + 1;
-        let mut best = f64::INFINITY;
+        let (mut best, mut forward) = (f64::INFINITY, f64::INFINITY);
         let mut loss = f64::NAN;
         for _ in 0..2 {
             let started = Instant::now();
             let passes = self.passes(&batches, step, &|| false)?;
             loss = passes.loss;
             best = best.min(started.elapsed().as_secs_f64());
+            forward = forward.min(passes.forward);
             self.arms.restore(memory.clone());
         }
         if let (Some(joint), Some(policy)) = (&mut self.joint, policy) {
             joint.restore(policy)?;
         }
-        Ok((best + self.probe_update()?, loss))
+        Ok(Probe { seconds: best + self.probe_update()?, forward, loss })
     }
 
     /// Seconds of an update of all variables, measured on a copy of the largest one.

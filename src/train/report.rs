@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::raster::RasterStats;
+pub use super::twins::verdict::{
+    Compared, NOT_COMPARED, TwinDifference, TwinStep, TwinSummary, TwinVerdict, VerdictBasis,
+};
 use crate::mask::types::{Op, State};
 use crate::settings::choice;
 use crate::tensor::meter::GpuFigures;
@@ -50,6 +53,13 @@ choice! {
         /// Ended without saving, as told.
         Killed = "killed",
         Failed = "failed",
+    }
+}
+
+#[allow(clippy::derivable_impls, reason = "the variants are a macro's")]
+impl Default for RunState {
+    fn default() -> Self {
+        RunState::Preparing
     }
 }
 
@@ -193,7 +203,7 @@ pub struct MemoryPlan {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
     pub state: RunState,
     pub steps: usize,
@@ -210,6 +220,12 @@ pub struct RunSummary {
     /// Lowest validation loss and its step.
     pub best: Option<(usize, f64)>,
     pub stopped_early: bool,
+    /// Why it ended before its last step by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// That it diverged, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// Folder of the last checkpoint, and its step: an earlier one than `steps` where the last did not fit on the disk.
     pub checkpoint: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,81 +249,6 @@ impl RunSummary {
     }
 }
 
-/// One step of every arm of twins.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TwinStep {
-    /// From 1.
-    pub seed: usize,
-    /// Of this seed, from 1.
-    pub step: usize,
-    /// Nats per token by arm, and the resulting mask rates.
-    pub losses: Vec<f64>,
-    pub realised: Vec<f64>,
-    /// Of all arms and seeds so far.
-    pub tokens: u64,
-    pub tokens_per_second: f64,
-    /// Seconds left for all seeds.
-    pub eta: Option<f64>,
-}
-
-/// One arm against the first on the same held-out documents, for the models as they are now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TwinDifference {
-    /// Index of the arm, from 1.
-    pub arm: usize,
-    /// Nats per token, arm minus first; every token counts the same.
-    pub value: f64,
-    /// Confidence sequence of the mean over documents, which says how sure it is of these two *models*; none while there
-    /// are too few documents.
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    pub documents: usize,
-    /// Documents on which the two models differ at all.
-    pub differing: usize,
-}
-
-/// The verdict on an arm against the first, over finished seeds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TwinVerdict {
-    pub arm: String,
-    pub against: String,
-    /// Mean over seeds, nats per token, arm minus first.
-    pub difference: f64,
-    /// Confidence sequence of that mean; none while there are too few seeds.
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    /// `better`, `worse`, `equivalent` or `undecided`.
-    pub verdict: String,
-    /// About how many more seeds would settle it, where that can be told.
-    pub more_seeds: Option<usize>,
-    pub seeds: usize,
-}
-
-impl std::fmt::Display for TwinVerdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} against {}: {}", self.arm, self.against, self.verdict)?;
-        match self.more_seeds {
-            Some(1) => f.write_str(" (about 1 more seed needed)")?,
-            Some(n) => write!(f, " (about {n} more seeds needed)")?,
-            None => {}
-        }
-        write!(f, ", {:+.4}", self.difference)?;
-        if let (Some(low), Some(high)) = (self.low, self.high) {
-            write!(f, " [{low:+.4}, {high:+.4}]")?;
-        }
-        write!(f, " nats per token over {} seed{}", self.seeds, if self.seeds == 1 { "" } else { "s" })
-    }
-}
-
-/// How a comparison of arms ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TwinSummary {
-    pub arms: Vec<String>,
-    /// Finished seeds; one that was cut off does not count.
-    pub seeds: usize,
-    pub verdicts: Vec<TwinVerdict>,
-}
-
 /// What a run reports, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -327,6 +268,12 @@ pub enum Report {
         #[serde(flatten)]
         report: StepReport,
         merged: usize,
+    },
+    /// How much of an evaluation is done.
+    Evaluating {
+        step: usize,
+        done: usize,
+        total: usize,
     },
     Evaluated {
         step: usize,
@@ -368,11 +315,11 @@ pub enum Report {
         losses: Vec<f64>,
         differences: Vec<TwinDifference>,
     },
-    /// A seed is finished; the verdicts rest on all finished ones.
+    /// A seed is finished; the verdicts, one for each pair of arms, rest on all finished ones.
     TwinSeed {
         seed: usize,
-        /// Nats per token of every arm after the first, minus the first.
-        differences: Vec<f64>,
+        /// Nats per token by arm, on the held-out documents.
+        losses: Vec<f64>,
         verdicts: Vec<TwinVerdict>,
     },
     Ended(RunSummary),

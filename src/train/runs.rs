@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::TrainError;
 use super::checkpoint::{folder::Folders, renamed, state};
 use super::records::{METRICS, step_of};
-use super::report::{RunState, RunSummary};
+use super::report::{Report, RunState, RunSummary};
 use super::spec::RunSpec;
 use crate::support::files::{plain, read_at_most};
 
@@ -135,6 +135,16 @@ pub fn curves(run: &Path) -> (LossCurve, LossCurve) {
         }
     }
     (train, validation)
+}
+
+/// The settings of a run and all that it reported; reports of another version are left out.
+///
+/// # Errors
+/// A folder without a readable `run.json`.
+pub fn reports(run: &Path) -> Result<(RunSpec, Vec<Report>), TrainError> {
+    let RunInfo { spec, .. } = RunInfo::read(run)?;
+    let all = lines(run).filter_map(|line| serde_json::from_value(line).ok());
+    Ok((RunSpec { out: run.to_owned(), ..spec }, all.collect()))
 }
 
 /// Deletes a run folder.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::TrainError;
-use super::records::Records;
+use super::records::{Kept, Records};
 use super::report::{Report, RunCommand, RunState, RunSummary, StepReport};
 use super::run::{Learner, Run, Setup, Watch};
 use super::twins::TwinRun;
@@ -221,6 +221,11 @@ fn run(
     let setup = setup?;
     let resumed = setup.resumed.as_ref();
     let from = resumed.map(|r| r.counters.step);
+    let kept = match (&setup.finished_seeds, from) {
+        (Some(record), _) => Kept::Seeds(record.seeds.len()),
+        (None, Some(step)) => Kept::Steps(step),
+        (None, None) => Kept::Nothing,
+    };
     let warnings = resumed.map(|r| r.passed_over.clone()).unwrap_or_default();
     let mut run: Box<dyn Learner> = match setup.spec.twins {
         Some(_) => Box::new(TwinRun::new(setup)?),
@@ -239,7 +244,7 @@ fn run(
     if options.wait_after_plan && !watch.told_to_start() {
         return Err(TrainError::Killed);
     }
-    watch.open_records(run.spec().out.clone(), from);
+    watch.open_records(run.spec().out.clone(), kept);
     run.drive(watch)
 }
 
@@ -273,10 +278,10 @@ impl SessionWatch {
         }
     }
 
-    fn open_records(&mut self, out: PathBuf, from: Option<usize>) {
-        match Records::open(&out, from) {
+    fn open_records(&mut self, out: PathBuf, kept: Kept) {
+        match Records::open(&out, kept) {
             Ok(records) => self.records = Some(records),
-            Err(error) => self.without_records(from.unwrap_or(0), &error),
+            Err(error) => self.without_records(0, &error),
         }
     }
 
@@ -329,7 +334,11 @@ impl Watch for SessionWatch {
 
 /// Adds a report; in a full queue a step joins the step before it, and a picture takes the place of an older one.
 fn push(queue: &mut VecDeque<Report>, report: Report) {
-    if matches!((&report, queue.back()), (Report::Loading { .. }, Some(Report::Loading { .. }))) {
+    if matches!(
+        (&report, queue.back()),
+        (Report::Loading { .. }, Some(Report::Loading { .. }))
+            | (Report::Evaluating { .. }, Some(Report::Evaluating { .. }))
+    ) {
         queue.pop_back();
     }
     if queue.len() >= QUEUE {

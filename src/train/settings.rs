@@ -44,6 +44,8 @@ settings! {
         mask_schedule: MaskSchedule = MaskSchedule::Constant, label("mask schedule");
         /// Share of the steps, at the end, that run without masks
         mask_cool_down: f64 = 0.0, label("clean cool-down"), range(0.0, 0.9, 0.1, 0.01);
+        /// Share of the sequences, drawn at every visit, that run without masks
+        mask_clean_share: f64 = 0.0, label("clean sequences"), range(0.0, 0.9, 0.1, 0.01);
         /// Where an arm takes its attention scores from
         score_from: ScoreFrom = ScoreFrom::LastVisit, label("scores from");
         /// Masking policy that is learned with the model
@@ -57,10 +59,10 @@ settings! {
         /// Learning rate of the policy's own parameters
         joint_learning_rate: f64 = 1e-3, label("policy LR"), log(1e-8, 1.0), was(&["train.joint_rate"])
             => |t| t.joint.is_some();
-        /// Two to four arms to compare on the same batches and draws, the first against the others; empty makes one run
+        /// Two to four arms to compare on the same batches and draws, every pair of them; empty makes one run
         /// Each is ARM or ARM:OPERATION, e.g. "dyn-rand,dyn-attn-high:hide".
         twins: Option<TwinSpec> = None;
-        /// Seeds that twins run under; a verdict needs at least five
+        /// Seeds that twins run under; a verdict needs at least 5 with two arms, 6 with three or four
         twin_seeds: usize = 6, label("seeds"), whole(1, 1000), unit("seeds") => |t| t.twins.is_some();
         /// Optimizer steps
         /// 100 are six epochs of the bundled text: a first run of a minute or two.
@@ -107,10 +109,16 @@ settings! {
         seed: u64 = 1, label("training seed"), whole(0, MAX_SEED);
         /// Steps between validation losses
         eval_every: usize = 20, label("evaluation every"), whole(1, MAX_STEPS), step(10), unit("steps");
-        /// Steps between checkpoints
+        /// Held-out tokens that an evaluation reads; 0 takes what a tenth of the time is enough for, 20,000 at most
+        validation_tokens: usize = 0, label("measured on"), whole(0, MAX_STEPS), step(10_000), unit("tokens");
+        /// Evaluations without a lower validation loss after which a run ends; 0 never ends it
+        stop_after: usize = 0, label("stop after"), whole(0, 1000), unit("evaluations");
+        /// Steps between checkpoints; one is saved at every lowest validation loss, too
         checkpoint_every: usize = 50, label("checkpoint every"), whole(1, MAX_STEPS), step(100), unit("steps");
         /// Newest checkpoints kept, besides the best one
         keep_last: usize = 2, label("checkpoints kept"), whole(1, 1000);
+        /// Checkpoints kept at steps that grow by a constant factor, such as 1, 10, 100; 0 keeps none for that
+        keep_spaced: usize = 0, label("spaced, kept"), whole(0, 100);
         /// What a run does when a checkpoint does not fit; the last complete one is kept either way
         on_disk_full: OnDiskFull = OnDiskFull::Continue, label("disk full");
         /// Steps between samples of text; 0 takes none
@@ -156,6 +164,9 @@ impl TrainSettings {
             checkpoint_every: self.checkpoint_every,
             sample_every: self.sample_every,
             sample_prompt: self.sample_prompt.clone(),
+            validation_tokens: Some(self.validation_tokens),
+            stop_after: self.stop_after,
+            keep_spaced: self.keep_spaced,
             keep_last: self.keep_last,
             on_disk_full: self.on_disk_full,
             out,
@@ -205,6 +216,7 @@ impl TrainSettings {
             rate: self.mask_rate,
             schedule: self.mask_schedule,
             cool_down: self.mask_cool_down,
+            clean_share: self.mask_clean_share,
             score_from: self.score_from,
             policy: None,
             score: score.clone(),

@@ -21,12 +21,15 @@ use crate::tensor::adamw::AdamWSettings;
 pub struct DataSpec {
     /// Files and folders; the word `novels` alone is the bundled text.
     pub train: Vec<PathBuf>,
-    /// Empty: the last `held_share` of the training documents.
+    /// Empty: `held_share` of the training documents.
     pub validation: Vec<PathBuf>,
     /// Column that holds the text, or the conversations, in JSON, CSV, TSV and Parquet files.
     pub column: Option<String>,
     /// Share of the documents held out where `validation` is empty.
     pub held_share: f64,
+    /// Which documents those are: drawn from the whole text by this seed. Runs from before there was one hold out the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_seed: Option<u64>,
 }
 
 /// Low-rank adaptation (2106.09685): `W + alpha/rank · A B`, with `A` random and `B` zero at the start.
@@ -204,6 +207,9 @@ choice! {
         Decay = "decay",
         /// up to twice the rate, and down again
         Triangle = "triangle",
+        /// each sequence draws its own rate at every visit, from 0 to twice the rate
+        /// Uniform, so that a model meets lightly and heavily masked text side by side. Static arms draw once.
+        PerSequence = "per-sequence",
     }
 }
 
@@ -229,6 +235,10 @@ pub struct MaskingSpec {
     pub schedule: MaskSchedule,
     /// Share of the steps, at the end, that run without masks; 0 is none.
     pub cool_down: f64,
+    /// Share of the sequences that run without masks, drawn at every visit; the others are masked more, so that the average
+    /// rate stays.
+    #[serde(default)]
+    pub clean_share: f64,
     pub score_from: ScoreFrom,
     /// The explorer's exact policy ("one policy everywhere"): τ, p, protection, unit, scale, mix and polarity are
     /// taken from here where it is set; `op`, `replacement` and `rate` above then repeat its own.
@@ -298,6 +308,7 @@ impl Default for MaskingSpec {
             rate: 0.15,
             schedule: MaskSchedule::Constant,
             cool_down: 0.0,
+            clean_share: 0.0,
             score_from: ScoreFrom::LastVisit,
             policy: None,
             score: ScoreSettings::default(),
@@ -332,6 +343,11 @@ choice! {
         Stop = "stop",
     }
 }
+
+/// Most held-out tokens that an evaluation reads unless more are asked for.
+pub const MEASURED: usize = 20_000;
+/// Share of the time that evaluations may take unless more is asked for.
+const MEASURED_SHARE: f64 = 0.1;
 
 /// The specification of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -373,6 +389,16 @@ pub struct RunSpec {
     /// Steps between two samples of text; 0 takes none.
     pub sample_every: usize,
     pub sample_prompt: String,
+    /// Held-out tokens that an evaluation reads; none reads all of them, 0 as many as [`fit_validation`](Self::fit_validation)
+    /// finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_tokens: Option<usize>,
+    /// Evaluations without a lower validation loss after which the run ends; 0 never.
+    #[serde(default)]
+    pub stop_after: usize,
+    /// Checkpoints kept at steps that are evenly spaced on a log scale; 0 keeps none of them.
+    #[serde(default)]
+    pub keep_spaced: usize,
     /// Checkpoints kept besides the best one.
     pub keep_last: usize,
     pub on_disk_full: OnDiskFull,
@@ -388,6 +414,42 @@ impl RunSpec {
     /// Sequences a step visits.
     pub fn sequences_per_step(&self) -> usize {
         self.batch_size * self.accumulate
+    }
+
+    /// Evaluations that are due after `step`, the one at the end included.
+    pub fn evaluations_after(&self, step: usize) -> usize {
+        if step >= self.steps {
+            return 0;
+        }
+        let every = if self.eval_every == 0 { self.steps } else { self.eval_every };
+        self.steps.div_ceil(every) - step / every
+    }
+
+    /// Settles how many held-out tokens an evaluation reads, where nobody asked for a number: so many that evaluations take
+    /// about a tenth of the time, and at most [`MEASURED`].
+    pub fn fit_validation(&mut self) {
+        if self.validation_tokens != Some(0) {
+            return;
+        }
+        // A pass without gradients, as a share of a step: what is not trained has no backward of its own either.
+        let pass = match self.trained {
+            Trained::All => 0.4,
+            Trained::Lora(_) => 0.6,
+            Trained::LastBlocks(_) | Trained::LayerNorms => 0.9,
+        };
+        let passes = if self.learning_rate.gap.is_some() { 2.0 } else { 1.0 };
+        let steps = self.steps as f64 * (self.sequences_per_step() * self.context) as f64;
+        let evaluations = (self.evaluations_after(0) + 1) as f64;
+        let fits = steps * MEASURED_SHARE / (1.0 - MEASURED_SHARE) / (pass * passes * evaluations);
+        self.validation_tokens =
+            Some((fits as usize).clamp(self.context + 1, MEASURED.max(self.context + 1)));
+    }
+
+    /// Whether the checkpoint of `step` is one of those kept at log-spaced steps.
+    pub fn keeps(&self, step: usize) -> bool {
+        let last = self.keep_spaced.saturating_sub(1).max(1) as f64;
+        let at = |i: usize| (self.steps as f64).powf(i as f64 / last).round() as usize;
+        step > 0 && (0..self.keep_spaced).any(|i| at(i) == step)
     }
 
     /// Shortens a default context to what a model takes; gives a line where it does.

@@ -139,6 +139,8 @@ impl Dirty {
             | Update::Map { .. }
             | Update::Overview { .. } => Dirty::TerminalInput,
             Update::CalibrationReady
+            | Update::Calibrating { .. }
+            | Update::Models(_)
             | Update::ModelLoading(_)
             | Update::ModelReady(_)
             | Update::ModelMoved { .. }

@@ -13,6 +13,7 @@ pub mod runs;
 pub mod series;
 pub mod setup;
 pub mod state;
+pub mod strip;
 pub mod twins;
 
 pub use setup::{RunForm, RunRequest, RunSettings};
@@ -91,3 +92,5 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod twins_tests;

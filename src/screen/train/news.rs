@@ -5,8 +5,10 @@ use crate::screen::app::{App, Card, Remedy, Request};
 use crate::screen::events::show_card;
 use crate::screen::train::runs::{Curves, list, unfollow};
 use crate::screen::train::state::RunView;
+use crate::screen::train::{charts, twins};
 use crate::screen::view::Screen;
 use crate::train::report::{Report, RunState};
+use crate::train::spec::RunSpec;
 
 /// Takes in news from the trainer.
 pub fn take(app: &mut App, news: TrainUpdate) {
@@ -25,6 +27,7 @@ pub fn take(app: &mut App, news: TrainUpdate) {
         TrainUpdate::Curves { run, train, validation } => {
             app.train.runs.curves.insert(run, Curves { train, validation });
         }
+        TrainUpdate::Reopened { spec, reports } => reopened(app, *spec, reports),
         TrainUpdate::Completed { typed, offers, problem } => {
             if let Some(typing) = app.train.typing.as_mut().filter(|t| t.typed == typed) {
                 typing.offers = offers;
@@ -34,6 +37,24 @@ pub fn take(app: &mut App, news: TrainUpdate) {
         TrainUpdate::Problem { message, hint } => failed(app, message, hint),
     }
     app.settle();
+}
+
+/// Shows a run of the past, as it reported itself.
+fn reopened(app: &mut App, spec: RunSpec, reports: Vec<Report>) {
+    if !app.train.free() {
+        return;
+    }
+    let mut run = RunView::new(spec, app.now);
+    reports.into_iter().for_each(|report| run.take(report, app.now));
+    if !run.state.is_over() {
+        // It never said how it ended.
+        run.state = RunState::Killed;
+    }
+    app.focus(if run.twins.is_some() { &twins::PANE } else { &charts::LOSS });
+    // Nothing that is still to come belongs to it.
+    (app.train.number, app.train.planned) = (0, None);
+    app.train.chart.cursor = None;
+    app.train.run = Some(run);
 }
 
 fn failed(app: &mut App, message: String, hint: Option<String>) {

@@ -111,8 +111,10 @@ actions! {
         RUNS_DOWN ["down"] => |app| step(app, 1);
         /// Add the losses of this run to the chart, or remove them
         RUNS_MARK ["m"] "compare" if any => mark;
-        /// Open the newest checkpoint of this run in the explorer
+        /// Open the best checkpoint of this run in the explorer, or show what twins came to
         RUNS_OPEN ["enter"] "open" if any => open_selected;
+        /// Show the charts of this run, and the verdicts of twins
+        RUNS_SHOW ["c"] "charts" if any => show_selected;
         /// Delete the run and its checkpoints, after a question
         RUNS_DELETE ["delete" "D"] "delete" if any => ask_delete;
         /// Read the runs folder again
@@ -202,12 +204,24 @@ fn open_selected(app: &mut App) {
     let Some(run) = app.train.runs.current() else {
         return app.say("There is no run to open");
     };
+    if run.spec.twins.is_some() {
+        return show_selected(app);
+    }
     if run.checkpoints.is_empty() {
         return app.say("This run has no checkpoint");
     }
-    // At the top of a run's folder lies its newest checkpoint.
+    // At the top of a run's folder lies its best checkpoint.
     let path = run.path.clone();
     open_checkpoint(app, &path);
+}
+
+fn show_selected(app: &mut App) {
+    let Some(run) = app.train.runs.current() else { return };
+    let path = run.path.clone();
+    if !app.train.free() {
+        return app.say("A run is in progress, and its charts are on screen: stop it first");
+    }
+    app.emit(Request::Train(TrainCommand::Reopen(path)));
 }
 
 fn open_checkpoint(app: &mut App, path: &Path) {

@@ -18,7 +18,7 @@ use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::list::{self, Columns, Line, Look};
 use crate::screen::widgets::theme::Role;
 use crate::settings::{Kind, optional, settings};
-use crate::train::data::{BUNDLED, forms};
+use crate::train::data::{BUNDLED, forms, is_bundled};
 use crate::train::settings::TrainSettings;
 use crate::train::spec::Arm;
 
@@ -48,14 +48,15 @@ optional!(Arm, "explorer", "exactly what the explorer does now: τ, p, polarity,
 settings! {
     /// What belongs to one run alone
     pub struct RunSettings in "run" {
-        /// Texts, JSON, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; novels is bundled, 130 KB
+        /// Texts, JSON, CSV, TSV, Parquet, a folder, or datasets/owner/name of the Hub; passages is bundled, 130 KB
+        /// The bundled passages are of novels and of State of the Union addresses.
         data: String = BUNDLED.to_owned(), path();
         /// Column of the text or the conversations; empty takes text, messages, or the only one there is
         column: String = String::new() => |run| run.may_be_table();
-        /// What losses are measured on; empty holds out the last tenth of the documents
+        /// What losses are measured on; empty holds out a tenth of the documents, drawn from the whole text
         validation: String = String::new(), path();
-        /// Who is masked: the explorer's exact policy, nobody, or one of the training arms
-        masking: Option<Arm> = None;
+        /// Who is masked: nobody, by one of the training arms, or by the explorer's exact policy
+        masking: Option<Arm> = Some(Arm::None);
         /// The run ends after so many minutes even if steps are left; 0 sets no limit
         minutes: f64 = 0.0, range(0.0, 1_000_000.0, 1.0, 0.1);
         /// Folder of the run; empty makes a new one among your runs
@@ -66,7 +67,7 @@ settings! {
 impl RunSettings {
     /// A folder's name does not tell what lies in it.
     fn may_be_table(&self) -> bool {
-        let folder = forms::extension(std::path::Path::new(&self.data)).is_empty() && self.data != BUNDLED;
+        let folder = forms::extension(std::path::Path::new(&self.data)).is_empty() && !is_bundled(&self.data);
         forms::has_columns(&self.data) || folder
     }
 }
@@ -94,9 +95,7 @@ impl RunForm {
     /// The form with the configured values.
     pub fn new(settings: &Settings) -> Self {
         let train = settings.train.clone();
-        // A plain fine-tune is the exception here: the explorer is open, with a mask.
-        let masking = Some(train.arm).filter(|arm| *arm != Arm::None);
-        RunForm { run: RunSettings { masking, ..RunSettings::default() }, train }
+        RunForm { run: RunSettings { masking: Some(train.arm), ..RunSettings::default() }, train }
     }
 
     /// Whether the run masks by the explorer's policy.
@@ -279,7 +278,7 @@ fn row(c: &mut Canvas, app: &App, path: Path, area: Rect) {
         _ if path == RunSettings::minutes && app.doc.form.run.minutes == 0.0 => Look::Unset("no limit"),
         Some(place) => Look::Track(place),
         None if value.is_empty() => Look::Unset(match path {
-            RunSettings::validation => "last tenth of the data",
+            RunSettings::validation => "a tenth of the data",
             RunSettings::out => "a new one",
             _ => "–",
         }),

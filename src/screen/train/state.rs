@@ -58,6 +58,8 @@ pub struct RunView {
     pub twins: Option<TwinView>,
     /// What is being prepared: bytes done, of how many.
     pub loading: Option<(String, u64, Option<u64>)>,
+    /// Parts of an evaluation that are done, of how many.
+    pub measuring: Option<(usize, usize)>,
     pub batch: Option<BatchView>,
     pub samples: Vec<Sample>,
     pub log: Vec<Line>,
@@ -87,6 +89,7 @@ impl RunView {
             raster_stats: None,
             twins,
             loading: None,
+            measuring: None,
             state: RunState::Preparing,
             plan: None,
             series: Series::default(),
@@ -148,8 +151,16 @@ impl RunView {
         }
     }
 
+    fn sampled(&mut self, sample: Sample) {
+        self.samples.push(sample);
+        if self.samples.len() > LINES {
+            self.samples.remove(0);
+        }
+    }
+
     /// What twins report of an arm, an evaluation or a seed.
     fn take_twins(&mut self, report: Report) {
+        self.measuring = None;
         match report {
             Report::TwinStep(report) => {
                 (self.eta, self.tokens) = (report.eta, report.tokens);
@@ -162,12 +173,12 @@ impl RunView {
                     twins.evaluated((seed, step), &losses, differences);
                 }
             }
-            Report::TwinSeed { seed, differences, verdicts } => {
+            Report::TwinSeed { seed, losses, verdicts } => {
                 for verdict in &verdicts {
                     self.note(seed * self.spec.steps, Grade::Good, verdict.to_string());
                 }
                 if let Some(twins) = &mut self.twins {
-                    twins.finished.push(differences);
+                    twins.finished.push(losses);
                     twins.verdicts = verdicts;
                 }
             }
@@ -223,10 +234,13 @@ impl RunView {
             }
             Report::Planned(plan) => self.plan = Some(plan),
             Report::Step { report, merged } => {
+                self.measuring = None;
                 (self.eta, self.tokens) = (report.eta, report.tokens);
                 self.series.push(&report, merged);
             }
+            Report::Evaluating { done, total, .. } => self.measuring = Some((done, total)),
             Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {
+                self.measuring = None;
                 self.series.evaluated.push((step, loss, masked_loss));
                 let text = format!("validation loss {loss:.4}, {bits_per_byte:.4} bits per byte");
                 self.note(step, Grade::Said, text);
@@ -236,12 +250,7 @@ impl RunView {
                 self.note(step, Grade::Good, format!("saved{best}: {}", path.display()));
                 self.saved = Some((step, path));
             }
-            Report::Sample { step, prompt, text } => {
-                self.samples.push(Sample { step, prompt, text });
-                if self.samples.len() > LINES {
-                    self.samples.remove(0);
-                }
-            }
+            Report::Sample { step, prompt, text } => self.sampled(Sample { step, prompt, text }),
             Report::Changed(change) => self.changed(change),
             Report::Note { step, message } => self.note(step, Grade::Said, message),
             Report::Warning { step, message } => self.note(step, Grade::Warning, message),
@@ -261,6 +270,7 @@ impl RunView {
                 self.state = summary.state;
                 self.since = now;
                 let saved = summary.saved.zip(summary.checkpoint.clone());
+                self.measuring = None;
                 self.saved = saved.or(self.saved.take());
                 if let Some(problem) = summary.unsaved() {
                     self.note(summary.steps, Grade::Bad, problem);

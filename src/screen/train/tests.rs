@@ -6,20 +6,19 @@ use crate::engine::types::{TrainCommand, TrainUpdate, Update};
 use crate::mask::types::Op;
 use crate::screen::explore::mask::settings::parse;
 use crate::screen::mouse::Mouse;
-use crate::screen::params;
 use crate::screen::popups::Popup;
 use crate::screen::popups::ask::Question;
 use crate::screen::testing::Stage;
 use crate::screen::tests::desk::{AREA, Desk};
 use crate::screen::tests::fit;
-use crate::screen::train::setup::{self, RunSettings};
-use crate::screen::train::{charts, run, twins};
+use crate::screen::train::setup;
+use crate::screen::train::{charts, run};
 use crate::screen::view::Screen;
 use crate::train::arm::TokenClass;
 use crate::train::raster::{ClassShare, RasterStats};
 use crate::train::report::{
-    Live, LiveChange, Plan, RasterRow, Report, RunCommand, RunState, RunSummary, StepReport, TwinDifference,
-    TwinStep, TwinVerdict,
+    Compared, Live, LiveChange, Plan, RasterRow, Report, RunCommand, RunState, RunSummary, StepReport,
+    TwinDifference, TwinStep, TwinVerdict, VerdictBasis,
 };
 use crate::train::settings::TrainSettings;
 use crate::train::spec::{Arm, MaskingSpec, RunSpec};
@@ -142,6 +141,7 @@ pub fn running(steps: usize) -> Stage {
 fn difference(arm: usize, value: f64, half: f64) -> TwinDifference {
     TwinDifference {
         arm,
+        against: 0,
         value,
         low: Some(value - half),
         high: Some(value + half),
@@ -164,23 +164,31 @@ pub fn comparing(steps: usize) -> Stage {
     report(&mut stage, Report::State { state: RunState::Planned });
     stage.press("space");
     report(&mut stage, Report::State { state: RunState::Running });
-    let verdict = |arm: &str, difference, verdict: &str, more_seeds| TwinVerdict {
+    let compared = Compared { masked: 24_000, differently: 11_200, visits: 960, again: 480 };
+    let held_out = "3 documents, 4,000 tokens held out of passages".to_owned();
+    let basis = VerdictBasis { compared, passes: 2.0, epsilon: 0.01, held_out };
+    let verdict = |(arm, against): (&str, &str), difference, verdict: &str, more_seeds| TwinVerdict {
         arm: arm.to_owned(),
-        against: "dyn-rand".to_owned(),
+        against: against.to_owned(),
         difference,
-        low: None,
-        high: None,
         verdict: verdict.to_owned(),
         more_seeds,
         seeds: 2,
+        basis: basis.clone(),
+        ..TwinVerdict::default()
     };
     for seed in 1..=2 {
-        let differences = vec![0.03, -0.02];
+        let losses = vec![3.0, 3.025 + 0.005 * seed as f64, 2.98];
         let verdicts = vec![
-            verdict("dyn-attn-high", 0.03, "undecided", Some(3)),
-            verdict("none", -0.02, "undecided", Some(11)),
+            verdict(("dyn-attn-high", "dyn-rand"), 0.03, "undecided", Some(4)),
+            verdict(("none", "dyn-rand"), -0.02, "undecided", Some(11)),
+            TwinVerdict {
+                low: Some(-0.09),
+                high: Some(-0.01),
+                ..verdict(("none", "dyn-attn-high"), -0.05, "better", None)
+            },
         ];
-        report(&mut stage, Report::TwinSeed { seed, differences, verdicts });
+        report(&mut stage, Report::TwinSeed { seed, losses, verdicts });
     }
     for i in 1..=steps {
         let losses = vec![loss(i), loss(i) + 0.05, loss(i) - 0.1];
@@ -203,46 +211,28 @@ pub fn comparing(steps: usize) -> Stage {
     stage
 }
 
-#[test]
-fn twins_are_asked_for_watched_and_told_apart_by_seed() {
-    let mut stage = comparing(50);
-    let plans = stage.port.plans.borrow().clone();
-    assert_eq!(plans[0].train.twins, Some("dyn-rand,dyn-attn-high,none".parse().unwrap()));
-    assert_eq!(plans[0].policy, None, "the explorer's policy is no arm");
-    let shown = params::shown_of_run(&stage.app.doc);
-    assert!(shown.contains(&TrainSettings::twin_seeds) && !shown.contains(&RunSettings::masking));
-    assert!(shown.contains(&TrainSettings::mask_rate), "what the arms share is still set here");
-    assert_eq!(stage.app.view.focus, &twins::PANE);
-    let twins = stage.app.train.run.as_ref().unwrap().twins.clone().unwrap();
-    assert_eq!((twins.seed, twins.step, twins.curves[2].points.len()), (3, 50, 50));
-    assert_eq!((twins.differences.len(), twins.finished.len()), (2, 2));
-    // Nothing of a run that keeps to its plan moves by hand.
-    let before = stage.port.trains.borrow().len();
-    stage.press("] , ( w");
-    assert_eq!(stage.port.trains.borrow().len(), before, "{:?}", stage.port.trains.borrow());
-    stage.press("space");
-    assert_eq!(last(&stage), TrainCommand::Tell(RunCommand::Pause));
-    let next = TwinStep { seed: 4, step: 1, losses: vec![5.0; 3], ..TwinStep::default() };
-    report(&mut stage, Report::TwinStep(next));
-    let twins = stage.app.train.run.as_ref().unwrap().twins.clone().unwrap();
-    assert_eq!((twins.seed, twins.curves[0].points.len(), twins.differences.len()), (4, 1, 0));
-    assert!((stage.app.train.run.as_ref().unwrap().progress() - 601.0 / 1200.0).abs() < 1e-9);
-}
-
-fn last(stage: &Stage) -> TrainCommand {
+pub fn last(stage: &Stage) -> TrainCommand {
     stage.port.trains.borrow().last().unwrap().clone()
 }
 
 #[test]
 fn the_explorers_exact_policy_is_handed_over() {
     let mut stage = Stage::new();
-    stage.press("] ] . d y T space");
+    stage.press("] ] . d y X space");
     let plans = stage.port.plans.borrow();
     let request = plans.last().unwrap();
     assert_eq!(request.policy.as_ref(), Some(&stage.app.doc.mask));
     assert_eq!(request.score, stage.app.doc.score);
-    assert_eq!((request.model.as_str(), request.run.data.as_str()), ("demo", "novels"));
+    assert_eq!((request.model.as_str(), request.run.data.as_str()), ("demo", "passages"));
     assert_eq!(stage.app.screen(), Screen::Train);
+}
+
+#[test]
+fn a_run_masks_nothing_unless_that_was_asked_for() {
+    let mut stage = Stage::new();
+    stage.press("] ] . T space");
+    let request = stage.port.plans.borrow().last().unwrap().clone();
+    assert_eq!((request.policy, request.train.arm), (None, Arm::None));
 }
 
 #[test]
@@ -379,15 +369,8 @@ fn kill_and_leaving_ask_first() {
         tokens: 1,
         seconds: 1.0,
         train_loss: 2.0,
-        start_validation_loss: None,
-        validation_loss: None,
-        bits_per_byte: None,
-        best: None,
         stopped_early: true,
-        checkpoint: None,
-        saved: None,
-        peak_memory: None,
-        twins: None,
+        ..RunSummary::default()
     };
     report(&mut stage, Report::Ended(summary.clone()));
     assert!(!stage.app.quit, "a person who is told that it will save must know that it could not");

@@ -6,13 +6,14 @@ use crate::screen::actions::TRAINING;
 use crate::screen::app::App;
 use crate::screen::pane::{BLANK, Pane, TitlePart};
 use crate::screen::train::run::course::RUN;
+use crate::screen::train::strip;
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::plot::{self, Curve, Frame, Pen};
 use crate::screen::widgets::theme::Role;
 use crate::support::units::{duration, short};
 use crate::train::report::{TwinDifference, TwinStep, TwinVerdict};
-use crate::train::twins::TwinSpec;
+use crate::train::twins::{TwinSpec, pairs};
 
 pub static PANE: Pane = Pane {
     name: "twins",
@@ -24,6 +25,8 @@ pub static PANE: Pane = Pane {
     ..BLANK
 };
 
+/// Lines for both charts, before a pair gets more than one.
+const CHARTS: u16 = 11;
 /// Share of the moving average that each step keeps.
 const KEEP: f64 = 0.9;
 
@@ -60,10 +63,11 @@ pub struct TwinView {
     pub seed: usize,
     pub step: usize,
     pub curves: Vec<ArmCurve>,
-    /// By evaluation of this seed: (step, one difference for each arm after the first).
+    /// By evaluation of this seed: (step, one difference for each pair of arms).
     pub differences: Vec<(usize, Vec<TwinDifference>)>,
-    /// By finished seed: one difference for each arm after the first.
+    /// By finished seed: the held-out loss of each arm.
     pub finished: Vec<Vec<f64>>,
+    /// One for each pair of arms.
     pub verdicts: Vec<TwinVerdict>,
     pub tokens_per_second: f64,
 }
@@ -83,6 +87,11 @@ impl TwinView {
             verdicts: Vec::new(),
             tokens_per_second: 0.0,
         }
+    }
+
+    /// Every pair of arms, in the order of verdicts.
+    pub fn pairs(&self) -> Vec<(usize, usize)> {
+        pairs(self.arms.len())
     }
 
     /// Share of all seeds that is done.
@@ -150,19 +159,48 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         legend(c, t, (i, arm), Rect { y, height: 1, ..area });
         y += 1;
     }
-    let verdicts = (t.arms.len() - 1) as u16;
-    let room = area.bottom().saturating_sub(y + verdicts + 1);
+    let pairs = t.pairs();
+    let lines = lines_per_pair(area.height.saturating_sub(t.arms.len() as u16), pairs.len() as u16);
+    let room = area.bottom().saturating_sub(y + lines * pairs.len() as u16 + 1);
     let losses = Rect { y, height: room / 2, ..area };
     loss_chart(c, t, losses);
     let title = losses.bottom();
     difference_title(c, t, Rect { y: title, height: 1, ..area });
     difference_chart(c, t, Rect { y: title + 1, height: room - room / 2, ..area });
-    for i in 0..t.arms.len() - 1 {
-        let y = area.bottom().saturating_sub(verdicts - i as u16);
-        if y > area.y {
-            verdict_line(c, t, (i, t.verdicts.get(i)), Rect { y, height: 1, ..area });
-        }
+    let mut y = area.bottom().saturating_sub(lines * pairs.len() as u16).max(y);
+    for (index, pair) in pairs.into_iter().enumerate() {
+        let rest = Rect { y, height: area.bottom().saturating_sub(y).min(lines), ..area };
+        judged(c, t, (index, pair), rest);
+        y += lines;
     }
+}
+
+/// Lines of a verdict, what it rests on, and its seeds: fewer where the charts would have no room.
+fn lines_per_pair(height: u16, pairs: u16) -> u16 {
+    (height.saturating_sub(CHARTS) / pairs.max(1)).clamp(1, 3)
+}
+
+/// The verdict on one pair of arms, its seeds as dots, and what it rests on, as far as there is room.
+fn judged(c: &mut Canvas, t: &TwinView, (index, pair): (usize, (usize, usize)), area: Rect) {
+    let verdict = t.verdicts.get(index);
+    let line = |n: u16| Rect { y: area.y + n, height: 1, ..area };
+    if area.height > 0 {
+        verdict_line(c, t, (pair, verdict), line(0));
+    }
+    let Some(verdict) = verdict else { return };
+    if area.height > 1 {
+        let differences: Vec<f64> = t.finished.iter().filter_map(|seed| difference(seed, pair)).collect();
+        strip::draw(c, line(1), &differences, verdict);
+    }
+    if area.height > 2 {
+        let dim = c.style(Role::Dim);
+        c.label(area.x, area.y + 2, &verdict.basis.to_string(), dim, area.width);
+    }
+}
+
+/// What the later arm of a pair lost more than the earlier one under one seed.
+fn difference(losses: &[f64], (i, j): (usize, usize)) -> Option<f64> {
+    Some(losses.get(j)? - losses.get(i)?)
 }
 
 fn legend(c: &mut Canvas, t: &TwinView, (i, arm): (usize, &str), area: Rect) {
@@ -198,7 +236,8 @@ fn difference_title(c: &mut Canvas, t: &TwinView, area: Rect) {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
     let text = format!("held out minus {}", t.arms[0]);
     let mut x = c.spans(area.x, area.y, &[(&text, dim)], area.right());
-    for d in t.differences.last().map_or(&[][..], |(_, of)| of.as_slice()) {
+    let last = t.differences.last().map_or(&[][..], |(_, of)| of.as_slice());
+    for d in last.iter().filter(|d| d.against == 0) {
         // The band is even on both sides, so half of it says all.
         let band = d.high.map_or(String::new(), |high| format!(" ±{}", short(high - d.value)));
         let (role, sign) = ARMS[d.arm % ARMS.len()];
@@ -219,7 +258,7 @@ fn difference_chart(c: &mut Canvas, t: &TwinView, area: Rect) {
         let (style, band) = (c.theme.bold(role), c.style(role));
         let of = |value: fn(&TwinDifference) -> Option<f64>| -> Vec<(f64, f64)> {
             let points = t.differences.iter().filter_map(|(step, of)| {
-                let d = of.iter().find(|d| d.arm == arm)?;
+                let d = of.iter().find(|d| d.arm == arm && d.against == 0)?;
                 Some((*step as f64, value(d)?))
             });
             points.collect()
@@ -234,13 +273,19 @@ fn difference_chart(c: &mut Canvas, t: &TwinView, area: Rect) {
     plot::draw(c, area, &frame(t, true), &curves);
 }
 
-/// What may be said of one arm over the finished seeds.
-fn verdict_line(c: &mut Canvas, t: &TwinView, (i, verdict): (usize, Option<&TwinVerdict>), area: Rect) {
+/// What may be said of a pair of arms over the finished seeds.
+fn verdict_line(
+    c: &mut Canvas,
+    t: &TwinView,
+    ((i, j), verdict): ((usize, usize), Option<&TwinVerdict>),
+    area: Rect,
+) {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
-    let (role, sign) = ARMS[(i + 1) % ARMS.len()];
+    let (role, sign) = ARMS[j % ARMS.len()];
     let own = c.theme.bold(role);
+    let other = ARMS[i % ARMS.len()].1;
     let Some(v) = verdict else {
-        let text = format!("{sign} {}: no seed is finished yet", t.arms[i + 1]);
+        let text = format!("{sign} {} − {other}: no seed is finished yet", t.arms[j]);
         c.label(area.x, area.y, &text, dim, area.width);
         return;
     };
@@ -249,7 +294,7 @@ fn verdict_line(c: &mut Canvas, t: &TwinView, (i, verdict): (usize, Option<&Twin
         "worse" => c.theme.bold(Role::Bad),
         _ => strong,
     };
-    let name = format!("{sign} {} ", v.arm);
+    let (name, against) = (format!("{sign} {}", v.arm), format!(" − {other} "));
     let mut tail = format!(" {:+.4}", v.difference);
     if let (Some(low), Some(high)) = (v.low, v.high) {
         tail.push_str(&format!(" [{low:+.4}, {high:+.4}]"));
@@ -259,5 +304,6 @@ fn verdict_line(c: &mut Canvas, t: &TwinView, (i, verdict): (usize, Option<&Twin
         Some(more) => format!(" ({} seed{plural}, about {more} more)", v.seeds),
         None => format!(" ({} seed{plural})", v.seeds),
     });
-    c.spans(area.x, area.y, &[(&name, own), (&v.verdict, word), (&tail, dim)], area.right());
+    let spans = [(name.as_str(), own), (&against, dim), (&v.verdict, word), (&tail, dim)];
+    c.spans(area.x, area.y, &spans, area.right());
 }

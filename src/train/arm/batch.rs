@@ -20,6 +20,9 @@ use crate::train::batch::Batch;
 
 use super::lexicon::Lexicon;
 
+/// Added to marks of pairs, above the marks of operations.
+const PAIRS: u8 = 128;
+
 /// Which sequence a row of the batch is, and which visit to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VisitKey {
@@ -195,6 +198,28 @@ impl MaskedBatch {
     /// What rows of sequence `b` may read, where it is less than causality allows.
     pub fn visibility(&self, b: usize) -> Option<&Visibility> {
         self.plans[b].visible()
+    }
+
+    /// One byte for each position of each sequence, equal where two batches treat a position alike: 0 where nothing
+    /// changes, else the operation; under `dyn-pair` how many keys the query lost, above all operations.
+    pub fn marks(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.batch() * self.context);
+        for (b, decision) in self.decisions.iter().enumerate() {
+            let len = decision.positions.len();
+            match self.visibility(b) {
+                Some(Visibility::Pairs(cut)) if decision.selected == 0 => {
+                    let lost = |t: usize| cut[t * len..][..len].iter().filter(|c| **c).count();
+                    out.extend(
+                        (0..len).map(|t| if lost(t) == 0 { 0 } else { PAIRS | lost(t).min(127) as u8 }),
+                    );
+                }
+                _ => out.extend(decision.positions.iter().map(|p| {
+                    let op = p.op.filter(|op| p.state == State::Masked && *op != Op::Keep);
+                    op.map_or(0, |op| 1 + op as u8)
+                })),
+            }
+        }
+        out
     }
 
     /// Tokens × layers that are computed (padding left out): what a mask-aware learning rate counts as progress.

@@ -3,7 +3,7 @@
 use crate::mask::mix::Mix;
 use crate::mask::types::{MaskSettings, Op, Polarity, Protect, Replacement, Scale, Scope, Unit};
 use crate::model::Config;
-use crate::train::spec::{Arm, MaskingSpec, RanksBy};
+use crate::train::spec::{Arm, Joint, MaskSchedule, MaskingSpec, RanksBy};
 
 /// Why a masking policy is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -16,6 +16,12 @@ pub enum MaskingRefusal {
         "schedule {schedule} at an average rate of {rate} needs a rate of {peak:.2} at its peak, above {limit}"
     )]
     Peak { schedule: &'static str, rate: f64, peak: f64, limit: f64 },
+    #[error("the share of clean sequences must be at least 0 and below 1: {0}")]
+    CleanShare(f64),
+    #[error("{0} draws a rate for every sequence already, so the schedule per-sequence would draw twice")]
+    PairRates(Arm),
+    #[error("a learned policy {0} sets the rate of every sequence, so sequences cannot draw their own")]
+    JointRates(Joint),
     #[error("evict removes entries from the key-value cache, which training does not have")]
     Evict,
     #[error("{0} masks query-key pairs; pairs can only be hidden or kept, so {1} is not possible")]
@@ -49,6 +55,8 @@ impl MaskingRefusal {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             MaskingRefusal::Peak { .. } => "lower the rate or choose the schedule constant",
+            MaskingRefusal::PairRates(_) => "choose the schedule constant",
+            MaskingRefusal::JointRates(_) => "choose the schedule constant and a clean share of 0",
             MaskingRefusal::Evict => "choose hide: to later queries it is the same as evicting",
             MaskingRefusal::PairOp(..) | MaskingRefusal::PairMix(_) => "choose hide",
             MaskingRefusal::Scale(_) => "set the scale to rank (mask.scale = rank)",
@@ -167,6 +175,17 @@ impl MaskingSpec {
         if !(0.0..1.0).contains(&self.cool_down) {
             return Err(MaskingRefusal::CoolDown(self.cool_down));
         }
+        if !(0.0..1.0).contains(&self.clean_share) {
+            return Err(MaskingRefusal::CleanShare(self.clean_share));
+        }
+        let own_rates = self.schedule == MaskSchedule::PerSequence;
+        if own_rates && self.arm == Arm::DynPair {
+            return Err(MaskingRefusal::PairRates(self.arm));
+        }
+        let kind = self.joint.as_ref().map(|joint| joint.kind).filter(|kind| *kind != Joint::Bandit);
+        if let Some(kind) = kind.filter(|_| own_rates || self.clean_share > 0.0) {
+            return Err(MaskingRefusal::JointRates(kind));
+        }
         self.check_ops(&settings)?;
         if settings.scope == Scope::Block {
             return Err(MaskingRefusal::Scope);
@@ -182,7 +201,7 @@ impl MaskingSpec {
             return Err(MaskingRefusal::Unit { arm: self.arm, unit: settings.unit });
         }
         let rate = settings.nominal_rate();
-        let peak = rate * self.schedule.peak() / (1.0 - self.cool_down);
+        let peak = rate * self.schedule.peak() / (1.0 - self.cool_down) / (1.0 - self.clean_share);
         // Pairs draw their rate from U(0, 2·rate).
         let limit = if self.arm == Arm::DynPair { 0.5 } else { 1.0 };
         if peak > limit + 1e-9 {
@@ -257,7 +276,6 @@ fn replacements(settings: &MaskSettings) -> Vec<Replacement> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::spec::MaskSchedule;
 
     fn spec(arm: Arm, op: Op) -> MaskingSpec {
         MaskingSpec { arm, op, rate: 0.2, ..MaskingSpec::default() }

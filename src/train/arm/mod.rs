@@ -193,7 +193,6 @@ impl Arms {
         let factor = rate::factor(self.spec.schedule, self.spec.cool_down, at);
         let settings = rate::scaled(&self.settings, factor);
         self.score(model, batch)?;
-        let arm = if settings.nominal_rate() > 0.0 { self.spec.arm } else { Arm::None };
         let (mut decisions, mut draws, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         for visit in &batch.visits {
             let sequence = decide::Sequence {
@@ -202,9 +201,12 @@ impl Arms {
                 visit: visit.pass,
                 bytes: self.memory.bytes.get(&visit.sequence).map(Vec::as_slice),
             };
-            let own = decide::draws(arm, settings.seed, &sequence);
+            let own = decide::draws(self.spec.arm, settings.seed, &sequence);
+            let share = rate::sequence_factor(self.spec.schedule, self.spec.clean_share, own);
+            let settings = rate::scaled(&settings, share);
+            let arm = if settings.nominal_rate() > 0.0 { self.spec.arm } else { Arm::None };
             let decision = decide::sequence(arm, &settings, &self.lexicon, &sequence);
-            if arm == Arm::DynPair {
+            if self.spec.arm == Arm::DynPair {
                 pairs.push(decide::pairs(settings.nominal_rate(), &decision, own));
             }
             decisions.push(decision);

@@ -122,6 +122,10 @@ fn every_combination_offered_has_its_average_rate_and_a_finite_loss() {
                         let twice = if matches!(arm, Arm::Static1 | Arm::StaticAttn) { 2.0 } else { 1.0 };
                         variance += match arm {
                             Arm::DynPair => (2.0 * masked.rate).powi(2) / 12.0 / size as f64,
+                            _ if schedule == MaskSchedule::PerSequence => {
+                                let sequences = twice * (2.0 * masked.rate).powi(2) / 12.0 / size as f64;
+                                sequences + twice * masked.rate * (1.0 - masked.rate) / (size as f64 * n)
+                            }
                             _ => twice * masked.rate * (1.0 - masked.rate) / (size as f64 * n),
                         };
                     }
@@ -137,7 +141,8 @@ fn every_combination_offered_has_its_average_rate_and_a_finite_loss() {
             }
         }
     }
-    assert_eq!(offered, (8 * 5 + 2) * 8);
+    // dyn-pair draws rates of its own.
+    assert_eq!(offered, (8 * 5 + 2) * 8 + 8 * 5 * 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::files::SIDE_FILE;
 use crate::model::tokenizer::kinds;
 use crate::support::files::{beside, clear_asides, sync_folder};
 
-/// Files that the run folder shows from its newest checkpoint, and all that belong to a tokenizer.
+/// Files that the run folder shows from its best checkpoint, and all that belong to a tokenizer.
 const SHOWN: [&str; 4] = ["config.json", "training.json", "model.safetensors", SIDE_FILE];
 
 /// The checkpoints of one run.
@@ -102,11 +102,11 @@ impl Folders {
         }
     }
 
-    /// Keeps the newest `last` checkpoints and the one of step `best`.
-    pub fn retain(&self, last: usize, best: Option<usize>) -> io::Result<()> {
+    /// Keeps the newest `last` checkpoints and every step that `keeps`.
+    pub fn retain(&self, last: usize, keeps: impl Fn(usize) -> bool) -> io::Result<()> {
         let steps = self.steps();
         let old = steps.len().saturating_sub(last.max(1));
-        for &step in steps[..old].iter().filter(|s| Some(**s) != best) {
+        for &step in steps[..old].iter().filter(|s| !keeps(**s)) {
             self.discard(step)?;
         }
         Ok(())

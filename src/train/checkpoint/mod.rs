@@ -2,8 +2,9 @@
 //! whole and killing the program at any moment costs at most the steps since the last one.
 //!
 //! A run folder holds `run.json` (the run's settings), `checkpoints/step-N/` (weights, tokenizer, and beside them
-//! `trainer.json` and `trainer.safetensors` with everything a resume needs), and at its top the newest checkpoint's
-//! files again, as hard links, so that the run folder itself is a model folder.
+//! `trainer.json` and `trainer.safetensors` with everything a resume needs), and at its top the files of
+//! the checkpoint with the lowest validation loss (without validation, of the newest) again, as hard links, so that the
+//! run folder itself is a model folder. A resume takes the newest.
 
 pub mod disk;
 pub mod files;

@@ -57,9 +57,20 @@ pub struct Counters {
     pub validation_loss: Option<f64>,
     #[serde(with = "exact")]
     pub train_loss: f64,
+    /// Of the first step.
+    #[serde(default, with = "exact::option")]
+    pub first_loss: Option<f64>,
+    /// The scheduled evaluation with the lowest loss, and how many have followed it.
+    #[serde(default)]
+    pub lowest: Option<Best>,
+    #[serde(default)]
+    pub without_gain: usize,
+    /// The last step whose scheduled evaluation was taken in.
+    #[serde(default)]
+    pub steered: Option<usize>,
 }
 
-/// A checkpoint and its validation loss.
+/// A step, often of a checkpoint, and its validation loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     pub step: usize,
@@ -166,11 +177,11 @@ pub fn write_base(disk: &dyn Disk, spec: &RunSpec, trainee: &Trainee) -> Result<
     aside.put().map_err(TrainError::io(&path))
 }
 
-/// Reads the newest checkpoint of a run that loads; damaged ones are passed over and named.
+/// The settings of the run in a folder, and the old names in them, each with the new one.
 ///
 /// # Errors
-/// No run in the folder, or none of its checkpoints loads.
-pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
+/// A folder without a run, or with one that cannot be read.
+pub fn run_spec(run: &Path) -> Result<(RunSpec, Vec<String>), TrainError> {
     let path = run.join("run.json");
     let text = read_at_most(&path, LARGEST_JSON).map_err(|e| TrainError::Setup {
         problem: match e.kind() {
@@ -179,19 +190,22 @@ pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
         },
         hint: Some("pass the folder you gave to --out".to_owned()),
     })?;
-    let (mut spec, mut renamed): (RunSpec, _) = renamed::read(&text)
+    let (mut spec, renamed): (RunSpec, _) = renamed::read(&text)
         .map_err(|e| TrainError::setup(format!("{} cannot be read: {e}", path.display())))?;
     bounds::check(&spec, &path.display().to_string())?;
     // The folder may have been moved since.
     spec.out = run.to_owned();
+    Ok((spec, renamed))
+}
+
+/// Reads the newest checkpoint of a run that loads; damaged ones are passed over and named.
+///
+/// # Errors
+/// No run in the folder, or none of its checkpoints loads.
+pub fn resume(run: &Path, device: &Device) -> Result<Resumed, TrainError> {
+    let (spec, mut renamed) = run_spec(run)?;
     let folders = Folders::new(run);
     folders.clean().map_err(TrainError::io(run))?;
-    if spec.twins.is_some() {
-        return Err(TrainError::Setup {
-            problem: format!("{} is a twins run, which keeps no weights to resume from", run.display()),
-            hint: Some("start the comparison again; what it found so far is in its metrics.jsonl".to_owned()),
-        });
-    }
     let mut passed_over = Vec::new();
     for step in folders.steps().into_iter().rev() {
         match read(&spec, &folders.path(step), device) {

@@ -9,9 +9,17 @@ use super::rows::RowOutcome;
 use super::{json, table};
 use crate::train::TrainError;
 
-/// The name that stands for the bundled text: short passages of the novels and speeches that the bundled model was
-/// trained on (`assets/calibration.txt`, about 130 KB). Enough to try a run; too little to train a model on.
-pub const BUNDLED: &str = "novels";
+/// The name that stands for the bundled text: passages of novels that the bundled model was trained on and of State of the
+/// Union addresses (`assets/calibration.txt`, about 130 KB). Enough to try a run; too little to train a model on.
+pub const BUNDLED: &str = "passages";
+/// Its name before.
+const BUNDLED_WAS: &str = "novels";
+
+/// Whether `data` names the bundled text.
+pub fn is_bundled(data: &str) -> bool {
+    [BUNDLED, BUNDLED_WAS].contains(&data)
+}
+
 static BUNDLED_TEXT: &str = include_str!("../../../assets/calibration.txt");
 
 /// How data is read.
@@ -121,7 +129,7 @@ impl RowSink<'_> {
 /// another form; a column that is not there, with those that are; a folder or table without text.
 pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
     if let [only] = paths
-        && only.as_os_str() == BUNDLED
+        && only.to_str().is_some_and(is_bundled)
         && !only.exists()
     {
         return Ok(Found { documents: documents_of(BUNDLED_TEXT), ..Found::default() });

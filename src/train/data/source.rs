@@ -18,6 +18,15 @@ const KEPT_FROM: usize = 1 << 20;
 /// Training tokens, and held-out ones where there are any.
 pub type Corpora = (Arc<Corpus>, Option<Arc<Corpus>>);
 
+/// How much of the held-out text evaluations read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// None is all of it.
+    pub tokens: Option<usize>,
+    /// Which documents those are.
+    pub seed: u64,
+}
+
 /// The documents of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
@@ -29,7 +38,7 @@ pub struct Documents {
 
 impl Documents {
     /// Fetches and reads what `data` names, conversations in the given style. Without validation files, what a data set
-    /// holds out by itself is taken, or else the last share of the documents.
+    /// holds out by itself is taken, or else a share of the documents.
     ///
     /// # Errors
     /// As [`locate`] and [`read`]; held-out text that is all part of the training text.
@@ -46,12 +55,14 @@ impl Documents {
         let mut notes = account.sentences(style);
         let held = match (data.validation.is_empty(), found.held.is_empty()) {
             (true, true) => {
-                let (train, held) = split(train, data.held_share);
+                let (train, held) = split(train, data.held_share, data.held_seed);
                 if held.is_empty() && data.held_share > 0.0 {
                     notes.push(
                         "no validation loss: the data is a single document; pass others with --validation"
                             .to_owned(),
                     );
+                } else if data.held_seed.is_some() {
+                    notes.push(format!("validation: {} documents drawn from the whole text", held.len()));
                 }
                 return Ok(Documents { train, held, notes });
             }
@@ -67,7 +78,7 @@ impl Documents {
         if held.is_empty() {
             return Err(TrainError::Setup {
                 problem: "every validation document is also in the training data".to_owned(),
-                hint: Some("pass other validation data, or none to hold out the last tenth".to_owned()),
+                hint: Some("pass other validation data, or none to hold out a tenth".to_owned()),
             });
         }
         if shared > 0 {
@@ -78,14 +89,15 @@ impl Documents {
         Ok(Documents { train, held, notes })
     }
 
-    /// Tokens of both parts, and whether all of them came from the cache.
+    /// Tokens of both parts, the held-out ones as far as they are measured, and whether all of them came from the cache.
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
     pub fn tokens(
-        &self,
+        &mut self,
         tokenizer: &Tokenizer,
         cache: Option<&TokenCache>,
+        measured: Measured,
     ) -> Result<(Corpora, bool), TrainError> {
         let one = |documents: &[String]| -> Result<(Arc<Corpus>, bool), TrainError> {
             let large = documents.iter().map(String::len).sum::<usize>() >= KEPT_FROM;
@@ -96,7 +108,18 @@ impl Documents {
             Ok((Arc::new(corpus), known))
         };
         let (train, known) = one(&self.train)?;
-        let held = if self.held.is_empty() { None } else { Some(one(&self.held)?.0) };
+        let mut held = if self.held.is_empty() { None } else { Some(one(&self.held)?.0) };
+        if let (Some(all), Some(tokens)) = (&held, measured.tokens)
+            && all.tokens.len() > tokens
+        {
+            let sizes: Vec<usize> = self.held.iter().map(String::len).collect();
+            let part = all.part(&sizes, tokens, measured.seed);
+            self.notes.push(format!(
+                "validation: {tokens} of {} held-out tokens are measured; measured on (--validation-tokens) takes more",
+                all.tokens.len()
+            ));
+            held = Some(Arc::new(part));
+        }
         Ok(((train, held), known))
     }
 }

@@ -19,6 +19,16 @@ use tensorboard::EventFile;
 /// Name of the metrics in a run folder.
 pub const METRICS: &str = "metrics.jsonl";
 
+/// What stays of earlier records of the same run: the rest is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Nothing,
+    /// What belongs to these steps: those of the checkpoint that the run continues from.
+    Steps(usize),
+    /// What belongs to the first seeds of twins.
+    Seeds(usize),
+}
+
 /// The records of one run.
 pub struct Records {
     metrics: BufWriter<File>,
@@ -30,31 +40,26 @@ pub struct Records {
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 impl Records {
-    /// Opens the records of `run`. A resumed run drops what was recorded after its checkpoint of step `from`: those
-    /// steps are done again.
-    pub fn open(run: &Path, from: Option<usize>) -> io::Result<Self> {
+    /// Opens the records of `run`; a resumed run adds to what is `kept`.
+    pub fn open(run: &Path, kept: Kept) -> io::Result<Self> {
         fs::create_dir_all(run)?;
         let path = run.join(METRICS);
-        if let Some(step) = from
-            && path.is_file()
-        {
-            keep_until(&path, step)?;
+        let resumed = kept != Kept::Nothing;
+        if resumed && path.is_file() {
+            drop_the_rest(&path, kept)?;
         }
-        let metrics = OpenOptions::new()
-            .create(true)
-            .append(from.is_some())
-            .write(true)
-            .truncate(from.is_none())
-            .open(&path)?;
+        let metrics =
+            OpenOptions::new().create(true).append(resumed).write(true).truncate(!resumed).open(&path)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let events = EventFile::create(run, now.as_secs_f64(), from.map(|s| s as i64))?;
+        let from = if let Kept::Steps(step) = kept { Some(step as i64) } else { None };
+        let events = EventFile::create(run, now.as_secs_f64(), from)?;
         Ok(Records { metrics: BufWriter::new(metrics), events, flushed: Instant::now() })
     }
 
     /// Writes one report.
     pub fn put(&mut self, report: &Report) -> io::Result<()> {
         // A raster and a batch are pictures of the moment, larger than all the rest together.
-        if matches!(report, Report::Raster { .. } | Report::Batch(_)) {
+        if matches!(report, Report::Raster { .. } | Report::Batch(_) | Report::Evaluating { .. }) {
             return Ok(());
         }
         serde_json::to_writer(&mut self.metrics, report)?;
@@ -75,15 +80,21 @@ pub fn step_of(line: &serde_json::Value) -> Option<usize> {
     line.get("step").and_then(serde_json::Value::as_u64).map(|s| s as usize)
 }
 
-/// Drops lines of later steps, of an end that was not one, and a last line that a crash cut off.
-fn keep_until(path: &Path, step: usize) -> io::Result<()> {
+/// Drops lines that are not kept, of an end that was not one, and a last line that a crash cut off.
+fn drop_the_rest(path: &Path, kept: Kept) -> io::Result<()> {
     let aside = Aside::of(path)?;
     let mut out = BufWriter::new(File::create(aside.path())?);
     for line in BufReader::new(File::open(path)?).split(b'\n') {
         let line = line?;
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(&line) else { continue };
         let over = value.get("event").is_some_and(|e| e == "ended" || e == "failed");
-        if !over && step_of(&value).is_none_or(|at| at <= step) {
+        let seed = value.get("seed").and_then(serde_json::Value::as_u64);
+        let stays = match kept {
+            Kept::Nothing => false,
+            Kept::Steps(step) => step_of(&value).is_none_or(|at| at <= step),
+            Kept::Seeds(seeds) => seed.is_none_or(|at| at <= seeds as u64),
+        };
+        if !over && stays {
             out.write_all(&line)?;
             out.write_all(b"\n")?;
         }

@@ -1,5 +1,7 @@
 //! The two sides of the loop: what it trains, and who watches it.
 
+use std::collections::VecDeque;
+
 use crate::model::Model;
 use crate::train::TrainError;
 use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary};
@@ -43,11 +45,26 @@ pub trait Learner {
     /// Of computing from the first step on, pauses left out.
     fn seconds(&mut self) -> &mut f64;
     fn state(&mut self) -> &mut RunState;
+    /// Commands that came during an evaluation and wait for its end.
+    fn later(&mut self) -> &mut VecDeque<RunCommand>;
     /// Whether this is where a resumed run was saved: what was due here is done.
     fn is_resumed(&self) -> bool {
         false
     }
-    /// Measures the loss on the validation documents, unless this step was measured already.
+    /// Whether the scheduled evaluation of this step was passed to the policies.
+    fn has_steered(&self) -> bool {
+        false
+    }
+    /// Whether this step has the lowest validation loss so far, and no checkpoint yet.
+    fn improved(&self) -> bool {
+        false
+    }
+    /// Whether the run ends before its last step, because its validation loss no longer falls.
+    fn enough(&self) -> bool {
+        false
+    }
+    /// Measures the loss on the validation documents, unless this step was measured already. A stop on the way gives the
+    /// measurement up.
     fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError>;
     /// Passes a scheduled evaluation to the policies.
     fn steer(&mut self, _: &mut dyn Watch) {}
@@ -70,5 +87,51 @@ pub trait Learner {
     fn enter(&mut self, state: RunState, watch: &mut dyn Watch) {
         *self.state() = state;
         watch.report(Report::State { state });
+    }
+}
+
+/// Between two parts of the evaluation of a step: says how much is done of how much, pauses, and gives up when told to
+/// stop. Other commands wait.
+///
+/// # Errors
+/// [`TrainError::Killed`].
+pub(in crate::train) fn attend(
+    run: &mut dyn Learner,
+    watch: &mut dyn Watch,
+    (step, done, total): (usize, usize, usize),
+) -> Result<bool, TrainError> {
+    watch.report(Report::Evaluating { step, done, total });
+    // A run that is paused already may still be measured when that is asked for.
+    let mut waits = false;
+    loop {
+        if watch.killed() {
+            return Err(TrainError::Killed);
+        }
+        let state = *run.state();
+        match watch.command(waits) {
+            // Nobody can resume it any more.
+            None if waits => {
+                run.enter(RunState::Stopping, watch);
+                return Ok(false);
+            }
+            None => return Ok(true),
+            Some(RunCommand::Pause) if state == RunState::Running => {
+                run.enter(RunState::Paused, watch);
+                waits = true;
+            }
+            Some(RunCommand::Resume) if state == RunState::Paused => {
+                run.enter(RunState::Running, watch);
+                waits = false;
+            }
+            Some(RunCommand::Pause | RunCommand::Resume) => {}
+            Some(RunCommand::Stop) => {
+                if state != RunState::Stopping {
+                    run.enter(RunState::Stopping, watch);
+                }
+                return Ok(false);
+            }
+            Some(RunCommand::Kill) => return Err(TrainError::Killed),
+            Some(other) => run.later().push_back(other),
+        }
     }
 }

@@ -4,31 +4,34 @@
 
 mod learner;
 mod live;
+mod measure;
 mod pace;
 mod passes;
 mod save;
 mod setup;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(in crate::train) use self::learner::attend;
 pub use self::learner::{Learner, Watch};
 use self::pace::Pace;
+pub use self::passes::StepMarks;
 pub use self::setup::Setup;
 use super::TrainError;
 use super::arm::{Arms, without_gradients};
 use super::checkpoint::disk::Disk;
 use super::checkpoint::state::Counters;
 use super::data::Corpus;
-use super::evaluate::{bits_per_byte, evaluate};
+use super::evaluate::bits_per_byte;
 use super::look::RunLook;
 use super::policy::JointPolicy;
 use super::records::MemoryGauge;
 use super::report::{Live, Plan, Report, RunCommand, RunState, RunSummary, StepReport, StepTime};
 use super::sample::{Sampling, sample};
-use super::spec::{Arm, RunSpec};
+use super::spec::RunSpec;
 use super::trainee::Trainee;
 use super::visits::Visits;
 use crate::mask::types::MaskSettings;
@@ -41,29 +44,32 @@ const SAMPLING: Sampling = Sampling { tokens: 60, temperature: 0.8, top_k: 40, s
 /// The loop. False when a command stopped it before its last step.
 pub(in crate::train) fn train(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<bool, TrainError> {
     loop {
-        let (step, spec) = (run.done(), run.spec());
+        let (step, spec, resumed) = (run.done(), run.spec(), run.is_resumed());
         let (steps, limit) = (spec.steps, spec.time_limit);
         let due = |every: usize| step > 0 && every > 0 && step.is_multiple_of(every);
         let [evaluate, sample, save] = [spec.eval_every, spec.sample_every, spec.checkpoint_every].map(due);
-        if !run.is_resumed() {
-            // Evaluate. The start steers nothing: no policy has done anything yet.
-            if step == 0 || evaluate {
-                run.evaluate(watch)?;
-            }
-            if evaluate {
-                run.steer(watch);
-            }
-            // Sample.
-            if sample {
-                run.sample(watch)?;
-            }
-            // Checkpoint.
-            if save {
-                run.save(watch)?;
+        let save = save || spec.keeps(step);
+        // Evaluate. The start steers nothing: no policy has done anything yet.
+        let evaluate = evaluate && !run.has_steered();
+        if evaluate || (step == 0 && !resumed) {
+            run.evaluate(watch)?;
+            if *run.state() == RunState::Stopping {
+                return Ok(false);
             }
         }
+        if evaluate {
+            run.steer(watch);
+        }
+        // Sample.
+        if sample && !resumed {
+            run.sample(watch)?;
+        }
+        // Checkpoint.
+        if (save && !resumed) || run.improved() {
+            run.save(watch)?;
+        }
         // Stop?
-        if step >= steps || limit.is_some_and(|limit| *run.seconds() >= limit) {
+        if step >= steps || limit.is_some_and(|limit| *run.seconds() >= limit) || run.enough() {
             return Ok(true);
         }
         obey(run, watch)?;
@@ -87,7 +93,8 @@ fn obey(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<(), TrainError> 
             return Err(TrainError::Killed);
         }
         let paused = *run.state() == RunState::Paused;
-        let Some(command) = watch.command(paused) else {
+        let waiting = run.later().pop_front();
+        let Some(command) = waiting.or_else(|| watch.command(paused)) else {
             if paused {
                 // Nobody can resume it any more.
                 run.enter(RunState::Stopping, watch);
@@ -104,6 +111,10 @@ fn obey(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<(), TrainError> 
             }
             RunCommand::Kill => return Err(TrainError::Killed),
             other => run.tell(other, watch)?,
+        }
+        if *run.state() == RunState::Stopping {
+            // Told to stop while something was measured.
+            return Ok(());
         }
         if paused {
             run.show(watch)?;
@@ -134,6 +145,15 @@ pub struct Run {
     saved: Option<(usize, PathBuf)>,
     /// Validation loss and the step it belongs to.
     evaluated: Option<(usize, f64)>,
+    /// Seconds of the last evaluation.
+    measured: Option<f64>,
+    /// Moving average of the training loss.
+    average: f64,
+    /// What was warned of, so that it is said once.
+    warned: measure::Warned,
+    later: VecDeque<RunCommand>,
+    /// What the last step masked, where arms are compared.
+    marks: Option<StepMarks>,
     /// The same under masks, where the loss-gap controller needs it.
     masked_loss: Option<f64>,
     /// Steps in a row without gradient, by variable; `None` once it was named.
@@ -158,29 +178,14 @@ impl Learner for Run {
         self.begin()?;
         self.enter(RunState::Running, watch);
         let stopped_early = !train(self, watch)?;
-        self.evaluate(watch)?;
+        if !stopped_early || self.is_measured_quickly() {
+            self.measure_the_end(watch)?;
+        }
         self.save(watch)?;
         self.show(watch)?;
         let state = if stopped_early { RunState::Stopped } else { RunState::Finished };
         self.enter(state, watch);
-        let c = &self.counters;
-        let loss = c.validation_loss;
-        Ok(RunSummary {
-            state,
-            steps: c.step,
-            tokens: c.tokens,
-            seconds: c.seconds,
-            train_loss: c.train_loss,
-            start_validation_loss: c.start_validation_loss,
-            validation_loss: loss,
-            bits_per_byte: loss.zip(self.validation.as_deref()).map(|(loss, text)| bits_per_byte(loss, text)),
-            best: c.best.map(|b| (b.step, b.loss)),
-            stopped_early,
-            checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
-            saved: self.saved.as_ref().map(|(at, _)| *at),
-            peak_memory: MemoryGauge::peak(),
-            twins: None,
-        })
+        Ok(self.summary(state, stopped_early))
     }
 
     fn spec(&self) -> &RunSpec {
@@ -199,39 +204,37 @@ impl Learner for Run {
         &mut self.state
     }
 
+    fn later(&mut self) -> &mut VecDeque<RunCommand> {
+        &mut self.later
+    }
+
     fn is_resumed(&self) -> bool {
         self.saved.as_ref().is_some_and(|(at, _)| *at == self.counters.step)
     }
 
+    fn has_steered(&self) -> bool {
+        match self.counters.steered {
+            Some(step) => step == self.counters.step,
+            // Checkpoints of before this was noted were saved after it was done.
+            None => self.is_resumed(),
+        }
+    }
+
+    fn improved(&self) -> bool {
+        self.is_best_so_far()
+    }
+
+    fn enough(&self) -> bool {
+        self.gain_has_ended()
+    }
+
     fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
-        let step = self.counters.step;
-        let Some(corpus) = self.validation.clone() else { return Ok(()) };
-        if self.evaluated.is_some_and(|(at, _)| at == step) {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let model = self.trainee.current()?;
-        let sizes = (self.spec.context, self.spec.batch_size);
-        let loss = evaluate(&model, &corpus, sizes, &|| watch.killed())?;
-        let masks = self.spec.learning_rate.gap.is_some() && self.spec.masking.arm != Arm::None;
-        self.masked_loss =
-            masks.then(|| self.masked_validation(&model, &corpus, &|| watch.killed())).transpose()?;
-        self.evaluated = Some((step, loss));
-        self.counters.validation_loss = Some(loss);
-        if step == 0 {
-            self.counters.start_validation_loss = Some(loss);
-        }
-        let bits_per_byte = bits_per_byte(loss, &corpus);
-        watch.report(Report::Evaluated { step, loss, bits_per_byte, masked_loss: self.masked_loss });
-        if step > 0 {
-            // The clock of a run starts with its first step.
-            self.counters.seconds += started.elapsed().as_secs_f64();
-        }
-        Ok(())
+        self.measure(watch)
     }
 
     fn steer(&mut self, watch: &mut dyn Watch) {
         self.steer_policies(watch);
+        self.judge(watch);
     }
 
     fn sample(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
@@ -274,6 +277,40 @@ impl Learner for Run {
 }
 
 impl Run {
+    fn summary(&self, state: RunState, stopped_early: bool) -> RunSummary {
+        let c = &self.counters;
+        let loss = c.validation_loss;
+        RunSummary {
+            state,
+            steps: c.step,
+            tokens: c.tokens,
+            seconds: c.seconds,
+            train_loss: c.train_loss,
+            start_validation_loss: c.start_validation_loss,
+            validation_loss: loss,
+            bits_per_byte: loss.zip(self.validation.as_deref()).map(|(loss, text)| bits_per_byte(loss, text)),
+            best: c.best.map(|b| (b.step, b.loss)),
+            stopped_early,
+            saved: self.saved.as_ref().map(|(step, _)| *step),
+            reason: self.reason(),
+            problem: self.problem(),
+            checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
+            peak_memory: MemoryGauge::peak(),
+            twins: None,
+        }
+    }
+
+    /// The same run, which keeps what each step masks.
+    pub(in crate::train) fn keeping_marks(mut self) -> Self {
+        self.marks = Some(StepMarks::default());
+        self
+    }
+
+    /// What the last step masked.
+    pub(in crate::train) fn marks(&self) -> Option<&StepMarks> {
+        self.marks.as_ref()
+    }
+
     /// One update.
     pub(in crate::train) fn update(&mut self, watch: &mut dyn Watch) -> Result<StepReport, TrainError> {
         let started = Instant::now();
@@ -292,6 +329,7 @@ impl Run {
             .ok_or_else(|| self.diverged(step, "the gradient"))?;
         let optimizer = updating.elapsed().as_secs_f64();
         self.name_dead_variables(step, &applied, watch);
+        self.follow_loss((step, passes.loss), watch);
         let tokens = (self.spec.sequences_per_step() * self.spec.context) as u64;
         let c = &mut self.counters;
         c.step = step;
@@ -299,6 +337,7 @@ impl Run {
         c.tokens += tokens;
         c.visible_tokens += passes.visible;
         c.train_loss = passes.loss;
+        c.first_loss = c.first_loss.or(Some(passes.loss));
         c.position = self.visits.position();
         let total = started.elapsed().as_secs_f64();
         self.pace.add(total);

@@ -31,9 +31,10 @@ impl Pace {
 }
 
 impl Run {
-    /// Seconds left: of the steps, or of the clock where that ends first.
+    /// Seconds left: of the steps and their evaluations, or of the clock where that ends first.
     pub(super) fn eta(&self, step: usize) -> Option<f64> {
-        let steps = self.pace.eta(self.spec.steps - step);
+        let evaluations = self.measured.unwrap_or(0.0) * self.spec.evaluations_after(step) as f64;
+        let steps = self.pace.eta(self.spec.steps - step).map(|steps| steps + evaluations);
         let clock = self.spec.time_limit.map(|limit| (limit - self.counters.seconds).max(0.0));
         match (steps, clock) {
             (Some(steps), Some(clock)) => Some(steps.min(clock)),

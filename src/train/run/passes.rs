@@ -6,7 +6,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
-use super::{Run, Watch};
+use super::{Run, Watch, attend};
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::{Op, State};
 use crate::model::Model;
@@ -76,6 +76,13 @@ fn visible(batch: &MaskedBatch, n_layer: usize) -> f64 {
     batch.token_layers(n_layer) as f64 / n_layer as f64 - unread as f64
 }
 
+/// What one step masked, position by position (see [`MaskedBatch::marks`]), and which visit to its sequence each was.
+#[derive(Clone, Debug, Default)]
+pub struct StepMarks {
+    pub codes: Vec<u8>,
+    pub passes: Vec<u32>,
+}
+
 /// A mean that is added up label by label.
 #[derive(Default)]
 pub(super) struct Mean {
@@ -113,6 +120,9 @@ impl Run {
         let at = self.at();
         let (mut masked, mut unmasked, mut out) = (Mean::default(), Mean::default(), PassSums::default());
         let mut first = None;
+        if let Some(marks) = &mut self.marks {
+            *marks = StepMarks::default();
+        }
         for (n, batch) in batches.iter().enumerate() {
             if killed() {
                 return Err(TrainError::Killed);
@@ -136,6 +146,10 @@ impl Run {
             let scaled = if batches.len() > 1 { (loss.loss * share)? } else { loss.loss };
             gradients.add(&scaled)?;
             out.backward += started.elapsed().as_secs_f64();
+            if let (Some(marks), Some(masked)) = (&mut self.marks, &loss.masked) {
+                marks.codes.extend(masked.marks());
+                marks.passes.extend(masked.visits.iter().map(|v| v.pass));
+            }
             first = first.or(loss.masked);
         }
         Ok(Passes {
@@ -228,22 +242,24 @@ impl Run {
     }
 
     /// Loss on the validation documents under the arm's masks at its average rate; draws of their own, the same at every
-    /// evaluation.
+    /// evaluation. `None` where it was cut short.
     pub(super) fn masked_validation(
         &mut self,
         model: &Model,
         corpus: &Corpus,
-        killed: &dyn Fn() -> bool,
-    ) -> Result<f64, TrainError> {
+        watch: &mut dyn Watch,
+    ) -> Result<Option<f64>, TrainError> {
         let model = without_gradients(model)?;
         let memory = self.arms.memory().clone();
         self.arms.restore(arm::ScoreMemory::default());
-        let (context, size) = (self.spec.context, self.spec.batch_size);
+        let (context, size, step) = (self.spec.context, self.spec.batch_size, self.counters.step);
         let count = corpus.sequences(context, 0);
         let mut mean = Mean::default();
+        let mut whole = true;
         for from in (0..count).step_by(size) {
-            if killed() {
-                return Err(TrainError::Killed);
+            whole = attend(self, watch, (step, count + from, 2 * count))?;
+            if !whole {
+                break;
             }
             let visits = (from..(from + size).min(count))
                 // Numbers that no training sequence has.
@@ -254,6 +270,9 @@ impl Run {
             mean.add(Some(loss.value), loss.masked_tokens + loss.unmasked_tokens);
         }
         self.arms.restore(memory);
-        mean.value().ok_or_else(|| TrainError::setup("the validation text has no label"))
+        if !whole {
+            return Ok(None);
+        }
+        mean.value().map(Some).ok_or_else(|| TrainError::setup("the validation text has no label"))
     }
 }

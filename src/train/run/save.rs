@@ -66,10 +66,11 @@ impl Run {
         let io = |path: &std::path::Path, e: std::io::Error| TrainError::io(path)(e);
         let path = folders.put(step, io, |folder| self.fill(folder))?;
         let out = &self.spec.out;
-        folders.show(step).map_err(TrainError::io(out))?;
-        folders
-            .retain(self.spec.keep_last, self.counters.best.map(|b| b.step))
-            .map_err(TrainError::io(out))?;
+        let best = self.counters.best.map(|b| b.step);
+        // Without validation the newest is what there is to show.
+        folders.show(best.unwrap_or(step)).map_err(TrainError::io(out))?;
+        let kept = |step| Some(step) == best || self.spec.keeps(step);
+        folders.retain(self.spec.keep_last, kept).map_err(TrainError::io(out))?;
         Ok(path)
     }
 

@@ -1,13 +1,14 @@
 //! What a run is built from, the checks of model, data and settings before it begins, and how it is built: fresh, or put
 //! back where it was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::Run;
+use super::measure::Warned;
 use super::pace::Pace;
 use crate::attention::calibration::Calibration;
 use crate::model::input::check_rows;
@@ -26,6 +27,7 @@ use crate::train::records::MemoryGauge;
 use crate::train::report::RunState;
 use crate::train::spec::{RanksBy, RunSpec};
 use crate::train::trainee::Trainee;
+use crate::train::twins::record::TwinRecord;
 use crate::train::visits::{DataPosition, Visits};
 
 /// Everything a run is built from.
@@ -46,6 +48,8 @@ pub struct Setup {
     /// What a person should know of the data, said with the plan.
     pub notes: Vec<String>,
     pub resumed: Option<Resumed>,
+    /// Seeds of twins that were finished before.
+    pub finished_seeds: Option<TwinRecord>,
 }
 
 impl Setup {
@@ -69,6 +73,7 @@ impl Setup {
             calibration: None,
             notes: Vec::new(),
             resumed: None,
+            finished_seeds: None,
         }
     }
 
@@ -87,6 +92,7 @@ impl Setup {
             calibration: self.calibration.clone(),
             notes: self.notes.clone(),
             resumed: None,
+            finished_seeds: None,
         }
     }
 
@@ -109,6 +115,7 @@ impl Setup {
             calibration: None,
             notes: Vec::new(),
             resumed: Some(resumed),
+            finished_seeds: None,
         }
     }
 }
@@ -148,6 +155,11 @@ impl Run {
             state: RunState::Preparing,
             saved: None,
             evaluated: None,
+            measured: None,
+            average: f64::NAN,
+            warned: Warned::default(),
+            later: VecDeque::new(),
+            marks: None,
             masked_loss: None,
             without_gradient: HashMap::new(),
             pace: Pace::default(),
@@ -179,6 +191,7 @@ impl Run {
         }
         self.saved = Some((resumed.counters.step, resumed.folder));
         self.counters = resumed.counters;
+        self.average = self.counters.train_loss;
         self.visits = Visits::new(&self.train, order, self.counters.position);
         self.policy = self.arms.settings().clone();
         for change in self.counters.changes.clone() {

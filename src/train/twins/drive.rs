@@ -2,10 +2,13 @@
 //! draws, then the next seed follows from the same weights. Runs on the trainer's thread; keeps no weights, its result
 //! is the verdict.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{TwinSettings, TwinSpec, Twins, document_losses};
-use crate::eval::stats::{Judged, Verdict};
+use super::record::{self, TwinRecord};
+use super::verdict::held_out;
+use super::{TwinSettings, TwinSpec, Twins, differ, document_losses, mean_loss};
+use crate::eval::stats::Judged;
 use crate::model::Model;
 use crate::train::TrainError;
 use crate::train::checkpoint::disk;
@@ -13,8 +16,9 @@ use crate::train::checkpoint::files::pretty;
 use crate::train::records::MemoryGauge;
 use crate::train::report::{
     Plan, Report, RunCommand, RunState, RunSummary, TwinDifference, TwinStep, TwinSummary, TwinVerdict,
+    VerdictBasis,
 };
-use crate::train::run::{Learner, Run, Setup, Watch, train};
+use crate::train::run::{Learner, Run, Setup, Watch, attend, train};
 use crate::train::spec::RunSpec;
 
 /// Contexts of held-out text that an evaluation reads for each arm, spread over the documents; each document gives one
@@ -23,12 +27,14 @@ const CONTEXTS: usize = 64;
 
 /// Arms side by side, seed after seed.
 pub struct TwinRun {
-    setup: Setup,
-    spec: TwinSpec,
-    twins: Twins,
+    pub(super) setup: Setup,
+    pub(super) spec: TwinSpec,
+    pub(super) twins: Twins,
+    /// Of model and data, for seeds that are added later.
+    from: String,
     state: RunState,
     /// Runs of the seed that is next or under way, one for each arm.
-    runs: Vec<Run>,
+    pub(super) runs: Vec<Run>,
     seed: usize,
     /// Steps of that seed that are done, and the one that was evaluated last.
     done: usize,
@@ -38,13 +44,16 @@ pub struct TwinRun {
     tokens: u64,
     /// Losses of the last step by arm.
     losses: Vec<f64>,
+    /// Commands that wait for the end of an evaluation.
+    later: VecDeque<RunCommand>,
 }
 
 impl TwinRun {
     /// Checks everything that can be checked before the first step; writes nothing yet.
     ///
     /// # Errors
-    /// Arms that cannot run with this model or data, with the arm's name; no held-out documents.
+    /// Arms that cannot run with this model or data, with the arm's name; arms that would hardly differ; no held-out
+    /// documents; finished seeds of another experiment.
     pub fn new(setup: Setup) -> Result<Self, TrainError> {
         let spec = setup.spec.twins.clone().ok_or_else(|| TrainError::setup("not a twins run"))?;
         spec.check(&setup.spec.masking)?;
@@ -55,34 +64,49 @@ impl TwinRun {
                 hint: Some("pass validation data, or more than one document".to_owned()),
             });
         }
-        let twins = Twins::new(spec.names(), TwinSettings::default())?;
+        let mut twins = Twins::new(spec.names(), TwinSettings::default())?;
+        let from = record::fingerprint(&setup)?;
+        if let Some(record) = &setup.finished_seeds {
+            record.check(&twins.arms, &from)?;
+            twins.seeds.clone_from(&record.seeds);
+        }
+        if twins.seeds.len() >= spec.seeds {
+            return Err(TrainError::Setup {
+                problem: format!("all {} seeds of this experiment are finished", spec.seeds),
+                hint: Some("name a larger number with --twin-seeds to add seeds".to_owned()),
+            });
+        }
         let mut this = TwinRun {
+            seed: twins.seeds.len(),
             setup,
             spec,
             twins,
+            from,
             state: RunState::Preparing,
             runs: Vec::new(),
-            seed: 0,
             done: 0,
             evaluated: None,
             seconds: 0.0,
             tokens: 0,
             losses: Vec::new(),
+            later: VecDeque::new(),
         };
-        this.runs = this.seed_runs(0)?;
+        this.runs = this.seed_runs(this.seed)?;
+        differ::check(&this.spec, &this.setup.spec, &this.course())?;
         Ok(this)
     }
 
     fn seed_runs(&self, seed: usize) -> Result<Vec<Run>, TrainError> {
         let one = |index: usize| {
             let spec = self.spec.arm(&self.setup.spec, index, seed);
-            Run::new(self.setup.again(spec)).map_err(|e| self.of_arm(index, e))
+            let run = Run::new(self.setup.again(spec)).map_err(|e| self.of_arm(index, e))?;
+            Ok(run.keeping_marks())
         };
         (0..self.spec.arms.len()).map(one).collect()
     }
 
     /// The same error, with the arm it belongs to.
-    fn of_arm(&self, index: usize, error: TrainError) -> TrainError {
+    pub(super) fn of_arm(&self, index: usize, error: TrainError) -> TrainError {
         match error {
             TrainError::Killed => TrainError::Killed,
             other => TrainError::Setup {
@@ -92,8 +116,18 @@ impl TwinRun {
         }
     }
 
+    /// How far a seed comes through the training text.
+    pub(super) fn course(&self) -> differ::Course {
+        let spec = &self.setup.spec;
+        differ::Course {
+            steps: spec.steps,
+            per_step: spec.sequences_per_step(),
+            sequences: self.setup.train.sequences(spec.context, 0),
+        }
+    }
+
     /// Tokens of an evaluation over tokens of a step.
-    fn evaluation_share(&self) -> f64 {
+    pub(super) fn evaluation_share(&self) -> f64 {
         let spec = &self.setup.spec;
         let documents = self.setup.validation.as_ref().map_or(1, |v| v.documents).max(1);
         (self.pieces() * documents) as f64 / spec.sequences_per_step() as f64
@@ -105,24 +139,67 @@ impl TwinRun {
         (CONTEXTS / documents).max(1)
     }
 
+    /// Notes the seed's result, on disk too: further seeds can be added to it.
     fn finish_seed(&mut self, watch: &mut dyn Watch) {
         self.twins.finish_seed();
         self.seed += 1;
         self.runs.clear();
         (self.done, self.evaluated) = (0, None);
-        let last = |arm: usize| self.twins.differences(arm).last().copied().unwrap_or(0.0);
-        let differences = (1..self.twins.arms.len()).map(last).collect();
-        watch.report(Report::TwinSeed { seed: self.seed, differences, verdicts: self.verdicts() });
+        let (arms, seeds) = (self.twins.arms.clone(), self.twins.seeds.clone());
+        let losses = seeds.last().map(|seed| seed.losses.clone()).unwrap_or_default();
+        let record = TwinRecord { arms, from: self.from.clone(), seeds };
+        if let Err(error) = record.write(&*self.setup.disk, &self.setup.spec.out) {
+            let message = format!("seed {} is not kept, so no seeds can be added to it: {error}", self.seed);
+            watch.report(Report::Warning { step: self.setup.spec.steps, message });
+        }
+        watch.report(Report::TwinSeed { seed: self.seed, losses, verdicts: self.verdicts() });
+    }
+
+    /// Adds what the arms of each pair did differently in the step that is done.
+    fn compare(&mut self) {
+        for (pair, (i, j)) in self.twins.pairs().into_iter().enumerate() {
+            let (a, b) = (&self.runs[i], &self.runs[j]);
+            if let (Some(x), Some(y)) = (a.marks(), b.marks()) {
+                let (x, y) = ((x, &a.spec.masking), (y, &b.spec.masking));
+                self.twins.compared[pair].add(differ::compared(x, y, a.spec.context));
+            }
+        }
     }
 
     fn verdicts(&self) -> Vec<TwinVerdict> {
-        let (first, seeds) = (&self.twins.arms[0], self.twins.seeds());
-        let one = |(judged, arm): (Judged, &String)| verdict(judged, (arm, first), seeds);
+        let seeds = self.twins.seeds.len();
         if seeds == 0 {
-            Vec::new()
-        } else {
-            self.twins.verdicts().into_iter().zip(&self.twins.arms[1..]).map(one).collect()
+            return Vec::new();
         }
+        let data = &self.setup.spec.data;
+        let held = self.setup.validation.as_deref();
+        let words = held.map(|c| held_out((&data.train, &data.validation), c.documents, c.tokens.len()));
+        let words = words.unwrap_or_default();
+        let arms = &self.twins.arms;
+        let one = |(pair, (judged, (i, j))): (usize, (Judged, (usize, usize)))| {
+            let basis = VerdictBasis {
+                compared: self.twins.compared_by(pair),
+                passes: self.course().passes(),
+                epsilon: self.twins.settings.epsilon,
+                held_out: words.clone(),
+            };
+            TwinVerdict::new(judged, (&arms[j], &arms[i]), seeds, basis)
+        };
+        self.twins.verdicts().into_iter().zip(self.twins.pairs()).enumerate().map(one).collect()
+    }
+
+    /// Why there is no verdict.
+    fn nothing(&self) -> Option<String> {
+        if !self.twins.seeds.is_empty() {
+            return None;
+        }
+        let differently: u64 = self.twins.compared.iter().map(|c| c.differently).sum();
+        let at =
+            format!("the run ended at step {} of {} of its first seed", self.done, self.setup.spec.steps);
+        Some(match differently {
+            0 => format!("nothing was compared: {at}, before the arms masked anything differently"),
+            _ => format!("no seed was finished, so there is no verdict: {at}"),
+        })
     }
 
     fn summary(&self, state: RunState, stopped_early: bool) -> RunSummary {
@@ -132,20 +209,34 @@ impl TwinRun {
             tokens: self.tokens,
             seconds: self.seconds,
             train_loss: self.losses.first().copied().unwrap_or_default(),
-            start_validation_loss: None,
-            validation_loss: None,
-            bits_per_byte: None,
-            best: None,
             stopped_early,
-            checkpoint: None,
-            saved: None,
             peak_memory: MemoryGauge::peak(),
             twins: Some(TwinSummary {
                 arms: self.twins.arms.clone(),
-                seeds: self.twins.seeds(),
+                seeds: self.twins.seeds.len(),
                 verdicts: self.verdicts(),
+                nothing: self.nothing(),
             }),
+            ..RunSummary::default()
         }
+    }
+
+    /// The last evaluation's differences, by pair of arms.
+    fn differences(&self, documents: usize) -> Vec<TwinDifference> {
+        let end = |x: f64| x.is_finite().then_some(x);
+        let one = |((against, arm), running): ((usize, usize), &Vec<super::RunningDifference>)| {
+            let last = running.last()?;
+            Some(TwinDifference {
+                arm,
+                against,
+                value: last.difference,
+                low: end(last.documents.low),
+                high: end(last.documents.high),
+                documents,
+                differing: last.differing,
+            })
+        };
+        self.twins.pairs().into_iter().zip(&self.twins.running).filter_map(one).collect()
     }
 
     /// Says in the folder what it is of.
@@ -161,40 +252,7 @@ impl TwinRun {
 impl Learner for TwinRun {
     /// Measures a step of every arm and adds up what all of them cost.
     fn plan(&mut self) -> Result<Plan, TrainError> {
-        let mut plans = Vec::new();
-        for index in 0..self.runs.len() {
-            let plan = self.runs[index].plan().map_err(|e| self.of_arm(index, e))?;
-            plans.push(plan);
-        }
-        let mut all = plans[0].clone();
-        all.step_seconds = plans.iter().map(|p| p.step_seconds).sum();
-        let evaluation = self.evaluation_share() * all.step_seconds / 3.0;
-        let spec = &self.setup.spec;
-        let every = if spec.eval_every == 0 { spec.steps } else { spec.eval_every };
-        let evaluations = spec.steps.div_ceil(every) as f64;
-        let seed = all.step_seconds * spec.steps as f64 + evaluation * evaluations;
-        // The start is evaluated once: it is the same for every seed.
-        let whole = seed * self.spec.seeds as f64 + evaluation;
-        all.expected_seconds = spec.time_limit.map_or(whole, |limit| whole.min(limit));
-        // Weights and moments of every arm are held at once, gradients and activations of one at a time.
-        all.memory.weights = plans.iter().map(|p| p.memory.weights).sum();
-        all.memory.optimizer = plans.iter().map(|p| p.memory.optimizer).sum();
-        all.memory.activations = plans.iter().map(|p| p.memory.activations).max().unwrap_or(0);
-        all.memory.total = plans.iter().map(|p| p.memory.total).max().unwrap_or(0);
-        let mut notes: Vec<String> = plans.iter().flat_map(|p| p.notes.clone()).collect();
-        notes.sort();
-        notes.dedup();
-        notes.insert(
-            0,
-            format!(
-                "twins: {} against {}, {} seeds one after the other; weights are not kept",
-                self.twins.arms[1..].join(", "),
-                self.twins.arms[0],
-                self.spec.seeds
-            ),
-        );
-        all.notes = notes;
-        Ok(all)
+        self.estimate()
     }
 
     fn fits(&self) -> Result<(), TrainError> {
@@ -213,6 +271,10 @@ impl Learner for TwinRun {
                 break;
             }
             self.evaluate(watch)?;
+            if self.evaluated != Some(self.done) {
+                // Stopped while it was measured.
+                break;
+            }
             self.finish_seed(watch);
         }
         let early = self.seed < self.spec.seeds;
@@ -237,6 +299,10 @@ impl Learner for TwinRun {
         &mut self.state
     }
 
+    fn later(&mut self) -> &mut VecDeque<RunCommand> {
+        &mut self.later
+    }
+
     /// Losses of every arm on the same held-out documents, and what they say so far.
     fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let step = self.done;
@@ -247,32 +313,23 @@ impl Learner for TwinRun {
         }
         let started = Instant::now();
         let (context, pieces) = (self.setup.spec.context, self.pieces());
+        let models: Vec<Model> = self.runs.iter().map(|r| r.trainee.current()).collect::<Result<_, _>>()?;
         let mut losses = Vec::new();
-        for run in &self.runs {
-            let model = run.trainee.current()?;
-            losses.push(document_losses(&model, &corpus, context, pieces, &|| watch.killed())?);
+        for (arm, model) in models.iter().enumerate() {
+            let mut between =
+                |done: usize, of: usize| attend(self, watch, (step, arm * of + done, models.len() * of));
+            match document_losses(model, &corpus, context, pieces, &mut between)? {
+                Some(own) => losses.push(own),
+                None => return Ok(()),
+            }
         }
         self.twins.evaluated(step, &losses)?;
-        let end = |x: f64| x.is_finite().then_some(x);
-        let differences = self.twins.running.iter().enumerate().filter_map(|(i, running)| {
-            let last = running.last()?;
-            Some(TwinDifference {
-                arm: i + 1,
-                value: last.difference,
-                low: end(last.documents.low),
-                high: end(last.documents.high),
-                documents: losses[0].len(),
-                differing: last.differing,
-            })
-        });
-        let mean = |of: &Vec<super::DocumentLoss>| {
-            of.iter().map(|d| d.nats).sum::<f64>() / of.iter().map(|d| d.labels).sum::<usize>().max(1) as f64
-        };
+        let differences = self.differences(losses[0].len());
         watch.report(Report::TwinEvaluated {
             seed: self.seed + 1,
             step,
-            losses: losses.iter().map(mean).collect(),
-            differences: differences.collect(),
+            losses: losses.iter().map(|of| mean_loss(of)).collect(),
+            differences,
         });
         self.evaluated = Some(step);
         if step > 0 {
@@ -302,6 +359,7 @@ impl Learner for TwinRun {
             losses.push(report.loss);
             realised.push(report.realised_rate);
         }
+        self.compare();
         let spec = &self.setup.spec;
         let tokens = (spec.sequences_per_step() * spec.context * self.runs.len()) as u64;
         self.done = step;
@@ -323,27 +381,6 @@ impl Learner for TwinRun {
             tokens_per_second: tokens as f64 / seconds.max(1e-9),
             eta: Some(eta),
         }))
-    }
-}
-
-/// A verdict in its four words, with the interval it rests on.
-fn verdict(judged: Judged, (arm, against): (&str, &str), seeds: usize) -> TwinVerdict {
-    let end = |x: f64| x.is_finite().then_some(x);
-    let (word, more) = match judged.verdict {
-        Verdict::Better => ("better", None),
-        Verdict::Worse => ("worse", None),
-        Verdict::Equivalent => ("equivalent", None),
-        Verdict::Undecided { more } => ("undecided", more),
-    };
-    TwinVerdict {
-        arm: arm.to_owned(),
-        against: against.to_owned(),
-        difference: judged.interval.value,
-        low: end(judged.interval.low),
-        high: end(judged.interval.high),
-        verdict: word.to_owned(),
-        more_seeds: more,
-        seeds,
     }
 }
 

@@ -12,6 +12,11 @@
 //!   spread over seeds says how much of a difference is luck. The verdict on arms rests on these alone
 //!   ([`Twins::verdicts`]), and with too few seeds it is *undecided*.
 //!
+//! Every pair of arms is judged. All verdicts together are wrong with a chance of α at most: each interval is as wide as
+//! α over the number of pairs asks for (Bonferroni; the step-wise rules of Holm gain nothing for intervals, since every
+//! pair has a true difference that its interval may miss). A pair that was never masked differently is *not compared*,
+//! and *equivalent* means that an interval, which needs [`fewest_seeds`], lies within ±ε.
+//!
 //! Both intervals are confidence *sequences*: they may be looked at after every document and every seed, and stopped
 //! at will. They invert the right-Haar Bayes factor of the t-test with a normal prior on the effect size (Gönen et al.
 //! 2005), which is a test martingale for normal differences of unknown spread (Lai 1976; Grünwald, de Heide and Koolen
@@ -22,14 +27,21 @@
 //! This file judges and is pure but for [`document_losses`], which runs a model without gradients on the caller's thread;
 //! [`TwinRun`] trains.
 
+pub mod differ;
 mod drive;
+mod plan;
+pub mod record;
 mod spec;
+pub mod verdict;
 
 pub use self::drive::TwinRun;
+pub use self::record::SeedResult;
 pub use self::spec::{TwinArm, TwinSpec};
 
 use super::TrainError;
 use super::data::Corpus;
+use super::evaluate::Between;
+use super::report::Compared;
 use crate::eval::stats::{EPSILON, Interval, Judged, Verdict, summary};
 use crate::model::Model;
 use crate::tensor::cross_entropy::cross_entropy;
@@ -72,13 +84,20 @@ pub fn half_width(n: usize, alpha: f64) -> f64 {
     (u * (n - 1) as f64 / n as f64).sqrt()
 }
 
-/// The confidence sequence of a mean difference. Differences that are all exactly 0 (runs that agree to the last bit)
-/// need no statistics: the interval is 0, however few they are.
+/// The fewest seeds with which any pair of so many arms can be decided at level `alpha` for all of them together.
+pub fn fewest_seeds(arms: usize, alpha: f64) -> usize {
+    let alpha = alpha / pairs(arms).len().max(1) as f64;
+    (2..).find(|&n| half_width(n, alpha).is_finite()).unwrap_or(usize::MAX)
+}
+
+/// Every pair of arms, the earlier one first: (0, 1), (0, 2), …, (1, 2), ….
+pub fn pairs(arms: usize) -> Vec<(usize, usize)> {
+    (0..arms).flat_map(|i| (i + 1..arms).map(move |j| (i, j))).collect()
+}
+
+/// The confidence sequence of a mean difference.
 pub fn sequence(differences: &[f64], alpha: f64) -> Interval {
     let of = summary(differences);
-    if !differences.is_empty() && differences.iter().all(|d| *d == 0.0) {
-        return Interval { value: 0.0, low: 0.0, high: 0.0 };
-    }
     let half = half_width(of.n, alpha);
     let half = if half.is_finite() { half * of.sd } else { f64::INFINITY };
     Interval { value: of.mean, low: of.mean - half, high: of.mean + half }
@@ -133,11 +152,11 @@ impl DocumentLoss {
     }
 }
 
-/// One arm against the first, for the models as they are now.
+/// One arm against an earlier one, for the models as they are now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningDifference {
     pub step: usize,
-    /// Nats per token over all documents, arm minus first: every token counts the same.
+    /// Nats per token over all documents, later arm minus earlier: every token counts the same.
     pub difference: f64,
     /// Of the mean over documents (every document counts the same); approximate, see the module.
     pub documents: Interval,
@@ -150,10 +169,14 @@ pub struct RunningDifference {
 pub struct Twins {
     pub arms: Vec<String>,
     pub settings: TwinSettings,
-    /// Per arm after the first, per finished seed: nats per token, arm minus first.
-    seeds: Vec<Vec<f64>>,
-    /// Per arm after the first: evaluations of the seed that runs now.
+    /// Finished seeds.
+    pub seeds: Vec<SeedResult>,
+    /// By pair of arms: evaluations of the seed that runs now.
     pub running: Vec<Vec<RunningDifference>>,
+    /// Losses by arm of its last evaluation.
+    last: Option<Vec<f64>>,
+    /// By pair of arms: what the seed that runs now has compared so far.
+    pub compared: Vec<Compared>,
 }
 
 impl Twins {
@@ -164,13 +187,19 @@ impl Twins {
             let problem = format!("twins need {} to {} arms: {}", ARMS.start(), ARMS.end(), arms.len());
             return Err(TrainError::setup(problem));
         }
-        let others = arms.len() - 1;
-        Ok(Twins { arms, settings, seeds: vec![Vec::new(); others], running: vec![Vec::new(); others] })
+        let pairs = pairs(arms.len()).len();
+        let (running, compared) = (vec![Vec::new(); pairs], vec![Compared::default(); pairs]);
+        Ok(Twins { arms, settings, seeds: Vec::new(), running, last: None, compared })
     }
 
-    /// α for one arm against the first: all of them together keep the settings' α (Bonferroni).
+    /// Every pair of arms, in the order of all lists by pair.
+    pub fn pairs(&self) -> Vec<(usize, usize)> {
+        pairs(self.arms.len())
+    }
+
+    /// α for one pair: all of them together keep the settings' α.
     fn alpha(&self) -> f64 {
-        self.settings.alpha / self.seeds.len() as f64
+        self.settings.alpha / self.compared.len() as f64
     }
 
     /// Notes an evaluation at `step`: per arm the losses of the same documents in the same order.
@@ -186,77 +215,83 @@ impl Twins {
             return Err(TrainError::setup("twins were evaluated on different documents"));
         }
         let alpha = self.alpha();
-        let total = |of: &[DocumentLoss]| {
-            let labels: usize = of.iter().map(|d| d.labels).sum();
-            of.iter().map(|d| d.nats).sum::<f64>() / labels.max(1) as f64
-        };
-        for (arm, running) in self.running.iter_mut().enumerate() {
-            let (own, first) = (&losses[arm + 1], &losses[0]);
+        let means: Vec<f64> = losses.iter().map(|of| mean_loss(of)).collect();
+        for ((i, j), running) in pairs(self.arms.len()).into_iter().zip(&mut self.running) {
             let differences: Vec<f64> =
-                own.iter().zip(first).map(|(a, b)| a.per_token() - b.per_token()).collect();
+                losses[j].iter().zip(&losses[i]).map(|(a, b)| a.per_token() - b.per_token()).collect();
             running.push(RunningDifference {
                 step,
-                difference: total(own) - total(first),
+                difference: means[j] - means[i],
                 documents: sequence(&differences, alpha),
                 differing: differences.iter().filter(|d| **d != 0.0).count(),
             });
         }
+        self.last = Some(means);
         Ok(())
     }
 
     /// The runs of this seed are over: their last evaluation is the seed's result. The next evaluation belongs to the
     /// next seed. Without an evaluation nothing is noted.
     pub fn finish_seed(&mut self) {
-        for (seeds, running) in self.seeds.iter_mut().zip(&mut self.running) {
-            if let Some(last) = running.last() {
-                // Documents that agree to the last bit make a difference of exactly 0.
-                seeds.push(if last.differing == 0 { 0.0 } else { last.difference });
-            }
-            running.clear();
-        }
+        let compared = self.compared.clone();
+        self.compared.fill(Compared::default());
+        self.running.iter_mut().for_each(Vec::clear);
+        self.seeds.extend(self.last.take().map(|losses| SeedResult { losses, compared }));
     }
 
-    /// Seeds that are finished.
-    pub fn seeds(&self) -> usize {
-        self.seeds.first().map_or(0, Vec::len)
+    /// Differences per finished seed of a pair of arms, later minus earlier.
+    pub fn differences(&self, (i, j): (usize, usize)) -> Vec<f64> {
+        self.seeds.iter().map(|seed| seed.losses[j] - seed.losses[i]).collect()
     }
 
-    /// Differences per finished seed of an arm (1 and up) against the first.
-    pub fn differences(&self, arm: usize) -> &[f64] {
-        arm.checked_sub(1).and_then(|i| self.seeds.get(i)).map_or(&[], Vec::as_slice)
+    /// What a pair has compared under the finished seeds.
+    pub fn compared_by(&self, pair: usize) -> Compared {
+        let mut all = Compared::default();
+        self.seeds.iter().filter_map(|seed| seed.compared.get(pair)).for_each(|c| all.add(*c));
+        all
     }
 
-    /// Verdicts on the arms after the first, over finished seeds; valid however often they are asked for.
+    /// Verdicts on every pair of arms, over finished seeds; valid however often they are asked for. no
+    /// verdict where the two were never masked differently.
     ///
     /// Undecided without a number while fewer than two seeds say how much is luck. The interval's ends are infinite while
     /// it is too early.
     pub fn verdicts(&self) -> Vec<Judged> {
         let alpha = self.alpha();
-        let judge = |differences: &Vec<f64>| {
-            let interval = sequence(differences, alpha);
-            Judged { interval, verdict: verdict(differences, interval, self.settings.epsilon, alpha) }
+        let judge = |(index, pair): (usize, (usize, usize))| {
+            let differences = self.differences(pair);
+            let interval = sequence(&differences, alpha);
+            let differ = self.compared_by(index).differently > 0;
+            let verdict = differ.then(|| verdict(&differences, interval, self.settings.epsilon, alpha));
+            Judged { interval, verdict }
         };
-        self.seeds.iter().map(judge).collect()
+        self.pairs().into_iter().enumerate().map(judge).collect()
     }
 }
 
+/// Nats per token over all documents: every token counts the same.
+fn mean_loss(losses: &[DocumentLoss]) -> f64 {
+    let labels: usize = losses.iter().map(|d| d.labels).sum();
+    losses.iter().map(|d| d.nats).sum::<f64>() / labels.max(1) as f64
+}
+
 /// Clean losses of held-out documents, in the corpus' order; no gradient. Documents longer than the context are read in
-/// pieces of it, each without the ones before, and at most `pieces` of them.
+/// pieces of it, each without the ones before, and at most `pieces` of them. `None` where `between` gave up.
 ///
 /// # Errors
-/// A pass that fails, or no document of two tokens; [`TrainError::Killed`] when `killed` says so between two documents.
+/// A pass that fails, or no document of two tokens; what `between` reports.
 pub fn document_losses(
     model: &Model,
     corpus: &Corpus,
     context: usize,
     pieces: usize,
-    killed: &dyn Fn() -> bool,
-) -> Result<Vec<DocumentLoss>, TrainError> {
+    between: Between,
+) -> Result<Option<Vec<DocumentLoss>>, TrainError> {
     let model = super::arm::without_gradients(model)?;
     let mut out = Vec::new();
     for index in 0..corpus.documents {
-        if killed() {
-            return Err(TrainError::Killed);
+        if !between(index, corpus.documents)? {
+            return Ok(None);
         }
         let loss = document_loss(&model, corpus.document(index), context.max(1), pieces)?;
         if loss.labels > 0 {
@@ -266,7 +301,7 @@ pub fn document_losses(
     if out.is_empty() {
         return Err(TrainError::setup("there is no held-out document of two tokens or more"));
     }
-    Ok(out)
+    Ok(Some(out))
 }
 
 /// Pieces that run through the model together.

@@ -57,23 +57,83 @@ fn widths_invert_the_bayes_factor_and_shrink() {
     assert!(half_width(4, 0.05).is_infinite() && half_width(1, 0.05).is_infinite());
 }
 
+fn names() -> Vec<String> {
+    vec!["first".to_owned(), "second".to_owned()]
+}
+
+/// One more seed with these losses, in which so many positions were masked differently by every pair.
+fn seed(twins: &mut Twins, losses: Vec<f64>, differently: u64) {
+    let compared = Compared { masked: 10, differently, visits: 4, again: 2 };
+    let compared = vec![compared; twins.pairs().len()];
+    twins.seeds.push(SeedResult { losses, compared });
+}
+
+#[test]
+fn every_pair_is_judged_and_too_few_seeds_decide_nothing() {
+    assert_eq!([2, 3, 4].map(|arms| fewest_seeds(arms, 0.05)), [5, 6, 6]);
+    let three = || Twins::new(vec!["a".into(), "b".into(), "c".into()], TwinSettings::default()).unwrap();
+    let mut twins = three();
+    for i in 0..6 {
+        let verdicts = twins.verdicts();
+        assert_eq!(verdicts.len(), 3);
+        let open = |judged: &Judged| matches!(judged.verdict, None | Some(Verdict::Undecided { .. }));
+        assert!(verdicts.iter().all(open), "{i} seeds of three arms: {verdicts:?}");
+        let noise = |arm: usize| 0.0005 * normal(7, 3 * i + arm);
+        seed(&mut twins, vec![2.0 + noise(0), 2.5 + noise(1), 2.001 + noise(2)], 5);
+    }
+    let words: Vec<Option<Verdict>> = twins.verdicts().iter().map(|judged| judged.verdict).collect();
+    assert_eq!(words, [Some(Verdict::Worse), Some(Verdict::Equivalent), Some(Verdict::Better)]);
+    assert_eq!(twins.pairs(), [(0, 1), (0, 2), (1, 2)]);
+    assert_eq!(twins.differences((1, 2)).len(), 6);
+    // The same losses of arms that were masked alike are no comparison.
+    let mut alike = three();
+    (0..6).for_each(|_| seed(&mut alike, vec![2.0; 3], 0));
+    assert!(alike.verdicts().iter().all(|judged| judged.verdict.is_none()));
+}
+
+#[test]
+fn a_planted_difference_is_found_and_a_planted_zero_is_equivalent_only_by_its_interval() {
+    let (mut found, mut wrong, mut equal, mut early) = (0, 0, 0, 0);
+    let epsilon = TwinSettings::default().epsilon;
+    for experiment in 0..100u64 {
+        let mut planted = Twins::new(names(), TwinSettings::default()).unwrap();
+        let mut zero = planted.clone();
+        for i in 0..20 {
+            let noise = 0.005 * normal(experiment, i);
+            seed(&mut planted, vec![2.0, 2.03 + noise], 3);
+            seed(&mut zero, vec![2.0, 2.0 + noise], 3);
+            let judged = zero.verdicts()[0];
+            if judged.verdict == Some(Verdict::Equivalent) {
+                let inside = judged.interval.low >= -epsilon && judged.interval.high <= epsilon;
+                early += usize::from(!inside || i + 1 < fewest_seeds(2, 0.05));
+            }
+        }
+        found += usize::from(planted.verdicts()[0].verdict == Some(Verdict::Worse));
+        wrong += usize::from(matches!(zero.verdicts()[0].verdict, Some(Verdict::Better | Verdict::Worse)));
+        equal += usize::from(zero.verdicts()[0].verdict == Some(Verdict::Equivalent));
+    }
+    assert!(found == 100 && wrong <= 5 && equal >= 90, "{found} found, {wrong} wrong, {equal} equivalent");
+    assert_eq!(early, 0, "equivalent without an interval within ±ε");
+}
+
 #[test]
 fn verdicts_come_in_four_words_and_undecided_says_how_many_more() {
     let judge = |differences: Vec<f64>| {
-        let mut twins = Twins::new(vec!["a".into(), "b".into()], TwinSettings::default()).unwrap();
-        twins.seeds[0] = differences;
+        let mut twins = Twins::new(names(), TwinSettings::default()).unwrap();
+        differences.into_iter().for_each(|d| seed(&mut twins, vec![2.0, 2.0 + d], 1));
         twins.verdicts()[0]
     };
     let around = |mean: f64, sd: f64, n| (0..n).map(|i| mean + sd * normal(3, i)).collect::<Vec<f64>>();
-    assert_eq!(judge(around(-0.1, 0.01, 10)).verdict, Verdict::Better);
-    assert_eq!(judge(around(0.1, 0.01, 10)).verdict, Verdict::Worse);
-    assert_eq!(judge(around(0.001, 0.002, 20)).verdict, Verdict::Equivalent);
+    assert_eq!(judge(around(-0.1, 0.01, 10)).verdict, Some(Verdict::Better));
+    assert_eq!(judge(around(0.1, 0.01, 10)).verdict, Some(Verdict::Worse));
+    assert_eq!(judge(around(0.001, 0.002, 20)).verdict, Some(Verdict::Equivalent));
     let few = judge(around(0.05, 0.04, 5));
-    let Verdict::Undecided { more: Some(n) } = few.verdict else { panic!("{few:?}") };
+    let Some(Verdict::Undecided { more: Some(n) }) = few.verdict else { panic!("{few:?}") };
     assert!((1..60).contains(&n), "{n}");
     assert_ne!(judge(around(0.05, 0.04, 5 + 2 * n)).verdict, few.verdict, "it settles");
-    assert_eq!(judge(vec![0.3]).verdict, Verdict::Undecided { more: None }, "one seed says nothing of luck");
-    assert_eq!(judge(vec![]).verdict, Verdict::Undecided { more: None });
+    let open = Some(Verdict::Undecided { more: None });
+    assert_eq!(judge(vec![0.3]).verdict, open, "one seed says nothing of luck");
+    assert_eq!(judge(vec![0.0]).verdict, open, "and neither does one that is equal to the last bit");
     assert!(Twins::new(vec!["alone".into()], TwinSettings::default()).is_err());
 }
 
@@ -122,11 +182,7 @@ fn run(spec: &MaskingSpec, seed: u64, steps: usize, rate: f64) -> Vec<DocumentLo
         let loss = arms.masked_loss(&tiny.model, &masked).unwrap();
         optimizer.step(&backward(&loss.loss).unwrap(), rate, 1.0).unwrap();
     }
-    document_losses(&tiny.model, &held, CONTEXT, usize::MAX, &|| false).unwrap()
-}
-
-fn names() -> Vec<String> {
-    vec!["first".to_owned(), "second".to_owned()]
+    document_losses(&tiny.model, &held, CONTEXT, usize::MAX, &mut |_, _| Ok(true)).unwrap().unwrap()
 }
 
 #[test]
@@ -139,11 +195,12 @@ fn identical_arms_with_different_seeds_are_hardly_ever_told_apart() {
             let seed = 1000 + experiment * 100 + pair * 2;
             let losses = [run(&spec, seed, 6, 3e-3), run(&spec, seed + 1, 6, 3e-3)];
             twins.evaluated(6, &losses).unwrap();
+            twins.compared[0].differently = 1;
             let documents = twins.running[0][0].documents;
             apart += usize::from(documents.low > 0.0 || documents.high < 0.0);
             twins.finish_seed();
         }
-        told += usize::from(matches!(twins.verdicts()[0].verdict, Verdict::Better | Verdict::Worse));
+        told += usize::from(matches!(twins.verdicts()[0].verdict, Some(Verdict::Better | Verdict::Worse)));
     }
     assert!(told <= 2, "{told} of 20");
     // The two models of a pair do differ, which is why documents alone must not judge arms.
@@ -162,20 +219,22 @@ fn equal_seeds_are_equal_to_the_last_bit_and_a_worse_arm_is_found() {
         assert_eq!((same.running[0][0].difference, same.running[0][0].differing), (0.0, 0));
         same.finish_seed();
         let judged = same.verdicts()[0];
-        assert_eq!((judged.interval.value, judged.verdict), (0.0, Verdict::Equivalent));
+        assert_eq!((judged.interval.value, judged.verdict), (0.0, None), "nothing was compared");
+        worse.compared[0].differently = 1;
         worse.evaluated(18, &[first, run(&heavy, seed, 18, 1e-2)]).unwrap();
         worse.finish_seed();
     }
     let judged = worse.verdicts()[0];
-    assert_eq!(judged.verdict, Verdict::Worse, "{judged:?} {:?}", worse.differences(1));
-    assert_eq!(worse.seeds(), 6);
+    assert_eq!(judged.verdict, Some(Verdict::Worse), "{judged:?} {:?}", worse.differences((0, 1)));
+    assert_eq!(worse.seeds.len(), 6);
 }
 
 #[test]
 fn losses_of_documents_are_those_of_the_whole_and_must_be_paired() {
     let tiny = tiny(3);
     let held = corpus(5, 2);
-    let losses = document_losses(&tiny.model, &held, CONTEXT, usize::MAX, &|| false).unwrap();
+    let losses =
+        document_losses(&tiny.model, &held, CONTEXT, usize::MAX, &mut |_, _| Ok(true)).unwrap().unwrap();
     assert_eq!(losses.iter().map(|l| l.labels).collect::<Vec<_>>(), [39; 5]);
     let tokens = held.document(3);
     let parts: f64 = [0..32, 32..39]

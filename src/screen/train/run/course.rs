@@ -43,6 +43,13 @@ pub fn enter(app: &mut App) {
     }
 }
 
+/// Opens the screen for a run under the explorer's policy.
+pub fn enter_with_mask(app: &mut App) {
+    std::sync::Arc::make_mut(&mut app.doc.form).run.masking = None;
+    enter(app);
+    app.say("The next run masks as the explorer does now");
+}
+
 /// Back to the explorer; a run continues.
 pub fn leave(app: &mut App) {
     let pane = recent(app, Screen::Explore).unwrap_or(&mask::PANE);
@@ -100,7 +107,10 @@ fn go(app: &mut App) {
             }
             send(app, RunCommand::Resume);
         }
-        Some(RunState::Running) => send(app, RunCommand::Pause),
+        Some(RunState::Running) => {
+            app.say("Pausing after this step");
+            send(app, RunCommand::Pause);
+        }
         Some(RunState::Paused) => send(app, RunCommand::Resume),
         Some(RunState::Preparing) => {
             app.say(format!("Planning; {} cancels", app.key_label(&RUN_KILL)));
@@ -111,7 +121,10 @@ fn go(app: &mut App) {
 
 fn stop(app: &mut App) {
     match app.train.state() {
-        Some(RunState::Running | RunState::Paused) => send(app, RunCommand::Stop),
+        Some(RunState::Running | RunState::Paused) => {
+            app.say("Stopping: this step is finished and saved");
+            send(app, RunCommand::Stop);
+        }
         Some(RunState::Preparing) => send(app, RunCommand::Kill),
         Some(RunState::Stopping) => tell(app, RunCommand::Stop, "It is stopping already"),
         _ => app.say("No run in progress"),

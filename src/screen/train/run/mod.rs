@@ -279,7 +279,10 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
             line(c, area, &mut y, "mask rate", &rate);
         }
     }
-    if let Some((step, loss, _)) = run.series.evaluated.last() {
+    if let Some((done, total)) = run.measuring {
+        let share = 100 * done / total.max(1);
+        line(c, area, &mut y, "validation", &format!("measuring, {share} %"));
+    } else if let Some((step, loss, _)) = run.series.evaluated.last() {
         line(c, area, &mut y, "validation", &format!("{loss:.4} at step {step}"));
     }
     line(c, area, &mut y, "tokens", &count(run.tokens as usize));
@@ -299,16 +302,23 @@ fn going(c: &mut Canvas, app: &App, run: &RunView, plan: Option<&Plan>, area: Re
 fn summary(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
     let Some(s) = &run.summary else { return };
     let mut y = area.y;
-    if let Some(problem) = s.unsaved() {
-        let bad = c.style(Role::Bad);
-        y += c.paragraph(area, &problem, bad);
+    let (bad, warn) = (c.style(Role::Bad), c.style(Role::Warn));
+    let unsaved = s.unsaved();
+    let problems = s.problem.iter().chain(&unsaved).map(|t| (t, bad));
+    for (text, style) in problems.chain(s.reason.iter().map(|t| (t, warn))) {
+        let rest = Rect { y, height: area.bottom().saturating_sub(y), ..area };
+        y += c.paragraph(rest, text, style);
     }
     line(c, area, &mut y, "took", &format!("{}, {} tokens", duration(s.seconds), count(s.tokens as usize)));
     if let Some(twins) = &s.twins {
         let strong = c.theme.bold(Role::Strong);
-        for verdict in &twins.verdicts {
+        let dim = c.style(Role::Dim);
+        let said = twins.nothing.iter().map(|text| (text.clone(), strong));
+        let verdicts = twins.verdicts.iter();
+        let verdicts = verdicts.flat_map(|v| [(v.to_string(), strong), (v.basis.to_string(), dim)]);
+        for (text, style) in said.chain(verdicts) {
             let rest = Rect { y, height: area.bottom().saturating_sub(y), ..area };
-            y += c.paragraph(rest, &verdict.to_string(), strong);
+            y += c.paragraph(rest, &text, style);
         }
         let seeds = format!("{} finished of {}", twins.seeds, run.spec.twins.as_ref().map_or(0, |t| t.seeds));
         line(c, area, &mut y, "seeds", &seeds);
@@ -325,6 +335,10 @@ fn summary(c: &mut Canvas, app: &App, run: &RunView, area: Rect) {
     }
     if let Some((step, loss)) = s.best {
         line(c, area, &mut y, "best", &format!("{loss:.4} at step {step}"));
+    }
+    if let Some(step) = s.saved {
+        let end = if step == s.steps { "" } else { ", not the end" };
+        line(c, area, &mut y, "newest saved", &format!("step {step}{end}"));
     }
     line(c, area, &mut y, "folder", &run.spec.out.display().to_string());
     let (key, dim) = (c.theme.bold(Role::Accent), c.style(Role::Dim));
