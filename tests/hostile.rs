@@ -169,11 +169,21 @@ fn files_of_a_run_are_held_to_bounds_with_a_plan_and_without() {
     let trainer = run.join("checkpoints/step-00000002/trainer.json");
     let big = 1u64 << 62;
     for (file, path, value, what) in [
-        (run.join("run.json"), "/batch_size", serde_json::json!(1u64 << 32), "batch_size must be at most 65536: 4294967296"),
+        (
+            run.join("run.json"),
+            "/batch_size",
+            serde_json::json!(1u64 << 32),
+            "batch_size must be at most 65536: 4294967296",
+        ),
         (run.join("run.json"), "/steps", serde_json::json!(big), "steps must be at most 1000000000"),
         (run.join("run.json"), "/context", serde_json::json!(big), "context must be at most 65536"),
         (run.join("run.json"), "/adamw/beta1", serde_json::json!(7), "beta1 must be at most"),
-        (trainer.clone(), "/config/n_layer", serde_json::json!(big), "n_layer is 4611686018427387904, outside 1 to 512"),
+        (
+            trainer.clone(),
+            "/config/n_layer",
+            serde_json::json!(big),
+            "n_layer is 4611686018427387904, outside 1 to 512",
+        ),
         (trainer.clone(), "/counters/step", serde_json::json!(big), "step must be at most 1000000000"),
     ] {
         let whole = std::fs::read(&file).unwrap();
@@ -184,7 +194,10 @@ fn files_of_a_run_are_held_to_bounds_with_a_plan_and_without() {
             let out = maskscope(&["train", "--resume", text(&run), "--steps", "4", plan]);
             let said = String::from_utf8_lossy(&out.stderr).into_owned();
             assert_eq!(out.status.code(), Some(1), "{path} {plan}: {said}");
-            assert!(said.contains(what) && said.contains(text(file.file_name().map(Path::new).unwrap())), "{said}");
+            assert!(
+                said.contains(what) && said.contains(text(file.file_name().map(Path::new).unwrap())),
+                "{said}"
+            );
         }
         std::fs::write(&file, whole).unwrap();
     }
@@ -199,7 +212,8 @@ fn a_run_that_cannot_fit_is_refused_without_a_plan_too() {
     std::fs::write(&data, "one two three four five six seven eight nine ten\n\n".repeat(40)).unwrap();
     let sizes = ["--batch-size", "65536", "--accumulate", "65536"];
     for plan in [&["--no-plan"][..], &[]] {
-        let fixed = ["train", "--model", "demo", "--data", text(&data), "--out", text(&out), "--context", "64"];
+        let fixed =
+            ["train", "--model", "demo", "--data", text(&data), "--out", text(&out), "--context", "64"];
         let (code, said) = refused(&[&fixed[..], &sizes, plan].concat());
         assert!(code == 1 && said.contains("MiB on top of what is loaded"), "{said}");
     }
@@ -221,8 +235,10 @@ fn a_run_whose_last_checkpoint_does_not_fit_ends_with_exit_1() {
         .env("XDG_CACHE_HOME", folder.path())
         .output()
         .unwrap();
-    let (said, printed) =
-        (String::from_utf8_lossy(&done.stderr).into_owned(), String::from_utf8_lossy(&done.stdout).into_owned());
+    let (said, printed) = (
+        String::from_utf8_lossy(&done.stderr).into_owned(),
+        String::from_utf8_lossy(&done.stdout).into_owned(),
+    );
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains("step 2 could not be saved for lack of space: nothing is saved"), "{said}");
     assert!(printed.contains("saved: nothing") && said.contains("hint: "), "{printed}");
@@ -271,7 +287,16 @@ fn a_plan_needs_no_folder_and_leaves_nothing() {
     std::fs::write(&data, "one two three four five six seven eight nine ten\n\n".repeat(30_000)).unwrap();
     let plan = |cache: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_maskscope"));
-        command.args(["train", "--plan", "--model", text(&tiny_folder()), "--context", "8", "--data", text(&data)]);
+        command.args([
+            "train",
+            "--plan",
+            "--model",
+            text(&tiny_folder()),
+            "--context",
+            "8",
+            "--data",
+            text(&data),
+        ]);
         command.env("MASKSCOPE_CONFIG", "/dev/null").env("XDG_CACHE_HOME", cache).output().unwrap()
     };
     let cache = folder.path().join("cache");
@@ -290,7 +315,10 @@ fn documents_shorter_than_a_window_are_counted() {
     let model = tiny_folder();
     let out = maskscope(&["heads", "--model", text(&model), "--text-file", text(&data), "--windows", "1"]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.success() && said.contains("2 of 3 documents are shorter than one window of"), "{said}");
+    assert!(
+        out.status.success() && said.contains("2 of 3 documents are shorter than one window of"),
+        "{said}"
+    );
     std::fs::write(&data, "a short one\n\nanother short one\n").unwrap();
     let (code, said) = refused(&["heads", "--model", text(&model), "--text-file", text(&data)]);
     assert!(code == 1 && said.contains("every document is shorter than one window of"), "{said}");

@@ -206,11 +206,17 @@ fn a_subset_is_asked_for_and_fetched_alone() {
         paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     };
     let english = get("datasets/owner/texts:en", &options).unwrap();
-    assert_eq!((names(&english.train), names(&english.held)), (vec!["a-0.csv".into(), "a-1.csv".into()], vec!["b.csv".into()]));
+    assert_eq!(
+        (names(&english.train), names(&english.held)),
+        (vec!["a-0.csv".into(), "a-1.csv".into()], vec!["b.csv".into()])
+    );
     assert!(bench.server.downloads("de/train.csv").is_empty());
     let offline = HubOptions { offline: true, ..options.clone() };
     assert_eq!(get("datasets/owner/texts:en", &offline).unwrap(), english);
-    assert!(matches!(get("datasets/owner/texts:de", &offline), Err(HubError::Offline { .. })), "not fetched yet");
+    assert!(
+        matches!(get("datasets/owner/texts:de", &offline), Err(HubError::Offline { .. })),
+        "not fetched yet"
+    );
     assert!(matches!(get("datasets/owner/texts", &offline), Err(HubError::Subsets { .. })));
     let german = get("datasets/owner/texts:de@main", &options).unwrap();
     assert_eq!((names(&german.train), german.held.len()), (vec!["train.csv".into()], 0));

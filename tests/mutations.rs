@@ -219,7 +219,8 @@ impl Bench {
         let whole = fs::read(self.tiny.join("tokenizer.json")).unwrap();
         fs::write(folder.join("tokenizer.json"), mutator.json(&whole)).unwrap();
         if mutator.one_in(3) {
-            let extra: &[u8] = br#"{"bos_token": "<|endoftext|>", "model_max_length": 1024, "add_prefix_space": false,
+            let extra: &[u8] =
+                br#"{"bos_token": "<|endoftext|>", "model_max_length": 1024, "add_prefix_space": false,
                 "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}"#;
             fs::write(folder.join("tokenizer_config.json"), mutator.json(extra)).unwrap();
         }
@@ -264,7 +265,9 @@ impl Bench {
         resumed.spec.steps = resumed.spec.steps.min(done.saturating_add(2));
         // A prompt may be long, and whatever else takes its time is cut short by the clock.
         resumed.spec.time_limit = Some(resumed.counters.seconds + 1.0);
-        let Ok(mut run) = Run::new(Setup::resume(resumed, tiny_run::data(), Device::Cpu)) else { return false };
+        let Ok(mut run) = Run::new(Setup::resume(resumed, tiny_run::data(), Device::Cpu)) else {
+            return false;
+        };
         run.fits().is_ok() && run.drive(&mut tiny_run::Log::default()).is_ok()
     }
 
@@ -276,8 +279,7 @@ impl Bench {
         let file = &files[mutator.below(files.len())];
         let whole = fs::read(file).unwrap();
         let is_json = file.to_string_lossy().ends_with(".json");
-        let bytes =
-            if is_json && mutator.one_in(2) { mutator.json(&whole) } else { mutator.bytes(&whole) };
+        let bytes = if is_json && mutator.one_in(2) { mutator.json(&whole) } else { mutator.bytes(&whole) };
         let path = self.fresh("data").join(file.file_name().unwrap());
         fs::write(&path, bytes).unwrap();
         let style = ChatStyle::default();
@@ -339,7 +341,10 @@ fn pickled() -> Vec<u8> {
 fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
-        let (path, target) = { let e = entry.unwrap(); (e.path(), to.join(e.file_name())) };
+        let (path, target) = {
+            let e = entry.unwrap();
+            (e.path(), to.join(e.file_name()))
+        };
         if path.is_dir() { copy_all(&path, &target) } else { drop(fs::copy(&path, &target).unwrap()) }
     }
 }

@@ -12,10 +12,10 @@ use super::output::{JsonFlag, note};
 use super::progress::RunReporter;
 use super::{CommandContext, convert, open};
 use crate::config::Row;
-use crate::support::caught::caught;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
 use crate::engine::start::{Start, known};
+use crate::support::caught::caught;
 use crate::train::checkpoint::SavedDtype;
 use crate::train::checkpoint::folder::Folders;
 use crate::train::report::{Plan, Report, RunCommand, RunState, RunSummary, TwinSummary};
@@ -127,7 +127,9 @@ pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
                     Some(_) => "make room and do the missing steps again with --resume",
                     None => "make room and run it again",
                 })),
-                None if summary.stopped_early => signals.ended_by().map_or(Ok(()), |n| Err(CliError::signal(n.into()))),
+                None if summary.stopped_early => {
+                    signals.ended_by().map_or(Ok(()), |n| Err(CliError::signal(n.into())))
+                }
                 None => Ok(()),
             }
         }
@@ -270,7 +272,9 @@ fn after_kill(out: &Path) -> String {
     match (Folders::new(out).steps().last(), out.join("run.json").exists()) {
         (Some(step), _) => format!("step {step} is saved; continue from it with --resume {out_shown}"),
         (None, true) => {
-            format!("no checkpoint was saved: {out_shown} has records but no weights; maskscope runs delete removes it")
+            format!(
+                "no checkpoint was saved: {out_shown} has records but no weights; maskscope runs delete removes it"
+            )
         }
         (None, false) => "nothing was written".to_owned(),
     }
@@ -290,7 +294,9 @@ impl Interrupts {
         let caught = Interrupts { arrived: Arc::default(), enough: Arc::default(), number: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_conditional_shutdown(signal, 128 | signal, caught.enough.clone())
-                .and_then(|_| signal_hook::flag::register_usize(signal, caught.number.clone(), signal as usize))
+                .and_then(|_| {
+                    signal_hook::flag::register_usize(signal, caught.number.clone(), signal as usize)
+                })
                 .and_then(|_| signal_hook::flag::register(signal, caught.arrived.clone()))
                 .map_err(|e| CliError::failed(format!("signals cannot be handled: {e}")))?;
         }

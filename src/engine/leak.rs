@@ -117,7 +117,9 @@ impl HeldOut {
     pub fn note(&self) -> Option<String> {
         let (short, all, length) = (self.short, self.documents, self.length);
         (short > 0).then(|| {
-            format!("{short} of {all} documents are shorter than one window of {length} tokens and were left out")
+            format!(
+                "{short} of {all} documents are shorter than one window of {length} tokens and were left out"
+            )
         })
     }
 }

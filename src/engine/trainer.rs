@@ -137,7 +137,8 @@ impl Trainer {
         let prepare = move |preparing: &Preparing| {
             let mut progress = |p: LoadProgress| preparing.say(p.what, p.done, p.total);
             let (remark, cancel) = (&mut |_: String| {}, preparing.cancel());
-            let mut preparation = Preparation { load, progress: &mut progress, remark, cancel, only_plan: false };
+            let mut preparation =
+                Preparation { load, progress: &mut progress, remark, cancel, only_plan: false };
             let start = preparation.model(&spec.model)?;
             preparation.fresh(spec, start, asked)
         };

@@ -288,7 +288,9 @@ impl<'a> Transfer<'a> {
     /// After the last try: a file that always ends early, or whose rest the server does not have, is no use.
     fn give_up(&self, error: HubError) -> HubError {
         match error {
-            HubError::Server { status: 416, .. } | HubError::Storage { status: 416, .. } => self.discard(self.wrong_length(self.offset)),
+            HubError::Server { status: 416, .. } | HubError::Storage { status: 416, .. } => {
+                self.discard(self.wrong_length(self.offset))
+            }
             HubError::WrongLength { .. } => self.discard(error),
             error => error,
         }

@@ -89,7 +89,10 @@ impl<'a> Remote<'a> {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .redirect(policy)
                 .build()
-                .map_err(|e| HubError::BadAnswer { what: visible(&settings.endpoint), detail: root_cause(&e) })
+                .map_err(|e| HubError::BadAnswer {
+                    what: visible(&settings.endpoint),
+                    detail: root_cause(&e),
+                })
         };
         let http = build(redirect_policy())?;
         // Tries are counted here, where a cancel is seen and the Hub's own waiting time is kept.

@@ -13,8 +13,8 @@ use super::config::Config;
 use super::error::ModelError;
 use super::finite;
 use super::names::{self, Offer, Origin, Place};
-use crate::tensor::memory::room;
 use crate::support::files::plain;
+use crate::tensor::memory::room;
 
 /// A checkpoint's tensors, in whatever format.
 pub trait Store: Sync {

@@ -92,8 +92,10 @@ pub fn put(section: &mut dyn Section, path: &str, kind: Kind, value: Value) -> R
 /// What the setting's kind has against it.
 pub fn check_numbers(section: &dyn Section) -> Result<(), (&'static str, ValueError)> {
     for row in section.rows() {
-        let is_number =
-            matches!(row.kind, Kind::Float { .. } | Kind::Int { .. } | Kind::IntOr { .. } | Kind::Ints { .. });
+        let is_number = matches!(
+            row.kind,
+            Kind::Float { .. } | Kind::Int { .. } | Kind::IntOr { .. } | Kind::Ints { .. }
+        );
         if let Some(value) = section.value(row).filter(|_| is_number) {
             row.kind.check(value).map_err(|error| (row.key(), error))?;
         }

@@ -101,7 +101,9 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         // What names the host ends here; a name or password may hold an `@` itself.
-        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"')).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"'))
+            .unwrap_or(after.len());
         let host = after[..end].rfind('@').map_or(0, |at| at + 1);
         out.push_str(before);
         rest = &after[host..];

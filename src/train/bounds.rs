@@ -92,8 +92,8 @@ mod tests {
     use super::*;
     use crate::attention::types::ScoreSettings;
     use crate::mask::types::MaskSettings;
-    use crate::train::spec::DataSpec;
     use crate::train::schedule::GapControl;
+    use crate::train::spec::DataSpec;
 
     fn spec() -> RunSpec {
         let data = DataSpec { held_share: 0.1, ..DataSpec::default() };
@@ -122,7 +122,9 @@ mod tests {
             ("keep_last must be at most 1000", |s| s.keep_last = 1 << 40),
             ("warmup_steps must be at most", |s| s.learning_rate.warmup = 1 << 40),
             ("learning_rate must be at most 1", |s| s.learning_rate.peak = f64::INFINITY),
-            ("gap_gain must be at most 10", |s| s.learning_rate.gap = Some(GapControl { target: 1.0, gain: 1e9 })),
+            ("gap_gain must be at most 10", |s| {
+                s.learning_rate.gap = Some(GapControl { target: 1.0, gain: 1e9 })
+            }),
             ("beta2 must be at most", |s| s.adamw.beta2 = 2.0),
             ("window must be at most 4096", |s| s.masking.score.window = 1 << 40),
             ("threshold must be at least 0", |s| {

@@ -196,8 +196,8 @@ fn host(config: &Config, rows: u128, (trained, sites): (&Trained, &[Site])) -> u
     let kept = rows * wide(blocks) * (2 * d + 3 * d + d + inner);
     // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream. A tile of
     // logits is gone by then.
-    let passing =
-        (rows * (3 * inner + 8 * d)).max(rows.min(wide(tile_rows(config.vocab_size, config.n_embd))) * vocabulary);
+    let passing = (rows * (3 * inner + 8 * d))
+        .max(rows.min(wide(tile_rows(config.vocab_size, config.n_embd))) * vocabulary);
     // The output matrix's gradient where it has one, which is made in the forward pass; an adapter on it is composed: its
     // product, scaled, added, and the gradients of each.
     let head = match trained {

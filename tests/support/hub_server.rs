@@ -114,7 +114,10 @@ impl RepoFile {
     }
 
     fn git_hash(&self) -> String {
-        hex(&Sha1::new().chain_update(format!("blob {}\0", self.content.len())).chain_update(&self.content).finalize())
+        hex(&Sha1::new()
+            .chain_update(format!("blob {}\0", self.content.len()))
+            .chain_update(&self.content)
+            .finalize())
     }
 }
 

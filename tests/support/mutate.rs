@@ -14,8 +14,24 @@ pub struct Mutator {
 
 /// Numbers on the edge of what types hold.
 const EDGES: [&str; 18] = [
-    "0", "-1", "1", "2", "255", "65536", "2147483647", "4294967296", "4611686018427387904", "9223372036854775807",
-    "18446744073709551615", "1e308", "-1e308", "1e-320", "0.5", "-0.0", "123456789012345678901234567890", "1e999",
+    "0",
+    "-1",
+    "1",
+    "2",
+    "255",
+    "65536",
+    "2147483647",
+    "4294967296",
+    "4611686018427387904",
+    "9223372036854775807",
+    "18446744073709551615",
+    "1e308",
+    "-1e308",
+    "1e-320",
+    "0.5",
+    "-0.0",
+    "123456789012345678901234567890",
+    "1e999",
 ];
 
 /// Values of every type, some of them hard to hold.
@@ -84,7 +100,8 @@ impl Mutator {
                 out.splice(at..at, more);
             }
             7 => {
-                let edge = [0u64, 1, u64::MAX, 1 << 31, 1 << 62, 1 << 63, 0xffff_ffff][self.below(7)].to_le_bytes();
+                let edge =
+                    [0u64, 1, u64::MAX, 1 << 31, 1 << 62, 1 << 63, 0xffff_ffff][self.below(7)].to_le_bytes();
                 let end = (at + 8).min(out.len());
                 out[at..end].copy_from_slice(&edge[..end - at]);
             }
@@ -158,7 +175,7 @@ impl Mutator {
             zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         for i in 0..from.len() {
             let mut file = from.by_index(i).expect("an entry");
-            let (own, mut bytes) = (file.name().to_owned(), Vec::new());
+            let (own, mut bytes) = (file.name().expect("a name").into_owned(), Vec::new());
             file.read_to_end(&mut bytes).expect("its bytes");
             if own.ends_with(name) {
                 bytes = self.bytes(&bytes);

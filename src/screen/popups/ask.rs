@@ -54,8 +54,12 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect, question: &Question) {
         Question::Kill => (
             "Kill the run",
             match app.train.run.as_ref().and_then(|run| run.saved.as_ref()) {
-                Some((step, _)) => format!("Nothing more is saved: what was learned since step {step} is lost"),
-                None => "Nothing is saved yet: its folder keeps the records of the run, and no weights".to_owned(),
+                Some((step, _)) => {
+                    format!("Nothing more is saved: what was learned since step {step} is lost")
+                }
+                None => {
+                    "Nothing is saved yet: its folder keeps the records of the run, and no weights".to_owned()
+                }
             },
             "kill it",
             "keep running",

@@ -12,10 +12,10 @@ use super::SavedDtype;
 use super::disk::{Disk, write};
 use crate::model::family::{Parameter, WeightLayout};
 use crate::model::{Config, ModelError, Tokenizer};
+use crate::support::files::{plain, whole};
 use crate::tensor::host;
 use crate::train::TrainError;
 use crate::train::arm::MASK_ROW;
-use crate::support::files::{plain, whole};
 
 /// The side file that keeps what the original vocabulary has no room for: the `[MASK]` row, `mask_row` `[D]`.
 pub const SIDE_FILE: &str = "maskscope.safetensors";

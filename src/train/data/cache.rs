@@ -181,7 +181,8 @@ mod tests {
     #[test]
     fn the_folder_is_bounded_and_what_was_used_last_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let texts = |n: usize| -> Vec<String> { (0..20).map(|i| format!("a small text {i} of {n}")).collect() };
+        let texts =
+            |n: usize| -> Vec<String> { (0..20).map(|i| format!("a small text {i} of {n}")).collect() };
         let tokenizer = init::tokenizer(&texts(0), 300).unwrap();
         let one = encode(&Corpus::new(&texts(0), &tokenizer).unwrap()).len() as u64;
         let cache = TokenCache { most: 2 * one + one / 2, ..TokenCache::new(folder.path()) };
