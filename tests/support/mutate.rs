@@ -175,7 +175,7 @@ impl Mutator {
             zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         for i in 0..from.len() {
             let mut file = from.by_index(i).expect("an entry");
-            let (own, mut bytes) = (file.name().to_owned(), Vec::new());
+            let (own, mut bytes) = (file.name().expect("a name").into_owned(), Vec::new());
             file.read_to_end(&mut bytes).expect("its bytes");
             if own.ends_with(name) {
                 bytes = self.bytes(&bytes);
