@@ -372,7 +372,7 @@ fn the_models_screen_describes_downloads_resumes_refreshes_and_removes() {
     session.wait_until("some bytes", |_| length(&bench.partial()) > 20_000);
     session.send("\u{7}");
     session.wait_text("cancelled");
-    session.wait_text("incomplete");
+    session.wait_text("in the cache so far");
     let kept = length(&bench.partial());
     assert!(kept < 300_000);
     session.send("\u{4}");
@@ -385,12 +385,12 @@ fn the_models_screen_describes_downloads_resumes_refreshes_and_removes() {
     session.send("\u{1b}");
     session.wait_for("the explorer", |s| !s.contains("Models choose"));
     session.send("M");
-    session.wait_text("newer on Hub");
+    session.wait_text("newer");
     for c in ID.chars() {
         session.send(&c.to_string());
     }
     session.send("\u{1b}[15~");
-    session.wait_for("the mark gone", |s| s.contains("as on the Hub") && !s.contains("newer on Hub"));
+    session.wait_for("the mark gone", |s| s.contains("as on the Hub") && !s.contains("newer"));
     assert_layout(&bench.repo(), &newer());
 
     session.send("\u{1b}[3~");

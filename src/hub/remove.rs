@@ -16,7 +16,7 @@ pub struct Removal {
     pub id: String,
     /// Commits whose snapshots go.
     pub revisions: Vec<String>,
-    /// Bytes that become free.
+    /// Bytes that become free: blobs, partial ones too, and what lies in the snapshots itself.
     pub bytes: u64,
     /// Whether nothing of the model stays in the cache.
     pub whole: bool,
@@ -133,7 +133,8 @@ impl RemovalSteps {
     fn add_whole(&mut self, cache: &RepoCache, snapshots: &[PathBuf]) {
         let names = snapshots.iter().filter_map(|s| s.file_name()).map(|n| n.to_string_lossy().into_owned());
         self.says.revisions.extend(names);
-        self.says.bytes += occupied(&cache.folder());
+        self.says.bytes +=
+            occupied(&cache.folder().join("blobs")) + occupied(&cache.folder().join("snapshots"));
         for (folder, files) in [("refs", &mut self.references), ("snapshots", &mut self.links)] {
             files.extend(entries_under(&cache.folder().join(folder)).into_iter().map(|(path, _)| path));
         }

@@ -50,7 +50,7 @@ struct Column {
 const COLUMNS: [Column; 5] = [
     Column {
         head: "size",
-        width: 10,
+        width: 9,
         from: 40,
         text: |_, m| {
             m.size_bytes
@@ -61,18 +61,18 @@ const COLUMNS: [Column; 5] = [
     },
     Column {
         head: "param.",
-        width: 8,
+        width: 7,
         from: 50,
         text: |_, m| m.parameters.map_or_else(String::new, |n| count(n as usize)),
     },
     Column {
         head: "context",
-        width: 9,
+        width: 8,
         from: 60,
         text: |_, m| m.context.map_or_else(String::new, |n| n.to_string()),
     },
-    Column { head: "licence", width: 13, from: 72, text: |_, m| m.licence.clone().unwrap_or_default() },
-    Column { head: "", width: 12, from: 30, text: |app, m| state(app, m) },
+    Column { head: "licence", width: 11, from: 72, text: |_, m| m.licence.clone().unwrap_or_default() },
+    Column { head: "", width: 8, from: 30, text: |app, m| state(app, m) },
 ];
 
 /// How a model stands, in a word or two.
@@ -85,10 +85,10 @@ fn state(app: &App, model: &ModelDetails) -> String {
     let newer = model.moved() == Some(true) || (used && app.moved.as_ref() == Some(&model.id));
     match model.place {
         _ if progress.is_some() => "asking",
-        _ if newer => "newer on Hub",
+        _ if newer => "newer",
         _ if used => "in use",
-        ModelPlace::Partial if model.problem.is_some() => "unusable",
-        place if model.problem.is_some() && place != ModelPlace::Cached => "not for us",
+        place if model.problem.is_some() && place != ModelPlace::Cached => "refused",
+        ModelPlace::Partial => "partial",
         ModelPlace::Hub => "",
         place => place.name(),
     }
@@ -191,14 +191,14 @@ fn details(c: &mut Canvas, app: &App, area: Rect) {
 
 /// Sizes and licence, as far as they are known.
 fn shape(model: &ModelDetails) -> String {
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(model.licence.as_ref().map(|licence| format!("licence {licence}")));
     if let (Some(layers), Some(heads)) = (model.layers, model.heads) {
         parts.push(format!("{layers} layers × {heads} heads"));
     }
     parts.extend(model.width.map(|n| format!("width {n}")));
     parts.extend(model.context.map(|n| format!("context {n}")));
     parts.extend(model.vocabulary.map(|n| format!("vocabulary {n}")));
-    parts.extend(model.licence.as_ref().map(|licence| format!("licence {licence}")));
     parts.join(" · ")
 }
 
@@ -210,7 +210,7 @@ fn place(app: &App, model: &ModelDetails) -> String {
         ModelPlace::Bundled => parts.push("part of this program".to_owned()),
         ModelPlace::Folder => parts.extend(size.map(|size| format!("{size} in this folder"))),
         ModelPlace::Cached => parts.extend(size.map(|size| format!("{size} in the cache"))),
-        ModelPlace::Partial => parts.extend(size.map(|size| format!("{size} of it are in the cache"))),
+        ModelPlace::Partial => parts.extend(size.map(|size| format!("{size} in the cache so far"))),
         ModelPlace::Hub => parts.push("not downloaded".to_owned()),
     }
     let whole = matches!(model.place, ModelPlace::Cached | ModelPlace::Bundled | ModelPlace::Folder);

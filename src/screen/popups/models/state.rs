@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::types::{LoadProgress, ModelsUpdate};
-use crate::hub::{ModelDetails, ModelPlace};
+use crate::hub::ModelDetails;
 use crate::screen::app::{App, Card, Remedy};
 use crate::screen::events::show_card;
 use crate::support::units::bytes;
@@ -47,15 +47,18 @@ impl ModelShelf {
         self.asked = None;
     }
 
+    /// Takes in a new list; of what was learnt before, everything but the place of the files still holds.
     fn list(&mut self, listed: Vec<ModelDetails>) {
-        let place = |id: &str| listed.iter().find(|model| model.id == id).map(|model| model.place);
-        // A model that was not listed because nothing of it lies here is as it was.
-        self.described.retain(|id, described| match described {
-            Ok(details) => {
-                place(id).unwrap_or(details.place) == details.place || details.place == ModelPlace::Folder
+        for model in &listed {
+            if let Some(Ok(known)) = self.described.get_mut(&model.id)
+                && known.place != model.place
+            {
+                (known.place, known.size_bytes) = (model.place, model.size_bytes);
+                known.cached_commit.clone_from(&model.cached_commit);
+                known.missing_bytes =
+                    known.download_bytes.map(|all| all.saturating_sub(model.size_bytes.unwrap_or(0)));
             }
-            Err(_) => true,
-        });
+        }
         self.listed = listed;
     }
 }
