@@ -108,6 +108,7 @@ pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
         wait_after_plan: args.plan,
         plan: !args.no_plan,
         pictures: false,
+        gives_way: false,
     };
     let session = Session::start(move |_| Ok(setup), options)?;
     let reporter = RunReporter::new(args.output.json, steps, args.minutes.is_some());
