@@ -113,6 +113,7 @@ pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
         wait_after_plan: args.plan,
         plan: !args.no_plan,
         pictures: false,
+        gives_way: false,
     };
     let session = Session::start(move |_| Ok(setup), options)?;
     let signals = Interrupts::catch()?;

@@ -230,7 +230,29 @@ fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
+    use crate::model::Config;
+    use crate::train::init;
+
+    #[test]
+    fn an_answer_that_nobody_wants_any_more_is_not_read() {
+        let json = r#"{"model_type": "gpt2", "vocab_size": 37, "n_positions": 24, "n_embd": 16, "n_layer": 2, "n_head": 2}"#;
+        let config = Config::parse(json.as_bytes(), "config.json").unwrap();
+        let weights = init::weights(&config, 3, &Device::Cpu).unwrap();
+        let model = Model::from_tensors(&config, &weights, &Device::Cpu).unwrap();
+        let pass = |ids: &[u32], earlier: &[&Pass], cancel: bool| {
+            let input = Arc::new(Input::plain(ids.to_vec()));
+            let cancel = AtomicBool::new(cancel);
+            let request = PassRequest { input, kept: None, full_ids: ids, earlier, cancel: Some(&cancel) };
+            Pass::new(&model, &request)
+        };
+        let first = pass(&[3, 10, 17, 24], &[], false).unwrap();
+        // Every row is known: the blocks have nothing to do, so that only the reading can be given up.
+        assert!(matches!(pass(&[3, 10, 17, 24], &[&first], true), Err(ModelError::Cancelled)));
+        assert_eq!(pass(&[3, 10, 17, 24], &[&first], false).unwrap().next_log_p, first.next_log_p);
+    }
 
     #[test]
     fn dropped_tokens_leave_gaps_in_the_map_and_nothing_moves() {

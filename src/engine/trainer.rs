@@ -133,6 +133,7 @@ impl Trainer {
             wait_after_plan: true,
             plan: true,
             pictures: true,
+            gives_way: true,
         };
         let prepare = move |preparing: &Preparing| {
             let mut progress = |p: LoadProgress| preparing.say(p.what, p.done, p.total);

@@ -15,4 +15,5 @@ pub mod linear;
 pub mod memory;
 pub mod meter;
 pub mod ops;
+pub mod priority;
 pub mod rows;

@@ -18,7 +18,7 @@ use super::report::{Report, RunCommand, RunState, RunSummary, StepReport};
 use super::run::{Learner, Run, Setup, Watch};
 use super::twins::TwinRun;
 use crate::model::Model;
-use crate::tensor::memory;
+use crate::tensor::{memory, priority};
 
 /// Reports that wait before steps are summed up.
 const QUEUE: usize = 64;
@@ -34,6 +34,8 @@ pub struct SessionOptions {
     pub plan: bool,
     /// Reports rasters and batches.
     pub pictures: bool,
+    /// Lets the program's other threads go first: those that answer keys.
+    pub gives_way: bool,
 }
 
 impl SessionOptions {
@@ -104,6 +106,11 @@ impl Session {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.pool_threads())
             .thread_name(|i| format!("trainer-{i}"))
+            .start_handler(move |_| {
+                if options.gives_way {
+                    priority::step_back();
+                }
+            })
             .build()
             .map_err(|e| TrainError::setup(format!("the trainer's threads cannot be started: {e}")))?;
         let watched = shared.clone();

@@ -386,3 +386,22 @@ impl Ui<'_> {
         self.dirty = Dirty::TerminalInput;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complete_answer_waits_for_nothing_and_its_parts_as_little_as_a_key() {
+        let distance = |news: &Update| Dirty::after(news).distance().unwrap();
+        let done = Update::Done { generation: 1, forwards: 1, millis: 3.0 };
+        assert_eq!(distance(&done), Duration::ZERO);
+        let costs = |done| Update::Cost { generation: 1, done, of: 8, costs: [].into(), rows: [].into() };
+        assert_eq!(distance(&costs(8)), Duration::ZERO);
+        assert_eq!(distance(&costs(7)), BACKGROUND_FRAME, "more comes");
+        let part = Update::Scored { generation: 1, scores: [].into(), formula: String::new() };
+        assert_eq!(distance(&part), INPUT_FRAME);
+        assert!(Dirty::after(&done) > Dirty::after(&part), "the most urgent news decides");
+        assert_eq!(Dirty::No.distance(), None);
+    }
+}
