@@ -220,12 +220,23 @@ impl CostTask {
             if scored.reduction != settings.reduction {
                 continue;
             }
-            let pairs =
-                scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
-            let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
+            let (mut x, mut y, mut at) = (Vec::new(), Vec::new(), Vec::new());
+            for (i, (score, cost)) in scored.scores.iter().zip(&self.costs).enumerate() {
+                if let (Some(score), Some(cost)) = (score, cost) {
+                    x.push(*score);
+                    y.push(f64::from(*cost));
+                    at.push(i as f64);
+                }
+            }
             let in_force =
                 settings.reduction == subset.reduction && settings.contribution == subset.contribution;
-            rows.push(CostRow { score: name, rho: spearman(&x, &y), tokens: x.len(), in_force });
+            rows.push(CostRow {
+                score: name,
+                rho: spearman(&x, &y),
+                position: spearman(&x, &at),
+                tokens: x.len(),
+                in_force,
+            });
         }
         rows.sort_by(|a, b| b.rho.unwrap_or(-2.0).total_cmp(&a.rho.unwrap_or(-2.0)));
         Ok(rows)

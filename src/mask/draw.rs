@@ -38,6 +38,8 @@ pub enum Stream {
     Policy = 13,
     /// Keys of dropout masks.
     Dropout = 14,
+    /// Which sequences begin with the end-of-text token.
+    Mark = 15,
 }
 
 /// The source of all draws of one pass over one sequence.

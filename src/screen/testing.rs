@@ -168,6 +168,7 @@ impl Stage {
             .iter()
             .enumerate()
             .map(|(i, s)| CostRow {
+                position: None,
                 score: (*s).to_owned(),
                 rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
                 tokens: n - 1,
