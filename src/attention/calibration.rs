@@ -5,11 +5,10 @@
 
 use rayon::prelude::*;
 
+use super::distance_null::DistanceNull;
 use super::source::AttentionSource;
+use super::sweep::between;
 use super::types::{Reduction, ScoreSettings};
-
-/// Pulls sums over few queries towards 1, in units of one average query.
-pub const KAPPA: f64 = 8.0;
 
 /// Distances up to this one have a bin of their own; past it, eight bins an octave.
 pub const EXACT_DISTANCES: usize = 64;
@@ -66,25 +65,9 @@ impl Calibration {
         f64::from(self.table(contribution).gbar[(layer * self.n_head + head) * bins.len() + bin])
     }
 
-    /// Sums of ḡ ready to be looked up for texts of up to `len` tokens.
-    pub fn null(&self, contribution: bool, len: usize) -> NullSums {
-        let bins = bins(self.window);
-        let table = self.table(contribution);
-        let heads = table
-            .gbar
-            .chunks_exact(bins.len())
-            .map(|gbar| {
-                let mut sums = Vec::with_capacity(len.max(1));
-                let mut sum = 0.0;
-                sums.push(sum);
-                for distance in 1..len {
-                    sum += f64::from(gbar[bin_of(&bins, distance)]);
-                    sums.push(sum);
-                }
-                HeadNull { sums, smooth: KAPPA * mean_over_distances(gbar, &bins, self.window) }
-            })
-            .collect();
-        NullSums { heads }
+    /// What the keys of a text would receive, for texts of up to `len` tokens.
+    pub fn null(&self, contribution: bool, len: usize) -> DistanceNull {
+        DistanceNull::new(self, contribution, len)
     }
 
     /// ℓ of the sampled calibration tokens over the layers and heads of `settings`, ascending; empty for a score that
@@ -116,39 +99,6 @@ pub fn cdf(sample: &[f64], x: f64) -> f64 {
     (below + upto) as f64 / 2.0 / sample.len() as f64
 }
 
-/// Prefix sums of ḡ over distances, per head.
-#[derive(Clone, Debug)]
-pub struct NullSums {
-    heads: Vec<HeadNull>,
-}
-
-#[derive(Clone, Debug)]
-struct HeadNull {
-    /// `sums[n] = Σ_{Δ=1..n} ḡ(Δ)`.
-    sums: Vec<f64>,
-    /// κ·g0.
-    smooth: f64,
-}
-
-impl NullSums {
-    /// `Σ ḡ(t − key)` over the queries `first..end` that come after `key`, for head `lh = layer · H + head`.
-    pub fn expected(&self, lh: usize, key: usize, first: usize, end: usize) -> f64 {
-        let from = first.max(key + 1);
-        if end <= from {
-            return 0.0;
-        }
-        let sums = &self.heads[lh].sums;
-        sums[end - 1 - key] - sums[from - 1 - key]
-    }
-
-    /// `(received + κ·g0) / (expected + κ·g0)`; 1 where nothing was ever expected.
-    pub fn ratio(&self, lh: usize, received: f64, expected: f64) -> f64 {
-        let smooth = self.heads[lh].smooth;
-        let under = expected + smooth;
-        if under > 0.0 { (received + smooth) / under } else { 1.0 }
-    }
-}
-
 /// First distance of every bin for windows of `window` tokens; at least one bin.
 pub(super) fn bins(window: usize) -> Vec<usize> {
     let longest = window.saturating_sub(1).max(1);
@@ -166,15 +116,8 @@ pub(super) fn bins(window: usize) -> Vec<usize> {
     }
 }
 
-fn bin_of(bins: &[usize], distance: usize) -> usize {
+pub(super) fn bin_of(bins: &[usize], distance: usize) -> usize {
     bins.partition_point(|&first| first <= distance).saturating_sub(1)
-}
-
-/// g0: the mean of ḡ over the distances of a calibration window.
-fn mean_over_distances(gbar: &[f32], bins: &[usize], window: usize) -> f64 {
-    let longest = window.saturating_sub(1).max(1);
-    let sum: f64 = (1..=longest).map(|d| f64::from(gbar[bin_of(bins, d)])).sum();
-    sum / longest as f64
 }
 
 /// Which stretches of a calibration text to read: up to `count` windows of `window` tokens, spread over all of it.
@@ -219,6 +162,8 @@ struct HeadTotals {
     /// Received by the sampled keys, in sample order.
     sample_alpha: Vec<f64>,
     sample_contribution: Vec<f64>,
+    /// What each query of each window had for the keys between the first and itself.
+    mass: Vec<f32>,
 }
 
 /// Accumulates windows; one forward pass each, nothing kept but sums.
@@ -231,8 +176,8 @@ pub struct CalibrationBuilder {
     per_window: usize,
     /// Pairs per exact distance.
     pairs: Vec<u64>,
-    /// `(key, tokens of its window)` of every sampled key.
-    sampled: Vec<(usize, usize)>,
+    /// Tokens and sampled keys of every window.
+    sampled: Vec<(usize, Vec<usize>)>,
     heads: Vec<HeadTotals>,
 }
 
@@ -285,7 +230,7 @@ impl CalibrationBuilder {
         for distance in 1..len - 1 {
             self.pairs[distance] += (len - 1 - distance) as u64;
         }
-        self.sampled.extend(keys.iter().map(|&key| (key, len)));
+        self.sampled.push((len, keys));
         self.windows += 1;
         Ok(())
     }
@@ -339,12 +284,21 @@ impl CalibrationBuilder {
         Ok(out)
     }
 
-    fn ratios(&self, null: &NullSums, received: fn(&HeadTotals) -> &[f64]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(self.sampled.len() * self.heads.len());
-        for (n, &(key, len)) in self.sampled.iter().enumerate() {
-            for (lh, totals) in self.heads.iter().enumerate() {
-                let expected = null.expected(lh, key, 0, len);
-                out.push(null.ratio(lh, received(totals)[n], expected) as f32);
+    /// ℓ of the sampled keys, `[N, L·H]`.
+    fn ratios(&self, null: &DistanceNull, received: fn(&HeadTotals) -> &[f64]) -> Vec<f32> {
+        let n: usize = self.sampled.iter().map(|(_, keys)| keys.len()).sum();
+        let of = self.heads.len();
+        let mut out = vec![0f32; n * of];
+        for (lh, totals) in self.heads.iter().enumerate() {
+            let (mut row, mut query) = (0, 0);
+            for (len, keys) in &self.sampled {
+                let mass: Vec<f64> = totals.mass[query..query + len].iter().map(|&m| f64::from(m)).collect();
+                let expected = null.expected(lh, 0..*len, &mass, &[]);
+                for &key in keys {
+                    out[row * of + lh] = null.ratio(lh, received(totals)[row], expected[key]) as f32;
+                    row += 1;
+                }
+                query += len;
             }
         }
         out
@@ -354,6 +308,8 @@ impl CalibrationBuilder {
 impl HeadTotals {
     fn add(&mut self, map: &[f32], norms: &[f32], keys: &[usize]) {
         let len = norms.len();
+        self.mass.extend((0..len.min(1)).map(|_| 0.0));
+        self.mass.extend((1..len).map(|t| between(t, map[t * len].into(), map[t * len + t].into()) as f32));
         for t in 2..len {
             let row = &map[t * len..t * len + t];
             // Key 1 lies t − 1 away and key t − 1 lies 1 away.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::{Averages, Calibration, CalibrationError, CalibrationSource, bins};
 
 /// Grows when the meaning of the numbers changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const KEY: &str = "maskscope-calibration";
 /// No model read here comes near these.
 const MAX_HEADS: usize = 1 << 16;

@@ -91,6 +91,7 @@ impl DecayedScore {
         let uniform = uniform_share(sweep);
         let plain = self.settings.reduction == Reduction::Plain;
         for (lh, (state, sums)) in self.heads.iter_mut().zip(&sweep.sums).enumerate() {
+            let null = null.as_ref().map(|n| n.expected(lh, sweep.queries.clone(), &sums.mass, hidden));
             for values in [&mut state.received, &mut state.expected, &mut state.alpha] {
                 values.resize(len, 0.0);
             }
@@ -99,7 +100,7 @@ impl DecayedScore {
                 let norm = if self.settings.contribution { f64::from(sums.norms[i]) } else { 1.0 };
                 let expected = match (&null, hidden.get(i)) {
                     (_, Some(true)) => 0.0,
-                    (Some(null), _) => null.expected(lh, i, sweep.queries.start, sweep.queries.end),
+                    (Some(null), _) => null.get(i).copied().unwrap_or(0.0),
                     _ if plain => sweep.queries.end.saturating_sub(sweep.queries.start.max(i)) as f64,
                     _ => uniform,
                 };

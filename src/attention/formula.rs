@@ -1,6 +1,6 @@
 //! The score in force as one line, for the screen and for every export.
 
-use super::calibration::KAPPA;
+use super::distance_null::KAPPA;
 use super::types::{Reduction, ScoreSettings};
 
 /// Words, then symbols. `in_force` differs from the reduction asked for while a model has no calibration.
@@ -15,7 +15,7 @@ pub fn formula(settings: &ScoreSettings, in_force: Reduction) -> String {
         ),
         Reduction::DistanceNull => (
             "attention received, 1 = as much as any token at these distances in this model".to_owned(),
-            format!("ℓ_i = (Σ_(t>i) {c} + {KAPPA}·g0) / (Σ_(t>i) ḡ(t−i) + {KAPPA}·g0)"),
+            format!("ℓ_i = (Σ_(t>i) {c} + {KAPPA}·g0) / (Σ_(t>i) m_t·ḡ(t−i)/Ḡ_t + {KAPPA}·g0)"),
         ),
         Reduction::Sum => {
             ("attention received from all later tokens, summed".to_owned(), format!("A_i = Σ_(t>i) {c}"))
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(
             formula(&default, Reduction::DistanceNull),
             "attention received, 1 = as much as any token at these distances in this model: \
-             ℓ_i = (Σ_(t>i) c[t,i] + 8·g0) / (Σ_(t>i) ḡ(t−i) + 8·g0), c = α·‖W_O v‖, \
+             ℓ_i = (Σ_(t>i) c[t,i] + 8·g0) / (Σ_(t>i) m_t·ḡ(t−i)/Ḡ_t + 8·g0), c = α·‖W_O v‖, \
              mean over all layers and heads"
         );
         let stand_in = formula(&default, Reduction::Corrected);

@@ -6,6 +6,7 @@
 pub mod calibration;
 pub mod calibration_file;
 pub mod decayed;
+pub mod distance_null;
 pub mod formula;
 pub mod heads;
 pub mod maps;

@@ -1,5 +1,7 @@
 //! From the sums of a sweep to one number per token.
 
+use rayon::prelude::*;
+
 use super::calibration::Calibration;
 use super::formula;
 use super::sinks::{self, Sinks};
@@ -44,18 +46,24 @@ pub fn score(sweep: &Sweep, settings: &ScoreSettings, calibration: Option<&Calib
     Scored { scores, sinks: sinks::detect(sweep), reduction, formula: formula::formula(settings, reduction) }
 }
 
-/// `ℓ_i = mean_{l,h} (Σ c + κ·g0) / (Σ ḡ(t−i) + κ·g0)`.
+/// `ℓ_i = mean_{l,h} (Σ c + κ·g0) / (Σ m_t·ḡ(t−i)/Ḡ_t + κ·g0)`, see [`super::distance_null`].
 fn null(sweep: &Sweep, settings: &ScoreSettings, calibration: &Calibration) -> Vec<Option<f64>> {
     let null = calibration.null(settings.contribution, sweep.len);
+    let counted = settings.subset(sweep.n_layer, sweep.n_head);
+    let mut expected = vec![Vec::new(); sweep.sums.len()];
+    let ready: Vec<Vec<f64>> = counted
+        .par_iter()
+        .map(|&lh| null.expected(lh, sweep.queries.clone(), &sweep.sums[lh].mass, &[]))
+        .collect();
+    for (lh, values) in counted.into_iter().zip(ready) {
+        expected[lh] = values;
+    }
     per_key(
         sweep,
         settings,
         |i| later_queries(sweep, i) > 0,
         mean,
-        |lh, i| {
-            let expected = null.expected(lh, i, sweep.queries.start, sweep.queries.end);
-            null.ratio(lh, received(sweep, settings, lh, i), expected)
-        },
+        |lh, i| null.ratio(lh, received(sweep, settings, lh, i), expected[lh][i]),
     )
 }
 

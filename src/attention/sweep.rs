@@ -66,6 +66,8 @@ pub struct HeadSums {
     pub later: Vec<f64>,
     /// `α[i,i]` where `i` is a counted query, else 0.
     pub own: Vec<f64>,
+    /// Attention of a counted query `i` on the keys between the first and itself, `1 − α[i,0] − α[i,i]`; else 0.
+    pub mass: Vec<f64>,
     /// `Σ α[t,i]` over `t > i` in the last `window` queries before `queries.end`; empty where not asked for, as `last`.
     pub window: Vec<f64>,
     /// `α[last,i]` for `i < last = queries.end - 1`.
@@ -250,8 +252,9 @@ fn summed<S: AttentionSource + ?Sized>(
     if rolls || request.newest || request.heads.is_some() || shape.queries != (0..shape.len) {
         return None;
     }
-    let Received { later, own, norms } = source.received(layer, head)?;
-    Some(HeadSums { later, own, norms, ..HeadSums::default() })
+    let Received { later, own, first, norms } = source.received(layer, head)?;
+    let mass = (0..shape.len).map(|t| between(t, first[t], own[t])).collect();
+    Some(HeadSums { later, own, mass, norms, ..HeadSums::default() })
 }
 
 fn sum_head(map: &[f32], shape: &Sweep) -> HeadSums {
@@ -259,6 +262,7 @@ fn sum_head(map: &[f32], shape: &Sweep) -> HeadSums {
     let mut out = HeadSums {
         later: vec![0.0; len],
         own: vec![0.0; len],
+        mass: vec![0.0; len],
         window: vec![0.0; len],
         last: vec![0.0; len],
         norms: Vec::new(),
@@ -267,6 +271,10 @@ fn sum_head(map: &[f32], shape: &Sweep) -> HeadSums {
     for t in shape.queries.clone() {
         add(&mut out.later[..t], row(t));
         out.own[t] = f64::from(map[t * len + t]);
+        // A row that skipped the layer is all zeros: it read nothing.
+        if map[t * len..=t * len + t].iter().any(|&a| a > 0.0) {
+            out.mass[t] = between(t, f64::from(map[t * len]), out.own[t]);
+        }
     }
     let end = shape.queries.end;
     for t in end.saturating_sub(shape.window)..end {
@@ -276,6 +284,11 @@ fn sum_head(map: &[f32], shape: &Sweep) -> HeadSums {
         add(&mut out.last[..last], row(last));
     }
     out
+}
+
+/// What query `t` has left for the keys between the first and itself; rows sum to 1 up to rounding.
+pub(super) fn between(t: usize, first: f64, own: f64) -> f64 {
+    if t == 0 { 0.0 } else { (1.0 - first - own).max(0.0) }
 }
 
 fn add(into: &mut [f64], row: &[f32]) {

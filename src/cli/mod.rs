@@ -7,6 +7,7 @@ pub mod calibrate;
 mod completions;
 mod config;
 mod convert;
+pub mod cost;
 pub mod doctor;
 mod documents;
 pub mod effect;
@@ -76,6 +77,7 @@ pub enum Commands {
     Predict(predict::PredictArgs),
     Mask(mask::MaskArgs),
     Effect(effect::EffectArgs),
+    Cost(cost::CostArgs),
     Eval(eval::EvalArgs),
     Train(train::TrainArgs),
     Runs(runs::RunsArgs),
@@ -161,6 +163,7 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
             let flags = args.parameters.values().to_vec();
             effect::run(&args, &context(common, env, out, args.preset, flags)?)
         }
+        Some(Commands::Cost(args)) => cost::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Runs(args)) => runs::run(&args, &plain(&[])?),

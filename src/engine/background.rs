@@ -229,9 +229,14 @@ impl CostTask {
             if scored.reduction != settings.reduction {
                 continue;
             }
-            let pairs =
-                scored.scores.iter().zip(&self.costs).filter_map(|(s, c)| Some(((*s)?, f64::from((*c)?))));
-            let (x, y): (Vec<f64>, Vec<f64>) = pairs.unzip();
+            let (mut x, mut y, mut at) = (Vec::new(), Vec::new(), Vec::new());
+            for (i, (score, cost)) in scored.scores.iter().zip(&self.costs).enumerate() {
+                if let (Some(score), Some(cost)) = (score, cost) {
+                    x.push(*score);
+                    y.push(f64::from(*cost));
+                    at.push(i as f64);
+                }
+            }
             // Roll-out has no values to weigh.
             let weighed = settings.contribution == weighs || in_force == Reduction::Rollout;
             let (reduction, contribution) = (settings.reduction, settings.contribution);
@@ -240,6 +245,7 @@ impl CostTask {
                 reduction,
                 contribution,
                 rho: spearman(&x, &y),
+                position: spearman(&x, &at),
                 tokens: x.len(),
                 in_force: reduction == in_force && weighed,
             });

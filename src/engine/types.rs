@@ -333,6 +333,8 @@ pub struct CostRow {
     pub contribution: bool,
     /// Spearman's ρ; `None` under three scored tokens or with no variance.
     pub rho: Option<f64>,
+    /// Spearman's ρ of the score with the position of the token.
+    pub position: Option<f64>,
     /// Tokens compared.
     pub tokens: usize,
     /// Whether this is the score in force.

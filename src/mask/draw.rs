@@ -42,6 +42,8 @@ pub enum Stream {
     SequenceRate = 15,
     /// Which documents are held out, and which of them are measured.
     Split = 16,
+    /// Which sequences begin with the end-of-text token.
+    Mark = 17,
 }
 
 /// The source of all draws of one pass over one sequence.

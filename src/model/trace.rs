@@ -35,6 +35,8 @@ pub struct Received {
     pub later: Vec<f64>,
     /// `α[i,i]`.
     pub own: Vec<f64>,
+    /// `α[i,0]`.
+    pub first: Vec<f64>,
     /// `‖W_O v_i‖`.
     pub norms: Vec<f32>,
 }
@@ -104,13 +106,19 @@ impl Trace {
         if part.rows.is_some() || part.sums.last().is_none_or(|tile| tile.queries.end != t) {
             return None;
         }
-        let mut out =
-            Received { later: vec![0.0; t], own: Vec::with_capacity(t), norms: Vec::with_capacity(t) };
+        let mut out = Received {
+            later: vec![0.0; t],
+            own: Vec::with_capacity(t),
+            first: Vec::with_capacity(t),
+            norms: Vec::with_capacity(t),
+        };
         for tile in &part.sums {
             let (n, end) = (tile.queries.len(), tile.queries.end);
             let later = &tile.later[head * end..(head + 1) * end];
             out.later.iter_mut().zip(later).for_each(|(sum, x)| *sum += x);
-            out.own.extend(tile.own[head * n..(head + 1) * n].iter().map(|x| f64::from(*x)));
+            for (all, part) in [(&mut out.own, &tile.own), (&mut out.first, &tile.first)] {
+                all.extend(part[head * n..(head + 1) * n].iter().map(|x| f64::from(*x)));
+            }
             out.norms.extend(&tile.norms[head * n..(head + 1) * n]);
         }
         Some(out)

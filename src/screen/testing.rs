@@ -186,6 +186,7 @@ impl Stage {
             reduction: *reduction,
             contribution: true,
             rho: (i != 5).then_some(0.71 - 0.23 * i as f64),
+            position: None,
             tokens: n - 1,
             in_force: *reduction == used,
         };

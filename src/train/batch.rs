@@ -13,6 +13,16 @@ pub struct Visit {
     pub targets: Vec<u32>,
 }
 
+impl Visit {
+    /// The same text behind `mark`, at the same length: its last token becomes the last target.
+    pub fn after(mut self, mark: u32) -> Self {
+        let first = std::mem::replace(&mut self.inputs, vec![mark]);
+        self.inputs.extend(&first[..first.len() - 1]);
+        self.targets = first;
+        self
+    }
+}
+
 /// Sequences of equal length that run through the model together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {

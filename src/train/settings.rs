@@ -91,6 +91,8 @@ settings! {
         accumulate: usize = 1, label("accumulation"), whole(1, 65_536);
         /// Tokens per sequence
         context: usize = 256, whole(2, 65_536), step(64), unit("tokens");
+        /// Share of the sequences that begin with the end-of-text token, as documents do
+        marked: f64 = 0.0, label("begin with mark"), range(0.0, 1.0, 0.1, 0.01), hidden();
         /// Dropout probability for embeddings, attention weights and residual outputs
         dropout: f64 = 0.0, range(0.0, 0.95, 0.05, 0.01);
         /// Decoupled weight decay, on matrices only
@@ -143,6 +145,7 @@ impl TrainSettings {
             data,
             trained: self.what_is_trained(),
             fixed_cuts: masking.arm != Arm::None,
+            marked: self.marked,
             masking,
             steps: self.steps,
             time_limit: None,

@@ -372,6 +372,9 @@ pub struct RunSpec {
     /// Every epoch cuts the text at the same places, so that a sequence keeps its number: needed by static arms, by
     /// scores of the last visit, and by twins. Otherwise each epoch shifts the cuts.
     pub fixed_cuts: bool,
+    /// Share of the sequences that begin with the end-of-text token.
+    #[serde(default)]
+    pub marked: f64,
     pub learning_rate: LrSpec,
     pub adamw: AdamWSettings,
     #[serde(default)]
@@ -472,6 +475,9 @@ impl RunSpec {
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return refuse(format!("dropout must be at least 0 and below 1, not {}", self.dropout));
+        }
+        if !(0.0..=1.0).contains(&self.marked) {
+            return refuse(format!("marked must be from 0 to 1: {}", self.marked));
         }
         if let Trained::Lora(lora) = &self.trained {
             if lora.rank == 0 || lora.targets.is_empty() {

@@ -47,7 +47,11 @@ impl Visits {
         }
         let sequence = self.order[self.position.at];
         self.position.at += 1;
-        corpus.visit(sequence as usize, self.position.epoch, self.rule.context, self.offset)
+        let visit = corpus.visit(sequence as usize, self.position.epoch, self.rule.context, self.offset);
+        match corpus.eot {
+            Some(mark) if self.rule.marks(sequence, self.position.epoch) => visit.after(mark),
+            _ => visit,
+        }
     }
 }
 
@@ -56,7 +60,7 @@ mod tests {
     use super::*;
 
     fn rule(seed: u64, fixed_cuts: bool) -> Order {
-        Order { seed, context: 10, fixed_cuts }
+        Order { seed, context: 10, fixed_cuts, marked: 0.0 }
     }
 
     fn corpus() -> Corpus {
@@ -90,6 +94,26 @@ mod tests {
                 let mut resumed = Visits::new(&corpus, rule(5, fixed), whole.position());
                 assert_eq!(resumed.next(&corpus, 3), whole.clone().next(&corpus, 3), "after {n} visits");
             }
+        }
+    }
+
+    #[test]
+    fn a_share_of_the_sequences_begins_with_the_mark() {
+        let corpus = Corpus::from_tokens((1..4001).collect(), vec![0], 4000, Some(0));
+        for fixed in [true, false] {
+            let share = |marked| {
+                let rule = Order { marked, ..rule(2, fixed) };
+                let mut visits = Visits::new(&corpus, rule, DataPosition::default());
+                let seen: Vec<Visit> = (0..4).flat_map(|_| visits.next(&corpus, 399).visits).collect();
+                for visit in &seen {
+                    assert_eq!((visit.inputs.len(), visit.targets.len()), (10, 10));
+                    assert_eq!(visit.inputs[1..], visit.targets[..9], "the mark moves the text by one");
+                }
+                let marks: Vec<bool> = seen.iter().map(|v| v.inputs[0] == 0).collect();
+                marks.iter().filter(|m| **m).count() as f64 / marks.len() as f64
+            };
+            assert_eq!((share(0.0), share(1.0)), (0.0, 1.0));
+            assert!((share(0.5) - 0.5).abs() < 0.05, "{}", share(0.5));
         }
     }
 

@@ -56,6 +56,7 @@ pub fn spec(out: &Path) -> RunSpec {
         accumulate: 1,
         context: CONTEXT,
         fixed_cuts: false,
+        marked: 0.0,
         learning_rate: LrSpec {
             policy: LrPolicy::Cosine,
             peak: 3e-3,

@@ -48,6 +48,7 @@ fn twins_of_the_past_are_shown_again_with_their_verdicts() {
         path: PathBuf::from("/runs/twins"),
         spec: before.spec.clone(),
         summary: None,
+        cut: None,
         steps: 0,
         train_loss: None,
         validation_loss: None,

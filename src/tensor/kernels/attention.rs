@@ -240,6 +240,8 @@ pub struct TileSums {
     pub later: Vec<f64>,
     /// `α[t,t]`, `[heads][queries.len()]`.
     pub own: Vec<f32>,
+    /// `α[t,0]`, `[heads][queries.len()]`.
+    pub first: Vec<f32>,
     /// `‖W_O v_t‖` of these positions, `[heads][queries.len()]`.
     pub norms: Vec<f32>,
 }
@@ -254,13 +256,13 @@ pub fn forward_summed(
 ) -> (Vec<f32>, Vec<TileSums>) {
     let read = |(_, h): (usize, usize), (from, to): (usize, usize), weights: &[f32]| {
         let end = shape.start + to;
-        let (mut later, mut own) = (vec![0f64; end], vec![0f32; to - from]);
+        let (mut later, mut own, mut first) = (vec![0f64; end], vec![0f32; to - from], vec![0f32; to - from]);
         for r in from..to {
             let (at, row) = (shape.start + r, &weights[(r - from) * shape.keys..]);
             add(&mut later[..at], &row[..at]);
-            own[r - from] = row[at];
+            (own[r - from], first[r - from]) = (row[at], row[0]);
         }
-        (later, own, value_norms(shape, v, h, (shape.start + from, end), &grams[h]))
+        (later, own, first, value_norms(shape, v, h, (shape.start + from, end), &grams[h]))
     };
     let (heads, parts) = forward_collecting(shape, (q, k, v), &read);
     let tiles = tiles_of(shape);
@@ -270,14 +272,16 @@ pub fn forward_summed(
             queries: shape.start + from..shape.start + to,
             later: Vec::with_capacity(shape.heads * (shape.start + to)),
             own: Vec::with_capacity(shape.heads * (to - from)),
+            first: Vec::with_capacity(shape.heads * (to - from)),
             norms: Vec::with_capacity(shape.heads * (to - from)),
         })
         .collect();
     // Tasks come head by head, tile by tile.
-    for (task, (later, own, norms)) in parts.into_iter().enumerate() {
+    for (task, (later, own, first, norms)) in parts.into_iter().enumerate() {
         let tile = &mut sums[task % tiles.len()];
         tile.later.extend(later);
         tile.own.extend(own);
+        tile.first.extend(first);
         tile.norms.extend(norms);
     }
     (heads.out, sums)
@@ -293,9 +297,11 @@ impl TileSums {
             out.later.extend(&next.later[h * next.queries.end..(h + 1) * next.queries.end]);
             let before = &self.later[h * self.queries.end..(h + 1) * self.queries.end];
             out.later[at..].iter_mut().zip(before).for_each(|(sum, x)| *sum += x);
-            for (to, a, b) in
-                [(&mut out.own, &self.own, &next.own), (&mut out.norms, &self.norms, &next.norms)]
-            {
+            for (to, a, b) in [
+                (&mut out.own, &self.own, &next.own),
+                (&mut out.first, &self.first, &next.first),
+                (&mut out.norms, &self.norms, &next.norms),
+            ] {
                 to.extend(&a[h * n..(h + 1) * n]);
                 to.extend(&b[h * m..(h + 1) * m]);
             }
@@ -304,7 +310,7 @@ impl TileSums {
     }
 
     fn empty() -> Self {
-        TileSums { queries: 0..0, later: Vec::new(), own: Vec::new(), norms: Vec::new() }
+        TileSums { queries: 0..0, later: Vec::new(), own: Vec::new(), first: Vec::new(), norms: Vec::new() }
     }
 
     /// Whether a tile of `TILE` queries begins where this one ends.

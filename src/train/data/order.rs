@@ -11,6 +11,8 @@ pub struct Order {
     /// Cuts the text at the same places in every epoch, so that a sequence keeps its number. Otherwise each epoch
     /// shifts the cuts by a draw of its own.
     pub fixed_cuts: bool,
+    /// Share of the sequences that begin with the end-of-text token, as a document does.
+    pub marked: f64,
 }
 
 impl Order {
@@ -26,6 +28,12 @@ impl Order {
         }
         (offset, order)
     }
+
+    /// Whether `sequence` begins with the end-of-text token in this epoch; with fixed cuts it does so in all or none.
+    pub fn marks(&self, sequence: u32, epoch: u32) -> bool {
+        let pass = if self.fixed_cuts { 0 } else { epoch };
+        Draws { seed: self.seed, pass, sequence }.unit(Stream::Mark, 0) < self.marked
+    }
 }
 
 #[cfg(test)]
@@ -39,7 +47,7 @@ mod tests {
     #[test]
     fn an_epoch_visits_every_sequence_once_in_an_order_of_its_own() {
         let corpus = corpus(1001);
-        let order = Order { seed: 4, context: 10, fixed_cuts: true };
+        let order = Order { seed: 4, context: 10, fixed_cuts: true, marked: 0.0 };
         let ((at, first), (_, second)) = (order.epoch(&corpus, 0), order.epoch(&corpus, 1));
         assert_eq!((at, first.len()), (0, 100));
         assert_ne!(first, second);
@@ -52,7 +60,7 @@ mod tests {
 
     #[test]
     fn cuts_move_unless_they_are_fixed_and_never_past_a_short_text() {
-        let order = Order { seed: 4, context: 10, fixed_cuts: false };
+        let order = Order { seed: 4, context: 10, fixed_cuts: false, marked: 0.0 };
         let shifts: std::collections::HashSet<usize> =
             (0..30).map(|epoch| order.epoch(&corpus(500), epoch).0).collect();
         assert!(shifts.len() > 5 && shifts.iter().all(|s| *s < 10));

@@ -135,7 +135,12 @@ impl Run {
             Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
             None => None,
         };
-        let order = Order { seed: spec.seed, context: spec.context, fixed_cuts: spec.fixed_cuts };
+        let order = Order {
+            seed: spec.seed,
+            context: spec.context,
+            fixed_cuts: spec.fixed_cuts,
+            marked: spec.marked,
+        };
         let mut run = Run {
             optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
             policy: arms.settings().clone(),
