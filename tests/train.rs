@@ -499,11 +499,7 @@ fn accumulation_is_the_mean_of_its_micro_batches() {
     let losses = |batch_size: usize, accumulate: usize| {
         let dir = tempfile::tempdir().unwrap();
         let spec = RunSpec { batch_size, accumulate, steps: 8, ..spec(dir.path()) };
-        drive(
-            Setup::new(spec, (config.clone(), tensors.clone()), None, data()),
-            Vec::new(),
-        )
-        .losses()
+        drive(Setup::new(spec, (config.clone(), tensors.clone()), None, data()), Vec::new()).losses()
     };
     for ((_, a), (_, b)) in losses(6, 1).iter().zip(losses(2, 3)) {
         assert!((a - b).abs() < 1e-4, "{a} against {b}");

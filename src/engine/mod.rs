@@ -16,6 +16,7 @@ pub mod models;
 pub mod pass;
 mod position;
 pub mod prepare;
+mod reach;
 pub mod settings;
 pub mod start;
 pub mod trainer;

@@ -1,18 +1,16 @@
 //! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
 
 mod models;
+mod train;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::attention::types::{Reduction, ScoreSettings};
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::settings::choice;
-use crate::train::report;
-use crate::train::runs::{LossCurve, RunInfo};
-use crate::train::spec::RunSpec;
 pub use models::{ModelsCommand, ModelsUpdate};
+pub use train::{FOLLOWED, TrainCommand, TrainUpdate};
 
 choice! {
     /// Which run the heatmap shows.
@@ -448,62 +446,4 @@ pub enum Update {
     Train(Box<TrainUpdate>),
     /// From the library of models.
     Models(Box<ModelsUpdate>),
-}
-
-/// Between a model's id and the step of the run whose weights are shown.
-pub const FOLLOWED: &str = " · training, step ";
-
-/// Commands to the trainer, besides the start of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TrainCommand {
-    /// To the run in progress.
-    Tell(report::RunCommand),
-    /// Show the weights of the run in the explorer every so many steps; 0 stops that.
-    Follow(usize),
-    /// The runs in a folder.
-    List(PathBuf),
-    /// Losses of one run, from its records.
-    Curves(PathBuf),
-    /// All that one run reported, to show it again.
-    Reopen(PathBuf),
-    /// Deletes a run and lists the folder again.
-    Delete { run: PathBuf, folder: PathBuf },
-    /// What a typed path may go on to.
-    Complete(String),
-}
-
-/// What the trainer says.
-#[derive(Clone, Debug)]
-pub enum TrainUpdate {
-    /// A run is being prepared under this spec, its folder now definite.
-    Accepted {
-        run: u64,
-        spec: Box<RunSpec>,
-    },
-    /// Of the run with this number, so that late reports of an older run can be ignored.
-    Report {
-        run: u64,
-        report: report::Report,
-    },
-    Runs(Vec<RunInfo>),
-    Curves {
-        run: PathBuf,
-        train: LossCurve,
-        validation: LossCurve,
-    },
-    /// A run of the past and what it reported.
-    Reopened {
-        spec: Box<RunSpec>,
-        reports: Vec<report::Report>,
-    },
-    Completed {
-        typed: String,
-        offers: Vec<String>,
-        problem: Option<String>,
-    },
-    /// Something besides a run went wrong.
-    Problem {
-        message: String,
-        hint: Option<String>,
-    },
 }
