@@ -24,7 +24,7 @@ pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
 /// How long the status line offers the configured model, or a newer version of the one in use.
-pub const OFFER: Duration = Duration::from_secs(15);
+pub const OFFER: Duration = Duration::from_secs(8);
 
 /// A value being typed into a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
