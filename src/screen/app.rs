@@ -32,7 +32,7 @@ pub const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a passing message stays.
 pub const NOTICE: Duration = Duration::from_secs(5);
 /// How long the status line offers the configured model, or a newer version of the one in use.
-pub const OFFER: Duration = Duration::from_secs(15);
+pub const OFFER: Duration = Duration::from_secs(8);
 
 /// Why another score than the chosen one is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::screen::actions::{self, Action, Context};
+use crate::screen::actions::{self, Action, Context, LIST, MODEL_LIST};
 use crate::screen::app::App;
 use crate::screen::explore::text;
 use crate::screen::general;
@@ -25,8 +25,10 @@ const VITAL: [&Action; 5] =
 /// Hints for the active contexts: what the pane itself offers, what a lost person needs, then the rest.
 pub fn hints(app: &App) -> Vec<Hint> {
     let contexts = app.contexts();
+    // The Models screen is a list with keys of its own.
+    let own = if contexts[0] == MODEL_LIST { LIST } else { contexts[0] };
     let rank = |action: &Action| match VITAL.iter().position(|v| *v == action) {
-        _ if action.context == contexts[0] => 0,
+        _ if [contexts[0], own].contains(&action.context) => 0,
         Some(i) => 1 + i,
         None => 1 + VITAL.len(),
     };

@@ -103,10 +103,6 @@ fn popups() {
     check("picker", &mut stage, 80, 24);
     stage.press("esc f2 enter enter");
     check("tour", &mut stage, 160, 50);
-    stage.press("esc M down");
-    check("models", &mut stage, 160, 50);
-    check("models", &mut stage, 80, 24);
-    check("models", &mut stage, 40, 12);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::engine::types::{MapKind, Update};
 use crate::mask::types::MaskSettings;
 use crate::screen::actions::{self, ANYWHERE, Action};
+use crate::screen::app::OFFER;
 use crate::screen::chrome::hints::hints;
 use crate::screen::events::Event;
 use crate::screen::explore::mask;
@@ -119,6 +120,7 @@ fn old_pictures_are_dimmed_only_after_a_while() {
         stage.update(update);
     }
     assert!(!stage.app.stale(stage.app.results.map.as_ref().unwrap()));
+    stage.wait(OFFER.as_millis() as u64);
     assert_eq!(stage.app.wake(), None, "nothing wakes a program that has nothing to do");
 }
 
