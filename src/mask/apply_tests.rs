@@ -58,7 +58,10 @@ fn bytes(id: u32) -> Vec<u8> {
 
 #[test]
 fn replacing_by_a_vector_keeps_ids_and_positions() {
-    for (replacement, vector) in [(Replacement::Mean, [0.5, 0.25]), (Replacement::Mask, [1.0, 2.0])] {
+    for (replacement, vector, shown) in [
+        (Replacement::Mean, [0.5, 0.25], "w0 [mean] [mean] w3"),
+        (Replacement::Mask, [1.0, 2.0], "w0 [MASK] [MASK] w3"),
+    ] {
         let settings = MaskSettings { replacement, ..MaskSettings::default() };
         let got = plan(4, &[1, 2], Op::Replace, &settings).unwrap();
         assert_eq!(got.input.ids, [0, 1, 2, 3]);
@@ -67,7 +70,7 @@ fn replacing_by_a_vector_keeps_ids_and_positions() {
         assert_eq!((got.input.position_ids, got.input.visibility), (None, Visibility::Causal));
         let got = plan(4, &[1, 2], Op::Replace, &settings).unwrap();
         assert_eq!(got.masked_ids(), [Some(0), None, None, Some(3)]);
-        assert_eq!(got.masked_text(&|i| bytes(i as u32), &bytes), "w0 [MASK] [MASK] w3");
+        assert_eq!(got.masked_text(&|i| bytes(i as u32), &bytes), shown);
     }
 }
 

@@ -134,7 +134,7 @@ fn exact_counts_patterns_and_budgets_have_reasons_too() {
     budget.units = 9;
     budget.positions[masked].rank = Some(2);
     let text = reason(&settings, &budget, masked);
-    assert_eq!(text, "masked: h2o keeps 5 tokens, and this one ranked 2 of 9");
+    assert_eq!(text, "masked: h2o keeps 5 tokens, and this one is number 2 of 9 from the top");
 }
 
 proptest! {

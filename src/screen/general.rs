@@ -76,8 +76,8 @@ fn undo(app: &mut App, back: bool) {
     let now = app.doc.snapshot();
     let into_text = app.history.before().is_some_and(|before| before.text != now.text);
     if back && into_text && app.view.focus != &text::PANE {
-        let (write, undo) =
-            (app.key_label(&text::EDIT_TEXT), app.keymap.keys(&UNDO)[0].label(app.look.ascii));
+        let write = app.key_label(&text::EDIT_TEXT);
+        let undo = app.keymap.keys(&UNDO).first().map(|key| key.label(app.look.ascii)).unwrap_or_default();
         return app.say(format!(
             "The change before that is one of the text, which stays: {write} and then {undo} undo it there"
         ));
