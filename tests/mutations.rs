@@ -345,6 +345,6 @@ fn copy_all(from: &Path, to: &Path) {
             let e = entry.unwrap();
             (e.path(), to.join(e.file_name()))
         };
-        if path.is_dir() { copy_all(&path, &target) } else { drop(fs::copy(&path, &target).unwrap()) }
+        if path.is_dir() { copy_all(&path, &target) } else { assert!(fs::copy(&path, &target).is_ok()) }
     }
 }
