@@ -202,9 +202,13 @@ mod tests {
     #[test]
     fn a_case_far_below_its_recorded_share_is_found() {
         let share = |model, case, tokens, threads| RecordedShare { model, case, tokens, threads, share: 0.8 };
-        let shares =
-            [share("", "product 768x768", 64, 2), share("", "product 768x768", 64, 1), share("gpt2", "train step", 2048, 2)];
-        let record = Recorded { kernels: "avx2", processor: "P", date: "D", shares: Box::leak(Box::new(shares)) };
+        let shares = [
+            share("", "product 768x768", 64, 2),
+            share("", "product 768x768", 64, 1),
+            share("gpt2", "train step", 2048, 2),
+        ];
+        let record =
+            Recorded { kernels: "avx2", processor: "P", date: "D", shares: Box::leak(Box::new(shares)) };
         // A million operations in 2 ms are half of the peak of these reports, in 4 ms a quarter.
         assert_eq!(far_below(&report("avx2", 2.0, 100.0), &record), [""; 0]);
         let found = far_below(&report("avx2", 4.0, 100.0), &record);

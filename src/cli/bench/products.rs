@@ -194,10 +194,9 @@ mod tests {
             let w = numbers(inner * columns, 0);
             let sum = |n: usize, term: &dyn Fn(usize) -> f32| (0..n).map(term).sum::<f32>();
             let (got, wanted) = match product {
-                Product::Output => (
-                    sides.out[3 * columns + 5],
-                    sum(inner, &|i| sides.x[3 * inner + i] * w[i * columns + 5]),
-                ),
+                Product::Output => {
+                    (sides.out[3 * columns + 5], sum(inner, &|i| sides.x[3 * inner + i] * w[i * columns + 5]))
+                }
                 Product::Input => (
                     sides.out[3 * inner + 5],
                     sum(columns, &|c| sides.g[3 * columns + c] * w[5 * columns + c]),

@@ -102,7 +102,8 @@ pub(super) unsafe fn multiply_adds<V: Lanes, const R: usize, const C: usize>(tur
         // Two to the tenth in f32, and in the upper half of its bits, which is a bf16 number.
         let (x, y) = (splat(STEP), splat(1.0));
         // Every register starts with a number of its own: the compiler cannot make one sum of them.
-        let mut sums: [[V; C]; R] = std::array::from_fn(|r| std::array::from_fn(|c| splat((r * C + c) as f32)));
+        let mut sums: [[V; C]; R] =
+            std::array::from_fn(|r| std::array::from_fn(|c| splat((r * C + c) as f32)));
         for _ in 0..turns {
             for row in &mut sums {
                 for sum in row {
