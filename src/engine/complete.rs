@@ -3,6 +3,7 @@
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
+use crate::support::files::unreadable;
 use crate::support::paths::expand_home;
 
 /// Entries that completing a path offers.
@@ -23,8 +24,7 @@ pub fn complete(typed: &str, wanted: impl Fn(&DirEntry) -> bool) -> Result<Vec<S
     };
     let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
     let prefix = typed.strip_suffix(start.as_str()).unwrap_or(typed);
-    let entries =
-        std::fs::read_dir(&folder).map_err(|e| format!("{} cannot be read: {e}", folder.display()))?;
+    let entries = std::fs::read_dir(&folder).map_err(|e| unreadable(&folder, &e))?;
     let mut offers: Vec<String> = entries
         .filter_map(Result::ok)
         .filter(wanted)

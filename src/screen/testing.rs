@@ -21,7 +21,7 @@ use crate::screen::options::Options;
 use crate::screen::pane::Pane;
 use crate::screen::train::RunRequest;
 use crate::screen::{App, Port, Request};
-pub use answers::{answer, map, tokens, unit};
+pub use answers::{answer, tokens, unit};
 
 /// The text that most tests look at.
 pub const TEXT: &str = "The captain looked at the grey sea for a long time, and then he turned to the old sailor and \

@@ -38,7 +38,7 @@ pub fn check_count(name: &str, value: u64, file: &str) -> Result<(), TrainError>
     if i64::try_from(value).is_ok_and(|value| value <= MAX_STEPS) {
         return Ok(());
     }
-    Err(TrainError::setup(format!("{file}: {name} must be at most {MAX_STEPS}: {value}")))
+    Err(TrainError::setup(format!("{file}: {name} must be at most {MAX_STEPS}, not {value}")))
 }
 
 /// The settings that a spec would come from, as far as they are numbers.
@@ -112,11 +112,11 @@ mod tests {
     fn numbers_out_of_bounds_are_named_with_value_and_bounds() {
         type Change = fn(&mut RunSpec);
         let changes: [(&str, Change); 16] = [
-            ("batch_size must be at most 65536: 4294967296", |s| s.batch_size = 1 << 32),
+            ("batch_size must be at most 65536, not 4294967296", |s| s.batch_size = 1 << 32),
             ("accumulate must be at most 65536", |s| s.accumulate = usize::MAX),
-            ("context must be at most 65536: 1048576", |s| s.context = 1 << 20),
-            ("context must be at least 2: 0", |s| s.context = 0),
-            ("steps must be at least 1: 0", |s| s.steps = 0),
+            ("context must be at most 65536, not 1048576", |s| s.context = 1 << 20),
+            ("context must be at least 2, not 0", |s| s.context = 0),
+            ("steps must be at least 1, not 0", |s| s.steps = 0),
             ("steps must be at most 1000000000", |s| s.steps = 1 << 62),
             ("eval_every must be at most", |s| s.eval_every = 1 << 40),
             ("keep_last must be at most 1000", |s| s.keep_last = 1 << 40),
@@ -141,6 +141,6 @@ mod tests {
         }
         check_count("step", 1_000_000_000, "trainer.json").unwrap();
         let problem = check_count("step", u64::MAX, "trainer.json").unwrap_err().to_string();
-        assert!(problem.contains("step must be at most 1000000000: 18446744073709551615"), "{problem}");
+        assert!(problem.contains("step must be at most 1000000000, not 18446744073709551615"), "{problem}");
     }
 }
