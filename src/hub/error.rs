@@ -135,11 +135,7 @@ impl HubError {
                 "try again; if it stays so, a proxy or a firewall may block that host".into()
             }
             HubError::Damaged { id, .. } => again(id),
-            HubError::Subsets { id, known } => {
-                format!("name one: {id}:{}", known.first().map_or("", String::as_str))
-            }
-            HubError::NoSubset { id, known, .. } if known.is_empty() => format!("leave it out: {id}"),
-            HubError::NoSubset { known, .. } => format!("its subsets: {}", visible(&known.join(", "))),
+            HubError::Subsets { id, known } | HubError::NoSubset { id, known, .. } => self.subsets_hint(id, known),
             HubError::BadAnswer { .. } | HubError::Redirect { .. } => {
                 "check HF_ENDPOINT, and any proxy between here and the Hub".into()
             }
@@ -168,6 +164,15 @@ impl HubError {
             HubError::InUse { .. } => "let that end, or stop it, and try again".into(),
             HubError::Cancelled | HubError::Runtime(_) => return None,
         })
+    }
+
+    /// How a subset of the data set `id` is named.
+    fn subsets_hint(&self, id: &str, known: &[String]) -> String {
+        match (self, known.first()) {
+            (_, None) => format!("leave it out: {id}"),
+            (HubError::Subsets { .. }, Some(first)) => format!("name one: {id}:{first}"),
+            (_, Some(_)) => format!("its subsets: {}", visible(&known.join(", "))),
+        }
     }
 
     /// Whether the person stopped it.
