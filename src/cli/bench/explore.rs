@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::arithmetic::{Arithmetic, ModelSizes, operations};
 use super::measure::CaseMeter;
-use super::report::Case;
+use super::report::{Case, NUMBERS_OF_PAIRS};
 use crate::attention::score::score;
 use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
@@ -13,7 +14,9 @@ use crate::engine::pass::{Pass, PassRequest};
 use crate::engine::types::HeadChoice;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Polarity};
-use crate::model::{Input, ModelError};
+use crate::model::{Input, ModelError, WeightType};
+use crate::tensor::kernels::isa::{isa, multiplies_pairs};
+use crate::tensor::kernels::peak::Operands;
 
 /// Texts to which one token is appended.
 const APPEND_AT: [usize; 2] = [64, 512];
@@ -22,14 +25,19 @@ const EDITED: usize = 256;
 /// The text that a slider moves over.
 const SLIDER: usize = 1024;
 
-/// Measures one model; lengths beyond its context are left out.
+/// Measures one model with weights of a type; lengths beyond its context are left out.
+///
+/// # Errors
+/// A pass that fails.
 pub fn measure(
-    loaded: &Arc<LoadedModel>,
+    (loaded, weights): (&Arc<LoadedModel>, WeightType),
     lengths: &[usize],
     meter: &CaseMeter,
-    cases: &mut Vec<Case>,
+    all_cases: &mut Vec<Case>,
 ) -> anyhow::Result<()> {
-    let bench = Bench { loaded, meter, context: loaded.model.config.n_positions };
+    let (pairs, mut own) = (weights == WeightType::Bf16 && multiplies_pairs(isa()), Vec::new());
+    let cases = &mut own;
+    let bench = Bench { loaded, meter, context: loaded.model.config.n_positions, pairs };
     let mut all = || -> Result<(), ExploreError> {
         for &tokens in lengths {
             bench.forward(tokens, cases)?;
@@ -43,13 +51,19 @@ pub fn measure(
         bench.slider(cases)?;
         bench.maps(cases)
     };
-    Ok(all()?)
+    all()?;
+    let numbers = if pairs { NUMBERS_OF_PAIRS } else { weights.name() };
+    own.iter_mut().for_each(|case| numbers.clone_into(&mut case.numbers));
+    all_cases.extend(own);
+    Ok(())
 }
 
 struct Bench<'a> {
     loaded: &'a Arc<LoadedModel>,
     meter: &'a CaseMeter,
     context: usize,
+    /// Whether pairs of bf16 numbers are multiplied.
+    pairs: bool,
 }
 
 impl Bench<'_> {
@@ -79,16 +93,25 @@ impl Bench<'_> {
         Ok(explorer)
     }
 
+    /// The arithmetic of a pass over so many tokens.
+    fn work(&self, tokens: usize) -> Arithmetic {
+        let operands = if self.pairs { Operands::Bf16Pairs } else { Operands::F32 };
+        let multiply_adds = ModelSizes::of(&self.loaded.model.config).forward(tokens as f64);
+        let on_cpu = self.loaded.model.device.is_cpu();
+        Arithmetic { operations: operations(multiply_adds), operands: on_cpu.then_some(operands) }
+    }
+
     /// The whole pass with its trace and every position's log-probability; then the same with the score over all
     /// layers and heads.
     fn forward(&self, tokens: usize, cases: &mut Vec<Case>) -> Result<(), ExploreError> {
         let ids = self.ids(tokens);
         if self.runs("forward", tokens) {
-            cases.push(self.meter.case("forward", tokens, || self.pass(&ids, &[]).map(drop))?);
+            let work = self.work(tokens);
+            cases.push(self.meter.counted("forward", tokens, work, || self.pass(&ids, &[]).map(drop))?);
         }
         if self.runs("forward with score", tokens) {
             let settings = self.score();
-            cases.push(self.meter.case("forward with score", tokens, || {
+            cases.push(self.meter.counted("forward with score", tokens, self.work(tokens), || {
                 let run = self.pass(&ids, &[])?;
                 let swept = sweep(&run.trace, &SweepRequest::for_score(&settings));
                 std::hint::black_box(score(&swept, &settings, self.loaded.calibration()));

@@ -1,11 +1,15 @@
 //! `maskscope bench`: how long the things a person waits for take on this machine, as JSON for scripts, as lines for
 //! people and as a plot. Runs on the main thread and on the pool that the explorer uses. Must never report a figure that
-//! was not measured in this run.
+//! was not measured in this run, and says beside each rate what the processor could compute at most.
 
+mod arithmetic;
+mod check;
 mod explore;
 mod follow;
 mod measure;
 mod plot;
+mod products;
+mod recorded;
 mod report;
 mod shape;
 mod train;
@@ -23,7 +27,7 @@ use crate::engine::loader::Purpose;
 use crate::model::WeightType;
 use crate::tensor::memory;
 use measure::CaseMeter;
-pub use report::{BenchOutput, Case, ModelReport};
+pub use report::{BenchOutput, Case, MachineOutput, ModelReport};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +49,7 @@ impl FlagSet for Flags {
 /// Measure how fast this machine explores and trains
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Random weights of these shapes, made in memory, instead of a model
+    /// Random weights of these shapes, made in memory, instead of a model [default: the model of the settings, and gpt2]
     #[arg(long, value_name = "SHAPE,…", value_delimiter = ',', conflicts_with = "model.id",
           value_parser = one_of::<shape::BenchShape>())]
     pub shape: Vec<shape::BenchShape>,
@@ -59,6 +63,10 @@ pub struct BenchArgs {
     /// Only cases whose name starts with one of these, e.g. forward,append
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// Exit with 1 where a stronger set of kernels is slower than a weaker one here, or where a case reaches less than half of its
+    /// recorded share of the processor's peak
+    #[arg(long, conflicts_with_all = ["shape", "model.id", "only", "follow"])]
+    pub check: bool,
     /// Draw cost against length and model size into this file (SVG)
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
@@ -95,18 +103,36 @@ pub fn run(args: &BenchArgs, context: &CommandContext) -> anyhow::Result<()> {
             precision,
         )?)?);
     }
-    let meter = CaseMeter::new(args.rounds as usize, args.only.clone());
-    let mut models = Vec::new();
-    let weights = settings.compute.weights;
-    for subject in subjects(args, context) {
-        models.push(measure_model(&subject, weights, args, &meter)?);
-    }
-    let report = BenchOutput::new(models);
+    let report = measure(args, context)?;
     if let Some(path) = &args.plot {
         std::fs::write(path, plot::svg(&report))
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    Ok(if args.output.json { context.out.json(&report) } else { context.out.text(&report.text()) }?)
+    match args.output.json {
+        true => context.out.json(&report)?,
+        false => context.out.text(&report.text())?,
+    }
+    if args.check {
+        let said = check::run(&report)?;
+        if !args.output.json {
+            context.out.text(&said)?;
+        }
+    }
+    Ok(())
+}
+
+/// Measures everything that is asked for.
+fn measure(args: &BenchArgs, context: &CommandContext) -> anyhow::Result<BenchOutput> {
+    let only = if args.check { check::CASES.map(str::to_owned).to_vec() } else { args.only.clone() };
+    let meter = CaseMeter::new(args.rounds as usize, only);
+    let machine = MachineOutput::now();
+    let products = products::measure(&meter)?;
+    let weights = context.loaded.settings.compute.weights;
+    let mut models = Vec::new();
+    for subject in subjects(args, context) {
+        models.push(measure_model(&subject, weights, args, &meter)?);
+    }
+    Ok(BenchOutput::new(machine, products, models))
 }
 
 /// A model to measure; made only when its turn comes, since several large ones would not fit side by side.
@@ -134,12 +160,22 @@ impl Subject<'_> {
     }
 }
 
-/// At least one.
+/// What to measure, at least one: the shapes that were asked for, the model that was asked for; where neither was, the model of
+/// the settings with GPT-2 small's shape beside it.
 fn subjects<'a>(args: &BenchArgs, context: &'a CommandContext) -> Vec<Subject<'a>> {
-    if args.shape.is_empty() {
-        return vec![Subject::Named(context)];
+    use shape::BenchShape::{Bundled, Small};
+    let shapes = |shapes: &[shape::BenchShape]| shapes.iter().map(|&s| Subject::Shape(s, context)).collect();
+    if args.check {
+        return shapes(&[Bundled, Small]);
     }
-    args.shape.iter().map(|&shape| Subject::Shape(shape, context)).collect()
+    if !args.shape.is_empty() {
+        return shapes(&args.shape);
+    }
+    let asked_for = args.parameters.values().iter().any(|flag| flag.key == "model.id");
+    match asked_for {
+        true => vec![Subject::Named(context)],
+        false => vec![Subject::Named(context), Subject::Shape(Small, context)],
+    }
 }
 
 fn measure_model(
@@ -158,7 +194,10 @@ fn measure_model(
     memory::give_back();
     let loaded = Arc::new(subject.open(Purpose::Explore(weights))?);
     memory::give_back();
-    explore::measure(&loaded, &lengths, meter, &mut cases)?;
+    explore::measure((&loaded, weights), &lengths, meter, &mut cases)?;
+    if !loaded.model.device.is_cpu() {
+        cases.iter_mut().for_each(|case| "cuda".clone_into(&mut case.kernels));
+    }
     let config = &loaded.model.config;
     Ok(ModelReport {
         id: loaded.id.clone(),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::arithmetic::ModelSizes;
 use super::report::{BenchOutput, ModelReport};
 
 const WIDTH: f64 = 480.0;
@@ -18,11 +19,11 @@ struct PlotCurve {
     work: Vec<f64>,
 }
 
-/// Multiply-adds of a forward over `tokens` with all logits: matrices `[L · 12 · D² + V · D]` per token, and the
-/// causal half of two products with keys and values.
+/// Multiply-adds of a forward over `tokens`.
 fn arithmetic(model: &ModelReport, tokens: f64) -> f64 {
-    let (l, d, v) = (model.layers as f64, model.width as f64, model.vocabulary as f64);
-    tokens * (12.0 * l * d * d + v * d) + l * d * tokens * tokens
+    let matrices = 12.0 * (model.width * model.width) as f64;
+    let (layers, width, vocabulary) = (model.layers, model.width, model.vocabulary);
+    ModelSizes { layers, width, vocabulary, matrices }.forward(tokens)
 }
 
 fn forwards(model: &ModelReport) -> Vec<(f64, f64)> {
@@ -189,7 +190,7 @@ fn panel(out: &mut String, left: f64, label: &str, curves: &[PlotCurve]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Case;
+    use super::super::report::{Case, MachineOutput};
     use super::*;
 
     #[test]
@@ -206,7 +207,7 @@ mod tests {
             cases,
         };
         let models = vec![model("a<b", vec![case(64, 1.0), case(8, 0.2)]), model("empty", Vec::new())];
-        let svg = svg(&BenchOutput::new(models));
+        let svg = svg(&BenchOutput::new(MachineOutput::now(), Vec::new(), models));
         assert_eq!(svg.matches("<circle").count(), 4, "two points in each panel");
         assert!(svg.contains("a&lt;b") && !svg.contains("NaN") && !svg.contains("inf"));
     }

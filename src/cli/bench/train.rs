@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use super::arithmetic::{Arithmetic, ModelSizes, operations};
 use super::measure::CaseMeter;
 use super::report::Case;
 use crate::mask::types::Op;
 use crate::model::Model;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
 use crate::tensor::gradients::backward;
+use crate::tensor::kernels::peak::Operands;
 use crate::tensor::memory;
 use crate::train::TrainError;
 use crate::train::arm::{ArmSetup, Arms, At, Lexicon, plain_loss};
@@ -54,7 +56,7 @@ pub fn measure(
         let trained = trained(lora, &model);
         let trainee = trainee(model, &trained)?;
         memory::give_back();
-        let mut case = step(&trainee, op, meter, name)?;
+        let mut case = step(&trainee, (op, lora), meter, name)?;
         case.tokens_per_second = Some(case.tokens as f64 * 1e3 / case.best_ms);
         cases.push(case);
         drop(trainee);
@@ -74,7 +76,12 @@ fn trained(lora: bool, model: &Model) -> Trained {
     }
 }
 
-fn step(trainee: &Trainee, op: Option<Op>, meter: &CaseMeter, name: &str) -> Result<Case, TrainError> {
+fn step(
+    trainee: &Trainee,
+    (op, lora): (Option<Op>, bool),
+    meter: &CaseMeter,
+    name: &str,
+) -> Result<Case, TrainError> {
     let mut optimizer = AdamW::new(trainee.vars.clone(), AdamWSettings::default())?;
     let batch = batch(trainee.model.config.vocab_size, sequences(&trainee.model));
     let mut arms = op.map(|op| arms(trainee, op, &batch)).transpose()?;
@@ -90,7 +97,20 @@ fn step(trainee: &Trainee, op: Option<Op>, meter: &CaseMeter, name: &str) -> Res
         Ok(())
     };
     // Inside the pool, as a run is.
-    meter.case(name, batch.visits.len() * CONTEXT, || rayon::scope(|_| once()))
+    let mut pooled = || rayon::scope(|_| once());
+    let tokens = batch.visits.len() * CONTEXT;
+    match op {
+        None => meter.counted(name, tokens, work(&trainee.model, lora), pooled),
+        // What is left out is drawn, so the arithmetic is not known beforehand.
+        Some(_) => meter.case(name, tokens, &mut pooled),
+    }
+}
+
+/// The arithmetic of a full step.
+fn work(model: &Model, adapters: bool) -> Arithmetic {
+    let multiply_adds = ModelSizes::of(&model.config).step(sequences(model), CONTEXT as f64, adapters);
+    let operands = model.device.is_cpu().then_some(Operands::F32);
+    Arithmetic { operations: operations(multiply_adds), operands }
 }
 
 fn batch(vocab: usize, sequences: usize) -> Batch {

@@ -22,6 +22,21 @@ pub enum Isa {
 pub const OVERRIDE: &str = "MASKSCOPE_KERNELS";
 
 impl Isa {
+    /// As [`OVERRIDE`] names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Plain => "plain",
+            Isa::Wide => "wide",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        }
+    }
+
+    /// The sets that run on this processor and are meant for it, weakest first.
+    pub fn all_here() -> impl Iterator<Item = Isa> {
+        [Isa::Plain, Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.is_here())
+    }
+
     /// Whether the processor has every instruction that the kernels of this set are compiled for.
     pub fn is_here(self) -> bool {
         #[cfg(target_arch = "x86_64")]

@@ -2,6 +2,7 @@
 
 use super::lanes::{Four, Lanes, Sixteen, SixteenPairs};
 use super::pack::pack_panel;
+use super::peak::multiply_adds;
 use super::right::Strided;
 use super::tile::{Task, block};
 
@@ -27,6 +28,12 @@ pub(super) trait Kernel {
     /// # Safety
     /// As there, on a processor with the instructions.
     unsafe fn pack(b: Strided, rows: (usize, usize), cols: (usize, usize), to: *mut f32);
+
+    /// As [`multiply_adds`], for the registers that hold the sums of a tile.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn multiply_adds(turns: usize) -> f32;
 }
 
 /// A kernel of tiles of `$rows` rows and `$registers` registers of `$lanes`; at most `$few` rows go without the others.
@@ -64,6 +71,16 @@ macro_rules! kernel {
                 }
                 // SAFETY: passed on.
                 unsafe { with_features(b, rows, cols, to) }
+            }
+
+            unsafe fn multiply_adds(turns: usize) -> f32 {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn with_features(turns: usize) -> f32 {
+                    // SAFETY: passed on.
+                    unsafe { multiply_adds::<$lanes, $rows, $registers>(turns) }
+                }
+                // SAFETY: passed on.
+                unsafe { with_features(turns) }
             }
         }
     };

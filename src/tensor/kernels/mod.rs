@@ -16,6 +16,7 @@ pub mod layer_norm;
 pub mod matmul;
 mod pack;
 pub mod packed;
+pub mod peak;
 pub mod plain;
 pub mod product;
 pub mod right;
