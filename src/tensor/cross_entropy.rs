@@ -13,7 +13,7 @@ use super::fused;
 use super::gradients::{Sum, add_to, is_summed};
 use super::host::slice;
 use super::kernels::exp::{exp_all, largest};
-use super::kernels::matmul::{Threads, View, matmul};
+use super::kernels::matmul::{Threads, View, matmul, product_of};
 
 /// Most rows whose logits exist at the same time: 103 MB for GPT-2's vocabulary. Fewer would sweep the weight's gradient
 /// more often.
@@ -60,15 +60,14 @@ fn sweep(
     let mut d_hidden = vec![0f32; if gradients { hidden.len() } else { 0 }];
     let mut d_weight = Sum::new(if gradients && weight_too { weight.len() } else { 0 });
     let tile_rows = tile_rows(vocab, width);
-    let mut logits = vec![0f32; tile_rows.min(targets.len()) * vocab];
     let weights = View::new(weight, vocab, width);
     // A narrow gradient is summed as its transpose: logits, as they lie, are then the side that tiles read in order.
     let turned = width <= NARROW;
     for (tile, targets) in targets.chunks(tile_rows).enumerate() {
         let at = tile * tile_rows * width;
         let rows = View::new(&hidden[at..at + targets.len() * width], targets.len(), width);
-        let logits = &mut logits[..targets.len() * vocab];
-        matmul(logits, vocab, rows, weights.t(), 1.0, 0.0, Threads::Pool);
+        // Memory in large pages that nobody clears: a column of the logits lies in as many pages as there are rows.
+        let mut logits = product_of(rows, weights.t());
         let losses: Vec<f32> = logits
             .par_chunks_mut(vocab)
             .zip(targets)
@@ -90,7 +89,7 @@ fn sweep(
                 matmul(&mut d_hidden[at..], width, part, weights, 1.0, 1.0, Threads::Pool);
             }
             if weight_too {
-                let logits = View::new(logits, targets.len(), vocab);
+                let logits = View::new(&logits, targets.len(), vocab);
                 match turned {
                     true => d_weight.add_product(rows.t(), logits),
                     false => d_weight.add_product(logits.t(), rows),
