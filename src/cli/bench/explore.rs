@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::arithmetic::{Arithmetic, ModelSizes, operations};
 use super::measure::CaseMeter;
 use super::report::{Case, NUMBERS_OF_PAIRS};
-use super::work::{ModelSizes, Work, operations};
 use crate::attention::score::score;
 use crate::attention::sweep::{SweepRequest, sweep};
 use crate::attention::types::{Reduction, ScoreSettings};
@@ -94,11 +94,11 @@ impl Bench<'_> {
     }
 
     /// The arithmetic of a pass over so many tokens.
-    fn work(&self, tokens: usize) -> Work {
+    fn work(&self, tokens: usize) -> Arithmetic {
         let operands = if self.pairs { Operands::Bf16Pairs } else { Operands::F32 };
         let multiply_adds = ModelSizes::of(&self.loaded.model.config).forward(tokens as f64);
         let on_cpu = self.loaded.model.device.is_cpu();
-        Work { operations: operations(multiply_adds), operands: on_cpu.then_some(operands) }
+        Arithmetic { operations: operations(multiply_adds), operands: on_cpu.then_some(operands) }
     }
 
     /// The whole pass with its trace and every position's log-probability; then the same with the score over all

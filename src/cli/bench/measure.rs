@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::arithmetic::Arithmetic;
 use super::report::Case;
-use super::work::Work;
 use crate::tensor::kernels::peak;
 
 /// A case stops after this time even if rounds are left, but never before three of them.
@@ -57,7 +57,7 @@ impl CaseMeter {
         &self,
         name: &str,
         tokens: usize,
-        counted: Work,
+        counted: Arithmetic,
         work: impl FnMut() -> Result<(), E>,
     ) -> Result<Case, E> {
         let peak = || counted.operands.map(peak::of_pool);
@@ -111,13 +111,13 @@ mod tests {
             std::thread::sleep(Duration::from_millis(2));
             Ok(())
         };
-        let work = Work { operations: 1e6, operands: Some(Operands::F32) };
+        let work = Arithmetic { operations: 1e6, operands: Some(Operands::F32) };
         let case = meter.counted("x", 3, work, wait).unwrap();
         let (rate, peak, share) =
             (case.gflops.unwrap(), case.peak_gflops.unwrap(), case.share_of_peak.unwrap());
         assert!((rate - 1.0 / case.best_ms).abs() < 1e-9, "a million operations: {rate}");
         assert!((share - rate / peak).abs() < 1e-9 && share > 0.0, "{share}");
-        let elsewhere = meter.counted("x", 3, Work { operands: None, ..work }, wait).unwrap();
+        let elsewhere = meter.counted("x", 3, Arithmetic { operands: None, ..work }, wait).unwrap();
         assert!(elsewhere.gflops.is_some() && elsewhere.share_of_peak.is_none());
     }
 

@@ -2,6 +2,7 @@
 //! people and as a plot. Runs on the main thread and on the pool that the explorer uses. Must never report a figure that
 //! was not measured in this run, and says beside each rate what the processor could compute at most.
 
+mod arithmetic;
 mod check;
 mod explore;
 mod follow;
@@ -12,14 +13,13 @@ mod recorded;
 mod report;
 mod shape;
 mod train;
-mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::flags::{FlagSet, ParameterFlags, one_of, whole};
+use super::flags::{FlagSet, ParameterFlags, one_of};
 use super::output::JsonFlag;
 use super::{CommandContext, convert, open};
 use crate::engine::loaded::LoadedModel;
@@ -55,10 +55,10 @@ pub struct BenchArgs {
     pub shape: Vec<shape::BenchShape>,
     /// Text lengths of the full forward, in tokens
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "64,256,1024",
-          value_parser = whole::<u32>(2, 1_000_000))]
+          value_parser = clap::value_parser!(u32).range(2..))]
     pub lengths: Vec<u32>,
     /// Measurements per case at least; the best and the spread are reported
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = whole::<u32>(1, 1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
     /// Only cases whose name starts with one of these, e.g. forward,append
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]

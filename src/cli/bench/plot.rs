@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::arithmetic::ModelSizes;
 use super::report::{BenchOutput, ModelReport};
-use super::work::ModelSizes;
 
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 360.0;

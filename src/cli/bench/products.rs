@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 
+use super::arithmetic::{Arithmetic, operations};
 use super::measure::CaseMeter;
 use super::report::Case;
-use super::work::{Work, operations};
 use crate::support::random::splitmix64;
 use crate::tensor::kernels::matmul::{Threads, View, matmul};
 use crate::tensor::kernels::packed::Packed;
@@ -75,11 +75,11 @@ fn subject(
     }
     let mut matrices = Matrices::new(product, size);
     for &rows in rows {
-        let mut sides = Sides::new(product, size, rows);
+        let mut factors = Factors::new(product, size, rows);
         for threads in thread_counts() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool = pool.context("threads cannot be started")?;
-            cases.push(pool.install(|| case(&mut matrices, &mut sides, meter)));
+            cases.push(pool.install(|| case(&mut matrices, &mut factors, meter)));
         }
     }
     Ok(())
@@ -91,13 +91,13 @@ fn thread_counts() -> Vec<usize> {
     if all > 1 { vec![1, all] } else { vec![1] }
 }
 
-fn case(matrices: &mut Matrices, sides: &mut Sides, meter: &CaseMeter) -> Case {
+fn case(matrices: &mut Matrices, factors: &mut Factors, meter: &CaseMeter) -> Case {
     let Matrices { product, size, .. } = *matrices;
-    let multiply_adds = (sides.rows * size.0 * size.1) as f64;
-    let work = Work { operations: operations(multiply_adds), operands: Some(Operands::F32) };
-    let measured = meter.counted(&product.name(size), sides.rows, work, || {
+    let multiply_adds = (factors.rows * size.0 * size.1) as f64;
+    let work = Arithmetic { operations: operations(multiply_adds), operands: Some(Operands::F32) };
+    let measured = meter.counted(&product.name(size), factors.rows, work, || {
         let weight = matrices.next();
-        sides.multiply(product, size, weight);
+        factors.multiply(product, size, weight);
         Ok::<(), std::convert::Infallible>(())
     });
     match measured {
@@ -139,14 +139,14 @@ impl Matrices {
 }
 
 /// Rows, gradients and the output of a product.
-struct Sides {
+struct Factors {
     rows: usize,
     x: Vec<f32>,
     g: Vec<f32>,
     out: Vec<f32>,
 }
 
-impl Sides {
+impl Factors {
     fn new(product: Product, (inner, columns): (usize, usize), rows: usize) -> Self {
         let x = if product == Product::Input { 0 } else { rows * inner };
         let g = if product == Product::Output { 0 } else { rows * columns };
@@ -155,7 +155,7 @@ impl Sides {
             Product::Input => rows * inner,
             Product::Weight => inner * columns,
         };
-        Sides { rows, x: numbers(x, 100), g: numbers(g, 101), out: vec![0.0; out] }
+        Factors { rows, x: numbers(x, 100), g: numbers(g, 101), out: vec![0.0; out] }
     }
 
     fn multiply(&mut self, product: Product, (inner, columns): (usize, usize), weight: Option<&Packed>) {
@@ -189,21 +189,22 @@ mod tests {
         let (size, rows) = ((20, 33), 7);
         let (inner, columns) = size;
         for product in [Product::Output, Product::Input, Product::Weight] {
-            let (matrices, mut sides) = (Matrices::new(product, size), Sides::new(product, size, rows));
-            sides.multiply(product, size, matrices.packed.first());
+            let (matrices, mut factors) = (Matrices::new(product, size), Factors::new(product, size, rows));
+            factors.multiply(product, size, matrices.packed.first());
             let w = numbers(inner * columns, 0);
             let sum = |n: usize, term: &dyn Fn(usize) -> f32| (0..n).map(term).sum::<f32>();
             let (got, wanted) = match product {
-                Product::Output => {
-                    (sides.out[3 * columns + 5], sum(inner, &|i| sides.x[3 * inner + i] * w[i * columns + 5]))
-                }
+                Product::Output => (
+                    factors.out[3 * columns + 5],
+                    sum(inner, &|i| factors.x[3 * inner + i] * w[i * columns + 5]),
+                ),
                 Product::Input => (
-                    sides.out[3 * inner + 5],
-                    sum(columns, &|c| sides.g[3 * columns + c] * w[5 * columns + c]),
+                    factors.out[3 * inner + 5],
+                    sum(columns, &|c| factors.g[3 * columns + c] * w[5 * columns + c]),
                 ),
                 Product::Weight => (
-                    sides.out[3 * columns + 5],
-                    sum(rows, &|r| sides.x[r * inner + 3] * sides.g[r * columns + 5]),
+                    factors.out[3 * columns + 5],
+                    sum(rows, &|r| factors.x[r * inner + 3] * factors.g[r * columns + 5]),
                 ),
             };
             assert!((got - wanted).abs() < 1e-4, "{}: {got} {wanted}", product.name(size));

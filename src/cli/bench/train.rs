@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use super::arithmetic::{Arithmetic, ModelSizes, operations};
 use super::measure::CaseMeter;
 use super::report::Case;
-use super::work::{ModelSizes, Work, operations};
 use crate::mask::types::Op;
 use crate::model::Model;
 use crate::tensor::adamw::{AdamW, AdamWSettings};
@@ -107,10 +107,10 @@ fn step(
 }
 
 /// The arithmetic of a full step.
-fn work(model: &Model, adapters: bool) -> Work {
+fn work(model: &Model, adapters: bool) -> Arithmetic {
     let multiply_adds = ModelSizes::of(&model.config).step(sequences(model), CONTEXT as f64, adapters);
     let operands = model.device.is_cpu().then_some(Operands::F32);
-    Work { operations: operations(multiply_adds), operands }
+    Arithmetic { operations: operations(multiply_adds), operands }
 }
 
 fn batch(vocab: usize, sequences: usize) -> Batch {

@@ -99,7 +99,7 @@ pub(super) unsafe fn multiply_adds<V: Lanes, const R: usize, const C: usize>(tur
     // SAFETY: the contract; the array holds the widest register.
     unsafe {
         let splat = |x: f32| V::splat(std::hint::black_box(x));
-        // Two to the tenth in f32, and in the upper half of its bits, which is a bf16 number.
+        // Both are bf16 numbers in the upper half of their bits: as a pair they multiply to the same.
         let (x, y) = (splat(STEP), splat(1.0));
         // Every register starts with a number of its own: the compiler cannot make one sum of them.
         let mut sums: [[V; C]; R] =

@@ -48,7 +48,7 @@ actions! {
         HEAD_LAST ["end"] => |app| choose(app, usize::MAX, false);
         /// Open the chosen head in the map
         HEAD_OPEN ["enter"] "open" => open_chosen;
-        /// Next order: place, sink, entropy, previous, induction, mask mass
+        /// Next order: induction, mask mass, place, sink, entropy, previous token
         SORT_HEADS ["k"] "sort" => sort;
     }
 }

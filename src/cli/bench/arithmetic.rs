@@ -5,7 +5,7 @@ use crate::tensor::kernels::peak::Operands;
 
 /// The arithmetic of a case.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Work {
+pub struct Arithmetic {
     /// Multiplications and additions.
     pub operations: f64,
     /// What the processor multiplies; `None` where another device works.
