@@ -583,7 +583,13 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
     let mut spec = spec(dir.path());
     (spec.steps, spec.checkpoint_every) = (1_000_000, 0);
     (spec.masking.arm, spec.fixed_cuts) = (Arm::DynAttnHigh, true);
-    let options = SessionOptions { threads: Some(1), wait_after_plan: true, plan: true, pictures: true };
+    let options = SessionOptions {
+        threads: Some(1),
+        wait_after_plan: true,
+        plan: true,
+        pictures: true,
+        ..SessionOptions::default()
+    };
     let session = Session::start(move |_| Ok(setup(spec)), options).unwrap();
     wait_for(&session, "plan", |r| matches!(r, Report::Planned(_)));
     wait_for(&session, "planned", state_is(RunState::Planned));
