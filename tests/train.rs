@@ -592,7 +592,7 @@ fn a_session_pauses_resumes_changes_and_stops_and_each_state_is_seen() {
         wait_after_plan: true,
         plan: true,
         pictures: true,
-        gives_way: false,
+        ..SessionOptions::default()
     };
     let session = Session::start(move |_| Ok(setup(spec)), options).unwrap();
     wait_for(&session, "plan", |r| matches!(r, Report::Planned(_)));
