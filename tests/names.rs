@@ -167,6 +167,29 @@ fn files_and_functions_stay_short() {
     assert!(gone.is_empty(), "short by now, so take them off LONG_FUNCTIONS: {gone:?}");
 }
 
+/// The lint for dead code does not see what is `pub`; so this looks for functions that nothing names but themselves.
+#[test]
+fn every_public_function_is_called() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
+    let mut public = Vec::new();
+    for folder in ["src", "tests"] {
+        for path in rust_files(&root.join(folder)) {
+            let source = fs::read_to_string(&path).unwrap();
+            let all = pieces(&source);
+            for window in all.windows(3) {
+                *named.entry(window[0].text.to_string()).or_default() += 1;
+                if folder == "src" && window[0].text == "pub" && window[1].text == "fn" {
+                    public.push((window[2].text.to_string(), path.clone()));
+                }
+            }
+        }
+    }
+    assert!(public.len() > 1000, "only {} public functions were found", public.len());
+    let alone: Vec<_> = public.iter().filter(|(name, _)| named.get(name) == Some(&1)).collect();
+    assert!(alone.is_empty(), "nothing calls these: {alone:?}");
+}
+
 #[test]
 fn the_scanner_finds_types_and_functions() {
     let source = "pub struct A<T>(T);\nimpl X for A {\n    type Err = E;\n}\ntype B = u8;\nchoice! { pub enum C { D = \"d\" } }\n\

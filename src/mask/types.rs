@@ -288,15 +288,6 @@ impl MaskSettings {
 }
 
 impl Op {
-    /// The polarity that goes with an operation unless told otherwise: replacing trains on what is read most,
-    /// deleting saves what is read least.
-    pub fn default_polarity(self) -> Polarity {
-        match self {
-            Op::Replace | Op::Keep => Polarity::High,
-            Op::Hide | Op::Drop | Op::Evict | Op::Skip => Polarity::Low,
-        }
-    }
-
     /// Whether it can be decided block by block: a token that was read already cannot be replaced, dropped or skipped
     /// afterwards.
     pub fn works_in_blocks(self) -> bool {
