@@ -159,7 +159,7 @@ fn other_data_is_no_continuation() {
     let dir = tempfile::tempdir().unwrap();
     drive(setup(spec(dir.path())), vec![(8, RunCommand::Stop)]);
     let read = state::resume(dir.path(), &Device::Cpu).unwrap();
-    let other = maskscope::train::run::Setup::resume(read, (tiny_run::corpus(9, 50), None), Device::Cpu);
+    let other = Setup::resume(read, (tiny_run::corpus(9, 50), None), Device::Cpu);
     let error = Run::new(other).err().unwrap();
     assert!(error.to_string().contains("differs from what this run started with"), "{error}");
     assert!(error.hint().is_some());
@@ -283,7 +283,7 @@ fn child() {
     let Some(dir) = std::env::var_os("MASKSCOPE_TEST_RUN") else { return };
     let dir = PathBuf::from(dir);
     let setup = match dir.join("checkpoints").exists().then(|| state::resume(&dir, &Device::Cpu)) {
-        Some(Ok(resumed)) => maskscope::train::run::Setup::resume(resumed, data(), Device::Cpu),
+        Some(Ok(resumed)) => Setup::resume(resumed, data(), Device::Cpu),
         // Only a run that was killed before its first checkpoint has none.
         Some(Err(error)) if !Folders::new(&dir).steps().is_empty() => panic!("does not resume: {error}"),
         _ => setup(endless(&dir)),
@@ -303,7 +303,7 @@ fn endless(dir: &Path) -> RunSpec {
 /// Writes each step's loss as bits, a line at once.
 struct Printed(std::fs::File);
 
-impl maskscope::train::run::Watch for Printed {
+impl Watch for Printed {
     fn report(&mut self, report: Report) {
         if let Report::Step { report, .. } = report {
             self.0.write_all(format!("{} {:016x}\n", report.step, report.loss.to_bits()).as_bytes()).unwrap();
@@ -498,11 +498,7 @@ fn accumulation_is_the_mean_of_its_micro_batches() {
     let losses = |batch_size: usize, accumulate: usize| {
         let dir = tempfile::tempdir().unwrap();
         let spec = RunSpec { batch_size, accumulate, steps: 8, ..spec(dir.path()) };
-        drive(
-            maskscope::train::run::Setup::new(spec, (config.clone(), tensors.clone()), None, data()),
-            Vec::new(),
-        )
-        .losses()
+        drive(Setup::new(spec, (config.clone(), tensors.clone()), None, data()), Vec::new()).losses()
     };
     for ((_, a), (_, b)) in losses(6, 1).iter().zip(losses(2, 3)) {
         assert!((a - b).abs() < 1e-4, "{a} against {b}");
@@ -678,7 +674,7 @@ fn a_kill_saves_nothing_and_a_panic_is_a_report() {
 fn records_of_a_resumed_run_have_every_step_once() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().to_owned();
-    let run = |setup: maskscope::train::run::Setup, until: Option<usize>| {
+    let run = |setup: Setup, until: Option<usize>| {
         let session = Session::start(move |_| Ok(setup), SessionOptions::default()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         while !session.state().is_over() || !session.is_over() {
