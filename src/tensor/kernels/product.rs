@@ -14,10 +14,8 @@ use super::pack::pack_left;
 use super::right::{Numbers, Right, Strided};
 use super::tile::{LeftSide, Reading, Source, Task};
 
-/// Inner length of a block. A panel of AVX-512 (48 KiB) is then read from the second-level cache, three lines for 24 multiply-adds,
-/// and the output is visited less often: on Sapphire Rapids a step of GPT-2 small takes 5 to 10 % less processor time than with
-/// panels of 192, which fit the first-level cache. Sums depend on it, so that it is the same for all instruction sets.
-pub(super) const DEPTH: usize = 256;
+/// Inner length of a block: a panel, and the rows of a tile, stay in the first-level cache together.
+pub(super) const DEPTH: usize = 192;
 /// Inner length of the blocks of a product: as few as there can be, all about as long. The shortest products are cut as well,
 /// since two short sums round less than a long one; from [`SHORT`] on the second visit to the output costs more than that.
 pub(super) fn depth_step(depth: usize) -> usize {
@@ -28,7 +26,7 @@ pub(super) fn depth_step(depth: usize) -> usize {
 /// Inner length of a product that is not cut without need.
 const SHORT: usize = 128;
 
-/// Columns of a block, a multiple of every panel width; the block (96 KiB) stays in the second-level cache.
+/// Columns of a block, a multiple of every panel width; the block (72 KiB) stays in the second-level cache.
 pub const BLOCK: usize = 96;
 /// Most rows of a task; more would push the rows of a depth block out of the second-level cache.
 const STRIPE: usize = 512;

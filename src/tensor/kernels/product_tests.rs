@@ -87,7 +87,7 @@ impl Sides {
 
 /// Sizes around every edge of tiles, panels and depth blocks.
 fn sizes() -> Vec<(usize, usize, usize)> {
-    let (rows, depths) = ([1, 4, 5, 7, 8, 9, 16, 61], [1, 3, 7, 8, 33, 191, 200, 255, 256, 257, 500]);
+    let (rows, depths) = ([1, 4, 5, 7, 8, 9, 16, 61], [1, 3, 7, 8, 33, 191, 192, 193, 200, 500]);
     let cols = [1, 15, 16, 17, 32, 47, 48, 49, 95, 96, 97, 128, 131, 144];
     let mut all = Vec::new();
     for (i, &rows) in rows.iter().enumerate() {
