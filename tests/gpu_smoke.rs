@@ -151,7 +151,8 @@ fn masks_and_effects_do_not_depend_on_the_operators() {
 fn trained(kernels: &str, dir: &Path, more: &[&str]) -> Value {
     let data = dir.join("data.txt");
     let paragraph = "The whale swam past the old ship, and the captain counted his men again.\n";
-    std::fs::write(&data, (paragraph.repeat(40) + "\n").repeat(4)).unwrap();
+    let documents: Vec<String> = (0..4).map(|i| format!("Chapter {i}\n{}", paragraph.repeat(40))).collect();
+    std::fs::write(&data, documents.join("\n")).unwrap();
     let (init, out) = (dir.join("init.json"), dir.join(format!("run-{kernels}-{}", more.len())));
     let config = r#"{"vocab_size": 300, "n_positions": 32, "n_embd": 32, "n_layer": 3, "n_head": 2}"#;
     std::fs::write(&init, config).unwrap();

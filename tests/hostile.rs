@@ -173,7 +173,7 @@ fn files_of_a_run_are_held_to_bounds_with_a_plan_and_without() {
             run.join("run.json"),
             "/batch_size",
             serde_json::json!(1u64 << 32),
-            "batch_size must be at most 65536: 4294967296",
+            "batch_size must be at most 65536, not 4294967296",
         ),
         (run.join("run.json"), "/steps", serde_json::json!(big), "steps must be at most 1000000000"),
         (run.join("run.json"), "/context", serde_json::json!(big), "context must be at most 65536"),
@@ -215,7 +215,7 @@ fn a_run_that_cannot_fit_is_refused_without_a_plan_too() {
         let fixed =
             ["train", "--model", "demo", "--data", text(&data), "--out", text(&out), "--context", "64"];
         let (code, said) = refused(&[&fixed[..], &sizes, plan].concat());
-        assert!(code == 1 && said.contains("MiB on top of what is loaded"), "{said}");
+        assert!(code == 1 && said.contains("GB on top of what is loaded"), "{said}");
     }
     assert!(!out.join("run.json").exists());
 }

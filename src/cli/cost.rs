@@ -55,7 +55,7 @@ pub struct CostArgs {
 
 /// A mean over windows and its 95 % t-interval; no interval under two windows.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Mean {
+struct WindowMean {
     mean: f64,
     low: Option<f64>,
     high: Option<f64>,
@@ -68,11 +68,11 @@ struct ScoreReport {
     score: String,
     in_force: bool,
     /// Spearman's ρ of the score with the cost.
-    rho: Mean,
+    rho: WindowMean,
     /// ρ minus that of the score in force, window by window.
-    difference: Mean,
+    difference: WindowMean,
     /// Spearman's ρ of the score with the position: a score that only knows where a token stands.
-    position: Mean,
+    position: WindowMean,
 }
 
 #[derive(Debug, Serialize)]
@@ -164,10 +164,10 @@ fn summed(windows: &[Vec<CostRow>]) -> Vec<ScoreReport> {
     out
 }
 
-fn mean(values: &[f64]) -> Mean {
+fn mean(values: &[f64]) -> WindowMean {
     let interval: Option<Interval> = t_interval(values, LEVEL);
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    Mean { mean, low: interval.map(|i| i.low), high: interval.map(|i| i.high), windows: values.len() }
+    WindowMean { mean, low: interval.map(|i| i.low), high: interval.map(|i| i.high), windows: values.len() }
 }
 
 fn table(report: &CostOutput, reduction: Reduction) -> String {
@@ -178,7 +178,7 @@ fn table(report: &CostOutput, reduction: Reduction) -> String {
     let mut table =
         Table::new(["score", "ρ with cost", "95 %", "against score in force", "95 %", "ρ with position"])
             .right(1..6);
-    let range = |m: &Mean| match (m.low, m.high) {
+    let range = |m: &WindowMean| match (m.low, m.high) {
         (Some(low), Some(high)) => format!("{low:+.3} to {high:+.3}"),
         _ => "–".to_owned(),
     };

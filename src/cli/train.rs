@@ -126,16 +126,8 @@ pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
             let prompt = args.prompt.as_ref().filter(|_| summary.saved.is_some());
             let text = prompt.map(|prompt| continued(prompt, &out, context)).transpose()?;
             report(args, context, (&out, &summary), text.as_deref())?;
-            match summary.unsaved() {
-                Some(problem) => Err(CliError::failed(problem).with_hint(match summary.saved {
-                    Some(_) => "make room and do the missing steps again with --resume",
-                    None => "make room and run it again",
-                })),
-                None if summary.stopped_early => {
-                    signals.ended_by().map_or(Ok(()), |n| Err(CliError::signal(n.into())))
-                }
-                None => Ok(()),
-            }
+            let signal = signals.ended_by().filter(|_| summary.stopped_early);
+            signal.map_or(Ok(()), |n| Err(CliError::signal(n.into())))
         }
     }
 }
@@ -391,13 +383,8 @@ fn fault(summary: &RunSummary) -> Option<CliError> {
         let hint = "lower --learning-rate, or --clip the gradient further";
         return Some(CliError::failed(problem.clone()).with_hint(hint));
     }
-    let saved = summary.saved.filter(|_| summary.twins.is_none());
-    if summary.twins.is_some() || saved == Some(summary.steps) {
-        return None;
-    }
-    let kept = saved.map_or_else(|| "nothing was".to_owned(), |step| format!("only step {step} was"));
-    let problem = format!("the end of the run, step {}, was not saved: {kept}", summary.steps);
-    Some(CliError::failed(problem).with_hint("make room and continue with --resume"))
+    let again = if summary.saved.is_some() { "continue with --resume" } else { "run it again" };
+    summary.unsaved().map(|problem| CliError::failed(problem).with_hint(format!("make room and {again}")))
 }
 
 fn run_text(summary: &RunSummary, out: &Path, sample: Option<&str>) -> String {

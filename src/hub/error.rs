@@ -107,12 +107,10 @@ impl HubError {
             HubError::BadSpec { .. } => {
                 "write owner/name, owner/name@revision, ./folder or demo; gpt2 is the classic one".into()
             }
-            HubError::NoBundledModel => "choose a model on the Hub instead: gpt2".into(),
-            HubError::NotPlain { .. } => "name a folder with config.json and the weights, or an id on the Hub".into(),
-            HubError::NoCheckpoint { .. } => {
-                "train again with a checkpoint (--checkpoint-every), or remove it with maskscope runs delete".into()
-            }
-            HubError::NoFolder { .. } => "a folder starts with ./, ../, / or ~/".into(),
+            HubError::NoBundledModel
+            | HubError::NotPlain { .. }
+            | HubError::NoCheckpoint { .. }
+            | HubError::NoFolder { .. } => self.place_hint().into(),
             HubError::Incomplete { id, .. } if id.starts_with(PREFIX) => {
                 "choose another data set, or download its files and name them".into()
             }
@@ -164,6 +162,18 @@ impl HubError {
             HubError::InUse { .. } => "let that end, or stop it, and try again".into(),
             HubError::Cancelled | HubError::Runtime(_) => return None,
         })
+    }
+
+    /// What helps where the place that was named holds no model.
+    fn place_hint(&self) -> &'static str {
+        match self {
+            HubError::NoBundledModel => "choose a model on the Hub instead: gpt2",
+            HubError::NoCheckpoint { .. } => {
+                "train again with a checkpoint (--checkpoint-every), or remove it with maskscope runs delete"
+            }
+            HubError::NoFolder { .. } => "a folder starts with ./, ../, / or ~/",
+            _ => "name a folder with config.json and the weights, or an id on the Hub",
+        }
     }
 
     /// How a subset of the data set `id` is named.

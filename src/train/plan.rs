@@ -28,7 +28,7 @@ const MUCH_MEASURING: f64 = 0.4;
 const USABLE: f64 = 0.9;
 
 /// One measured step.
-struct Probe {
+struct StepProbe {
     /// Its update included.
     seconds: f64,
     /// Of its forward pass, which is what an evaluation costs.
@@ -40,7 +40,7 @@ impl Run {
     /// Measures and estimates.
     pub(super) fn estimate(&mut self) -> Result<Plan, TrainError> {
         let memory = self.fitting_memory()?;
-        let Probe { seconds: step_seconds, forward, loss: probe_loss } = self.probe()?;
+        let StepProbe { seconds: step_seconds, forward, loss: probe_loss } = self.probe()?;
         let spec = &self.spec;
         let tokens_per_step = (spec.sequences_per_step() * spec.context) as u64;
         let left = spec.steps - self.counters.step.min(spec.steps);
@@ -172,7 +172,7 @@ impl Run {
     }
 
     /// Measures one step; runs it twice, since the first time pays for cold caches.
-    fn probe(&mut self) -> Result<Probe, TrainError> {
+    fn probe(&mut self) -> Result<StepProbe, TrainError> {
         let before = self.visits.clone();
         let memory = self.arms.memory().clone();
         let policy = self.joint.as_ref().map(JointPolicy::state).transpose()?;
@@ -192,7 +192,7 @@ impl Run {
         if let (Some(joint), Some(policy)) = (&mut self.joint, policy) {
             joint.restore(policy)?;
         }
-        Ok(Probe { seconds: best + self.probe_update()?, forward, loss })
+        Ok(StepProbe { seconds: best + self.probe_update()?, forward, loss })
     }
 
     /// Seconds of an update of all variables, measured on a copy of the largest one.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::TrainError;
-use super::records::{Kept, Records};
+use super::records::{KeptRecords, Records};
 use super::report::{Report, RunCommand, RunState, RunSummary, StepReport};
 use super::run::{Learner, Run, Setup, Watch};
 use super::twins::TwinRun;
@@ -229,9 +229,9 @@ fn run(
     let resumed = setup.resumed.as_ref();
     let from = resumed.map(|r| r.counters.step);
     let kept = match (&setup.finished_seeds, from) {
-        (Some(record), _) => Kept::Seeds(record.seeds.len()),
-        (None, Some(step)) => Kept::Steps(step),
-        (None, None) => Kept::Nothing,
+        (Some(record), _) => KeptRecords::Seeds(record.seeds.len()),
+        (None, Some(step)) => KeptRecords::Steps(step),
+        (None, None) => KeptRecords::Nothing,
     };
     let warnings = resumed.map(|r| r.passed_over.clone()).unwrap_or_default();
     let mut run: Box<dyn Learner> = match setup.spec.twins {
@@ -285,7 +285,7 @@ impl SessionWatch {
         }
     }
 
-    fn open_records(&mut self, out: PathBuf, kept: Kept) {
+    fn open_records(&mut self, out: PathBuf, kept: KeptRecords) {
         match Records::open(&out, kept) {
             Ok(records) => self.records = Some(records),
             Err(error) => self.without_records(0, &error),

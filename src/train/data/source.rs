@@ -58,7 +58,7 @@ impl Documents {
                 let (train, held) = split(train, data.held_share, data.held_seed);
                 if held.is_empty() && data.held_share > 0.0 {
                     notes.push(
-                        "no validation loss: the data is a single document; pass others with --validation"
+                        "no validation loss: the data is one document, or copies of one; pass others with --validation"
                             .to_owned(),
                     );
                 } else if data.held_seed.is_some() {

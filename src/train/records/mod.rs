@@ -21,7 +21,7 @@ pub const METRICS: &str = "metrics.jsonl";
 
 /// What stays of earlier records of the same run: the rest is done again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum KeptRecords {
     Nothing,
     /// What belongs to these steps: those of the checkpoint that the run continues from.
     Steps(usize),
@@ -41,17 +41,17 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 impl Records {
     /// Opens the records of `run`; a resumed run adds to what is `kept`.
-    pub fn open(run: &Path, kept: Kept) -> io::Result<Self> {
+    pub fn open(run: &Path, kept: KeptRecords) -> io::Result<Self> {
         fs::create_dir_all(run)?;
         let path = run.join(METRICS);
-        let resumed = kept != Kept::Nothing;
+        let resumed = kept != KeptRecords::Nothing;
         if resumed && path.is_file() {
             drop_the_rest(&path, kept)?;
         }
         let metrics =
             OpenOptions::new().create(true).append(resumed).write(true).truncate(!resumed).open(&path)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let from = if let Kept::Steps(step) = kept { Some(step as i64) } else { None };
+        let from = if let KeptRecords::Steps(step) = kept { Some(step as i64) } else { None };
         let events = EventFile::create(run, now.as_secs_f64(), from)?;
         Ok(Records { metrics: BufWriter::new(metrics), events, flushed: Instant::now() })
     }
@@ -81,7 +81,7 @@ pub fn step_of(line: &serde_json::Value) -> Option<usize> {
 }
 
 /// Drops lines that are not kept, of an end that was not one, and a last line that a crash cut off.
-fn drop_the_rest(path: &Path, kept: Kept) -> io::Result<()> {
+fn drop_the_rest(path: &Path, kept: KeptRecords) -> io::Result<()> {
     let aside = Aside::of(path)?;
     let mut out = BufWriter::new(File::create(aside.path())?);
     for line in BufReader::new(File::open(path)?).split(b'\n') {
@@ -90,9 +90,9 @@ fn drop_the_rest(path: &Path, kept: Kept) -> io::Result<()> {
         let over = value.get("event").is_some_and(|e| e == "ended" || e == "failed");
         let seed = value.get("seed").and_then(serde_json::Value::as_u64);
         let stays = match kept {
-            Kept::Nothing => false,
-            Kept::Steps(step) => step_of(&value).is_none_or(|at| at <= step),
-            Kept::Seeds(seeds) => seed.is_none_or(|at| at <= seeds as u64),
+            KeptRecords::Nothing => false,
+            KeptRecords::Steps(step) => step_of(&value).is_none_or(|at| at <= step),
+            KeptRecords::Seeds(seeds) => seed.is_none_or(|at| at <= seeds as u64),
         };
         if !over && stays {
             out.write_all(&line)?;

@@ -28,7 +28,7 @@ pub(super) struct Warned {
 
 /// Whether a loss lies so far above another that training has destroyed what was learned.
 fn far_above(loss: f64, start: f64) -> bool {
-    !loss.is_finite() || loss > start + (0.5 * start).max(1.0)
+    !loss.is_finite() || loss > start + (0.25 * start).max(1.0)
 }
 
 impl Run {

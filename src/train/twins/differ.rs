@@ -19,7 +19,7 @@ const SAMPLED: usize = 4096;
 
 /// What tells tokens apart at one visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
+enum ArmRule {
     Random,
     Attention(Arm),
     Rare,
@@ -28,22 +28,22 @@ enum Rule {
 
 /// What decides at visit number `visit` (from 0): the rule, the address of its draws, the operation; `None` where nothing
 /// changes what the model computes.
-fn decided(masking: &MaskingSpec, visit: u32) -> Option<(Rule, u32, Op)> {
+fn decided(masking: &MaskingSpec, visit: u32) -> Option<(ArmRule, u32, Op)> {
     if masking.op == Op::Keep || masking.rate == 0.0 {
         return None;
     }
     let unread = visit == 0 && masking.score_from == ScoreFrom::LastVisit;
     let (rule, draws) = match masking.arm {
         Arm::None => return None,
-        Arm::Static1 => (Rule::Random, 0),
-        Arm::Static10 => (Rule::Random, visit % PATTERNS),
-        Arm::StaticAttn => (Rule::Attention(Arm::StaticAttn), 0),
-        Arm::DynRand => (Rule::Random, visit),
+        Arm::Static1 => (ArmRule::Random, 0),
+        Arm::Static10 => (ArmRule::Random, visit % PATTERNS),
+        Arm::StaticAttn => (ArmRule::Attention(Arm::StaticAttn), 0),
+        Arm::DynRand => (ArmRule::Random, visit),
         // No attention was seen yet: a first visit is masked at random.
-        Arm::DynAttnHigh | Arm::DynAttnLow if unread => (Rule::Random, visit),
-        arm @ (Arm::DynAttnHigh | Arm::DynAttnLow) => (Rule::Attention(arm), visit),
-        Arm::DynSalient => (Rule::Rare, visit),
-        Arm::DynPair => (Rule::Pairs, visit),
+        Arm::DynAttnHigh | Arm::DynAttnLow if unread => (ArmRule::Random, visit),
+        arm @ (Arm::DynAttnHigh | Arm::DynAttnLow) => (ArmRule::Attention(arm), visit),
+        Arm::DynSalient => (ArmRule::Rare, visit),
+        Arm::DynPair => (ArmRule::Pairs, visit),
     };
     Some((rule, draws, masking.op))
 }
