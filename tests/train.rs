@@ -1216,13 +1216,14 @@ fn twins_pause_stop_and_do_not_count_a_seed_that_was_cut_off() {
     wait_for(&session, "pause", state_is(RunState::Paused));
     session.drain();
     assert!(session.next(Duration::from_millis(30)).is_none(), "paused twins do nothing");
+    // A pause may fall into an evaluation, which ends before anything else is answered.
     session.send(RunCommand::SetThreshold(0.5));
+    session.send(RunCommand::Resume);
     wait_for(
         &session,
         "refusal",
         |r| matches!(r, Report::Warning { message, .. } if message.contains("follow their plan")),
     );
-    session.send(RunCommand::Resume);
     wait_for(&session, "step", |r| matches!(r, Report::TwinStep(_)));
     session.send(RunCommand::Stop);
     let Report::Ended(summary) = wait_for(&session, "end", |r| matches!(r, Report::Ended(_))) else {
