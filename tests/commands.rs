@@ -779,7 +779,7 @@ fn a_plan_says_what_was_read_what_was_left_out_and_what_was_chosen() {
     let asked = plan("rows.jsonl", ["--init", &init], &["--context", "64"]);
     assert_eq!(asked.status.code(), Some(1));
     let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(said.contains("a context of 64 does not fit: this model takes 1 to 32 tokens"), "{said}");
+    assert!(said.contains("a context of 64 is not possible: this model takes 1 to 32 tokens"), "{said}");
 
     // The tokenizer of another model: named, or found beside the configuration, or too large for it.
     let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/forms/tokenizers/metaspace.json");

@@ -102,7 +102,6 @@ impl HubError {
 
     /// What to do about it, where there is something to do.
     pub fn hint(&self) -> Option<String> {
-        const LOGIN: &str = "set HF_TOKEN or run `hf auth login`";
         Some(match self {
             HubError::BadSpec { .. } => {
                 "write owner/name, owner/name@revision, ./folder or demo; gpt2 is the classic one".into()
@@ -117,16 +116,8 @@ impl HubError {
             HubError::FolderIncomplete { .. } | HubError::Incomplete { .. } => {
                 format!("needed: config.json, {}, and model.safetensors or pytorch_model.bin", kinds::wanted())
             }
-            HubError::NotFound { id } => format!("check the spelling; for a private {}, {LOGIN}", kind(id)),
+            HubError::NotFound { .. } | HubError::Unauthorised { .. } | HubError::Gated { .. } => self.access_hint(),
             HubError::RevisionNotFound { .. } => "a revision is a branch, a tag or a commit, such as main".into(),
-            HubError::Unauthorised { with_token: false, .. } => LOGIN.into(),
-            HubError::Unauthorised { with_token: true, id } => {
-                format!("the token may have expired or lack the right to read this {}", kind(id))
-            }
-            HubError::Gated { page, with_token, .. } => {
-                let login = if *with_token { String::new() } else { format!(", then {LOGIN}") };
-                format!("ask for access at {page}{login}")
-            }
             HubError::RateLimited { .. } => "try again in a few minutes; a token (HF_TOKEN) raises the limit".into(),
             HubError::Server { .. } | HubError::FileNotFound { .. } => "try again later".into(),
             HubError::Storage { .. } => {
@@ -162,6 +153,23 @@ impl HubError {
             HubError::InUse { .. } => "let that end, or stop it, and try again".into(),
             HubError::Cancelled | HubError::Runtime(_) => return None,
         })
+    }
+
+    /// What helps where the Hub shows nothing without the right account.
+    fn access_hint(&self) -> String {
+        const LOGIN: &str = "set HF_TOKEN or run `hf auth login`";
+        match self {
+            HubError::NotFound { id } => format!("check the spelling; for a private {}, {LOGIN}", kind(id)),
+            HubError::Unauthorised { with_token: false, .. } => LOGIN.into(),
+            HubError::Unauthorised { with_token: true, id } => {
+                format!("the token may have expired or lack the right to read this {}", kind(id))
+            }
+            HubError::Gated { page, with_token, .. } => {
+                let login = if *with_token { String::new() } else { format!(", then {LOGIN}") };
+                format!("ask for access at {page}{login}")
+            }
+            _ => LOGIN.into(),
+        }
     }
 
     /// What helps where the place that was named holds no model.

@@ -115,7 +115,7 @@ impl Documents {
             let sizes: Vec<usize> = self.held.iter().map(String::len).collect();
             let part = all.part(&sizes, tokens, measured.seed);
             self.notes.push(format!(
-                "validation: {tokens} of {} held-out tokens are measured; measured on (--validation-tokens) takes more",
+                "validation: {tokens} of {} held-out tokens are measured; --validation-tokens takes more",
                 all.tokens.len()
             ));
             held = Some(Arc::new(part));
