@@ -151,9 +151,16 @@ impl DecayedScore {
             match (self.settings.reduction, &null) {
                 (Reduction::DistanceNull, Some(null)) => null.ratio(lh, received, expected),
                 (Reduction::Sum, _) => received,
-                (Reduction::DistanceNull, None)
-                | (Reduction::Corrected | Reduction::MaxHeads | Reduction::Plain, _)
-                | (Reduction::Window | Reduction::Last | Reduction::Rollout, _) => received / expected,
+                (
+                    Reduction::DistanceNull
+                    | Reduction::Corrected
+                    | Reduction::MaxHeads
+                    | Reduction::Plain
+                    | Reduction::Window
+                    | Reduction::Last
+                    | Reduction::Rollout,
+                    _,
+                ) => received / expected,
             }
         };
         let own_counts = self.settings.reduction == Reduction::Plain;

@@ -161,11 +161,10 @@ pub fn whole<T: TryFrom<i64> + Clone + Send + Sync + 'static>(
     max: i64,
 ) -> impl TypedValueParser<Value = T> {
     let kind = Kind::Int { min, max, step: 1 };
-    let parse = move |text: &str| match kind.parse(text).map_err(|error| error.to_string())? {
+    move |text: &str| match kind.parse(text).map_err(|error| error.to_string())? {
         Value::Int(n) => T::try_from(n).map_err(|_| format!("must be at most {max}, not {n}")),
         other => Err(format!("must be a whole number, not {}", kind.show(&other))),
-    };
-    parse
+    }
 }
 
 /// Reads one of the names of `T`; for flags that set no setting.

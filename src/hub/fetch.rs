@@ -60,7 +60,7 @@ impl<'a> WantedFiles<'a> {
                 Some(file) => HubError::Damaged { id: self.id.into(), file },
                 None => error,
             }),
-            missing => missing,
+            missing @ Gap::Missing(_) => missing,
         })?;
         Ok(self.snapshot(files, commit))
     }

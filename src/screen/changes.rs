@@ -69,7 +69,7 @@ fn text(from: &str, to: &str) -> String {
     let end = common(a.iter().rev().copied(), b.iter().rev().copied());
     let piece = |chars: &[char]| {
         let piece: String = chars[..chars.len() - end].iter().collect();
-        fit(&visible(&piece), QUOTED, "…").to_string()
+        fit(&visible(&piece), QUOTED, "…")
     };
     match (piece(&a), piece(&b)) {
         (gone, new) if new.is_empty() => format!("the text without “{gone}”"),

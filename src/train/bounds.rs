@@ -123,7 +123,7 @@ mod tests {
             ("warmup_steps must be at most", |s| s.learning_rate.warmup = 1 << 40),
             ("learning_rate must be at most 1", |s| s.learning_rate.peak = f64::INFINITY),
             ("gap_gain must be at most 10", |s| {
-                s.learning_rate.gap = Some(GapControl { target: 1.0, gain: 1e9 })
+                s.learning_rate.gap = Some(GapControl { target: 1.0, gain: 1e9 });
             }),
             ("beta2 must be at most", |s| s.adamw.beta2 = 2.0),
             ("window must be at most 4096", |s| s.masking.score.window = 1 << 40),

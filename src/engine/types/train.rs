@@ -30,6 +30,7 @@ pub enum TrainCommand {
 
 /// What the trainer says.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "it travels in a box")]
 pub enum TrainUpdate {
     /// A run is being prepared under this spec, its folder now definite.
     Accepted {

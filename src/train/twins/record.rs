@@ -85,7 +85,7 @@ pub fn fingerprint(setup: &Setup) -> Result<String, TrainError> {
     for name in names {
         hash.update(name.as_bytes());
         host::with_slice(&setup.tensors[name], |values| {
-            hash.update(bytemuck::cast_slice::<f32, u8>(values))
+            hash.update(bytemuck::cast_slice::<f32, u8>(values));
         })?;
     }
     for corpus in [Some(&setup.train), setup.validation.as_ref()].into_iter().flatten() {

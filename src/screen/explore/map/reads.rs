@@ -44,9 +44,8 @@ impl Painter<'_> {
 
     pub fn reads(&self, c: &mut Canvas, area: Rect) {
         let tokens = tokens(self.app);
-        let name = |i: usize, room: usize| {
-            tokens.get(i).map_or(String::new(), |t| fit(&t.display, room, "…").into())
-        };
+        let name =
+            |i: usize, room: usize| tokens.get(i).map_or(String::new(), |t| fit(&t.display, room, "…"));
         let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
         let what = if self.scale.signed { " reads otherwise:" } else { " reads most:" };
         let query = name(self.app.view.query, LABEL);

@@ -75,8 +75,8 @@ fn ends(map: &MapFrame, queries: &Axis, keys: &Axis) -> (f32, f32) {
     let mut sample = Vec::new();
     for q in rows {
         let row = &map.values[q * n..q * n + q + 1];
-        for k in columns.start..columns.end.min(q + 1) {
-            let v = row[k].abs();
+        for (k, v) in row.iter().enumerate().take(columns.end).skip(columns.start) {
+            let v = v.abs();
             if !v.is_finite() {
                 continue;
             }
