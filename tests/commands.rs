@@ -797,7 +797,8 @@ fn a_plan_says_what_was_read_what_was_left_out_and_what_was_chosen() {
     assert!(said.contains("ids, but vocab_size in") && said.contains("--tokenizer"), "{said}");
 
     let turns = r#"{"messages": [{"role": "user", "content": "Where is the whale?"}, {"role": "assistant", "content": "Past the ship, and it swam far."}]}"#;
-    std::fs::write(small.path("one.json"), turns.repeat(3)).unwrap();
+    let three: String = (0..3).map(|i| turns.replace("whale?", &format!("whale {i}?"))).collect();
+    std::fs::write(small.path("one.json"), three).unwrap();
     let chats = parsed(&plan("one.json", ["--model", "demo"], &["--context", "8"]));
     assert_eq!((&chats["train_documents"], &chats["validation_documents"]), (&2.into(), &1.into()));
     assert!(notes(&chats)[0].starts_with("3 conversations, turns joined by <|endoftext|>"), "{chats}");

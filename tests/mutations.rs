@@ -88,7 +88,7 @@ fn in_a_process(kind: &str, cases: u64) -> Result<Count, String> {
                         last = n.parse().unwrap();
                         let millis: u64 = millis.parse().unwrap();
                         if outcome == "panicked" || millis > MOST_TIME.as_millis() as u64 {
-                            let _ = child.kill();
+                            let _ = (child.kill(), child.wait());
                             let text = errors.join().unwrap_or_default();
                             return Err(format!("{kind} {n}: {outcome} after {millis} ms\n{text}"));
                         }
@@ -101,7 +101,7 @@ fn in_a_process(kind: &str, cases: u64) -> Result<Count, String> {
             }
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
             Err(_) => {
-                let _ = child.kill();
+                let _ = (child.kill(), child.wait());
                 return Err(format!("{kind}: hangs after case {last}"));
             }
         }

@@ -178,9 +178,9 @@ fn every_public_function_is_called() {
             let source = fs::read_to_string(&path).unwrap();
             let all = pieces(&source);
             for window in all.windows(3) {
-                *named.entry(window[0].text.to_string()).or_default() += 1;
+                *named.entry(window[0].text.clone()).or_default() += 1;
                 if folder == "src" && window[0].text == "pub" && window[1].text == "fn" {
-                    public.push((window[2].text.to_string(), path.clone()));
+                    public.push((window[2].text.clone(), path.clone()));
                 }
             }
         }
