@@ -50,7 +50,7 @@ fn wait_steps(session: &mut Session, more: usize) -> usize {
 /// A run in progress on the Train screen.
 fn running(size: (u16, u16)) -> Session {
     let mut session = Session::start(&Start { args: SMALL, size, ..Start::default() });
-    session.wait_text("actual 1");
+    session.wait_text("Δ masked");
     session.send("X");
     session.wait_text("passages");
     session.send(" ");
