@@ -1,7 +1,7 @@
 //! Mutated files, given to the readers of the program: each ends in a result or a sentence. A panic, a signal, more than 2 GB of
 //! memory or more than 10 seconds for one file fail the test. Every mutation follows from a seed, a kind and a number.
 //!
-//! `cargo test --release --test mutations mutated -- --ignored --nocapture` tries 100 of each kind; `MASKSCOPE_MUTATIONS=2000`
+//! `cargo test --release --test mutations mutated -- --nocapture` tries 100 of each kind; `MASKSCOPE_MUTATIONS=2000`
 //! tries more of them, `MASKSCOPE_MUTATIONS_SEED` others, and `MASKSCOPE_MUTATED_ONLY=run` one kind.
 
 #![cfg(unix)]
@@ -115,7 +115,6 @@ fn in_a_process(kind: &str, cases: u64) -> Result<Count, String> {
 }
 
 #[test]
-#[ignore = "tries some hundred damaged files in processes of their own; see the top of this file"]
 fn mutated_files_end_in_a_result_or_a_sentence() {
     let cases = number("MASKSCOPE_MUTATIONS", 100);
     let only = std::env::var("MASKSCOPE_MUTATED_ONLY").ok();
