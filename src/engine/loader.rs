@@ -92,8 +92,8 @@ fn contained<T>(spec: &str, load: impl FnOnce() -> Result<T, LoadError>) -> Resu
     caught(load).unwrap_or_else(|| Err(LoadError::new(message(), Some(AGAIN.to_owned()))))
 }
 
-/// The error of a cached snapshot with what helps there: a damaged file is named, and is fetched again or removed, never
-/// deleted by hand, since the link that leads to it would stay.
+/// The error of a cached snapshot with what helps there: a damaged file is named, and can be fetched again or removed.
+/// Deleting it by hand would leave its link behind.
 fn diagnosed(error: LoadError, snapshot: &ModelSnapshot) -> LoadError {
     match snapshot.diagnosis() {
         _ if error.cancelled => error,

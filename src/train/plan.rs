@@ -31,7 +31,7 @@ const USABLE: f64 = 0.9;
 struct StepProbe {
     /// Its update included.
     seconds: f64,
-    /// Of its forward pass, which is what an evaluation costs.
+    /// Seconds of its forward pass. An evaluation costs as much per batch.
     forward: f64,
     loss: f64,
 }

@@ -1,4 +1,4 @@
-//! What changes during a run: changes made by hand, and the policies that follow losses.
+//! Changes during a run: those that a person makes, and those of policies that react to losses.
 
 use super::{Run, Watch};
 use crate::train::TrainError;
@@ -50,8 +50,8 @@ impl Run {
         Ok(self.arms.set_sliders(settings.threshold, settings.probability)?)
     }
 
-    /// Passes a scheduled evaluation to the policies that follow losses. One asked for by hand, or made because a
-    /// run was stopped, steers nothing: the run would not continue as it would have without it.
+    /// Passes a scheduled evaluation to the policies that react to losses. An evaluation that a person asked for, or that a
+    /// stop caused, changes nothing: with it the run would continue differently than without it.
     pub(super) fn steer_policies(&mut self, watch: &mut dyn Watch) {
         let Some((step, loss)) = self.evaluated.filter(|(at, _)| *at == self.counters.step) else { return };
         if let Err(error) = self.steer_policy((step, loss), watch) {
