@@ -31,6 +31,9 @@ const KEPT_BYTES: usize = 256 << 20;
 pub const SIDE_BY_SIDE: [Op; 6] = [Op::Keep, Op::Replace, Op::Hide, Op::Drop, Op::Evict, Op::Skip];
 /// However large the model, the latest masked run and one more are kept.
 const KEPT_RUNS: usize = 2;
+/// Of an earlier text, so many of the newest runs are kept: a letter typed shares its beginning with them. Without this bound
+/// an hour of typing over short texts fills `KEPT_BYTES`.
+const EARLIER_RUNS: usize = 8;
 
 /// Why an exploration cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +107,7 @@ pub struct Explorer {
     sweep: Option<Arc<Sweep>>,
     /// The newest scores of that sweep, with the settings they were asked with; a slider asks for the same ones many times.
     scored: Option<(ScoredAs, Scored)>,
-    runs: VecDeque<Arc<Pass>>,
+    pub(super) runs: VecDeque<Arc<Pass>>,
     /// Forward passes that computed at least one row.
     pub forwards: usize,
     /// Rows that they computed, summed over layers.
@@ -197,6 +200,7 @@ impl Explorer {
         self.ids = ids;
         if changed {
             (self.sweep, self.scored) = (None, None);
+            self.runs.truncate(EARLIER_RUNS);
         }
     }
 

@@ -7,6 +7,8 @@ pub mod calibrate;
 mod complete;
 pub mod explorer;
 #[cfg(test)]
+mod explorer_tests;
+#[cfg(test)]
 mod finite_tests;
 pub mod leak;
 pub mod loaded;

@@ -10,6 +10,7 @@ use crate::attention::maps::mean_map;
 use crate::model::finite::check_results;
 use crate::model::forward::Reuse;
 use crate::model::{Input, Model, ModelError, Tokenizer, Trace, logits};
+use crate::tensor::rows::SLACK;
 
 /// A pass over a text or what a mask left of it.
 pub struct Pass {
@@ -142,11 +143,15 @@ impl Pass {
         }
     }
 
-    /// Bytes held, roughly.
+    /// Bytes held, roughly: the rows with the free ones behind them, and the maps that were asked for.
     pub fn bytes(&self) -> usize {
-        let rows: usize =
+        let layers: usize =
             self.trace.layers.iter().map(|l| l.qkv.elem_count() + l.residual.elem_count()).sum();
-        4 * (rows + 2 * self.trace.last.elem_count())
+        let len = self.trace.len().max(1);
+        let row = (layers + 2 * self.trace.last.elem_count()) / len;
+        let maps: usize =
+            self.maps.lock().unwrap_or_else(PoisonError::into_inner).values().map(|m| m.len()).sum();
+        4 * (row * (len + SLACK) + maps)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Rows kept free behind the last one, for tokens that are typed next.
-const SLACK: usize = 64;
+pub const SLACK: usize = 64;
 
 /// One allocation. Rows below `claimed` are never written again; rows above it belong to nobody.
 struct Buffer {
