@@ -11,7 +11,9 @@ mod pty;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use maskscope::model::Tokenizer;
 use pty::{Session, Start};
+use serde_json::json;
 
 /// Growth that counts as none: allocators and caches keep what they were given once.
 const SHARE: f64 = 0.05;
@@ -28,7 +30,11 @@ struct Held {
 
 impl Held {
     fn by(session: &Session) -> Held {
-        let process = format!("/proc/{}", session.child.process_id().unwrap());
+        Held::of(session.child.process_id().unwrap())
+    }
+
+    fn of(process: u32) -> Held {
+        let process = format!("/proc/{process}");
         let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
         let number = |name: &str| -> u64 {
             let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
@@ -100,6 +106,23 @@ fn train(session: &mut Session) {
 fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
     values[values.len() / 2]
+}
+
+/// The library's caches live as long as a thread: those of a tokenizer that is gone must not.
+#[test]
+fn tokenizers_that_are_gone_leave_nothing_behind() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let text = std::fs::read_to_string(root.join("calibration.txt")).unwrap();
+    let open_and_read = || {
+        let tokenizer = Tokenizer::from_folder(&root, &json!({"model_type": "gpt2"})).unwrap().unwrap();
+        assert!(tokenizer.ids(&text).unwrap().len() > 20_000);
+    };
+    (0..5).for_each(|_| open_and_read());
+    let before = Held::of(std::process::id());
+    (0..40).for_each(|_| open_and_read());
+    let after = Held::of(std::process::id());
+    assert!(after.memory < before.memory + 2 * NOISE, "{before:?}, then {after:?}");
+    assert!(after.threads <= before.threads, "{before:?}, then {after:?}");
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Tokenizer {
     }
 
     /// The ids of a text of any length: those of [`Tokenizer::encode`]. A long text is cut where that is proven to change
-    /// nothing, and its parts are spread over rayon's pool.
+    /// nothing, and its parts are spread over threads.
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
@@ -196,9 +196,15 @@ impl Tokenizer {
         if let [whole] = parts[..] {
             return self.ids_of(whole);
         }
-        let parts: Vec<Vec<u32>> =
-            parts.par_iter().map(|part| self.ids_of(part)).collect::<Result<_, _>>()?;
-        Ok(parts.concat())
+        // Threads that end: the library keeps a cache per tokenizer on every thread, and those of the global pool would
+        // keep that of every model that was ever open.
+        let threads = parts.len().min(rayon::current_num_threads());
+        let all = || parts.par_iter().map(|part| self.ids_of(part)).collect::<Result<Vec<_>, _>>();
+        let ids = match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+            Ok(pool) => pool.install(all),
+            Err(_) => all(),
+        };
+        Ok(ids?.concat())
     }
 
     /// Refuses a text that the normaliser would make many times as long.
