@@ -193,7 +193,9 @@ pub fn press(app: &mut App, area: Rect, y: u16) {
 
 /// Asks the engine for another model; the one in use stays until it is there.
 pub fn load(app: &mut App, spec: String) {
-    if app.model.as_ref().is_some_and(|m| m.id == spec) {
+    // What lies in a folder may have changed since it was read.
+    let in_folder = app.models.details(&spec).is_some_and(|m| m.place == ModelPlace::Folder);
+    if !in_folder && app.model.as_ref().is_some_and(|m| m.id == spec) {
         return app.say(format!("{spec} is already in use"));
     }
     begins_to_load(app, &spec);

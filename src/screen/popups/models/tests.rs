@@ -288,3 +288,23 @@ fn the_model_on_offer_is_mentioned_for_a_while_only() {
     assert!(!shown(&mut stage).contains("fetches the newer"));
     assert!(REFRESH_MODEL.possible(&stage.app), "the key stays");
 }
+
+#[test]
+fn a_folder_in_use_is_read_again_and_nothing_else_is() {
+    let mut stage = Stage::new();
+    let loads = |s: &Stage| {
+        let commands = s.port.commands.borrow();
+        commands.iter().filter(|c| matches!(c, Command::LoadModel { .. })).count()
+    };
+    for (spec, place, again) in [("owner/new", ModelPlace::Hub, 1), ("/models/own", ModelPlace::Folder, 2)] {
+        let before = loads(&stage);
+        for _ in 0..2 {
+            stage.press("M").types(spec);
+            let details = Ok(Box::new(ModelDetails::new(spec, place)));
+            news(&mut stage, ModelsUpdate::Described { spec: spec.into(), details });
+            stage.press("enter");
+            stage.update(Update::ModelReady(model(spec, 1, 2)));
+        }
+        assert_eq!(loads(&stage) - before, again, "{spec}");
+    }
+}
