@@ -83,6 +83,7 @@ impl EnginePort {
             column: (!run.column.is_empty()).then(|| run.column.clone()),
             held_share: 0.1,
             held_seed: Some(request.train.seed),
+            ..DataSpec::default()
         };
         let out = if run.out.is_empty() { self.runs.join(run_name(request)) } else { expand_home(&run.out) };
         let mut spec = request.train.spec(request.model.clone(), (data, out), None, &request.score);

@@ -194,6 +194,7 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
         column: args.column.clone(),
         held_share: 0.1,
         held_seed: Some(settings.train.seed),
+        ..DataSpec::default()
     };
     let policy = args.explorer_policy.then(|| settings.mask.clone());
     let mut spec = settings.train.spec(settings.model.spec(), (data, out), policy, &settings.score);

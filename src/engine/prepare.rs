@@ -47,7 +47,7 @@ impl Preparation<'_> {
     /// # Errors
     /// Data that cannot be read.
     pub fn fresh(&mut self, mut spec: RunSpec, mut start: Start, asked: bool) -> Result<Setup, TrainError> {
-        let mut documents = self.documents(&spec.data, &start.style()?)?;
+        let mut documents = self.documents(&spec.data, start.style()?)?;
         if !asked {
             start.notes.extend(spec.fit_context(start.config.n_positions));
         }
@@ -87,16 +87,17 @@ impl Preparation<'_> {
         resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
         change(&mut resumed.spec)?;
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
-        let mut documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
+        let mut documents = self.documents(&resumed.spec.data, ChatStyle::of(&tokenizer)?)?;
         let corpora = self.tokens(&mut documents, &tokenizer, &resumed.spec)?;
         let mut setup = Setup::resume(resumed, corpora, self.load.device.clone());
         setup.notes = documents.notes;
         Ok(setup)
     }
 
-    fn documents(&mut self, data: &DataSpec, style: &ChatStyle) -> Result<Documents, TrainError> {
+    fn documents(&mut self, data: &DataSpec, style: ChatStyle) -> Result<Documents, TrainError> {
+        let style = style.with(data.chat_template, data.loss_on)?;
         let mut fetching = |p: &FetchProgress| (self.progress)(translate("data", p));
-        Documents::open(data, style, &self.load.hub, &mut fetching, self.cancel)
+        Documents::open(data, &style, &self.load.hub, &mut fetching, self.cancel)
     }
 
     fn tokens(

@@ -10,6 +10,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::TrainError;
+use super::data::SourceText;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::{Config, Tokenizer, tokenizer::END_OF_TEXT};
 
@@ -75,7 +76,7 @@ pub fn tokenizer_at(place: &Path, config: &[u8]) -> Result<Option<Tokenizer>, Tr
 }
 
 /// Learns a byte-level BPE of `vocab_size` ids (the end-of-text token last) from documents.
-pub fn tokenizer(documents: &[String], vocab_size: usize) -> Result<Tokenizer, TrainError> {
+pub fn tokenizer<T: SourceText>(documents: &[T], vocab_size: usize) -> Result<Tokenizer, TrainError> {
     let wrong = |e: tokenizers::Error| TrainError::setup(format!("the tokenizer could not be trained: {e}"));
     if vocab_size < 257 {
         return Err(TrainError::setup(format!(
@@ -90,7 +91,7 @@ pub fn tokenizer(documents: &[String], vocab_size: usize) -> Result<Tokenizer, T
     let mut inner = Inner::new(BPE::default());
     inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
     inner.with_decoder(Some(ByteLevel::default()));
-    inner.train(&mut TrainerWrapper::from(trainer), documents.iter().map(String::as_str)).map_err(wrong)?;
+    inner.train(&mut TrainerWrapper::from(trainer), documents.iter().map(T::text)).map_err(wrong)?;
     inner.add_special_tokens([AddedToken::from(END_OF_TEXT, true)]).map_err(wrong)?;
     let json = inner.to_string(true).map_err(wrong)?;
     Ok(Tokenizer::from_json(json.as_bytes(), "the new tokenizer")?)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::SavedDtype;
+use super::data::{ChatTemplate, LossOn};
 use super::schedule::{GapControl, LrPolicy, LrProgress, LrSpec};
 use super::spec::{
     Arm, DataSpec, Joint, JointSpec, LoraSpec, LoraTargets, MaskSchedule, MaskingSpec, OnDiskFull, Precision,
@@ -20,6 +21,10 @@ pub(super) const MAX_STEPS: i64 = 1_000_000_000;
 settings! {
     /// Defaults of a training run
     pub struct TrainSettings in "train" {
+        /// How prompts, instructions and conversations of the data become text
+        chat_template: ChatTemplate = ChatTemplate::Tokenizer, label("chat template");
+        /// Which tokens of prompts, instructions and conversations count in the loss; other text always counts whole
+        loss_on: LossOn = LossOn::Answers, label("loss on");
         /// Which weights are trained
         trained: TrainedPart = TrainedPart::All;
         /// Blocks that last-blocks trains, counted from the end
@@ -140,6 +145,7 @@ impl TrainSettings {
         score: &ScoreSettings,
     ) -> RunSpec {
         let masking = self.masking(policy, score);
+        let data = DataSpec { chat_template: self.chat_template, loss_on: self.loss_on, ..data };
         RunSpec {
             model,
             data,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::checkpoint::SavedDtype;
+use super::data::{ChatTemplate, LossOn};
 use super::schedule::LrSpec;
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
@@ -30,6 +31,10 @@ pub struct DataSpec {
     /// Which documents those are: drawn from the whole text by this seed. Runs from before there was one hold out the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_seed: Option<u64>,
+    /// How prompts, instructions and conversations become text, and which of their tokens count. Runs from before there was a
+    /// choice count all of them.
+    pub chat_template: ChatTemplate,
+    pub loss_on: LossOn,
 }
 
 /// Low-rank adaptation (2106.09685): `W + alpha/rank · A B`, with `A` random and `B` zero at the start.

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use super::Corpus;
+use super::{Corpus, SourceText};
 use crate::model::Tokenizer;
 use crate::support::files::{plain, replace, whole};
 use crate::support::units::hex;
@@ -49,7 +49,11 @@ impl TokenCache {
     ///
     /// # Errors
     /// As [`Corpus::new`].
-    pub fn corpus(&self, documents: &[String], tokenizer: &Tokenizer) -> Result<(Corpus, bool), TrainError> {
+    pub fn corpus<T: SourceText>(
+        &self,
+        documents: &[T],
+        tokenizer: &Tokenizer,
+    ) -> Result<(Corpus, bool), TrainError> {
         let path = self.folder.join(format!("tokens-{}.bin", key(documents, tokenizer)?));
         if let Some(corpus) = plain(&path).and_then(whole).ok().and_then(|data| decode(&data)) {
             self.touch(&path);
@@ -104,13 +108,20 @@ impl TokenCache {
     }
 }
 
-/// SHA-256 over the tokenizer and every document with its length, hexadecimal.
-fn key(documents: &[String], tokenizer: &Tokenizer) -> Result<String, TrainError> {
+/// SHA-256 over the tokenizer and every document with its length and its answers, hexadecimal.
+fn key<T: SourceText>(documents: &[T], tokenizer: &Tokenizer) -> Result<String, TrainError> {
     let mut hash = Sha256::new();
     hash.update(MAGIC);
-    for text in std::iter::once(&tokenizer.to_json()?).chain(documents) {
+    let tokenizer = tokenizer.to_json()?;
+    for text in std::iter::once(tokenizer.as_str()).chain(documents.iter().map(T::text)) {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
+    }
+    for (n, answers) in documents.iter().enumerate().filter_map(|(n, d)| Some((n, d.answers()?))) {
+        hash.update([n as u64, answers.len() as u64].map(u64::to_le_bytes).concat());
+        for answer in answers {
+            hash.update([answer.start as u64, answer.end as u64].map(u64::to_le_bytes).concat());
+        }
     }
     Ok(hex(&hash.finalize()))
 }

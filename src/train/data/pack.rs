@@ -3,6 +3,8 @@
 
 use rayon::prelude::*;
 
+use super::SourceText;
+use super::document::{counted, ends_with_answer};
 use crate::model::{ModelError, Tokenizer};
 use crate::tensor::cross_entropy::IGNORE;
 use crate::train::TrainError;
@@ -29,25 +31,34 @@ impl Corpus {
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
-    pub fn new(documents: &[String], tokenizer: &Tokenizer) -> Result<Self, TrainError> {
+    pub fn new<T: SourceText>(documents: &[T], tokenizer: &Tokenizer) -> Result<Self, TrainError> {
         let end = tokenizer.end_of_document();
-        let ended = |document: &String| {
-            let mut ids = tokenizer.ids(document)?;
+        let ended = |document: &T| {
+            let (mut ids, mut counted) = tokens(document, tokenizer)?;
             if ids.is_empty() || ids.last().copied() != end {
                 ids.extend(end);
+                let answered = document.answers().is_none_or(|all| ends_with_answer(document.text(), all));
+                counted.resize(ids.len(), answered);
             }
-            Ok(ids)
+            Ok((ids, counted))
         };
-        let mut parts: Vec<Vec<u32>> = documents.par_iter().map(ended).collect::<Result<_, ModelError>>()?;
+        let parts: Vec<(Vec<u32>, Vec<bool>)> =
+            documents.par_iter().map(ended).collect::<Result<_, ModelError>>()?;
+        let (mut parts, counted): (Vec<Vec<u32>>, Vec<Vec<bool>>) = parts.into_iter().unzip();
         let mut starts = Vec::with_capacity(parts.len());
         let mut at = 0u64;
         for part in &parts {
             starts.push(at);
             at += part.len() as u64;
         }
-        let bytes = documents.iter().map(String::len).sum();
+        let bytes = documents.iter().map(T::counted_bytes).sum();
         let tokens = if parts.len() == 1 { parts.remove(0) } else { parts.concat() };
-        Ok(Self::from_tokens(tokens, starts, bytes, end))
+        let corpus = Self::from_tokens(tokens, starts, bytes, end);
+        Ok(if documents.iter().any(|d| d.answers().is_some()) {
+            corpus.counting(counted.concat())
+        } else {
+            corpus
+        })
     }
 
     /// From tokens that are there already, such as those of a model without a tokenizer.
@@ -114,6 +125,22 @@ impl Corpus {
     pub fn document_counts(&self, index: usize) -> Option<&[bool]> {
         let start = self.starts[index] as usize;
         self.counted.as_ref().map(|counted| &counted[start..start + self.document(index).len()])
+    }
+}
+
+/// The tokens of a document, and which of them count
+fn tokens(document: &impl SourceText, tokenizer: &Tokenizer) -> Result<(Vec<u32>, Vec<bool>), ModelError> {
+    match document.answers() {
+        None => {
+            let ids = tokenizer.ids(document.text())?;
+            let counted = vec![true; ids.len()];
+            Ok((ids, counted))
+        }
+        Some(answers) => {
+            let pieces = tokenizer.encode(document.text())?;
+            let counted = counted(answers, pieces.iter().map(|piece| piece.span));
+            Ok((pieces.into_iter().map(|piece| piece.id).collect(), counted))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::chat::ChatStyle;
+use super::document::TextDocument;
 use super::file::{self, TextRoom};
 use super::forms::{self, FileKind};
 use super::rows::RowOutcome;
@@ -35,7 +36,7 @@ pub struct ReadOptions<'a> {
 /// Documents, and what else was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    pub documents: Vec<String>,
+    pub documents: Vec<TextDocument>,
     pub account: Account,
 }
 
@@ -47,6 +48,8 @@ pub struct Account {
     /// Conversations that the chat template refuses, and its first reason.
     pub refused: usize,
     pub reason: Option<String>,
+    /// Conversations without an answer, where the loss is on answers.
+    pub without_answer: usize,
     /// Documents that were conversations.
     pub conversations: usize,
     /// Files of folders that hold no text, and files of no known form.
@@ -65,10 +68,14 @@ impl Account {
         };
         let mut out = self.notes.clone();
         if self.conversations > 0 {
-            out.push(format!("{} conversations, {}", self.conversations, style.name()));
+            out.push(format!("{} conversations, {}; {}", self.conversations, style.name(), style.loss()));
         }
         if self.without_text > 0 {
             out.push(count(self.without_text, "row without text", "rows without text"));
+        }
+        if self.without_answer > 0 {
+            let (one, many) = ("conversation without an answer", "conversations without an answer");
+            out.push(count(self.without_answer, one, many));
         }
         if self.refused > 0 {
             let reason = self.reason.as_deref().unwrap_or_default();
@@ -87,6 +94,7 @@ impl Account {
     fn add(&mut self, other: Account) {
         self.without_text += other.without_text;
         self.refused += other.refused;
+        self.without_answer += other.without_answer;
         self.reason = self.reason.take().or(other.reason);
         self.conversations += other.conversations;
         self.empty_files += other.empty_files;
@@ -112,6 +120,7 @@ impl RowSink<'_> {
                 self.found.documents.push(text);
             }
             RowOutcome::NoText => account.without_text += 1,
+            RowOutcome::NoAnswer => account.without_answer += 1,
             RowOutcome::Refused(reason) => {
                 account.refused += 1;
                 account.reason.get_or_insert(reason);
@@ -132,7 +141,7 @@ pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
         && only.to_str().is_some_and(is_bundled)
         && !only.exists()
     {
-        return Ok(Found { documents: documents_of(BUNDLED_TEXT), ..Found::default() });
+        return Ok(Found { documents: plain(BUNDLED_TEXT), ..Found::default() });
     }
     let mut all = Found::default();
     let (files, others) = expand(paths)?;
@@ -147,7 +156,7 @@ pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
             continue;
         }
         let Found { documents, account } = read_file(path, &mut room, how)?;
-        if documents.is_empty() && *in_folder && account.refused == 0 {
+        if documents.is_empty() && *in_folder && account.refused + account.without_answer == 0 {
             all.account.empty_files += 1;
             continue;
         }
@@ -171,6 +180,12 @@ fn kind(path: &Path) -> FileKind {
 
 fn no_text(path: &Path, account: &Account) -> TrainError {
     let problem = match &account.reason {
+        None if account.without_answer > 0 => {
+            return TrainError::Setup {
+                problem: format!("{}: no conversation has an answer for the loss to be on", path.display()),
+                hint: Some("set the loss on all tokens (--loss-on all)".to_owned()),
+            };
+        }
         Some(reason) => format!("{}: the chat template refuses every conversation: {reason}", path.display()),
         None => format!("{} contains no text", path.display()),
     };
@@ -200,9 +215,13 @@ fn read_file(path: &Path, room: &mut TextRoom, how: &ReadOptions) -> Result<Foun
             table::json(&name, &text, &mut rows)?;
             rows.found.account.notes.push(format!("{name} contains JSON and was read as JSON"));
         }
-        FileKind::Text | FileKind::Parquet => rows.found.documents = documents_of(&text),
+        FileKind::Text | FileKind::Parquet => rows.found.documents = plain(&text),
     }
     Ok(rows.found)
+}
+
+fn plain(text: &str) -> Vec<TextDocument> {
+    documents_of(text).into_iter().map(TextDocument::from).collect()
 }
 
 /// The documents of a text: what lies between blank lines, whatever ends a line.

@@ -9,7 +9,8 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
 /// The documents of paths, with memory for a few megabytes.
 fn read(paths: &[PathBuf], column: Option<&str>) -> Result<Vec<String>, TrainError> {
     let style = ChatStyle::plain("<end>");
-    super::read(paths, &ReadOptions { column, style: &style, memory: 200 << 20 }).map(|found| found.documents)
+    super::read(paths, &ReadOptions { column, style: &style, memory: 200 << 20 })
+        .map(|found| found.documents.into_iter().map(|d| d.text).collect())
 }
 
 fn problem(result: Result<Vec<String>, TrainError>) -> String {

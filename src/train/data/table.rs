@@ -55,7 +55,7 @@ pub fn json(name: &str, text: &str, into: &mut RowSink) -> Result<(), TrainError
         let outcome = match (value, &pick) {
             (Value::Object(object), Some(pick)) => rows::document(pick, &object, into.style),
             (Value::String(text), None) => Ok(rows::RowOutcome::text(&text)),
-            (turns @ Value::Array(_), None) => rows::conversation("row", &turns, into.style),
+            (turns @ Value::Array(_), None) => rows::conversation(("row", 0), &turns, into.style),
             (Value::Null, _) => Ok(rows::RowOutcome::NoText),
             (other, _) => Err(format!("is {}, unlike the rows before", rows::what(&other))),
         };
