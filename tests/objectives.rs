@@ -5,15 +5,18 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use candle_core::Device;
+use maskscope::mask::types::{Op, Replacement};
 use maskscope::model::{Checkpoint, Model, ModelFiles};
 use maskscope::tensor::adamw::{AdamW, AdamWSettings};
 use maskscope::tensor::gradients::backward;
-use maskscope::train::arm::plain_loss;
+use maskscope::train::arm::{ArmSetup, Arms, At, Lexicon, plain_loss, token_losses};
 use maskscope::train::batch::Batch;
-use maskscope::train::data::Corpus;
+use maskscope::train::data::{Corpus, Cut, CutRows, RowPacking};
 use maskscope::train::evaluate::evaluate;
-use maskscope::train::spec::Trained;
+use maskscope::train::spec::{Arm, MaskingSpec, ScoreFrom, Trained};
 use maskscope::train::trainee::Trainee;
 use serde_json::Value;
 
@@ -54,8 +57,8 @@ fn the_loss_on_answers_alone_is_that_of_labels_of_minus_100() {
     let model = tiny();
     let trainee =
         Trainee::with(&model.config, &model.tensors().unwrap(), &Device::Cpu, (&Trained::All, 0)).unwrap();
-    let rows = [corpus.visit(0, 0, context, 0), corpus.visit(0, 0, context, context + 1)];
-    let batch = Batch { visits: rows.to_vec() };
+    let visit = |offset: usize| CutRows::new(&corpus, context.into(), offset).visit(&corpus, 0, 0);
+    let batch = Batch { visits: vec![visit(0), visit(context + 1)] };
     assert_eq!(batch.labels(), 14);
     let loss = plain_loss(&trainee.current().unwrap(), &batch).unwrap();
     let value = f64::from(loss.to_scalar::<f32>().unwrap());
@@ -75,7 +78,111 @@ fn validation_is_measured_over_the_labels_that_count() {
     let (corpus, context) = answers();
     let model = tiny();
     let held = evaluate(&model, &corpus, (context, 1), &mut |_, _| Ok(true)).unwrap().unwrap();
-    let batch = Batch { visits: (0..2).map(|i| corpus.visit(i, 0, context, 0)).collect() };
+    let rows = CutRows::new(&corpus, context.into(), 0);
+    let batch = Batch { visits: (0..2).map(|i| rows.visit(&corpus, i, 0)).collect() };
     let loss = plain_loss(&model, &batch).unwrap().to_scalar::<f32>().unwrap();
     assert!((held - f64::from(loss)).abs() < 1e-6 * held, "{held} against {loss}: labels weigh alike");
+}
+
+/// Three documents in one row, the way a run cuts them.
+fn packed(packing: RowPacking) -> (Corpus, CutRows) {
+    let told = told("isolated");
+    let documents: Vec<Vec<u32>> = told["documents"].as_array().unwrap().iter().map(ids).collect();
+    let (mut tokens, mut starts) = (Vec::new(), Vec::new());
+    for document in &documents {
+        starts.push(tokens.len() as u64);
+        tokens.extend(document);
+    }
+    // One more token, so that the last document has all of its labels and the row ends with it.
+    let context = tokens.len() - 1;
+    let corpus = Corpus::from_tokens(tokens, starts, 100, Some(511));
+    let rows = CutRows::new(&corpus, Cut { context, packing }, 0);
+    (corpus, rows)
+}
+
+fn loss_of(packing: RowPacking) -> f64 {
+    let (corpus, rows) = packed(packing);
+    let batch = Batch { visits: (0..rows.len()).map(|row| rows.visit(&corpus, row, 0)).collect() };
+    f64::from(plain_loss(&tiny(), &batch).unwrap().to_scalar::<f32>().unwrap())
+}
+
+#[test]
+fn isolated_documents_see_nothing_of_each_other() {
+    let told = told("isolated");
+    let [alone, together] = ["loss", "packed_loss"].map(|name| told[name].as_f64().unwrap());
+    let close = |packing, wanted: f64| {
+        let got = loss_of(packing);
+        assert!((got - wanted).abs() < 2e-6 * wanted, "{packing}: {got} against {wanted}");
+    };
+    close(RowPacking::Isolated, alone);
+    close(RowPacking::OnePerRow, alone);
+    close(RowPacking::Packed, together);
+    assert!((alone - together).abs() > 1e-2, "packed documents do read each other");
+}
+
+#[test]
+fn a_change_of_one_document_moves_no_other_and_an_unblocked_row_would_show_it() {
+    let states = |packing: RowPacking, other: bool| {
+        let (mut corpus, _) = packed(packing);
+        if other {
+            corpus.tokens[3] = 77;
+        }
+        let rows = CutRows::new(&corpus, Cut { context: corpus.tokens.len() - 1, packing }, 0);
+        let batch = Batch { visits: vec![rows.visit(&corpus, 0, 0)] };
+        let states = batch.states(&tiny()).unwrap().squeeze(0).unwrap();
+        // From the second document on.
+        states.narrow(0, 9, 14).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(states(RowPacking::Isolated, false), states(RowPacking::Isolated, true), "to the last bit");
+    assert_ne!(states(RowPacking::Packed, false), states(RowPacking::Packed, true));
+}
+
+#[test]
+fn masked_rows_keep_documents_apart_as_plain_ones_do() {
+    let model = tiny();
+    let (corpus, rows) = packed(RowPacking::Isolated);
+    let batch = Batch { visits: vec![rows.visit(&corpus, 0, 0)] };
+    let lexicon = |train: &Corpus| {
+        Arc::new(Lexicon::from_bytes(512, Some(511), &train.tokens, |id| format!(" #{id}").into_bytes()))
+    };
+    for op in [Op::Replace, Op::Hide, Op::Drop, Op::Skip] {
+        for arm in [Arm::DynRand, Arm::DynAttnHigh, Arm::DynPair] {
+            if arm == Arm::DynPair && op != Op::Hide {
+                continue;
+            }
+            let losses = |corpus: &Corpus, batch: &Batch| {
+                let spec = MaskingSpec {
+                    arm,
+                    op,
+                    rate: 0.3,
+                    replacement: Replacement::Mean,
+                    score_from: ScoreFrom::Fresh,
+                    ..MaskingSpec::default()
+                };
+                let mut arms = Arms::new(ArmSetup {
+                    spec: &spec,
+                    model: &model,
+                    context: batch.context(),
+                    lexicon: lexicon(corpus),
+                    seed: 3,
+                    calibration: None,
+                    mask_row: None,
+                })
+                .unwrap();
+                let masked = arms.prepare(&model, batch, At::NONE).unwrap();
+                let first: Vec<bool> = masked.decisions[0].positions.iter().map(|p| p.op.is_some()).collect();
+                (first, token_losses(&arms, &model, &masked).unwrap().remove(0))
+            };
+            let (masked, alone) = losses(&corpus, &batch);
+            assert!(masked.iter().any(|m| *m) || arm == Arm::DynPair, "{arm} {op} masks nothing");
+            // The same masks over another text in the first document: what is left of the others must stay.
+            let mut changed = batch.clone();
+            changed.visits[0].inputs[2] = 300;
+            let (other, moved) = losses(&corpus, &changed);
+            if other == masked {
+                assert_eq!(alone[9..], moved[9..], "{arm} {op}: documents read each other");
+                assert_ne!(alone[2..9], moved[2..9], "{arm} {op}: the change is seen in its own document");
+            }
+        }
+    }
 }

@@ -26,6 +26,7 @@ use maskscope::train::checkpoint::SavedDtype;
 use maskscope::train::checkpoint::disk::{Disk, NewFile, RealDisk};
 use maskscope::train::checkpoint::folder::Folders;
 use maskscope::train::checkpoint::state;
+use maskscope::train::data::CutRows;
 use maskscope::train::evaluate::evaluate;
 use maskscope::train::report::{Live, Report, RunCommand, RunState, TwinStep};
 use maskscope::train::run::{Learner, Run, Setup, Watch};
@@ -397,7 +398,8 @@ fn the_run_survives_two_hundred_kills() {
 
 fn batch(n: u32) -> Batch {
     let corpus = tiny_run::corpus(24, 0);
-    Batch { visits: (0..n).map(|i| corpus.visit(i as usize, 0, CONTEXT, 0)).collect() }
+    let rows = CutRows::new(&corpus, CONTEXT.into(), 0);
+    Batch { visits: (0..n).map(|i| rows.visit(&corpus, i as usize, 0)).collect() }
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::hub::FetchProgress;
 use crate::model::Tokenizer;
 use crate::train::TrainError;
 use crate::train::checkpoint::state;
-use crate::train::data::{ChatStyle, Corpora, Documents, Measured, TokenCache, cache_folder};
+use crate::train::checkpoint::state::Resumed;
+use crate::train::data::{ChatStyle, Corpora, CutRows, Documents, Measured, TokenCache, cache_folder};
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
 use crate::train::twins::record::TwinRecord;
@@ -51,9 +52,8 @@ impl Preparation<'_> {
         if !asked {
             start.notes.extend(spec.fit_context(start.config.n_positions));
         }
-        spec.fit_validation();
         let tokenizer = start.tokenizer(&documents.train)?;
-        let corpora = self.tokens(&mut documents, &tokenizer, &spec)?;
+        let corpora = self.tokens(&mut documents, &tokenizer, &mut spec)?;
         start.notes.extend(documents.notes);
         let tensors = start.tensors(spec.seed, &self.load.device)?;
         let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
@@ -85,10 +85,12 @@ impl Preparation<'_> {
         let mut resumed = state::resume(folder, &self.load.device)?;
         let name = folder.display();
         resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
+        let planned = resumed.spec.steps;
         change(&mut resumed.spec)?;
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
         let mut documents = self.documents(&resumed.spec.data, ChatStyle::of(&tokenizer)?)?;
-        let corpora = self.tokens(&mut documents, &tokenizer, &resumed.spec)?;
+        let corpora = self.tokens(&mut documents, &tokenizer, &mut resumed.spec)?;
+        documents.notes.extend(going_on(&resumed, planned));
         let mut setup = Setup::resume(resumed, corpora, self.load.device.clone());
         setup.notes = documents.notes;
         Ok(setup)
@@ -104,16 +106,32 @@ impl Preparation<'_> {
         &mut self,
         documents: &mut Documents,
         tokenizer: &Tokenizer,
-        spec: &RunSpec,
+        spec: &mut RunSpec,
     ) -> Result<Corpora, TrainError> {
         (self.progress)(LoadProgress::new("data", "tokens"));
         let cache = cache_folder().map(TokenCache::new);
         let cache = if self.only_plan { cache.map(TokenCache::read_only) } else { cache };
-        let measured = Measured { tokens: spec.validation_tokens, seed: spec.seed };
-        let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref(), measured)?;
+        let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref(), &mut |train| {
+            if spec.epochs > 0.0 {
+                spec.fit_steps(CutRows::new(train, spec.cut(), 0).len());
+            }
+            spec.fit_validation();
+            Measured { tokens: spec.validation_tokens, seed: spec.seed }
+        })?;
         if kept {
             (self.remark)("the training tokens come from the cache".to_owned());
         }
         Ok(corpora)
+    }
+}
+
+/// What a person should know of the learning rate of a run that goes on, where it was planned for `planned` steps.
+fn going_on(resumed: &Resumed, planned: usize) -> Option<String> {
+    let (spec, counters) = (&resumed.spec, &resumed.counters);
+    match counters.learning_rate.by_hand {
+        Some(rate) => Some(format!(
+            "the learning rate was set by hand and stays at {rate:.2e}, whatever its schedule says"
+        )),
+        None => spec.learning_rate.replanned((planned, spec.steps), counters.step),
     }
 }

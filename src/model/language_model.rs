@@ -26,6 +26,8 @@ pub struct Model {
     pub lm_head: Weight,
     /// Dropout in force; `None` but in training passes.
     pub dropout: Option<Dropout>,
+    /// Blocks keep nothing for the way back, and are computed again there.
+    pub recomputes: bool,
     pub device: Device,
     /// Set where the weights never change: what is derived from them is kept.
     frozen: Option<Arc<Frozen>>,
@@ -39,6 +41,7 @@ impl Clone for Model {
             network: self.network.boxed(),
             lm_head: self.lm_head.clone(),
             dropout: self.dropout,
+            recomputes: self.recomputes,
             device: self.device.clone(),
             frozen: self.frozen.clone(),
         }
@@ -71,6 +74,7 @@ impl Model {
             embedding,
             lm_head,
             dropout: None,
+            recomputes: false,
             device: device.clone(),
             frozen: None,
             config: config.clone(),
@@ -158,7 +162,7 @@ impl Model {
             *t = owned(t)?;
             Ok(())
         };
-        let mut out = Model { dropout: None, ..self.clone() };
+        let mut out = Model { dropout: None, recomputes: false, ..self.clone() };
         out.embedding.change(owned)?;
         out.lm_head = out.embedding.clone();
         for (_, part) in out.network.parts() {
@@ -168,6 +172,7 @@ impl Model {
                     p.weight.change(owned)?;
                     own(&mut p.bias)?;
                     if let Some(adapter) = &mut p.adapter {
+                        adapter.noise = None;
                         own(&mut adapter.down)?;
                         own(&mut adapter.up)?;
                     }
@@ -257,6 +262,12 @@ impl Model {
         })?;
         let Some(packed) = packed else { bail!("the block did not ask for attention") };
         Ok((next, packed))
+    }
+
+    /// Whether [`recomputes`](Self::recomputes) has an effect: blocks are single operators of the CPU here.
+    pub fn can_recompute(&self) -> bool {
+        way(&self.device) == Way::Host
+            && (0..self.config.n_layer).all(|l| self.network.host_block(l).is_some())
     }
 
     /// The norm after the last block.

@@ -48,13 +48,14 @@ fn settings(spec: &RunSpec) -> TrainSettings {
     // A run may leave these out; as a setting they are at least 1.
     let some = |every: usize| every.max(1);
     let lora = match &spec.trained {
-        Trained::Lora(lora) => Some((lora.rank, lora.alpha)),
+        Trained::Lora(lora) => Some((lora.rank, lora.alpha, lora.dropout)),
         _ => None,
     };
     TrainSettings {
         blocks: if let Trained::LastBlocks(blocks) = spec.trained { blocks } else { all.blocks },
-        lora_rank: lora.map_or(all.lora_rank, |(rank, _)| rank),
-        lora_alpha: lora.map_or(all.lora_alpha, |(_, alpha)| alpha),
+        lora_rank: lora.map_or(all.lora_rank, |(rank, ..)| rank),
+        lora_alpha: lora.map_or(all.lora_alpha, |(_, alpha, _)| alpha),
+        lora_dropout: lora.map_or(all.lora_dropout, |(.., dropout)| dropout),
         mask_rate: *rate,
         mask_cool_down: *cool_down,
         joint_lambda: joint.as_ref().map_or(all.joint_lambda, |j| j.lambda),
@@ -62,6 +63,8 @@ fn settings(spec: &RunSpec) -> TrainSettings {
         joint_learning_rate: joint.as_ref().map_or(all.joint_learning_rate, |j| j.learning_rate),
         twin_seeds: spec.twins.as_ref().map_or(all.twin_seeds, |twins| twins.seeds),
         steps: spec.steps,
+        epochs: spec.epochs,
+        lr_cycles: lr.cycles,
         learning_rate: lr.peak,
         warmup_steps: lr.warmup,
         min_lr_ratio: lr.min_ratio,

@@ -3,7 +3,7 @@
 use super::TrainError;
 use super::arm::without_gradients;
 use super::batch::Batch;
-use super::data::Corpus;
+use super::data::{Corpus, Cut, CutRows};
 use crate::model::Model;
 use crate::tensor::cross_entropy::cross_entropy;
 
@@ -17,13 +17,16 @@ pub type Between<'a> = &'a mut dyn FnMut(usize, usize) -> Result<bool, TrainErro
 pub fn evaluate(
     model: &Model,
     corpus: &Corpus,
-    (context, batch): (usize, usize),
+    (cut, batch): (impl Into<Cut>, usize),
     between: Between,
 ) -> Result<Option<f64>, TrainError> {
-    let count = corpus.sequences(context, 0);
+    let cut = cut.into();
+    let rows = CutRows::new(corpus, cut, 0);
+    let count = rows.len();
     if count == 0 {
         return Err(TrainError::setup(format!(
-            "the validation text is shorter than one context of {context} tokens"
+            "the validation text is shorter than one context of {} tokens, or has no label",
+            cut.context
         )));
     }
     let model = without_gradients(model)?;
@@ -33,17 +36,13 @@ pub fn evaluate(
             return Ok(None);
         }
         let to = (from + batch).min(count);
-        let batch = Batch { visits: (from..to).map(|i| corpus.visit(i, 0, context, 0)).collect() };
-        let hidden = model.forward_batch(&model.embed_batch(&batch.inputs(), to - from)?, None, true)?;
-        let states = hidden.reshape(((), model.config.n_embd))?;
+        let batch = Batch { visits: (from..to).map(|i| rows.visit(corpus, i, 0)).collect() };
+        let states = batch.states(&model)?.reshape(((), model.config.n_embd))?;
         let loss = cross_entropy(&states, &model.lm_head.tensor()?, &batch.targets(), false)?;
         total += f64::from(loss.to_scalar::<f32>()?) * batch.labels() as f64;
         labels += batch.labels();
     }
-    match labels {
-        0 => Err(TrainError::setup("the validation text has no label")),
-        labels => Ok(Some(total / labels as f64)),
-    }
+    Ok(Some(total / labels as f64))
 }
 
 /// Bits per byte from nats per token.

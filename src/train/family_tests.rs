@@ -126,7 +126,12 @@ fn every_variable_gets_the_gradient_of_finite_differences() {
 
 #[test]
 fn adapters_train_and_merge_and_the_checkpoint_opens_as_it_was() {
-    let lora = LoraSpec { rank: 2, alpha: 4.0, targets: LoraTargets::modules(&["attention", "lm_head"]) };
+    let lora = LoraSpec {
+        rank: 2,
+        alpha: 4.0,
+        dropout: 0.0,
+        targets: LoraTargets::modules(&["attention", "lm_head"]),
+    };
     let trainee = trainee(&Trained::Lora(lora.clone()));
     // Queries and values in three layers, and the output matrix.
     assert_eq!(trainee.sites().len(), 3 * 2 + 1);

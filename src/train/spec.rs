@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::checkpoint::SavedDtype;
-use super::data::{ChatTemplate, LossOn};
+use super::data::{ChatTemplate, Cut, LossOn, RowPacking};
 use super::schedule::LrSpec;
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
@@ -43,6 +43,9 @@ pub struct DataSpec {
 pub struct LoraSpec {
     pub rank: usize,
     pub alpha: f64,
+    /// Share of an adapter's input that is dropped in training, in [0, 1).
+    #[serde(default)]
+    pub dropout: f64,
     /// Matrices that get an adapter, in every block.
     pub targets: LoraTargets,
 }
@@ -365,6 +368,9 @@ pub struct RunSpec {
     pub masking: MaskingSpec,
     /// Optimizer steps.
     pub steps: usize,
+    /// Passes over the data, from which `steps` follow once it is read; 0 where the steps were given.
+    #[serde(default)]
+    pub epochs: f64,
     /// Seconds after which the run ends even if steps are left; the learning rate follows the clock then, so such
     /// a run does not repeat to the last bit.
     pub time_limit: Option<f64>,
@@ -372,8 +378,14 @@ pub struct RunSpec {
     pub batch_size: usize,
     /// Forward passes whose gradients are averaged into one update.
     pub accumulate: usize,
-    /// Tokens per sequence.
+    /// Tokens per sequence, at most.
     pub context: usize,
+    /// How documents are put into sequences.
+    #[serde(default)]
+    pub packing: RowPacking,
+    /// Sequences of like length share a batch.
+    #[serde(default)]
+    pub group_by_length: bool,
     /// Every epoch cuts the text at the same places, so that a sequence keeps its number: needed by static arms, by
     /// scores of the last visit, and by twins. Otherwise each epoch shifts the cuts.
     pub fixed_cuts: bool,
@@ -384,6 +396,9 @@ pub struct RunSpec {
     pub adamw: AdamWSettings,
     #[serde(default)]
     pub precision: Precision,
+    /// Blocks are computed again on the way back instead of kept (1604.06174).
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// Largest global gradient norm; 0 turns clipping off.
     pub clip: f64,
     /// Share of embeddings, attention weights and outputs of residual branches that is dropped.
@@ -419,9 +434,22 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// How the text is cut into sequences.
+    pub fn cut(&self) -> Cut {
+        Cut { context: self.context, packing: self.packing }
+    }
+
     /// Sequences a step visits.
     pub fn sequences_per_step(&self) -> usize {
         self.batch_size * self.accumulate
+    }
+
+    /// Settles the steps of a run of so many passes over `sequences`.
+    pub fn fit_steps(&mut self, sequences: usize) {
+        if self.epochs > 0.0 {
+            let visits = (self.epochs * sequences as f64).ceil() as usize;
+            self.steps = visits.div_ceil(self.sequences_per_step().max(1)).max(1);
+        }
     }
 
     /// Evaluations that are due after `step`, the one at the end included.
@@ -491,12 +519,25 @@ impl RunSpec {
             if !(lora.alpha > 0.0 && lora.alpha.is_finite()) {
                 return refuse(format!("the alpha of LoRA must be above 0, not {}", lora.alpha));
             }
+            if !(0.0..1.0).contains(&lora.dropout) {
+                return refuse(format!(
+                    "the dropout of LoRA must be at least 0 and below 1, not {}",
+                    lora.dropout
+                ));
+            }
         }
         if self.trained == Trained::LastBlocks(0) {
             return refuse("the last 0 blocks leave nothing to train".to_owned());
         }
         if self.masking.needs_fixed_cuts() && !self.fixed_cuts {
             return refuse("a masking arm needs fixed_cuts, so that a sequence keeps its number".to_owned());
+        }
+        let soft = self.masking.joint.as_ref().is_some_and(|joint| joint.kind == Joint::SoftThresholds);
+        if soft && self.packing != RowPacking::Packed {
+            return Err(TrainError::Setup {
+                problem: format!("soft thresholds need packed rows, not {}", self.packing),
+                hint: Some("set --packing packed, or another learned policy".to_owned()),
+            });
         }
         self.masking.check()?;
         self.learning_rate.check()

@@ -66,7 +66,7 @@ settings! {
 
 impl RunSettings {
     /// A folder's name does not tell what lies in it.
-    fn may_be_table(&self) -> bool {
+    pub fn may_be_table(&self) -> bool {
         let folder = forms::extension(std::path::Path::new(&self.data)).is_empty() && !is_bundled(&self.data);
         forms::has_columns(&self.data) || folder
     }

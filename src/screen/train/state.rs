@@ -215,7 +215,7 @@ impl RunView {
         };
         let value = match (change.what, change.value) {
             (_, None) => "back to the schedule".to_owned(),
-            (Live::LearningRate, Some(v)) => format!("{v:.3e}"),
+            (Live::LearningRate, Some(v)) => format!("{v:.3e}, held until it is given back to its schedule"),
             (_, Some(v)) => format!("{v:.3}"),
         };
         self.series.changes.push(change);
@@ -232,7 +232,14 @@ impl RunView {
                 }
                 self.state = state;
             }
-            Report::Planned(plan) => self.plan = Some(plan),
+            Report::Planned(plan) => {
+                if self.spec.epochs > 0.0 {
+                    // So many passes are so many steps, now that the data is read.
+                    self.spec.steps = plan.steps;
+                    self.twins = self.spec.twins.as_ref().map(|twins| TwinView::new(twins, plan.steps));
+                }
+                self.plan = Some(plan);
+            }
             Report::Step { report, merged } => {
                 self.measuring = None;
                 (self.eta, self.tokens) = (report.eta, report.tokens);

@@ -102,7 +102,11 @@ impl CutRows {
     }
 
     /// Places in a row at which documents begin, but for its own beginning.
-    fn starts<'c>(&self, corpus: &'c Corpus, Span { at, len }: Span) -> impl Iterator<Item = usize> + use<'c> {
+    fn starts<'c>(
+        &self,
+        corpus: &'c Corpus,
+        Span { at, len }: Span,
+    ) -> impl Iterator<Item = usize> + use<'c> {
         let from = corpus.starts.partition_point(|&start| start <= at as u64);
         let inside = corpus.starts[from..].iter().map(move |&start| start as usize - at);
         inside.take_while(move |start| *start <= len)
@@ -179,7 +183,11 @@ mod tests {
         assert_eq!(visit.targets, [I, I, I, 5, 6, 7, I, I, I, I]);
         let marked = visit.after(99);
         assert_eq!(marked.inputs, [99, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(marked.targets, [1, I, I, I, 5, 6, 7, I, I, I], "what the first label was, the text alone knows");
+        assert_eq!(
+            marked.targets,
+            [1, I, I, I, 5, 6, 7, I, I, I],
+            "what the first label was, the text alone knows"
+        );
         assert_eq!(answers.labels(), 4);
         let rows = cut(&answers, RowPacking::Packed, 4);
         let read: Vec<u32> = rows.iter().map(|visit| visit.inputs[0]).collect();
@@ -203,6 +211,8 @@ mod tests {
             [&[0, 1, 2, 3], &[4], &[6, 7], &[9, 10, 11, 12], &[13, 14, 15, 16], &[17, 18]];
         assert_eq!(inputs, wanted);
         assert_eq!(rows[1].targets, [5]);
-        assert!(rows.iter().all(|visit| visit.inputs.len() == visit.targets.len() && visit.starts.is_empty()));
+        assert!(
+            rows.iter().all(|visit| visit.inputs.len() == visit.targets.len() && visit.starts.is_empty())
+        );
     }
 }

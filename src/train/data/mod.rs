@@ -7,6 +7,7 @@
 mod cache;
 mod chat;
 mod chat_template;
+mod cut;
 mod document;
 mod file;
 pub mod forms;
@@ -25,6 +26,7 @@ mod table;
 pub use cache::TokenCache;
 pub use chat::ChatStyle;
 pub use chat_template::ChatTemplate;
+pub use cut::{Cut, CutRows, RowPacking};
 pub use document::{LossOn, SourceText, TextDocument};
 pub use order::Order;
 pub use pack::Corpus;

@@ -1,4 +1,4 @@
-//! Documents as one run of tokens, cut to the context. Every document ends with the end-of-text token where the
+//! Documents as one run of tokens. Every document ends with the end-of-text token where the
 //! tokenizer has one; where it has none, the token before a boundary has no label, because what follows is another text.
 
 use rayon::prelude::*;
@@ -6,9 +6,7 @@ use rayon::prelude::*;
 use super::SourceText;
 use super::document::{counted, ends_with_answer};
 use crate::model::{ModelError, Tokenizer};
-use crate::tensor::cross_entropy::IGNORE;
 use crate::train::TrainError;
-use crate::train::batch::Visit;
 
 /// Tokens of a corpus.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,38 +81,6 @@ impl Corpus {
         self.counted.as_ref().map_or(self.tokens.len(), |counted| counted.iter().filter(|c| **c).count())
     }
 
-    /// Number of sequences of `context` tokens (each with its next tokens as targets) that start at `offset`.
-    pub fn sequences(&self, context: usize, offset: usize) -> usize {
-        (self.tokens.len().saturating_sub(offset + 1)) / context
-    }
-
-    /// Sequence `index`: `(inputs, next tokens)`, `context` tokens each.
-    fn sequence(&self, index: usize, context: usize, offset: usize) -> (&[u32], &[u32]) {
-        let at = offset + index * context;
-        (&self.tokens[at..at + context], &self.tokens[at + 1..at + context + 1])
-    }
-
-    /// One visit to sequence `index`, without the labels that do not count, and those at document boundaries that no token
-    /// marks.
-    pub fn visit(&self, index: usize, pass: u32, context: usize, offset: usize) -> Visit {
-        let (inputs, next) = self.sequence(index, context, offset);
-        let mut targets = next.to_vec();
-        if self.counted.is_some() {
-            let first = offset + index * context + 1;
-            for (_, target) in (first..).zip(&mut targets).filter(|(at, _)| !self.counts(*at)) {
-                *target = IGNORE;
-            }
-        }
-        if self.eot.is_none() {
-            let first = (offset + index * context + 1) as u64;
-            let from = self.starts.partition_point(|&s| s < first);
-            for &start in self.starts[from..].iter().take_while(|s| **s < first + context as u64) {
-                targets[(start - first) as usize] = IGNORE;
-            }
-        }
-        Visit { sequence: index as u32, pass, inputs: inputs.to_vec(), targets }
-    }
-
     /// The tokens of document `index`, its end-of-text token included.
     pub fn document(&self, index: usize) -> &[u32] {
         let end = self.starts.get(index + 1).map_or(self.tokens.len(), |&s| s as usize);
@@ -149,35 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_stop_at_boundaries_that_nothing_marks() {
-        let tokens: Vec<u32> = (0..20).collect();
-        let marked = Corpus::from_tokens(tokens.clone(), vec![0, 6, 9], 20, Some(8));
-        assert_eq!(marked.visit(0, 3, 9, 1).targets, (2..11).collect::<Vec<u32>>());
-        let bare = Corpus { eot: None, ..marked.clone() };
-        let visit = bare.visit(0, 3, 9, 1);
-        assert_eq!((visit.inputs[0], visit.pass), (1, 3));
-        assert_eq!(visit.targets, [2, 3, 4, 5, IGNORE, 7, 8, IGNORE, 10]);
-        assert_eq!(bare.visit(1, 0, 9, 1).targets, (11..20).collect::<Vec<u32>>());
-        assert_eq!((bare.document(1), bare.document(2).len()), (&[6, 7, 8][..], 11));
-    }
-
-    #[test]
-    fn tokens_that_do_not_count_are_read_and_have_no_label() {
-        let corpus = Corpus::from_tokens((0..20).collect(), vec![0], 20, Some(99));
+    fn documents_are_found_again() {
+        let corpus = Corpus::from_tokens((0..20).collect(), vec![0, 6, 9], 20, None);
+        assert_eq!((corpus.document(1), corpus.document(2).len()), (&[6, 7, 8][..], 11));
         let whole = corpus.clone().counting(vec![true; 20]);
         assert_eq!((&whole, whole.labels()), (&corpus, 20), "all of them is no mask");
-        let answers = corpus.counting((0..20).map(|t| (5..8).contains(&t) || t == 12).collect());
-        let visit = answers.visit(0, 0, 10, 1);
-        assert_eq!(visit.inputs, (1..11).collect::<Vec<u32>>());
-        let i = IGNORE;
-        assert_eq!(visit.targets, [i, i, i, 5, 6, 7, i, i, i, i]);
-        let marked = visit.after(99);
-        assert_eq!(marked.inputs, [99, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(
-            marked.targets,
-            [1, i, i, i, 5, 6, 7, i, i, i],
-            "the first label is known to the text alone"
-        );
-        assert_eq!(answers.labels(), 4);
+        let some = corpus.counting((0..20).map(|token| token == 7).collect());
+        assert_eq!((some.document_counts(1), some.labels()), (Some(&[false, true, false][..]), 1));
     }
 }

@@ -92,7 +92,7 @@ impl Documents {
         Ok(Documents { train, held, notes })
     }
 
-    /// Tokens of both parts, the held-out ones as far as they are measured, and whether all of them came from the cache.
+    /// Tokens of both parts, the held-out ones as far as they are `measured` (asked when the training text is known), and whether all of them came from the cache.
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
@@ -100,7 +100,7 @@ impl Documents {
         &mut self,
         tokenizer: &Tokenizer,
         cache: Option<&TokenCache>,
-        measured: Measured,
+        measured: &mut dyn FnMut(&Corpus) -> Measured,
     ) -> Result<(Corpora, bool), TrainError> {
         let one = |documents: &[TextDocument]| -> Result<(Arc<Corpus>, bool), TrainError> {
             let large = documents.iter().map(|document| document.text.len()).sum::<usize>() >= KEPT_FROM;
@@ -111,6 +111,14 @@ impl Documents {
             Ok((Arc::new(corpus), known))
         };
         let (train, known) = one(&self.train)?;
+        let measured = measured(&train);
+        if train.counted.is_some() {
+            self.notes.push(format!(
+                "the loss is on the answers: {} of {} tokens count",
+                train.labels(),
+                train.tokens.len()
+            ));
+        }
         let mut held = if self.held.is_empty() { None } else { Some(one(&self.held)?.0) };
         if let (Some(all), Some(tokens)) = (&held, measured.tokens)
             && all.tokens.len() > tokens

@@ -16,7 +16,7 @@ use crate::tensor::gradients::Gradients;
 use crate::train::TrainError;
 use crate::train::arm::{self, At, MaskedBatch, Realised, without_gradients};
 use crate::train::batch::{Batch, Visit};
-use crate::train::data::Corpus;
+use crate::train::data::{Corpus, CutRows};
 use crate::train::report::Report;
 use crate::train::spec::Arm;
 
@@ -132,8 +132,9 @@ impl Run {
                 0 => 1.0 / batches.len() as f64,
                 all => batch.labels() as f64 / all as f64,
             };
-            let mut model = self.trainee.current()?;
+            let mut model = self.trainee.current_dropping(self.dropout_key(step, n))?;
             model.dropout = self.dropout(step, n);
+            model.recomputes = self.spec.gradient_checkpointing;
             let loss = self.loss(&model, batch, at)?;
             masked.add(loss.masked_token_loss.0, loss.masked_token_loss.1);
             unmasked.add(loss.unmasked_token_loss.0, loss.unmasked_token_loss.1);
@@ -152,7 +153,7 @@ impl Run {
             gradients.add(&scaled)?;
             out.backward += started.elapsed().as_secs_f64();
             if let (Some(marks), Some(masked)) = (&mut self.marks, &loss.masked) {
-                marks.codes.extend(masked.marks());
+                marks.codes.extend(masked.marks(self.spec.context));
                 marks.passes.extend(masked.visits.iter().map(|v| v.pass));
             }
             first = first.or(loss.masked);
@@ -177,7 +178,7 @@ impl Run {
         if let Some(joint) = &mut self.joint {
             let started = Instant::now();
             let loss = joint.loss(&mut self.arms, model, batch, at)?;
-            let tokens = (batch.visits.len() * batch.context()) as f64;
+            let tokens = batch.tokens() as f64;
             let masked_tokens = loss.realised.selected;
             return Ok(BatchLoss {
                 loss: loss.loss,
@@ -215,9 +216,14 @@ impl Run {
 
     /// Dropout of micro-batch `n` of a step.
     fn dropout(&self, step: usize, n: usize) -> Option<Dropout> {
+        let key = self.dropout_key(step, n);
+        (self.spec.dropout > 0.0).then_some(Dropout { rate: self.spec.dropout, key })
+    }
+
+    /// What decides every draw of dropout in micro-batch `n` of a step.
+    fn dropout_key(&self, step: usize, n: usize) -> u64 {
         let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
-        (self.spec.dropout > 0.0)
-            .then(|| Dropout { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+        draws.bits(Stream::Dropout, 0)
     }
 
     /// Warns, once, of variables that no gradient has reached in several steps.
@@ -257,8 +263,9 @@ impl Run {
         let model = without_gradients(model)?;
         let memory = self.arms.memory().clone();
         self.arms.restore(arm::ScoreMemory::default());
-        let (context, size, step) = (self.spec.context, self.spec.batch_size, self.counters.step);
-        let count = corpus.sequences(context, 0);
+        let (size, step) = (self.spec.batch_size, self.counters.step);
+        let rows = CutRows::new(corpus, self.spec.cut(), 0);
+        let count = rows.len();
         let mut mean = Mean::default();
         let mut whole = true;
         for from in (0..count).step_by(size) {
@@ -268,7 +275,7 @@ impl Run {
             }
             let visits = (from..(from + size).min(count))
                 // Numbers that no training sequence has.
-                .map(|i| Visit { sequence: u32::MAX - i as u32, ..corpus.visit(i, 0, context, 0) })
+                .map(|i| Visit { sequence: u32::MAX - i as u32, ..rows.visit(corpus, i, 0) })
                 .collect();
             let masked = self.arms.prepare(&model, &Batch { visits }, At::NONE)?;
             let loss = self.arms.masked_loss(&model, &masked)?;

@@ -19,11 +19,16 @@ impl Run {
         let out = self.spec.out.clone();
         Folders::new(&out).clean().map_err(TrainError::io(&out))?;
         std::fs::create_dir_all(&out).map_err(TrainError::io(&out))?;
+        // What was changed on resuming holds for the next time, too.
+        let changed = self.saved.is_none() || state::run_spec(&out).is_ok_and(|(spec, _)| spec != self.spec);
+        let path = out.join("run.json");
+        if changed {
+            disk::replace(&*self.disk, &path, pretty(&self.spec)?.as_bytes())
+                .map_err(TrainError::io(&path))?;
+        }
         if self.saved.is_some() {
             return Ok(());
         }
-        let path = out.join("run.json");
-        disk::replace(&*self.disk, &path, pretty(&self.spec)?.as_bytes()).map_err(TrainError::io(&path))?;
         state::write_base(&*self.disk, &self.spec, &self.trainee)
     }
 

@@ -13,6 +13,7 @@ use crate::model::Model;
 use crate::train::TrainError;
 use crate::train::checkpoint::disk;
 use crate::train::checkpoint::files::pretty;
+use crate::train::data::CutRows;
 use crate::train::records::MemoryGauge;
 use crate::train::report::{
     Plan, Report, RunCommand, RunState, RunSummary, TwinDifference, TwinStep, TwinSummary, TwinVerdict,
@@ -122,7 +123,7 @@ impl TwinRun {
         differ::Course {
             steps: spec.steps,
             per_step: spec.sequences_per_step(),
-            sequences: self.setup.train.sequences(spec.context, 0),
+            sequences: CutRows::new(&self.setup.train, spec.cut(), 0).len(),
         }
     }
 
