@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::kept::KeptText;
+use super::kept::{KeptForm, KeptText};
 use super::output::note;
 use super::{CommandContext, convert};
 use crate::config::ThemeName;
@@ -67,6 +67,7 @@ struct EnginePort {
     context: usize,
     context_asked: bool,
     kept: KeptText,
+    form: KeptForm,
 }
 
 impl EnginePort {
@@ -128,6 +129,7 @@ impl Port for EnginePort {
     }
 
     fn plan(&self, request: RunRequest) {
+        self.form.keep(&request);
         let spec = self.spec(&request);
         let asked = self.context_asked || spec.context != self.context;
         self.trainer.plan(spec, asked);
@@ -175,6 +177,7 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
     let trainer = TrainerOptions { load, threads: settings.compute.threads_trainer };
     let trainer = Trainer::start(trainer, engine.follower(), send)
         .map_err(|e| CliError::failed(format!("the trainer cannot start: {e}")))?;
+    let form = KeptForm::at_home();
     let port = EnginePort {
         engine,
         trainer,
@@ -183,6 +186,7 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
         context: settings.train.context,
         context_asked: context.asked(TrainSettings::context),
         kept,
+        form: form.clone(),
     };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
@@ -190,6 +194,7 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
     let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
     app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
     app.doc.map = settings.explore.map;
+    app.train.recalled = form.recall(&mut app.doc, &|key| context.asked(key));
     if port.kept.reopened {
         app.say(format!("Your text of last time; {} opens the example", app.key_label(&EXAMPLE_TEXT)));
     }

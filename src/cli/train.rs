@@ -14,7 +14,7 @@ use super::{CommandContext, convert, open};
 use crate::config::Row;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
-use crate::engine::start::{Start, known};
+use crate::engine::start::known;
 use crate::support::caught::caught;
 use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
@@ -24,7 +24,7 @@ use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
 use crate::train::settings::TrainSettings;
-use crate::train::spec::{DataSpec, RunSpec};
+use crate::train::spec::{DataSpec, InitSpec, RunSpec};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -161,10 +161,7 @@ fn prepared(args: &TrainArgs, context: &CommandContext) -> Result<Setup, CliErro
         }
         None => {
             let spec = spec(args, context)?;
-            let start = match &args.init {
-                Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
-                None => preparation.model(&spec.model)?,
-            };
+            let start = preparation.start(&spec)?;
             Ok(preparation.fresh(spec, start, context.asked(TrainSettings::context))?)
         }
     };
@@ -199,6 +196,12 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
     let policy = args.explorer_policy.then(|| settings.mask.clone());
     let mut spec = settings.train.spec(settings.model.spec(), (data, out), policy, &settings.score);
     spec.dtype = args.save_dtype;
+    if let Some(config) = &args.init {
+        // Seeds may be added to twins from another folder.
+        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        spec.model = config.display().to_string();
+        spec.init = Some(InitSpec { config: whole(config), tokenizer: args.tokenizer.as_deref().map(whole) });
+    }
     spec.time_limit = args.minutes.map(|m| m * 60.0);
     match [TrainSettings::steps, TrainSettings::epochs].map(|key| named(args, key)) {
         [true, true] => {

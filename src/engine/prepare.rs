@@ -33,7 +33,7 @@ impl Preparation<'_> {
     ///
     /// # Errors
     /// [`TrainError::Unavailable`]; a model without a tokenizer.
-    pub fn model(&mut self, id: &str) -> Result<Start, TrainError> {
+    fn model(&mut self, id: &str) -> Result<Start, TrainError> {
         let options = LoadOptions { purpose: Purpose::Train, ..self.load.clone() };
         let loaded = load(id, &options, self.progress, self.cancel).map_err(|e| match e.unusable {
             true => TrainError::Setup { problem: e.message, hint: e.hint },
@@ -41,6 +41,17 @@ impl Preparation<'_> {
         })?;
         loaded.notes.iter().for_each(|note| (self.remark)(note.clone()));
         Start::from_model(&loaded)
+    }
+
+    /// What a run starts from: random weights where it says so, or its model.
+    ///
+    /// # Errors
+    /// As [`Start::from_config`] and [`Preparation::model`].
+    pub fn start(&mut self, spec: &RunSpec) -> Result<Start, TrainError> {
+        match &spec.init {
+            Some(init) => Start::from_config(&init.config, init.tokenizer.as_deref()),
+            None => self.model(&spec.model),
+        }
     }
 
     /// A fresh run; where nobody `asked` for a context length, it fits the model.
@@ -78,7 +89,7 @@ impl Preparation<'_> {
         if spec.twins.is_some() {
             renamed.iter().for_each(|line| (self.remark)(format!("{}: {line}", folder.display())));
             change(&mut spec)?;
-            let start = self.model(&spec.model)?;
+            let start = self.start(&spec)?;
             let record = TwinRecord::read(folder)?;
             return Ok(Setup { finished_seeds: Some(record), ..self.fresh(spec, start, true)? });
         }

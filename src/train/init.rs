@@ -10,9 +10,11 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::TrainError;
+use super::checkpoint::files::pretty;
 use super::data::SourceText;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::{Config, Tokenizer, tokenizer::END_OF_TEXT};
+use crate::support::files::replace;
 
 /// Two independent standard normal numbers (Box and Muller) for one address.
 fn normal_pair(draws: Draws, pair: usize) -> (f64, f64) {
@@ -73,6 +75,31 @@ pub fn tokenizer_at(place: &Path, config: &[u8]) -> Result<Option<Tokenizer>, Tr
     }
     let bytes = std::fs::read(place).map_err(TrainError::unreadable(place))?;
     Ok(Some(Tokenizer::from_json(&bytes, &place.display().to_string())?))
+}
+
+/// The file of a tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
+
+/// Writes a tokenizer that was learned into a folder, so that it opens here and in transformers.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn save_tokenizer(folder: &Path, tokenizer: &Tokenizer) -> Result<(), TrainError> {
+    std::fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
+    let end = tokenizer.end_of_document().map(|_| END_OF_TEXT);
+    let config = serde_json::json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": end,
+        "eos_token": end,
+        "unk_token": end,
+        "clean_up_tokenization_spaces": false,
+    });
+    let files = [(TOKENIZER, tokenizer.to_json()?), ("tokenizer_config.json", pretty(&config)?)];
+    for (name, text) in files {
+        let path = folder.join(name);
+        replace(&path, text.as_bytes()).map_err(TrainError::io(&path))?;
+    }
+    Ok(())
 }
 
 /// Learns a byte-level BPE of `vocab_size` ids (the end-of-text token last) from documents.

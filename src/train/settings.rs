@@ -164,6 +164,7 @@ impl TrainSettings {
         let data = DataSpec { chat_template: self.chat_template, loss_on: self.loss_on, ..data };
         RunSpec {
             model,
+            init: None,
             data,
             trained: self.what_is_trained(),
             fixed_cuts: masking.arm != Arm::None,

@@ -47,6 +47,7 @@ pub fn data() -> (Arc<Corpus>, Option<Arc<Corpus>>) {
 pub fn spec(out: &Path) -> RunSpec {
     RunSpec {
         model: "tiny".to_owned(),
+        init: None,
         data: DataSpec::default(),
         trained: Trained::All,
         masking: MaskingSpec::default(),
@@ -103,7 +104,11 @@ pub fn resumed(out: &Path) -> Setup {
 }
 
 pub fn lora(targets: &[&str]) -> Trained {
-    Trained::Lora(LoraSpec { rank: 2, alpha: 6.0, dropout: 0.0, targets: LoraTargets::modules(targets) })
+    Trained::Lora(lora_spec(targets))
+}
+
+pub fn lora_spec(targets: &[&str]) -> LoraSpec {
+    LoraSpec { rank: 2, alpha: 6.0, dropout: 0.0, targets: LoraTargets::modules(targets) }
 }
 
 /// Everything a run says, and commands at given steps.

@@ -91,6 +91,8 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
 }
 
 #[cfg(test)]
+mod runs_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod twins_tests;

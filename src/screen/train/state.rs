@@ -10,6 +10,7 @@ use crate::screen::train::series::Series;
 use crate::screen::train::setup::{RunRequest, RunSettings};
 use crate::screen::train::twins::TwinView;
 use crate::train::raster::RasterStats;
+use crate::train::report::heads_line;
 use crate::train::report::{BatchView, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary};
 use crate::train::spec::{Arm, RunSpec};
 
@@ -257,6 +258,7 @@ impl RunView {
                 self.note(step, Grade::Good, format!("saved{best}: {}", path.display()));
                 self.saved = Some((step, path));
             }
+            Report::Heads { step, heads } => self.note(step, Grade::Said, heads_line(&heads)),
             Report::Sample { step, prompt, text } => self.sampled(Sample { step, prompt, text }),
             Report::Changed(change) => self.changed(change),
             Report::Note { step, message } => self.note(step, Grade::Said, message),
@@ -330,6 +332,10 @@ pub struct TrainState {
     pub leaving: bool,
     /// What the plan on screen was made for.
     pub planned: Option<RunRequest>,
+    /// A run of the past is to go on: its plan is not the form's.
+    pub goes_on: bool,
+    /// The form is that of last time, which is still to be said.
+    pub recalled: bool,
     /// Number of the run, as the trainer counts.
     pub number: u64,
 }
@@ -348,6 +354,8 @@ impl Default for TrainState {
             followed: None,
             leaving: false,
             planned: None,
+            goes_on: false,
+            recalled: false,
             number: 0,
         }
     }

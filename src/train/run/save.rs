@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Run, Watch};
+use crate::eval::heads::profiles;
 use crate::train::TrainError;
+use crate::train::arm::without_gradients;
 use crate::train::checkpoint::disk;
 use crate::train::checkpoint::files::{self, Contents, pretty};
 use crate::train::checkpoint::folder::Folders;
@@ -12,6 +14,10 @@ use crate::train::checkpoint::state::{self, Best};
 use crate::train::policy::JointPolicy;
 use crate::train::report::Report;
 use crate::train::spec::OnDiskFull;
+
+/// Windows of text over which heads are looked at, and tokens of each.
+const HEADS_WINDOWS: usize = 8;
+const HEADS_WINDOW: usize = 128;
 
 impl Run {
     /// Writes what a resume needs before the first checkpoint.
@@ -49,7 +55,7 @@ impl Run {
                 let best = self.counters.best != before;
                 self.saved = Some((step, path.clone()));
                 watch.report(Report::Saved { step, path, best });
-                Ok(())
+                if self.spec.keeps(step) { self.record_heads(watch) } else { Ok(()) }
             }
             Err(error) => {
                 self.counters.best = before;
@@ -63,6 +69,19 @@ impl Run {
                 Err(error)
             }
         }
+    }
+
+    /// What every head of this step's model reads, over windows of held-out text, or of the training text where there is none.
+    fn record_heads(&self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let corpus = self.validation.as_deref().unwrap_or(&self.train);
+        let len = HEADS_WINDOW.min(self.spec.context).min(corpus.tokens.len());
+        let between = (corpus.tokens.len() - len) / (HEADS_WINDOWS - 1);
+        let windows: Vec<Vec<u32>> =
+            (0..HEADS_WINDOWS).map(|n| corpus.tokens[n * between..n * between + len].to_vec()).collect();
+        let model = without_gradients(&self.trainee.current()?)?;
+        let heads = profiles(&model, &windows, self.spec.seed)?;
+        watch.report(Report::Heads { step: self.counters.step, heads });
+        Ok(())
     }
 
     fn write_checkpoint(&self) -> Result<PathBuf, TrainError> {

@@ -203,6 +203,7 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
     let share = 100.0 * plan.trainable as f64 / plan.parameters.max(1) as f64;
     let trainable =
         format!("{} of {} ({share:.1} %)", count(plan.trainable as usize), count(plan.parameters as usize));
+    line(c, area, y, "starts from", &runs::origin(&run.spec.model));
     line(c, area, y, "whole run", &format!("about {}", duration(plan.expected_seconds)));
     line(
         c,
