@@ -149,7 +149,7 @@ fn masked_rows_keep_documents_apart_as_plain_ones_do() {
     let lexicon = |train: &Corpus| {
         Arc::new(Lexicon::from_bytes(512, Some(511), &train.tokens, |id| format!(" #{id}").into_bytes()))
     };
-    for op in [Op::Replace, Op::Hide, Op::Drop, Op::Skip] {
+    for op in [Op::Replace, Op::Hide, Op::Drop] {
         for arm in [Arm::DynRand, Arm::DynAttnHigh, Arm::DynPair] {
             if arm == Arm::DynPair && op != Op::Hide {
                 continue;

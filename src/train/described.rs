@@ -171,7 +171,7 @@ mod tests {
             .into_iter()
             .map(|d| format!("{}: {} / {}", d.setting, d.values[0], d.values[1]))
             .collect();
-        assert_eq!(said, ["model: demo / gpt2", "steps: 100 / 300", "learning rate: 0.001 / 0.0003"]);
+        assert_eq!(said, ["model: demo / gpt2", "steps: 100 / 300", "learning rate: 0.001 / 3e-4"]);
         assert_eq!(differences(&a, &a), []);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use candle_core::Var;
 
 use super::TrainError;
+use super::data::RowPacking;
 use super::policy::JointPolicy;
 use super::records::MemoryGauge;
 use super::report::{MemoryPlan, Plan};
@@ -95,6 +96,7 @@ impl Run {
     /// What the plan says besides its numbers; `evaluating` is the share of the time that evaluations take.
     fn plan_notes(&self, steps: usize, epochs: f64, evaluating: f64) -> Vec<String> {
         let mut notes = self.notes.clone();
+        notes.extend(self.rows_note());
         if epochs > MANY_PASSES {
             notes.push(format!(
                 "{epochs:.0} epochs will mostly memorise the text: take fewer steps or more text"
@@ -115,6 +117,22 @@ impl Run {
             ));
         }
         notes
+    }
+
+    /// How the documents stand in rows, where that is not simply one after the other.
+    fn rows_note(&self) -> Option<String> {
+        let (rows, context) = (self.visits.rows(), self.spec.context);
+        match self.spec.packing {
+            RowPacking::Packed => None,
+            RowPacking::Isolated => Some(format!(
+                "rows of {context} tokens, in which no document sees another and positions start at 0 in each"
+            )),
+            RowPacking::OnePerRow => Some(format!(
+                "{} rows of one document each, {:.0} tokens on average and {context} at most",
+                rows.len(),
+                rows.mean_size()
+            )),
+        }
     }
 
     /// That attention decides too little in so few passes, and what would change that.

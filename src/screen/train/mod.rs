@@ -7,6 +7,7 @@ pub mod empty;
 pub mod feed;
 pub mod log;
 pub mod news;
+pub mod past;
 pub mod raster;
 pub mod run;
 pub mod runs;

@@ -6,21 +6,20 @@ use std::path::{Path, PathBuf};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::engine::types::{FOLLOWED, GoOn, TrainCommand};
+use crate::engine::types::{FOLLOWED, TrainCommand};
 use crate::screen::actions::{Context, TRAINING, actions};
 use crate::screen::app::{App, Request};
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::popups::ask::Question;
 use crate::screen::popups::{Popup, models};
+use crate::screen::train::past;
 use crate::screen::train::run::course::{self, RUN};
-use crate::screen::train::setup::RunForm;
-use crate::screen::train::{run, setup};
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::support::units::memory;
 use crate::train::report::RunCommand;
-use crate::train::runs::{self, LossCurve, RunInfo};
+use crate::train::runs::{LossCurve, RunInfo};
 
 /// The list of runs.
 pub const CONTEXT: Context = Context("Runs");
@@ -118,13 +117,13 @@ actions! {
         /// Show the charts of this run, and the verdicts of twins
         RUNS_SHOW ["c"] "charts" if any => show_selected;
         /// Open the newest checkpoint of this run in the explorer
-        RUNS_NEWEST ["n"] "newest" if any => open_newest;
+        RUNS_NEWEST ["n"] "newest" if any => past::open_newest;
         /// Plan this run to go on from its newest checkpoint; a finished one takes more steps, passes or seeds from Setup
-        RUNS_GO_ON ["a"] "go on" if any => go_on;
+        RUNS_GO_ON ["a"] "go on" if any => past::go_on;
         /// Copy the settings of this run to Setup
-        RUNS_COPY ["y"] "copy settings" if any => copy;
+        RUNS_COPY ["y"] "copy settings" if any => past::copy;
         /// Show in which settings this run differs from the one marked last, or from Setup
-        RUNS_DIFFER ["d"] "differences" if any => differ;
+        RUNS_DIFFER ["d"] "differences" if any => past::differ;
         /// Delete the run and its checkpoints, after a question
         RUNS_DELETE ["delete" "D"] "delete" if any => ask_delete;
         /// Read the runs folder again
@@ -234,104 +233,7 @@ fn show_selected(app: &mut App) {
     app.emit(Request::Train(TrainCommand::Reopen(path)));
 }
 
-fn open_newest(app: &mut App) {
-    let Some(run) = app.train.runs.current() else { return };
-    match run.newest() {
-        Some(path) => open_checkpoint(app, &path),
-        None => app.say("This run has no checkpoint"),
-    }
-}
-
-/// Has a run of the past planned to go on.
-fn go_on(app: &mut App) {
-    let Some(run) = app.train.runs.current().cloned() else { return };
-    if !app.train.free() {
-        return app.say("A run is already in progress: stop it first");
-    }
-    let (form, spec) = (&app.doc.form.train, &run.spec);
-    let mut how = GoOn { run: run.path.clone(), ..GoOn::default() };
-    if let Some(twins) = &spec.twins {
-        if run.is_whole() && form.twin_seeds <= twins.seeds {
-            let seeds = twins.seeds;
-            return app.say(format!("All {seeds} seeds are finished: set more seeds in Setup, then go on"));
-        }
-        how.seeds = Some(form.twin_seeds.max(twins.seeds));
-    } else if run.checkpoints.is_empty() {
-        return app.say("This run has no checkpoint to go on from");
-    } else if run.is_whole() {
-        let steps = spec.steps;
-        if form.epochs > 0.0 && form.epochs > spec.epochs {
-            how.epochs = Some(form.epochs);
-        } else if form.epochs == 0.0 && form.steps > steps {
-            how.steps = Some(form.steps);
-        } else {
-            return app.say(format!("Its {steps} steps are done: set more steps in Setup, then go on"));
-        }
-    }
-    (app.train.planned, app.train.goes_on) = (None, true);
-    app.train.chart.cursor = None;
-    app.focus(&run::PANE);
-    app.emit(Request::Train(TrainCommand::GoOn(how)));
-}
-
-/// Takes the settings of a run into the form, and its policy into the explorer where it masked as that did.
-fn copy(app: &mut App) {
-    let Some(run) = app.train.runs.current().cloned() else { return };
-    app.doc.form = std::sync::Arc::new(RunForm::of(&run.spec));
-    let masking = &run.spec.masking;
-    if let Some(policy) = &masking.policy {
-        (app.doc.mask, app.doc.score) = (policy.clone(), masking.score.clone());
-    }
-    app.history.close();
-    let (name, more) = (name(&run.path), run.spec.data.train.len() > 1);
-    let rest = if more { "; of its data, the first path" } else { "" };
-    let model = if course::model(app).as_deref() == Some(run.spec.model.as_str()) {
-        String::new()
-    } else {
-        format!("; it started from {}, which is not open now", origin(&run.spec.model))
-    };
-    app.focus(&setup::PANE);
-    app.say(format!("Setup has the settings of {name}{rest}{model}"));
-}
-
-/// Shows what differs between the selected run and the one marked last, or the next run as Setup has it.
-fn differ(app: &mut App) {
-    let runs = &app.train.runs;
-    let Some(run) = runs.current() else { return };
-    let marked = runs.marked.iter().rev().filter(|path| **path != run.path);
-    let other = marked.filter_map(|path| runs.list.iter().find(|r| r.path == *path)).next();
-    let (other, against) = match other {
-        Some(other) => (other.spec.clone(), name(&other.path)),
-        None => (course::next_spec(app, &run.spec), "Setup".to_owned()),
-    };
-    let lines: Vec<String> = runs::differences(&run.spec, &other)
-        .into_iter()
-        .map(|d| {
-            let [a, b] = d.values.map(|value| if value.is_empty() { "–".to_owned() } else { value });
-            format!("{}: {a} → {b}", d.setting)
-        })
-        .collect();
-    let head = format!("{} → {against}", name(&run.path));
-    let text = match lines.is_empty() {
-        true => format!("{head}: all settings are the same"),
-        false => format!("{head}\n\n{}", lines.join("\n")),
-    };
-    app.popup = Some(Popup::Explain { title: "What differs", text });
-}
-
-/// What a run started from, in a few words: a model's name, or which checkpoint of which run.
-pub fn origin(model: &str) -> String {
-    let path = Path::new(model);
-    let part = |path: Option<&Path>| path.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
-    let step = part(Some(path)).and_then(|own| own.strip_prefix("step-")?.parse::<usize>().ok());
-    match (step, part(path.parent().and_then(Path::parent))) {
-        (Some(step), Some(run)) => format!("step {step} of {run}"),
-        _ if path.is_absolute() => part(Some(path)).unwrap_or_else(|| model.to_owned()),
-        _ => model.to_owned(),
-    }
-}
-
-fn open_checkpoint(app: &mut App, path: &Path) {
+pub(crate) fn open_checkpoint(app: &mut App, path: &Path) {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     unfollow(app);
     app.train.followed = None;

@@ -7,7 +7,7 @@ use crate::engine::types::{Command, GoOn, TrainCommand, TrainUpdate, Update};
 use crate::screen::popups::Popup;
 use crate::screen::testing::Stage;
 use crate::screen::tests::{picture, text};
-use crate::screen::train::runs::origin;
+use crate::screen::train::past::origin;
 use crate::screen::train::{RunForm, run, setup};
 use crate::train::report::{Report, RunCommand, RunState, RunSummary};
 use crate::train::runs::RunInfo;
@@ -107,12 +107,12 @@ fn settings_of_a_run_are_copied_to_the_form_and_undone() {
 
 #[test]
 fn what_differs_is_listed_by_setting_against_a_marked_run_or_the_form() {
-    let (a, b) = (RunSpec { steps: 50, ..spec() }, RunSpec { steps: 80, context: 64, ..spec() });
+    let (a, b) = (RunSpec { steps: 50, ..spec() }, RunSpec { steps: 80, context: 128, ..spec() });
     let mut stage = listed(vec![info("a", a, &[50]), info("b", b, &[80])]);
     stage.press("m down d");
     let Some(Popup::Explain { text, .. }) = stage.app.popup.clone() else { panic!("no list") };
     assert!(text.starts_with("b → a\n"), "{text}");
-    assert!(text.contains("\nsteps: 80 → 50") && text.contains("\ncontext: 64 → "), "{text}");
+    assert!(text.contains("\nsteps: 80 → 50") && text.contains("\ncontext: 128 → 64"), "{text}");
     stage.press("esc up m d");
     let Some(Popup::Explain { text, .. }) = stage.app.popup.clone() else { panic!("no list") };
     assert!(text.starts_with("a → Setup"), "{text}");

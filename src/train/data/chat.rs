@@ -18,8 +18,8 @@ const USERS: [&str; 3] = ["human", "user", "prompter"];
 const ASSISTANTS: [&str; 6] = ["gpt", "assistant", "chatgpt", "bot", "bing", "bard"];
 /// The role whose turns are answers.
 const ASSISTANT: &str = "assistant";
-/// What an instruction is about, beside it.
-pub const INPUT: &str = "input";
+/// What an instruction is about, beside it in its turn.
+pub const INPUT: &str = "instruction_input";
 
 /// How conversations become text.
 #[derive(Clone, Default)]

@@ -40,10 +40,10 @@ const ALPACA: &str = "{% for m in messages %}{% if m.role == 'assistant' %}\
     {% generation %}{{ m.content }}{% endgeneration %}{% if not loop.last %}{{ '\\n\\n' }}{% endif %}\
     {% elif m.role == 'system' %}{{ m.content + '\\n\\n' }}{% else %}\
     {% if loop.first %}{{ 'Below is an instruction that describes a task' }}\
-    {% if m.input %}{{ ', paired with an input that provides further context' }}{% endif %}\
+    {% if m.instruction_input %}{{ ', paired with an input that provides further context' }}{% endif %}\
     {{ '. Write a response that appropriately completes the request.\\n\\n' }}{% endif %}\
     {{ '### Instruction:\\n' + m.content + '\\n\\n' }}\
-    {% if m.input %}{{ '### Input:\\n' + m.input + '\\n\\n' }}{% endif %}{{ '### Response:\\n' }}{% endif %}{% endfor %}";
+    {% if m.instruction_input %}{{ '### Input:\\n' + m.instruction_input + '\\n\\n' }}{% endif %}{{ '### Response:\\n' }}{% endif %}{% endfor %}";
 
 const PLAIN: &str = "{% for m in messages %}{% if m.role == 'assistant' %}\
     {% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}";

@@ -6,7 +6,7 @@ use super::chat::ChatStyle;
 use super::document::TextDocument;
 use super::file::{self, TextRoom};
 use super::forms::{self, FileKind};
-use super::rows::RowOutcome;
+use super::rows::{Pick, RowOutcome};
 use super::{json, table};
 use crate::train::TrainError;
 
@@ -50,8 +50,9 @@ pub struct Account {
     pub reason: Option<String>,
     /// Conversations without an answer, where the loss is on answers.
     pub without_answer: usize,
-    /// Documents that were conversations.
+    /// Documents that were conversations, and the columns that they came from.
     pub conversations: usize,
+    pub columns: Vec<String>,
     /// Files of folders that hold no text, and files of no known form.
     pub empty_files: usize,
     pub other_files: usize,
@@ -68,7 +69,12 @@ impl Account {
         };
         let mut out = self.notes.clone();
         if self.conversations > 0 {
-            out.push(format!("{} conversations, {}; {}", self.conversations, style.name(), style.loss()));
+            let from = match &self.columns[..] {
+                [] => String::new(),
+                columns => format!(" ({})", columns.join(" + ")),
+            };
+            let (name, loss) = (style.name(), style.loss());
+            out.push(format!("{} conversations{from}, {name}; {loss}", self.conversations));
         }
         if self.without_text > 0 {
             out.push(count(self.without_text, "row without text", "rows without text"));
@@ -97,6 +103,11 @@ impl Account {
         self.without_answer += other.without_answer;
         self.reason = self.reason.take().or(other.reason);
         self.conversations += other.conversations;
+        for column in other.columns {
+            if !self.columns.contains(&column) {
+                self.columns.push(column);
+            }
+        }
         self.empty_files += other.empty_files;
         self.other_files += other.other_files;
         self.notes.extend(other.notes);
@@ -111,6 +122,13 @@ pub(super) struct RowSink<'a> {
 }
 
 impl RowSink<'_> {
+    /// Notes the columns that conversations come from.
+    pub fn picked(&mut self, pick: &Pick) {
+        if pick.is_conversation() {
+            self.found.account.columns = pick.columns().into_iter().map(str::to_owned).collect();
+        }
+    }
+
     /// Takes the outcome of a row, a conversation or not; returns a problem.
     pub fn take(&mut self, conversation: bool, outcome: Result<RowOutcome, String>) -> Result<(), String> {
         let account = &mut self.found.account;

@@ -14,6 +14,8 @@ pub const USUAL: &str = "text";
 const CONVERSATIONS: [&str; 3] = ["messages", "conversations", "conversation"];
 const PAIR: (&str, &str) = ("prompt", "completion");
 const INSTRUCTION: &str = "instruction";
+/// Column of what an instruction is about.
+const ABOUT: &str = "input";
 /// Columns of what is done under an instruction, by their usual names.
 const OUTPUTS: [&str; 3] = ["output", "response", "completion"];
 
@@ -66,7 +68,7 @@ impl Pick {
             Pick::Text(name) | Pick::Conversation(name) => vec![name],
             Pick::Pair(prompt, completion) => vec![prompt, completion],
             Pick::Instruction(input, output) => {
-                [INSTRUCTION, output].into_iter().chain(input.as_deref()).collect()
+                std::iter::once(INSTRUCTION).chain(input.as_deref()).chain([output.as_str()]).collect()
             }
         }
     }
@@ -128,7 +130,7 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
     }
     let output = OUTPUTS.iter().find(|name| has(name, Holds::Text));
     if let Some(output) = output.filter(|_| has(INSTRUCTION, Holds::Text)) {
-        let input = has(INPUT, Holds::Text).then(|| INPUT.to_owned());
+        let input = has(ABOUT, Holds::Text).then(|| ABOUT.to_owned());
         return Ok(Pick::Instruction(input, (*output).to_owned()));
     }
     if let Some(name) = only(Holds::Text) {

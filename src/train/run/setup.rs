@@ -278,6 +278,15 @@ fn check_data(
     for (what, corpus) in [("training", Some(train)), ("validation", validation)] {
         let Some(corpus) = corpus else { continue };
         if CutRows::new(corpus, spec.cut(), 0).is_empty() {
+            if corpus.counted.is_some() {
+                return Err(TrainError::Setup {
+                    problem: format!(
+                        "no row of {} tokens of the {what} text has a label: its answers are too few or too far behind",
+                        spec.context
+                    ),
+                    hint: Some("use a larger context (--context), more rows, or --loss-on all".to_owned()),
+                });
+            }
             return Err(TrainError::Setup {
                 problem: format!(
                     "the {what} text has {} tokens, too few for one context of {}",
