@@ -72,11 +72,11 @@ settings! {
         twins: Option<TwinSpec> = None;
         /// Seeds that twins run under; a verdict needs at least 5 with two arms, 6 with three or four
         twin_seeds: usize = 6, label("seeds"), whole(1, 1000), unit("seeds") => |t| t.twins.is_some();
-        /// Passes over the data; 0 leaves the length of a run to its steps
-        epochs: f64 = 0.0, range(0.0, 100_000.0, 1.0, 0.1), unit("passes");
         /// Optimizer steps
         /// 100 are six epochs of the bundled text: a first run of a minute or two.
         steps: usize = 100, whole(1, MAX_STEPS), step(10), unit("steps") => |t| t.epochs == 0.0;
+        /// Passes over the data; 0 leaves the length of a run to its steps
+        epochs: f64 = 0.0, range(0.0, 100_000.0, 1.0, 0.1), unit("passes");
         /// Peak learning rate
         learning_rate: f64 = 1e-3, label("learning rate"), log(1e-8, 1.0);
         /// Schedule of the learning rate after the warm-up

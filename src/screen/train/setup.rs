@@ -324,6 +324,9 @@ fn row(c: &mut Canvas, app: &App, path: Path, area: Rect) {
         _ if typing.is_some() => Look::Typing { refused: false },
         _ if params::has_choices(path) => Look::Choice,
         _ if path == RunSettings::minutes && app.doc.form.run.minutes == 0.0 => Look::Unset("no limit"),
+        _ if path == TrainSettings::epochs && app.doc.form.train.epochs == 0.0 => {
+            Look::Unset("as the steps say")
+        }
         Some(place) => Look::Track(place),
         None if value.is_empty() => Look::Unset(match path {
             RunSettings::validation => "a tenth of the data",

@@ -49,6 +49,8 @@ pub struct Sample {
 pub struct RunView {
     pub spec: RunSpec,
     pub state: RunState,
+    /// It has done, or was about to do, a step.
+    pub begun: bool,
     pub plan: Option<Plan>,
     pub series: Series,
     /// The newest last.
@@ -92,6 +94,7 @@ impl RunView {
             loading: None,
             measuring: None,
             state: RunState::Preparing,
+            begun: false,
             plan: None,
             series: Series::default(),
             raster: VecDeque::new(),
@@ -232,6 +235,7 @@ impl RunView {
                     self.note(self.step(), Grade::Said, state.name());
                 }
                 self.state = state;
+                self.begun |= state == RunState::Running;
             }
             Report::Planned(plan) => {
                 if self.spec.epochs > 0.0 {

@@ -90,6 +90,13 @@ pub(crate) fn next_spec(app: &App, like: &RunSpec) -> RunSpec {
     let train = &request.train;
     let mut spec =
         train.spec(request.model.clone(), (data, like.out.clone()), request.policy.clone(), &request.score);
+    if spec.validation_tokens == Some(0) {
+        // As many as fit; how many that were is no choice of anybody's.
+        spec.validation_tokens = like.validation_tokens;
+    }
+    if spec.epochs > 0.0 {
+        spec.steps = like.steps;
+    }
     spec.time_limit = (request.run.minutes > 0.0).then_some(60.0 * request.run.minutes);
     spec
 }

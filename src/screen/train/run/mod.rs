@@ -64,7 +64,7 @@ pub fn sign(c: &Canvas, state: RunState) -> &'static str {
 
 /// A state in a word; a plan that was not taken up was not killed.
 pub fn name(run: &RunView) -> &'static str {
-    if run.state == RunState::Killed && run.step() == 0 { "dropped" } else { run.state.name() }
+    if run.state == RunState::Killed && !run.begun { "dropped" } else { run.state.name() }
 }
 
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
