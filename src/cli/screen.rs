@@ -177,7 +177,6 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
     let trainer = TrainerOptions { load, threads: settings.compute.threads_trainer };
     let trainer = Trainer::start(trainer, engine.follower(), send)
         .map_err(|e| CliError::failed(format!("the trainer cannot start: {e}")))?;
-    let form = KeptForm::at_home();
     let port = EnginePort {
         engine,
         trainer,
@@ -186,15 +185,12 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
         context: settings.train.context,
         context_asked: context.asked(TrainSettings::context),
         kept,
-        form: form.clone(),
+        form: KeptForm::at_home(),
     };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
     let spec = settings.model.spec();
-    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
-    app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
-    app.doc.map = settings.explore.map;
-    app.train.recalled = form.recall(&mut app.doc, &|key| context.asked(key));
+    let mut app = furnished(options, context, &port.form)?;
     if port.kept.reopened {
         app.say(format!("Your text of last time; {} opens the example", app.key_label(&EXAMPLE_TEXT)));
     }
@@ -204,7 +200,6 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
     if spec != "demo" {
         port.command(Command::LoadModel { spec });
     }
-    app.view.colours = settings.explore.color_scale;
     let result = screen::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
     let said = port.kept.said();
     drop(port);
@@ -213,6 +208,17 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
         note(&said);
     }
     Ok(result?)
+}
+
+/// The screen's state as the settings and the form of last time have it.
+fn furnished(options: Options, context: &CommandContext, form: &KeptForm) -> Result<App, CliError> {
+    let explore = &context.loaded.settings.explore;
+    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
+    app.doc.heads = HeadChoice { layer: explore.layer, head: explore.head };
+    app.doc.map = explore.map;
+    app.view.colours = explore.color_scale;
+    app.train.recalled = form.recall(&mut app.doc, &|key| context.asked(key));
+    Ok(app)
 }
 
 /// The log goes to a file: the screen belongs to the frames. Without a place for it, no log is written.

@@ -158,11 +158,31 @@ impl Model {
     /// Of the tensor library.
     pub fn detached(&self, copy: bool) -> Result<Self> {
         let owned = |t: &Tensor| if copy { t.detach().copy() } else { Ok(t.detach()) };
+        let mut out = self.with_weights_of(&owned)?;
+        out.dropout = None;
+        out.change_projections(|p| {
+            if let Some(adapter) = &mut p.adapter {
+                adapter.noise = None;
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// The same pass, dropout included, whose weights lead to no variable.
+    ///
+    /// # Errors
+    /// Of the tensor library.
+    pub(super) fn without_graph(&self) -> Result<Self> {
+        self.with_weights_of(&|t: &Tensor| Ok(t.detach()))
+    }
+
+    fn with_weights_of(&self, owned: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let own = |t: &mut Tensor| -> Result<()> {
             *t = owned(t)?;
             Ok(())
         };
-        let mut out = Model { dropout: None, recomputes: false, ..self.clone() };
+        let mut out = Model { recomputes: false, ..self.clone() };
         out.embedding.change(owned)?;
         out.lm_head = out.embedding.clone();
         for (_, part) in out.network.parts() {
@@ -172,7 +192,6 @@ impl Model {
                     p.weight.change(owned)?;
                     own(&mut p.bias)?;
                     if let Some(adapter) = &mut p.adapter {
-                        adapter.noise = None;
                         own(&mut adapter.down)?;
                         own(&mut adapter.up)?;
                     }
@@ -255,6 +274,9 @@ impl Model {
         {
             return self.host_train_block(block, (layer, x), rule);
         }
+        if self.recomputes {
+            return self.block_again((layer, positions), x, rule);
+        }
         let mut packed = None;
         let next = self.block((layer, positions), x, |qkv| {
             packed = Some(qkv.detach());
@@ -262,12 +284,6 @@ impl Model {
         })?;
         let Some(packed) = packed else { bail!("the block did not ask for attention") };
         Ok((next, packed))
-    }
-
-    /// Whether [`recomputes`](Self::recomputes) has an effect: blocks are single operators of the CPU here.
-    pub fn can_recompute(&self) -> bool {
-        way(&self.device) == Way::Host
-            && (0..self.config.n_layer).all(|l| self.network.host_block(l).is_some())
     }
 
     /// The norm after the last block.

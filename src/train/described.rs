@@ -1,6 +1,7 @@
 //! From the spec of a run back to the settings that describe it: to hold them to their bounds, to copy them into a form, to
 //! say what differs between two runs. Pure.
 
+use super::schedule::{GapControl, LrSpec};
 use super::settings::TrainSettings;
 use super::spec::{LoraSpec, RunSpec, Trained, TrainedPart};
 use crate::settings::{Section, Value};
@@ -8,11 +9,10 @@ use crate::settings::{Section, Value};
 impl TrainSettings {
     /// The settings that a spec comes from.
     pub fn of(spec: &RunSpec) -> Self {
-        let (masking, lr, adamw, all) =
-            (&spec.masking, &spec.learning_rate, &spec.adamw, TrainSettings::default());
+        let (masking, adamw, all) = (&spec.masking, &spec.adamw, TrainSettings::default());
         // A run may leave these out; as a setting they are at least 1.
         let some = |every: usize| every.max(1);
-        let (joint, gap) = (masking.joint.as_ref(), lr.gap);
+        let joint = masking.joint.as_ref();
         let mut settings = TrainSettings {
             chat_template: spec.data.chat_template,
             loss_on: spec.data.loss_on,
@@ -32,16 +32,6 @@ impl TrainSettings {
             twin_seeds: spec.twins.as_ref().map_or(all.twin_seeds, |twins| twins.seeds),
             epochs: spec.epochs,
             steps: spec.steps,
-            learning_rate: lr.peak,
-            lr_policy: lr.policy,
-            lr_progress: lr.progress,
-            warmup_steps: lr.warmup,
-            min_lr_ratio: lr.min_ratio,
-            lr_cycles: lr.cycles,
-            patience: lr.patience,
-            lr_factor: lr.factor,
-            gap_target: gap.map_or(all.gap_target, |gap| gap.target),
-            gap_gain: gap.map_or(all.gap_gain, |gap| gap.gain),
             batch_size: spec.batch_size,
             accumulate: spec.accumulate,
             context: spec.context,
@@ -69,7 +59,18 @@ impl TrainSettings {
             ..all
         };
         settings.take_trained(&spec.trained);
+        settings.take_rate(&spec.learning_rate);
         settings
+    }
+
+    fn take_rate(&mut self, spec: &LrSpec) {
+        let LrSpec { policy, peak, min_ratio, warmup, cycles, progress, patience, factor, gap } = *spec;
+        (self.lr_policy, self.learning_rate, self.min_lr_ratio) = (policy, peak, min_ratio);
+        (self.warmup_steps, self.lr_cycles, self.lr_progress) = (warmup, cycles, progress);
+        (self.patience, self.lr_factor) = (patience, factor);
+        if let Some(GapControl { target, gain }) = gap {
+            (self.gap_target, self.gap_gain) = (target, gain);
+        }
     }
 
     fn take_trained(&mut self, trained: &Trained) {

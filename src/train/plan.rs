@@ -171,9 +171,15 @@ impl Run {
                 Way::Host => host(config, rows, &self.spec, sites),
                 other => {
                     let beyond = if other == Way::Fused { fused } else { composed };
-                    activations(config, rows, self.spec.dropout > 0.0)
+                    let all = activations(config, rows, self.spec.dropout > 0.0)
                         .saturating_add(adapters(sites, rows, rank))
-                        .saturating_add(beyond(config, rows, wide(self.spec.context)))
+                        .saturating_add(beyond(config, rows, wide(self.spec.context)));
+                    match self.spec.gradient_checkpointing {
+                        // The rows between blocks, and all of the block that is on its way back.
+                        true => bytes(wide(config.n_layer) * rows * wide(config.n_embd))
+                            .saturating_add(all / config.n_layer.max(1) as u64),
+                        false => all,
+                    }
                 }
             }
             // Inputs and targets of all the passes of a step.

@@ -125,7 +125,7 @@ settings! {
         /// AdamW epsilon
         eps: f64 = 1e-8, label("ε"), log(1e-16, 1.0), hidden();
         /// Whether blocks are computed again on the way back instead of kept: less memory, about a third more time
-        gradient_checkpointing: bool = false, label("checkpointing");
+        gradient_checkpointing: bool = false, label("grad checkpoints");
         /// Number format of matrix products in training; weights stay f32
         precision: Precision = Precision::F32, hidden();
         /// Seed of initial weights, batches, masks and dropout

@@ -201,6 +201,28 @@ impl RunView {
         self.eta = None;
     }
 
+    fn planned(&mut self, plan: Plan) {
+        if self.spec.epochs > 0.0 {
+            // So many passes are so many steps, now that the data is read.
+            self.spec.steps = plan.steps;
+            self.twins = self.spec.twins.as_ref().map(|twins| TwinView::new(twins, plan.steps));
+        }
+        self.plan = Some(plan);
+    }
+
+    fn ended(&mut self, summary: RunSummary, now: Duration) {
+        self.state = summary.state;
+        self.since = now;
+        let saved = summary.saved.zip(summary.checkpoint.clone());
+        self.measuring = None;
+        self.saved = saved.or(self.saved.take());
+        if let Some(problem) = summary.unsaved() {
+            self.note(summary.steps, Grade::Bad, problem);
+        }
+        self.summary = Some(summary);
+        self.eta = None;
+    }
+
     /// A slider was moved, or let go.
     fn changed(&mut self, change: LiveChange) {
         let name = match change.what {
@@ -237,14 +259,7 @@ impl RunView {
                 self.state = state;
                 self.begun |= state == RunState::Running;
             }
-            Report::Planned(plan) => {
-                if self.spec.epochs > 0.0 {
-                    // So many passes are so many steps, now that the data is read.
-                    self.spec.steps = plan.steps;
-                    self.twins = self.spec.twins.as_ref().map(|twins| TwinView::new(twins, plan.steps));
-                }
-                self.plan = Some(plan);
-            }
+            Report::Planned(plan) => self.planned(plan),
             Report::Step { report, merged } => {
                 self.measuring = None;
                 (self.eta, self.tokens) = (report.eta, report.tokens);
@@ -279,18 +294,7 @@ impl RunView {
                 }
             }
             Report::Batch(batch) => self.batch = Some(batch),
-            Report::Ended(summary) => {
-                self.state = summary.state;
-                self.since = now;
-                let saved = summary.saved.zip(summary.checkpoint.clone());
-                self.measuring = None;
-                self.saved = saved.or(self.saved.take());
-                if let Some(problem) = summary.unsaved() {
-                    self.note(summary.steps, Grade::Bad, problem);
-                }
-                self.summary = Some(summary);
-                self.eta = None;
-            }
+            Report::Ended(summary) => self.ended(summary, now),
             Report::Failed { message, hint } => self.failed(message, hint, now),
         }
     }

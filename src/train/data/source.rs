@@ -126,7 +126,8 @@ impl Documents {
             let sizes: Vec<usize> = self.held.iter().map(TextDocument::counted_bytes).collect();
             let part = all.part(&sizes, tokens, measured.seed);
             self.notes.push(format!(
-                "validation: {tokens} of {} held-out tokens are measured; --validation-tokens takes more",
+                "validation: {} of {} held-out tokens are measured; --validation-tokens takes more",
+                part.tokens.len(),
                 all.tokens.len()
             ));
             held = Some(Arc::new(part));

@@ -76,6 +76,15 @@ fn visible(batch: &MaskedBatch, n_layer: usize) -> f64 {
     batch.token_layers(n_layer) as f64 / n_layer as f64 - unread as f64
 }
 
+/// What a micro-batch counts of the `of` of a step, by its labels. Where all have as many, this is one over their number to the
+/// last bit.
+fn share(own: usize, all: usize, of: usize) -> f64 {
+    match all {
+        0 => 1.0 / of as f64,
+        all => own as f64 / all as f64,
+    }
+}
+
 /// What one step masked, position by position (see [`MaskedBatch::marks`]), and which visit to its sequence each was.
 #[derive(Clone, Debug, Default)]
 pub struct StepMarks {
@@ -127,11 +136,7 @@ impl Run {
             if killed() {
                 return Err(TrainError::Killed);
             }
-            // Where all have as many labels, this is one over their number to the last bit.
-            let share = match labels {
-                0 => 1.0 / batches.len() as f64,
-                all => batch.labels() as f64 / all as f64,
-            };
+            let share = share(batch.labels(), labels, batches.len());
             let mut model = self.trainee.current_dropping(self.dropout_key(step, n))?;
             model.dropout = self.dropout(step, n);
             model.recomputes = self.spec.gradient_checkpointing;

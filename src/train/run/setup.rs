@@ -216,10 +216,10 @@ fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError
     let mut trainee = Trainee::with(config, &setup.tensors, device, (&spec.trained, spec.seed))?;
     trainee.set_precision(spec.precision)?;
     let soft = spec.masking.joint.as_ref().is_some_and(|joint| joint.kind == Joint::SoftThresholds);
-    if spec.gradient_checkpointing && (soft || !trainee.model.can_recompute()) {
-        let what = if soft { "soft thresholds keep" } else { "this device or model keeps" };
+    if spec.gradient_checkpointing && soft {
         return Err(TrainError::Setup {
-            problem: format!("gradient checkpointing is not possible: {what} whole attention maps"),
+            problem: "gradient checkpointing is not possible: soft thresholds keep whole attention maps"
+                .to_owned(),
             hint: Some("leave it out, and use a smaller batch with --accumulate".to_owned()),
         });
     }
