@@ -55,7 +55,7 @@ impl Model {
             WeightPart::Tensor(tensor) => vec![tensor.clone()],
             WeightPart::Projection(projection) => projection.tensors().into_iter().cloned().collect(),
         });
-        tensors.into_iter().find(|tensor| tensor.track_op())
+        tensors.into_iter().find(Tensor::track_op)
     }
 }
 
