@@ -801,7 +801,10 @@ fn a_plan_says_what_was_read_what_was_left_out_and_what_was_chosen() {
     std::fs::write(small.path("one.json"), three).unwrap();
     let chats = parsed(&plan("one.json", ["--model", "demo"], &["--context", "8"]));
     assert_eq!((&chats["train_documents"], &chats["validation_documents"]), (&2.into(), &1.into()));
-    assert!(notes(&chats)[0].starts_with("3 conversations, turns joined by <|endoftext|>"), "{chats}");
+    assert!(
+        notes(&chats)[0].starts_with("3 conversations (messages), turns joined by <|endoftext|>"),
+        "{chats}"
+    );
     let single = parsed(&plan("data.txt", ["--model", "demo"], &["--context", "8"]));
     assert!(!notes(&single).iter().any(|n| n.starts_with("no validation")), "{single}");
     std::fs::write(small.path("single.txt"), "The whale swam past the ship. ".repeat(9)).unwrap();

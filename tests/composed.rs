@@ -188,7 +188,8 @@ fn gradients(trained: &Trained) -> Vec<(String, Tensor)> {
 
 #[test]
 fn a_block_as_one_operator_has_the_gradients_of_its_parts() {
-    let lora = LoraSpec { rank: 3, alpha: 6.0, targets: LoraTargets::modules(&["all", "lm_head"]) };
+    let lora =
+        LoraSpec { rank: 3, alpha: 6.0, dropout: 0.0, targets: LoraTargets::modules(&["all", "lm_head"]) };
     for trained in [Trained::All, Trained::LastBlocks(1), Trained::LayerNorms, Trained::Lora(lora)] {
         let whole = gradients(&trained);
         for way in WAYS {

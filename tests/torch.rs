@@ -102,7 +102,7 @@ fn fifty_full_steps_follow_torch() {
 #[test]
 fn fifty_lora_steps_follow_peft() {
     let targets = LoraTargets::modules(&["all"]);
-    follows(&Trained::Lora(LoraSpec { rank: 4, alpha: 16.0, targets }), "lora");
+    follows(&Trained::Lora(LoraSpec { rank: 4, alpha: 16.0, dropout: 0.0, targets }), "lora");
 }
 
 /// Every activation by its name, against the values and slopes of transformers (`tests/bench/peers/activations.py`).

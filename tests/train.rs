@@ -26,17 +26,20 @@ use maskscope::train::checkpoint::SavedDtype;
 use maskscope::train::checkpoint::disk::{Disk, NewFile, RealDisk};
 use maskscope::train::checkpoint::folder::Folders;
 use maskscope::train::checkpoint::state;
+use maskscope::train::data::{CutRows, RowPacking};
 use maskscope::train::evaluate::evaluate;
 use maskscope::train::report::{Live, Report, RunCommand, RunState, TwinStep};
 use maskscope::train::run::{Learner, Run, Setup, Watch};
 use maskscope::train::runs;
 use maskscope::train::schedule::{GapControl, LrPolicy, LrProgress};
 use maskscope::train::session::{Session, SessionOptions};
-use maskscope::train::spec::{Arm, Joint, JointSpec, MaskSchedule, OnDiskFull, RunSpec, ScoreFrom, Trained};
+use maskscope::train::spec::{
+    Arm, Joint, JointSpec, LoraSpec, MaskSchedule, OnDiskFull, RunSpec, ScoreFrom, Trained,
+};
 use maskscope::train::trainee::Trainee;
 use maskscope::train::twins::record::TwinRecord;
 use maskscope::train::twins::{TwinRun, TwinSpec};
-use tiny_run::{CONTEXT, Log, VOCAB, config, data, drive, lora, resumed, setup, spec};
+use tiny_run::{CONTEXT, Log, VOCAB, config, data, drive, lora, lora_spec, resumed, setup, spec};
 
 /// Every way to train, under a name.
 fn modes() -> Vec<(&'static str, Trained)> {
@@ -97,6 +100,16 @@ fn a_resumed_run_is_the_same_run_in_every_mode() {
     resumes_exactly("LoRA saved as f16", |s| {
         s.dtype = SavedDtype::F16;
         s.trained = lora(&["mlp.c_fc"]);
+    });
+    resumes_exactly("LoRA under dropout", |s| {
+        s.trained = Trained::Lora(LoraSpec { dropout: 0.3, ..lora_spec(&["all"]) });
+    });
+    resumes_exactly("isolated documents", |s| s.packing = RowPacking::Isolated);
+    resumes_exactly("documents of like length", |s| {
+        (s.packing, s.group_by_length, s.accumulate) = (RowPacking::OnePerRow, true, 2);
+    });
+    resumes_exactly("checkpointing and one cycle", |s| {
+        (s.gradient_checkpointing, s.learning_rate.policy) = (true, LrPolicy::OneCycle);
     });
     resumes_exactly("plateau", |s| (s.learning_rate.policy, s.eval_every) = (LrPolicy::Plateau, 2));
 }
@@ -397,7 +410,8 @@ fn the_run_survives_two_hundred_kills() {
 
 fn batch(n: u32) -> Batch {
     let corpus = tiny_run::corpus(24, 0);
-    Batch { visits: (0..n).map(|i| corpus.visit(i as usize, 0, CONTEXT, 0)).collect() }
+    let rows = CutRows::new(&corpus, CONTEXT.into(), 0);
+    Batch { visits: (0..n).map(|i| rows.visit(&corpus, i as usize, 0)).collect() }
 }
 
 #[test]
@@ -1325,4 +1339,122 @@ fn a_clock_leaves_the_warm_up_its_steps() {
         }
     }
     assert!(log.losses().len() >= 8);
+}
+
+#[test]
+fn gradient_checkpointing_gives_the_same_bits() {
+    for (name, trained) in modes() {
+        for masked in [false, true] {
+            let run = |again: bool| {
+                let dir = tempfile::tempdir().unwrap();
+                let mut spec = spec(dir.path());
+                (spec.trained, spec.gradient_checkpointing, spec.steps) = (trained.clone(), again, 4);
+                spec.dropout = 0.1;
+                if masked {
+                    (spec.masking.arm, spec.fixed_cuts) = (Arm::DynAttnHigh, true);
+                    (spec.masking.op, spec.masking.rate) = (Op::Skip, 0.3);
+                }
+                let log = drive(setup(spec), Vec::new());
+                (bits(&log.losses()), weights(dir.path()))
+            };
+            assert_eq!(run(true), run(false), "{name}, masked: {masked}");
+        }
+    }
+}
+
+#[test]
+fn lora_dropout_changes_training_and_no_evaluation() {
+    let losses = |dropout: f64| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spec = spec(dir.path());
+        (spec.steps, spec.eval_every) = (6, 3);
+        spec.trained = Trained::Lora(LoraSpec { dropout, ..lora_spec(&["all"]) });
+        let log = drive(setup(spec), Vec::new());
+        let adapter = Folders::new(dir.path()).path(6).join("adapter/adapter_config.json");
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(adapter).unwrap()).unwrap();
+        assert_eq!(json["lora_dropout"].as_f64(), Some(dropout));
+        (bits(&log.losses()), log.evaluations())
+    };
+    let ((plain, before), (dropped, after)) = (losses(0.0), losses(0.5));
+    assert_eq!(before[0], after[0], "nothing is dropped where nothing is trained");
+    assert_eq!(plain[0], dropped[0], "B is zero at first");
+    assert_ne!(plain[2..], dropped[2..]);
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = spec(dir.path());
+    spec.trained = Trained::Lora(LoraSpec { dropout: 0.1, ..lora_spec(&["lm_head"]) });
+    let refused = Run::new(setup(spec)).err().unwrap();
+    assert!(refused.to_string().contains("does not reach an adapter on the output matrix"), "{refused}");
+}
+
+#[test]
+fn rows_of_their_own_are_padded_to_the_longest_of_their_batch_and_change_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    // 24 documents of 41 tokens: rows of 24 and 16, or of 13, 13, 13 and 1.
+    for (context, rows, mean) in [(24, 48, 20), (13, 96, 10)] {
+        for op in [Op::Replace, Op::Hide, Op::Drop, Op::Skip] {
+            let mut spec = spec(&dir.path().join(format!("{op}-{context}")));
+            (spec.packing, spec.group_by_length, spec.context) = (RowPacking::OnePerRow, true, context);
+            (spec.masking.arm, spec.masking.op, spec.fixed_cuts) = (Arm::DynAttnHigh, op, true);
+            (spec.masking.rate, spec.steps) = (0.3, 30);
+            let mut run = Run::new(setup(spec)).unwrap();
+            let plan = run.plan().unwrap();
+            assert_eq!((plan.tokens_per_step, plan.epochs), (3 * mean, 90.0 / f64::from(rows)));
+            let mut log = Log::default();
+            let summary = run.drive(&mut log).unwrap();
+            assert!(summary.train_loss.is_finite() && summary.tokens < 90 * context as u64, "{op}");
+            let rates: Vec<f64> = log
+                .reports
+                .iter()
+                .filter_map(|r| match r {
+                    Report::Step { report, .. } if report.realised_rate > 0.0 => Some(report.realised_rate),
+                    _ => None,
+                })
+                .collect();
+            let average = rates.iter().sum::<f64>() / rates.len() as f64;
+            assert!(
+                (average - 0.3).abs() < 0.07,
+                "{op}: padding is not masked, so the rate stays: {average}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_keeps_the_steps_it_was_given_and_says_what_its_rate_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = RunSpec { steps: 10, ..spec(dir.path()) };
+    drive(setup(first.clone()), Vec::new());
+    let mut longer = resumed(dir.path());
+    longer.spec.steps = 16;
+    if let Some(resumed) = &mut longer.resumed {
+        resumed.spec.steps = 16;
+    }
+    let log = drive(longer, vec![(12, RunCommand::Stop)]);
+    assert_eq!(log.step, 12);
+    let rates: Vec<f64> = log
+        .reports
+        .iter()
+        .filter_map(|r| match r {
+            Report::Step { report, .. } => Some(report.learning_rate),
+            _ => None,
+        })
+        .collect();
+    let planned = first.learning_rate.over(16);
+    assert_eq!(rates, [10.0, 11.0].map(|done| planned.at_progress(done)), "as if planned for 16 steps");
+    assert_eq!(resumed(dir.path()).spec.steps, 16, "the folder knows");
+    assert_eq!(drive(resumed(dir.path()), Vec::new()).step, 16);
+}
+
+#[test]
+fn a_rate_by_hand_says_that_its_schedule_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = vec![(4, RunCommand::SetLearningRate(Some(3e-3))), (18, RunCommand::SetLearningRate(None))];
+    let log = drive(setup(spec(dir.path())), hand);
+    let said: Vec<String> = log.warnings().into_iter().filter(|w| w.contains("by hand")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with("the learning rate is held at 3.00e-3 by hand, where its schedule cosine"),
+        "{}",
+        said[0]
+    );
 }

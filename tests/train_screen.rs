@@ -175,3 +175,32 @@ fn every_key_is_answered_while_a_run_goes_on() {
     session.send("\u{3}");
     session.wait_end();
 }
+
+#[test]
+fn a_stopped_run_goes_on_from_the_list_with_its_charts() {
+    let mut session = running((160, 50));
+    wait_steps(&mut session, 5);
+    session.send("s");
+    session.wait_for("the end", |s| first_line(s).contains("stopped"));
+    let run = runs(&session).pop().unwrap();
+    let stopped = events(&run, "step").len();
+    session.send("R");
+    session.wait_for("the run in the list", |s| s.contains("go on") && s.contains("stopped"));
+    session.send("a");
+    session.wait_text("space starts");
+    assert!(
+        step(&session.screen()).is_some_and(|n| n == stopped),
+        "its charts are there: {}",
+        session.screen()
+    );
+    session.send(" ");
+    session.wait_for("steps after the old ones", |s| step(s).is_some_and(|n| n >= stopped + 3));
+    session.send("s");
+    session.wait_for("the end", |s| first_line(s).contains("stopped"));
+    assert_eq!(runs(&session).len(), 1, "the same folder");
+    let steps: Vec<u64> = events(&run, "step").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>(), "every step once");
+    session.send("q");
+    assert!(session.wait_end().success());
+    session.assert_restored();
+}

@@ -23,5 +23,5 @@ pub fn documents(
     let how = ReadOptions { column, style: &style, memory: MemoryGauge::available() };
     let Found { documents, account } = read(&[path.to_owned()], &how)?;
     account.sentences(&style).iter().for_each(|text| note(&format!("note: {text}")));
-    Ok(documents)
+    Ok(documents.into_iter().map(|document| document.text).collect())
 }

@@ -1,15 +1,22 @@
-//! The text of the screen from one start to the next: what was written is kept when the screen is left, and opened again.
+//! The text and the form of the screen from one start to the next: what was written is kept when the screen is left, and opened
+//! again.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::CliError;
 use super::{CommandContext, source};
 use crate::config::SetBy;
+use crate::screen::document::Document;
+use crate::screen::train::{RunForm, RunRequest};
 use crate::support::{files, paths};
 
 /// The key of the text that the settings name.
 const TEXT: &str = "explore.text";
+
+/// Bytes of the largest form that is read.
+const LARGEST_FORM: u64 = 1 << 20;
 
 /// The text that the screen opens with, and where what is made of it is kept.
 pub struct KeptText {
@@ -66,6 +73,41 @@ impl KeptText {
     /// What to say of it once the terminal is the shell's again.
     pub fn said(&self) -> Option<String> {
         self.said.borrow().clone()
+    }
+}
+
+/// The form of a run from one start to the next: the settings of the run that was planned last.
+#[derive(Clone, Debug)]
+pub struct KeptForm(Option<PathBuf>);
+
+impl KeptForm {
+    /// Where it is kept.
+    pub fn at_home() -> Self {
+        KeptForm(paths::state().map(|folder| folder.join("form.json")))
+    }
+
+    /// Keeps what a run was asked for. A folder that cannot be written is no reason not to plan it.
+    pub fn keep(&self, request: &RunRequest) {
+        let Some(file) = &self.0 else { return };
+        let form = RunForm { run: request.run.clone(), train: request.train.clone() };
+        let written =
+            serde_json::to_string_pretty(&form.kept()).map_err(std::io::Error::other).and_then(|text| {
+                file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+                files::replace(file, text.as_bytes())
+            });
+        if let Err(error) = written {
+            tracing::warn!("the form could not be kept in {}: {error}", file.display());
+        }
+    }
+
+    /// Fills the form with what was kept, but for settings that are `given` otherwise; whether that changed anything.
+    pub fn recall(&self, doc: &mut Document, given: &dyn Fn(&str) -> bool) -> bool {
+        let text = self.0.as_deref().and_then(|path| files::read_at_most(path, LARGEST_FORM).ok());
+        // A damaged or missing file is no reason not to start.
+        let Some(kept) = text.and_then(|text| serde_json::from_slice(&text).ok()) else { return false };
+        let before = doc.form.clone();
+        Arc::make_mut(&mut doc.form).recall(&kept, given);
+        doc.form != before
     }
 }
 

@@ -27,6 +27,7 @@ mod progress;
 pub mod runs;
 pub mod screen;
 pub mod source;
+pub mod tokenizer;
 mod tokens;
 pub mod trace;
 pub mod train;
@@ -81,6 +82,7 @@ pub enum Commands {
     Eval(eval::EvalArgs),
     Train(train::TrainArgs),
     Runs(runs::RunsArgs),
+    Tokenizer(tokenizer::TokenizerArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Heads(heads::HeadsArgs),
@@ -167,6 +169,7 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         Some(Commands::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Runs(args)) => runs::run(&args, &plain(&[])?),
+        Some(Commands::Tokenizer(args)) => tokenizer::run(&args, &plain(args.parameters())?),
         Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters())?),
         Some(Commands::Calibrate(args)) => return calibrate::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Heads(args)) => return heads::run(&args, &plain(args.parameters.values())?),

@@ -7,7 +7,7 @@ use super::open;
 use super::output::note;
 use crate::support::progress::bar;
 use crate::support::units::{duration, memory};
-use crate::train::report::{Live, Plan, Report};
+use crate::train::report::{Live, Plan, Report, heads_line};
 
 /// Shows reports as they come.
 pub struct RunReporter {
@@ -100,6 +100,7 @@ impl RunReporter {
             Report::Saved { step, path, best } => {
                 format!("step {step}: saved {}{}", path.display(), if *best { " (best so far)" } else { "" })
             }
+            Report::Heads { step, heads } => format!("step {step}: {}", heads_line(heads)),
             Report::Sample { step, text, .. } => format!("step {step}: sample: {text}"),
             Report::Changed(change) => {
                 let value = change.value.map_or_else(|| "the schedule".to_owned(), |v| v.to_string());

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use super::CommandContext;
 use super::error::CliError;
 use super::output::{JsonFlag, note};
+use crate::eval::heads::HeadProfile;
 use crate::support::table::Table;
 use crate::support::units::bytes;
-use crate::train::runs::{self, LossCurve, RunInfo};
+use crate::train::report::Report;
+use crate::train::runs::{self, LossCurve, RunInfo, SpecDifference};
 
 /// List, compare and delete training runs
 #[derive(Clone, Debug, clap::Args)]
@@ -38,6 +40,13 @@ pub enum RunsCommand {
         #[command(flatten)]
         output: JsonFlag,
     },
+    /// Show what the heads of a run were like at each checkpoint that was kept with --keep-spaced
+    Heads {
+        #[arg(value_name = "RUN")]
+        run: PathBuf,
+        #[command(flatten)]
+        output: JsonFlag,
+    },
     /// Delete run folders
     Delete {
         #[arg(required = true, num_args = 1.., value_name = "RUN")]
@@ -61,6 +70,7 @@ pub fn run(args: &RunsArgs, context: &CommandContext) -> Result<(), CliError> {
             list(&[super::screen::runs_folder(), PathBuf::from(".")], output.json, context)
         }
         RunsCommand::Compare { runs, rows, output } => compare(runs, *rows, output.json, context),
+        RunsCommand::Heads { run, output } => heads(run, output.json, context),
         RunsCommand::Delete { runs, yes } => delete(runs, *yes),
     }
 }
@@ -97,6 +107,51 @@ fn list(folders: &[PathBuf], json: bool, context: &CommandContext) -> Result<(),
     context.out.text(&table.to_string())
 }
 
+/// Means over the heads of a model, by step.
+fn heads(run: &std::path::Path, json: bool, context: &CommandContext) -> Result<(), CliError> {
+    let (_, reports) = runs::reports(run)?;
+    let recorded: Vec<(usize, Vec<HeadProfile>)> = reports
+        .into_iter()
+        .filter_map(|report| match report {
+            Report::Heads { step, heads } => Some((step, heads)),
+            _ => None,
+        })
+        .collect();
+    if recorded.is_empty() {
+        let problem = format!("{} has no statistics of heads", run.display());
+        return Err(CliError::failed(problem)
+            .with_hint("they are recorded at the checkpoints that train --keep-spaced N keeps"));
+    }
+    if json {
+        let steps: Vec<serde_json::Value> = recorded
+            .iter()
+            .map(|(step, heads)| serde_json::json!({ "step": step, "heads": heads }))
+            .collect();
+        return context.out.json(&serde_json::json!({ "run": run, "steps": steps }));
+    }
+    let names = ["step", "sink", "previous", "induction", "entropy", "heads that mostly read one thing"];
+    let mut table = Table::new(names).right(0..5);
+    for (step, heads) in &recorded {
+        let mean =
+            |of: fn(&HeadProfile) -> f64| heads.iter().map(of).sum::<f64>() / heads.len().max(1) as f64;
+        let named: Vec<String> = ["sink", "previous token", "induction"]
+            .map(|kind| (heads.iter().filter(|h| h.kind.as_deref() == Some(kind)).count(), kind))
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, kind)| format!("{n} {kind}"))
+            .collect();
+        table.row([
+            step.to_string(),
+            format!("{:.3}", mean(|h| h.sink)),
+            format!("{:.3}", mean(|h| h.previous)),
+            format!("{:.3}", mean(|h| h.induction)),
+            format!("{:.2}", mean(|h| h.entropy)),
+            if named.is_empty() { "none".to_owned() } else { named.join(", ") },
+        ]);
+    }
+    context.out.text(&format!("{table}\nmeans over all heads; entropy in nats; --json prints every head\n"))
+}
+
 fn loss(loss: Option<f64>) -> String {
     loss.map_or_else(|| "–".to_owned(), |l| format!("{l:.4}"))
 }
@@ -118,7 +173,9 @@ fn compare(paths: &[PathBuf], rows: usize, json: bool, context: &CommandContext)
                 serde_json::json!({ "run": info, "train": train, "validation": validation })
             })
             .collect();
-        return context.out.json(&serde_json::json!({ "runs": runs }));
+        let differences: Vec<_> =
+            infos[1..].iter().map(|info| runs::differences(&infos[0].spec, &info.spec)).collect();
+        return context.out.json(&serde_json::json!({ "runs": runs, "differences": differences }));
     }
     let last = curves.iter().filter_map(|(t, _)| t.last().map(|(s, _)| *s)).max().unwrap_or(0);
     let width = last.div_ceil(rows.max(1)).max(1);
@@ -131,7 +188,15 @@ fn compare(paths: &[PathBuf], rows: usize, json: bool, context: &CommandContext)
         };
         table.row(std::iter::once(format!("{from}-{to}")).chain(curves.iter().map(cell)));
     }
-    context.out.text(&format!("{table}\ntraining loss / validation loss, means over the steps\n"))
+    let mut text = format!("{table}\ntraining loss / validation loss, means over the steps\n");
+    for info in &infos[1..] {
+        text.push_str(&format!("\n{} differs from {}:\n", info.path.display(), infos[0].path.display()));
+        for SpecDifference { setting, values: [first, own] } in runs::differences(&infos[0].spec, &info.spec)
+        {
+            text.push_str(&format!("  {setting}: {own} instead of {first}\n"));
+        }
+    }
+    context.out.text(&text)
 }
 
 fn delete(paths: &[PathBuf], yes: bool) -> Result<(), CliError> {

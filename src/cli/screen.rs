@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::CliError;
 use super::flags::{FlagSet, ParameterFlags};
-use super::kept::KeptText;
+use super::kept::{KeptForm, KeptText};
 use super::output::note;
 use super::{CommandContext, convert};
 use crate::config::ThemeName;
@@ -67,6 +67,7 @@ struct EnginePort {
     context: usize,
     context_asked: bool,
     kept: KeptText,
+    form: KeptForm,
 }
 
 impl EnginePort {
@@ -83,6 +84,7 @@ impl EnginePort {
             column: (!run.column.is_empty()).then(|| run.column.clone()),
             held_share: 0.1,
             held_seed: Some(request.train.seed),
+            ..DataSpec::default()
         };
         let out = if run.out.is_empty() { self.runs.join(run_name(request)) } else { expand_home(&run.out) };
         let mut spec = request.train.spec(request.model.clone(), (data, out), None, &request.score);
@@ -127,6 +129,7 @@ impl Port for EnginePort {
     }
 
     fn plan(&self, request: RunRequest) {
+        self.form.keep(&request);
         let spec = self.spec(&request);
         let asked = self.context_asked || spec.context != self.context;
         self.trainer.plan(spec, asked);
@@ -182,13 +185,12 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
         context: settings.train.context,
         context_asked: context.asked(TrainSettings::context),
         kept,
+        form: KeptForm::at_home(),
     };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
     let spec = settings.model.spec();
-    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
-    app.doc.heads = HeadChoice { layer: settings.explore.layer, head: settings.explore.head };
-    app.doc.map = settings.explore.map;
+    let mut app = furnished(options, context, &port.form)?;
     if port.kept.reopened {
         app.say(format!("Your text of last time; {} opens the example", app.key_label(&EXAMPLE_TEXT)));
     }
@@ -198,7 +200,6 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
     if spec != "demo" {
         port.command(Command::LoadModel { spec });
     }
-    app.view.colours = settings.explore.color_scale;
     let result = screen::run(app, &port, updates, TerminalOptions { mouse: settings.ui.mouse });
     let said = port.kept.said();
     drop(port);
@@ -207,6 +208,17 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
         note(&said);
     }
     Ok(result?)
+}
+
+/// The screen's state as the settings and the form of last time have it.
+fn furnished(options: Options, context: &CommandContext, form: &KeptForm) -> Result<App, CliError> {
+    let explore = &context.loaded.settings.explore;
+    let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
+    app.doc.heads = HeadChoice { layer: explore.layer, head: explore.head };
+    app.doc.map = explore.map;
+    app.view.colours = explore.color_scale;
+    app.train.recalled = form.recall(&mut app.doc, &|key| context.asked(key));
+    Ok(app)
 }
 
 /// The log goes to a file: the screen belongs to the frames. Without a place for it, no log is written.

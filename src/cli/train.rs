@@ -14,7 +14,7 @@ use super::{CommandContext, convert, open};
 use crate::config::Row;
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::prepare::Preparation;
-use crate::engine::start::{Start, known};
+use crate::engine::start::known;
 use crate::support::caught::caught;
 use crate::train::TrainError;
 use crate::train::checkpoint::SavedDtype;
@@ -24,7 +24,7 @@ use crate::train::run::Setup;
 use crate::train::sample::{Sampling, sample};
 use crate::train::session::{Session, SessionOptions};
 use crate::train::settings::TrainSettings;
-use crate::train::spec::{DataSpec, RunSpec};
+use crate::train::spec::{DataSpec, InitSpec, RunSpec};
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -161,10 +161,7 @@ fn prepared(args: &TrainArgs, context: &CommandContext) -> Result<Setup, CliErro
         }
         None => {
             let spec = spec(args, context)?;
-            let start = match &args.init {
-                Some(config) => Start::from_config(config, args.tokenizer.as_deref())?,
-                None => preparation.model(&spec.model)?,
-            };
+            let start = preparation.start(&spec)?;
             Ok(preparation.fresh(spec, start, context.asked(TrainSettings::context))?)
         }
     };
@@ -194,29 +191,57 @@ fn spec(args: &TrainArgs, context: &CommandContext) -> Result<RunSpec, CliError>
         column: args.column.clone(),
         held_share: 0.1,
         held_seed: Some(settings.train.seed),
+        ..DataSpec::default()
     };
     let policy = args.explorer_policy.then(|| settings.mask.clone());
     let mut spec = settings.train.spec(settings.model.spec(), (data, out), policy, &settings.score);
     spec.dtype = args.save_dtype;
+    if let Some(config) = &args.init {
+        // Seeds may be added to twins from another folder.
+        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        spec.model = config.display().to_string();
+        spec.init = Some(InitSpec { config: whole(config), tokenizer: args.tokenizer.as_deref().map(whole) });
+    }
     spec.time_limit = args.minutes.map(|m| m * 60.0);
-    if args.minutes.is_some() && !args.parameters.values().iter().any(|v| v.key == "train.steps") {
-        // Without a number of steps, the minutes decide.
-        spec.steps = AS_MANY_AS_FIT;
+    match [TrainSettings::steps, TrainSettings::epochs].map(|key| named(args, key)) {
+        [true, true] => {
+            return Err(CliError::usage("--steps and --epochs both say how long a run is: give one of them"));
+        }
+        // A number of steps on the command line goes over passes in a file.
+        [true, false] => spec.epochs = 0.0,
+        // Without either, the minutes decide.
+        [false, false] if args.minutes.is_some() => (spec.steps, spec.epochs) = (AS_MANY_AS_FIT, 0.0),
+        [false, _] => {}
     }
     Ok(spec)
 }
 
+/// Whether a setting has a flag on the command line.
+fn named(args: &TrainArgs, key: &str) -> bool {
+    args.parameters.values().iter().any(|value| value.key == key)
+}
+
 /// Settings that may change when a run is resumed.
-const EXTENDS: [&str; 3] = ["train.steps", "train.stop_after", "train.twin_seeds"];
+const EXTENDS: [&str; 4] =
+    [TrainSettings::steps, TrainSettings::epochs, TrainSettings::stop_after, TrainSettings::twin_seeds];
 
 /// A resumed run keeps its settings: another one that is named would be passed over in silence.
 fn refuse_other_settings(args: &TrainArgs) -> Result<(), CliError> {
     let fixed = |key: &str| key.starts_with("train.") && !EXTENDS.contains(&key);
-    let Some(other) = args.parameters.values().iter().find(|value| fixed(&value.key)) else {
-        return Ok(());
-    };
-    Err(CliError::usage(format!("a resumed run keeps its own settings: {} cannot change", other.flag))
-        .with_hint("--resume takes --steps, --minutes and --stop-after, or --twin-seeds for twins"))
+    let of_model = |key: &str| ["model.id", "model.revision"].contains(&key);
+    let other = args.parameters.values().iter().find(|value| fixed(&value.key) || of_model(&value.key));
+    let dtype = (args.save_dtype != SavedDtype::F32).then_some("--save-dtype");
+    match other.map(|value| value.flag.as_str()).or(dtype) {
+        None if named(args, TrainSettings::steps) && named(args, TrainSettings::epochs) => Err(
+            CliError::usage("--steps and --epochs both say how long a run is: give one of them"),
+        ),
+        None => Ok(()),
+        Some(flag) => Err(CliError::usage(format!("a resumed run keeps its own settings: {flag} cannot change"))
+            .with_hint(
+                "--resume takes --steps or --epochs, --minutes and --stop-after, or --twin-seeds for twins; runs go on \
+                 from the model they have",
+            )),
+    }
 }
 
 /// What may change when a run is resumed: how long it runs, or how many seeds twins have.
@@ -231,17 +256,18 @@ fn extend(spec: &mut RunSpec, args: &TrainArgs) -> Result<(), TrainError> {
         return refuse("seeds that are added to twins run as long as the finished ones");
     }
     for value in args.parameters.values() {
-        let Ok(number) = value.value.parse::<usize>() else { continue };
+        let number = value.value.parse::<usize>().unwrap_or(0);
         match (value.key.as_str(), &mut spec.twins) {
-            ("train.twin_seeds", Some(twins)) => twins.seeds = number,
-            ("train.twin_seeds", None) => {
+            (TrainSettings::twin_seeds, Some(twins)) => twins.seeds = number,
+            (TrainSettings::twin_seeds, None) => {
                 return refuse("this run is no comparison, so it has no seeds to add");
             }
-            ("train.steps" | "train.stop_after", Some(_)) => {
+            (TrainSettings::steps | TrainSettings::epochs | TrainSettings::stop_after, Some(_)) => {
                 return refuse("seeds that are added to twins run as long as the finished ones");
             }
-            ("train.steps", None) => spec.steps = number,
-            ("train.stop_after", None) => spec.stop_after = number,
+            (TrainSettings::steps, None) => (spec.steps, spec.epochs) = (number, 0.0),
+            (TrainSettings::epochs, None) => spec.epochs = value.value.parse().unwrap_or(spec.epochs),
+            (TrainSettings::stop_after, None) => spec.stop_after = number,
             _ => {}
         }
     }

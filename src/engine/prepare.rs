@@ -11,7 +11,8 @@ use crate::hub::FetchProgress;
 use crate::model::Tokenizer;
 use crate::train::TrainError;
 use crate::train::checkpoint::state;
-use crate::train::data::{ChatStyle, Corpora, Documents, Measured, TokenCache, cache_folder};
+use crate::train::checkpoint::state::Resumed;
+use crate::train::data::{ChatStyle, Corpora, CutRows, Documents, Measured, TokenCache, cache_folder};
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
 use crate::train::twins::record::TwinRecord;
@@ -32,7 +33,7 @@ impl Preparation<'_> {
     ///
     /// # Errors
     /// [`TrainError::Unavailable`]; a model without a tokenizer.
-    pub fn model(&mut self, id: &str) -> Result<Start, TrainError> {
+    fn model(&mut self, id: &str) -> Result<Start, TrainError> {
         let options = LoadOptions { purpose: Purpose::Train, ..self.load.clone() };
         let loaded = load(id, &options, self.progress, self.cancel).map_err(|e| match e.unusable {
             true => TrainError::Setup { problem: e.message, hint: e.hint },
@@ -42,18 +43,28 @@ impl Preparation<'_> {
         Start::from_model(&loaded)
     }
 
+    /// What a run starts from: random weights where it says so, or its model.
+    ///
+    /// # Errors
+    /// As [`Start::from_config`] and [`Preparation::model`].
+    pub fn start(&mut self, spec: &RunSpec) -> Result<Start, TrainError> {
+        match &spec.init {
+            Some(init) => Start::from_config(&init.config, init.tokenizer.as_deref()),
+            None => self.model(&spec.model),
+        }
+    }
+
     /// A fresh run; where nobody `asked` for a context length, it fits the model.
     ///
     /// # Errors
     /// Data that cannot be read.
     pub fn fresh(&mut self, mut spec: RunSpec, mut start: Start, asked: bool) -> Result<Setup, TrainError> {
-        let mut documents = self.documents(&spec.data, &start.style()?)?;
+        let mut documents = self.documents(&spec.data, start.style()?)?;
         if !asked {
             start.notes.extend(spec.fit_context(start.config.n_positions));
         }
-        spec.fit_validation();
         let tokenizer = start.tokenizer(&documents.train)?;
-        let corpora = self.tokens(&mut documents, &tokenizer, &spec)?;
+        let corpora = self.tokens(&mut documents, &tokenizer, &mut spec)?;
         start.notes.extend(documents.notes);
         let tensors = start.tensors(spec.seed, &self.load.device)?;
         let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
@@ -78,41 +89,60 @@ impl Preparation<'_> {
         if spec.twins.is_some() {
             renamed.iter().for_each(|line| (self.remark)(format!("{}: {line}", folder.display())));
             change(&mut spec)?;
-            let start = self.model(&spec.model)?;
+            let start = self.start(&spec)?;
             let record = TwinRecord::read(folder)?;
             return Ok(Setup { finished_seeds: Some(record), ..self.fresh(spec, start, true)? });
         }
         let mut resumed = state::resume(folder, &self.load.device)?;
         let name = folder.display();
         resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
+        let planned = resumed.spec.steps;
         change(&mut resumed.spec)?;
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
-        let mut documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
-        let corpora = self.tokens(&mut documents, &tokenizer, &resumed.spec)?;
+        let mut documents = self.documents(&resumed.spec.data, ChatStyle::of(&tokenizer)?)?;
+        let corpora = self.tokens(&mut documents, &tokenizer, &mut resumed.spec)?;
+        documents.notes.extend(going_on(&resumed, planned));
         let mut setup = Setup::resume(resumed, corpora, self.load.device.clone());
         setup.notes = documents.notes;
         Ok(setup)
     }
 
-    fn documents(&mut self, data: &DataSpec, style: &ChatStyle) -> Result<Documents, TrainError> {
+    fn documents(&mut self, data: &DataSpec, style: ChatStyle) -> Result<Documents, TrainError> {
+        let style = style.with(data.chat_template, data.loss_on)?;
         let mut fetching = |p: &FetchProgress| (self.progress)(translate("data", p));
-        Documents::open(data, style, &self.load.hub, &mut fetching, self.cancel)
+        Documents::open(data, &style, &self.load.hub, &mut fetching, self.cancel)
     }
 
     fn tokens(
         &mut self,
         documents: &mut Documents,
         tokenizer: &Tokenizer,
-        spec: &RunSpec,
+        spec: &mut RunSpec,
     ) -> Result<Corpora, TrainError> {
         (self.progress)(LoadProgress::new("data", "tokens"));
         let cache = cache_folder().map(TokenCache::new);
         let cache = if self.only_plan { cache.map(TokenCache::read_only) } else { cache };
-        let measured = Measured { tokens: spec.validation_tokens, seed: spec.seed };
-        let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref(), measured)?;
+        let (corpora, kept) = documents.tokens(tokenizer, cache.as_ref(), &mut |train| {
+            if spec.epochs > 0.0 {
+                spec.fit_steps(CutRows::new(train, spec.cut(), 0).len());
+            }
+            spec.fit_validation();
+            Measured { tokens: spec.validation_tokens, seed: spec.seed }
+        })?;
         if kept {
             (self.remark)("the training tokens come from the cache".to_owned());
         }
         Ok(corpora)
+    }
+}
+
+/// What a person should know of the learning rate of a run that goes on, where it was planned for `planned` steps.
+fn going_on(resumed: &Resumed, planned: usize) -> Option<String> {
+    let (spec, counters) = (&resumed.spec, &resumed.counters);
+    match counters.learning_rate.by_hand {
+        Some(rate) => Some(format!(
+            "the learning rate was set by hand and stays at {rate:.2e}, whatever its schedule says"
+        )),
+        None => spec.learning_rate.replanned((planned, spec.steps), counters.step),
     }
 }

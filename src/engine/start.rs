@@ -11,7 +11,7 @@ use crate::attention::calibration::Calibration;
 use crate::mask::apply::ReplacementSource;
 use crate::model::{Config, Tokenizer};
 use crate::support::files::unreadable;
-use crate::train::data::ChatStyle;
+use crate::train::data::{ChatStyle, SourceText};
 use crate::train::{TrainError, init};
 
 /// A model to be trained, and what is known about it.
@@ -109,7 +109,7 @@ impl Start {
     ///
     /// # Errors
     /// Data that no tokenizer can be learned from.
-    pub fn tokenizer(&mut self, documents: &[String]) -> Result<Tokenizer, TrainError> {
+    pub fn tokenizer<T: SourceText>(&mut self, documents: &[T]) -> Result<Tokenizer, TrainError> {
         let tokenizer = match self.tokenizer.take() {
             Some(tokenizer) => tokenizer,
             None => init::tokenizer(documents, self.config.vocab_size)?,

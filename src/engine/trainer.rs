@@ -11,12 +11,14 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::complete;
 use super::loader::LoadOptions;
 use super::prepare::Preparation;
-use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
+use super::types::{GoOn, LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
 use crate::hub::DATASET_PREFIX;
 use crate::train::TrainError;
+use crate::train::checkpoint::folder::Folders;
 use crate::train::data::is_bundled;
 use crate::train::report::{Report, RunCommand};
+use crate::train::run::Setup;
 use crate::train::runs;
 use crate::train::session::{Preparing, Session, SessionOptions};
 use crate::train::spec::RunSpec;
@@ -100,6 +102,7 @@ impl Trainer {
             TrainCommand::List(folder) => self.chore(Chore::List(folder)),
             TrainCommand::Curves(run) => self.chore(Chore::Curves(run)),
             TrainCommand::Reopen(run) => self.chore(Chore::Reopen(run)),
+            TrainCommand::GoOn(how) => self.go_on(how),
             TrainCommand::Delete { run, folder } => self.chore(Chore::Delete { run, folder }),
             TrainCommand::Complete(typed) => self.chore(Chore::Complete(typed)),
         }
@@ -111,22 +114,59 @@ impl Trainer {
 
     /// Prepares a run; it starts when told [`RunCommand::Resume`]. Whatever goes wrong comes as a report. Unless the context
     /// was `asked` for, it is no longer than the model's.
-    pub fn plan(&self, spec: RunSpec, asked: bool) {
+    pub fn plan(&self, mut spec: RunSpec, asked: bool) {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Err(e) = self.prepare(run, spec, asked) {
+        spec.out = free(&spec.out);
+        self.send(TrainUpdate::Accepted { run, spec: Box::new(spec.clone()) });
+        self.prepare(run, move |preparation| {
+            let start = preparation.start(&spec)?;
+            preparation.fresh(spec, start, asked)
+        });
+    }
+
+    /// Prepares a run of the past to go on, after what it has reported so far.
+    fn go_on(&self, how: GoOn) {
+        let (mut spec, reports) = match runs::reports(&how.run) {
+            Ok(read) => read,
+            Err(e) => return self.send(TrainUpdate::Problem { message: e.to_string(), hint: e.hint() }),
+        };
+        let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        change(&mut spec, &how);
+        let twins = spec.twins.is_some();
+        self.send(TrainUpdate::Accepted { run, spec: Box::new(spec) });
+        let saved = Folders::new(&how.run).steps().last().copied().unwrap_or(0);
+        for report in reports.into_iter().filter(|report| is_kept(report, saved, twins)) {
+            self.send(TrainUpdate::Report { run, report });
+        }
+        self.prepare(run, move |preparation| {
+            preparation.resumed(&how.run, |spec| {
+                change(spec, &how);
+                Ok(())
+            })
+        });
+    }
+
+    fn prepare(
+        &self,
+        run: u64,
+        make: impl FnOnce(&mut Preparation) -> Result<Setup, TrainError> + Send + 'static,
+    ) {
+        if let Err(e) = self.start_session(run, make) {
             let report = Report::Failed { message: e.to_string(), hint: e.hint() };
             self.send(TrainUpdate::Report { run, report });
         }
     }
 
-    fn prepare(&self, run: u64, mut spec: RunSpec, asked: bool) -> Result<(), TrainError> {
+    fn start_session(
+        &self,
+        run: u64,
+        make: impl FnOnce(&mut Preparation) -> Result<Setup, TrainError> + Send + 'static,
+    ) -> Result<(), TrainError> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = slot.take() {
             // The screen asks only when no run is in progress; a plan that was never started may still wait.
             old.send(RunCommand::Kill);
         }
-        spec.out = free(&spec.out);
-        self.send(TrainUpdate::Accepted { run, spec: Box::new(spec.clone()) });
         let load = self.options.load.clone();
         let options = SessionOptions {
             threads: self.options.threads,
@@ -140,8 +180,7 @@ impl Trainer {
             let (remark, cancel) = (&mut |_: String| {}, preparing.cancel());
             let mut preparation =
                 Preparation { load, progress: &mut progress, remark, cancel, only_plan: false };
-            let start = preparation.model(&spec.model)?;
-            preparation.fresh(spec, start, asked)
+            make(&mut preparation)
         };
         let session = Arc::new(Session::start(prepare, options)?);
         let forward = Forward {
@@ -168,6 +207,35 @@ impl Drop for Trainer {
         if let Some(session) = self.session() {
             session.send(RunCommand::Kill);
         }
+    }
+}
+
+/// Puts what is to change of a run that goes on into its settings.
+fn change(spec: &mut RunSpec, how: &GoOn) {
+    if let Some(steps) = how.steps {
+        (spec.steps, spec.epochs) = (steps, 0.0);
+    }
+    spec.epochs = how.epochs.unwrap_or(spec.epochs);
+    if let (Some(twins), Some(seeds)) = (&mut spec.twins, how.seeds) {
+        twins.seeds = seeds;
+    }
+}
+
+/// Whether a report of a run is still true when the run goes on from step `saved`: what came later is done again, and how it
+/// ended is open again. Twins start their next seed.
+fn is_kept(report: &Report, saved: usize, twins: bool) -> bool {
+    match report {
+        Report::Step { report, .. } => report.step <= saved,
+        Report::Evaluated { step, .. }
+        | Report::Saved { step, .. }
+        | Report::Sample { step, .. }
+        | Report::Heads { step, .. }
+        | Report::Note { step, .. }
+        | Report::Warning { step, .. } => *step <= saved,
+        Report::Changed(change) => change.step <= saved,
+        Report::Raster { row, .. } => row.step <= saved,
+        Report::TwinSeed { .. } => twins,
+        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::settings::choice;
 pub use models::{ModelsCommand, ModelsUpdate};
-pub use train::{FOLLOWED, TrainCommand, TrainUpdate};
+pub use train::{FOLLOWED, GoOn, TrainCommand, TrainUpdate};
 
 choice! {
     /// Which run the heatmap shows.

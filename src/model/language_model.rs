@@ -26,6 +26,8 @@ pub struct Model {
     pub lm_head: Weight,
     /// Dropout in force; `None` but in training passes.
     pub dropout: Option<Dropout>,
+    /// Blocks keep nothing for the way back, and are computed again there.
+    pub recomputes: bool,
     pub device: Device,
     /// Set where the weights never change: what is derived from them is kept.
     frozen: Option<Arc<Frozen>>,
@@ -39,6 +41,7 @@ impl Clone for Model {
             network: self.network.boxed(),
             lm_head: self.lm_head.clone(),
             dropout: self.dropout,
+            recomputes: self.recomputes,
             device: self.device.clone(),
             frozen: self.frozen.clone(),
         }
@@ -71,6 +74,7 @@ impl Model {
             embedding,
             lm_head,
             dropout: None,
+            recomputes: false,
             device: device.clone(),
             frozen: None,
             config: config.clone(),
@@ -154,11 +158,31 @@ impl Model {
     /// Of the tensor library.
     pub fn detached(&self, copy: bool) -> Result<Self> {
         let owned = |t: &Tensor| if copy { t.detach().copy() } else { Ok(t.detach()) };
+        let mut out = self.with_weights_of(&owned)?;
+        out.dropout = None;
+        out.change_projections(|p| {
+            if let Some(adapter) = &mut p.adapter {
+                adapter.noise = None;
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// The same pass, dropout included, whose weights lead to no variable.
+    ///
+    /// # Errors
+    /// Of the tensor library.
+    pub(super) fn without_graph(&self) -> Result<Self> {
+        self.with_weights_of(&|t: &Tensor| Ok(t.detach()))
+    }
+
+    fn with_weights_of(&self, owned: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let own = |t: &mut Tensor| -> Result<()> {
             *t = owned(t)?;
             Ok(())
         };
-        let mut out = Model { dropout: None, ..self.clone() };
+        let mut out = Model { recomputes: false, ..self.clone() };
         out.embedding.change(owned)?;
         out.lm_head = out.embedding.clone();
         for (_, part) in out.network.parts() {
@@ -249,6 +273,9 @@ impl Model {
             && is_one_operator(&*block, x.track_op())
         {
             return self.host_train_block(block, (layer, x), rule);
+        }
+        if self.recomputes {
+            return self.block_again((layer, positions), x, rule);
         }
         let mut packed = None;
         let next = self.block((layer, positions), x, |qkv| {

@@ -2,6 +2,7 @@
 //! for each, behind the traits of `family` and `network`. Knows nothing of masks and screens.
 
 pub mod adapter;
+mod again;
 pub mod config;
 mod config_json;
 pub mod error;

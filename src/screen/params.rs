@@ -174,6 +174,7 @@ pub fn shown_of_run(doc: &Document) -> Vec<Path> {
     let arms = train.twins.iter().flat_map(|twins| &twins.arms).map(|twin| Some(twin.arm));
     let means_something = |path: &Path| match *path {
         RunSettings::masking => !twins,
+        TrainSettings::chat_template | TrainSettings::loss_on => run.may_be_table(),
         TrainSettings::joint => !twins && !none,
         TrainSettings::op | TrainSettings::mask_rate => !explorer && !none,
         TrainSettings::replacement => !explorer && !none && own_shown(doc, path),

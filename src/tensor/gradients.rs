@@ -16,6 +16,20 @@ type Sums = HashMap<TensorId, (Tensor, Sum)>;
 thread_local! {
     /// The sums that operators on this thread add to, while a backward pass runs.
     static SUMS: RefCell<Option<Sums>> = const { RefCell::new(None) };
+    /// Gradients that an operator on this thread found by a pass of its own.
+    static FOUND: RefCell<Vec<(Tensor, Tensor)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Adds a share of a variable's gradient that an operator found on its way back.
+///
+/// # Errors
+/// No pass of [`Gradients`] runs on this thread: the gradient would be lost.
+pub(crate) fn add_found(var: &Tensor, share: Tensor) -> Result<()> {
+    if SUMS.with_borrow(Option::is_none) {
+        bail!("gradients of this operator are found by `tensor::gradients`, not by the library's own pass");
+    }
+    FOUND.with_borrow_mut(|found| found.push((var.clone(), share)));
+    Ok(())
 }
 
 /// Gradients of `loss` with respect to every variable that leads to it.
@@ -43,20 +57,31 @@ impl Gradients {
     /// # Errors
     /// As [`backward`].
     pub fn add(&mut self, loss: &Tensor) -> Result<()> {
+        let outer = FOUND.take();
         let on_loan = OnLoan { sums: &mut self.sums, outer: None }.begin();
         let found = loss.backward();
         drop(on_loan);
+        let by_operators = FOUND.replace(outer);
         let mut found = found?;
         // Only what belongs to variables: the library leaves gradients of constants behind, too.
         for var in loss.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
-            let Some(share) = found.remove(var) else { continue };
-            let sum = match self.others.remove(&var.id()) {
-                Some((_, sum)) => (sum + share)?,
-                None => share,
-            };
-            self.others.insert(var.id(), (var.clone(), sum));
+            if let Some(share) = found.remove(var) {
+                self.add_share(var, share)?;
+            }
+        }
+        for (var, share) in by_operators {
+            self.add_share(&var, share)?;
         }
         self.losses += 1;
+        Ok(())
+    }
+
+    fn add_share(&mut self, var: &Tensor, share: Tensor) -> Result<()> {
+        let sum = match self.others.remove(&var.id()) {
+            Some((_, sum)) => (sum + share)?,
+            None => share,
+        };
+        self.others.insert(var.id(), (var.clone(), sum));
         Ok(())
     }
 

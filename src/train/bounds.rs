@@ -3,7 +3,7 @@
 
 use super::TrainError;
 use super::settings::{MAX_STEPS, TrainSettings};
-use super::spec::{MaskingSpec, RunSpec, Trained};
+use super::spec::RunSpec;
 use crate::settings::{Section, check_numbers};
 
 /// Checks the numbers of a spec that was read from `file`.
@@ -11,7 +11,7 @@ use crate::settings::{Section, check_numbers};
 /// # Errors
 /// The first one out of its bounds, with its name, its value and the bounds.
 pub fn check(spec: &RunSpec, file: &str) -> Result<(), TrainError> {
-    let settings = settings(spec);
+    let settings = TrainSettings::of(spec);
     let mut sections: Vec<&dyn Section> = vec![&settings, &spec.masking.score];
     sections.extend(spec.masking.policy.as_ref().map(|policy| policy as &dyn Section));
     for section in sections {
@@ -39,52 +39,6 @@ pub fn check_count(name: &str, value: u64, file: &str) -> Result<(), TrainError>
         return Ok(());
     }
     Err(TrainError::setup(format!("{file}: {name} must be at most {MAX_STEPS}, not {value}")))
-}
-
-/// The settings that a spec would come from, as far as they are numbers.
-fn settings(spec: &RunSpec) -> TrainSettings {
-    let MaskingSpec { rate, cool_down, joint, .. } = &spec.masking;
-    let (lr, adamw, all) = (&spec.learning_rate, &spec.adamw, TrainSettings::default());
-    // A run may leave these out; as a setting they are at least 1.
-    let some = |every: usize| every.max(1);
-    let lora = match &spec.trained {
-        Trained::Lora(lora) => Some((lora.rank, lora.alpha)),
-        _ => None,
-    };
-    TrainSettings {
-        blocks: if let Trained::LastBlocks(blocks) = spec.trained { blocks } else { all.blocks },
-        lora_rank: lora.map_or(all.lora_rank, |(rank, _)| rank),
-        lora_alpha: lora.map_or(all.lora_alpha, |(_, alpha)| alpha),
-        mask_rate: *rate,
-        mask_cool_down: *cool_down,
-        joint_lambda: joint.as_ref().map_or(all.joint_lambda, |j| j.lambda),
-        joint_temperature: joint.as_ref().map_or(all.joint_temperature, |j| j.temperature),
-        joint_learning_rate: joint.as_ref().map_or(all.joint_learning_rate, |j| j.learning_rate),
-        twin_seeds: spec.twins.as_ref().map_or(all.twin_seeds, |twins| twins.seeds),
-        steps: spec.steps,
-        learning_rate: lr.peak,
-        warmup_steps: lr.warmup,
-        min_lr_ratio: lr.min_ratio,
-        patience: lr.patience,
-        lr_factor: lr.factor,
-        gap_target: lr.gap.map_or(all.gap_target, |gap| gap.target),
-        gap_gain: lr.gap.map_or(all.gap_gain, |gap| gap.gain),
-        batch_size: spec.batch_size,
-        accumulate: spec.accumulate,
-        context: spec.context,
-        dropout: spec.dropout,
-        weight_decay: adamw.weight_decay,
-        clip: spec.clip,
-        beta1: adamw.beta1,
-        beta2: adamw.beta2,
-        eps: adamw.eps,
-        seed: spec.seed,
-        eval_every: some(spec.eval_every),
-        checkpoint_every: some(spec.checkpoint_every),
-        keep_last: some(spec.keep_last),
-        sample_every: spec.sample_every,
-        ..all
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::TrainError;
+use super::checkpoint::files::pretty;
+use super::data::SourceText;
 use crate::mask::draw::{Draws, Stream};
 use crate::model::{Config, Tokenizer, tokenizer::END_OF_TEXT};
+use crate::support::files::replace;
 
 /// Two independent standard normal numbers (Box and Muller) for one address.
 fn normal_pair(draws: Draws, pair: usize) -> (f64, f64) {
@@ -74,8 +77,33 @@ pub fn tokenizer_at(place: &Path, config: &[u8]) -> Result<Option<Tokenizer>, Tr
     Ok(Some(Tokenizer::from_json(&bytes, &place.display().to_string())?))
 }
 
+/// The file of a tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
+
+/// Writes a tokenizer that was learned into a folder, so that it opens here and in transformers.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn save_tokenizer(folder: &Path, tokenizer: &Tokenizer) -> Result<(), TrainError> {
+    std::fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
+    let end = tokenizer.end_of_document().map(|_| END_OF_TEXT);
+    let config = serde_json::json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": end,
+        "eos_token": end,
+        "unk_token": end,
+        "clean_up_tokenization_spaces": false,
+    });
+    let files = [(TOKENIZER, tokenizer.to_json()?), ("tokenizer_config.json", pretty(&config)?)];
+    for (name, text) in files {
+        let path = folder.join(name);
+        replace(&path, text.as_bytes()).map_err(TrainError::io(&path))?;
+    }
+    Ok(())
+}
+
 /// Learns a byte-level BPE of `vocab_size` ids (the end-of-text token last) from documents.
-pub fn tokenizer(documents: &[String], vocab_size: usize) -> Result<Tokenizer, TrainError> {
+pub fn tokenizer<T: SourceText>(documents: &[T], vocab_size: usize) -> Result<Tokenizer, TrainError> {
     let wrong = |e: tokenizers::Error| TrainError::setup(format!("the tokenizer could not be trained: {e}"));
     if vocab_size < 257 {
         return Err(TrainError::setup(format!(
@@ -90,7 +118,7 @@ pub fn tokenizer(documents: &[String], vocab_size: usize) -> Result<Tokenizer, T
     let mut inner = Inner::new(BPE::default());
     inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
     inner.with_decoder(Some(ByteLevel::default()));
-    inner.train(&mut TrainerWrapper::from(trainer), documents.iter().map(String::as_str)).map_err(wrong)?;
+    inner.train(&mut TrainerWrapper::from(trainer), documents.iter().map(T::text)).map_err(wrong)?;
     inner.add_special_tokens([AddedToken::from(END_OF_TEXT, true)]).map_err(wrong)?;
     let json = inner.to_string(true).map_err(wrong)?;
     Ok(Tokenizer::from_json(json.as_bytes(), "the new tokenizer")?)

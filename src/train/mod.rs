@@ -6,6 +6,7 @@ pub mod batch;
 mod bounds;
 pub mod checkpoint;
 pub mod data;
+mod described;
 pub mod evaluate;
 mod exact;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub mod schedule;
 pub mod session;
 pub mod settings;
 pub mod spec;
+pub mod trained;
 pub mod trainee;
 pub mod twins;
 pub mod visits;

@@ -6,11 +6,12 @@ use std::time::Instant;
 use candle_core::Var;
 
 use super::TrainError;
+use super::data::RowPacking;
 use super::policy::JointPolicy;
 use super::records::MemoryGauge;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
-use super::spec::{Arm, ScoreFrom, Trained};
+use super::spec::{Arm, RunSpec, ScoreFrom, Trained};
 use super::trainee::Site;
 use crate::model::Config;
 use crate::support::units;
@@ -42,7 +43,8 @@ impl Run {
         let memory = self.fitting_memory()?;
         let StepProbe { seconds: step_seconds, forward, loss: probe_loss } = self.probe()?;
         let spec = &self.spec;
-        let tokens_per_step = (spec.sequences_per_step() * spec.context) as u64;
+        let per_step = spec.sequences_per_step() as f64;
+        let tokens_per_step = (per_step * self.visits.rows().mean_size()).round() as u64;
         let left = spec.steps - self.counters.step.min(spec.steps);
         // By the clock, no more steps than fit into it.
         let fit = spec.time_limit.map_or(f64::INFINITY, |limit| (limit / step_seconds.max(1e-9)).ceil());
@@ -54,7 +56,7 @@ impl Run {
         let every = if spec.eval_every == 0 { left.max(1) } else { spec.eval_every };
         let evaluations = left.div_ceil(every) + usize::from(self.counters.step == 0);
         let evaluation = forward * validation_tokens as f64 / tokens_per_step as f64;
-        let epochs = tokens_per_step as f64 * (self.counters.step + left) as f64 / train_tokens as f64;
+        let epochs = per_step * (self.counters.step + left) as f64 / self.visits.rows().len() as f64;
         let measuring = evaluation * evaluations as f64;
         let expected = step_seconds * left as f64 + measuring;
         let notes = self.plan_notes(self.counters.step + left, epochs, measuring / expected);
@@ -94,6 +96,7 @@ impl Run {
     /// What the plan says besides its numbers; `evaluating` is the share of the time that evaluations take.
     fn plan_notes(&self, steps: usize, epochs: f64, evaluating: f64) -> Vec<String> {
         let mut notes = self.notes.clone();
+        notes.extend(self.rows_note());
         if epochs > MANY_PASSES {
             notes.push(format!(
                 "{epochs:.0} epochs will mostly memorise the text: take fewer steps or more text"
@@ -102,7 +105,7 @@ impl Run {
         notes.extend(self.arms.score_cost().map(str::to_owned));
         notes.extend(self.undecided(epochs));
         let warmup = self.spec.learning_rate.warmup;
-        if warmup > 0 && warmup >= steps {
+        if self.spec.learning_rate.warms_up() && warmup >= steps {
             notes.push(format!(
                 "the learning rate is still warming up at the end: {warmup} warm-up steps, {steps} in all"
             ));
@@ -114,6 +117,22 @@ impl Run {
             ));
         }
         notes
+    }
+
+    /// How the documents stand in rows, where that is not simply one after the other.
+    fn rows_note(&self) -> Option<String> {
+        let (rows, context) = (self.visits.rows(), self.spec.context);
+        match self.spec.packing {
+            RowPacking::Packed => None,
+            RowPacking::Isolated => Some(format!(
+                "rows of {context} tokens, in which no document sees another and positions start at 0 in each"
+            )),
+            RowPacking::OnePerRow => Some(format!(
+                "{} rows of one document each, {:.0} tokens on average and {context} at most",
+                rows.len(),
+                rows.mean_size()
+            )),
+        }
     }
 
     /// That attention decides too little in so few passes, and what would change that.
@@ -149,12 +168,18 @@ impl Run {
             gradients: held * trainable,
             optimizer: 2 * trainable,
             activations: match way {
-                Way::Host => host(config, rows, (&self.spec.trained, sites)),
+                Way::Host => host(config, rows, &self.spec, sites),
                 other => {
                     let beyond = if other == Way::Fused { fused } else { composed };
-                    activations(config, rows, self.spec.dropout > 0.0)
+                    let all = activations(config, rows, self.spec.dropout > 0.0)
                         .saturating_add(adapters(sites, rows, rank))
-                        .saturating_add(beyond(config, rows, wide(self.spec.context)))
+                        .saturating_add(beyond(config, rows, wide(self.spec.context)));
+                    match self.spec.gradient_checkpointing {
+                        // The rows between blocks, and all of the block that is on its way back.
+                        true => bytes(wide(config.n_layer) * rows * wide(config.n_embd))
+                            .saturating_add(all / config.n_layer.max(1) as u64),
+                        false => all,
+                    }
                 }
             }
             // Inputs and targets of all the passes of a step.
@@ -212,21 +237,26 @@ impl Run {
 
 /// Bytes of what a forward pass on the CPU keeps for its backward over `rows` tokens, and of what the backward makes on its
 /// way.
-fn host(config: &Config, rows: u128, (trained, sites): (&Trained, &[Site])) -> u64 {
+fn host(config: &Config, rows: u128, spec: &RunSpec, sites: &[Site]) -> u64 {
     let (d, inner, vocabulary) = (wide(config.n_embd), wide(config.n_inner), wide(config.vocab_size));
     // Per layer and row: residuals before and after attention, qkv, heads, and the MLP's inner row.
-    let blocks = match trained {
-        Trained::LastBlocks(k) => *k,
+    let blocks = match spec.trained {
+        Trained::LastBlocks(k) => k,
         _ => config.n_layer,
     };
-    let kept = rows * wide(blocks) * (2 * d + 3 * d + d + inner);
+    let block = 2 * d + 3 * d + d + inner;
+    let kept = match spec.gradient_checkpointing {
+        // The rows between blocks, and all of the block that is on its way back.
+        true => rows * (wide(blocks) * d + block),
+        false => rows * wide(blocks) * block,
+    };
     // One block on its way back: its inner rows activated, their gradients before and after, and rows of the stream. A tile of
     // logits is gone by then.
     let passing = (rows * (3 * inner + 8 * d))
         .max(rows.min(wide(tile_rows(config.vocab_size, config.n_embd))) * vocabulary);
     // The output matrix's gradient where it has one, which is made in the forward pass; an adapter on it is composed: its
     // product, scaled, added, and the gradients of each.
-    let head = match trained {
+    let head = match spec.trained {
         Trained::All => d * vocabulary,
         _ if sites.iter().any(|site| site.layer.is_none()) => 8 * d * vocabulary,
         _ => 0,

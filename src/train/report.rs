@@ -9,6 +9,7 @@ use super::raster::RasterStats;
 pub use super::twins::verdict::{
     Compared, NOT_COMPARED, TwinDifference, TwinStep, TwinSummary, TwinVerdict, VerdictBasis,
 };
+use crate::eval::heads::HeadProfile;
 use crate::mask::types::{Op, State};
 use crate::settings::choice;
 use crate::tensor::meter::GpuFigures;
@@ -249,6 +250,14 @@ impl RunSummary {
     }
 }
 
+/// What the heads of a checkpoint are like, in a line.
+pub fn heads_line(heads: &[HeadProfile]) -> String {
+    let named = |kind: &str| heads.iter().filter(|head| head.kind.as_deref() == Some(kind)).count();
+    let counts = ["induction", "previous token", "sink"].map(|kind| format!("{} {kind}", named(kind)));
+    let entropy = heads.iter().map(|head| head.entropy).sum::<f64>() / heads.len().max(1) as f64;
+    format!("of {} heads {}; mean entropy {entropy:.2} nats", heads.len(), counts.join(", "))
+}
+
 /// What a run reports, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -285,6 +294,11 @@ pub enum Report {
         step: usize,
         path: PathBuf,
         best: bool,
+    },
+    /// What every head of a checkpoint that is kept at a log-spaced step reads, over held-out text.
+    Heads {
+        step: usize,
+        heads: Vec<HeadProfile>,
     },
     Sample {
         step: usize,

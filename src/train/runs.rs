@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::TrainError;
 use super::checkpoint::{folder::Folders, renamed, state};
+pub use super::described::{SpecDifference, differences};
 use super::records::{METRICS, step_of};
 use super::report::{Report, RunState, RunSummary};
 use super::spec::RunSpec;
@@ -42,6 +43,18 @@ impl RunInfo {
             (None, Some(state)) => state.name(),
             (None, None) => "unfinished",
         }
+    }
+
+    /// The folder of its newest checkpoint.
+    pub fn newest(&self) -> Option<PathBuf> {
+        Some(Folders::new(&self.path).path(*self.checkpoints.last()?))
+    }
+
+    /// Whether all of it was done.
+    pub fn is_whole(&self) -> bool {
+        let done =
+            if self.spec.twins.is_some() { self.steps } else { *self.checkpoints.last().unwrap_or(&0) };
+        done >= self.planned_steps()
     }
 
     /// Steps of the whole run; of twins, those of all seeds.

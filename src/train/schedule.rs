@@ -15,6 +15,12 @@ choice! {
         Cosine = "cosine",
         /// straight down to the final learning rate
         Linear = "linear",
+        /// a cosine to the final learning rate and back to the peak at once, several times
+        /// As transformers' cosine_with_restarts, and torch's CosineAnnealingWarmRestarts with equal cycles (1608.03983).
+        CosineRestarts = "cosine-restarts",
+        /// up from 1/25 of the peak over the first 30 % of the steps, then down to 1/250,000, both as cosines
+        /// As torch's OneCycleLR (1708.07120), without its cycle of momentum; it needs no warm-up and no final learning rate.
+        OneCycle = "one-cycle",
         /// the peak throughout
         Constant = "constant",
         /// cut when the clean validation loss stops falling
@@ -51,8 +57,11 @@ pub struct LrSpec {
     pub peak: f64,
     /// The end, as a share of the peak.
     pub min_ratio: f64,
-    /// Steps over which the learning rate rises from 0.
+    /// Steps over which the learning rate rises from 0; one-cycle has a rise of its own.
     pub warmup: usize,
+    /// Cosine with restarts: how often it comes down.
+    #[serde(default = "one")]
+    pub cycles: usize,
     pub progress: LrProgress,
     /// Plateau: evaluations without improvement before a cut, and its factor.
     pub patience: usize,
@@ -60,12 +69,41 @@ pub struct LrSpec {
     pub gap: Option<GapControl>,
 }
 
+fn one() -> usize {
+    1
+}
+
 impl LrSpec {
+    /// The schedule over a run of so many steps.
+    pub fn over(&self, steps: usize) -> LrSchedule {
+        let LrSpec { policy, peak, min_ratio, warmup, cycles, .. } = *self;
+        LrSchedule { policy, peak, min_ratio, warmup, cycles, steps }
+    }
+
+    /// Whether the learning rate rises over the warm-up steps.
+    pub fn warms_up(&self) -> bool {
+        self.warmup > 0 && self.policy != LrPolicy::OneCycle
+    }
+
+    /// What a run that was planned for `before` steps, of which `done` are, does when it goes on to `steps`.
+    pub fn replanned(&self, (before, steps): (usize, usize), done: usize) -> Option<String> {
+        let [old, new] = [before, steps].map(|steps| self.over(steps).at_progress(done as f64));
+        (steps != before && old != new).then(|| {
+            format!(
+                "the learning rate is planned again over {steps} steps: it goes on at {new:.2e}, where the plan of \
+                 {before} steps had come to {old:.2e}"
+            )
+        })
+    }
+
     /// # Errors
     /// A learning rate or a factor out of its bounds.
     pub fn check(&self) -> Result<(), TrainError> {
         if !(self.peak > 0.0 && self.peak.is_finite()) {
             return Err(TrainError::setup(format!("the learning rate must be above 0, not {}", self.peak)));
+        }
+        if self.policy == LrPolicy::CosineRestarts && self.cycles == 0 {
+            return Err(TrainError::setup("a cosine with restarts needs at least one cycle"));
         }
         if self.policy == LrPolicy::Plateau && !(self.factor > 0.0 && self.factor < 1.0) {
             return Err(TrainError::setup(format!(
@@ -79,6 +117,13 @@ impl LrSpec {
 
 /// Share of the run that WSD spends decaying.
 const WSD_DECAY: f64 = 0.2;
+/// One-cycle: share of the run that rises, the peak over the start, and the start over the end, as torch has them.
+const ONE_CYCLE: (f64, f64, f64) = (0.3, 25.0, 1e4);
+
+/// Half a cosine from `from` to `to`.
+fn anneal(from: f64, to: f64, share: f64) -> f64 {
+    to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+}
 
 /// A learning-rate schedule over a run of known length.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,12 +133,16 @@ pub struct LrSchedule {
     /// The end, as a share of the peak.
     pub min_ratio: f64,
     pub warmup: usize,
+    pub cycles: usize,
     pub steps: usize,
 }
 
 impl LrSchedule {
     /// Learning rate after `done` steps' worth of progress.
     pub fn at_progress(&self, done: f64) -> f64 {
+        if self.policy == LrPolicy::OneCycle {
+            return self.one_cycle(done);
+        }
         let warmup = self.warmup as f64;
         if done < warmup {
             return self.peak * ((done + 1.0) / warmup).min(1.0);
@@ -102,14 +151,26 @@ impl LrSchedule {
         let done = ((done - warmup) / span).min(1.0);
         let falling = |share: f64| self.min_ratio + (1.0 - self.min_ratio) * (1.0 - share);
         let factor = match self.policy {
-            LrPolicy::Constant | LrPolicy::Plateau => 1.0,
+            LrPolicy::Constant | LrPolicy::Plateau | LrPolicy::OneCycle => 1.0,
             LrPolicy::Linear => falling(done),
             LrPolicy::Cosine => {
                 self.min_ratio + (1.0 - self.min_ratio) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
             }
+            LrPolicy::CosineRestarts if done >= 1.0 => self.min_ratio,
+            LrPolicy::CosineRestarts => anneal(1.0, self.min_ratio, (done * self.cycles as f64).fract()),
             LrPolicy::Wsd => falling(((done - (1.0 - WSD_DECAY)) / WSD_DECAY).max(0.0)),
         };
         self.peak * factor
+    }
+
+    fn one_cycle(&self, done: f64) -> f64 {
+        let (share, start, end) = ONE_CYCLE;
+        let (low, last) = (self.peak / start, self.steps.saturating_sub(1) as f64);
+        let top = (share * self.steps as f64 - 1.0).max(0.0);
+        if done < top {
+            return anneal(low, self.peak, done / top);
+        }
+        anneal(self.peak, low / end, ((done - top) / (last - top).max(1.0)).min(1.0))
     }
 }
 
@@ -148,14 +209,7 @@ impl LrState {
         if let Some(rate) = self.by_hand {
             return rate;
         }
-        let schedule = LrSchedule {
-            policy: spec.policy,
-            peak: spec.peak,
-            min_ratio: spec.min_ratio,
-            warmup: spec.warmup,
-            steps,
-        };
-        let rate = schedule.at_progress(progress);
+        let rate = spec.over(steps).at_progress(progress);
         if spec.policy == LrPolicy::Plateau {
             return (rate * self.scale).max(spec.peak * spec.min_ratio).min(rate);
         }
@@ -209,6 +263,7 @@ mod tests {
             peak: 1e-3,
             min_ratio: 0.1,
             warmup: 0,
+            cycles: 1,
             progress: LrProgress::Steps,
             patience: 2,
             factor: 0.5,
@@ -252,8 +307,9 @@ mod tests {
 
     #[test]
     fn every_policy_starts_low_peaks_and_ends_at_its_minimum() {
-        for &policy in LrPolicy::ALL {
-            let s = LrSchedule { policy, peak: 1e-3, min_ratio: 0.1, warmup: 10, steps: 1000 };
+        let moves_otherwise = [LrPolicy::OneCycle, LrPolicy::CosineRestarts];
+        for &policy in LrPolicy::ALL.iter().filter(|policy| !moves_otherwise.contains(policy)) {
+            let s = LrSchedule { policy, peak: 1e-3, min_ratio: 0.1, warmup: 10, cycles: 1, steps: 1000 };
             assert!((s.at_progress(0.0) - 1e-4).abs() < 1e-12);
             assert!((s.at_progress(10.0) - 1e-3).abs() < 1e-12, "{policy}");
             let flat = matches!(policy, LrPolicy::Constant | LrPolicy::Plateau);
@@ -266,5 +322,33 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn one_cycle_holds_in_runs_of_any_length() {
+        for steps in [1, 2, 3, 4, 7, 1000] {
+            let s = LrSpec { warmup: 50, ..spec(LrPolicy::OneCycle) }.over(steps);
+            let rates: Vec<f64> = (0..=steps).map(|step| s.at_progress(step as f64)).collect();
+            assert!(
+                rates.iter().all(|rate| *rate >= 1e-3 / 25.0 / 1e4 - 1e-15 && *rate <= 1e-3),
+                "{rates:?}"
+            );
+            assert!(
+                rates[..steps].iter().any(|rate| *rate > 0.8e-3),
+                "{steps} steps come near the peak: {rates:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn more_steps_after_a_decayed_schedule_plan_it_again_and_say_so() {
+        let spec = spec(LrPolicy::Cosine);
+        let said = spec.replanned((100, 200), 100).unwrap();
+        assert!(
+            said.contains("over 200 steps: it goes on at 5.50e-4") && said.contains("had come to 1.00e-4"),
+            "{said}"
+        );
+        assert_eq!(spec.replanned((100, 100), 50), None);
+        assert_eq!(LrSpec { policy: LrPolicy::Constant, ..spec }.replanned((100, 200), 100), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::SavedDtype;
+use super::data::{ChatTemplate, LossOn, RowPacking};
 use super::schedule::{GapControl, LrPolicy, LrProgress, LrSpec};
 use super::spec::{
     Arm, DataSpec, Joint, JointSpec, LoraSpec, LoraTargets, MaskSchedule, MaskingSpec, OnDiskFull, Precision,
@@ -20,6 +21,10 @@ pub(super) const MAX_STEPS: i64 = 1_000_000_000;
 settings! {
     /// Defaults of a training run
     pub struct TrainSettings in "train" {
+        /// How prompts, instructions and conversations of the data become text
+        chat_template: ChatTemplate = ChatTemplate::Tokenizer, label("chat template");
+        /// Which tokens of prompts, instructions and conversations count in the loss; other text always counts whole
+        loss_on: LossOn = LossOn::Answers, label("loss on");
         /// Which weights are trained
         trained: TrainedPart = TrainedPart::All;
         /// Blocks that last-blocks trains, counted from the end
@@ -28,6 +33,9 @@ settings! {
         lora_rank: usize = 8, label("LoRA rank"), whole(1, 1024) => |t| t.trained == TrainedPart::Lora;
         /// Adapters are scaled by α/rank
         lora_alpha: f64 = 16.0, label("LoRA α"), range(0.1, 4096.0, 1.0, 0.1) => |t| t.trained == TrainedPart::Lora;
+        /// Share of an adapter's input that is dropped in training
+        lora_dropout: f64 = 0.0, label("LoRA dropout"), range(0.0, 0.95, 0.05, 0.01)
+            => |t| t.trained == TrainedPart::Lora;
         /// Matrices that get an adapter; attention is attn.c_attn,attn.c_proj and all is every matrix of the blocks
         /// A list of attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head is read, too.
         lora_targets: LoraTargets = LoraTargets::attention(), label("LoRA targets")
@@ -66,7 +74,9 @@ settings! {
         twin_seeds: usize = 6, label("seeds"), whole(1, 1000), unit("seeds") => |t| t.twins.is_some();
         /// Optimizer steps
         /// 100 are six epochs of the bundled text: a first run of a minute or two.
-        steps: usize = 100, whole(1, MAX_STEPS), step(10), unit("steps");
+        steps: usize = 100, whole(1, MAX_STEPS), step(10), unit("steps") => |t| t.epochs == 0.0;
+        /// Passes over the data; 0 leaves the length of a run to its steps
+        epochs: f64 = 0.0, range(0.0, 100_000.0, 1.0, 0.1), unit("passes");
         /// Peak learning rate
         learning_rate: f64 = 1e-3, label("learning rate"), log(1e-8, 1.0);
         /// Schedule of the learning rate after the warm-up
@@ -74,9 +84,14 @@ settings! {
         /// What the learning rate follows
         lr_progress: LrProgress = LrProgress::Steps, label("progress");
         /// Steps over which the learning rate rises from 0 to its peak
-        warmup_steps: usize = 10, label("warm-up"), whole(0, MAX_STEPS), step(10), unit("steps");
+        warmup_steps: usize = 10, label("warm-up"), whole(0, MAX_STEPS), step(10), unit("steps")
+            => |t| t.lr_policy != LrPolicy::OneCycle;
         /// Final learning rate as a fraction of the peak
-        min_lr_ratio: f64 = 0.1, label("final LR"), range(0.0, 1.0, 0.02, 0.002);
+        min_lr_ratio: f64 = 0.1, label("final LR"), range(0.0, 1.0, 0.02, 0.002)
+            => |t| t.lr_policy != LrPolicy::OneCycle;
+        /// How often a cosine with restarts comes down
+        lr_cycles: usize = 2, label("cycles"), whole(1, 1000), unit("cycles")
+            => |t| t.lr_policy == LrPolicy::CosineRestarts;
         /// Evaluations without improvement before a plateau cuts the learning rate
         patience: usize = 3, whole(1, 1000), unit("evaluations") => |t| t.lr_policy == LrPolicy::Plateau;
         /// What a plateau multiplies the learning rate by
@@ -91,6 +106,10 @@ settings! {
         accumulate: usize = 1, label("accumulation"), whole(1, 65_536);
         /// Tokens per sequence
         context: usize = 256, whole(2, 65_536), step(64), unit("tokens");
+        /// How documents are put into sequences
+        packing: RowPacking = RowPacking::Packed;
+        /// Whether sequences of like length share a batch, so that less is padded
+        group_by_length: bool = false, label("group by length") => |t| t.packing == RowPacking::OnePerRow;
         /// Share of the sequences that begin with the end-of-text token, as documents do
         marked: f64 = 0.0, label("begin with mark"), range(0.0, 1.0, 0.1, 0.01), hidden();
         /// Dropout probability for embeddings, attention weights and residual outputs
@@ -105,6 +124,8 @@ settings! {
         beta2: f64 = 0.95, label("β₂"), range(0.0, 0.99999, 0.01, 0.00001), hidden();
         /// AdamW epsilon
         eps: f64 = 1e-8, label("ε"), log(1e-16, 1.0), hidden();
+        /// Whether blocks are computed again on the way back instead of kept: less memory, about a third more time
+        gradient_checkpointing: bool = false, label("grad checkpoints");
         /// Number format of matrix products in training; weights stay f32
         precision: Precision = Precision::F32, hidden();
         /// Seed of initial weights, batches, masks and dropout
@@ -140,18 +161,23 @@ impl TrainSettings {
         score: &ScoreSettings,
     ) -> RunSpec {
         let masking = self.masking(policy, score);
+        let data = DataSpec { chat_template: self.chat_template, loss_on: self.loss_on, ..data };
         RunSpec {
             model,
+            init: None,
             data,
             trained: self.what_is_trained(),
             fixed_cuts: masking.arm != Arm::None,
             marked: self.marked,
             masking,
             steps: self.steps,
+            epochs: self.epochs,
             time_limit: None,
             batch_size: self.batch_size,
             accumulate: self.accumulate,
             context: self.context,
+            packing: self.packing,
+            group_by_length: self.group_by_length && self.packing == RowPacking::OnePerRow,
             learning_rate: self.learning_rate_spec(),
             adamw: AdamWSettings {
                 beta1: self.beta1,
@@ -160,6 +186,7 @@ impl TrainSettings {
                 weight_decay: self.weight_decay,
             },
             precision: self.precision,
+            gradient_checkpointing: self.gradient_checkpointing,
             clip: self.clip,
             dropout: self.dropout,
             seed: self.seed,
@@ -185,6 +212,7 @@ impl TrainSettings {
             peak: self.learning_rate,
             min_ratio: self.min_lr_ratio,
             warmup: self.warmup_steps,
+            cycles: self.lr_cycles,
             progress: self.lr_progress,
             patience: self.patience,
             factor: self.lr_factor,
@@ -200,6 +228,7 @@ impl TrainSettings {
             TrainedPart::Lora => Trained::Lora(LoraSpec {
                 rank: self.lora_rank,
                 alpha: self.lora_alpha,
+                dropout: self.lora_dropout,
                 targets: self.lora_targets.clone(),
             }),
         }

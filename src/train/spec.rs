@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::checkpoint::SavedDtype;
+use super::data::{ChatTemplate, Cut, LossOn, RowPacking};
 use super::schedule::LrSpec;
+pub use super::trained::{LoraSpec, LoraTargets, Trained, TrainedPart};
 use super::twins::TwinSpec;
 use crate::attention::types::ScoreSettings;
 use crate::mask::types::{MaskSettings, Op, Replacement};
-use crate::model::family::{ParameterRole, adapter_targets};
-use crate::settings::{Choice, Kind, choice, optional, text_setting};
+use crate::settings::{Choice, choice, optional};
 use crate::tensor::adamw::AdamWSettings;
 
 /// Where the text comes from.
@@ -30,116 +31,10 @@ pub struct DataSpec {
     /// Which documents those are: drawn from the whole text by this seed. Runs from before there was one hold out the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_seed: Option<u64>,
-}
-
-/// Low-rank adaptation (2106.09685): `W + alpha/rank · A B`, with `A` random and `B` zero at the start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoraSpec {
-    pub rank: usize,
-    pub alpha: f64,
-    /// Matrices that get an adapter, in every block.
-    pub targets: LoraTargets,
-}
-
-/// The matrices that get an adapter. Text form: `attention`, `all` (every matrix of the blocks), or a list of modules, named as
-/// PEFT's `target_modules` match them; which there are depends on the model's family. Where the output matrix is tied to
-/// the embeddings, only the output gets an adapter, and a merged checkpoint holds an output matrix of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoraTargets(Vec<String>);
-
-/// Words that stand for several matrices.
-const GROUPS: &[&str] = &["attention", "all"];
-
-impl LoraTargets {
-    /// The matrices of the attention.
-    pub fn attention() -> Self {
-        LoraTargets(vec!["attention".to_owned()])
-    }
-
-    /// Modules by the ends of their names.
-    pub fn modules(names: &[&str]) -> Self {
-        LoraTargets(names.iter().map(|name| (*name).to_owned()).collect())
-    }
-
-    /// Whether nothing is named.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a matrix of a block that ends in `target` is meant.
-    pub fn contains(&self, target: &str, role: ParameterRole) -> bool {
-        let has = |word: &str| self.0.iter().any(|own| own == word);
-        has(target) || role.is_matrix() && has("all") || role.is_attention() && has("attention")
-    }
-
-    /// The first word that no matrix of a family with these targets answers to.
-    pub fn unknown(&self, targets: &[&str]) -> Option<&str> {
-        self.0.iter().map(String::as_str).find(|word| !GROUPS.contains(word) && !targets.contains(word))
-    }
-}
-
-impl std::str::FromStr for LoraTargets {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if GROUPS.contains(&text) {
-            return Ok(LoraTargets::modules(&[text]));
-        }
-        let known = adapter_targets();
-        let named = LoraTargets(text.split(',').map(|name| name.trim().to_owned()).collect());
-        if let Some(word) = named.unknown(&known) {
-            return Err(format!("{word} is not one of {}", known.join(", ")));
-        }
-        Ok(LoraTargets(
-            known.into_iter().filter(|t| named.0.iter().any(|n| n == t)).map(str::to_owned).collect(),
-        ))
-    }
-}
-
-impl std::fmt::Display for LoraTargets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.join(","))
-    }
-}
-
-text_setting!(LoraTargets, Kind::terms(GROUPS, adapter_targets, &[]));
-
-choice! {
-    /// Which variables move, without the numbers that belong to it.
-    pub enum TrainedPart {
-        /// every weight is trained
-        All = "all",
-        /// the last blocks and the final layer norm
-        LastBlocks = "last-blocks",
-        /// gains and biases of the layer norms only
-        LayerNorms = "layer-norms",
-        /// LoRA: low-rank adapters; the other weights are frozen
-        Lora = "lora",
-    }
-}
-
-/// Which variables move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trained {
-    All,
-    /// The last k blocks and the final layer norm.
-    LastBlocks(usize),
-    /// Every layer norm's gain and bias.
-    LayerNorms,
-    Lora(LoraSpec),
-}
-
-impl Trained {
-    /// `all`, `last-blocks`, `layer-norms` or `lora`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Trained::All => "all",
-            Trained::LastBlocks(_) => "last-blocks",
-            Trained::LayerNorms => "layer-norms",
-            Trained::Lora(_) => "lora",
-        }
-    }
+    /// How prompts, instructions and conversations become text, and which of their tokens count. Runs from before there was a
+    /// choice count all of them.
+    pub chat_template: ChatTemplate,
+    pub loss_on: LossOn,
 }
 
 choice! {
@@ -349,17 +244,32 @@ pub const MEASURED: usize = 20_000;
 /// Share of the time that evaluations may take unless more is asked for.
 const MEASURED_SHARE: f64 = 0.1;
 
+/// A model from nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitSpec {
+    /// A `config.json`.
+    pub config: PathBuf,
+    pub tokenizer: Option<PathBuf>,
+}
+
 /// The specification of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSpec {
     /// Id or folder of the model it starts from; for the record.
     pub model: String,
+    /// Where it starts from random weights: the configuration, and its tokenizer where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitSpec>,
     pub data: DataSpec,
     pub trained: Trained,
     pub masking: MaskingSpec,
     /// Optimizer steps.
     pub steps: usize,
+    /// Passes over the data, from which `steps` follow once it is read; 0 where the steps were given.
+    #[serde(default)]
+    pub epochs: f64,
     /// Seconds after which the run ends even if steps are left; the learning rate follows the clock then, so such
     /// a run does not repeat to the last bit.
     pub time_limit: Option<f64>,
@@ -367,8 +277,14 @@ pub struct RunSpec {
     pub batch_size: usize,
     /// Forward passes whose gradients are averaged into one update.
     pub accumulate: usize,
-    /// Tokens per sequence.
+    /// Tokens per sequence, at most.
     pub context: usize,
+    /// How documents are put into sequences.
+    #[serde(default)]
+    pub packing: RowPacking,
+    /// Sequences of like length share a batch.
+    #[serde(default)]
+    pub group_by_length: bool,
     /// Every epoch cuts the text at the same places, so that a sequence keeps its number: needed by static arms, by
     /// scores of the last visit, and by twins. Otherwise each epoch shifts the cuts.
     pub fixed_cuts: bool,
@@ -379,6 +295,9 @@ pub struct RunSpec {
     pub adamw: AdamWSettings,
     #[serde(default)]
     pub precision: Precision,
+    /// Blocks are computed again on the way back instead of kept (1604.06174).
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// Largest global gradient norm; 0 turns clipping off.
     pub clip: f64,
     /// Share of embeddings, attention weights and outputs of residual branches that is dropped.
@@ -414,9 +333,22 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// How the text is cut into sequences.
+    pub fn cut(&self) -> Cut {
+        Cut { context: self.context, packing: self.packing }
+    }
+
     /// Sequences a step visits.
     pub fn sequences_per_step(&self) -> usize {
         self.batch_size * self.accumulate
+    }
+
+    /// Settles the steps of a run of so many passes over `sequences`.
+    pub fn fit_steps(&mut self, sequences: usize) {
+        if self.epochs > 0.0 {
+            let visits = (self.epochs * sequences as f64).ceil() as usize;
+            self.steps = visits.div_ceil(self.sequences_per_step().max(1)).max(1);
+        }
     }
 
     /// Evaluations that are due after `step`, the one at the end included.
@@ -479,19 +411,16 @@ impl RunSpec {
         if !(0.0..=1.0).contains(&self.marked) {
             return refuse(format!("marked must be from 0 to 1: {}", self.marked));
         }
-        if let Trained::Lora(lora) = &self.trained {
-            if lora.rank == 0 || lora.targets.is_empty() {
-                return refuse("LoRA needs a rank of at least 1 and at least one target".to_owned());
-            }
-            if !(lora.alpha > 0.0 && lora.alpha.is_finite()) {
-                return refuse(format!("the alpha of LoRA must be above 0, not {}", lora.alpha));
-            }
-        }
-        if self.trained == Trained::LastBlocks(0) {
-            return refuse("the last 0 blocks leave nothing to train".to_owned());
-        }
+        self.trained.check()?;
         if self.masking.needs_fixed_cuts() && !self.fixed_cuts {
             return refuse("a masking arm needs fixed_cuts, so that a sequence keeps its number".to_owned());
+        }
+        let soft = self.masking.joint.as_ref().is_some_and(|joint| joint.kind == Joint::SoftThresholds);
+        if soft && self.packing != RowPacking::Packed {
+            return Err(TrainError::Setup {
+                problem: format!("soft thresholds need packed rows, not {}", self.packing),
+                hint: Some("set --packing packed, or another learned policy".to_owned()),
+            });
         }
         self.masking.check()?;
         self.learning_rate.check()

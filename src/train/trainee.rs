@@ -10,7 +10,7 @@ use super::arm::{MASK_ROW, mean_embedding};
 use super::init::uniform;
 use super::spec::{LoraSpec, Precision, Trained};
 use crate::model::family::{Parameter, ParameterRole};
-use crate::model::layers::LowRank;
+use crate::model::layers::{Dropout, LowRank};
 use crate::model::{Config, Model};
 use crate::tensor::device::on_host;
 use crate::tensor::host;
@@ -92,6 +92,14 @@ impl Trainee {
     fn adapt(&mut self, lora: &LoraSpec, seed: u64, device: &Device) -> Result<(), TrainError> {
         let scale = lora.alpha / lora.rank as f64;
         self.sites = sites(lora, &self.model.config)?;
+        if lora.dropout > 0.0 && self.sites.iter().any(|site| site.layer.is_none()) {
+            return Err(TrainError::Setup {
+                problem: "LoRA dropout does not reach an adapter on the output matrix".to_owned(),
+                hint: Some(
+                    "leave the output matrix out of --lora-targets, or set --lora-dropout 0".to_owned(),
+                ),
+            });
+        }
         for (at, site) in self.sites.iter().enumerate() {
             let (inner, out) = site.sizes;
             // As PEFT starts: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that nothing changes at first.
@@ -103,7 +111,8 @@ impl Trainee {
             )?;
             let down = Var::from_tensor(&down)?;
             let up = Var::zeros((lora.rank, out), DType::F32, device)?;
-            let adapter = LowRank { down: down.as_tensor().clone(), up: up.as_tensor().clone(), scale };
+            let adapter =
+                LowRank { down: down.as_tensor().clone(), up: up.as_tensor().clone(), scale, noise: None };
             self.vars.push((format!("{}.lora_A", site.module), down));
             self.vars.push((format!("{}.lora_B", site.module), up));
             if site.layer.is_none() {
@@ -159,6 +168,27 @@ impl Trainee {
         }
         if self.precision == Precision::Bf16 {
             rounded(&mut model)?;
+        }
+        Ok(model)
+    }
+
+    /// The same with dropout on the inputs of adapters, every draw of it decided by `key`.
+    ///
+    /// # Errors
+    /// Of the tensor library.
+    pub fn current_dropping(&self, key: u64) -> Result<Model, TrainError> {
+        let mut model = self.current()?;
+        let rate = self.lora.as_ref().map_or(0.0, |lora| lora.dropout);
+        if rate > 0.0 {
+            let (dropout, mut at) = (Dropout { rate, key }, 0);
+            let layers = model.config.n_layer;
+            model.change_projections(|projection| {
+                if let Some(adapter) = &mut projection.adapter {
+                    adapter.noise = dropout.adapter(layers, at);
+                    at += 1;
+                }
+                Ok(())
+            })?;
         }
         Ok(model)
     }

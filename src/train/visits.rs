@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Visit};
-use super::data::{Corpus, Order};
+use super::data::{Corpus, CutRows, Order};
 
 /// How far a run has come through its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,20 +19,25 @@ pub struct DataPosition {
 pub struct Visits {
     rule: Order,
     position: DataPosition,
-    offset: usize,
+    rows: CutRows,
     order: Vec<u32>,
 }
 
 impl Visits {
     /// Starts, or continues, at `position`.
     pub fn new(corpus: &Corpus, rule: Order, position: DataPosition) -> Self {
-        let (offset, order) = rule.epoch(corpus, position.epoch);
-        Visits { rule, position, offset, order }
+        let (rows, order) = rule.epoch(corpus, position.epoch);
+        Visits { rule, position, rows, order }
     }
 
     /// Where the next visit is.
     pub fn position(&self) -> DataPosition {
         self.position
+    }
+
+    /// The rows of this epoch.
+    pub fn rows(&self) -> &CutRows {
+        &self.rows
     }
 
     /// The next `n` visits as one batch.
@@ -47,7 +52,7 @@ impl Visits {
         }
         let sequence = self.order[self.position.at];
         self.position.at += 1;
-        let visit = corpus.visit(sequence as usize, self.position.epoch, self.rule.context, self.offset);
+        let visit = self.rows.visit(corpus, sequence as usize, self.position.epoch);
         match corpus.eot {
             Some(mark) if self.rule.marks(sequence, self.position.epoch) => visit.after(mark),
             _ => visit,
@@ -60,7 +65,7 @@ mod tests {
     use super::*;
 
     fn rule(seed: u64, fixed_cuts: bool) -> Order {
-        Order { seed, context: 10, fixed_cuts, marked: 0.0 }
+        Order { seed, cut: 10.into(), fixed_cuts, marked: 0.0, alike: 0 }
     }
 
     fn corpus() -> Corpus {

@@ -10,7 +10,7 @@ use maskscope::model::Model;
 use maskscope::tensor::adamw::AdamWSettings;
 use maskscope::train::checkpoint::SavedDtype;
 use maskscope::train::checkpoint::state;
-use maskscope::train::data::Corpus;
+use maskscope::train::data::{Corpus, RowPacking};
 use maskscope::train::init;
 use maskscope::train::report::{Report, RunCommand};
 use maskscope::train::run::{Learner, Run, Setup, Watch};
@@ -47,14 +47,18 @@ pub fn data() -> (Arc<Corpus>, Option<Arc<Corpus>>) {
 pub fn spec(out: &Path) -> RunSpec {
     RunSpec {
         model: "tiny".to_owned(),
+        init: None,
         data: DataSpec::default(),
         trained: Trained::All,
         masking: MaskingSpec::default(),
         steps: 20,
+        epochs: 0.0,
         time_limit: None,
         batch_size: 3,
         accumulate: 1,
         context: CONTEXT,
+        packing: RowPacking::Packed,
+        group_by_length: false,
         fixed_cuts: false,
         marked: 0.0,
         learning_rate: LrSpec {
@@ -62,6 +66,7 @@ pub fn spec(out: &Path) -> RunSpec {
             peak: 3e-3,
             min_ratio: 0.1,
             warmup: 3,
+            cycles: 1,
             progress: LrProgress::Steps,
             patience: 2,
             factor: 0.5,
@@ -69,6 +74,7 @@ pub fn spec(out: &Path) -> RunSpec {
         },
         adamw: AdamWSettings { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
         precision: Default::default(),
+        gradient_checkpointing: false,
         clip: 1.0,
         dropout: 0.0,
         seed: 5,
@@ -98,7 +104,11 @@ pub fn resumed(out: &Path) -> Setup {
 }
 
 pub fn lora(targets: &[&str]) -> Trained {
-    Trained::Lora(LoraSpec { rank: 2, alpha: 6.0, targets: LoraTargets::modules(targets) })
+    Trained::Lora(lora_spec(targets))
+}
+
+pub fn lora_spec(targets: &[&str]) -> LoraSpec {
+    LoraSpec { rank: 2, alpha: 6.0, dropout: 0.0, targets: LoraTargets::modules(targets) }
 }
 
 /// Everything a run says, and commands at given steps.

@@ -70,9 +70,12 @@ fn trained(lora: bool, model: &Model) -> Trained {
     let targets = model.config.family.conventions().targets;
     match lora {
         false => Trained::All,
-        true => {
-            Trained::Lora(LoraSpec { rank: 8, alpha: 16.0, targets: LoraTargets::modules(&targets[..1]) })
-        }
+        true => Trained::Lora(LoraSpec {
+            rank: 8,
+            alpha: 16.0,
+            dropout: 0.0,
+            targets: LoraTargets::modules(&targets[..1]),
+        }),
     }
 }
 
@@ -119,7 +122,13 @@ fn batch(vocab: usize, sequences: usize) -> Batch {
     };
     let visit = |sequence: usize| {
         let from = sequence * CONTEXT;
-        Visit { sequence: sequence as u32, pass: 0, inputs: ids(from), targets: ids(from + 1) }
+        Visit {
+            sequence: sequence as u32,
+            pass: 0,
+            inputs: ids(from),
+            targets: ids(from + 1),
+            starts: Vec::new(),
+        }
     };
     Batch { visits: (0..sequences).map(visit).collect() }
 }

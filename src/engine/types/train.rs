@@ -22,10 +22,23 @@ pub enum TrainCommand {
     Curves(PathBuf),
     /// All that one run reported, to show it again.
     Reopen(PathBuf),
+    /// Prepares a run of the past to go on from its newest checkpoint; it starts when told to resume.
+    GoOn(GoOn),
     /// Deletes a run and lists the folder again.
     Delete { run: PathBuf, folder: PathBuf },
     /// What a typed path may go on to.
     Complete(String),
+}
+
+/// A run that goes on, and what of its settings changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GoOn {
+    pub run: PathBuf,
+    /// Other steps or passes than it was planned for.
+    pub steps: Option<usize>,
+    pub epochs: Option<f64>,
+    /// Seeds of twins.
+    pub seeds: Option<usize>,
 }
 
 /// What the trainer says.

@@ -1,14 +1,12 @@
 //! GPT-2's block on plain slices of the CPU, there and back. Norms and activations are computed again on the way back instead of
 //! kept. [`super::network`]'s block is its plain twin.
 
-use std::borrow::Cow;
-
 use candle_core::{Result, Tensor, bail};
 
 use super::network::Block;
 use crate::model::host::{AttendBack, AttendRows, BackwardPass, HostBlock, HostRows, Normed};
 use crate::model::layers::Projection;
-use crate::tensor::dropout::Mask;
+use crate::model::layers::dropout::dropped;
 
 impl HostBlock for Block {
     fn tensors(&self) -> Vec<&Tensor> {
@@ -63,13 +61,4 @@ impl HostBlock for Block {
         let dx = self.ln_1.rows_back((x, &first.moments), &d_normed, &d_middle)?;
         Ok(wanted.then_some(dx))
     }
-}
-
-/// The gradient under a dropout.
-fn dropped(grad: &[f32], mask: Option<Mask>) -> Cow<'_, [f32]> {
-    let mut grad = Cow::Borrowed(grad);
-    if let Some(mask) = mask {
-        mask.apply_all(grad.to_mut());
-    }
-    grad
 }

@@ -35,13 +35,14 @@ impl Model {
         let Some(anchor) = moving.or(first) else { bail!("a block without parameters") };
         let kept = Arc::new(Mutex::new(None));
         let dropout = self.dropout.map_or([None, None], |dropout| dropout.branches(layer));
-        let whole = Whole { block, rule, dropout, rows: (batch, t), kept: kept.clone() };
+        let again = self.recomputes;
+        let whole = Whole { block, rule, dropout, rows: (batch, t), kept: kept.clone(), again };
         let out = x.apply_op2(&anchor, whole)?;
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(qkv) = kept.as_ref().map(|kept: &KeptBlock| kept.qkv.clone()) else {
             bail!("a block left no projection behind");
         };
-        if !recorded {
+        if !recorded || self.recomputes {
             *kept = None;
         }
         Ok((out, qkv))
@@ -66,6 +67,8 @@ struct Whole {
     /// Sequences and rows of each.
     rows: (usize, usize),
     kept: Arc<Mutex<Option<KeptBlock>>>,
+    /// Nothing is kept: the way back begins with the way there.
+    again: bool,
 }
 
 impl CustomOp2 for Whole {
@@ -92,8 +95,11 @@ impl CustomOp2 for Whole {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(kept) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            bail!("the gradient of this block was taken already");
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = match kept {
+            Some(kept) => kept,
+            None if self.again => with_slice(x, |rows| self.forward(rows))??.1,
+            None => bail!("the gradient of this block was taken already"),
         };
         let dx =
             with_slice(x, |rows| with_slice(grad, |grad| self.backward(rows, grad, kept, x.track_op())))???;

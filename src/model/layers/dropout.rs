@@ -1,5 +1,7 @@
 //! Dropout of one training pass.
 
+use std::borrow::Cow;
+
 use candle_core::{Result, Tensor};
 
 use crate::tensor::dropout::{Mask, masked};
@@ -21,6 +23,11 @@ impl Dropout {
         (self.rate > 0.0).then(|| Mask::new(self.rate, (self.key, site as u32)))
     }
 
+    /// What drops from the input of the adapter with number `at`, behind all sites of the model itself.
+    pub fn adapter(self, layers: usize, at: usize) -> Option<Mask> {
+        self.mask(1 + 3 * layers + at)
+    }
+
     /// What drops the outputs of attention and MLP in a block.
     pub fn branches(self, layer: usize) -> [Option<Mask>; 2] {
         [self.mask(1 + 2 * layer), self.mask(2 + 2 * layer)]
@@ -38,6 +45,15 @@ impl Dropout {
     pub(crate) fn embeddings(dropout: Option<Dropout>, x: Tensor) -> Result<Tensor> {
         apply(dropout.and_then(|dropout| dropout.mask(0)), x)
     }
+}
+
+/// Plain rows under a mask, where there is one.
+pub(in crate::model) fn dropped(x: &[f32], mask: Option<Mask>) -> Cow<'_, [f32]> {
+    let mut x = Cow::Borrowed(x);
+    if let Some(mask) = mask {
+        mask.apply_all(x.to_mut());
+    }
+    x
 }
 
 /// `x` under a mask, where there is one.

@@ -1,9 +1,11 @@
 //! A projection `x W + b` with the low-rank adapter that a run may add to it: on tensors, on plain slices, and back.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use candle_core::{Result, Tensor, bail};
 
+use super::dropout;
 use crate::model::weight::{Side, Weight};
 use crate::tensor::device::on_host;
 use crate::tensor::dropout::Mask;
@@ -50,6 +52,8 @@ pub struct LowRank {
     /// `[rank, out]`
     pub up: Tensor,
     pub scale: f64,
+    /// Drops from its input; `None` but in training passes.
+    pub noise: Option<Mask>,
 }
 
 impl Projection {
@@ -225,9 +229,11 @@ impl Projection {
                 low
             };
             let rank = adapter.down.dim(1)?;
-            let low = scaled(adapter.low(x.data)?);
+            let x = adapter.dropped(x.data);
+            let low = scaled(adapter.low_of(&x)?);
             add_to(&adapter.up, |sum| sum.add_product(View::new(&low, rows, rank).t(), g))?;
             let d_low = scaled(adapter.d_low(grad)?);
+            let x = View::new(&x, rows, inner);
             add_to(&adapter.down, |sum| sum.add_product(x.t(), View::new(&d_low, rows, rank)))?;
         }
         Ok(())
@@ -248,7 +254,15 @@ impl Projection {
         if let Some(adapter) = &self.adapter {
             let (down, d_low) = (Matrix::of(&adapter.down)?, adapter.d_low(grad)?);
             let d_low = View::new(&d_low, grad.len() / weight.cols, down.cols);
-            matmul(&mut dx, down.rows, d_low, down.view()?.t(), adapter.scale as f32, 1.0, Threads::Pool);
+            let scale = adapter.scale as f32;
+            match adapter.noise {
+                None => matmul(&mut dx, down.rows, d_low, down.view()?.t(), scale, 1.0, Threads::Pool),
+                Some(mask) => {
+                    let mut share = product_of(d_low, down.view()?.t());
+                    mask.apply_all(&mut share);
+                    dx.iter_mut().zip(&share).for_each(|(dx, share)| *dx += scale * share);
+                }
+            }
             if let Some(then) = then {
                 each_row(&mut dx, down.rows, then);
             }
@@ -290,21 +304,27 @@ impl LowRank {
         if let Some(last) = dims.last_mut() {
             *last = out;
         }
-        let low = (x.reshape(((), inner))?.matmul(&self.down)? * self.scale)?;
+        let x = dropout::apply(self.noise, x.reshape(((), inner))?)?;
+        let low = (x.matmul(&self.down)? * self.scale)?;
         low.matmul(&self.up)?.reshape(dims)
     }
 
     /// Adds its share of the output for rows `x` `[n, in]` to `out` `[n, out]`.
     fn add_rows(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
         let (down, up) = (self.down.dims2()?, Matrix::of(&self.up)?);
-        let low = self.low(x)?;
+        let low = self.low_of(&self.dropped(x))?;
         let low = View::new(&low, x.len() / down.0, down.1);
         matmul(out, up.cols, low, up.view()?, self.scale as f32, 1.0, Threads::Pool);
         Ok(())
     }
 
+    /// Its input under the dropout.
+    fn dropped<'x>(&self, x: &'x [f32]) -> Cow<'x, [f32]> {
+        dropout::dropped(x, self.noise)
+    }
+
     /// `x · down`, `[n, rank]`.
-    fn low(&self, x: &[f32]) -> Result<Vec<f32>> {
+    fn low_of(&self, x: &[f32]) -> Result<Vec<f32>> {
         let down = Matrix::of(&self.down)?;
         Ok(product_of(View::new(x, x.len() / down.rows, down.rows), down.view()?))
     }

@@ -86,8 +86,8 @@ pub fn place(area: Rect, app: &App) -> Option<Rect> {
         Popup::Help { .. } => (84, area.height.saturating_sub(4)),
         Popup::Explain { text, .. } => {
             let columns = 72.min(area.width.saturating_sub(8));
-            let lines = wrap::rows(&visible(text), columns as usize).len() as u16;
-            (columns + 4, lines + 4)
+            let rows = |line: &str| wrap::rows(&visible(line), columns as usize).len().max(1);
+            (columns + 4, text.lines().map(rows).sum::<usize>() as u16 + 4)
         }
         Popup::Palette(_) => (86, 20),
         Popup::Models(_) => models::size(app),

@@ -7,6 +7,7 @@ pub mod empty;
 pub mod feed;
 pub mod log;
 pub mod news;
+pub mod past;
 pub mod raster;
 pub mod run;
 pub mod runs;
@@ -90,6 +91,8 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
     );
 }
 
+#[cfg(test)]
+mod runs_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]

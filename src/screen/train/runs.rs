@@ -12,6 +12,7 @@ use crate::screen::app::{App, Request};
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::popups::ask::Question;
 use crate::screen::popups::{Popup, models};
+use crate::screen::train::past;
 use crate::screen::train::run::course::{self, RUN};
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
@@ -115,6 +116,14 @@ actions! {
         RUNS_OPEN ["enter"] "open" if any => open_selected;
         /// Show the charts of this run, and the verdicts of twins
         RUNS_SHOW ["c"] "charts" if any => show_selected;
+        /// Open the newest checkpoint of this run in the explorer
+        RUNS_NEWEST ["n"] "newest" if any => past::open_newest;
+        /// Plan this run to go on from its newest checkpoint; a finished one takes more steps, passes or seeds from Setup
+        RUNS_GO_ON ["a"] "go on" if any => past::go_on;
+        /// Copy the settings of this run to Setup
+        RUNS_COPY ["y"] "copy settings" if any => past::copy;
+        /// Show in which settings this run differs from the one marked last, or from Setup
+        RUNS_DIFFER ["d"] "differences" if any => past::differ;
         /// Delete the run and its checkpoints, after a question
         RUNS_DELETE ["delete" "D"] "delete" if any => ask_delete;
         /// Read the runs folder again
@@ -224,7 +233,7 @@ fn show_selected(app: &mut App) {
     app.emit(Request::Train(TrainCommand::Reopen(path)));
 }
 
-fn open_checkpoint(app: &mut App, path: &Path) {
+pub(crate) fn open_checkpoint(app: &mut App, path: &Path) {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     unfollow(app);
     app.train.followed = None;

@@ -1,5 +1,7 @@
 //! The form of a run: what it holds, typing and choosing, and how it looks.
 
+use std::collections::BTreeMap;
+
 use ratatui::layout::Rect;
 
 use crate::attention::types::ScoreSettings;
@@ -17,10 +19,10 @@ use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::list::{self, Columns, Line, Look};
 use crate::screen::widgets::theme::Role;
-use crate::settings::{Kind, optional, settings};
+use crate::settings::{Kind, Row, Section, optional, put, settings};
 use crate::train::data::{BUNDLED, forms, is_bundled};
 use crate::train::settings::TrainSettings;
-use crate::train::spec::Arm;
+use crate::train::spec::{Arm, RunSpec};
 
 /// The form of a run.
 pub const CONTEXT: Context = Context("Settings of a run");
@@ -66,7 +68,7 @@ settings! {
 
 impl RunSettings {
     /// A folder's name does not tell what lies in it.
-    fn may_be_table(&self) -> bool {
+    pub fn may_be_table(&self) -> bool {
         let folder = forms::extension(std::path::Path::new(&self.data)).is_empty() && !is_bundled(&self.data);
         forms::has_columns(&self.data) || folder
     }
@@ -96,6 +98,52 @@ impl RunForm {
     pub fn new(settings: &Settings) -> Self {
         let train = settings.train.clone();
         RunForm { run: RunSettings { masking: Some(train.arm), ..RunSettings::default() }, train }
+    }
+
+    /// The form that a run was made of, which goes to a new folder.
+    pub fn of(spec: &RunSpec) -> Self {
+        let path =
+            |all: &[std::path::PathBuf]| all.first().map_or_else(String::new, |p| p.display().to_string());
+        let run = RunSettings {
+            data: path(&spec.data.train),
+            column: spec.data.column.clone().unwrap_or_default(),
+            validation: path(&spec.data.validation),
+            masking: spec.masking.policy.is_none().then_some(spec.masking.arm),
+            minutes: spec.time_limit.map_or(0.0, |seconds| seconds / 60.0),
+            out: String::new(),
+        };
+        RunForm { run, train: TrainSettings::of(spec) }
+    }
+
+    /// What is kept of it from one start to the next, by key. Whether it masks as the explorer does is asked anew, and so is
+    /// its folder.
+    pub fn kept(&self) -> BTreeMap<String, String> {
+        let sections: [&dyn Section; 2] = [&self.run, &self.train];
+        let of = |section: &dyn Section| -> Vec<(String, String)> {
+            let one = |row: &Row| Some((row.path.to_owned(), row.kind.show(&section.value(row)?)));
+            section.rows().iter().filter_map(one).collect()
+        };
+        let mut all: BTreeMap<String, String> = sections.into_iter().flat_map(of).collect();
+        all.remove(RunSettings::out);
+        if self.explorers_policy() {
+            all.remove(RunSettings::masking);
+        }
+        all
+    }
+
+    /// Takes back what was kept, but for settings that are `given` otherwise; what is no longer valid is left.
+    pub fn recall(&mut self, kept: &BTreeMap<String, String>, given: &dyn Fn(&str) -> bool) {
+        for (path, text) in kept.iter().filter(|(path, _)| !given(path)) {
+            let sections: [&mut dyn Section; 2] = [&mut self.run, &mut self.train];
+            for section in sections {
+                if let Some(row) = section.row(path)
+                    && let Ok(value) = row.kind.parse(text)
+                {
+                    // A value that the setting no longer takes stays as it is.
+                    let _ = put(section, row.path, row.kind, value);
+                }
+            }
+        }
     }
 
     /// Whether the run masks by the explorer's policy.
@@ -276,6 +324,9 @@ fn row(c: &mut Canvas, app: &App, path: Path, area: Rect) {
         _ if typing.is_some() => Look::Typing { refused: false },
         _ if params::has_choices(path) => Look::Choice,
         _ if path == RunSettings::minutes && app.doc.form.run.minutes == 0.0 => Look::Unset("no limit"),
+        _ if path == TrainSettings::epochs && app.doc.form.train.epochs == 0.0 => {
+            Look::Unset("as the steps say")
+        }
         Some(place) => Look::Track(place),
         None if value.is_empty() => Look::Unset(match path {
             RunSettings::validation => "a tenth of the data",

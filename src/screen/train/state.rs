@@ -10,6 +10,7 @@ use crate::screen::train::series::Series;
 use crate::screen::train::setup::{RunRequest, RunSettings};
 use crate::screen::train::twins::TwinView;
 use crate::train::raster::RasterStats;
+use crate::train::report::heads_line;
 use crate::train::report::{BatchView, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary};
 use crate::train::spec::{Arm, RunSpec};
 
@@ -48,6 +49,8 @@ pub struct Sample {
 pub struct RunView {
     pub spec: RunSpec,
     pub state: RunState,
+    /// It has done, or was about to do, a step.
+    pub begun: bool,
     pub plan: Option<Plan>,
     pub series: Series,
     /// The newest last.
@@ -91,6 +94,7 @@ impl RunView {
             loading: None,
             measuring: None,
             state: RunState::Preparing,
+            begun: false,
             plan: None,
             series: Series::default(),
             raster: VecDeque::new(),
@@ -197,6 +201,28 @@ impl RunView {
         self.eta = None;
     }
 
+    fn planned(&mut self, plan: Plan) {
+        if self.spec.epochs > 0.0 {
+            // So many passes are so many steps, now that the data is read.
+            self.spec.steps = plan.steps;
+            self.twins = self.spec.twins.as_ref().map(|twins| TwinView::new(twins, plan.steps));
+        }
+        self.plan = Some(plan);
+    }
+
+    fn ended(&mut self, summary: RunSummary, now: Duration) {
+        self.state = summary.state;
+        self.since = now;
+        let saved = summary.saved.zip(summary.checkpoint.clone());
+        self.measuring = None;
+        self.saved = saved.or(self.saved.take());
+        if let Some(problem) = summary.unsaved() {
+            self.note(summary.steps, Grade::Bad, problem);
+        }
+        self.summary = Some(summary);
+        self.eta = None;
+    }
+
     /// A slider was moved, or let go.
     fn changed(&mut self, change: LiveChange) {
         let name = match change.what {
@@ -215,7 +241,7 @@ impl RunView {
         };
         let value = match (change.what, change.value) {
             (_, None) => "back to the schedule".to_owned(),
-            (Live::LearningRate, Some(v)) => format!("{v:.3e}"),
+            (Live::LearningRate, Some(v)) => format!("{v:.3e}, held until it is given back to its schedule"),
             (_, Some(v)) => format!("{v:.3}"),
         };
         self.series.changes.push(change);
@@ -231,8 +257,9 @@ impl RunView {
                     self.note(self.step(), Grade::Said, state.name());
                 }
                 self.state = state;
+                self.begun |= state == RunState::Running;
             }
-            Report::Planned(plan) => self.plan = Some(plan),
+            Report::Planned(plan) => self.planned(plan),
             Report::Step { report, merged } => {
                 self.measuring = None;
                 (self.eta, self.tokens) = (report.eta, report.tokens);
@@ -250,6 +277,7 @@ impl RunView {
                 self.note(step, Grade::Good, format!("saved{best}: {}", path.display()));
                 self.saved = Some((step, path));
             }
+            Report::Heads { step, heads } => self.note(step, Grade::Said, heads_line(&heads)),
             Report::Sample { step, prompt, text } => self.sampled(Sample { step, prompt, text }),
             Report::Changed(change) => self.changed(change),
             Report::Note { step, message } => self.note(step, Grade::Said, message),
@@ -266,18 +294,7 @@ impl RunView {
                 }
             }
             Report::Batch(batch) => self.batch = Some(batch),
-            Report::Ended(summary) => {
-                self.state = summary.state;
-                self.since = now;
-                let saved = summary.saved.zip(summary.checkpoint.clone());
-                self.measuring = None;
-                self.saved = saved.or(self.saved.take());
-                if let Some(problem) = summary.unsaved() {
-                    self.note(summary.steps, Grade::Bad, problem);
-                }
-                self.summary = Some(summary);
-                self.eta = None;
-            }
+            Report::Ended(summary) => self.ended(summary, now),
             Report::Failed { message, hint } => self.failed(message, hint, now),
         }
     }
@@ -323,6 +340,10 @@ pub struct TrainState {
     pub leaving: bool,
     /// What the plan on screen was made for.
     pub planned: Option<RunRequest>,
+    /// A run of the past is to go on: its plan is not the form's.
+    pub goes_on: bool,
+    /// The form is that of last time, which is still to be said.
+    pub recalled: bool,
     /// Number of the run, as the trainer counts.
     pub number: u64,
 }
@@ -341,6 +362,8 @@ impl Default for TrainState {
             followed: None,
             leaving: false,
             planned: None,
+            goes_on: false,
+            recalled: false,
             number: 0,
         }
     }

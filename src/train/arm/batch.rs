@@ -16,7 +16,7 @@ use crate::mask::initial::Unigram;
 use crate::mask::types::{Decision, MaskSettings, Op, Replacement, State};
 use crate::model::Visibility;
 use crate::tensor::cross_entropy::IGNORE;
-use crate::train::batch::Batch;
+use crate::train::batch::{Batch, Visit};
 
 use super::lexicon::Lexicon;
 
@@ -93,6 +93,8 @@ pub struct MaskedBatch {
     pub labels: Vec<u32>,
     /// Original positions of the rows of each sequence, ascending, without padding.
     pub kept: Vec<Vec<usize>>,
+    /// Which document of its row each position belongs to.
+    documents: Vec<Vec<usize>>,
     /// Why each position of each sequence is masked or not.
     pub decisions: Vec<Decision>,
     /// What was masked.
@@ -162,6 +164,7 @@ impl MaskedBatch {
             {
                 plan.input.visibility = Visibility::Pairs(Arc::new(pairs.cut.clone()));
             }
+            isolate(&mut plan, visit);
             plans.push(Planned(plan));
         }
         let realised = realised(&decisions, &pairs);
@@ -173,6 +176,7 @@ impl MaskedBatch {
             ids: Vec::new(),
             labels: Vec::new(),
             kept: plans.iter().map(|p| p.0.kept.clone()).collect(),
+            documents: batch.visits.iter().map(Visit::documents).collect(),
             decisions,
             realised,
             rate: settings.nominal_rate(),
@@ -200,15 +204,19 @@ impl MaskedBatch {
         self.plans[b].visible()
     }
 
-    /// One byte for each position of each sequence, equal where two batches treat a position alike: 0 where nothing
-    /// changes, else the operation; under `dyn-pair` how many keys the query lost, above all operations.
-    pub fn marks(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.batch() * self.context);
+    /// One byte for each position of each sequence, `width` of them a sequence, equal where two batches treat a position alike: 0
+    /// where nothing changes, else the operation; under `dyn-pair` how many keys of its document the query lost, above all
+    /// operations.
+    pub fn marks(&self, width: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.batch() * width);
         for (b, decision) in self.decisions.iter().enumerate() {
-            let len = decision.positions.len();
+            let (len, documents) = (decision.positions.len(), &self.documents[b]);
             match self.visibility(b) {
                 Some(Visibility::Pairs(cut)) if decision.selected == 0 => {
-                    let lost = |t: usize| cut[t * len..][..len].iter().filter(|c| **c).count();
+                    let lost = |t: usize| {
+                        let row = cut[t * len..][..len].iter().zip(documents);
+                        row.filter(|(cut, document)| **cut && **document == documents[t]).count()
+                    };
                     out.extend(
                         (0..len).map(|t| if lost(t) == 0 { 0 } else { PAIRS | lost(t).min(127) as u8 }),
                     );
@@ -218,6 +226,7 @@ impl MaskedBatch {
                     op.map_or(0, |op| 1 + op as u8)
                 })),
             }
+            out.resize((b + 1) * width, 0);
         }
         out
     }
@@ -318,6 +327,39 @@ impl MaskedBatch {
         }
         Tensor::from_vec(bias, (self.batch(), 1, n, n), device).map(Some)
     }
+}
+
+/// Keeps the documents of a row apart: none reads another, and each starts at position 0.
+fn isolate(plan: &mut MaskedPass, visit: &Visit) {
+    if visit.starts.is_empty() {
+        return;
+    }
+    let (documents, kept) = (visit.documents(), &plan.kept);
+    let of: Vec<usize> = kept.iter().map(|&at| documents[at]).collect();
+    let first = |document: usize| of.partition_point(|&other| other < document);
+    let begins = |document: usize| document.checked_sub(1).map_or(0, |n| visit.starts[n]);
+    // Where gaps stay, ids count from the document's beginning; where rows close up, from its first row.
+    let gaps = plan.input.position_ids.is_some();
+    let position = |(row, &at): (usize, &usize)| {
+        let document = documents[at];
+        (if gaps { at - begins(document) } else { row - first(document) }) as u32
+    };
+    let positions = kept.iter().enumerate().map(position).collect();
+    let len = kept.len();
+    let end = |row: usize| first(of[row] + 1);
+    plan.input.visibility = match std::mem::take(&mut plan.input.visibility) {
+        Visibility::Pairs(cut) => {
+            let apart = |at: usize| cut[at] || of[at / len] != of[at % len];
+            Visibility::Pairs(Arc::new((0..len * len).map(apart).collect()))
+        }
+        Visibility::HideFrom(from) => Visibility::HideFrom(
+            from.iter().enumerate().map(|(row, from)| (*from).min(end(row) as u32)).collect(),
+        ),
+        Visibility::Causal | Visibility::ByHead(_) => {
+            Visibility::HideFrom((0..len).map(|row| end(row) as u32).collect())
+        }
+    };
+    plan.input.position_ids = Some(positions);
 }
 
 /// Why a batch could not be made.

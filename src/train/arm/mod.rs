@@ -299,9 +299,9 @@ impl Arms {
         let now = if fresh { Some(model.detached(false)?) } else { None };
         for visit in &batch.visits {
             let bytes = match (&now, &self.initial) {
-                (Some(model), _) => self.scoring.fresh(model, &visit.inputs)?,
+                (Some(model), _) => self.scoring.fresh(model, visit.plain_input())?,
                 (None, Some(initial)) if !self.memory.bytes.contains_key(&visit.sequence) => {
-                    self.scoring.fresh(initial, &visit.inputs)?
+                    self.scoring.fresh(initial, visit.plain_input())?
                 }
                 _ => continue,
             };
@@ -348,8 +348,7 @@ impl Arms {
 /// # Errors
 /// A pass that fails.
 pub fn plain_loss(model: &Model, batch: &Batch) -> Result<Tensor, TrainError> {
-    let embedded = model.embed_batch(&batch.inputs(), batch.visits.len())?;
-    let rows = model.forward_batch(&embedded, None, true)?.reshape(((), model.config.n_embd))?;
+    let rows = batch.states(model)?.reshape(((), model.config.n_embd))?;
     Ok(cross_entropy(&rows, &model.lm_head.tensor()?, &batch.targets(), true)?)
 }
 

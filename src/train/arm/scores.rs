@@ -54,9 +54,9 @@ pub(super) struct Scoring {
 }
 
 impl Scoring {
-    /// Scores `ids` from an unmasked pass of `model`, which should record no gradients.
-    pub fn fresh(&self, model: &Model, ids: &[u32]) -> std::result::Result<Vec<u8>, ModelError> {
-        let trace = model.run(Arc::new(Input::plain(ids.to_vec())), Reuse::default())?;
+    /// Scores `input` from an unmasked pass of `model`, which should record no gradients.
+    pub fn fresh(&self, model: &Model, input: Input) -> std::result::Result<Vec<u8>, ModelError> {
+        let trace = model.run(Arc::new(input), Reuse::default())?;
         let scored = score_source(&trace, &self.settings, self.calibration.as_deref());
         Ok(to_bytes(&scored.scores, scored.sinks.positions()))
     }

@@ -62,6 +62,7 @@ pub(crate) fn visit(sequence: u32, pass: u32, len: usize) -> Visit {
         pass,
         inputs: all[from..from + len].to_vec(),
         targets: all[from + 1..from + len + 1].to_vec(),
+        starts: Vec::new(),
     }
 }
 

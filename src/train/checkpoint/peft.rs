@@ -54,7 +54,7 @@ fn config(trainee: &Trainee, lora: &LoraSpec, base: &str) -> serde_json::Value {
         "base_model_name_or_path": base,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "lora_dropout": 0.0,
+        "lora_dropout": lora.dropout,
         "target_modules": targets,
         "fan_in_fan_out": names.layout == WeightLayout::InOut,
         "bias": "none",

@@ -1,8 +1,8 @@
 //! Tokens on disk, found by what they were made from: a run that was started before starts without tokenising again.
 //!
 //! One file per corpus, `tokens-<key>.bin`, all numbers little-endian: the magic, the numbers of tokens, documents and
-//! bytes of text and the end-of-text token (`u64` each), the documents' starts (`u64`), the tokens (`u32`), SHA-256 of all
-//! that.
+//! bytes of text and the end-of-text token (`u64` each), the documents' starts (`u64`), the tokens (`u32`), one byte a token that says
+//! whether it counts (none where all do), SHA-256 of all that.
 
 use std::fs::File;
 use std::io;
@@ -11,13 +11,13 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use super::Corpus;
+use super::{Corpus, SourceText};
 use crate::model::Tokenizer;
 use crate::support::files::{plain, replace, whole};
 use crate::support::units::hex;
 use crate::train::TrainError;
 
-const MAGIC: &[u8; 8] = b"MSTOK\0\0\x02";
+const MAGIC: &[u8; 8] = b"MSTOK\0\0\x03";
 const HEAD: usize = 8 + 4 * 8;
 const SUM: usize = 32;
 
@@ -49,7 +49,11 @@ impl TokenCache {
     ///
     /// # Errors
     /// As [`Corpus::new`].
-    pub fn corpus(&self, documents: &[String], tokenizer: &Tokenizer) -> Result<(Corpus, bool), TrainError> {
+    pub fn corpus<T: SourceText>(
+        &self,
+        documents: &[T],
+        tokenizer: &Tokenizer,
+    ) -> Result<(Corpus, bool), TrainError> {
         let path = self.folder.join(format!("tokens-{}.bin", key(documents, tokenizer)?));
         if let Some(corpus) = plain(&path).and_then(whole).ok().and_then(|data| decode(&data)) {
             self.touch(&path);
@@ -104,13 +108,20 @@ impl TokenCache {
     }
 }
 
-/// SHA-256 over the tokenizer and every document with its length, hexadecimal.
-fn key(documents: &[String], tokenizer: &Tokenizer) -> Result<String, TrainError> {
+/// SHA-256 over the tokenizer and every document with its length and its answers, hexadecimal.
+fn key<T: SourceText>(documents: &[T], tokenizer: &Tokenizer) -> Result<String, TrainError> {
     let mut hash = Sha256::new();
     hash.update(MAGIC);
-    for text in std::iter::once(&tokenizer.to_json()?).chain(documents) {
+    let tokenizer = tokenizer.to_json()?;
+    for text in std::iter::once(tokenizer.as_str()).chain(documents.iter().map(T::text)) {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
+    }
+    for (n, answers) in documents.iter().enumerate().filter_map(|(n, d)| Some((n, d.answers()?))) {
+        hash.update([n as u64, answers.len() as u64].map(u64::to_le_bytes).concat());
+        for answer in answers {
+            hash.update([answer.start as u64, answer.end as u64].map(u64::to_le_bytes).concat());
+        }
     }
     Ok(hex(&hash.finalize()))
 }
@@ -124,6 +135,7 @@ fn encode(corpus: &Corpus) -> Vec<u8> {
     }
     corpus.starts.iter().for_each(|s| out.extend(s.to_le_bytes()));
     corpus.tokens.iter().for_each(|t| out.extend(t.to_le_bytes()));
+    out.extend(corpus.counted.iter().flatten().map(|counts| u8::from(*counts)));
     let sum = Sha256::digest(&out);
     out.extend(sum);
     out
@@ -137,14 +149,19 @@ fn decode(data: &[u8]) -> Option<Corpus> {
     }
     let number = |i: usize| Some(u64::from_le_bytes(body.get(8 + 8 * i..16 + 8 * i)?.try_into().ok()?));
     let (tokens, documents) = (number(0)? as usize, number(1)? as usize);
-    let (starts, ids) = body.get(HEAD..)?.split_at_checked(documents.checked_mul(8)?)?;
-    if ids.len() != tokens.checked_mul(4)? {
+    let (starts, rest) = body.get(HEAD..)?.split_at_checked(documents.checked_mul(8)?)?;
+    let (ids, counted) = rest.split_at_checked(tokens.checked_mul(4)?)?;
+    if !counted.is_empty() && counted.len() != tokens {
         return None;
     }
     let starts = starts.chunks_exact(8).filter_map(|c| c.try_into().ok()).map(u64::from_le_bytes).collect();
     let ids = ids.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(u32::from_le_bytes).collect();
     let eot = u32::try_from(number(3)?).ok();
-    Some(Corpus::from_tokens(ids, starts, number(2)? as usize, eot))
+    let corpus = Corpus::from_tokens(ids, starts, number(2)? as usize, eot);
+    match counted {
+        [] => Some(corpus),
+        counted => Some(corpus.counting(counted.iter().map(|byte| *byte != 0).collect())),
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +191,9 @@ mod tests {
         let other = init::tokenizer(&documents, 290).unwrap();
         assert!(!cache.corpus(&documents, &other).unwrap().1, "another tokenizer");
         let bare = Corpus { eot: None, ..made.clone() };
-        assert_eq!(decode(&encode(&bare)), Some(bare));
+        assert_eq!(decode(&encode(&bare)), Some(bare.clone()));
+        let answers = bare.clone().counting((0..bare.tokens.len()).map(|t| t % 3 == 1).collect());
+        assert_eq!(decode(&encode(&answers)), Some(answers));
         assert_eq!(decode(b"short"), None);
     }
 

@@ -2,30 +2,36 @@
 //! them, or turn by turn with the end-of-text token between (as DialoGPT was trained).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value as Jinja};
-use minijinja::{Environment, Error, ErrorKind};
-use regex::{Captures, Regex};
+use minijinja::value::{Serde, Value as Jinja};
 use serde_json::{Map, Value};
 
+use super::chat_template::{ChatTemplate, CompiledTemplate};
+use super::document::{LossOn, TextDocument};
 use crate::model::Tokenizer;
 use crate::train::TrainError;
 
 /// Names that data sets give to the two who talk.
 const USERS: [&str; 3] = ["human", "user", "prompter"];
 const ASSISTANTS: [&str; 6] = ["gpt", "assistant", "chatgpt", "bot", "bing", "bard"];
-const TEMPLATE: &str = "chat_template";
+/// The role whose turns are answers.
+const ASSISTANT: &str = "assistant";
+/// What an instruction is about, beside it in its turn.
+pub const INPUT: &str = "instruction_input";
 
 /// How conversations become text.
 #[derive(Clone, Default)]
 pub struct ChatStyle {
-    template: Option<Arc<Environment<'static>>>,
+    template: Option<Arc<CompiledTemplate>>,
+    /// The template's name; `Tokenizer` also stands for none.
+    named: ChatTemplate,
     /// Special tokens by role, such as `bos_token`.
     marks: BTreeMap<String, String>,
     /// Stands between turns where there is no template.
     end: Option<String>,
+    loss_on: LossOn,
 }
 
 /// Why a conversation gives no document.
@@ -35,6 +41,8 @@ pub enum ChatRefusal {
     Template(String),
     /// An entry is not a turn.
     Turn(String),
+    /// The loss is on answers, and there is none.
+    NoAnswer,
 }
 
 impl ChatStyle {
@@ -47,8 +55,8 @@ impl ChatStyle {
         marks: BTreeMap<String, String>,
         end: Option<String>,
     ) -> Result<Self, String> {
-        let template = template.map(compiled).transpose()?.map(Arc::new);
-        Ok(ChatStyle { template, marks, end })
+        let template = template.map(CompiledTemplate::new).transpose()?.map(Arc::new);
+        Ok(ChatStyle { template, marks, end, ..ChatStyle::default() })
     }
 
     /// The way of this tokenizer.
@@ -71,43 +79,155 @@ impl ChatStyle {
         ChatStyle { end: Some(end.to_owned()), ..ChatStyle::default() }
     }
 
-    /// What stands between turns, said in the plan.
+    /// The same with a named template in place of the tokenizer's, and with the loss on answers alone where that is asked for.
+    ///
+    /// # Errors
+    /// As [`ChatStyle::new`].
+    pub fn with(self, template: ChatTemplate, loss_on: LossOn) -> Result<Self, TrainError> {
+        let own = template.source().map(CompiledTemplate::new).transpose().map_err(TrainError::setup)?;
+        Ok(ChatStyle { template: own.map(Arc::new).or(self.template), named: template, loss_on, ..self })
+    }
+
+    /// How turns are written, said in the plan.
     pub fn name(&self) -> String {
-        match (&self.template, &self.end) {
-            (Some(_), _) => "written by the tokenizer's chat template".to_owned(),
-            (None, Some(end)) => format!("turns joined by {end}, since the tokenizer has no chat template"),
-            (None, None) => {
+        match (self.named, &self.template, &self.end) {
+            (ChatTemplate::Tokenizer, Some(_), _) => "written by the tokenizer's chat template".to_owned(),
+            (ChatTemplate::Tokenizer, None, Some(end)) => {
+                format!("turns joined by {end}, since the tokenizer has no chat template")
+            }
+            (ChatTemplate::Tokenizer, None, None) => {
                 "turns joined by line ends, since the tokenizer has neither chat template nor end-of-text token"
                     .to_owned()
             }
+            (named, ..) => format!("written by the chat template {named}"),
         }
     }
 
-    /// The text of a conversation; empty where no turn says anything.
+    /// What the loss of a conversation is on, said in the plan.
+    pub fn loss(&self) -> &'static str {
+        match self.loss_on {
+            LossOn::All => "loss on every token",
+            LossOn::Answers => "loss on the answers alone",
+        }
+    }
+
+    /// The document of a conversation; empty where no turn says anything. Turns before the first of the `answers` are questions,
+    /// whoever speaks.
     ///
     /// # Errors
-    /// What the template refuses, or an entry that is not a turn.
-    pub fn document(&self, turns: &[Value]) -> Result<String, ChatRefusal> {
+    /// What the template refuses, an entry that is not a turn, or no answer where the loss is on answers.
+    pub fn document(&self, turns: &[Value], answers: usize) -> Result<TextDocument, ChatRefusal> {
         let turns: Vec<Map<String, Value>> =
             turns.iter().enumerate().map(|(n, turn)| plain(n + 1, turn)).collect::<Result<_, _>>()?;
-        let said =
-            |turn: &&Map<String, Value>| turn["content"].as_str().is_some_and(|c| !c.trim().is_empty());
-        if !turns.iter().any(|turn| said(&turn)) {
-            return Ok(String::new());
+        if !turns.iter().any(said) {
+            return Ok(TextDocument::default());
         }
-        let Some(environment) = &self.template else {
-            let texts: Vec<&str> = turns.iter().filter(said).filter_map(|t| t["content"].as_str()).collect();
-            return Ok(texts.join(self.end.as_deref().unwrap_or("\n")));
+        let is_answer = |n: usize| n >= answers && turns[n]["role"].as_str() == Some(ASSISTANT);
+        let (text, spans) = match &self.template {
+            None => self.joined(&turns, &is_answer),
+            Some(template) => self.written(template, &turns, &is_answer)?,
         };
+        if self.loss_on == LossOn::All {
+            return Ok(text.into());
+        }
+        if spans.is_empty() {
+            return Err(ChatRefusal::NoAnswer);
+        }
+        Ok(TextDocument { text, answers: Some(spans) })
+    }
+
+    /// Turns with the end mark between; the mark behind an answer is part of it.
+    fn joined(&self, turns: &[Map<String, Value>], is_answer: &dyn Fn(usize) -> bool) -> Written {
+        let end = self.end.as_deref().unwrap_or("\n");
+        let (mut text, mut spans) = (String::new(), Vec::new());
+        for (n, turn) in turns.iter().enumerate().filter(|(_, turn)| said(turn)) {
+            if !text.is_empty() {
+                text.push_str(end);
+            }
+            let start = text.len();
+            text.push_str(&content(turn));
+            if is_answer(n) {
+                spans.push(start..text.len() + end.len());
+            }
+        }
+        if let Some(last) = spans.last_mut() {
+            // Behind the last turn there is no mark in the text.
+            last.end = last.end.min(text.len());
+        }
+        (text, spans)
+    }
+
+    fn written(
+        &self,
+        template: &CompiledTemplate,
+        turns: &[Map<String, Value>],
+        is_answer: &dyn Fn(usize) -> bool,
+    ) -> Result<Written, ChatRefusal> {
+        let render = |turns: &[Map<String, Value>], asks: bool| {
+            template.render(self.names(turns, asks)).map_err(ChatRefusal::Template)
+        };
+        let (text, marked) = render(turns, false)?;
+        if self.loss_on == LossOn::All {
+            return Ok((text, Vec::new()));
+        }
+        let said: Vec<usize> =
+            (0..turns.len()).filter(|n| turns[*n]["role"].as_str() == Some(ASSISTANT)).collect();
+        if template.marks_answers && marked.len() == said.len() {
+            let spans = said.iter().zip(marked).filter(|(n, _)| is_answer(**n)).map(|(_, span)| span);
+            return Ok((text, spans.collect()));
+        }
+        // A template that does not mark answers writes each between the text before it and the text that ends with it.
+        let mut spans = Vec::new();
+        for n in said.into_iter().filter(|n| is_answer(*n)) {
+            let (before, _) = render(&turns[..n], true)?;
+            let (after, _) = render(&turns[..=n], false)?;
+            if !after.starts_with(&before) || !text.starts_with(&after) {
+                return Err(ChatRefusal::Template(
+                    "it writes a turn in another way when others follow, so answers cannot be told from questions"
+                        .to_owned(),
+                ));
+            }
+            spans.push(before.len()..after.len());
+        }
+        Ok((text, spans))
+    }
+
+    /// What a template may name.
+    fn names(&self, turns: &[Map<String, Value>], asks: bool) -> Jinja {
+        let turns: Vec<Map<String, Value>> = turns.iter().cloned().map(|turn| self.whole(turn)).collect();
         let mut names: BTreeMap<&str, Jinja> =
             self.marks.iter().map(|(name, mark)| (name.as_str(), Jinja::from(mark))).collect();
         names.insert("messages", Jinja::from(Serde(&turns)));
-        names.insert("add_generation_prompt", Jinja::from(false));
+        names.insert("add_generation_prompt", Jinja::from(asks));
         for absent in ["tools", "documents"] {
             names.insert(absent, Jinja::from(()));
         }
-        let written = environment.get_template(TEMPLATE).and_then(|t| t.render(Jinja::from_pairs(names)));
-        written.map_err(|e| ChatRefusal::Template(e.detail().map_or_else(|| e.to_string(), str::to_owned)))
+        Jinja::from_pairs(names)
+    }
+
+    /// A turn whose input is part of its content, unless the template writes both.
+    fn whole(&self, mut turn: Map<String, Value>) -> Map<String, Value> {
+        if self.named != ChatTemplate::Alpaca && turn.contains_key(INPUT) {
+            turn.insert("content".to_owned(), content(&turn).into());
+            turn.remove(INPUT);
+        }
+        turn
+    }
+}
+
+/// A text and its answers.
+type Written = (String, Vec<Range<usize>>);
+
+fn said(turn: &Map<String, Value>) -> bool {
+    turn["content"].as_str().is_some_and(|content| !content.trim().is_empty())
+}
+
+/// What a turn says, with the input of an instruction below it.
+fn content(turn: &Map<String, Value>) -> String {
+    let text = turn["content"].as_str().unwrap_or_default();
+    match turn.get(INPUT).and_then(Value::as_str) {
+        Some(input) => format!("{text}\n\n{input}"),
+        None => text.to_owned(),
     }
 }
 
@@ -142,92 +262,6 @@ fn plain(number: usize, turn: &Value) -> Result<Map<String, Value>, ChatRefusal>
     turn.insert("role".to_owned(), Value::String(role));
     turn.insert("content".to_owned(), content);
     Ok(turn)
-}
-
-/// A template under the settings and with the functions that transformers gives it.
-fn compiled(source: &str) -> Result<Environment<'static>, String> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.map_err(|e| e.to_string())?);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |reason: String| -> Result<Jinja, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, reason))
-    });
-    environment.add_function("strftime_now", |format: String| strftime(&format));
-    environment.add_filter("tojson", to_json);
-    environment
-        .add_template_owned(TEMPLATE, without_generation(source))
-        .map_err(|e| format!("the tokenizer's chat template cannot be read: {e}"))?;
-    Ok(environment)
-}
-
-/// `{% generation %}` marks what an assistant says, for losses on that alone; the text is the same without.
-fn without_generation(source: &str) -> String {
-    match Regex::new(r"(\{%[-+]?\s*)(?:generation|(endgeneration))(\s*[-+]?%\})") {
-        Err(_) => source.to_owned(),
-        Ok(tag) => {
-            let plain = |found: &Captures| {
-                let inside = if found.get(2).is_some() { "endif" } else { "if true" };
-                format!("{}{inside}{}", &found[1], &found[3])
-            };
-            tag.replace_all(source, plain).into_owned()
-        }
-    }
-}
-
-/// Today in the words of a template that writes the date.
-fn strftime(format: &str) -> Result<String, Error> {
-    use std::fmt::Write;
-    let mut out = String::new();
-    write!(out, "{}", chrono::Local::now().format(format)).map_err(|_| {
-        Error::new(ErrorKind::InvalidOperation, format!("{format:?} is not a valid date format"))
-    })?;
-    Ok(out)
-}
-
-/// JSON as Python's `json.dumps(ensure_ascii=False)` writes it: a space after `,` and `:`, nothing escaped for HTML.
-fn to_json(value: &Jinja, options: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let wrong = |e: serde_json::Error| Error::new(ErrorKind::BadSerialization, e.to_string());
-    let value = serde_json::to_value(value).map_err(wrong)?;
-    let mut out = String::new();
-    python_json(&value, indent, 0, &mut out);
-    Ok(out)
-}
-
-fn python_json(value: &Value, indent: Option<usize>, depth: usize, out: &mut String) {
-    let line = |out: &mut String, depth: usize| {
-        if let Some(indent) = indent {
-            out.push('\n');
-            out.push_str(&" ".repeat(indent * depth));
-        }
-    };
-    let between = if indent.is_some() { "," } else { ", " };
-    match value {
-        Value::Array(list) if !list.is_empty() => {
-            out.push('[');
-            for (n, item) in list.iter().enumerate() {
-                out.push_str(if n > 0 { between } else { "" });
-                line(out, depth + 1);
-                python_json(item, indent, depth + 1, out);
-            }
-            line(out, depth);
-            out.push(']');
-        }
-        Value::Object(map) if !map.is_empty() => {
-            out.push('{');
-            for (n, (key, item)) in map.iter().enumerate() {
-                out.push_str(if n > 0 { between } else { "" });
-                line(out, depth + 1);
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push_str(": ");
-                python_json(item, indent, depth + 1, out);
-            }
-            line(out, depth);
-            out.push('}');
-        }
-        other => out.push_str(&other.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -59,14 +59,19 @@ pub const FORMS: [FileForm; 6] = [
 ];
 
 /// What a document is made of in the forms that have columns.
-pub const COLUMNS: [(&str, &str); 3] = [
+pub const COLUMNS: [(&str, &str); 4] = [
     ("text", "One text a row; --column names another column, and one that alone holds text needs no name"),
     (
         "messages, conversations",
         "Turns with role and content, or from and value (ShareGPT): one document a conversation, written by the tokenizer's \
          chat template; without one, the turns are joined by the end-of-text token",
     ),
-    ("prompt + completion", "A conversation of two turns"),
+    ("prompt + completion", "A conversation of two turns, of which the completion is the answer"),
+    (
+        "instruction (+ input) + output",
+        "The same, as Alpaca names them; also response or completion. --chat-template alpaca writes Alpaca's own words around \
+         them, and --loss-on answers learns the answers alone",
+    ),
 ];
 
 /// A compression that any form may be in; told by content, whatever the name.

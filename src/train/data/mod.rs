@@ -6,6 +6,9 @@
 
 mod cache;
 mod chat;
+mod chat_template;
+mod cut;
+mod document;
 mod file;
 pub mod forms;
 #[cfg(test)]
@@ -22,6 +25,9 @@ mod table;
 
 pub use cache::TokenCache;
 pub use chat::ChatStyle;
+pub use chat_template::ChatTemplate;
+pub use cut::{Cut, CutRows, RowPacking};
+pub use document::{LossOn, SourceText, TextDocument};
 pub use order::Order;
 pub use pack::Corpus;
 pub use read::{Account, BUNDLED, Found, ReadOptions, documents_of, is_bundled, read};
@@ -34,7 +40,11 @@ use crate::mask::draw::{Draws, Stream};
 
 /// A `share` of the documents for validation, at least one when there are two different ones; whole documents only, drawn
 /// from all of them by `seed` (without one, the last). Equal documents stay on one side; both sides keep their order.
-pub fn split(documents: Vec<String>, share: f64, seed: Option<u64>) -> (Vec<String>, Vec<String>) {
+pub fn split(
+    documents: Vec<TextDocument>,
+    share: f64,
+    seed: Option<u64>,
+) -> (Vec<TextDocument>, Vec<TextDocument>) {
     if share <= 0.0 || documents.len() < 2 {
         return (documents, Vec::new());
     }
@@ -45,10 +55,10 @@ pub fn split(documents: Vec<String>, share: f64, seed: Option<u64>) -> (Vec<Stri
         return (train, held);
     };
     let mut copies: HashMap<&str, usize> = HashMap::new();
-    documents.iter().for_each(|d| *copies.entry(d.as_str()).or_default() += 1);
+    documents.iter().for_each(|d| *copies.entry(d.text.as_str()).or_default() += 1);
     let (mut held, mut count) = (HashSet::new(), 0);
     for index in drawn_order(documents.len(), seed) {
-        let (text, left) = (documents[index].as_str(), documents.len() - count);
+        let (text, left) = (documents[index].text.as_str(), documents.len() - count);
         // A text that is there many times may be more than the share, or all there is.
         let fits = copies[text] <= (n - count).max(if count == 0 { left - 1 } else { 0 });
         if fits && held.insert(text) {
@@ -58,7 +68,7 @@ pub fn split(documents: Vec<String>, share: f64, seed: Option<u64>) -> (Vec<Stri
             break;
         }
     }
-    let sides: Vec<bool> = documents.iter().map(|d| held.contains(d.as_str())).collect();
+    let sides: Vec<bool> = documents.iter().map(|d| held.contains(d.text.as_str())).collect();
     let (mut train, mut out) = (Vec::new(), Vec::new());
     for (document, held) in documents.into_iter().zip(sides) {
         if held { out.push(document) } else { train.push(document) }
@@ -78,16 +88,23 @@ fn drawn_order(n: usize, seed: u64) -> Vec<usize> {
 
 /// Leaves out documents of `held` that are also, word for word, in `train`: a validation loss on them would say
 /// nothing. Returns how many were left out.
-pub fn remove_shared(train: &[String], held: &mut Vec<String>) -> usize {
-    let known: HashSet<&str> = train.iter().map(String::as_str).collect();
+pub fn remove_shared(train: &[TextDocument], held: &mut Vec<TextDocument>) -> usize {
+    let known: HashSet<&str> = train.iter().map(|document| document.text.as_str()).collect();
     let before = held.len();
-    held.retain(|document| !known.contains(document.as_str()));
+    held.retain(|document| !known.contains(document.text.as_str()));
     before - held.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn split(documents: Vec<String>, share: f64, seed: Option<u64>) -> (Vec<String>, Vec<String>) {
+        let (train, held) =
+            super::split(documents.into_iter().map(TextDocument::from).collect(), share, seed);
+        let texts = |side: Vec<TextDocument>| side.into_iter().map(|document| document.text).collect();
+        (texts(train), texts(held))
+    }
 
     #[test]
     fn documents_are_split_whole_and_shared_ones_are_found() {
@@ -98,7 +115,9 @@ mod tests {
         assert_eq!(split(documents[..1].to_vec(), 0.5, Some(1)), (vec!["d0".to_owned()], vec![]));
         assert_eq!(split(documents[..2].to_vec(), 0.01, None).1, ["d1"], "one at least");
         held.push("d1".to_owned());
-        assert_eq!((remove_shared(&train, &mut held), held.len()), (1, 3));
+        let documents = |side: &[String]| side.iter().cloned().map(TextDocument::from).collect::<Vec<_>>();
+        let mut held = documents(&held);
+        assert_eq!((remove_shared(&documents(&train), &mut held), held.len()), (1, 3));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::{Corpus, drawn_order};
 
 impl Corpus {
-    /// `tokens` tokens of whole documents in an order drawn from `seed`, the last of them cut; all of it where there are no
-    /// more. `sizes` are the documents' bytes. The part keeps the order of the text.
+    /// `tokens` tokens of whole documents in an order drawn from `seed`, the last of them cut unless only some tokens count; all
+    /// of it where there are no more. `sizes` are the documents' bytes. The part keeps the order of the text.
     pub fn part(&self, sizes: &[usize], tokens: usize, seed: u64) -> Corpus {
         if self.tokens.len() <= tokens {
             return self.clone();
@@ -14,21 +14,26 @@ impl Corpus {
             if left == 0 {
                 break;
             }
-            let len = self.document(index).len().min(left);
-            left -= len;
+            let whole = self.document(index).len();
+            // An answer stands at the end of its document.
+            let len = if self.counted.is_some() { whole } else { whole.min(left) };
+            left = left.saturating_sub(len);
             taken.push((index, len));
         }
         taken.sort_unstable();
         let (mut out, mut starts, mut bytes) = (Vec::with_capacity(tokens), Vec::new(), 0);
+        let mut counted = Vec::new();
         for (index, len) in taken {
             let whole = self.document(index);
             starts.push(out.len() as u64);
             out.extend_from_slice(&whole[..len]);
+            let at = self.starts[index] as usize;
+            counted.extend((at..at + len).map(|token| self.counts(token)));
             // Of a document that is cut, the bytes are shared out over its tokens.
             let size = sizes.get(index).copied().unwrap_or(0);
             bytes += size * len / whole.len().max(1);
         }
-        Corpus::from_tokens(out, starts, bytes, self.eot)
+        Corpus::from_tokens(out, starts, bytes, self.eot).counting(counted)
     }
 }
 
@@ -48,5 +53,12 @@ mod tests {
         assert_eq!(part, corpus.part(&sizes, 105, 3));
         assert_ne!(part, corpus.part(&sizes, 105, 4));
         assert_eq!(corpus.part(&sizes, 1000, 3), corpus);
+        let answers = corpus.counting((0..1000).map(|token| token % 10 == 9).collect());
+        let part = answers.part(&[4; 100], 25, 3);
+        assert_eq!(
+            (part.tokens.len(), part.labels(), part.bytes),
+            (30, 3, 12),
+            "with the answers at the ends"
+        );
     }
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::chat::ChatStyle;
+use super::document::TextDocument;
 use super::file::{self, TextRoom};
 use super::forms::{self, FileKind};
-use super::rows::RowOutcome;
+use super::rows::{Pick, RowOutcome};
 use super::{json, table};
 use crate::train::TrainError;
 
@@ -35,7 +36,7 @@ pub struct ReadOptions<'a> {
 /// Documents, and what else was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    pub documents: Vec<String>,
+    pub documents: Vec<TextDocument>,
     pub account: Account,
 }
 
@@ -47,8 +48,11 @@ pub struct Account {
     /// Conversations that the chat template refuses, and its first reason.
     pub refused: usize,
     pub reason: Option<String>,
-    /// Documents that were conversations.
+    /// Conversations without an answer, where the loss is on answers.
+    pub without_answer: usize,
+    /// Documents that were conversations, and the columns that they came from.
     pub conversations: usize,
+    pub columns: Vec<String>,
     /// Files of folders that hold no text, and files of no known form.
     pub empty_files: usize,
     pub other_files: usize,
@@ -65,10 +69,19 @@ impl Account {
         };
         let mut out = self.notes.clone();
         if self.conversations > 0 {
-            out.push(format!("{} conversations, {}", self.conversations, style.name()));
+            let from = match &self.columns[..] {
+                [] => String::new(),
+                columns => format!(" ({})", columns.join(" + ")),
+            };
+            let (name, loss) = (style.name(), style.loss());
+            out.push(format!("{} conversations{from}, {name}; {loss}", self.conversations));
         }
         if self.without_text > 0 {
             out.push(count(self.without_text, "row without text", "rows without text"));
+        }
+        if self.without_answer > 0 {
+            let (one, many) = ("conversation without an answer", "conversations without an answer");
+            out.push(count(self.without_answer, one, many));
         }
         if self.refused > 0 {
             let reason = self.reason.as_deref().unwrap_or_default();
@@ -87,8 +100,14 @@ impl Account {
     fn add(&mut self, other: Account) {
         self.without_text += other.without_text;
         self.refused += other.refused;
+        self.without_answer += other.without_answer;
         self.reason = self.reason.take().or(other.reason);
         self.conversations += other.conversations;
+        for column in other.columns {
+            if !self.columns.contains(&column) {
+                self.columns.push(column);
+            }
+        }
         self.empty_files += other.empty_files;
         self.other_files += other.other_files;
         self.notes.extend(other.notes);
@@ -103,6 +122,13 @@ pub(super) struct RowSink<'a> {
 }
 
 impl RowSink<'_> {
+    /// Notes the columns that conversations come from.
+    pub fn picked(&mut self, pick: &Pick) {
+        if pick.is_conversation() {
+            self.found.account.columns = pick.columns().into_iter().map(str::to_owned).collect();
+        }
+    }
+
     /// Takes the outcome of a row, a conversation or not; returns a problem.
     pub fn take(&mut self, conversation: bool, outcome: Result<RowOutcome, String>) -> Result<(), String> {
         let account = &mut self.found.account;
@@ -112,6 +138,7 @@ impl RowSink<'_> {
                 self.found.documents.push(text);
             }
             RowOutcome::NoText => account.without_text += 1,
+            RowOutcome::NoAnswer => account.without_answer += 1,
             RowOutcome::Refused(reason) => {
                 account.refused += 1;
                 account.reason.get_or_insert(reason);
@@ -132,7 +159,7 @@ pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
         && only.to_str().is_some_and(is_bundled)
         && !only.exists()
     {
-        return Ok(Found { documents: documents_of(BUNDLED_TEXT), ..Found::default() });
+        return Ok(Found { documents: plain(BUNDLED_TEXT), ..Found::default() });
     }
     let mut all = Found::default();
     let (files, others) = expand(paths)?;
@@ -147,7 +174,7 @@ pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
             continue;
         }
         let Found { documents, account } = read_file(path, &mut room, how)?;
-        if documents.is_empty() && *in_folder && account.refused == 0 {
+        if documents.is_empty() && *in_folder && account.refused + account.without_answer == 0 {
             all.account.empty_files += 1;
             continue;
         }
@@ -171,6 +198,12 @@ fn kind(path: &Path) -> FileKind {
 
 fn no_text(path: &Path, account: &Account) -> TrainError {
     let problem = match &account.reason {
+        None if account.without_answer > 0 => {
+            return TrainError::Setup {
+                problem: format!("{}: no conversation has an answer for the loss to be on", path.display()),
+                hint: Some("set the loss on all tokens (--loss-on all)".to_owned()),
+            };
+        }
         Some(reason) => format!("{}: the chat template refuses every conversation: {reason}", path.display()),
         None => format!("{} contains no text", path.display()),
     };
@@ -200,9 +233,13 @@ fn read_file(path: &Path, room: &mut TextRoom, how: &ReadOptions) -> Result<Foun
             table::json(&name, &text, &mut rows)?;
             rows.found.account.notes.push(format!("{name} contains JSON and was read as JSON"));
         }
-        FileKind::Text | FileKind::Parquet => rows.found.documents = documents_of(&text),
+        FileKind::Text | FileKind::Parquet => rows.found.documents = plain(&text),
     }
     Ok(rows.found)
+}
+
+fn plain(text: &str) -> Vec<TextDocument> {
+    documents_of(text).into_iter().map(TextDocument::from).collect()
 }
 
 /// The documents of a text: what lies between blank lines, whatever ends a line.

@@ -9,7 +9,8 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
 /// The documents of paths, with memory for a few megabytes.
 fn read(paths: &[PathBuf], column: Option<&str>) -> Result<Vec<String>, TrainError> {
     let style = ChatStyle::plain("<end>");
-    super::read(paths, &ReadOptions { column, style: &style, memory: 200 << 20 }).map(|found| found.documents)
+    super::read(paths, &ReadOptions { column, style: &style, memory: 200 << 20 })
+        .map(|found| found.documents.into_iter().map(|d| d.text).collect())
 }
 
 fn problem(result: Result<Vec<String>, TrainError>) -> String {
@@ -178,8 +179,13 @@ fn json_without_a_usual_column_asks_for_one() {
         |name: &str, content: &str, column| read(&[write(folder.path(), name, content.as_bytes())], column);
     let alpaca = "[{\"instruction\": \"i\", \"input\": \"\", \"output\": \"o\"}, {\"instruction\": \"j\", \"input\": \"k\", \
                   \"output\": \"p\"}]";
-    let asked = problem(at("a.json", alpaca, None));
-    assert!(asked.ends_with("set the column (--column) to one of: input, instruction, output"), "{asked}");
+    let asked = problem(at("a.json", &alpaca.replace("instruction", "task"), None));
+    assert!(asked.ends_with("set the column (--column) to one of: input, output, task"), "{asked}");
+    assert_eq!(
+        at("a.json", alpaca, None).unwrap(),
+        ["i<end>o", "j\n\nk<end>p"],
+        "an instruction and what is done"
+    );
     assert_eq!(at("a.json", alpaca, Some("output")).unwrap(), ["o", "p"]);
     assert_eq!(at("a.txt", alpaca, Some("output")).unwrap(), ["o", "p"], "JSON is recognised by its content");
     assert_eq!(at("b.txt", "[1] a list\n\n{not json}", None).unwrap(), ["[1] a list", "{not json}"]);

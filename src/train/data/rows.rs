@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::chat::{ChatRefusal, ChatStyle};
+use super::chat::{ChatRefusal, ChatStyle, INPUT};
+use super::document::TextDocument;
 use crate::train::TrainError;
 
 /// The column that is taken where none is named.
@@ -12,6 +13,11 @@ pub const USUAL: &str = "text";
 /// Columns of conversations, by their usual names.
 const CONVERSATIONS: [&str; 3] = ["messages", "conversations", "conversation"];
 const PAIR: (&str, &str) = ("prompt", "completion");
+const INSTRUCTION: &str = "instruction";
+/// Column of what an instruction is about.
+const ABOUT: &str = "input";
+/// Columns of what is done under an instruction, by their usual names.
+const OUTPUTS: [&str; 3] = ["output", "response", "completion"];
 
 /// What a column holds, as far as rows have shown it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +53,8 @@ pub enum Pick {
     Conversation(String),
     /// A question and its answer.
     Pair(String, String),
+    /// An instruction, what it is about where there is such a column, and what is done.
+    Instruction(Option<String>, String),
 }
 
 impl Pick {
@@ -59,6 +67,9 @@ impl Pick {
         match self {
             Pick::Text(name) | Pick::Conversation(name) => vec![name],
             Pick::Pair(prompt, completion) => vec![prompt, completion],
+            Pick::Instruction(input, output) => {
+                std::iter::once(INSTRUCTION).chain(input.as_deref()).chain([output.as_str()]).collect()
+            }
         }
     }
 }
@@ -117,6 +128,11 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
     if spoken(prompt) && spoken(completion) {
         return Ok(Pick::Pair(prompt.to_owned(), completion.to_owned()));
     }
+    let output = OUTPUTS.iter().find(|name| has(name, Holds::Text));
+    if let Some(output) = output.filter(|_| has(INSTRUCTION, Holds::Text)) {
+        let input = has(ABOUT, Holds::Text).then(|| ABOUT.to_owned());
+        return Ok(Pick::Instruction(input, (*output).to_owned()));
+    }
     if let Some(name) = only(Holds::Text) {
         return Ok(Pick::Text(name));
     }
@@ -136,16 +152,18 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
 /// The outcome of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowOutcome {
-    Document(String),
+    Document(TextDocument),
     /// The text is missing, null or blank.
     NoText,
     /// A conversation that the chat template refuses, with its reason.
     Refused(String),
+    /// The loss is on answers, and the conversation has none.
+    NoAnswer,
 }
 
 impl RowOutcome {
     pub fn text(text: &str) -> Self {
-        if text.trim().is_empty() { RowOutcome::NoText } else { RowOutcome::Document(text.to_owned()) }
+        if text.trim().is_empty() { RowOutcome::NoText } else { RowOutcome::Document(text.to_owned().into()) }
     }
 }
 
@@ -158,10 +176,30 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
             Value::String(text) => Ok(RowOutcome::text(text)),
             other => Err(format!("column {name:?} contains {}, not text", what(other))),
         },
-        Pick::Conversation(name) => conversation(name, value(name), style),
+        Pick::Conversation(name) => conversation((name, 0), value(name), style),
+        Pick::Instruction(input, output) => {
+            let text = |name: &str| match value(name) {
+                Value::Null => Ok(""),
+                Value::String(text) => Ok(text.as_str()),
+                other => Err(format!("column {name:?} contains {}, not text", what(other))),
+            };
+            let (instruction, answer) = (text(INSTRUCTION)?, text(output)?);
+            if instruction.trim().is_empty() || answer.trim().is_empty() {
+                return Ok(RowOutcome::NoText);
+            }
+            let mut question = serde_json::json!({ "role": "user", "content": instruction });
+            if let Some(input) =
+                input.as_deref().map(text).transpose()?.filter(|text| !text.trim().is_empty())
+            {
+                question[INPUT] = input.into();
+            }
+            let answer = serde_json::json!({ "role": "assistant", "content": answer });
+            conversation((output, 1), &Value::Array(vec![question, answer]), style)
+        }
         Pick::Pair(prompt, completion) => {
-            let mut turns = Vec::new();
+            let (mut turns, mut questions) = (Vec::new(), 0);
             for (name, role) in [(prompt, "user"), (completion, "assistant")] {
+                questions = turns.len();
                 match value(name) {
                     Value::Array(list) => turns.extend(list.iter().cloned()),
                     Value::String(text) if !text.trim().is_empty() => {
@@ -171,18 +209,24 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
                     other => return Err(format!("column {name:?} contains {}, not text", what(other))),
                 }
             }
-            conversation(completion, &Value::Array(turns), style)
+            conversation((completion, questions), &Value::Array(turns), style)
         }
     }
 }
 
-/// The document of a value in column `name` that is to be a list of turns.
-pub fn conversation(name: &str, value: &Value, style: &ChatStyle) -> Result<RowOutcome, String> {
+/// The document of a value in column `name` that is to be a list of turns; the first `questions` of them are no answers.
+pub fn conversation(
+    (name, questions): (&str, usize),
+    value: &Value,
+    style: &ChatStyle,
+) -> Result<RowOutcome, String> {
     match value {
         Value::Null => Ok(RowOutcome::NoText),
         Value::String(text) if text.trim().is_empty() => Ok(RowOutcome::NoText),
-        Value::Array(turns) => match style.document(turns) {
-            Ok(text) => Ok(RowOutcome::text(&text)),
+        Value::Array(turns) => match style.document(turns, questions) {
+            Ok(document) if document.text.trim().is_empty() => Ok(RowOutcome::NoText),
+            Ok(document) => Ok(RowOutcome::Document(document)),
+            Err(ChatRefusal::NoAnswer) => Ok(RowOutcome::NoAnswer),
             Err(ChatRefusal::Template(reason)) => Ok(RowOutcome::Refused(reason)),
             Err(ChatRefusal::Turn(problem)) => Err(format!("column {name:?}: {problem}")),
         },
@@ -223,6 +267,15 @@ mod tests {
         assert_eq!(picked(&[("dialogue", Turns), ("topic", Text)]), turns("dialogue"));
         let pair = picked(&[("completion", Text), ("id", Text), ("prompt", Text)]);
         assert_eq!(pair, Ok(Pick::Pair("prompt".to_owned(), "completion".to_owned())));
+        let done = |input: Option<&str>, output: &str| {
+            Ok(Pick::Instruction(input.map(str::to_owned), output.to_owned()))
+        };
+        let alpaca = [("instruction", Text), ("input", Text), ("output", Text)];
+        assert_eq!(picked(&alpaca), done(Some("input"), "output"));
+        assert_eq!(
+            picked(&[("instruction", Text), ("response", Text), ("input", Nothing)]),
+            done(None, "response")
+        );
         let question = picked(&[("id", Other), ("input", Text), ("output", Text)]).unwrap_err();
         assert_eq!(
             question,

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{ChatStyle, Corpus, Found, Located, ReadOptions, TokenCache, locate, read, remove_shared, split};
+use super::{
+    ChatStyle, Corpus, Found, Located, ReadOptions, SourceText as _, TextDocument, TokenCache, locate, read,
+    remove_shared, split,
+};
 use crate::hub::{FetchProgress, HubOptions};
 use crate::model::Tokenizer;
 use crate::train::TrainError;
@@ -30,8 +33,8 @@ pub struct Measured {
 /// The documents of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
-    pub train: Vec<String>,
-    pub held: Vec<String>,
+    pub train: Vec<TextDocument>,
+    pub held: Vec<TextDocument>,
     /// Notes for the user: what was left out, and why nothing is held out.
     pub notes: Vec<String>,
 }
@@ -89,7 +92,7 @@ impl Documents {
         Ok(Documents { train, held, notes })
     }
 
-    /// Tokens of both parts, the held-out ones as far as they are measured, and whether all of them came from the cache.
+    /// Tokens of both parts, the held-out ones as far as they are `measured` (asked when the training text is known), and whether all of them came from the cache.
     ///
     /// # Errors
     /// Text that the tokenizer refuses.
@@ -97,10 +100,10 @@ impl Documents {
         &mut self,
         tokenizer: &Tokenizer,
         cache: Option<&TokenCache>,
-        measured: Measured,
+        measured: &mut dyn FnMut(&Corpus) -> Measured,
     ) -> Result<(Corpora, bool), TrainError> {
-        let one = |documents: &[String]| -> Result<(Arc<Corpus>, bool), TrainError> {
-            let large = documents.iter().map(String::len).sum::<usize>() >= KEPT_FROM;
+        let one = |documents: &[TextDocument]| -> Result<(Arc<Corpus>, bool), TrainError> {
+            let large = documents.iter().map(|document| document.text.len()).sum::<usize>() >= KEPT_FROM;
             let (corpus, known) = match cache.filter(|_| large) {
                 Some(cache) => cache.corpus(documents, tokenizer)?,
                 None => (Corpus::new(documents, tokenizer)?, false),
@@ -108,14 +111,23 @@ impl Documents {
             Ok((Arc::new(corpus), known))
         };
         let (train, known) = one(&self.train)?;
+        let measured = measured(&train);
+        if train.counted.is_some() {
+            self.notes.push(format!(
+                "the loss is on the answers: {} of {} tokens count",
+                train.labels(),
+                train.tokens.len()
+            ));
+        }
         let mut held = if self.held.is_empty() { None } else { Some(one(&self.held)?.0) };
         if let (Some(all), Some(tokens)) = (&held, measured.tokens)
             && all.tokens.len() > tokens
         {
-            let sizes: Vec<usize> = self.held.iter().map(String::len).collect();
+            let sizes: Vec<usize> = self.held.iter().map(TextDocument::counted_bytes).collect();
             let part = all.part(&sizes, tokens, measured.seed);
             self.notes.push(format!(
-                "validation: {tokens} of {} held-out tokens are measured; --validation-tokens takes more",
+                "validation: {} of {} held-out tokens are measured; --validation-tokens takes more",
+                part.tokens.len(),
                 all.tokens.len()
             ));
             held = Some(Arc::new(part));
@@ -148,7 +160,7 @@ mod tests {
             Documents::open(&data, &style, &HubOptions::default(), &mut |_| {}, &AtomicBool::new(false))
         };
         let got = open(file("b.txt", "two\n\nfour")).unwrap();
-        assert_eq!((got.train.len(), got.held), (3, vec!["four".to_owned()]));
+        assert_eq!((got.train.len(), got.held), (3, vec!["four".to_owned().into()]));
         assert_eq!(got.notes, ["1 validation documents are also in the training data and were left out"]);
         let problem = open(file("c.txt", "two\n\none")).unwrap_err();
         assert!(problem.to_string().contains("every validation document"), "{problem}");

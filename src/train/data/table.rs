@@ -49,13 +49,16 @@ pub fn json(name: &str, text: &str, into: &mut RowSink) -> Result<(), TrainError
         (true, _) if rows.is_empty() => None,
         _ => Some(rows::choose(name, into.column, &columns)?),
     };
+    if let Some(pick) = &pick {
+        into.picked(pick);
+    }
     for row in &rows {
         let value = row.value().map_err(|e| wrong(name, e))?;
         let conversation = value.is_array() || pick.as_ref().is_some_and(Pick::is_conversation);
         let outcome = match (value, &pick) {
             (Value::Object(object), Some(pick)) => rows::document(pick, &object, into.style),
             (Value::String(text), None) => Ok(rows::RowOutcome::text(&text)),
-            (turns @ Value::Array(_), None) => rows::conversation("row", &turns, into.style),
+            (turns @ Value::Array(_), None) => rows::conversation(("row", 0), &turns, into.style),
             (Value::Null, _) => Ok(rows::RowOutcome::NoText),
             (other, _) => Err(format!("is {}, unlike the rows before", rows::what(&other))),
         };
@@ -137,6 +140,7 @@ pub fn separated(
     };
     let columns: ColumnTypes = header.iter().map(|column| (column.clone(), Holds::Text)).collect();
     let pick = rows::choose(name, into.column, &columns)?;
+    into.picked(&pick);
     let place = |column: &str| header.iter().position(|c| c == column).unwrap_or(0);
     let used: Vec<(&str, usize)> = pick.columns().into_iter().map(|c| (c, place(c))).collect();
     for record in records {
@@ -203,6 +207,7 @@ fn parquet_rows<R: ChunkReader + 'static>(
     {
         return Err(wrong(&name, format!("column {column:?} does not contain text")));
     }
+    into.picked(&pick);
     let used = pick.columns();
     room.take(&name, size(&reader, &used))?;
     let kept: Vec<_> = schema.get_fields().iter().filter(|f| used.contains(&f.name())).cloned().collect();

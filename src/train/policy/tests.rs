@@ -150,7 +150,7 @@ fn visit(sequence: u32, pass: u32) -> Visit {
             _ => draws.below(Stream::Sample, i - 1, 29) as u32 + 29,
         })
         .collect();
-    Visit { sequence, pass, inputs: all[..T].to_vec(), targets: all[1..].to_vec() }
+    Visit { sequence, pass, inputs: all[..T].to_vec(), targets: all[1..].to_vec(), starts: Vec::new() }
 }
 
 fn numbered() -> Arc<Lexicon> {

@@ -8,6 +8,7 @@ use crate::train::TrainError;
 use crate::train::checkpoint::state::Best;
 use crate::train::evaluate::{bits_per_byte, evaluate};
 use crate::train::report::{Report, RunState};
+use crate::train::schedule::LrState;
 use crate::train::spec::Arm;
 
 /// Evaluations without a lower loss after which a rise is warned of.
@@ -16,6 +17,8 @@ const RISING: usize = 3;
 const RISE: f64 = 0.01;
 /// Steps over which the training loss is averaged, about.
 const AVERAGED: f64 = 10.0;
+/// Share of a learning rate set by hand to which its schedule has fallen when that is warned of.
+const FALLEN: f64 = 0.5;
 /// Seconds of an evaluation that a person who stops a run will wait for.
 const QUICK: f64 = 2.0;
 
@@ -24,6 +27,8 @@ const QUICK: f64 = 2.0;
 pub(super) struct Warned {
     rising: bool,
     diverged: bool,
+    /// Of a learning rate by hand that its schedule has left.
+    held: bool,
 }
 
 /// Whether a loss lies so far above another that training has destroyed what was learned.
@@ -41,7 +46,7 @@ impl Run {
         }
         let started = Instant::now();
         let model = self.trainee.current()?;
-        let sizes = (self.spec.context, self.spec.batch_size);
+        let sizes = (self.spec.cut(), self.spec.batch_size);
         let masks = self.spec.learning_rate.gap.is_some() && self.spec.masking.arm != Arm::None;
         // Under masks it is all done twice.
         let twice = if masks { 2 } else { 1 };
@@ -145,6 +150,27 @@ impl Run {
             self.warned.diverged = true;
             watch.report(Report::Warning { step, message: format!("{problem}: lower the learning rate") });
         }
+    }
+
+    /// Warns, once, that a learning rate set by hand holds where its schedule has come down.
+    pub(super) fn follow_schedule(&mut self, watch: &mut dyn Watch) {
+        let c = &self.counters;
+        let Some(held) = c.learning_rate.by_hand else {
+            self.warned.held = false;
+            return;
+        };
+        let spec = &self.spec.learning_rate;
+        let planned = LrState { by_hand: None, ..c.learning_rate };
+        let planned = planned.learning_rate(spec, self.spec.steps, self.progress());
+        if self.warned.held || planned >= held * FALLEN {
+            return;
+        }
+        self.warned.held = true;
+        let message = format!(
+            "the learning rate is held at {held:.2e} by hand, where its schedule {} would be at {planned:.2e} by now",
+            spec.policy
+        );
+        watch.report(Report::Warning { step: c.step, message });
     }
 
     /// Whether the run has diverged, in a sentence. Where there is validation, both losses must have risen: a high

@@ -22,6 +22,7 @@ pub use self::passes::StepMarks;
 pub use self::setup::Setup;
 use super::TrainError;
 use super::arm::{Arms, without_gradients};
+use super::batch::Batch;
 use super::checkpoint::disk::Disk;
 use super::checkpoint::state::Counters;
 use super::data::Corpus;
@@ -316,6 +317,7 @@ impl Run {
         let started = Instant::now();
         let step = self.counters.step + 1;
         let rate = self.learning_rate();
+        self.follow_schedule(watch);
         let batches = self.next_batches();
         let passes = self.passes(&batches, step, &|| watch.killed())?;
         let masking = started.elapsed().as_secs_f64() - passes.forward - passes.backward;
@@ -330,7 +332,7 @@ impl Run {
         let optimizer = updating.elapsed().as_secs_f64();
         self.name_dead_variables(step, &applied, watch);
         self.follow_loss((step, passes.loss), watch);
-        let tokens = (self.spec.sequences_per_step() * self.spec.context) as u64;
+        let tokens = batches.iter().map(Batch::tokens).sum::<usize>() as u64;
         let c = &mut self.counters;
         c.step = step;
         c.updates = self.optimizer.updates;

@@ -52,7 +52,7 @@ impl Run {
         match self.spec.learning_rate.progress {
             LrProgress::Steps => c.step as f64,
             LrProgress::Visible => {
-                let per_step = (self.spec.sequences_per_step() * self.spec.context) as f64;
+                let per_step = self.spec.sequences_per_step() as f64 * self.visits.rows().mean_size();
                 let expected =
                     self.spec.masking.visible_share(self.trainee.model.config.n_layer, self.spec.context);
                 c.visible_tokens / (per_step * expected)
@@ -65,7 +65,7 @@ impl Run {
     pub(super) fn learning_rate(&self) -> f64 {
         let spec = &self.spec.learning_rate;
         let rate = self.counters.learning_rate.learning_rate(spec, self.spec.steps, self.progress());
-        if self.spec.time_limit.is_none() || self.counters.learning_rate.by_hand.is_some() || spec.warmup == 0
+        if self.spec.time_limit.is_none() || self.counters.learning_rate.by_hand.is_some() || !spec.warms_up()
         {
             return rate;
         }

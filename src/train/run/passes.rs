@@ -16,7 +16,7 @@ use crate::tensor::gradients::Gradients;
 use crate::train::TrainError;
 use crate::train::arm::{self, At, MaskedBatch, Realised, without_gradients};
 use crate::train::batch::{Batch, Visit};
-use crate::train::data::Corpus;
+use crate::train::data::{Corpus, CutRows};
 use crate::train::report::Report;
 use crate::train::spec::Arm;
 
@@ -76,6 +76,15 @@ fn visible(batch: &MaskedBatch, n_layer: usize) -> f64 {
     batch.token_layers(n_layer) as f64 / n_layer as f64 - unread as f64
 }
 
+/// What a micro-batch counts of the `of` of a step, by its labels. Where all have as many, this is one over their number to the
+/// last bit.
+fn share(own: usize, all: usize, of: usize) -> f64 {
+    match all {
+        0 => 1.0 / of as f64,
+        all => own as f64 / all as f64,
+    }
+}
+
 /// What one step masked, position by position (see [`MaskedBatch::marks`]), and which visit to its sequence each was.
 #[derive(Clone, Debug, Default)]
 pub struct StepMarks {
@@ -108,7 +117,7 @@ impl Run {
         (0..n).map(|_| self.visits.next(&self.train, size)).collect()
     }
 
-    /// Forward and backward over the micro-batches of one step; averages their gradients.
+    /// Forward and backward over the micro-batches of one step; averages their gradients over all labels, as transformers does.
     pub(in crate::train) fn passes(
         &mut self,
         batches: &[Batch],
@@ -116,7 +125,7 @@ impl Run {
         killed: &dyn Fn() -> bool,
     ) -> Result<Passes, TrainError> {
         let mut gradients = Gradients::default();
-        let share = 1.0 / batches.len() as f64;
+        let labels: usize = batches.iter().map(Batch::labels).sum();
         let at = self.at();
         let (mut masked, mut unmasked, mut out) = (Mean::default(), Mean::default(), PassSums::default());
         let mut first = None;
@@ -127,8 +136,10 @@ impl Run {
             if killed() {
                 return Err(TrainError::Killed);
             }
-            let mut model = self.trainee.current()?;
+            let share = share(batch.labels(), labels, batches.len());
+            let mut model = self.trainee.current_dropping(self.dropout_key(step, n))?;
             model.dropout = self.dropout(step, n);
+            model.recomputes = self.spec.gradient_checkpointing;
             let loss = self.loss(&model, batch, at)?;
             masked.add(loss.masked_token_loss.0, loss.masked_token_loss.1);
             unmasked.add(loss.unmasked_token_loss.0, loss.unmasked_token_loss.1);
@@ -147,7 +158,7 @@ impl Run {
             gradients.add(&scaled)?;
             out.backward += started.elapsed().as_secs_f64();
             if let (Some(marks), Some(masked)) = (&mut self.marks, &loss.masked) {
-                marks.codes.extend(masked.marks());
+                marks.codes.extend(masked.marks(self.spec.context));
                 marks.passes.extend(masked.visits.iter().map(|v| v.pass));
             }
             first = first.or(loss.masked);
@@ -172,7 +183,7 @@ impl Run {
         if let Some(joint) = &mut self.joint {
             let started = Instant::now();
             let loss = joint.loss(&mut self.arms, model, batch, at)?;
-            let tokens = (batch.visits.len() * batch.context()) as f64;
+            let tokens = batch.tokens() as f64;
             let masked_tokens = loss.realised.selected;
             return Ok(BatchLoss {
                 loss: loss.loss,
@@ -210,9 +221,14 @@ impl Run {
 
     /// Dropout of micro-batch `n` of a step.
     fn dropout(&self, step: usize, n: usize) -> Option<Dropout> {
+        let key = self.dropout_key(step, n);
+        (self.spec.dropout > 0.0).then_some(Dropout { rate: self.spec.dropout, key })
+    }
+
+    /// What decides every draw of dropout in micro-batch `n` of a step.
+    fn dropout_key(&self, step: usize, n: usize) -> u64 {
         let draws = Draws { seed: self.spec.seed, pass: step as u32, sequence: n as u32 };
-        (self.spec.dropout > 0.0)
-            .then(|| Dropout { rate: self.spec.dropout, key: draws.bits(Stream::Dropout, 0) })
+        draws.bits(Stream::Dropout, 0)
     }
 
     /// Warns, once, of variables that no gradient has reached in several steps.
@@ -252,8 +268,9 @@ impl Run {
         let model = without_gradients(model)?;
         let memory = self.arms.memory().clone();
         self.arms.restore(arm::ScoreMemory::default());
-        let (context, size, step) = (self.spec.context, self.spec.batch_size, self.counters.step);
-        let count = corpus.sequences(context, 0);
+        let (size, step) = (self.spec.batch_size, self.counters.step);
+        let rows = CutRows::new(corpus, self.spec.cut(), 0);
+        let count = rows.len();
         let mut mean = Mean::default();
         let mut whole = true;
         for from in (0..count).step_by(size) {
@@ -263,7 +280,7 @@ impl Run {
             }
             let visits = (from..(from + size).min(count))
                 // Numbers that no training sequence has.
-                .map(|i| Visit { sequence: u32::MAX - i as u32, ..corpus.visit(i, 0, context, 0) })
+                .map(|i| Visit { sequence: u32::MAX - i as u32, ..rows.visit(corpus, i, 0) })
                 .collect();
             let masked = self.arms.prepare(&model, &Batch { visits }, At::NONE)?;
             let loss = self.arms.masked_loss(&model, &masked)?;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Run, Watch};
+use crate::eval::heads::profiles;
 use crate::train::TrainError;
+use crate::train::arm::without_gradients;
 use crate::train::checkpoint::disk;
 use crate::train::checkpoint::files::{self, Contents, pretty};
 use crate::train::checkpoint::folder::Folders;
@@ -13,17 +15,26 @@ use crate::train::policy::JointPolicy;
 use crate::train::report::Report;
 use crate::train::spec::OnDiskFull;
 
+/// Windows of text over which heads are looked at, and tokens of each.
+const HEADS_WINDOWS: usize = 8;
+const HEADS_WINDOW: usize = 128;
+
 impl Run {
     /// Writes what a resume needs before the first checkpoint.
     pub(super) fn begin(&mut self) -> Result<(), TrainError> {
         let out = self.spec.out.clone();
         Folders::new(&out).clean().map_err(TrainError::io(&out))?;
         std::fs::create_dir_all(&out).map_err(TrainError::io(&out))?;
+        // What was changed on resuming holds for the next time, too.
+        let changed = self.saved.is_none() || state::run_spec(&out).is_ok_and(|(spec, _)| spec != self.spec);
+        let path = out.join("run.json");
+        if changed {
+            disk::replace(&*self.disk, &path, pretty(&self.spec)?.as_bytes())
+                .map_err(TrainError::io(&path))?;
+        }
         if self.saved.is_some() {
             return Ok(());
         }
-        let path = out.join("run.json");
-        disk::replace(&*self.disk, &path, pretty(&self.spec)?.as_bytes()).map_err(TrainError::io(&path))?;
         state::write_base(&*self.disk, &self.spec, &self.trainee)
     }
 
@@ -44,7 +55,7 @@ impl Run {
                 let best = self.counters.best != before;
                 self.saved = Some((step, path.clone()));
                 watch.report(Report::Saved { step, path, best });
-                Ok(())
+                if self.spec.keeps(step) { self.record_heads(watch) } else { Ok(()) }
             }
             Err(error) => {
                 self.counters.best = before;
@@ -58,6 +69,19 @@ impl Run {
                 Err(error)
             }
         }
+    }
+
+    /// What every head of this step's model reads, over windows of held-out text, or of the training text where there is none.
+    fn record_heads(&self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let corpus = self.validation.as_deref().unwrap_or(&self.train);
+        let len = HEADS_WINDOW.min(self.spec.context).min(corpus.tokens.len());
+        let between = (corpus.tokens.len() - len) / (HEADS_WINDOWS - 1);
+        let windows: Vec<Vec<u32>> =
+            (0..HEADS_WINDOWS).map(|n| corpus.tokens[n * between..n * between + len].to_vec()).collect();
+        let model = without_gradients(&self.trainee.current()?)?;
+        let heads = profiles(&model, &windows, self.spec.seed)?;
+        watch.report(Report::Heads { step: self.counters.step, heads });
+        Ok(())
     }
 
     fn write_checkpoint(&self) -> Result<PathBuf, TrainError> {

@@ -20,12 +20,12 @@ use crate::train::arm::{self, Arms, Lexicon};
 use crate::train::checkpoint::disk::{Disk, RealDisk};
 use crate::train::checkpoint::files::pretty;
 use crate::train::checkpoint::state::{Counters, Resumed};
-use crate::train::data::{Corpus, Order};
+use crate::train::data::{Corpus, CutRows, Order};
 use crate::train::look::RunLook;
 use crate::train::policy::JointPolicy;
 use crate::train::records::MemoryGauge;
 use crate::train::report::RunState;
-use crate::train::spec::{RanksBy, RunSpec};
+use crate::train::spec::{Joint, RanksBy, RunSpec};
 use crate::train::trainee::Trainee;
 use crate::train::twins::record::TwinRecord;
 use crate::train::visits::{DataPosition, Visits};
@@ -137,9 +137,10 @@ impl Run {
         };
         let order = Order {
             seed: spec.seed,
-            context: spec.context,
+            cut: spec.cut(),
             fixed_cuts: spec.fixed_cuts,
             marked: spec.marked,
+            alike: if spec.group_by_length { spec.batch_size } else { 0 },
         };
         let mut run = Run {
             optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
@@ -214,6 +215,14 @@ fn learners(spec: &RunSpec, setup: &Setup) -> Result<(Trainee, Arms), TrainError
     let (config, device) = (&setup.config, &setup.device);
     let mut trainee = Trainee::with(config, &setup.tensors, device, (&spec.trained, spec.seed))?;
     trainee.set_precision(spec.precision)?;
+    let soft = spec.masking.joint.as_ref().is_some_and(|joint| joint.kind == Joint::SoftThresholds);
+    if spec.gradient_checkpointing && soft {
+        return Err(TrainError::Setup {
+            problem: "gradient checkpointing is not possible: soft thresholds keep whole attention maps"
+                .to_owned(),
+            hint: Some("leave it out, and use a smaller batch with --accumulate".to_owned()),
+        });
+    }
     let row = match spec.masking.needs_mask_row() {
         true => Some(trainee.add_mask_row(setup.mask_row.clone())?),
         false => None,
@@ -268,7 +277,16 @@ fn check_data(
     }
     for (what, corpus) in [("training", Some(train)), ("validation", validation)] {
         let Some(corpus) = corpus else { continue };
-        if corpus.sequences(spec.context, 0) == 0 {
+        if CutRows::new(corpus, spec.cut(), 0).is_empty() {
+            if corpus.counted.is_some() {
+                return Err(TrainError::Setup {
+                    problem: format!(
+                        "no row of {} tokens of the {what} text has a label: its answers are too few or too far behind",
+                        spec.context
+                    ),
+                    hint: Some("use a larger context (--context), more rows, or --loss-on all".to_owned()),
+                });
+            }
             return Err(TrainError::Setup {
                 problem: format!(
                     "the {what} text has {} tokens, too few for one context of {}",
@@ -286,9 +304,12 @@ fn check_data(
     Ok(())
 }
 
-/// SHA-256 over the tokens, in hexadecimal.
+/// SHA-256 over the tokens, and over which of them count where not all do, in hexadecimal.
 fn fingerprint(corpus: &Corpus) -> String {
     let mut hash = Sha256::new();
     hash.update(bytemuck::cast_slice::<u32, u8>(&corpus.tokens));
+    if let Some(counted) = &corpus.counted {
+        hash.update(counted.iter().map(|counts| u8::from(*counts)).collect::<Vec<u8>>());
+    }
     hex(&hash.finalize())
 }

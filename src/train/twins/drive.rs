@@ -13,6 +13,7 @@ use crate::model::Model;
 use crate::train::TrainError;
 use crate::train::checkpoint::disk;
 use crate::train::checkpoint::files::pretty;
+use crate::train::data::CutRows;
 use crate::train::records::MemoryGauge;
 use crate::train::report::{
     Plan, Report, RunCommand, RunState, RunSummary, TwinDifference, TwinStep, TwinSummary, TwinVerdict,
@@ -122,7 +123,7 @@ impl TwinRun {
         differ::Course {
             steps: spec.steps,
             per_step: spec.sequences_per_step(),
-            sequences: self.setup.train.sequences(spec.context, 0),
+            sequences: CutRows::new(&self.setup.train, spec.cut(), 0).len(),
         }
     }
 
@@ -352,6 +353,8 @@ impl Learner for TwinRun {
         let step = self.done + 1;
         let started = Instant::now();
         let (mut losses, mut realised) = (Vec::new(), Vec::new());
+        let read = |runs: &[Run]| runs.iter().map(|run| run.counters.tokens).sum::<u64>();
+        let before = read(&self.runs);
         for index in 0..self.runs.len() {
             let mut named = ArmWatch { outer: watch, arm: &self.twins.arms[index] };
             let done = self.runs[index].update(&mut named);
@@ -361,7 +364,7 @@ impl Learner for TwinRun {
         }
         self.compare();
         let spec = &self.setup.spec;
-        let tokens = (spec.sequences_per_step() * spec.context * self.runs.len()) as u64;
+        let tokens = read(&self.runs) - before;
         self.done = step;
         self.tokens += tokens;
         self.losses.clone_from(&losses);

@@ -74,7 +74,7 @@ impl TwinRecord {
     }
 }
 
-/// SHA-256 over the weights by name, the training tokens and the held-out tokens, in hexadecimal.
+/// SHA-256 over the weights by name, the training tokens and the held-out tokens, and which of them count, in hexadecimal.
 ///
 /// # Errors
 /// Weights that cannot be read.
@@ -91,6 +91,7 @@ pub fn fingerprint(setup: &Setup) -> Result<String, TrainError> {
     for corpus in [Some(&setup.train), setup.validation.as_ref()].into_iter().flatten() {
         hash.update((corpus.tokens.len() as u64).to_le_bytes());
         hash.update(bytemuck::cast_slice::<u32, u8>(&corpus.tokens));
+        hash.update(corpus.counted.iter().flatten().map(|counts| u8::from(*counts)).collect::<Vec<u8>>());
     }
     Ok(hex(&hash.finalize()))
 }

@@ -174,10 +174,11 @@ fn run(spec: &MaskingSpec, seed: u64, steps: usize, rate: f64) -> Vec<DocumentLo
     let mut arms = Arms::new(setup).unwrap();
     let vars = tiny.vars.clone().into_iter().chain(arms.vars()).collect();
     let mut optimizer = AdamW::new(vars, AdamWSettings::default()).unwrap();
-    let order = Order { seed, context: CONTEXT, fixed_cuts: true, marked: 0.0 }.epoch(&train, 0).1;
+    let order = Order { seed, cut: CONTEXT.into(), fixed_cuts: true, marked: 0.0, alike: 0 };
+    let (rows, order) = order.epoch(&train, 0);
     for step in 0..steps {
         let visits =
-            order[2 * step..2 * step + 2].iter().map(|&i| train.visit(i as usize, 0, CONTEXT, 0)).collect();
+            order[2 * step..2 * step + 2].iter().map(|&i| rows.visit(&train, i as usize, 0)).collect();
         let masked = arms.prepare(&tiny.model, &Batch { visits }, At { step, steps }).unwrap();
         let loss = arms.masked_loss(&tiny.model, &masked).unwrap();
         optimizer.step(&backward(&loss.loss).unwrap(), rate, 1.0).unwrap();
@@ -242,7 +243,8 @@ fn losses_of_documents_are_those_of_the_whole_and_must_be_paired() {
         .map(|part| {
             let n = part.len() as f64;
             let (x, y) = (&tokens[part.clone()], &tokens[part.start + 1..part.end + 1]);
-            let visit = Visit { sequence: 0, pass: 0, inputs: x.to_vec(), targets: y.to_vec() };
+            let visit =
+                Visit { sequence: 0, pass: 0, inputs: x.to_vec(), targets: y.to_vec(), starts: Vec::new() };
             let mean = plain_loss(&tiny.model, &Batch { visits: vec![visit] }).unwrap();
             f64::from(mean.to_scalar::<f32>().unwrap()) * n
         })

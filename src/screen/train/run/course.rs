@@ -13,6 +13,7 @@ use crate::screen::train::state::RunView;
 use crate::screen::train::{charts, run, twins};
 use crate::screen::view::Screen;
 use crate::train::report::{RunCommand, RunState};
+use crate::train::spec::{DataSpec, RunSpec};
 
 actions! {
     TRAINING {
@@ -41,6 +42,12 @@ pub fn enter(app: &mut App) {
     if !app.train.runs.known {
         list(app);
     }
+    if std::mem::take(&mut app.train.recalled) {
+        app.say(format!(
+            "The settings of your last run; {} brings one back",
+            app.key_label(&setup::FIELD_RESET)
+        ));
+    }
 }
 
 /// Opens the screen for a run under the explorer's policy.
@@ -62,7 +69,7 @@ fn recent(app: &App, screen: Screen) -> Option<&'static Pane> {
 }
 
 /// The model that a run starts from: followed weights are of a run, not of a model.
-fn model(app: &App) -> Option<String> {
+pub(crate) fn model(app: &App) -> Option<String> {
     app.train.followed.clone().or_else(|| app.model.as_ref().map(|m| m.id.clone()))
 }
 
@@ -70,9 +77,33 @@ fn request(app: &App) -> Option<RunRequest> {
     model(app).map(|m| app.doc.form.request(&m, &app.doc.mask, &app.doc.score))
 }
 
+/// The spec of the next run as the form has it, with what only the start of a run decides taken from `like`.
+pub(crate) fn next_spec(app: &App, like: &RunSpec) -> RunSpec {
+    let Some(request) = request(app) else { return like.clone() };
+    let paths = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.into()] };
+    let data = DataSpec {
+        train: paths(&request.run.data),
+        validation: paths(&request.run.validation),
+        column: (!request.run.column.is_empty()).then(|| request.run.column.clone()),
+        ..like.data.clone()
+    };
+    let train = &request.train;
+    let mut spec =
+        train.spec(request.model.clone(), (data, like.out.clone()), request.policy.clone(), &request.score);
+    if spec.validation_tokens == Some(0) {
+        // As many as fit; how many that were is no choice of anybody's.
+        spec.validation_tokens = like.validation_tokens;
+    }
+    if spec.epochs > 0.0 {
+        spec.steps = like.steps;
+    }
+    spec.time_limit = (request.run.minutes > 0.0).then_some(60.0 * request.run.minutes);
+    spec
+}
+
 /// Whether the plan on screen is for what the form says now.
 pub fn plan_holds(app: &App) -> bool {
-    app.train.planned.is_some() && app.train.planned == request(app)
+    app.train.goes_on || app.train.planned.is_some() && app.train.planned == request(app)
 }
 
 /// Asks for a plan.
@@ -85,6 +116,7 @@ pub fn plan(app: &mut App) {
     };
     app.cards.retain(|c| c.remedy != Remedy::Plan);
     app.train.planned = Some(request.clone());
+    app.train.goes_on = false;
     app.train.chart.cursor = None;
     app.focus(&run::PANE);
     app.emit(Request::Plan(Box::new(request)));

@@ -11,6 +11,7 @@ use crate::screen::app::App;
 use crate::screen::chrome::bar::spinner;
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::train::RunView;
+use crate::screen::train::past;
 use crate::screen::train::run::course::{RUN, RUN_KILL};
 use crate::screen::train::runs::{self, RUN_OPEN};
 use crate::screen::view::Screen;
@@ -63,7 +64,7 @@ pub fn sign(c: &Canvas, state: RunState) -> &'static str {
 
 /// A state in a word; a plan that was not taken up was not killed.
 pub fn name(run: &RunView) -> &'static str {
-    if run.state == RunState::Killed && run.step() == 0 { "dropped" } else { run.state.name() }
+    if run.state == RunState::Killed && !run.begun { "dropped" } else { run.state.name() }
 }
 
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
@@ -203,6 +204,7 @@ fn numbers(c: &mut Canvas, run: &RunView, plan: &Plan, area: Rect, y: &mut u16) 
     let share = 100.0 * plan.trainable as f64 / plan.parameters.max(1) as f64;
     let trainable =
         format!("{} of {} ({share:.1} %)", count(plan.trainable as usize), count(plan.parameters as usize));
+    line(c, area, y, "starts from", &past::origin(&run.spec.model));
     line(c, area, y, "whole run", &format!("about {}", duration(plan.expected_seconds)));
     line(
         c,
