@@ -1,7 +1,6 @@
 //! `maskscope heads`: what every head of a model is like, over held-out text.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -9,14 +8,11 @@ use super::documents::documents;
 use super::flags::{FlagSet, ParameterFlags, whole};
 use super::output::{JsonFlag, note};
 use super::{CommandContext, open};
-use crate::attention::heads::{HeadsRequest, head_stats};
+use crate::attention::heads::HeadStats;
 use crate::engine::leak::held_out;
-use crate::mask::draw::{Draws, Stream};
-use crate::model::finite::check_trace;
-use crate::model::forward::Reuse;
-use crate::model::input::Input;
-use crate::model::{Model, ModelError};
+use crate::model::{Model, ModelError, Tokenizer};
 use crate::support::table::Table;
+use crate::train::probe;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +29,7 @@ impl FlagSet for Flags {
     ];
 }
 
-/// Tokens of a window of text, at most; half of them are drawn, and then repeated, for induction.
+/// Tokens of a window of text, at most.
 const WINDOW: usize = 128;
 /// From this share on a head is named after what it reads.
 const NAMED: f64 = 0.4;
@@ -44,7 +40,7 @@ pub struct HeadsArgs {
     /// File or folder to read instead of the built-in held-out text, in any form that train reads
     #[arg(long, value_name = "FILE")]
     pub text_file: Option<PathBuf>,
-    /// Windows of text; the same number of windows of random tokens is used for induction
+    /// Windows of text; as many windows of random tokens that repeat are used for induction
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = whole::<u16>(1, 10_000))]
     pub windows: u16,
     #[command(flatten)]
@@ -53,19 +49,42 @@ pub struct HeadsArgs {
     pub parameters: ParameterFlags<Flags>,
 }
 
-/// One head, means over windows.
-#[derive(Clone, Debug, Default, Serialize)]
-struct Head {
-    layer: usize,
-    head: usize,
+/// What a head reads, means over windows.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Shares {
     /// Attention on the first token by later queries.
     sink: f64,
     /// Attention on the token before.
     previous: f64,
-    /// On random tokens that come twice in a row: attention to the token after the earlier copy (Olsson 2022).
+    /// On random tokens that repeat with a period of their own: attention to the tokens after earlier copies (Olsson 2022).
     induction: f64,
     /// Nats.
     entropy: f64,
+}
+
+impl Shares {
+    fn add_text(&mut self, stats: &HeadStats) {
+        self.sink += stats.sink;
+        self.previous += stats.previous;
+        self.entropy += stats.entropy;
+    }
+
+    fn over(self, n: usize) -> Self {
+        let [sink, previous, induction, entropy] =
+            [self.sink, self.previous, self.induction, self.entropy].map(|sum| sum / n as f64);
+        Shares { sink, previous, induction, entropy }
+    }
+}
+
+/// One head.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Head {
+    layer: usize,
+    head: usize,
+    #[serde(flatten)]
+    plain: Shares,
+    /// The same texts behind the end-of-text token, where the tokenizer has one.
+    after_mark: Option<Shares>,
     /// What it mostly reads, where it mostly reads one thing.
     kind: Option<&'static str>,
 }
@@ -87,82 +106,96 @@ pub fn run(args: &HeadsArgs, context: &CommandContext) -> anyhow::Result<()> {
     let documents = documents(args.text_file.as_deref(), None, &loaded)?;
     let held = held_out(&loaded, &documents, WINDOW, usize::from(args.windows))?;
     held.note().iter().for_each(|text| note(&format!("note: {text}")));
-    let windows = held.windows;
-    let model = &loaded.model;
-    let mut heads: Vec<Head> = (0..model.config.n_layer * model.config.n_head)
-        .map(|at| {
-            let (layer, head) = (at / model.config.n_head, at % model.config.n_head);
-            Head { layer, head, ..Head::default() }
-        })
-        .collect();
-    let (n, tokens) = (windows.len(), windows.first().map_or(0, Vec::len));
+    let (windows, tokens) = (held.windows.len(), held.windows.first().map_or(0, Vec::len));
     let seed = context.loaded.settings.mask.seed;
-    for (at, window) in windows.into_iter().enumerate() {
-        let random = repeated(seed, at, tokens / 2, model.config.vocab_size);
-        add(model, window, &mut heads, false)?;
-        add(model, random, &mut heads, true)?;
-    }
-    for head in &mut heads {
-        for sum in [&mut head.sink, &mut head.previous, &mut head.induction, &mut head.entropy] {
-            *sum /= n as f64;
-        }
-        head.kind = kind(head);
-    }
-    let report = HeadsOutput { model: &loaded.id, windows: n, tokens, heads };
+    let model = &loaded.model;
+    let plain = shares(model, &held.windows, None, seed)?;
+    let mark = loaded.tokenizer.as_ref().and_then(Tokenizer::end_of_document);
+    let marked = mark.map(|mark| shares(model, &held.windows, Some(mark), seed)).transpose()?;
+    let n_head = model.config.n_head;
+    let head = |(at, plain): (usize, Shares)| {
+        let after_mark = marked.as_ref().map(|all| all[at]);
+        let kind = kind(&plain, after_mark.as_ref());
+        Head { layer: at / n_head, head: at % n_head, plain, after_mark, kind }
+    };
+    let heads = plain.into_iter().enumerate().map(head).collect();
+    let report = HeadsOutput { model: &loaded.id, windows, tokens, heads };
     Ok(if args.output.json { context.out.json(&report) } else { context.out.text(&table(&report)) }?)
 }
 
-/// `half` random tokens, twice: a copy of what came before can only be found by looking for it.
-fn repeated(seed: u64, window: usize, half: usize, vocab: usize) -> Vec<u32> {
-    let draws = Draws { sequence: window as u32, ..Draws::new(seed) };
-    let one: Vec<u32> = (0..half).map(|i| draws.below(Stream::Replacement, i, vocab) as u32).collect();
-    [one.clone(), one].concat()
-}
-
-/// Adds one text's statistics.
-fn add(model: &Model, ids: Vec<u32>, heads: &mut [Head], random: bool) -> Result<(), ModelError> {
-    let len = ids.len();
-    let trace = model.run(Arc::new(Input::plain(ids.clone())), Reuse::default())?;
-    check_trace(model, &trace)?;
-    let mut map = vec![0f32; len * len];
-    for head in heads {
-        trace.map_into(head.layer, head.head, &mut map)?;
-        let stats = head_stats(&map, len, &HeadsRequest { ids: &ids, masked: &[], side: 0 });
-        if random {
-            head.induction += stats.induction.unwrap_or(0.0);
-        } else {
-            head.sink += stats.sink;
-            head.previous += stats.previous;
-            head.entropy += stats.entropy;
+/// Every head's means over the windows, and over as many random texts that repeat; `mark` comes before each of them, in place
+/// of its last token.
+fn shares(
+    model: &Model,
+    windows: &[Vec<u32>],
+    mark: Option<u32>,
+    seed: u64,
+) -> Result<Vec<Shares>, ModelError> {
+    let mut sums = vec![Shares::default(); model.config.n_layer * model.config.n_head];
+    for (at, window) in windows.iter().enumerate() {
+        let begun = |mut ids: Vec<u32>| {
+            if let Some(mark) = mark {
+                ids.rotate_right(1);
+                ids[0] = mark;
+            }
+            ids
+        };
+        let text = begun(window.clone());
+        let period = probe::varied_period(seed, at, window.len());
+        let random = begun(probe::repeats(seed, at, (period, window.len()), model.config.vocab_size));
+        for (sum, stats) in sums.iter_mut().zip(probe::heads(model, &text, 0)?) {
+            sum.add_text(&stats);
+        }
+        for (sum, stats) in sums.iter_mut().zip(probe::heads(model, &random, 0)?) {
+            sum.induction += stats.induction.unwrap_or(0.0);
         }
     }
-    Ok(())
+    Ok(sums.into_iter().map(|sum| sum.over(windows.len())).collect())
 }
 
-fn kind(head: &Head) -> Option<&'static str> {
-    [("induction", head.induction), ("previous token", head.previous), ("sink", head.sink)]
-        .into_iter()
-        .filter(|(_, share)| *share >= NAMED)
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .map(|(name, _)| name)
+/// The name of what a head reads most, with or without a mark before the text.
+fn kind(plain: &Shares, after_mark: Option<&Shares>) -> Option<&'static str> {
+    let most = |share: fn(&Shares) -> f64| share(plain).max(after_mark.map_or(0.0, share));
+    [
+        ("induction", most(|s| s.induction)),
+        ("previous token", most(|s| s.previous)),
+        ("sink", most(|s| s.sink)),
+    ]
+    .into_iter()
+    .filter(|(_, share)| *share >= NAMED)
+    .max_by(|a, b| a.1.total_cmp(&b.1))
+    .map(|(name, _)| name)
 }
 
 fn table(report: &HeadsOutput) -> String {
     let mut out = format!(
-        "{}: {} windows of {} held-out tokens; induction on as many windows of repeated random tokens\n\n",
+        "{}: {} windows of {} held-out tokens; induction on as many windows of random tokens that repeat with a period \
+         of their own\n\n",
         report.model, report.windows, report.tokens
     );
-    let heads = ["layer", "head", "sink", "previous", "induction", "entropy", "mostly"];
-    let mut table = Table::new(heads).right(0..6);
+    let marked = report.heads.iter().any(|h| h.after_mark.is_some());
+    let mut columns = vec!["head", "sink", "prev.", "induct.", "entropy"];
+    if marked {
+        columns.extend(["▸sink", "▸prev.", "▸induct."]);
+    }
+    columns.push("mostly");
+    let mut table = Table::new(columns.clone()).right(1..columns.len() - 1);
     for h in &report.heads {
-        let shares = [h.sink, h.previous, h.induction].map(|share| format!("{share:.3}"));
-        let [sink, previous, induction] = shares;
-        let (layer, head, entropy) = (h.layer.to_string(), h.head.to_string(), format!("{:.2}", h.entropy));
-        table.row([layer, head, sink, previous, induction, entropy, h.kind.unwrap_or("–").to_owned()]);
+        let shares = |s: &Shares| [s.sink, s.previous, s.induction].map(|share| format!("{share:.3}"));
+        let mut row = vec![format!("{}.{}", h.layer, h.head)];
+        row.extend(shares(&h.plain));
+        row.push(format!("{:.2}", h.plain.entropy));
+        row.extend(h.after_mark.iter().flat_map(shares));
+        row.push(h.kind.unwrap_or("–").to_owned());
+        table.row(row);
     }
     out.push_str(&table.to_string());
     out.push_str(&format!(
-        "\nshares of attention, averaged over queries and windows; entropy in nats; a head is named at a share of {NAMED} or more\n"
+        "\nhead: layer.head; shares of attention, averaged over queries and windows: sink is the first token, prev. the token \
+         before, induct. those after earlier copies; entropy in nats; a head is named at a share of {NAMED} or more\n"
     ));
+    if marked {
+        out.push_str("▸: the same texts behind the end-of-text token\n");
+    }
     out
 }

@@ -46,8 +46,8 @@ impl FlagSet for Flags {
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
     /// Text, JSON, JSON lines, CSV, TSV and Parquet files (also as .gz or .zst) or folders, or datasets/owner/name of the
-    /// Hub; passages is the bundled text
-    #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
+    /// Hub; passages is the bundled text; none where all sequences are made up (--synthetic)
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "train.synthetic"], num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Train from scratch: random weights with this config.json, instead of a model; the tokenizer is the one
     /// beside it, or a new one learned from the data

@@ -110,15 +110,20 @@ impl Start {
     /// # Errors
     /// Data that no tokenizer can be learned from.
     pub fn tokenizer(&mut self, documents: &[String]) -> Result<Tokenizer, TrainError> {
-        let tokenizer = match self.tokenizer.take() {
-            Some(tokenizer) => tokenizer,
-            None => init::tokenizer(documents, self.config.vocab_size)?,
-        };
-        let end = tokenizer.end_of_document();
+        if self.tokenizer.is_none() {
+            self.tokenizer = Some(init::tokenizer(documents, self.config.vocab_size)?);
+        }
+        self.known_tokenizer().ok_or_else(|| TrainError::setup("the model has no tokenizer"))
+    }
+
+    /// The tokenizer, where there is one: a run without text needs none.
+    pub fn known_tokenizer(&mut self) -> Option<Tokenizer> {
+        let tokenizer = self.tokenizer.take();
+        let end = tokenizer.as_ref().and_then(Tokenizer::end_of_document);
         if self.tensors.is_none() && end.is_some() {
             (self.config.bos_token_id, self.config.eos_token_id) = (end, end);
         }
-        Ok(tokenizer)
+        tokenizer
     }
 
     /// The weights, drawn from `seed` where there are none.

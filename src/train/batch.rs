@@ -1,5 +1,7 @@
 //! One micro-batch as the loop hands it to the masking arm: which sequence, which visit, which tokens.
 
+use super::data::synthetic::FIRST_SYNTHETIC;
+
 /// One visit to one sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Visit {
@@ -14,6 +16,11 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// Whether it was made up for this visit, so that nothing is known of it from an earlier one.
+    pub fn is_made_up(&self) -> bool {
+        self.sequence >= FIRST_SYNTHETIC
+    }
+
     /// The same text behind `mark`, at the same length: its last token becomes the last target.
     pub fn after(mut self, mark: u32) -> Self {
         let first = std::mem::replace(&mut self.inputs, vec![mark]);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::SavedDtype;
+use super::data::synthetic::{SyntheticSpec, Task};
 use super::schedule::{GapControl, LrPolicy, LrProgress, LrSpec};
 use super::spec::{
     Arm, DataSpec, Joint, JointSpec, LoraSpec, LoraTargets, MaskSchedule, MaskingSpec, OnDiskFull, Precision,
@@ -93,6 +94,19 @@ settings! {
         context: usize = 256, whole(2, 65_536), step(64), unit("tokens");
         /// Share of the sequences that begin with the end-of-text token, as documents do
         marked: f64 = 0.0, label("begin with mark"), range(0.0, 1.0, 0.1, 0.01), hidden();
+        /// Sequences made up among the text, whose loss counts only what can be copied or recalled
+        synthetic: Option<Task> = None, label("synthetic data");
+        /// Share of the sequences that are made up; 1 trains on nothing else
+        synthetic_share: f64 = 0.5, label("made up"), range(0.0, 1.0, 0.1, 0.01) => |t| t.synthetic.is_some();
+        /// Made-up tokens are drawn from the ids below this; 0 is all of the vocabulary
+        synthetic_ids: usize = 0, label("of ids"), whole(0, MAX_STEPS), step(64) => |t| t.synthetic.is_some();
+        /// Smallest period of repeats, number of pairs, or distance of a fact
+        synthetic_least: usize = 8, label("period from"), whole(1, 65_536) => |t| t.synthetic.is_some();
+        /// Largest period of repeats, number of pairs, or distance of a fact
+        synthetic_most: usize = 32, label("period to"), whole(1, 65_536) => |t| t.synthetic.is_some();
+        /// Tokens of one made-up text; a sequence holds as many as fit, and 0 makes one as long as the sequence
+        synthetic_context: usize = 0, label("made-up length"), whole(0, 65_536), step(64), unit("tokens")
+            => |t| t.synthetic.is_some();
         /// Dropout probability for embeddings, attention weights and residual outputs
         dropout: f64 = 0.0, range(0.0, 0.95, 0.05, 0.01);
         /// Decoupled weight decay, on matrices only
@@ -146,6 +160,7 @@ impl TrainSettings {
             trained: self.what_is_trained(),
             fixed_cuts: masking.arm != Arm::None,
             marked: self.marked,
+            synthetic: self.synthetic_spec(),
             masking,
             steps: self.steps,
             time_limit: None,
@@ -190,6 +205,17 @@ impl TrainSettings {
             factor: self.lr_factor,
             gap: (gap.target > 0.0).then_some(gap),
         }
+    }
+
+    fn synthetic_spec(&self) -> Option<SyntheticSpec> {
+        self.synthetic.map(|task| SyntheticSpec {
+            task,
+            share: self.synthetic_share,
+            ids: self.synthetic_ids,
+            least: self.synthetic_least,
+            most: self.synthetic_most,
+            context: self.synthetic_context,
+        })
     }
 
     fn what_is_trained(&self) -> Trained {

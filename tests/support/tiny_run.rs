@@ -57,6 +57,7 @@ pub fn spec(out: &Path) -> RunSpec {
         context: CONTEXT,
         fixed_cuts: false,
         marked: 0.0,
+        synthetic: None,
         learning_rate: LrSpec {
             policy: LrPolicy::Cosine,
             peak: 3e-3,

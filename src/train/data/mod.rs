@@ -18,6 +18,9 @@ mod read;
 mod remote;
 mod rows;
 mod source;
+pub mod synthetic;
+#[cfg(test)]
+mod synthetic_tests;
 mod table;
 
 pub use cache::TokenCache;

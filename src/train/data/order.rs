@@ -1,6 +1,7 @@
 //! In which order an epoch visits its sequences, and where it cuts the text. Pure.
 
 use super::Corpus;
+use super::synthetic::Synthetic;
 use crate::mask::draw::{Draws, Stream};
 
 /// Visits of sequences: every epoch shuffles, from the seed alone.
@@ -13,6 +14,8 @@ pub struct Order {
     pub fixed_cuts: bool,
     /// Share of the sequences that begin with the end-of-text token, as a document does.
     pub marked: f64,
+    /// Makes up some of the sequences.
+    pub synthetic: Option<Synthetic>,
 }
 
 impl Order {
@@ -47,7 +50,7 @@ mod tests {
     #[test]
     fn an_epoch_visits_every_sequence_once_in_an_order_of_its_own() {
         let corpus = corpus(1001);
-        let order = Order { seed: 4, context: 10, fixed_cuts: true, marked: 0.0 };
+        let order = Order { seed: 4, context: 10, fixed_cuts: true, marked: 0.0, synthetic: None };
         let ((at, first), (_, second)) = (order.epoch(&corpus, 0), order.epoch(&corpus, 1));
         assert_eq!((at, first.len()), (0, 100));
         assert_ne!(first, second);
@@ -60,7 +63,7 @@ mod tests {
 
     #[test]
     fn cuts_move_unless_they_are_fixed_and_never_past_a_short_text() {
-        let order = Order { seed: 4, context: 10, fixed_cuts: false, marked: 0.0 };
+        let order = Order { seed: 4, context: 10, fixed_cuts: false, marked: 0.0, synthetic: None };
         let shifts: std::collections::HashSet<usize> =
             (0..30).map(|epoch| order.epoch(&corpus(500), epoch).0).collect();
         assert!(shifts.len() > 5 && shifts.iter().all(|s| *s < 10));

@@ -20,6 +20,7 @@ use crate::train::arm::{self, Arms, Lexicon};
 use crate::train::checkpoint::disk::{Disk, RealDisk};
 use crate::train::checkpoint::files::pretty;
 use crate::train::checkpoint::state::{Counters, Resumed};
+use crate::train::data::synthetic::Synthetic;
 use crate::train::data::{Corpus, Order};
 use crate::train::look::RunLook;
 use crate::train::policy::JointPolicy;
@@ -135,12 +136,7 @@ impl Run {
             Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
             None => None,
         };
-        let order = Order {
-            seed: spec.seed,
-            context: spec.context,
-            fixed_cuts: spec.fixed_cuts,
-            marked: spec.marked,
-        };
+        let order = order(&spec, setup.config.vocab_size)?;
         let mut run = Run {
             optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
             policy: arms.settings().clone(),
@@ -207,6 +203,18 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The order of visits that a spec asks for.
+fn order(spec: &RunSpec, vocabulary: usize) -> Result<Order, TrainError> {
+    let synthetic = spec.synthetic.map(|synthetic| Synthetic::new(synthetic, spec.seed, vocabulary));
+    Ok(Order {
+        seed: spec.seed,
+        context: spec.context,
+        fixed_cuts: spec.fixed_cuts,
+        marked: spec.marked,
+        synthetic: synthetic.transpose()?,
+    })
 }
 
 /// What learns: the model with what moves of it, and the arm that masks it.

@@ -174,7 +174,8 @@ fn run(spec: &MaskingSpec, seed: u64, steps: usize, rate: f64) -> Vec<DocumentLo
     let mut arms = Arms::new(setup).unwrap();
     let vars = tiny.vars.clone().into_iter().chain(arms.vars()).collect();
     let mut optimizer = AdamW::new(vars, AdamWSettings::default()).unwrap();
-    let order = Order { seed, context: CONTEXT, fixed_cuts: true, marked: 0.0 }.epoch(&train, 0).1;
+    let order =
+        Order { seed, context: CONTEXT, fixed_cuts: true, marked: 0.0, synthetic: None }.epoch(&train, 0).1;
     for step in 0..steps {
         let visits =
             order[2 * step..2 * step + 2].iter().map(|&i| train.visit(i as usize, 0, CONTEXT, 0)).collect();

@@ -1,0 +1,166 @@
+use std::collections::HashSet;
+
+use super::Corpus;
+use super::order::Order;
+use super::synthetic::{FIRST_SYNTHETIC, Synthetic, SyntheticSpec, Task};
+use crate::tensor::cross_entropy::IGNORE;
+use crate::train::batch::Visit;
+use crate::train::visits::{DataPosition, Visits};
+
+const EOT: u32 = 5;
+const CONTEXT: usize = 64;
+
+fn spec(task: Task) -> SyntheticSpec {
+    SyntheticSpec { task, share: 1.0, ids: 0, least: 8, most: 24, context: 0 }
+}
+
+fn maker(spec: SyntheticSpec) -> Synthetic {
+    spec.check(CONTEXT).unwrap();
+    Synthetic::new(spec, 3, 600).unwrap()
+}
+
+/// A text of ids above those that tests draw from.
+fn text() -> Visit {
+    let tokens: Vec<u32> = (10_000..10_001 + CONTEXT as u32).collect();
+    Visit { sequence: 0, pass: 0, inputs: tokens[..CONTEXT].to_vec(), targets: tokens[1..].to_vec() }
+}
+
+fn made(maker: Synthetic, at: usize, mark: Option<u32>) -> Visit {
+    let visit = maker.visit((0, at), &text(), mark, Some(EOT));
+    assert_eq!((visit.inputs.len(), visit.targets.len()), (CONTEXT, CONTEXT));
+    assert!(visit.targets[..CONTEXT - 1].iter().zip(&visit.inputs[1..]).all(|(t, i)| *t == IGNORE || t == i));
+    assert_eq!(visit.inputs[0] == EOT, mark.is_some());
+    assert!(!visit.inputs[1..].contains(&EOT));
+    visit
+}
+
+#[test]
+fn repeats_have_every_period_and_count_what_can_be_copied() {
+    let mut periods = vec![0usize; 25];
+    for at in 0..3400 {
+        let visit = made(maker(SyntheticSpec { ids: 500, ..spec(Task::Repeats) }), at, None);
+        let period = (8..25).find(|p| visit.inputs[*p..] == visit.inputs[..CONTEXT - p]).unwrap();
+        periods[period] += 1;
+        let counted: Vec<usize> = (0..CONTEXT).filter(|t| visit.targets[*t] != IGNORE).collect();
+        // The first token that repeats comes unannounced; from it on each one follows from the one before.
+        assert_eq!(counted, (period..CONTEXT).collect::<Vec<_>>());
+        assert!(counted.iter().all(|t| visit.targets[*t] == visit.inputs[t + 1 - period]));
+        assert!(visit.inputs.iter().all(|id| *id < 500));
+    }
+    // 17 periods, 200 times each: five standard deviations are 69.
+    assert!(periods[8..].iter().all(|n| (131..=269).contains(n)), "{periods:?}");
+    assert_eq!(periods[..8].iter().sum::<usize>(), 0);
+}
+
+#[test]
+fn the_mark_comes_first_and_shifts_what_is_repeated() {
+    let visit = made(maker(spec(Task::Repeats)), 4, Some(EOT));
+    let period = (8..25).find(|p| visit.inputs[p + 1..] == visit.inputs[1..CONTEXT - p]).unwrap();
+    assert_eq!(visit.targets.iter().filter(|t| **t != IGNORE).count(), CONTEXT - period - 1);
+}
+
+#[test]
+fn a_sequence_holds_as_many_short_texts_as_fit() {
+    let short = SyntheticSpec { context: 20, least: 4, most: 6, ..spec(Task::Repeats) };
+    let visit = made(maker(short), 0, None);
+    for from in [0, 20, 40] {
+        let part = &visit.inputs[from..from + 20];
+        let period = (4..7).find(|p| part[*p..] == part[..20 - p]).unwrap();
+        let counted = (from..from + 19).filter(|t| visit.targets[*t] != IGNORE).count();
+        assert_eq!(counted, 19 - period);
+    }
+    assert!(visit.targets[60..].iter().all(|t| *t == IGNORE), "nothing repeats in the rest");
+}
+
+#[test]
+fn recall_asks_for_values_of_pairs_that_were_shown() {
+    let mut sizes = HashSet::new();
+    for at in 0..200 {
+        let visit = made(maker(SyntheticSpec { ids: 100, ..spec(Task::Recall) }), at, None);
+        let asked: Vec<usize> = (0..CONTEXT).filter(|t| visit.targets[*t] != IGNORE).collect();
+        let pairs: Vec<(u32, u32)> = visit.inputs[..asked[0]].chunks_exact(2).map(|p| (p[0], p[1])).collect();
+        sizes.insert(pairs.len());
+        assert_eq!(pairs.iter().map(|p| p.0).collect::<HashSet<_>>().len(), pairs.len(), "keys differ");
+        for t in asked {
+            assert!(pairs.contains(&(visit.inputs[t], visit.targets[t])), "{at} {t}");
+        }
+    }
+    assert_eq!(sizes, (8..=24).collect());
+}
+
+#[test]
+fn a_fact_is_asked_for_at_its_distance_in_the_text() {
+    let mut distances = HashSet::new();
+    for at in 0..400 {
+        let visit = made(maker(SyntheticSpec { ids: 50, ..spec(Task::Fact) }), at, None);
+        let asked: Vec<usize> = (0..CONTEXT).filter(|t| visit.targets[*t] != IGNORE).collect();
+        let [question] = asked[..] else { panic!("one label: {asked:?}") };
+        let first = visit.inputs.iter().position(|id| *id == visit.inputs[question]).unwrap();
+        assert_eq!(visit.inputs[first + 1], visit.targets[question]);
+        distances.insert(question - first);
+        let planted = [first, first + 1, question, question + 1];
+        let kept = (0..CONTEXT).filter(|i| !planted.contains(i));
+        assert!(kept.into_iter().all(|i| visit.inputs[i] == text().inputs[i]), "the rest is the text");
+    }
+    assert_eq!(distances, (8..=24).collect());
+}
+
+/// Visits of a run over a text with ids that are never drawn.
+fn visits(share: f64, at: DataPosition) -> (Corpus, Visits) {
+    let corpus =
+        Corpus::from_tokens((1000..1000 + 100 * CONTEXT as u32 + 1).collect(), vec![0], 1, Some(EOT));
+    let synthetic = Some(maker(SyntheticSpec { share, ..spec(Task::Repeats) }));
+    let order = Order { seed: 3, context: CONTEXT, fixed_cuts: false, marked: 0.5, synthetic };
+    let visits = Visits::new(&corpus, order, at);
+    (corpus, visits)
+}
+
+#[test]
+fn a_share_of_the_visits_is_made_up_and_a_resumed_run_goes_on_with_the_same() {
+    let (corpus, mut whole) = visits(0.3, DataPosition::default());
+    let mut made_up = 0;
+    for n in 0..1000 {
+        if n % 90 == 0 {
+            let (_, mut resumed) = visits(0.3, whole.position());
+            assert_eq!(resumed.next(&corpus, 5), whole.clone().next(&corpus, 5), "after {n} visits");
+        }
+        let visit = whole.next(&corpus, 1).visits.remove(0);
+        let drawn = visit.inputs[1..].iter().all(|id| *id < 600);
+        assert_eq!((visit.is_made_up(), visit.sequence >= FIRST_SYNTHETIC), (drawn, drawn));
+        assert_eq!(visit.targets.contains(&IGNORE), drawn, "a text counts whole");
+        made_up += usize::from(drawn);
+    }
+    assert!((240..=360).contains(&made_up), "{made_up}");
+    let (corpus, mut all) = visits(1.0, DataPosition::default());
+    let seen: HashSet<Vec<u32>> = all.next(&corpus, 500).visits.into_iter().map(|v| v.inputs).collect();
+    assert_eq!(seen.len(), 500, "no sequence comes twice, in later epochs neither");
+}
+
+#[test]
+fn what_cannot_be_made_is_refused_with_what_to_change() {
+    let refused = |spec: SyntheticSpec| spec.check(CONTEXT).unwrap_err().to_string();
+    assert_eq!(
+        refused(SyntheticSpec { least: 30, ..spec(Task::Fact) }),
+        "synthetic_least 30 is above synthetic_most 24"
+    );
+    assert_eq!(
+        refused(SyntheticSpec { most: 64, ..spec(Task::Repeats) }),
+        "a period from 8 to 64 does not fit 65 tokens"
+    );
+    assert_eq!(
+        refused(SyntheticSpec { most: 32, ..spec(Task::Recall) }),
+        "a number of pairs from 8 to 32 does not fit 65 tokens"
+    );
+    assert_eq!(
+        refused(SyntheticSpec { ids: 40, ..spec(Task::Recall) }),
+        "synthetic_ids 40 are too few: recall needs 50"
+    );
+    assert_eq!(
+        refused(SyntheticSpec { share: 1.5, ..spec(Task::Fact) }),
+        "synthetic_share must be from 0 to 1: 1.5"
+    );
+    assert!(Synthetic::new(SyntheticSpec { ids: 700, ..spec(Task::Repeats) }, 3, 600).is_err());
+    // The fewest ids and the most pairs that fit can still be drawn.
+    let tight = SyntheticSpec { ids: 50, least: 24, ..spec(Task::Recall) };
+    made(maker(tight), 0, None);
+}
