@@ -96,7 +96,7 @@ fn losses(
     bar: &ProgressBar,
 ) -> Result<Vec<DocumentLoss>, CliError> {
     let one = |index| {
-        let loss = document_loss(&loaded.model, corpus.document(index), length, usize::MAX)?;
+        let loss = document_loss(&loaded.model, (corpus, index), length, usize::MAX)?;
         bar.inc(1);
         Ok(loss)
     };

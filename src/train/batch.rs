@@ -1,6 +1,7 @@
 //! One micro-batch as the loop hands it to the masking arm: which sequence, which visit, which tokens.
 
 use super::data::synthetic::FIRST_SYNTHETIC;
+use crate::tensor::cross_entropy::IGNORE;
 
 /// One visit to one sequence.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +12,7 @@ pub struct Visit {
     pub pass: u32,
     /// `context` tokens.
     pub inputs: Vec<u32>,
-    /// Their next tokens.
+    /// Their next tokens; [`IGNORE`] where the label does not count.
     pub targets: Vec<u32>,
 }
 
@@ -22,11 +23,22 @@ impl Visit {
     }
 
     /// The same text behind `mark`, at the same length: its last token becomes the last target.
+    /// The same text behind `mark`, at the same length: its last token becomes the last target, and its first one a target
+    /// whatever it was. The others count where they did before.
     pub fn after(mut self, mark: u32) -> Self {
         let first = std::mem::replace(&mut self.inputs, vec![mark]);
         self.inputs.extend(&first[..first.len() - 1]);
-        self.targets = first;
+        let before = std::mem::replace(&mut self.targets, first);
+        for (target, _) in self.targets[1..].iter_mut().zip(&before).filter(|(_, before)| **before == IGNORE)
+        {
+            *target = IGNORE;
+        }
         self
+    }
+
+    /// Labels that count.
+    pub fn labels(&self) -> usize {
+        self.targets.iter().filter(|target| **target != IGNORE).count()
     }
 }
 
@@ -47,7 +59,12 @@ impl Batch {
         self.visits.iter().flat_map(|v| v.inputs.iter().copied()).collect()
     }
 
-    /// Target ids, `[B · T]`, row-major.
+    /// Labels that count, over all sequences.
+    pub fn labels(&self) -> usize {
+        self.visits.iter().map(Visit::labels).sum()
+    }
+
+    /// Target ids, `[B · T]`, row-major; [`IGNORE`] where a label does not count.
     pub fn targets(&self) -> Vec<u32> {
         self.visits.iter().flat_map(|v| v.targets.iter().copied()).collect()
     }

@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::arm::without_gradients;
+use super::batch::Batch;
 use super::data::Corpus;
 use crate::model::Model;
 use crate::tensor::cross_entropy::cross_entropy;
@@ -9,10 +10,10 @@ use crate::tensor::cross_entropy::cross_entropy;
 /// What is asked between two parts of an evaluation, with how many of how many are done; false gives it up.
 pub type Between<'a> = &'a mut dyn FnMut(usize, usize) -> Result<bool, TrainError>;
 
-/// Mean loss in nats per token over every whole context of a corpus; `None` where `between` gave up.
+/// Mean loss in nats over the labels of every whole context of a corpus; `None` where `between` gave up.
 ///
 /// # Errors
-/// A corpus shorter than one context; what `between` reports.
+/// A corpus shorter than one context, or without a label; what `between` reports.
 pub fn evaluate(
     model: &Model,
     corpus: &Corpus,
@@ -26,28 +27,26 @@ pub fn evaluate(
         )));
     }
     let model = without_gradients(model)?;
-    let (mut total, mut rows) = (0f64, 0usize);
+    let (mut total, mut labels) = (0f64, 0usize);
     for from in (0..count).step_by(batch) {
         if !between(from, count)? {
             return Ok(None);
         }
         let to = (from + batch).min(count);
-        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        for i in from..to {
-            let (x, y) = corpus.sequence(i, context, 0);
-            inputs.extend_from_slice(x);
-            targets.extend_from_slice(y);
-        }
-        let hidden = model.forward_batch(&model.embed_batch(&inputs, to - from)?, None, true)?;
+        let batch = Batch { visits: (from..to).map(|i| corpus.visit(i, 0, context, 0)).collect() };
+        let hidden = model.forward_batch(&model.embed_batch(&batch.inputs(), to - from)?, None, true)?;
         let states = hidden.reshape(((), model.config.n_embd))?;
-        let loss = cross_entropy(&states, &model.lm_head.tensor()?, &targets, false)?;
-        total += f64::from(loss.to_scalar::<f32>()?) * targets.len() as f64;
-        rows += targets.len();
+        let loss = cross_entropy(&states, &model.lm_head.tensor()?, &batch.targets(), false)?;
+        total += f64::from(loss.to_scalar::<f32>()?) * batch.labels() as f64;
+        labels += batch.labels();
     }
-    Ok(Some(total / rows as f64))
+    match labels {
+        0 => Err(TrainError::setup("the validation text has no label")),
+        labels => Ok(Some(total / labels as f64)),
+    }
 }
 
 /// Bits per byte from nats per token.
 pub fn bits_per_byte(loss: f64, corpus: &Corpus) -> f64 {
-    loss * corpus.tokens.len() as f64 / corpus.bytes as f64 / std::f64::consts::LN_2
+    loss * corpus.labels() as f64 / corpus.bytes as f64 / std::f64::consts::LN_2
 }

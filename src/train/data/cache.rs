@@ -1,8 +1,8 @@
 //! Tokens on disk, found by what they were made from: a run that was started before starts without tokenising again.
 //!
 //! One file per corpus, `tokens-<key>.bin`, all numbers little-endian: the magic, the numbers of tokens, documents and
-//! bytes of text and the end-of-text token (`u64` each), the documents' starts (`u64`), the tokens (`u32`), SHA-256 of all
-//! that.
+//! bytes of text and the end-of-text token (`u64` each), the documents' starts (`u64`), the tokens (`u32`), one byte a token that says
+//! whether it counts (none where all do), SHA-256 of all that.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +17,7 @@ use crate::support::files::{plain, replace, whole};
 use crate::support::units::hex;
 use crate::train::TrainError;
 
-const MAGIC: &[u8; 8] = b"MSTOK\0\0\x02";
+const MAGIC: &[u8; 8] = b"MSTOK\0\0\x03";
 const HEAD: usize = 8 + 4 * 8;
 const SUM: usize = 32;
 
@@ -124,6 +124,7 @@ fn encode(corpus: &Corpus) -> Vec<u8> {
     }
     corpus.starts.iter().for_each(|s| out.extend(s.to_le_bytes()));
     corpus.tokens.iter().for_each(|t| out.extend(t.to_le_bytes()));
+    out.extend(corpus.counted.iter().flatten().map(|counts| u8::from(*counts)));
     let sum = Sha256::digest(&out);
     out.extend(sum);
     out
@@ -137,14 +138,19 @@ fn decode(data: &[u8]) -> Option<Corpus> {
     }
     let number = |i: usize| Some(u64::from_le_bytes(body.get(8 + 8 * i..16 + 8 * i)?.try_into().ok()?));
     let (tokens, documents) = (number(0)? as usize, number(1)? as usize);
-    let (starts, ids) = body.get(HEAD..)?.split_at_checked(documents.checked_mul(8)?)?;
-    if ids.len() != tokens.checked_mul(4)? {
+    let (starts, rest) = body.get(HEAD..)?.split_at_checked(documents.checked_mul(8)?)?;
+    let (ids, counted) = rest.split_at_checked(tokens.checked_mul(4)?)?;
+    if !counted.is_empty() && counted.len() != tokens {
         return None;
     }
     let starts = starts.chunks_exact(8).filter_map(|c| c.try_into().ok()).map(u64::from_le_bytes).collect();
     let ids = ids.chunks_exact(4).filter_map(|c| c.try_into().ok()).map(u32::from_le_bytes).collect();
     let eot = u32::try_from(number(3)?).ok();
-    Some(Corpus::from_tokens(ids, starts, number(2)? as usize, eot))
+    let corpus = Corpus::from_tokens(ids, starts, number(2)? as usize, eot);
+    match counted {
+        [] => Some(corpus),
+        counted => Some(corpus.counting(counted.iter().map(|byte| *byte != 0).collect())),
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +180,9 @@ mod tests {
         let other = init::tokenizer(&documents, 290).unwrap();
         assert!(!cache.corpus(&documents, &other).unwrap().1, "another tokenizer");
         let bare = Corpus { eot: None, ..made.clone() };
-        assert_eq!(decode(&encode(&bare)), Some(bare));
+        assert_eq!(decode(&encode(&bare)), Some(bare.clone()));
+        let answers = bare.clone().counting((0..bare.tokens.len()).map(|t| t % 3 == 1).collect());
+        assert_eq!(decode(&encode(&answers)), Some(answers));
         assert_eq!(decode(b"short"), None);
     }
 

@@ -20,15 +20,18 @@ impl Corpus {
         }
         taken.sort_unstable();
         let (mut out, mut starts, mut bytes) = (Vec::with_capacity(tokens), Vec::new(), 0);
+        let mut counted = Vec::new();
         for (index, len) in taken {
             let whole = self.document(index);
             starts.push(out.len() as u64);
             out.extend_from_slice(&whole[..len]);
+            let at = self.starts[index] as usize;
+            counted.extend((at..at + len).map(|token| self.counts(token)));
             // Of a document that is cut, the bytes are shared out over its tokens.
             let size = sizes.get(index).copied().unwrap_or(0);
             bytes += size * len / whole.len().max(1);
         }
-        Corpus::from_tokens(out, starts, bytes, self.eot)
+        Corpus::from_tokens(out, starts, bytes, self.eot).counting(counted)
     }
 }
 

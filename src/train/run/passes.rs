@@ -108,7 +108,7 @@ impl Run {
         (0..n).map(|_| self.visits.next(&self.train, size)).collect()
     }
 
-    /// Forward and backward over the micro-batches of one step; averages their gradients.
+    /// Forward and backward over the micro-batches of one step; averages their gradients over all labels, as transformers does.
     pub(in crate::train) fn passes(
         &mut self,
         batches: &[Batch],
@@ -116,7 +116,7 @@ impl Run {
         killed: &dyn Fn() -> bool,
     ) -> Result<Passes, TrainError> {
         let mut gradients = Gradients::default();
-        let share = 1.0 / batches.len() as f64;
+        let labels: usize = batches.iter().map(Batch::labels).sum();
         let at = self.at();
         let (mut masked, mut unmasked, mut out) = (Mean::default(), Mean::default(), PassSums::default());
         let mut first = None;
@@ -127,6 +127,11 @@ impl Run {
             if killed() {
                 return Err(TrainError::Killed);
             }
+            // Where all have as many labels, this is one over their number to the last bit.
+            let share = match labels {
+                0 => 1.0 / batches.len() as f64,
+                all => batch.labels() as f64 / all as f64,
+            };
             let mut model = self.trainee.current()?;
             model.dropout = self.dropout(step, n);
             let loss = self.loss(&model, batch, at)?;

@@ -294,9 +294,12 @@ fn check_data(
     Ok(())
 }
 
-/// SHA-256 over the tokens, in hexadecimal.
+/// SHA-256 over the tokens, and over which of them count where not all do, in hexadecimal.
 fn fingerprint(corpus: &Corpus) -> String {
     let mut hash = Sha256::new();
     hash.update(bytemuck::cast_slice::<u32, u8>(&corpus.tokens));
+    if let Some(counted) = &corpus.counted {
+        hash.update(counted.iter().map(|counts| u8::from(*counts)).collect::<Vec<u8>>());
+    }
     hex(&hash.finalize())
 }

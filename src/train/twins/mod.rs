@@ -44,7 +44,7 @@ use super::evaluate::Between;
 use super::report::Compared;
 use crate::eval::stats::{EPSILON, Interval, Judged, Verdict, summary};
 use crate::model::Model;
-use crate::tensor::cross_entropy::cross_entropy;
+use crate::tensor::cross_entropy::{IGNORE, cross_entropy};
 
 /// Arms side by side.
 pub const ARMS: std::ops::RangeInclusive<usize> = 2..=4;
@@ -293,7 +293,7 @@ pub fn document_losses(
         if !between(index, corpus.documents)? {
             return Ok(None);
         }
-        let loss = document_loss(&model, corpus.document(index), context.max(1), pieces)?;
+        let loss = document_loss(&model, (corpus, index), context.max(1), pieces)?;
         if loss.labels > 0 {
             out.push(loss);
         }
@@ -307,16 +307,17 @@ pub fn document_losses(
 /// Pieces that run through the model together.
 const TOGETHER: usize = 8;
 
-/// Loss of one document.
+/// Loss of one document of a corpus, over the tokens of it that count.
 ///
 /// # Errors
 /// A pass that fails.
 pub fn document_loss(
     model: &Model,
-    tokens: &[u32],
+    (corpus, index): (&Corpus, usize),
     context: usize,
     pieces: usize,
 ) -> Result<DocumentLoss, TrainError> {
+    let (tokens, counted) = (corpus.document(index), corpus.document_counts(index));
     let mut loss = DocumentLoss::default();
     let labels = tokens.len().saturating_sub(1);
     let starts: Vec<usize> = (0..labels).step_by(context).take(pieces).collect();
@@ -326,12 +327,19 @@ pub fn document_loss(
         let whole = starts[at..].iter().take(TOGETHER).take_while(|s| **s + context <= labels).count();
         let count = whole.max(1);
         let (from, to) = (starts[at], (starts[at + count - 1] + context).min(labels));
+        at += count;
+        let counts = |label: usize| counted.is_none_or(|counted| counted[label]);
+        let label = |at: usize| if counts(at) { tokens[at] } else { IGNORE };
+        let targets: Vec<u32> = (from + 1..to + 1).map(label).collect();
+        let labels = targets.iter().filter(|target| **target != IGNORE).count();
+        if labels == 0 {
+            continue;
+        }
         let states = model.forward_batch(&model.embed_batch(&tokens[from..to], count)?, None, true)?;
         let rows = states.reshape(((), model.config.n_embd))?;
-        let mean = cross_entropy(&rows, &model.lm_head.tensor()?, &tokens[from + 1..to + 1], false)?;
-        loss.nats += f64::from(mean.to_scalar::<f32>()?) * (to - from) as f64;
-        loss.labels += to - from;
-        at += count;
+        let mean = cross_entropy(&rows, &model.lm_head.tensor()?, &targets, false)?;
+        loss.nats += f64::from(mean.to_scalar::<f32>()?) * labels as f64;
+        loss.labels += labels;
     }
     Ok(loss)
 }
