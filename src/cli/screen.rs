@@ -26,6 +26,7 @@ use crate::screen::options::{Depth, presets};
 use crate::screen::train::RunRequest;
 use crate::screen::{self, App, Look, Options, Port, TerminalOptions};
 use crate::support::paths::{self, expand_home};
+use crate::train::grow;
 use crate::train::settings::TrainSettings;
 use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 
@@ -73,6 +74,10 @@ impl EnginePort {
     /// The spec of a run: the form's settings, over them the explorer's policy.
     fn spec(&self, request: &RunRequest) -> RunSpec {
         let run = &request.run;
+        if request.grows {
+            let seed = request.train.seed;
+            return grow::spec(seed, grow::STEPS, self.runs.join(format!("grown-induction-{seed}")));
+        }
         let paths = |text: &str| match text {
             "" => Vec::new(),
             text => vec![expand_home(text)],
@@ -128,7 +133,7 @@ impl Port for EnginePort {
 
     fn plan(&self, request: RunRequest) {
         let spec = self.spec(&request);
-        let asked = self.context_asked || spec.context != self.context;
+        let asked = request.grows || self.context_asked || spec.context != self.context;
         self.trainer.plan(spec, asked);
     }
 

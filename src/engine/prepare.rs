@@ -13,7 +13,7 @@ use crate::model::{Config, Tokenizer};
 use crate::train::TrainError;
 use crate::train::checkpoint::state;
 use crate::train::data::synthetic::{Synthetic, SyntheticSpec};
-use crate::train::data::{ChatStyle, Corpora, Corpus, Documents, Measured, TokenCache, cache_folder};
+use crate::train::data::{ChatStyle, Corpora, Documents, Measured, TokenCache, cache_folder};
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
 use crate::train::twins::record::TwinRecord;
@@ -75,7 +75,7 @@ impl Preparation<'_> {
             start.notes.extend(spec.fit_context(start.config.n_positions));
         }
         let tokenizer = start.known_tokenizer();
-        let corpora = (Arc::new(made_up(&spec, &start.config, tokenizer.as_ref())?), None);
+        let corpora = made_up(&spec, &start.config, tokenizer.as_ref())?;
         let tensors = start.tensors(spec.seed, &self.load.device)?;
         let mut setup = Setup::new(spec, (start.config, tensors), tokenizer, corpora);
         setup.device = self.load.device.clone();
@@ -108,8 +108,8 @@ impl Preparation<'_> {
         resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
         change(&mut resumed.spec)?;
         if resumed.spec.data.train.is_empty() {
-            let filler = made_up(&resumed.spec, &resumed.config, resumed.tokenizer.as_ref())?;
-            return Ok(Setup::resume(resumed, (Arc::new(filler), None), self.load.device.clone()));
+            let corpora = made_up(&resumed.spec, &resumed.config, resumed.tokenizer.as_ref())?;
+            return Ok(Setup::resume(resumed, corpora, self.load.device.clone()));
         }
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
         let mut documents = self.documents(&resumed.spec.data, &ChatStyle::of(&tokenizer)?)?;
@@ -144,12 +144,14 @@ impl Preparation<'_> {
 
 /// Sequences of a run without text, as many as an epoch of it has; what stands in them is made up at every visit.
 const MADE_UP: usize = 1024;
+/// And those that its loss is measured on.
+const HELD: usize = 64;
 
-/// What stands in for the text of a run that has none.
+/// What stands in for the text of a run that has none, and sequences that it never sees.
 ///
 /// # Errors
 /// A run that would need one.
-fn made_up(spec: &RunSpec, config: &Config, tokenizer: Option<&Tokenizer>) -> Result<Corpus, TrainError> {
+fn made_up(spec: &RunSpec, config: &Config, tokenizer: Option<&Tokenizer>) -> Result<Corpora, TrainError> {
     let Some(synthetic) = spec.synthetic.filter(SyntheticSpec::is_alone) else {
         return Err(TrainError::Setup {
             problem: "there is no text to train on".to_owned(),
@@ -161,5 +163,6 @@ fn made_up(spec: &RunSpec, config: &Config, tokenizer: Option<&Tokenizer>) -> Re
     spec.check()?;
     let end = tokenizer.and_then(Tokenizer::end_of_document);
     let maker = Synthetic::new(synthetic, spec.seed, config.vocab_size)?;
-    Ok(maker.filler(MADE_UP, spec.context, end))
+    let (filler, held) = (maker.filler(MADE_UP, spec.context, end), maker.held_out(HELD, spec.context, end));
+    Ok((Arc::new(filler), Some(Arc::new(held))))
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::loaded::LoadedModel;
+use super::loaded::{CALIBRATION_TEXT, LoadedModel};
 use crate::attention::calibration::Calibration;
 use crate::mask::apply::ReplacementSource;
 use crate::model::{Config, Tokenizer};
 use crate::support::files::unreadable;
 use crate::train::data::ChatStyle;
-use crate::train::{TrainError, init};
+use crate::train::{TrainError, grow, init};
 
 /// A model to be trained, and what is known about it.
 pub struct Start {
@@ -42,6 +42,17 @@ impl Start {
             mask_row: loaded.mask_row().map(|row| row.to_vec()),
             notes: Vec::new(),
         })
+    }
+
+    /// Random weights of the shape that [`grow`] names, with a byte-level BPE of as many ids, so that its result reads any text.
+    ///
+    /// # Errors
+    /// None that a test does not find.
+    pub fn to_grow() -> Result<Self, TrainError> {
+        let config = grow::config()?;
+        let documents = [CALIBRATION_TEXT.to_owned()];
+        let tokenizer = Some(init::tokenizer(&documents, config.vocab_size)?);
+        Ok(Start { config, tensors: None, tokenizer, calibration: None, mask_row: None, notes: Vec::new() })
     }
 
     /// Random weights of the shape in the file `config`, with the tokenizer of `tokenizer` (a `tokenizer.json` or a folder), or

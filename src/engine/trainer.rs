@@ -11,11 +11,13 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::complete;
 use super::loader::LoadOptions;
 use super::prepare::Preparation;
+use super::start::Start;
 use super::types::{LoadProgress, TrainCommand, TrainUpdate, Update};
 use super::worker::Follower;
 use crate::hub::DATASET_PREFIX;
 use crate::train::TrainError;
 use crate::train::data::is_bundled;
+use crate::train::grow;
 use crate::train::report::{Report, RunCommand};
 use crate::train::runs;
 use crate::train::session::{Preparing, Session, SessionOptions};
@@ -140,7 +142,10 @@ impl Trainer {
             let (remark, cancel) = (&mut |_: String| {}, preparing.cancel());
             let mut preparation =
                 Preparation { load, progress: &mut progress, remark, cancel, only_plan: false };
-            let start = preparation.model(&spec.model)?;
+            let start = match spec.model.as_str() {
+                grow::FROM => Start::to_grow()?,
+                id => preparation.model(id)?,
+            };
             preparation.fresh(spec, start, asked)
         };
         let session = Arc::new(Session::start(prepare, options)?);

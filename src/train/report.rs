@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::circuit::{Ablation, Circuit, HeadScore, HeadsReport, PASSED, Passed};
 use super::raster::RasterStats;
 pub use super::twins::verdict::{
     Compared, NOT_COMPARED, TwinDifference, TwinStep, TwinSummary, TwinVerdict, VerdictBasis,
@@ -233,6 +234,9 @@ pub struct RunSummary {
     /// Largest resident memory of the process so far, bytes, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
+    /// What the heads that copy are worth, where that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Circuit>,
     /// Where arms were compared: the losses above are then of the first arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twins: Option<TwinSummary>,
@@ -278,7 +282,8 @@ pub enum Report {
     Evaluated {
         step: usize,
         loss: f64,
-        bits_per_byte: f64,
+        /// None where the tokens are no text.
+        bits_per_byte: Option<f64>,
         masked_loss: Option<f64>,
     },
     Saved {
@@ -307,6 +312,8 @@ pub enum Report {
         stats: RasterStats,
     },
     Batch(BatchView),
+    /// What every head reads after a step, and whose scores have passed the mark so far.
+    Heads(HeadsReport),
     TwinStep(TwinStep),
     TwinEvaluated {
         seed: usize,

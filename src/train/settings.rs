@@ -137,6 +137,9 @@ settings! {
         keep_spaced: usize = 0, label("spaced, kept"), whole(0, 100);
         /// What a run does when a checkpoint does not fit; the last complete one is kept either way
         on_disk_full: OnDiskFull = OnDiskFull::Continue, label("disk full");
+        /// Steps between looks at what every head reads on repeated random tokens; 0 takes none
+        heads_every: usize = 0, label("heads every"), whole(0, MAX_STEPS), step(10), unit("steps")
+            => |t| t.twins.is_none();
         /// Steps between samples of text; 0 takes none
         sample_every: usize = 0, label("sample every"), whole(0, MAX_STEPS), step(100), unit("steps");
         /// Prompt that samples continue
@@ -180,6 +183,7 @@ impl TrainSettings {
             seed: self.seed,
             eval_every: self.eval_every,
             checkpoint_every: self.checkpoint_every,
+            heads_every: self.heads_every,
             sample_every: self.sample_every,
             sample_prompt: self.sample_prompt.clone(),
             validation_tokens: Some(self.validation_tokens),

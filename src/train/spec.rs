@@ -321,6 +321,9 @@ pub struct RunSpec {
     pub eval_every: usize,
     /// Steps between two checkpoints; 0 saves only at the end.
     pub checkpoint_every: usize,
+    /// Steps between two looks at what every head reads; 0 takes none.
+    #[serde(default)]
+    pub heads_every: usize,
     /// Steps between two samples of text; 0 takes none.
     pub sample_every: usize,
     pub sample_prompt: String,

@@ -75,6 +75,7 @@ pub fn spec(out: &Path) -> RunSpec {
         seed: 5,
         eval_every: 0,
         checkpoint_every: 5,
+        heads_every: 0,
         sample_every: 0,
         sample_prompt: String::new(),
         validation_tokens: None,

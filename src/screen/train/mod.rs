@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod charts;
+pub mod circuit;
 pub mod empty;
 pub mod feed;
 pub mod log;
@@ -34,6 +35,7 @@ pub static PANES: &[&Pane] = &[
     &twins::PANE,
     &raster::PANE,
     &batch::PANE,
+    &circuit::PANE,
     &log::SAMPLES,
     &log::LOG,
     &runs::PANE,
@@ -52,6 +54,7 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
                 &twins::PANE,
                 &raster::PANE,
                 &batch::PANE,
+                &circuit::PANE,
                 &log::SAMPLES,
                 &log::LOG,
             ],
@@ -73,7 +76,7 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
             rest,
             &[
                 (&[&charts::LOSS, &charts::RATES, &charts::SPEED, &twins::PANE], rest.height / 2),
-                (&[&raster::PANE, &batch::PANE, &log::SAMPLES, &log::LOG], 0),
+                (&[&raster::PANE, &batch::PANE, &circuit::PANE, &log::SAMPLES, &log::LOG], 0),
             ],
         );
         return;
@@ -86,7 +89,10 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
     );
     build.column(
         feeds,
-        &[(&[&raster::PANE, &batch::PANE], feeds.height * 11 / 20), (&[&log::LOG, &log::SAMPLES], 0)],
+        &[
+            (&[&raster::PANE, &batch::PANE, &circuit::PANE], feeds.height * 11 / 20),
+            (&[&log::LOG, &log::SAMPLES], 0),
+        ],
     );
 }
 

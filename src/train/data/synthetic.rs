@@ -158,6 +158,23 @@ impl Synthetic {
         Corpus::from_tokens(tokens, vec![0], 0, eot)
     }
 
+    /// Sequences of the same kind that no run visits, in which what can be known counts.
+    pub fn held_out(&self, sequences: usize, context: usize, eot: Option<u32>) -> Corpus {
+        let text = self.filler(sequences, context, eot);
+        let (mut tokens, mut counted, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        for i in 0..sequences {
+            let visit = self.visit((u32::MAX, i + 1), &text.visit(i, 0, context, 0), None, eot);
+            starts.push(tokens.len() as u64);
+            counted.push(false);
+            counted.extend(visit.targets[..context - 1].iter().map(|target| *target != IGNORE));
+            tokens.extend(visit.inputs);
+        }
+        // The next token of the last one.
+        tokens.push(text.tokens[0]);
+        counted.push(false);
+        Corpus::from_tokens(tokens, starts, 0, eot).counting(counted)
+    }
+
     fn draws(&self, (epoch, at): (u32, usize)) -> Draws {
         Draws { seed: self.seed, pass: epoch, sequence: at as u32 }
     }
@@ -264,7 +281,7 @@ impl Synthetic {
     }
 
     /// How many ids tokens are drawn from.
-    fn drawn(&self, eot: Option<u32>) -> usize {
+    pub fn drawn(&self, eot: Option<u32>) -> usize {
         let ids = if self.spec.ids == 0 { self.vocabulary } else { self.spec.ids };
         ids - usize::from(eot.is_some_and(|eot| (eot as usize) < ids))
     }

@@ -165,6 +165,7 @@ impl Run {
             without_gradient: HashMap::new(),
             pace: Pace::default(),
             memory: MemoryGauge::default(),
+            circuit: None,
             notes: setup.notes,
         };
         if let Some(resumed) = setup.resumed {
