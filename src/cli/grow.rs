@@ -16,6 +16,7 @@ use crate::engine::prepare::Preparation;
 use crate::engine::start::Start;
 use crate::settings::choice;
 use crate::support::table::Table;
+use crate::train::checkpoint::SavedDtype;
 use crate::train::grow;
 use crate::train::report::{Circuit, PASSED, RunSummary};
 use crate::train::session::{Session, SessionOptions};
@@ -49,6 +50,9 @@ pub struct GrowArgs {
     /// Optimizer steps; 400 were enough in ten of ten seeds
     #[arg(long, value_name = "N", default_value_t = grow::STEPS, value_parser = whole::<usize>(1, 1_000_000))]
     pub steps: usize,
+    /// Number format of the saved weights
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of::<SavedDtype>())]
+    pub save_dtype: SavedDtype,
     #[command(flatten)]
     pub output: JsonFlag,
     #[command(flatten)]
@@ -68,7 +72,8 @@ pub fn run(args: &GrowArgs, context: &CommandContext) -> Result<(), CliError> {
         return Err(CliError::failed(format!("{} already contains a run", out.display()))
             .with_hint("choose another --out folder, or remove it with maskscope runs delete"));
     }
-    let spec = grow::spec(seed, args.steps, out.clone());
+    let mut spec = grow::spec(seed, args.steps, out.clone());
+    spec.dtype = args.save_dtype;
     let chosen = convert::device(settings)?;
     let load = LoadOptions {
         hub: convert::hub_options(context),

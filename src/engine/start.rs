@@ -90,17 +90,16 @@ impl Start {
                         "the tokenizer in {} has {ids} ids, but vocab_size in {name} is {rows}",
                         place.display()
                     ),
-                    hint: Some(format!("set vocab_size to {ids}, or pass another tokenizer with --tokenizer")),
+                    hint: Some(format!(
+                        "set vocab_size to {ids}, or pass another tokenizer with --tokenizer"
+                    )),
                 });
             }
             Some(tokenizer) => {
                 let ids = tokenizer.vocab_size();
                 start.notes.push(format!("tokenizer: the one in {}, {ids} of {rows} ids", place.display()));
             }
-            None => start.notes.push(format!(
-                "tokenizer: none beside {name}, so a byte-level BPE of up to {rows} ids is learned from the data; \
-                 --tokenizer names one"
-            )),
+            None => {}
         }
         Ok(start)
     }
@@ -122,6 +121,11 @@ impl Start {
     /// Data that no tokenizer can be learned from.
     pub fn tokenizer(&mut self, documents: &[String]) -> Result<Tokenizer, TrainError> {
         if self.tokenizer.is_none() {
+            let rows = self.config.vocab_size;
+            self.notes.push(format!(
+                "tokenizer: none beside the configuration, so a byte-level BPE of up to {rows} ids is learned from the data; \
+                 --tokenizer names one"
+            ));
             self.tokenizer = Some(init::tokenizer(documents, self.config.vocab_size)?);
         }
         self.known_tokenizer().ok_or_else(|| TrainError::setup("the model has no tokenizer"))

@@ -97,6 +97,8 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
 }
 
 #[cfg(test)]
+mod circuit_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod twins_tests;

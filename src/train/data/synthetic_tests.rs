@@ -1,10 +1,18 @@
 use std::collections::HashSet;
+use std::sync::Arc;
+
+use candle_core::Device;
 
 use super::Corpus;
 use super::order::Order;
 use super::synthetic::{FIRST_SYNTHETIC, Synthetic, SyntheticSpec, Task};
+use crate::attention::types::ScoreSettings;
+use crate::model::{Checkpoint, ModelFiles};
 use crate::tensor::cross_entropy::IGNORE;
 use crate::train::batch::Visit;
+use crate::train::run::{Run, Setup};
+use crate::train::settings::TrainSettings;
+use crate::train::spec::DataSpec;
 use crate::train::visits::{DataPosition, Visits};
 
 const EOT: u32 = 5;
@@ -163,4 +171,46 @@ fn what_cannot_be_made_is_refused_with_what_to_change() {
     // The fewest ids and the most pairs that fit can still be drawn.
     let tight = SyntheticSpec { ids: 50, least: 24, ..spec(Task::Recall) };
     made(maker(tight), 0, None);
+}
+
+/// The figures are those that `tests/bench/peers/synthetic_loss.py` prints, by torch and transformers under labels of -100.
+#[test]
+fn the_loss_of_a_step_is_torchs_over_the_labels_that_count() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gpt2-tiny-random");
+    let model = Checkpoint::load(&ModelFiles::Folder(folder), &Device::Cpu).unwrap().model;
+    let settings = TrainSettings {
+        synthetic: Some(Task::Repeats),
+        synthetic_share: 1.0,
+        synthetic_least: 4,
+        synthetic_most: 9,
+        context: 32,
+        batch_size: 4,
+        seed: 3,
+        ..TrainSettings::default()
+    };
+    let data = (DataSpec::default(), "run".into());
+    let spec = settings.spec("tiny".into(), data, None, &ScoreSettings::default());
+    let maker = Synthetic::new(spec.synthetic.unwrap(), 3, model.config.vocab_size).unwrap();
+    let corpora = (Arc::new(maker.filler(8, 32, None)), None);
+    let setup = Setup::new(spec, (model.config.clone(), model.tensors().unwrap()), None, corpora);
+    let mut run = Run::new(setup).unwrap();
+    let batches = run.next_batches();
+    let first: Vec<&[u32]> = batches[0].visits.iter().map(|v| &v.inputs[..4]).collect();
+    assert_eq!(first, [[204, 477, 194, 2], [469, 95, 282, 177], [348, 240, 105, 466], [378, 284, 368, 97]]);
+    assert_eq!(batches[0].labels(), 106);
+    let loss = run.passes(&batches, 1, &|| false).unwrap().loss;
+    assert!((loss - 10.781_450_264).abs() < 1e-6 * loss, "{loss}");
+}
+
+#[test]
+fn held_out_sequences_count_what_can_be_copied_and_are_no_visits() {
+    let maker = maker(SyntheticSpec { ids: 500, ..spec(Task::Repeats) });
+    let held = maker.held_out(6, CONTEXT, Some(EOT));
+    assert_eq!((held.sequences(CONTEXT, 0), held.documents, held.bytes), (6, 6, 0));
+    for i in 0..6 {
+        let visit = held.visit(i, 0, CONTEXT, 0);
+        let period = (8..25).find(|p| visit.inputs[*p..] == visit.inputs[..CONTEXT - p]).unwrap();
+        assert_eq!(visit.labels(), CONTEXT - 1 - period, "the next sequence's first token does not count");
+        assert!((0..1000).all(|at| made(maker, at, None).inputs[..8] != visit.inputs[..8]));
+    }
 }
