@@ -111,7 +111,8 @@ impl EnginePort {
 /// What a run's folder is called: its data and who masks; the trainer adds a number where that is taken.
 fn run_name(request: &RunRequest) -> String {
     let data = std::path::Path::new(&request.run.data).file_stem();
-    let data = data.map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned());
+    let made_up = request.train.synthetic.map_or("run", |task| task.name());
+    let data = data.map_or_else(|| made_up.to_owned(), |n| n.to_string_lossy().into_owned());
     let arm = if request.train.twins.is_some() {
         "twins"
     } else if request.policy.is_some() {

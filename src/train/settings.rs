@@ -99,11 +99,11 @@ settings! {
         /// Share of the sequences that are made up; 1 trains on nothing else
         synthetic_share: f64 = 0.5, label("made up"), range(0.0, 1.0, 0.1, 0.01) => |t| t.synthetic.is_some();
         /// Made-up tokens are drawn from the ids below this; 0 is all of the vocabulary
-        synthetic_ids: usize = 0, label("of ids"), whole(0, MAX_STEPS), step(64) => |t| t.synthetic.is_some();
+        synthetic_ids: usize = 0, label("made-up ids"), whole(0, MAX_STEPS), step(64) => |t| t.synthetic.is_some();
         /// Smallest period of repeats, number of pairs, or distance of a fact
-        synthetic_least: usize = 8, label("period from"), whole(1, 65_536) => |t| t.synthetic.is_some();
+        synthetic_least: usize = 8, label("made-up from"), whole(1, 65_536) => |t| t.synthetic.is_some();
         /// Largest period of repeats, number of pairs, or distance of a fact
-        synthetic_most: usize = 32, label("period to"), whole(1, 65_536) => |t| t.synthetic.is_some();
+        synthetic_most: usize = 32, label("made-up to"), whole(1, 65_536) => |t| t.synthetic.is_some();
         /// Tokens of one made-up text; a sequence holds as many as fit, and 0 makes one as long as the sequence
         synthetic_context: usize = 0, label("made-up length"), whole(0, 65_536), step(64), unit("tokens")
             => |t| t.synthetic.is_some();

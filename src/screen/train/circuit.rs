@@ -27,21 +27,19 @@ fn heads(app: &App) -> Option<(&RunView, &HeadsReport)> {
     run.heads.as_ref().filter(|report| !report.heads.is_empty()).map(|report| (run, report))
 }
 
+/// Heads that have passed.
+fn passed(report: &HeadsReport) -> usize {
+    report.passed.iter().filter(|p| p.any()).count()
+}
+
 pub fn subtitle(app: &App) -> Vec<TitlePart> {
     let Some((_, report)) = heads(app) else { return Vec::new() };
-    let passed = report.passed.iter().filter(|p| p.any()).count();
-    vec![
-        TitlePart::new(format!("step {}", report.step), Role::Dim),
-        TitlePart::new(
-            format!("{passed} of {} passed {PASSED}", report.heads.len()),
-            if passed > 0 { Role::Good } else { Role::Dim },
-        ),
-    ]
+    vec![TitlePart::new(format!("step {}", report.step), Role::Dim)]
 }
 
 pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
     let Some((run, report)) = heads(app) else { return empty(c, app, area) };
-    let below = words(run);
+    let below = words(run, report);
     // About as many lines as the words take, and never more than half.
     let wide = usize::from(area.width.max(1));
     let lines = below.iter().map(|line| line.chars().count().div_ceil(wide) as u16).sum::<u16>();
@@ -73,13 +71,14 @@ fn empty(c: &mut Canvas, app: &App, area: Rect) {
 }
 
 /// What the end of a run says of its heads, or what is to be seen meanwhile.
-fn words(run: &RunView) -> Vec<String> {
+fn words(run: &RunView, report: &HeadsReport) -> Vec<String> {
     match run.summary.as_ref().and_then(|summary| summary.circuit.as_ref()) {
         Some(circuit) => circuit.sentences(),
-        None => vec![
-            "p: reads the token before; i: reads what followed an earlier copy; @: first step at the mark"
-                .to_owned(),
-        ],
+        None => vec![format!(
+            "{} of {} heads passed {PASSED}; p: on the token before, i: on what followed an earlier copy, @: since step",
+            passed(report),
+            report.heads.len()
+        )],
     }
 }
 

@@ -72,7 +72,7 @@ fn heads_light_up_at_every_size_and_the_end_says_what_they_are_worth() {
     report(&mut stage, Report::Heads(heads(210)));
     for (width, height) in [(80, 24), (100, 30), (160, 50)] {
         let shown = text(&picture(&mut stage, width, height));
-        for part in ["Heads", "step 210", "2 of 8 passed 0.4", "0.1 p.46", "1.2 i.71"] {
+        for part in ["Heads", "step 210", "2 of 8 heads passed 0.4", "0.1 p.46", "1.2 i.71"] {
             assert!(shown.contains(part), "{part} at {width}x{height}:\n{shown}");
         }
     }
