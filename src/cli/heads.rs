@@ -51,7 +51,7 @@ pub struct HeadsArgs {
 
 /// What a head reads, means over windows.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Shares {
+struct HeadShares {
     /// Attention on the first token by later queries.
     sink: f64,
     /// Attention on the token before.
@@ -62,7 +62,7 @@ struct Shares {
     entropy: f64,
 }
 
-impl Shares {
+impl HeadShares {
     fn add_text(&mut self, stats: &HeadStats) {
         self.sink += stats.sink;
         self.previous += stats.previous;
@@ -72,7 +72,7 @@ impl Shares {
     fn over(self, n: usize) -> Self {
         let [sink, previous, induction, entropy] =
             [self.sink, self.previous, self.induction, self.entropy].map(|sum| sum / n as f64);
-        Shares { sink, previous, induction, entropy }
+        HeadShares { sink, previous, induction, entropy }
     }
 }
 
@@ -82,9 +82,9 @@ struct Head {
     layer: usize,
     head: usize,
     #[serde(flatten)]
-    plain: Shares,
+    plain: HeadShares,
     /// The same texts behind the end-of-text token, where the tokenizer has one.
-    after_mark: Option<Shares>,
+    after_mark: Option<HeadShares>,
     /// What it mostly reads, where it mostly reads one thing.
     kind: Option<&'static str>,
 }
@@ -113,7 +113,7 @@ pub fn run(args: &HeadsArgs, context: &CommandContext) -> anyhow::Result<()> {
     let mark = loaded.tokenizer.as_ref().and_then(Tokenizer::end_of_document);
     let marked = mark.map(|mark| shares(model, &held.windows, Some(mark), seed)).transpose()?;
     let n_head = model.config.n_head;
-    let head = |(at, plain): (usize, Shares)| {
+    let head = |(at, plain): (usize, HeadShares)| {
         let after_mark = marked.as_ref().map(|all| all[at]);
         let kind = kind(&plain, after_mark.as_ref());
         Head { layer: at / n_head, head: at % n_head, plain, after_mark, kind }
@@ -130,8 +130,8 @@ fn shares(
     windows: &[Vec<u32>],
     mark: Option<u32>,
     seed: u64,
-) -> Result<Vec<Shares>, ModelError> {
-    let mut sums = vec![Shares::default(); model.config.n_layer * model.config.n_head];
+) -> Result<Vec<HeadShares>, ModelError> {
+    let mut sums = vec![HeadShares::default(); model.config.n_layer * model.config.n_head];
     for (at, window) in windows.iter().enumerate() {
         let begun = |mut ids: Vec<u32>| {
             if let Some(mark) = mark {
@@ -154,8 +154,8 @@ fn shares(
 }
 
 /// The name of what a head reads most, with or without a mark before the text.
-fn kind(plain: &Shares, after_mark: Option<&Shares>) -> Option<&'static str> {
-    let most = |share: fn(&Shares) -> f64| share(plain).max(after_mark.map_or(0.0, share));
+fn kind(plain: &HeadShares, after_mark: Option<&HeadShares>) -> Option<&'static str> {
+    let most = |share: fn(&HeadShares) -> f64| share(plain).max(after_mark.map_or(0.0, share));
     [
         ("induction", most(|s| s.induction)),
         ("previous token", most(|s| s.previous)),
@@ -181,7 +181,7 @@ fn table(report: &HeadsOutput) -> String {
     columns.push("mostly");
     let mut table = Table::new(columns.clone()).right(1..columns.len() - 1);
     for h in &report.heads {
-        let shares = |s: &Shares| [s.sink, s.previous, s.induction].map(|share| format!("{share:.3}"));
+        let shares = |s: &HeadShares| [s.sink, s.previous, s.induction].map(|share| format!("{share:.3}"));
         let mut row = vec![format!("{}.{}", h.layer, h.head)];
         row.extend(shares(&h.plain));
         row.push(format!("{:.2}", h.plain.entropy));

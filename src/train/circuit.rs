@@ -37,12 +37,12 @@ pub struct HeadScore {
 
 /// The steps after which a head's scores were first at the mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passed {
+pub struct HeadClock {
     pub previous: Option<usize>,
     pub induction: Option<usize>,
 }
 
-impl Passed {
+impl HeadClock {
     /// Whether any score of the head has passed.
     pub fn any(self) -> bool {
         self.previous.is_some() || self.induction.is_some()
@@ -56,7 +56,7 @@ pub struct HeadsReport {
     /// Heads of a layer.
     pub n_head: usize,
     pub heads: Vec<HeadScore>,
-    pub passed: Vec<Passed>,
+    pub passed: Vec<HeadClock>,
 }
 
 impl HeadsReport {
@@ -67,8 +67,8 @@ impl HeadsReport {
 }
 
 /// Takes note of scores that have passed since the last look.
-pub fn note(passed: &mut Vec<Passed>, step: usize, heads: &[HeadScore]) {
-    passed.resize(heads.len(), Passed::default());
+pub fn note(passed: &mut Vec<HeadClock>, step: usize, heads: &[HeadScore]) {
+    passed.resize(heads.len(), HeadClock::default());
     for (passed, head) in passed.iter_mut().zip(heads) {
         let since = |known: &mut Option<usize>, score: f64| {
             if known.is_none() && score >= PASSED {
@@ -96,7 +96,7 @@ pub struct Ablation {
 pub struct Circuit {
     /// Heads of a layer.
     pub n_head: usize,
-    pub passed: Vec<Passed>,
+    pub passed: Vec<HeadClock>,
     /// Nats per token of guessing among the ids, and of the model, where a token can be copied.
     pub chance: f64,
     pub loss: f64,
@@ -150,7 +150,7 @@ pub fn scores(model: &Model, seed: u64, vocabulary: usize) -> Result<Vec<HeadSco
 /// Of the tensor library; what `between` reports.
 pub fn circuit(
     model: &Model,
-    passed: &[Passed],
+    passed: &[HeadClock],
     (held, context, chance): (&Corpus, usize, f64),
     between: Between,
 ) -> Result<Option<Circuit>, TrainError> {
@@ -216,8 +216,8 @@ mod tests {
         note(&mut passed, 20, &[score(0.5, 0.1), score(0.1, 0.2)]);
         note(&mut passed, 30, &[score(0.6, 0.7), score(0.1, 0.9)]);
         let expected = [
-            Passed { previous: Some(20), induction: Some(30) },
-            Passed { previous: None, induction: Some(10) },
+            HeadClock { previous: Some(20), induction: Some(30) },
+            HeadClock { previous: None, induction: Some(10) },
         ];
         assert_eq!(passed, expected);
     }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::TrainError;
-use super::data::synthetic::Task;
+use super::data::synthetic::SyntheticTask;
 use super::schedule::LrPolicy;
 use super::settings::TrainSettings;
 use super::spec::{DataSpec, RunSpec};
@@ -32,7 +32,7 @@ pub fn config() -> Result<Config, TrainError> {
 /// tokens back, and copies without any circuit.
 pub fn spec(seed: u64, steps: usize, out: PathBuf) -> RunSpec {
     let settings = TrainSettings {
-        synthetic: Some(Task::Repeats),
+        synthetic: Some(SyntheticTask::Repeats),
         synthetic_share: 1.0,
         synthetic_least: 8,
         synthetic_most: 32,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::circuit::{Ablation, Circuit, HeadScore, HeadsReport, PASSED, Passed};
+pub use super::circuit::{Ablation, Circuit, HeadClock, HeadScore, HeadsReport, PASSED};
 use super::raster::RasterStats;
 pub use super::twins::verdict::{
     Compared, NOT_COMPARED, TwinDifference, TwinStep, TwinSummary, TwinVerdict, VerdictBasis,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::SavedDtype;
-use super::data::synthetic::{SyntheticSpec, Task};
+use super::data::synthetic::{SyntheticSpec, SyntheticTask};
 use super::schedule::{GapControl, LrPolicy, LrProgress, LrSpec};
 use super::spec::{
     Arm, DataSpec, Joint, JointSpec, LoraSpec, LoraTargets, MaskSchedule, MaskingSpec, OnDiskFull, Precision,
@@ -95,7 +95,7 @@ settings! {
         /// Share of the sequences that begin with the end-of-text token, as documents do
         marked: f64 = 0.0, label("begin with mark"), range(0.0, 1.0, 0.1, 0.01), hidden();
         /// Sequences made up among the text, whose loss counts only what can be copied or recalled
-        synthetic: Option<Task> = None, label("synthetic data");
+        synthetic: Option<SyntheticTask> = None, label("synthetic data");
         /// Share of the sequences that are made up; 1 trains on nothing else
         synthetic_share: f64 = 0.5, label("made up"), range(0.0, 1.0, 0.1, 0.01) => |t| t.synthetic.is_some();
         /// Made-up tokens are drawn from the ids below this; 0 is all of the vocabulary

@@ -12,7 +12,7 @@ use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::screen::widgets::thumbnail;
-use crate::train::report::{HeadScore, HeadsReport, PASSED, Passed};
+use crate::train::report::{HeadClock, HeadScore, HeadsReport, PASSED};
 
 pub static PANE: Pane =
     Pane { name: "heads", title: "Heads", screen: Screen::Train, context: |_| FEED, subtitle, draw, ..BLANK };
@@ -75,7 +75,9 @@ fn words(run: &RunView, report: &HeadsReport) -> Vec<String> {
     match run.summary.as_ref().and_then(|summary| summary.circuit.as_ref()) {
         Some(circuit) => circuit.sentences(),
         None => vec![format!(
-            "{} of {} heads passed {PASSED}; p: on the token before, i: on what followed an earlier copy, @: since step",
+            "step {}: {} of {} heads passed {PASSED}; p: on the token before, i: on what followed an earlier copy, @: since \
+             step",
+            report.step,
             passed(report),
             report.heads.len()
         )],
@@ -104,7 +106,12 @@ fn grid(c: &mut Canvas, app: &App, report: &HeadsReport, area: Rect) {
 }
 
 /// The head and its better score; lit once it has passed, with the step.
-fn label(c: &mut Canvas, (layer, head): (usize, usize), (score, passed): (&HeadScore, Passed), cell: Rect) {
+fn label(
+    c: &mut Canvas,
+    (layer, head): (usize, usize),
+    (score, passed): (&HeadScore, HeadClock),
+    cell: Rect,
+) {
     let (letter, value, since) = if score.induction >= score.previous {
         ("i", score.induction, passed.induction)
     } else {

@@ -6,7 +6,7 @@ use crate::screen::tests::{fit, picture, text};
 use crate::screen::train::circuit;
 use crate::screen::train::tests::{last, report, spec};
 use crate::train::report::{
-    Ablation, Circuit, HeadScore, HeadsReport, Passed, Report, RunCommand, RunState, RunSummary,
+    Ablation, Circuit, HeadClock, HeadScore, HeadsReport, Report, RunCommand, RunState, RunSummary,
 };
 use crate::train::spec::RunSpec;
 
@@ -22,7 +22,7 @@ fn heads(step: usize) -> HeadsReport {
             _ => (0.1, 0.05),
         };
         out.heads.push(HeadScore { previous, induction, side: 8, thumbnail });
-        out.passed.push(Passed { previous: (i == 1).then_some(210), induction: (i == 6).then_some(120) });
+        out.passed.push(HeadClock { previous: (i == 1).then_some(210), induction: (i == 6).then_some(120) });
     }
     out
 }

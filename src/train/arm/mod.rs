@@ -393,5 +393,7 @@ pub fn token_losses(
 }
 
 #[cfg(test)]
+mod made_up_tests;
+#[cfg(test)]
 #[path = "tests.rs"]
 pub(crate) mod tests;

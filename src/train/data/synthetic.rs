@@ -13,7 +13,7 @@ use crate::train::batch::Visit;
 
 choice! {
     /// What a synthetic sequence asks for.
-    pub enum Task {
+    pub enum SyntheticTask {
         /// random tokens, repeated to the end with a period of their own: what an induction head predicts
         Repeats = "repeats",
         /// pairs of a key and its value, then keys in any order: the loss is on their values (associative recall)
@@ -23,13 +23,13 @@ choice! {
     }
 }
 
-optional!(Task, "none", "text only");
+optional!(SyntheticTask, "none", "text only");
 
 /// Which sequences of a run are made up, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticSpec {
-    pub task: Task,
+    pub task: SyntheticTask,
     /// Share of the sequences, in [0, 1]; the others are text.
     pub share: f64,
     /// Tokens are drawn from the ids below this; 0 is all of the vocabulary.
@@ -67,9 +67,9 @@ impl SyntheticSpec {
         }
         let length = if self.context == 0 { context + 1 } else { self.context.min(context) };
         let (needed, what) = match self.task {
-            Task::Repeats => (self.most + 2, "a period"),
-            Task::Recall => (2 * self.most + 2, "a number of pairs"),
-            Task::Fact => (self.most + 2, "a distance"),
+            SyntheticTask::Repeats => (self.most + 2, "a period"),
+            SyntheticTask::Recall => (2 * self.most + 2, "a number of pairs"),
+            SyntheticTask::Fact => (self.most + 2, "a distance"),
         };
         if needed > length || self.least == 0 {
             return refuse(
@@ -88,7 +88,7 @@ impl SyntheticSpec {
 
     /// Ids without which texts cannot be drawn, one for an end-of-text token included.
     fn fewest_ids(&self) -> usize {
-        if self.task == Task::Recall { 2 * self.most + 2 } else { 3 }
+        if self.task == SyntheticTask::Recall { 2 * self.most + 2 } else { 3 }
     }
 }
 
@@ -217,13 +217,13 @@ impl Synthetic {
     ) {
         let size = source.between((self.spec.least, self.spec.most));
         match self.spec.task {
-            Task::Repeats => {
+            SyntheticTask::Repeats => {
                 let part: Vec<u32> = (0..size).map(|_| self.id(source, eot)).collect();
                 // The token before has to have stood there, too, or nothing tells which one comes next.
                 (0..length).for_each(|i| made.push(part[i % size], i > size));
             }
-            Task::Recall => self.recall((made, source), length, size, eot),
-            Task::Fact => self.fact((made, source), (length, size), filler, eot),
+            SyntheticTask::Recall => self.recall((made, source), length, size, eot),
+            SyntheticTask::Fact => self.fact((made, source), (length, size), filler, eot),
         }
     }
 

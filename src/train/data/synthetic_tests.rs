@@ -5,7 +5,7 @@ use candle_core::Device;
 
 use super::Corpus;
 use super::order::Order;
-use super::synthetic::{FIRST_SYNTHETIC, Synthetic, SyntheticSpec, Task};
+use super::synthetic::{FIRST_SYNTHETIC, Synthetic, SyntheticSpec, SyntheticTask};
 use crate::attention::types::ScoreSettings;
 use crate::model::{Checkpoint, ModelFiles};
 use crate::tensor::cross_entropy::IGNORE;
@@ -18,7 +18,7 @@ use crate::train::visits::{DataPosition, Visits};
 const EOT: u32 = 5;
 const CONTEXT: usize = 64;
 
-fn spec(task: Task) -> SyntheticSpec {
+fn spec(task: SyntheticTask) -> SyntheticSpec {
     SyntheticSpec { task, share: 1.0, ids: 0, least: 8, most: 24, context: 0 }
 }
 
@@ -46,7 +46,7 @@ fn made(maker: Synthetic, at: usize, mark: Option<u32>) -> Visit {
 fn repeats_have_every_period_and_count_what_can_be_copied() {
     let mut periods = vec![0usize; 25];
     for at in 0..3400 {
-        let visit = made(maker(SyntheticSpec { ids: 500, ..spec(Task::Repeats) }), at, None);
+        let visit = made(maker(SyntheticSpec { ids: 500, ..spec(SyntheticTask::Repeats) }), at, None);
         let period = (8..25).find(|p| visit.inputs[*p..] == visit.inputs[..CONTEXT - p]).unwrap();
         periods[period] += 1;
         let counted: Vec<usize> = (0..CONTEXT).filter(|t| visit.targets[*t] != IGNORE).collect();
@@ -62,14 +62,14 @@ fn repeats_have_every_period_and_count_what_can_be_copied() {
 
 #[test]
 fn the_mark_comes_first_and_shifts_what_is_repeated() {
-    let visit = made(maker(spec(Task::Repeats)), 4, Some(EOT));
+    let visit = made(maker(spec(SyntheticTask::Repeats)), 4, Some(EOT));
     let period = (8..25).find(|p| visit.inputs[p + 1..] == visit.inputs[1..CONTEXT - p]).unwrap();
     assert_eq!(visit.targets.iter().filter(|t| **t != IGNORE).count(), CONTEXT - period - 1);
 }
 
 #[test]
 fn a_sequence_holds_as_many_short_texts_as_fit() {
-    let short = SyntheticSpec { context: 20, least: 4, most: 6, ..spec(Task::Repeats) };
+    let short = SyntheticSpec { context: 20, least: 4, most: 6, ..spec(SyntheticTask::Repeats) };
     let visit = made(maker(short), 0, None);
     for from in [0, 20, 40] {
         let part = &visit.inputs[from..from + 20];
@@ -84,7 +84,7 @@ fn a_sequence_holds_as_many_short_texts_as_fit() {
 fn recall_asks_for_values_of_pairs_that_were_shown() {
     let mut sizes = HashSet::new();
     for at in 0..200 {
-        let visit = made(maker(SyntheticSpec { ids: 100, ..spec(Task::Recall) }), at, None);
+        let visit = made(maker(SyntheticSpec { ids: 100, ..spec(SyntheticTask::Recall) }), at, None);
         let asked: Vec<usize> = (0..CONTEXT).filter(|t| visit.targets[*t] != IGNORE).collect();
         let pairs: Vec<(u32, u32)> = visit.inputs[..asked[0]].chunks_exact(2).map(|p| (p[0], p[1])).collect();
         sizes.insert(pairs.len());
@@ -100,7 +100,7 @@ fn recall_asks_for_values_of_pairs_that_were_shown() {
 fn a_fact_is_asked_for_at_its_distance_in_the_text() {
     let mut distances = HashSet::new();
     for at in 0..400 {
-        let visit = made(maker(SyntheticSpec { ids: 50, ..spec(Task::Fact) }), at, None);
+        let visit = made(maker(SyntheticSpec { ids: 50, ..spec(SyntheticTask::Fact) }), at, None);
         let asked: Vec<usize> = (0..CONTEXT).filter(|t| visit.targets[*t] != IGNORE).collect();
         let [question] = asked[..] else { panic!("one label: {asked:?}") };
         let first = visit.inputs.iter().position(|id| *id == visit.inputs[question]).unwrap();
@@ -117,7 +117,7 @@ fn a_fact_is_asked_for_at_its_distance_in_the_text() {
 fn visits(share: f64, at: DataPosition) -> (Corpus, Visits) {
     let corpus =
         Corpus::from_tokens((1000..1000 + 100 * CONTEXT as u32 + 1).collect(), vec![0], 1, Some(EOT));
-    let synthetic = Some(maker(SyntheticSpec { share, ..spec(Task::Repeats) }));
+    let synthetic = Some(maker(SyntheticSpec { share, ..spec(SyntheticTask::Repeats) }));
     let order = Order { seed: 3, context: CONTEXT, fixed_cuts: false, marked: 0.5, synthetic };
     let visits = Visits::new(&corpus, order, at);
     (corpus, visits)
@@ -148,28 +148,28 @@ fn a_share_of_the_visits_is_made_up_and_a_resumed_run_goes_on_with_the_same() {
 fn what_cannot_be_made_is_refused_with_what_to_change() {
     let refused = |spec: SyntheticSpec| spec.check(CONTEXT).unwrap_err().to_string();
     assert_eq!(
-        refused(SyntheticSpec { least: 30, ..spec(Task::Fact) }),
+        refused(SyntheticSpec { least: 30, ..spec(SyntheticTask::Fact) }),
         "synthetic_least 30 is above synthetic_most 24"
     );
     assert_eq!(
-        refused(SyntheticSpec { most: 64, ..spec(Task::Repeats) }),
+        refused(SyntheticSpec { most: 64, ..spec(SyntheticTask::Repeats) }),
         "a period from 8 to 64 does not fit 65 tokens"
     );
     assert_eq!(
-        refused(SyntheticSpec { most: 32, ..spec(Task::Recall) }),
+        refused(SyntheticSpec { most: 32, ..spec(SyntheticTask::Recall) }),
         "a number of pairs from 8 to 32 does not fit 65 tokens"
     );
     assert_eq!(
-        refused(SyntheticSpec { ids: 40, ..spec(Task::Recall) }),
+        refused(SyntheticSpec { ids: 40, ..spec(SyntheticTask::Recall) }),
         "synthetic_ids 40 are too few: recall needs 50"
     );
     assert_eq!(
-        refused(SyntheticSpec { share: 1.5, ..spec(Task::Fact) }),
+        refused(SyntheticSpec { share: 1.5, ..spec(SyntheticTask::Fact) }),
         "synthetic_share must be from 0 to 1: 1.5"
     );
-    assert!(Synthetic::new(SyntheticSpec { ids: 700, ..spec(Task::Repeats) }, 3, 600).is_err());
+    assert!(Synthetic::new(SyntheticSpec { ids: 700, ..spec(SyntheticTask::Repeats) }, 3, 600).is_err());
     // The fewest ids and the most pairs that fit can still be drawn.
-    let tight = SyntheticSpec { ids: 50, least: 24, ..spec(Task::Recall) };
+    let tight = SyntheticSpec { ids: 50, least: 24, ..spec(SyntheticTask::Recall) };
     made(maker(tight), 0, None);
 }
 
@@ -179,7 +179,7 @@ fn the_loss_of_a_step_is_torchs_over_the_labels_that_count() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gpt2-tiny-random");
     let model = Checkpoint::load(&ModelFiles::Folder(folder), &Device::Cpu).unwrap().model;
     let settings = TrainSettings {
-        synthetic: Some(Task::Repeats),
+        synthetic: Some(SyntheticTask::Repeats),
         synthetic_share: 1.0,
         synthetic_least: 4,
         synthetic_most: 9,
@@ -204,7 +204,7 @@ fn the_loss_of_a_step_is_torchs_over_the_labels_that_count() {
 
 #[test]
 fn held_out_sequences_count_what_can_be_copied_and_are_no_visits() {
-    let maker = maker(SyntheticSpec { ids: 500, ..spec(Task::Repeats) });
+    let maker = maker(SyntheticSpec { ids: 500, ..spec(SyntheticTask::Repeats) });
     let held = maker.held_out(6, CONTEXT, Some(EOT));
     assert_eq!((held.sequences(CONTEXT, 0), held.documents, held.bytes), (6, 6, 0));
     for i in 0..6 {

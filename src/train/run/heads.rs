@@ -5,7 +5,7 @@ use super::{Run, Watch};
 use crate::train::TrainError;
 use crate::train::arm::without_gradients;
 use crate::train::circuit;
-use crate::train::data::synthetic::{Synthetic, Task};
+use crate::train::data::synthetic::{Synthetic, SyntheticTask};
 use crate::train::report::{HeadsReport, Report};
 
 /// Sequences that copying is measured on at the end.
@@ -31,7 +31,7 @@ impl Run {
 
     /// Takes heads out, where the run looked at them and trained on repeats; sequences that it never saw.
     pub(super) fn measure_the_circuit(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
-        let repeats = self.spec.synthetic.filter(|made_up| made_up.task == Task::Repeats);
+        let repeats = self.spec.synthetic.filter(|made_up| made_up.task == SyntheticTask::Repeats);
         let Some(spec) = repeats.filter(|_| self.spec.heads_every > 0) else { return Ok(()) };
         let model = without_gradients(&self.trainee.current()?)?;
         let maker = Synthetic::new(spec, self.spec.seed, model.config.vocab_size)?;
