@@ -168,7 +168,7 @@ pub fn describe_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelDet
 
 fn bundled(spec: &ModelSpec) -> Result<ModelDetails, HubError> {
     let files = embedded(spec).ok_or(HubError::NoBundledModel)?;
-    let mut details = ModelDetails::new(&spec.to_string(), ModelPlace::Bundled);
+    let mut details = ModelDetails::new(spec.to_string(), ModelPlace::Bundled);
     details.doc = match spec {
         ModelSpec::Copier => {
             "two layers that copy what came before, grown by this program (grow induction)".into()

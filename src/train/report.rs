@@ -236,7 +236,7 @@ pub struct RunSummary {
     pub peak_memory: Option<u64>,
     /// What the heads that copy are worth, where that was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub circuit: Option<Circuit>,
+    pub circuit: Option<Box<Circuit>>,
     /// Where arms were compared: the losses above are then of the first arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twins: Option<TwinSummary>,

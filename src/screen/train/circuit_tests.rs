@@ -88,7 +88,10 @@ fn heads_light_up_at_every_size_and_the_end_says_what_they_are_worth() {
         others: ablation(6, 0.04),
     };
     let state = RunState::Finished;
-    report(&mut stage, Report::Ended(RunSummary { state, circuit: Some(circuit), ..RunSummary::default() }));
+    report(
+        &mut stage,
+        Report::Ended(RunSummary { state, circuit: Some(Box::new(circuit)), ..RunSummary::default() }),
+    );
     let shown = text(&picture(&mut stage, 160, 50)).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(shown.contains("155 %"), "{shown}");
 }

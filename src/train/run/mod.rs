@@ -310,7 +310,7 @@ impl Run {
             problem: self.problem(),
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
             peak_memory: MemoryGauge::peak(),
-            circuit: self.circuit.clone(),
+            circuit: self.circuit.clone().map(Box::new),
             twins: None,
         }
     }
