@@ -125,6 +125,24 @@ fn a_run_without_text_needs_every_sequence_made_up_and_resumes_to_the_bit() {
     assert_eq!(weights(&whole), weights(&halves));
 }
 
+#[test]
+fn the_bundled_copier_shows_the_circuit_offline() {
+    let home = tempfile::tempdir().unwrap();
+    let told =
+        maskscope(&["heads", "--model", "copier", "--offline", "--windows", "8", "--json"], home.path());
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let report: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let kinds: Vec<&str> =
+        report["heads"].as_array().unwrap().iter().filter_map(|head| head["kind"].as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["previous token", "previous token", "induction", "induction", "induction", "induction"]
+    );
+    let listed = maskscope(&["models", "list"], home.path());
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(text.lines().any(|line| line.starts_with("copier") && line.contains("bundled")), "{text}");
+}
+
 /// The whole recipe under one seed, a minute or two of processor time; `tests/bench/grow_seeds.py` does it for ten.
 #[test]
 #[ignore = "a minute or two of processor time"]
