@@ -924,7 +924,7 @@ fn a_folder_is_a_model_where_it_lies() {
 #[test]
 fn the_bundled_model_is_embedded_or_clearly_absent() {
     let result = find_local(&ModelSpec::Demo, &HubOptions::default());
-    match embedded() {
+    match embedded(&ModelSpec::Demo) {
         Some(files) => {
             let snapshot = result.unwrap();
             assert!(matches!(snapshot.files, Files::Embedded(held) if std::ptr::eq(held, files)));

@@ -15,6 +15,7 @@ mod error;
 pub mod eval;
 mod eval_documents;
 mod flags;
+pub mod grow;
 pub mod heads;
 mod kept;
 pub mod mask;
@@ -81,6 +82,7 @@ pub enum Commands {
     Cost(cost::CostArgs),
     Eval(eval::EvalArgs),
     Train(train::TrainArgs),
+    Grow(grow::GrowArgs),
     Runs(runs::RunsArgs),
     Tokenizer(tokenizer::TokenizerArgs),
     Models(models::ModelsArgs),
@@ -168,6 +170,7 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         Some(Commands::Cost(args)) => cost::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Grow(args)) => grow::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Runs(args)) => runs::run(&args, &plain(&[])?),
         Some(Commands::Tokenizer(args)) => tokenizer::run(&args, &plain(args.parameters())?),
         Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters())?),

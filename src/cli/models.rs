@@ -240,7 +240,7 @@ fn list(json: bool, context: &CommandContext) -> Result<(), CliError> {
                 cached: cached.iter().any(|c| c.id == m.id && c.usable),
             })
             .collect();
-        let value = serde_json::json!({ "bundled": "demo", "cached": cached, "known": known });
+        let value = serde_json::json!({ "bundled": "demo", "bundled_too": ["copier"], "cached": cached, "known": known });
         return context.out.json(&value);
     }
     let at_hand = models_at_hand(&convert::hub_options(context))?;

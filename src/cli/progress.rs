@@ -7,7 +7,7 @@ use super::open;
 use super::output::note;
 use crate::support::progress::bar;
 use crate::support::units::{duration, memory};
-use crate::train::report::{Live, Plan, Report, heads_line};
+use crate::train::report::{HeadsReport, Live, PASSED, Plan, Report, recorded_heads_line};
 
 /// Shows reports as they come.
 pub struct RunReporter {
@@ -93,14 +93,14 @@ impl RunReporter {
             }
             Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {
                 let masked = masked_loss.map_or_else(String::new, |m| format!(", masked {m:.4}"));
-                format!(
-                    "step {step}: validation loss {loss:.4} nats per token, {bits_per_byte:.4} bits per byte{masked}"
-                )
+                let bits =
+                    bits_per_byte.map_or_else(String::new, |bits| format!(", {bits:.4} bits per byte"));
+                format!("step {step}: validation loss {loss:.4} nats per token{bits}{masked}")
             }
             Report::Saved { step, path, best } => {
                 format!("step {step}: saved {}{}", path.display(), if *best { " (best so far)" } else { "" })
             }
-            Report::Heads { step, heads } => format!("step {step}: {}", heads_line(heads)),
+            Report::HeadsRecorded { step, heads } => format!("step {step}: {}", recorded_heads_line(heads)),
             Report::Sample { step, text, .. } => format!("step {step}: sample: {text}"),
             Report::Changed(change) => {
                 let value = change.value.map_or_else(|| "the schedule".to_owned(), |v| v.to_string());
@@ -111,6 +111,7 @@ impl RunReporter {
                 };
                 format!("from step {} on: {what} {value}", change.step)
             }
+            Report::Heads(heads) => heads_line(heads)?,
             Report::Note { step, message } => format!("step {step}: {message}"),
             Report::Warning { step, message } => format!("step {step}: warning: {message}"),
             report => return self.twin_text(report),
@@ -182,4 +183,26 @@ pub fn plan_text(plan: &Plan) -> String {
         text.push_str(&format!("plan: {note}\n"));
     }
     text
+}
+
+/// The best heads after a step, and which passed at it.
+fn heads_line(report: &HeadsReport) -> Option<String> {
+    let name = |at: usize| format!("{}.{}", at / report.n_head.max(1), at % report.n_head.max(1));
+    let (induction, previous) = (report.best(|h| h.induction)?, report.best(|h| h.previous)?);
+    let mut text = format!(
+        "step {}: best heads: induction {:.2} ({}), previous token {:.2} ({})",
+        report.step,
+        induction.1,
+        name(induction.0),
+        previous.1,
+        name(previous.0)
+    );
+    for (at, passed) in report.passed.iter().enumerate() {
+        for (what, since) in [("induction", passed.induction), ("previous token", passed.previous)] {
+            if since == Some(report.step) {
+                text.push_str(&format!("; {} passes {PASSED} as {what} head", name(at)));
+            }
+        }
+    }
+    Some(text)
 }

@@ -113,7 +113,7 @@ fn heads(run: &std::path::Path, json: bool, context: &CommandContext) -> Result<
     let recorded: Vec<(usize, Vec<HeadProfile>)> = reports
         .into_iter()
         .filter_map(|report| match report {
-            Report::Heads { step, heads } => Some((step, heads)),
+            Report::HeadsRecorded { step, heads } => Some((step, heads)),
             _ => None,
         })
         .collect();
@@ -142,10 +142,10 @@ fn heads(run: &std::path::Path, json: bool, context: &CommandContext) -> Result<
             .collect();
         table.row([
             step.to_string(),
-            format!("{:.3}", mean(|h| h.sink)),
-            format!("{:.3}", mean(|h| h.previous)),
-            format!("{:.3}", mean(|h| h.induction)),
-            format!("{:.2}", mean(|h| h.entropy)),
+            format!("{:.3}", mean(|h| h.plain.sink)),
+            format!("{:.3}", mean(|h| h.plain.previous)),
+            format!("{:.3}", mean(|h| h.plain.induction)),
+            format!("{:.2}", mean(|h| h.plain.entropy)),
             if named.is_empty() { "none".to_owned() } else { named.join(", ") },
         ]);
     }

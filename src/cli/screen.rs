@@ -26,6 +26,7 @@ use crate::screen::options::{Depth, presets};
 use crate::screen::train::RunRequest;
 use crate::screen::{self, App, Look, Options, Port, TerminalOptions};
 use crate::support::paths::{self, expand_home};
+use crate::train::grow;
 use crate::train::settings::TrainSettings;
 use crate::train::spec::{DataSpec, MaskingSpec, RunSpec};
 
@@ -74,6 +75,10 @@ impl EnginePort {
     /// The spec of a run: the form's settings, over them the explorer's policy.
     fn spec(&self, request: &RunRequest) -> RunSpec {
         let run = &request.run;
+        if request.grows {
+            let seed = request.train.seed;
+            return grow::spec(seed, grow::STEPS, self.runs.join(format!("grown-induction-{seed}")));
+        }
         let paths = |text: &str| match text {
             "" => Vec::new(),
             text => vec![expand_home(text)],
@@ -108,7 +113,8 @@ impl EnginePort {
 /// What a run's folder is called: its data and who masks; the trainer adds a number where that is taken.
 fn run_name(request: &RunRequest) -> String {
     let data = std::path::Path::new(&request.run.data).file_stem();
-    let data = data.map_or_else(|| "run".to_owned(), |n| n.to_string_lossy().into_owned());
+    let made_up = request.train.synthetic.map_or("run", |task| task.name());
+    let data = data.map_or_else(|| made_up.to_owned(), |n| n.to_string_lossy().into_owned());
     let arm = if request.train.twins.is_some() {
         "twins"
     } else if request.policy.is_some() {
@@ -131,7 +137,7 @@ impl Port for EnginePort {
     fn plan(&self, request: RunRequest) {
         self.form.keep(&request);
         let spec = self.spec(&request);
-        let asked = self.context_asked || spec.context != self.context;
+        let asked = request.grows || self.context_asked || spec.context != self.context;
         self.trainer.plan(spec, asked);
     }
 

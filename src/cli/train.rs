@@ -46,8 +46,8 @@ impl FlagSet for Flags {
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrainArgs {
     /// Text, JSON, JSON lines, CSV, TSV and Parquet files (also as .gz or .zst) or folders, or datasets/owner/name of the
-    /// Hub; passages is the bundled text
-    #[arg(long, value_name = "FILE", required_unless_present = "resume", num_args = 1..)]
+    /// Hub; passages is the bundled text; none where all sequences are made up (--synthetic)
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "train.synthetic"], num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Train from scratch: random weights with this config.json, instead of a model; the tokenizer is the one
     /// beside it, or a new one learned from the data
@@ -133,7 +133,7 @@ pub fn run(args: &TrainArgs, context: &CommandContext) -> Result<(), CliError> {
 }
 
 /// Nothing else runs here, so no core is left to a screen.
-fn all_cores() -> Option<usize> {
+pub(super) fn all_cores() -> Option<usize> {
     std::thread::available_parallelism().ok().map(usize::from)
 }
 
@@ -278,13 +278,13 @@ fn extend(spec: &mut RunSpec, args: &TrainArgs) -> Result<(), TrainError> {
 }
 
 /// What a watched session came to.
-enum End {
+pub(super) enum End {
     Planned(Plan),
     Run(RunSummary),
 }
 
 /// Shows reports until the run is over; the first Ctrl-C stops it, the second kills it.
-fn watch(
+pub(super) fn watch(
     session: &Session,
     reporter: &RunReporter,
     signals: &Interrupts,
@@ -338,7 +338,7 @@ fn after_kill(out: &Path) -> String {
 }
 
 /// Ctrl-C and SIGTERM: set when one arrived; once `enough` is set, the next ends the program at once.
-struct Interrupts {
+pub(super) struct Interrupts {
     arrived: Arc<AtomicBool>,
     enough: Arc<AtomicBool>,
     /// The number of the last one.
@@ -346,7 +346,7 @@ struct Interrupts {
 }
 
 impl Interrupts {
-    fn catch() -> Result<Self, CliError> {
+    pub(super) fn catch() -> Result<Self, CliError> {
         use signal_hook::consts::{SIGINT, SIGTERM};
         let caught = Interrupts { arrived: Arc::default(), enough: Arc::default(), number: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
@@ -361,7 +361,7 @@ impl Interrupts {
     }
 
     /// The number of the signal that was caught, if one was.
-    fn ended_by(&self) -> Option<u8> {
+    pub(super) fn ended_by(&self) -> Option<u8> {
         u8::try_from(self.number.load(Ordering::Relaxed)).ok().filter(|n| *n > 0)
     }
 }
@@ -404,7 +404,7 @@ fn report(
 }
 
 /// What makes the end of a run a failure.
-fn fault(summary: &RunSummary) -> Option<CliError> {
+pub(super) fn fault(summary: &RunSummary) -> Option<CliError> {
     if let Some(problem) = &summary.problem {
         let hint = "lower --learning-rate, or --clip the gradient further";
         return Some(CliError::failed(problem.clone()).with_hint(hint));
@@ -418,9 +418,11 @@ fn run_text(summary: &RunSummary, out: &Path, sample: Option<&str>) -> String {
         "{} steps, {} tokens in {:.0} s, training loss {:.4}\n",
         summary.steps, summary.tokens, summary.seconds, summary.train_loss
     );
-    if let (Some(loss), Some(bits)) = (summary.validation_loss, summary.bits_per_byte) {
+    if let Some(loss) = summary.validation_loss {
+        let bits =
+            summary.bits_per_byte.map_or_else(String::new, |bits| format!(", {bits:.4} bits per byte"));
         let start = summary.start_validation_loss.map_or_else(String::new, |l| format!("{l:.4} → "));
-        text.push_str(&format!("validation loss {start}{loss:.4} nats per token, {bits:.4} bits per byte\n"));
+        text.push_str(&format!("validation loss {start}{loss:.4} nats per token{bits}\n"));
     }
     if let Some((step, loss)) = summary.best {
         text.push_str(&format!("best checkpoint: step {step}, {loss:.4}\n"));
@@ -439,7 +441,7 @@ fn run_text(summary: &RunSummary, out: &Path, sample: Option<&str>) -> String {
 }
 
 /// Where the weights are, each with its step.
-fn saved_text(summary: &RunSummary, out: &Path) -> String {
+pub(super) fn saved_text(summary: &RunSummary, out: &Path) -> String {
     let out = out.display();
     match (summary.best.map(|(step, _)| step), summary.saved, &summary.checkpoint) {
         (Some(best), Some(newest), Some(path)) if best != newest => {

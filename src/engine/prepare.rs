@@ -2,16 +2,18 @@
 //! through here. Runs on the caller's thread; reports progress, and stops when cancelled.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::loader::{LoadOptions, Purpose, load, translate};
 use super::start::{Start, known};
 use super::types::LoadProgress;
 use crate::hub::FetchProgress;
-use crate::model::Tokenizer;
-use crate::train::TrainError;
+use crate::model::{Config, Tokenizer};
+use crate::train::{TrainError, grow};
 use crate::train::checkpoint::state;
 use crate::train::checkpoint::state::Resumed;
+use crate::train::data::synthetic::{Synthetic, SyntheticSpec};
 use crate::train::data::{ChatStyle, Corpora, CutRows, Documents, Measured, TokenCache, cache_folder};
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
@@ -50,6 +52,7 @@ impl Preparation<'_> {
     pub fn start(&mut self, spec: &RunSpec) -> Result<Start, TrainError> {
         match &spec.init {
             Some(init) => Start::from_config(&init.config, init.tokenizer.as_deref()),
+            None if spec.model == grow::FROM => Start::to_grow(),
             None => self.model(&spec.model),
         }
     }
@@ -59,6 +62,9 @@ impl Preparation<'_> {
     /// # Errors
     /// Data that cannot be read.
     pub fn fresh(&mut self, mut spec: RunSpec, mut start: Start, asked: bool) -> Result<Setup, TrainError> {
+        if spec.data.train.is_empty() {
+            return self.without_text(spec, start, asked);
+        }
         let mut documents = self.documents(&spec.data, start.style()?)?;
         if !asked {
             start.notes.extend(spec.fit_context(start.config.n_positions));
@@ -68,6 +74,22 @@ impl Preparation<'_> {
         start.notes.extend(documents.notes);
         let tensors = start.tensors(spec.seed, &self.load.device)?;
         let mut setup = Setup::new(spec, (start.config, tensors), Some(tokenizer), corpora);
+        setup.device = self.load.device.clone();
+        setup.calibration = start.calibration;
+        setup.mask_row = start.mask_row;
+        setup.notes = start.notes;
+        Ok(setup)
+    }
+
+    /// A fresh run on sequences that are made up, all of them.
+    fn without_text(&self, mut spec: RunSpec, mut start: Start, asked: bool) -> Result<Setup, TrainError> {
+        if !asked {
+            start.notes.extend(spec.fit_context(start.config.n_positions));
+        }
+        let tokenizer = start.known_tokenizer();
+        let corpora = made_up(&spec, &start.config, tokenizer.as_ref())?;
+        let tensors = start.tensors(spec.seed, &self.load.device)?;
+        let mut setup = Setup::new(spec, (start.config, tensors), tokenizer, corpora);
         setup.device = self.load.device.clone();
         setup.calibration = start.calibration;
         setup.mask_row = start.mask_row;
@@ -98,6 +120,10 @@ impl Preparation<'_> {
         resumed.renamed.iter().for_each(|line| (self.remark)(format!("{name}: {line}")));
         let planned = resumed.spec.steps;
         change(&mut resumed.spec)?;
+        if resumed.spec.data.train.is_empty() {
+            let corpora = made_up(&resumed.spec, &resumed.config, resumed.tokenizer.as_ref())?;
+            return Ok(Setup::resume(resumed, corpora, self.load.device.clone()));
+        }
         let tokenizer = known(resumed.tokenizer.clone(), &folder.display().to_string())?;
         let mut documents = self.documents(&resumed.spec.data, ChatStyle::of(&tokenizer)?)?;
         let corpora = self.tokens(&mut documents, &tokenizer, &mut resumed.spec)?;
@@ -145,4 +171,29 @@ fn going_on(resumed: &Resumed, planned: usize) -> Option<String> {
         )),
         None => spec.learning_rate.replanned((planned, spec.steps), counters.step),
     }
+}
+
+/// Sequences of a run without text, as many as an epoch of it has; what stands in them is made up at every visit.
+const MADE_UP: usize = 1024;
+/// And those that its loss is measured on.
+const HELD: usize = 64;
+
+/// What stands in for the text of a run that has none, and sequences that it never sees.
+///
+/// # Errors
+/// A run that would need one.
+fn made_up(spec: &RunSpec, config: &Config, tokenizer: Option<&Tokenizer>) -> Result<Corpora, TrainError> {
+    let Some(synthetic) = spec.synthetic.filter(SyntheticSpec::is_alone) else {
+        return Err(TrainError::Setup {
+            problem: "there is no text to train on".to_owned(),
+            hint: Some(
+                "pass --data, or make all sequences up: --synthetic repeats --synthetic-share 1".to_owned(),
+            ),
+        });
+    };
+    spec.check()?;
+    let end = tokenizer.and_then(Tokenizer::end_of_document);
+    let maker = Synthetic::new(synthetic, spec.seed, config.vocab_size)?;
+    let (filler, held) = (maker.filler(MADE_UP, spec.context, end), maker.held_out(HELD, spec.context, end));
+    Ok((Arc::new(filler), Some(Arc::new(held))))
 }

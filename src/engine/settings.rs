@@ -7,7 +7,7 @@ use crate::tensor::device::DeviceChoice;
 settings! {
     /// What is loaded, and where it runs
     pub struct ModelSettings in "model" {
-        /// Model: demo (bundled), a folder, or a Hub id such as openai-community/gpt2
+        /// Model: demo or copier (bundled), a folder, or a Hub id such as openai-community/gpt2
         id: String = "demo".to_owned(), label("model");
         /// Branch, tag or commit of a Hub model
         revision: String = "main".to_owned();
@@ -21,7 +21,12 @@ settings! {
 impl ModelSettings {
     /// What to load: the id with its revision, where one is set.
     pub fn spec(&self) -> String {
-        if self.revision.is_empty() || self.revision == "main" || self.id == "demo" || self.id.contains('@') {
+        if self.revision.is_empty()
+            || self.revision == "main"
+            || self.id == "demo"
+            || self.id == "copier"
+            || self.id.contains('@')
+        {
             self.id.clone()
         } else {
             format!("{}@{}", self.id, self.revision)

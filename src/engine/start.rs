@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::loaded::LoadedModel;
+use super::loaded::{CALIBRATION_TEXT, LoadedModel};
 use crate::attention::calibration::Calibration;
 use crate::mask::apply::ReplacementSource;
 use crate::model::{Config, Tokenizer};
 use crate::support::files::unreadable;
 use crate::train::data::{ChatStyle, SourceText};
-use crate::train::{TrainError, init};
+use crate::train::{TrainError, grow, init};
 
 /// A model to be trained, and what is known about it.
 pub struct Start {
@@ -42,6 +42,17 @@ impl Start {
             mask_row: loaded.mask_row().map(|row| row.to_vec()),
             notes: Vec::new(),
         })
+    }
+
+    /// Random weights of the shape that [`grow`] names, with a byte-level BPE of as many ids, so that its result reads any text.
+    ///
+    /// # Errors
+    /// None that a test does not find.
+    pub fn to_grow() -> Result<Self, TrainError> {
+        let config = grow::config()?;
+        let documents = [CALIBRATION_TEXT.to_owned()];
+        let tokenizer = Some(init::tokenizer(&documents, config.vocab_size)?);
+        Ok(Start { config, tensors: None, tokenizer, calibration: None, mask_row: None, notes: Vec::new() })
     }
 
     /// Random weights of the shape in the file `config`, with the tokenizer of `tokenizer` (a `tokenizer.json` or a folder), or
@@ -79,17 +90,16 @@ impl Start {
                         "the tokenizer in {} has {ids} ids, but vocab_size in {name} is {rows}",
                         place.display()
                     ),
-                    hint: Some(format!("set vocab_size to {ids}, or pass another tokenizer with --tokenizer")),
+                    hint: Some(format!(
+                        "set vocab_size to {ids}, or pass another tokenizer with --tokenizer"
+                    )),
                 });
             }
             Some(tokenizer) => {
                 let ids = tokenizer.vocab_size();
                 start.notes.push(format!("tokenizer: the one in {}, {ids} of {rows} ids", place.display()));
             }
-            None => start.notes.push(format!(
-                "tokenizer: none beside {name}, so a byte-level BPE of up to {rows} ids is learned from the data; \
-                 --tokenizer names one"
-            )),
+            None => {}
         }
         Ok(start)
     }
@@ -110,15 +120,25 @@ impl Start {
     /// # Errors
     /// Data that no tokenizer can be learned from.
     pub fn tokenizer<T: SourceText>(&mut self, documents: &[T]) -> Result<Tokenizer, TrainError> {
-        let tokenizer = match self.tokenizer.take() {
-            Some(tokenizer) => tokenizer,
-            None => init::tokenizer(documents, self.config.vocab_size)?,
-        };
-        let end = tokenizer.end_of_document();
+        if self.tokenizer.is_none() {
+            let rows = self.config.vocab_size;
+            self.notes.push(format!(
+                "tokenizer: none beside the configuration, so a byte-level BPE of up to {rows} ids is learned from the data; \
+                 --tokenizer names one"
+            ));
+            self.tokenizer = Some(init::tokenizer(documents, self.config.vocab_size)?);
+        }
+        self.known_tokenizer().ok_or_else(|| TrainError::setup("the model has no tokenizer"))
+    }
+
+    /// The tokenizer, where there is one: a run without text needs none.
+    pub fn known_tokenizer(&mut self) -> Option<Tokenizer> {
+        let tokenizer = self.tokenizer.take();
+        let end = tokenizer.as_ref().and_then(Tokenizer::end_of_document);
         if self.tensors.is_none() && end.is_some() {
             (self.config.bos_token_id, self.config.eos_token_id) = (end, end);
         }
-        Ok(tokenizer)
+        tokenizer
     }
 
     /// The weights, drawn from `seed` where there are none.

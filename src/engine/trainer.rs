@@ -229,10 +229,11 @@ fn is_kept(report: &Report, saved: usize, twins: bool) -> bool {
         Report::Evaluated { step, .. }
         | Report::Saved { step, .. }
         | Report::Sample { step, .. }
-        | Report::Heads { step, .. }
+        | Report::HeadsRecorded { step, .. }
         | Report::Note { step, .. }
         | Report::Warning { step, .. } => *step <= saved,
         Report::Changed(change) => change.step <= saved,
+        Report::Heads(heads) => heads.step <= saved,
         Report::Raster { row, .. } => row.step <= saved,
         Report::TwinSeed { .. } => twins,
         _ => false,

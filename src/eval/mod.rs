@@ -4,4 +4,5 @@ pub mod documents;
 pub mod heads;
 pub mod hidden;
 pub mod leak;
+pub mod probe;
 pub mod stats;

@@ -1,6 +1,8 @@
-//! The model that travels inside the program, so that the first minute needs no network.
+//! The models that travel inside the program, so that the first minute needs no network.
 //!
 //! Owns only the bytes; code that loads a model reads them through [`EmbeddedFiles`]. Never touches the disk.
+
+use super::spec::ModelSpec;
 
 /// The files of a checkpoint held in the program itself, each with the content the file of that name would have.
 #[derive(Debug)]
@@ -19,7 +21,17 @@ static BUNDLED: EmbeddedFiles = EmbeddedFiles {
     weights: include_bytes!("../../assets/model.safetensors"),
 };
 
-/// The bundled model.
-pub fn embedded() -> Option<&'static EmbeddedFiles> {
-    Some(&BUNDLED)
+static COPIER: EmbeddedFiles = EmbeddedFiles {
+    config: include_bytes!("../../assets/copier/config.json"),
+    tokenizer: include_bytes!("../../assets/copier/tokenizer.json"),
+    weights: include_bytes!("../../assets/copier/model.safetensors"),
+};
+
+/// The files of a bundled model; `None` for any other.
+pub fn embedded(spec: &ModelSpec) -> Option<&'static EmbeddedFiles> {
+    match spec {
+        ModelSpec::Demo => Some(&BUNDLED),
+        ModelSpec::Copier => Some(&COPIER),
+        ModelSpec::Folder(_) | ModelSpec::Hub { .. } => None,
+    }
 }

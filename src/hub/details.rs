@@ -134,14 +134,16 @@ impl ModelDetails {
     }
 }
 
-/// Every model at hand or worth suggesting, without the network: the bundled one, those in the cache, the known ones that
+/// Every model at hand or worth suggesting, without the network: the bundled ones, those in the cache, the known ones that
 /// are not, and last what the cache holds that this program does not open. Takes as long as looking at every file name in
 /// the cache does.
 ///
 /// # Errors
 /// A cache folder that cannot be read.
 pub fn models_at_hand(options: &HubOptions) -> Result<Vec<ModelDetails>, HubError> {
-    let mut all: Vec<ModelDetails> = describe_local(&ModelSpec::Demo, options).into_iter().collect();
+    let bundled = [ModelSpec::Demo, ModelSpec::Copier];
+    let mut all: Vec<ModelDetails> =
+        bundled.iter().filter_map(|spec| describe_local(spec, options).ok()).collect();
     let ids = cached_models(options)?.into_iter().map(|model| ModelSpec::present_id(&model.id).to_owned());
     for id in ids.chain(catalog::KNOWN_MODELS.iter().map(|known| known.id.to_owned())) {
         if all.iter().all(|model| model.id != id) {
@@ -158,16 +160,21 @@ pub fn models_at_hand(options: &HubOptions) -> Result<Vec<ModelDetails>, HubErro
 /// A folder that is not there; an id that cannot be one.
 pub fn describe_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelDetails, HubError> {
     match spec {
-        ModelSpec::Demo => bundled(),
+        ModelSpec::Demo | ModelSpec::Copier => bundled(spec),
         ModelSpec::Folder(path) => folder(path),
         ModelSpec::Hub { id, revision } => cached(&WantedFiles::new(id, revision.as_deref(), options)?),
     }
 }
 
-fn bundled() -> Result<ModelDetails, HubError> {
-    let files = embedded().ok_or(HubError::NoBundledModel)?;
-    let mut details = ModelDetails::new("demo", ModelPlace::Bundled);
-    details.doc = "GPT-2's architecture, trained by this program on public-domain novels".into();
+fn bundled(spec: &ModelSpec) -> Result<ModelDetails, HubError> {
+    let files = embedded(spec).ok_or(HubError::NoBundledModel)?;
+    let mut details = ModelDetails::new(spec.to_string(), ModelPlace::Bundled);
+    details.doc = match spec {
+        ModelSpec::Copier => {
+            "two layers that copy what came before, grown by this program (grow induction)".into()
+        }
+        _ => "GPT-2's architecture, trained by this program on public-domain novels".into(),
+    };
     details.licence = Some("MIT".into());
     details.size_bytes = Some((files.config.len() + files.tokenizer.len() + files.weights.len()) as u64);
     details.take_config(files.config);

@@ -160,8 +160,8 @@ pub fn moved(
 pub fn find_local(spec: &ModelSpec, options: &HubOptions) -> Result<ModelSnapshot, HubError> {
     let id = spec.to_string();
     match spec {
-        ModelSpec::Demo => {
-            Ok(ModelSnapshot::of(id, Files::Embedded(embedded().ok_or(HubError::NoBundledModel)?)))
+        ModelSpec::Demo | ModelSpec::Copier => {
+            Ok(ModelSnapshot::of(id, Files::Embedded(embedded(spec).ok_or(HubError::NoBundledModel)?)))
         }
         ModelSpec::Folder(path) if path.is_file() => Ok(ModelSnapshot::of(id, Files::File(path.clone()))),
         ModelSpec::Folder(path) if !path.is_dir() => Err(match special(path) {

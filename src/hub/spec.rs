@@ -1,4 +1,4 @@
-//! What a person types to name a model: `demo`, a folder, or an id on the Hub.
+//! What a person types to name a model: `demo` or `copier`, a folder, or an id on the Hub.
 //!
 //! Parsing looks at the disk only to see whether a path exists; it never asks the network.
 
@@ -30,6 +30,8 @@ const LONGEST_ID: usize = 96;
 pub enum ModelSpec {
     /// The model bundled with the program.
     Demo,
+    /// The small bundled model that copies, and nothing else.
+    Copier,
     /// A folder that holds `config.json`, a tokenizer and weights.
     Folder(PathBuf),
     /// A model on the Hub; `revision` is a branch, a tag or a commit, `main` when absent.
@@ -52,6 +54,7 @@ impl fmt::Display for ModelSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ModelSpec::Demo => f.write_str("demo"),
+            ModelSpec::Copier => f.write_str("copier"),
             ModelSpec::Folder(path) => write!(f, "{}", path.display()),
             ModelSpec::Hub { id, revision: None } => f.write_str(id),
             ModelSpec::Hub { id, revision: Some(revision) } => write!(f, "{id}@{revision}"),
@@ -62,12 +65,14 @@ impl fmt::Display for ModelSpec {
 impl FromStr for ModelSpec {
     type Err = HubError;
 
-    /// `demo`; a path that exists or that starts like one (`./`, `../`, `/`, `~`); `owner/name`, with
+    /// `demo` and `copier`; a path that exists or that starts like one (`./`, `../`, `/`, `~`); `owner/name`, with
     /// `@revision` if wanted; a well-known id without an owner (`gpt2`); the address of a model's page.
     fn from_str(text: &str) -> Result<Self, HubError> {
         let text = text.trim();
-        if text == "demo" {
-            return Ok(ModelSpec::Demo);
+        match text {
+            "demo" => return Ok(ModelSpec::Demo),
+            "copier" => return Ok(ModelSpec::Copier),
+            _ => {}
         }
         if text.is_empty() {
             return Err(HubError::BadSpec { text: String::new() });
@@ -136,6 +141,7 @@ mod tests {
         for (text, spec) in [
             ("demo", ModelSpec::Demo),
             (" demo ", ModelSpec::Demo),
+            ("copier", ModelSpec::Copier),
             ("gpt2", hub("openai-community/gpt2", None)),
             ("gpt2-xl@main", hub("openai-community/gpt2-xl", Some("main"))),
             ("distilgpt2", hub("distilbert/distilgpt2", None)),
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn printed_specs_parse_back() {
-        for text in ["demo", "a/b", "a/b@v1", "./here"] {
+        for text in ["demo", "copier", "a/b", "a/b@v1", "./here"] {
             assert_eq!(text.parse::<ModelSpec>().unwrap().to_string(), text);
         }
     }

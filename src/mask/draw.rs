@@ -44,6 +44,8 @@ pub enum Stream {
     Split = 16,
     /// Which sequences begin with the end-of-text token.
     Mark = 17,
+    /// Which sequences are made up, and their tokens.
+    Synthetic = 18,
 }
 
 /// The source of all draws of one pass over one sequence.

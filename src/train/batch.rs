@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::data::synthetic::FIRST_SYNTHETIC;
 use crate::model::network::Positions;
 use crate::model::{Input, Model, Visibility};
 use crate::tensor::cross_entropy::IGNORE;
@@ -22,6 +23,12 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// Whether it was made up for this visit, so that nothing is known of it from an earlier one.
+    pub fn is_made_up(&self) -> bool {
+        self.sequence >= FIRST_SYNTHETIC
+    }
+
+    /// The same text behind `mark`, at the same length: its last token becomes the last target.
     /// The same text behind `mark`, at the same length: its last token becomes the last target, and its first one a target
     /// whatever it was. The others count where they did before.
     pub fn after(mut self, mark: u32) -> Self {

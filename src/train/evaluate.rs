@@ -45,7 +45,8 @@ pub fn evaluate(
     Ok(Some(total / labels as f64))
 }
 
-/// Bits per byte from nats per token.
-pub fn bits_per_byte(loss: f64, corpus: &Corpus) -> f64 {
-    loss * corpus.labels() as f64 / corpus.bytes as f64 / std::f64::consts::LN_2
+/// Bits per byte from nats per token; none where the tokens are no text.
+pub fn bits_per_byte(loss: f64, corpus: &Corpus) -> Option<f64> {
+    let bits = || loss * corpus.labels() as f64 / corpus.bytes as f64 / std::f64::consts::LN_2;
+    (corpus.bytes > 0).then(bits)
 }

@@ -24,14 +24,16 @@ const SHARE: u32 = 30;
 
 /// What was shown when.
 pub struct RunLook {
-    /// The first sequence that the run visits.
+    /// The first sequence of text that the run visits.
     tracked: Option<Raster>,
     shown: Option<(Instant, Duration)>,
 }
 
 impl RunLook {
     pub fn new(corpus: &Corpus, order: Order) -> Self {
-        let mut visits = Visits::new(corpus, order, DataPosition::default());
+        // A sequence that is made up comes once.
+        let text = Order { synthetic: None, ..order };
+        let mut visits = Visits::new(corpus, text, DataPosition::default());
         let first = visits.next(corpus, 1).visits.into_iter().next();
         let tracked = first.map(|v| Raster::new(v.sequence, v.inputs, PASSES));
         RunLook { tracked, shown: None }

@@ -5,12 +5,14 @@ pub mod arm;
 pub mod batch;
 mod bounds;
 pub mod checkpoint;
+pub mod circuit;
 pub mod data;
 mod described;
 pub mod evaluate;
 mod exact;
 #[cfg(test)]
 mod family_tests;
+pub mod grow;
 pub mod init;
 mod look;
 pub mod plan;

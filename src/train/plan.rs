@@ -56,7 +56,9 @@ impl Run {
         let every = if spec.eval_every == 0 { left.max(1) } else { spec.eval_every };
         let evaluations = left.div_ceil(every) + usize::from(self.counters.step == 0);
         let evaluation = forward * validation_tokens as f64 / tokens_per_step as f64;
-        let epochs = per_step * (self.counters.step + left) as f64 / self.visits.rows().len() as f64;
+        let text = spec.synthetic.map_or(1.0, |made_up| 1.0 - made_up.share);
+        let visits = per_step * (self.counters.step + left) as f64;
+        let epochs = text * visits / self.visits.rows().len() as f64;
         let measuring = evaluation * evaluations as f64;
         let expected = step_seconds * left as f64 + measuring;
         let notes = self.plan_notes(self.counters.step + left, epochs, measuring / expected);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::circuit::{Ablation, Circuit, HeadClock, HeadScore, HeadsReport, PASSED};
 use super::raster::RasterStats;
 pub use super::twins::verdict::{
     Compared, NOT_COMPARED, TwinDifference, TwinStep, TwinSummary, TwinVerdict, VerdictBasis,
@@ -234,6 +235,9 @@ pub struct RunSummary {
     /// Largest resident memory of the process so far, bytes, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
+    /// What the heads that copy are worth, where that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Box<Circuit>>,
     /// Where arms were compared: the losses above are then of the first arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twins: Option<TwinSummary>,
@@ -251,10 +255,10 @@ impl RunSummary {
 }
 
 /// What the heads of a checkpoint are like, in a line.
-pub fn heads_line(heads: &[HeadProfile]) -> String {
+pub fn recorded_heads_line(heads: &[HeadProfile]) -> String {
     let named = |kind: &str| heads.iter().filter(|head| head.kind.as_deref() == Some(kind)).count();
     let counts = ["induction", "previous token", "sink"].map(|kind| format!("{} {kind}", named(kind)));
-    let entropy = heads.iter().map(|head| head.entropy).sum::<f64>() / heads.len().max(1) as f64;
+    let entropy = heads.iter().map(|head| head.plain.entropy).sum::<f64>() / heads.len().max(1) as f64;
     format!("of {} heads {}; mean entropy {entropy:.2} nats", heads.len(), counts.join(", "))
 }
 
@@ -287,7 +291,8 @@ pub enum Report {
     Evaluated {
         step: usize,
         loss: f64,
-        bits_per_byte: f64,
+        /// None where the tokens are no text.
+        bits_per_byte: Option<f64>,
         masked_loss: Option<f64>,
     },
     Saved {
@@ -296,7 +301,7 @@ pub enum Report {
         best: bool,
     },
     /// What every head of a checkpoint that is kept at a log-spaced step reads, over held-out text.
-    Heads {
+    HeadsRecorded {
         step: usize,
         heads: Vec<HeadProfile>,
     },
@@ -321,6 +326,8 @@ pub enum Report {
         stats: RasterStats,
     },
     Batch(BatchView),
+    /// What every head reads after a step, and whose scores have passed the mark so far.
+    Heads(HeadsReport),
     TwinStep(TwinStep),
     TwinEvaluated {
         seed: usize,

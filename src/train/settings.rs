@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::SavedDtype;
+use super::data::synthetic::{SyntheticSpec, SyntheticTask};
 use super::data::{ChatTemplate, LossOn, RowPacking};
 use super::schedule::{GapControl, LrPolicy, LrProgress, LrSpec};
 use super::spec::{
@@ -112,6 +113,19 @@ settings! {
         group_by_length: bool = false, label("group by length") => |t| t.packing == RowPacking::OnePerRow;
         /// Share of the sequences that begin with the end-of-text token, as documents do
         marked: f64 = 0.0, label("begin with mark"), range(0.0, 1.0, 0.1, 0.01), hidden();
+        /// Sequences made up among the text, whose loss counts only what can be copied or recalled
+        synthetic: Option<SyntheticTask> = None, label("synthetic data");
+        /// Share of the sequences that are made up; 1 trains on nothing else
+        synthetic_share: f64 = 0.5, label("made up"), range(0.0, 1.0, 0.1, 0.01) => |t| t.synthetic.is_some();
+        /// Made-up tokens are drawn from the ids below this; 0 is all of the vocabulary
+        synthetic_ids: usize = 0, label("made-up ids"), whole(0, MAX_STEPS), step(64) => |t| t.synthetic.is_some();
+        /// Smallest period of repeats, number of pairs, or distance of a fact
+        synthetic_least: usize = 8, label("made-up from"), whole(1, 65_536) => |t| t.synthetic.is_some();
+        /// Largest period of repeats, number of pairs, or distance of a fact
+        synthetic_most: usize = 32, label("made-up to"), whole(1, 65_536) => |t| t.synthetic.is_some();
+        /// Tokens of one made-up text; a sequence holds as many as fit, and 0 makes one as long as the sequence
+        synthetic_context: usize = 0, label("made-up length"), whole(0, 65_536), step(64), unit("tokens")
+            => |t| t.synthetic.is_some();
         /// Dropout probability for embeddings, attention weights and residual outputs
         dropout: f64 = 0.0, range(0.0, 0.95, 0.05, 0.01);
         /// Decoupled weight decay, on matrices only
@@ -144,6 +158,9 @@ settings! {
         keep_spaced: usize = 0, label("spaced, kept"), whole(0, 100);
         /// What a run does when a checkpoint does not fit; the last complete one is kept either way
         on_disk_full: OnDiskFull = OnDiskFull::Continue, label("disk full");
+        /// Steps between looks at what every head reads on repeated random tokens; 0 takes none
+        heads_every: usize = 0, label("heads every"), whole(0, MAX_STEPS), step(10), unit("steps")
+            => |t| t.twins.is_none();
         /// Steps between samples of text; 0 takes none
         sample_every: usize = 0, label("sample every"), whole(0, MAX_STEPS), step(100), unit("steps");
         /// Prompt that samples continue
@@ -169,6 +186,7 @@ impl TrainSettings {
             trained: self.what_is_trained(),
             fixed_cuts: masking.arm != Arm::None,
             marked: self.marked,
+            synthetic: self.synthetic_spec(),
             masking,
             steps: self.steps,
             epochs: self.epochs,
@@ -192,6 +210,7 @@ impl TrainSettings {
             seed: self.seed,
             eval_every: self.eval_every,
             checkpoint_every: self.checkpoint_every,
+            heads_every: self.heads_every,
             sample_every: self.sample_every,
             sample_prompt: self.sample_prompt.clone(),
             validation_tokens: Some(self.validation_tokens),
@@ -218,6 +237,17 @@ impl TrainSettings {
             factor: self.lr_factor,
             gap: (gap.target > 0.0).then_some(gap),
         }
+    }
+
+    fn synthetic_spec(&self) -> Option<SyntheticSpec> {
+        self.synthetic.map(|task| SyntheticSpec {
+            task,
+            share: self.synthetic_share,
+            ids: self.synthetic_ids,
+            least: self.synthetic_least,
+            most: self.synthetic_most,
+            context: self.synthetic_context,
+        })
     }
 
     fn what_is_trained(&self) -> Trained {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::checkpoint::SavedDtype;
+use super::data::synthetic::SyntheticSpec;
 use super::data::{ChatTemplate, Cut, LossOn, RowPacking};
 use super::schedule::LrSpec;
 pub use super::trained::{LoraSpec, LoraTargets, Trained, TrainedPart};
@@ -291,6 +292,9 @@ pub struct RunSpec {
     /// Share of the sequences that begin with the end-of-text token.
     #[serde(default)]
     pub marked: f64,
+    /// Sequences that are made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<SyntheticSpec>,
     pub learning_rate: LrSpec,
     pub adamw: AdamWSettings,
     #[serde(default)]
@@ -308,6 +312,9 @@ pub struct RunSpec {
     pub eval_every: usize,
     /// Steps between two checkpoints; 0 saves only at the end.
     pub checkpoint_every: usize,
+    /// Steps between two looks at what every head reads; 0 takes none.
+    #[serde(default)]
+    pub heads_every: usize,
     /// Steps between two samples of text; 0 takes none.
     pub sample_every: usize,
     pub sample_prompt: String,
@@ -422,6 +429,7 @@ impl RunSpec {
                 hint: Some("set --packing packed, or another learned policy".to_owned()),
             });
         }
+        self.synthetic.map_or(Ok(()), |made_up| made_up.check(self.context))?;
         self.masking.check()?;
         self.learning_rate.check()
     }

@@ -50,12 +50,17 @@ impl Visits {
         if self.position.at >= self.order.len() {
             *self = Self::new(corpus, self.rule, DataPosition { epoch: self.position.epoch + 1, at: 0 });
         }
-        let sequence = self.order[self.position.at];
+        let DataPosition { epoch, at } = self.position;
+        let sequence = self.order[at];
         self.position.at += 1;
-        let visit = self.rows.visit(corpus, sequence as usize, self.position.epoch);
-        match corpus.eot {
-            Some(mark) if self.rule.marks(sequence, self.position.epoch) => visit.after(mark),
-            _ => visit,
+        let visit = self.rows.visit(corpus, sequence as usize, epoch);
+        let mark = corpus.eot.filter(|_| self.rule.marks(sequence, epoch));
+        match (self.rule.synthetic, mark) {
+            (Some(made_up), mark) if made_up.takes((epoch, at)) => {
+                made_up.visit((epoch, at), &visit, mark, corpus.eot)
+            }
+            (_, Some(mark)) => visit.after(mark),
+            (_, None) => visit,
         }
     }
 }
@@ -65,7 +70,7 @@ mod tests {
     use super::*;
 
     fn rule(seed: u64, fixed_cuts: bool) -> Order {
-        Order { seed, cut: 10.into(), fixed_cuts, marked: 0.0, alike: 0 }
+        Order { seed, cut: 10.into(), fixed_cuts, marked: 0.0, alike: 0, synthetic: None }
     }
 
     fn corpus() -> Corpus {

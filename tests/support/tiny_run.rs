@@ -61,6 +61,7 @@ pub fn spec(out: &Path) -> RunSpec {
         group_by_length: false,
         fixed_cuts: false,
         marked: 0.0,
+        synthetic: None,
         learning_rate: LrSpec {
             policy: LrPolicy::Cosine,
             peak: 3e-3,
@@ -80,6 +81,7 @@ pub fn spec(out: &Path) -> RunSpec {
         seed: 5,
         eval_every: 0,
         checkpoint_every: 5,
+        heads_every: 0,
         sample_every: 0,
         sample_prompt: String::new(),
         validation_tokens: None,

@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod charts;
+pub mod circuit;
 pub mod empty;
 pub mod feed;
 pub mod log;
@@ -35,6 +36,7 @@ pub static PANES: &[&Pane] = &[
     &twins::PANE,
     &raster::PANE,
     &batch::PANE,
+    &circuit::PANE,
     &log::SAMPLES,
     &log::LOG,
     &runs::PANE,
@@ -53,6 +55,7 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
                 &twins::PANE,
                 &raster::PANE,
                 &batch::PANE,
+                &circuit::PANE,
                 &log::SAMPLES,
                 &log::LOG,
             ],
@@ -74,7 +77,7 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
             rest,
             &[
                 (&[&charts::LOSS, &charts::RATES, &charts::SPEED, &twins::PANE], rest.height / 2),
-                (&[&raster::PANE, &batch::PANE, &log::SAMPLES, &log::LOG], 0),
+                (&[&raster::PANE, &batch::PANE, &circuit::PANE, &log::SAMPLES, &log::LOG], 0),
             ],
         );
         return;
@@ -87,10 +90,15 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
     );
     build.column(
         feeds,
-        &[(&[&raster::PANE, &batch::PANE], feeds.height * 11 / 20), (&[&log::LOG, &log::SAMPLES], 0)],
+        &[
+            (&[&raster::PANE, &batch::PANE, &circuit::PANE], feeds.height * 11 / 20),
+            (&[&log::LOG, &log::SAMPLES], 0),
+        ],
     );
 }
 
+#[cfg(test)]
+mod circuit_tests;
 #[cfg(test)]
 mod runs_tests;
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use crate::engine::types::TrainUpdate;
 use crate::screen::app::{App, Card, Remedy, Request};
 use crate::screen::events::show_card;
+use crate::screen::train::run::course;
 use crate::screen::train::runs::{Curves, list, unfollow};
 use crate::screen::train::state::RunView;
 use crate::screen::train::{charts, twins};
 use crate::screen::view::Screen;
-use crate::train::report::{Report, RunState};
+use crate::train::report::{Report, RunCommand, RunState};
 use crate::train::spec::RunSpec;
 
 /// Takes in news from the trainer.
@@ -75,7 +76,11 @@ fn reported(app: &mut App, report: Report) {
         }),
         _ => None,
     };
+    let planned = matches!(report, Report::State { state: RunState::Planned });
     run.take(report, now);
+    if planned && course::starts_itself(app) {
+        course::send(app, RunCommand::Resume);
+    }
     if let Some((message, hint)) = refused {
         // Whoever waits to leave until the run has saved is told that it could not.
         app.train.leaving = false;

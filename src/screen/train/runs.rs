@@ -132,7 +132,12 @@ actions! {
 }
 
 fn can_follow(app: &App) -> bool {
-    app.train.followed.is_some() || keeps_weights(app)
+    app.train.followed.is_some() || keeps_weights(app) && is_of_the_model(app)
+}
+
+/// A run of the model that is open, so that its weights fit what the explorer shows.
+fn is_of_the_model(app: &App) -> bool {
+    app.train.run.as_ref().is_some_and(|run| course::model(app).as_ref() == Some(&run.spec.model))
 }
 
 /// A run is in progress that keeps weights, as twins do not.
@@ -170,7 +175,7 @@ fn mark(app: &mut App) {
 
 fn follow(app: &mut App) {
     if !can_follow(app) {
-        return app.say("No running training to follow");
+        return app.say("No running training of this model to follow");
     }
     app.train.follow = match app.train.follow {
         0 if keeps_weights(app) => 1,

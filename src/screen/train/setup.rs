@@ -91,6 +91,8 @@ pub struct RunRequest {
     /// The explorer's exact policy, where the run is to mask by it.
     pub policy: Option<MaskSettings>,
     pub score: ScoreSettings,
+    /// Nothing of the above but the seed counts: a small model grows a circuit.
+    pub grows: bool,
 }
 
 impl RunForm {
@@ -162,6 +164,7 @@ impl RunForm {
             train: TrainSettings { arm, ..self.train.clone() },
             policy,
             score: score.clone(),
+            grows: false,
         }
     }
 }

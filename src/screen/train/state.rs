@@ -10,8 +10,9 @@ use crate::screen::train::series::Series;
 use crate::screen::train::setup::{RunRequest, RunSettings};
 use crate::screen::train::twins::TwinView;
 use crate::train::raster::RasterStats;
-use crate::train::report::heads_line;
-use crate::train::report::{BatchView, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary};
+use crate::train::report::{
+    BatchView, HeadsReport, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary, recorded_heads_line,
+};
 use crate::train::spec::{Arm, RunSpec};
 
 /// Rows of the raster that are kept.
@@ -64,6 +65,8 @@ pub struct RunView {
     /// Parts of an evaluation that are done, of how many.
     pub measuring: Option<(usize, usize)>,
     pub batch: Option<BatchView>,
+    /// What every head reads, where the run looks at them.
+    pub heads: Option<HeadsReport>,
     pub samples: Vec<Sample>,
     pub log: Vec<Line>,
     pub saved: Option<(usize, PathBuf)>,
@@ -99,6 +102,7 @@ impl RunView {
             series: Series::default(),
             raster: VecDeque::new(),
             batch: None,
+            heads: None,
             samples: Vec::new(),
             log: Vec::new(),
             saved: None,
@@ -269,15 +273,17 @@ impl RunView {
             Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {
                 self.measuring = None;
                 self.series.evaluated.push((step, loss, masked_loss));
-                let text = format!("validation loss {loss:.4}, {bits_per_byte:.4} bits per byte");
-                self.note(step, Grade::Said, text);
+                let bits = bits_per_byte.map_or(String::new(), |bits| format!(", {bits:.4} bits per byte"));
+                self.note(step, Grade::Said, format!("validation loss {loss:.4}{bits}"));
             }
             Report::Saved { step, path, best } => {
                 let best = if best { " (the best so far)" } else { "" };
                 self.note(step, Grade::Good, format!("saved{best}: {}", path.display()));
                 self.saved = Some((step, path));
             }
-            Report::Heads { step, heads } => self.note(step, Grade::Said, heads_line(&heads)),
+            Report::HeadsRecorded { step, heads } => {
+                self.note(step, Grade::Said, recorded_heads_line(&heads));
+            },
             Report::Sample { step, prompt, text } => self.sampled(Sample { step, prompt, text }),
             Report::Changed(change) => self.changed(change),
             Report::Note { step, message } => self.note(step, Grade::Said, message),
@@ -294,6 +300,7 @@ impl RunView {
                 }
             }
             Report::Batch(batch) => self.batch = Some(batch),
+            Report::Heads(heads) => self.heads = Some(heads),
             Report::Ended(summary) => self.ended(summary, now),
             Report::Failed { message, hint } => self.failed(message, hint, now),
         }

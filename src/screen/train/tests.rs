@@ -123,8 +123,12 @@ pub fn running(steps: usize) -> Stage {
     for i in 1..=steps {
         report(&mut stage, step(i));
         if i % 50 == 0 {
-            let evaluated =
-                Report::Evaluated { step: i, loss: loss(i) + 0.2, bits_per_byte: 1.2, masked_loss: None };
+            let evaluated = Report::Evaluated {
+                step: i,
+                loss: loss(i) + 0.2,
+                bits_per_byte: Some(1.2),
+                masked_loss: None,
+            };
             report(&mut stage, evaluated);
         }
         if i % 16 == 0 {

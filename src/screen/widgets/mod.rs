@@ -5,3 +5,4 @@ pub mod colours;
 pub mod list;
 pub mod plot;
 pub mod theme;
+pub mod thumbnail;

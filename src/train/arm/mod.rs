@@ -298,6 +298,10 @@ impl Arms {
             self.spec.arm.ranks_by() == RanksBy::CurrentModel && self.spec.score_from == ScoreFrom::Fresh;
         let now = if fresh { Some(model.detached(false)?) } else { None };
         for visit in &batch.visits {
+            if visit.is_made_up() {
+                // Its number stood for other tokens before.
+                self.memory.bytes.remove(&visit.sequence);
+            }
             let bytes = match (&now, &self.initial) {
                 (Some(model), _) => self.scoring.fresh(model, visit.plain_input())?,
                 (None, Some(initial)) if !self.memory.bytes.contains_key(&visit.sequence) => {
@@ -387,6 +391,8 @@ pub fn token_losses(
     (0..batch.batch()).map(of).collect()
 }
 
+#[cfg(test)]
+mod made_up_tests;
 #[cfg(test)]
 #[path = "tests.rs"]
 pub(crate) mod tests;

@@ -22,6 +22,7 @@ use crate::tensor::adamw::{AdamW, Moments};
 use crate::train::TrainError;
 use crate::train::arm::ScoreMemory;
 use crate::train::bounds;
+use crate::train::circuit::HeadClock;
 use crate::train::report::LiveChange;
 use crate::train::schedule::LrState;
 use crate::train::spec::{RanksBy, RunSpec};
@@ -68,6 +69,9 @@ pub struct Counters {
     /// The last step whose scheduled evaluation was taken in.
     #[serde(default)]
     pub steered: Option<usize>,
+    /// When each head's scores passed, where heads are looked at.
+    #[serde(default)]
+    pub passed: Vec<HeadClock>,
 }
 
 /// A step, often of a checkpoint, and its validation loss.

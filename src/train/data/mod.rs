@@ -21,6 +21,9 @@ mod read;
 mod remote;
 mod rows;
 mod source;
+pub mod synthetic;
+#[cfg(test)]
+mod synthetic_tests;
 mod table;
 
 pub use cache::TokenCache;

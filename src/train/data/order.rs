@@ -1,5 +1,6 @@
 //! In which order an epoch visits its sequences, and where it cuts the text. Pure.
 
+use super::synthetic::Synthetic;
 use super::{Corpus, Cut, CutRows};
 use crate::mask::draw::{Draws, Stream};
 
@@ -15,6 +16,8 @@ pub struct Order {
     pub marked: f64,
     /// Rows of like length go into one batch of so many; 0 takes them as they come.
     pub alike: usize,
+    /// Makes up some of the sequences.
+    pub synthetic: Option<Synthetic>,
 }
 
 /// Batches that are drawn before their rows are sorted by length, as transformers does.
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn an_epoch_visits_every_sequence_once_in_an_order_of_its_own() {
         let corpus = corpus(1001);
-        let order = Order { seed: 4, cut: 10.into(), fixed_cuts: true, marked: 0.0, alike: 0 };
+        let order = Order { seed: 4, cut: 10.into(), fixed_cuts: true, marked: 0.0, alike: 0, synthetic: None };
         let ((rows, first), (_, second)) = (order.epoch(&corpus, 0), order.epoch(&corpus, 1));
         assert_eq!((rows.visit(&corpus, 0, 0).inputs[0], first.len()), (0, 100));
         assert_ne!(first, second);
@@ -90,7 +93,7 @@ mod tests {
 
     #[test]
     fn cuts_move_unless_they_are_fixed_and_never_past_a_short_text() {
-        let order = Order { seed: 4, cut: 10.into(), fixed_cuts: false, marked: 0.0, alike: 0 };
+        let order = Order { seed: 4, cut: 10.into(), fixed_cuts: false, marked: 0.0, alike: 0, synthetic: None };
         let shifts: std::collections::HashSet<usize> = (0..30)
             .map(|epoch| order.epoch(&corpus(500), epoch).0.visit(&corpus(500), 0, 0).inputs[0] as usize)
             .collect();
@@ -108,7 +111,7 @@ mod tests {
         let tokens = starts[399] as usize + 9;
         let corpus = Corpus::from_tokens(vec![1; tokens], starts, tokens, Some(0));
         let cut = Cut { context: 64, packing: RowPacking::OnePerRow };
-        let order = Order { seed: 4, cut, fixed_cuts: true, marked: 0.0, alike: 0 };
+        let order = Order { seed: 4, cut, fixed_cuts: true, marked: 0.0, alike: 0, synthetic: None };
         let padding = |order: Order| {
             let (rows, mut order) = order.epoch(&corpus, 1);
             let sizes: Vec<usize> = order.iter().map(|&row| rows.size(row as usize)).collect();

@@ -102,7 +102,8 @@ fn scalars(report: &Report) -> (usize, Vec<(&'static str, f64)>) {
             (r.step, all)
         }
         Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {
-            let mut all = vec![("loss/validation", *loss), ("bits_per_byte", *bits_per_byte)];
+            let mut all = vec![("loss/validation", *loss)];
+            all.extend(bits_per_byte.map(|bits| ("bits_per_byte", bits)));
             all.extend(masked_loss.map(|v| ("loss/validation_masked", v)));
             (*step, all)
         }
@@ -168,7 +169,8 @@ mod tests {
     fn a_file_is_a_chain_of_whole_records() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = EventFile::create(dir.path(), 1.5, Some(7)).unwrap();
-        file.put(&Report::Evaluated { step: 300, loss: 2.5, bits_per_byte: 1.0, masked_loss: None }).unwrap();
+        file.put(&Report::Evaluated { step: 300, loss: 2.5, bits_per_byte: Some(1.0), masked_loss: None })
+            .unwrap();
         file.flush().unwrap();
         let path = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
         let bytes = std::fs::read(path).unwrap();

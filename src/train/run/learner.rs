@@ -71,6 +71,10 @@ pub trait Learner {
     fn sample(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
         Ok(())
     }
+    /// Reports what every head reads.
+    fn look(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
+        Ok(())
+    }
     /// Saves a checkpoint of this step, unless there is one.
     fn save(&mut self, _: &mut dyn Watch) -> Result<(), TrainError> {
         Ok(())

@@ -2,6 +2,7 @@
 //! step → log. Everything it does is a function of its spec, its data, its counters and the commands it gets; must never
 //! look at a screen.
 
+mod heads;
 mod learner;
 mod live;
 mod measure;
@@ -30,7 +31,7 @@ use super::evaluate::bits_per_byte;
 use super::look::RunLook;
 use super::policy::JointPolicy;
 use super::records::MemoryGauge;
-use super::report::{Live, Plan, Report, RunCommand, RunState, RunSummary, StepReport, StepTime};
+use super::report::{Circuit, Live, Plan, Report, RunCommand, RunState, RunSummary, StepReport, StepTime};
 use super::sample::{Sampling, sample};
 use super::spec::RunSpec;
 use super::trainee::Trainee;
@@ -46,7 +47,7 @@ const SAMPLING: Sampling = Sampling { tokens: 60, temperature: 0.8, top_k: 40, s
 pub(in crate::train) fn train(run: &mut dyn Learner, watch: &mut dyn Watch) -> Result<bool, TrainError> {
     loop {
         let (step, spec, resumed) = (run.done(), run.spec(), run.is_resumed());
-        let (steps, limit) = (spec.steps, spec.time_limit);
+        let (steps, limit, heads) = (spec.steps, spec.time_limit, spec.heads_every);
         let due = |every: usize| step > 0 && every > 0 && step.is_multiple_of(every);
         let [evaluate, sample, save] = [spec.eval_every, spec.sample_every, spec.checkpoint_every].map(due);
         let save = save || spec.keeps(step);
@@ -64,6 +65,10 @@ pub(in crate::train) fn train(run: &mut dyn Learner, watch: &mut dyn Watch) -> R
         // Sample.
         if sample && !resumed {
             run.sample(watch)?;
+        }
+        // Heads.
+        if !resumed && heads > 0 && step.is_multiple_of(heads) {
+            run.look(watch)?;
         }
         // Checkpoint.
         if (save && !resumed) || run.improved() {
@@ -162,6 +167,8 @@ pub struct Run {
     pace: Pace,
     memory: MemoryGauge,
     look: RunLook,
+    /// What the heads that copy are worth, once it is known.
+    circuit: Option<Circuit>,
     /// On the data, for the plan.
     pub(super) notes: Vec<String>,
 }
@@ -181,6 +188,7 @@ impl Learner for Run {
         let stopped_early = !train(self, watch)?;
         if !stopped_early || self.is_measured_quickly() {
             self.measure_the_end(watch)?;
+            self.measure_the_circuit(watch)?;
         }
         self.save(watch)?;
         self.show(watch)?;
@@ -248,6 +256,10 @@ impl Learner for Run {
         Ok(())
     }
 
+    fn look(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        self.look_at_heads(watch)
+    }
+
     fn save(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         self.save_checkpoint(watch)
     }
@@ -289,7 +301,9 @@ impl Run {
             train_loss: c.train_loss,
             start_validation_loss: c.start_validation_loss,
             validation_loss: loss,
-            bits_per_byte: loss.zip(self.validation.as_deref()).map(|(loss, text)| bits_per_byte(loss, text)),
+            bits_per_byte: loss
+                .zip(self.validation.as_deref())
+                .and_then(|(loss, text)| bits_per_byte(loss, text)),
             best: c.best.map(|b| (b.step, b.loss)),
             stopped_early,
             saved: self.saved.as_ref().map(|(step, _)| *step),
@@ -297,6 +311,7 @@ impl Run {
             problem: self.problem(),
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
             peak_memory: MemoryGauge::peak(),
+            circuit: self.circuit.clone().map(Box::new),
             twins: None,
         }
     }

@@ -79,8 +79,8 @@ impl Run {
         let windows: Vec<Vec<u32>> =
             (0..HEADS_WINDOWS).map(|n| corpus.tokens[n * between..n * between + len].to_vec()).collect();
         let model = without_gradients(&self.trainee.current()?)?;
-        let heads = profiles(&model, &windows, self.spec.seed)?;
-        watch.report(Report::Heads { step: self.counters.step, heads });
+        let heads = profiles(&model, &windows, None, self.spec.seed)?;
+        watch.report(Report::HeadsRecorded { step: self.counters.step, heads });
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use crate::train::arm::{self, Arms, Lexicon};
 use crate::train::checkpoint::disk::{Disk, RealDisk};
 use crate::train::checkpoint::files::pretty;
 use crate::train::checkpoint::state::{Counters, Resumed};
+use crate::train::data::synthetic::Synthetic;
 use crate::train::data::{Corpus, CutRows, Order};
 use crate::train::look::RunLook;
 use crate::train::policy::JointPolicy;
@@ -135,13 +136,7 @@ impl Run {
             Some(policy) => Some(JointPolicy::new(policy, &arms, &trainee.model, spec.seed)?),
             None => None,
         };
-        let order = Order {
-            seed: spec.seed,
-            cut: spec.cut(),
-            fixed_cuts: spec.fixed_cuts,
-            marked: spec.marked,
-            alike: if spec.group_by_length { spec.batch_size } else { 0 },
-        };
+        let order = order(&spec, setup.config.vocab_size)?;
         let mut run = Run {
             optimizer: AdamW::new(trainee.vars.clone(), spec.adamw)?,
             policy: arms.settings().clone(),
@@ -170,6 +165,7 @@ impl Run {
             without_gradient: HashMap::new(),
             pace: Pace::default(),
             memory: MemoryGauge::default(),
+            circuit: None,
             notes: setup.notes,
         };
         if let Some(resumed) = setup.resumed {
@@ -208,6 +204,19 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The order of visits that a spec asks for.
+fn order(spec: &RunSpec, vocabulary: usize) -> Result<Order, TrainError> {
+    let synthetic = spec.synthetic.map(|synthetic| Synthetic::new(synthetic, spec.seed, vocabulary));
+    Ok(Order {
+        seed: spec.seed,
+        cut: spec.cut(),
+        fixed_cuts: spec.fixed_cuts,
+        marked: spec.marked,
+        alike: if spec.group_by_length { spec.batch_size } else { 0 },
+        synthetic: synthetic.transpose()?,
+    })
 }
 
 /// What learns: the model with what moves of it, and the arm that masks it.

@@ -174,7 +174,7 @@ fn run(spec: &MaskingSpec, seed: u64, steps: usize, rate: f64) -> Vec<DocumentLo
     let mut arms = Arms::new(setup).unwrap();
     let vars = tiny.vars.clone().into_iter().chain(arms.vars()).collect();
     let mut optimizer = AdamW::new(vars, AdamWSettings::default()).unwrap();
-    let order = Order { seed, cut: CONTEXT.into(), fixed_cuts: true, marked: 0.0, alike: 0 };
+    let order = Order { seed, cut: CONTEXT.into(), fixed_cuts: true, marked: 0.0, alike: 0, synthetic: None };
     let (rows, order) = order.epoch(&train, 0);
     for step in 0..steps {
         let visits =

@@ -3,7 +3,6 @@
 pub mod order;
 
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 
 use crate::engine::types::{HeadSummary, MapKind};
 use crate::screen::actions::{Context, EXPLORER, actions};
@@ -14,8 +13,8 @@ use crate::screen::history::EditKind;
 use crate::screen::pane::{Press, TitlePart, empty_text};
 use crate::screen::settle::scrolled;
 use crate::screen::widgets::canvas::Canvas;
-use crate::screen::widgets::colours::step;
-use crate::screen::widgets::theme::{Paint, Role};
+use crate::screen::widgets::theme::Role;
+use crate::screen::widgets::thumbnail;
 
 /// The grid of all heads.
 pub const CONTEXT: Context = Context("Overview of heads");
@@ -207,7 +206,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         if app.view.sort == Sort::Place {
             placed(c, app, &heads[*index], (cell, g), chosen);
         } else {
-            thumbnail(c, app, &heads[*index], cell, chosen);
+            labelled(c, app, &heads[*index], cell, chosen);
         }
     }
     if app.stale(slot) {
@@ -267,7 +266,7 @@ fn cell_left(app: &App, head: &HeadSummary, g: &Grid) -> u16 {
 }
 
 /// Label above, picture below; the label of the chosen one is inverted and has a marker.
-fn thumbnail(c: &mut Canvas, app: &App, head: &HeadSummary, cell: Rect, chosen: bool) {
+fn labelled(c: &mut Canvas, app: &App, head: &HeadSummary, cell: Rect, chosen: bool) {
     let width = cell.width.saturating_sub(1);
     let label = label(head, app.view.sort, (width as usize, chosen));
     let style = match (chosen, shown(app, head)) {
@@ -299,53 +298,7 @@ fn label(head: &HeadSummary, sort: Sort, (width, chosen): (usize, bool)) -> Stri
 }
 
 fn picture(c: &mut Canvas, head: &HeadSummary, area: Rect) {
-    let side = head.side;
-    if side == 0 || head.thumbnail.len() < side * side || area.is_empty() {
-        return;
-    }
-    let paint = c.theme.paint();
-    let per_line = if paint == Paint::Half { 2 } else { 1 };
-    let (w, h) = (area.width as usize, area.height as usize * per_line);
-    let most = head.thumbnail.iter().filter(|v| v.is_finite()).fold(0f32, |m, v| m.max(*v)).max(1e-9);
-    // Strongest value under the pixel: the thumbnail may be finer or coarser than the screen.
-    let span =
-        |i: usize, n: usize| i * side / n..((i + 1) * side).div_ceil(n).max(i * side / n + 1).min(side);
-    let pixel = |x: usize, y: usize| -> Option<f64> {
-        let mut best: Option<f32> = None;
-        for q in span(y, h) {
-            for k in span(x, w) {
-                let v = head.thumbnail[q * side + k];
-                if v.is_finite() && k <= q && best.is_none_or(|b| v > b) {
-                    best = Some(v);
-                }
-            }
-        }
-        best.map(|v| f64::from((v / most).max(0.0)).sqrt())
-    };
-    for line in 0..area.height {
-        for x in 0..area.width {
-            let top = pixel(x as usize, line as usize * per_line);
-            let (symbol, style) = if paint == Paint::Half {
-                let bottom = pixel(x as usize, line as usize * 2 + 1);
-                half(c, top, bottom)
-            } else if paint == Paint::Solid {
-                (" ", top.map_or_else(Style::new, |v| c.theme.on(c.theme.ramps.heat[step(v)])))
-            } else {
-                (top.map_or(" ", |v| c.theme.shade(v, false)), Style::new())
-            };
-            c.put(area.x + x, area.y + line, symbol, style);
-        }
-    }
-}
-
-fn half(c: &Canvas, top: Option<f64>, bottom: Option<f64>) -> (&'static str, Style) {
-    let colour = |v: f64| c.theme.colour(c.theme.ramps.heat[step(v)]);
-    match (top, bottom) {
-        (Some(a), Some(b)) => ("▀", Style::new().fg(colour(a)).bg(colour(b))),
-        (Some(a), None) => ("▀", Style::new().fg(colour(a))),
-        (None, Some(b)) => ("▄", Style::new().fg(colour(b))),
-        (None, None) => (" ", Style::new()),
-    }
+    thumbnail::draw(c, (head.side, &head.thumbnail), area);
 }
 
 fn numbers(c: &mut Canvas, head: &HeadSummary, area: Rect) {

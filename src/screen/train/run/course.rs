@@ -10,7 +10,7 @@ use crate::screen::popups::ask::Question;
 use crate::screen::train::runs::list;
 use crate::screen::train::setup::{self, RunRequest};
 use crate::screen::train::state::RunView;
-use crate::screen::train::{charts, run, twins};
+use crate::screen::train::{charts, circuit, run, twins};
 use crate::screen::view::Screen;
 use crate::train::report::{RunCommand, RunState};
 use crate::train::spec::{DataSpec, RunSpec};
@@ -19,6 +19,8 @@ actions! {
     TRAINING {
         /// Plan, start, pause or resume a run
         RUN ["space"] "start/pause" => go;
+        /// Grow a circuit: a small model learns to copy from random weights while its heads light up
+        GROW ["G"] "grow a circuit" if |app| app.train.free() => grow;
         /// Stop the run: the step is finished and everything saved
         RUN_STOP ["s"] "stop" if |app| app.train.busy() => stop;
         /// End the run at once; only its last checkpoint stays
@@ -108,17 +110,33 @@ pub fn plan_holds(app: &App) -> bool {
 
 /// Asks for a plan.
 pub fn plan(app: &mut App) {
+    let request = request(app);
+    ask(app, request, &run::PANE);
+}
+
+/// Grows a circuit: the run is short and small, so it starts as soon as it is planned.
+fn grow(app: &mut App) {
+    let request = request(app).map(|request| RunRequest { grows: true, ..request });
+    ask(app, request, &circuit::PANE);
+}
+
+/// The run that is being planned starts by itself.
+pub fn starts_itself(app: &App) -> bool {
+    app.train.planned.as_ref().is_some_and(|request| request.grows)
+}
+
+fn ask(app: &mut App, request: Option<RunRequest>, pane: &'static Pane) {
     if !app.train.free() {
         return app.say("A run is already in progress: stop it first");
     }
-    let Some(request) = request(app) else {
+    let Some(request) = request else {
         return app.say("There is no model yet to train");
     };
     app.cards.retain(|c| c.remedy != Remedy::Plan);
     app.train.planned = Some(request.clone());
     app.train.goes_on = false;
     app.train.chart.cursor = None;
-    app.focus(&run::PANE);
+    app.focus(pane);
     app.emit(Request::Plan(Box::new(request)));
 }
 
