@@ -124,12 +124,18 @@ fn label(
         (true, true) => "*",
     };
     let style = if passed.any() { c.theme.bold(Role::Good) } else { c.style(Role::Dim) };
-    let mut text = format!("{sign}{layer}.{head}");
-    let at = since.map_or(String::new(), |step| format!(" @{step}"));
-    for more in [format!(" {letter}{number}"), at] {
-        if text.chars().count() + more.chars().count() < usize::from(cell.width) {
-            text.push_str(&more);
+    // Where not all of it fits, the step says more of a head that has passed than its score.
+    let forms = match since {
+        Some(step) => {
+            vec![format!("{letter}{number}@{step}"), format!("{letter}@{step}"), format!("{letter}{number}")]
         }
-    }
+        None => vec![format!("{letter}{number}")],
+    };
+    let name = format!("{sign}{layer}.{head}");
+    let fits = |form: &String| name.chars().count() + 1 + form.chars().count() < usize::from(cell.width);
+    let text = match forms.into_iter().find(fits) {
+        Some(form) => format!("{name} {form}"),
+        None => name,
+    };
     c.text(cell.x, cell.y, &text, style, cell.width);
 }
