@@ -8,6 +8,7 @@ mod complete;
 pub mod explorer;
 #[cfg(test)]
 mod finite_tests;
+pub mod generate;
 pub mod leak;
 pub mod loaded;
 pub mod loader;
@@ -23,3 +24,4 @@ pub mod trainer;
 pub mod types;
 pub mod window;
 pub mod worker;
+mod writing;

@@ -83,11 +83,29 @@ impl ChatStyle {
         }
     }
 
+    /// What follows every turn where there is no template.
+    pub fn turn_mark(&self) -> Option<&str> {
+        self.template.is_none().then(|| self.end.as_deref().unwrap_or("\n"))
+    }
+
     /// The text of a conversation; empty where no turn says anything.
     ///
     /// # Errors
     /// What the template refuses, or an entry that is not a turn.
     pub fn document(&self, turns: &[Value]) -> Result<String, ChatRefusal> {
+        self.written(turns, false)
+    }
+
+    /// The text of a conversation up to where the assistant speaks: with the template's opening of its turn, or with the
+    /// mark that follows every turn.
+    ///
+    /// # Errors
+    /// As [`ChatStyle::document`].
+    pub fn prompt(&self, turns: &[Value]) -> Result<String, ChatRefusal> {
+        self.written(turns, true)
+    }
+
+    fn written(&self, turns: &[Value], answers: bool) -> Result<String, ChatRefusal> {
         let turns: Vec<Map<String, Value>> =
             turns.iter().enumerate().map(|(n, turn)| plain(n + 1, turn)).collect::<Result<_, _>>()?;
         let said =
@@ -97,12 +115,13 @@ impl ChatStyle {
         }
         let Some(environment) = &self.template else {
             let texts: Vec<&str> = turns.iter().filter(said).filter_map(|t| t["content"].as_str()).collect();
-            return Ok(texts.join(self.end.as_deref().unwrap_or("\n")));
+            let mark = self.turn_mark().unwrap_or_default();
+            return Ok(texts.join(mark) + if answers { mark } else { "" });
         };
         let mut names: BTreeMap<&str, Jinja> =
             self.marks.iter().map(|(name, mark)| (name.as_str(), Jinja::from(mark))).collect();
         names.insert("messages", Jinja::from(Serde(&turns)));
-        names.insert("add_generation_prompt", Jinja::from(false));
+        names.insert("add_generation_prompt", Jinja::from(answers));
         for absent in ["tools", "documents"] {
             names.insert(absent, Jinja::from(()));
         }
