@@ -70,7 +70,9 @@ impl DecodeCache {
         when_full: WhenFull,
     ) -> Result<Self, ExploreError> {
         let config = &loaded.model.config;
-        let decider = mask.map(|m| -> Result<Decider, ExploreError> {
+        // What is only counted changes no computation, so that nothing has to be cut into blocks.
+        let acts = |m: &&GenerateMask| m.mask.op != Op::Keep || m.mask.mix.is_some();
+        let decider = mask.filter(acts).map(|m| -> Result<Decider, ExploreError> {
             m.rolling.check(&m.mask, config.n_positions)?;
             m.score.check(config.n_layer, config.n_head)?;
             let rolling = Rolling::new(&m.mask, &m.rolling, &m.score);

@@ -28,8 +28,10 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn len(&self) -> usize {
-        self.tokens.len()
+    /// Whether both have the same tokens, and the same was done by hand.
+    pub fn same(&self, other: &Script) -> bool {
+        let ids = |script: &Script| script.tokens.iter().map(|t| t.token.id).collect::<Vec<_>>();
+        ids(self) == ids(other) && self.taken == other.taken && self.barred == other.barred
     }
 }
 

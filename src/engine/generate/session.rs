@@ -26,8 +26,10 @@ struct Past {
 }
 
 impl Past {
-    fn lengths(&self) -> Vec<usize> {
-        self.scripts.iter().map(Script::len).collect()
+    /// Whether both are the same text, written the same way.
+    fn same(&self, other: &Past) -> bool {
+        self.scripts.len() == other.scripts.len()
+            && self.scripts.iter().zip(&other.scripts).all(|(a, b)| a.same(b))
     }
 }
 
@@ -307,7 +309,7 @@ impl Session {
         self.failed = false;
         let now = self.now();
         // Pausing and going on writes one text: one step.
-        if self.past.last().is_none_or(|last| last.lengths() != now.lengths()) {
+        if self.past.last().is_none_or(|last| !last.same(&now)) {
             self.past.push(now);
         }
         self.future.clear();
