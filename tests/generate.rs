@@ -28,6 +28,7 @@ use maskscope::mask::rolling::{Policy, RollingSettings};
 use maskscope::mask::types::{MaskSettings, Op, Scope};
 use maskscope::model::forward::Reuse;
 use maskscope::model::{Input, Visibility, WeightType};
+use maskscope::tensor::device::{with_fused, with_plain};
 use support::tiny_folder;
 
 fn open(spec: &str) -> Arc<LoadedModel> {
@@ -493,4 +494,150 @@ fn turns_of_a_dialogpt_are_those_of_transformers() {
         assert!(session.travel(true));
         assert!(dialogue.starts_with(&ids(&session, 0)) && ids(&session, 0).len() < 20);
     }
+}
+
+/// On devices without this program's CPU kernels: the library's own operators, and a GPU's on their plain twins.
+#[test]
+fn any_other_device_writes_the_same() {
+    let mask =
+        || masked(Op::Evict, policies().into_iter().find(|r| r.policy == Some(CachePolicy::H2o)).unwrap());
+    let write = || {
+        let loaded = tiny();
+        let mut session = session(&loaded, &request(&IDS, greedy(), Some(mask())));
+        steps(&mut session, 40);
+        (view(&session, 0), view(&session, 1))
+    };
+    let host = write();
+    for other in [with_plain(write), with_fused(write)] {
+        for (a, b) in [(&host.0, &other.0), (&host.1, &other.1)] {
+            for (a, b) in a.tokens.iter().zip(b.tokens.iter()) {
+                assert_eq!(a.token.id, b.token.id);
+                let (Some(a), Some(b)) = (&a.written, &b.written) else { continue };
+                assert!((a.p - b.p).abs() < 1e-5);
+                assert_eq!((&a.outlook.hidden, a.outlook.cache), (&b.outlook.hidden, b.outlook.cache));
+                let (x, y) = (a.outlook.by_head.as_ref().unwrap(), b.outlook.by_head.as_ref().unwrap());
+                assert!(support::largest_difference(x, y) < 1e-5);
+            }
+        }
+    }
+}
+
+fn run(args: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_maskscope"));
+    command.arg("generate").args(args).env("MASKSCOPE_CONFIG", "/dev/null").output().unwrap()
+}
+
+fn json(args: &[&str]) -> serde_json::Value {
+    let out = run(&[args, &["--json"]].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+#[test]
+fn the_command_writes_what_the_session_writes_and_says_what_it_did() {
+    let text = &HELD_OUT_TEXT[..200];
+    let args = [
+        "--text",
+        text,
+        "--tokens",
+        "20",
+        "--policy",
+        "h2o",
+        "--budget",
+        "0.4",
+        "--op",
+        "evict",
+        "--attention",
+    ];
+    let told = json(&args);
+    let rolling =
+        RollingSettings { policy: Some(CachePolicy::H2o), budget: 0.4, ..RollingSettings::default() };
+    let mask = MaskSettings { op: Op::Evict, ..MaskSettings::default() };
+    let mask = GenerateMask { mask, score: ScoreSettings::default(), rolling: rolling.settled() };
+    let settings = GenerateSettings { tokens: 20, ..GenerateSettings::default() };
+    let request = GenerateRequest { prompt: Prompt::Text(text.into()), settings, mask: Some(mask), top: 10 };
+    let mut session = session(&open("demo"), &request);
+    session.run(None);
+    rest(&mut session);
+    let turn = &told["turns"][0];
+    for (i, name) in ["baseline", "masked"].into_iter().enumerate() {
+        let ids: Vec<u32> = serde_json::from_value(turn[name]["ids"].clone()).unwrap();
+        assert_eq!(ids, written(&session, i), "{name}");
+        assert_eq!(turn[name]["end"], "tokens");
+        let tokens = turn[name]["tokens"].as_array().unwrap();
+        assert_eq!(tokens.len(), 20);
+        let (first, last) = (&tokens[0], &tokens[19]);
+        let position = last["position"].as_u64().unwrap();
+        assert_eq!(last["attention"].as_array().unwrap().len() as u64, position);
+        assert!(first["computed"].as_u64() > last["computed"].as_u64());
+        assert_eq!(last["cache"]["seen"].as_u64(), Some(position));
+    }
+    assert_eq!(turn["parted"].as_u64(), session.view().parted.map(|at| at as u64));
+    let evicted = turn["masked"]["tokens"][19]["cache"]["evicted_bytes"].as_u64().unwrap();
+    assert!(evicted > 0 && turn["baseline"]["tokens"][19]["cache"]["evicted_bytes"] == 0);
+    // Without JSON the text comes as it is written, the prompt first.
+    let plain = run(&["--text", text, "--tokens", "20"]);
+    let plain = String::from_utf8(plain.stdout).unwrap();
+    let wanted = format!("{text}{}", turn["baseline"]["text"].as_str().unwrap());
+    assert!(plain.starts_with(wanted.trim_end()), "{plain}\n{wanted}");
+    assert!(plain.contains("20 tokens, "), "{plain}");
+}
+
+#[test]
+fn turns_come_from_flags_or_from_lines_and_wrong_uses_are_refused() {
+    use std::io::Write;
+    let told = json(&["--chat", "--say", "Who are you?", "--say", "Why?", "--tokens", "5"]);
+    let turns = told["turns"].as_array().unwrap();
+    assert_eq!((turns.len(), &turns[1]["said"]), (2, &"Why?".into()));
+    let before = turns[1]["ids"].as_array().unwrap();
+    let first: Vec<_> = turns[0]["ids"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .chain(turns[0]["baseline"]["ids"].as_array().unwrap())
+        .collect();
+    assert!(
+        before.iter().zip(&first).all(|(a, b)| a == *b) && before.len() > first.len(),
+        "turns go on from turns"
+    );
+    let mut piped = std::process::Command::new(env!("CARGO_BIN_EXE_maskscope"));
+    piped.args(["generate", "--chat", "--tokens", "5"]).env("MASKSCOPE_CONFIG", "/dev/null");
+    let mut piped =
+        piped.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    piped.stdin.take().unwrap().write_all(b"Who are you?\n\nWhy?\n").unwrap();
+    let out = String::from_utf8(piped.wait_with_output().unwrap().stdout).unwrap();
+    assert!(out.starts_with("> Who are you?\n") && out.contains("\n> Why?\n"), "{out}");
+    for (args, code) in [
+        (&[][..], 2),
+        (&["--text", "a", "--chat"], 2),
+        (&["--text", "a", "--say", "b"], 2),
+        (&["--text", "a", "--temperature", "9"], 2),
+        (&["--text", "a", "--masked", "--window", "60000"], 1),
+        (&["--text", &"word ".repeat(300)], 1),
+        (&["--text", "a", "--model", "/nowhere/x"], 3),
+    ] {
+        let out = run(args);
+        assert_eq!(out.status.code(), Some(code), "{args:?} {}", String::from_utf8_lossy(&out.stderr));
+        assert!(!out.stderr.is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_written() {
+    use std::io::Read;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_maskscope"));
+    command.args(["generate", "--text", "The sea", "--tokens", "100000", "--when-full", "roll"]);
+    command.env("MASKSCOPE_CONFIG", "/dev/null");
+    let mut child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut first = [0u8; 40];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    // SAFETY: the child is ours and still running.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130));
+    let rest = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(first.starts_with(b"The sea") && rest.contains(", cancelled"), "{rest}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("what was written is printed above"));
 }

@@ -13,7 +13,7 @@ use crate::screen::actions::{
 };
 use crate::screen::document::Document;
 use crate::screen::explore::{mask, text};
-use crate::screen::generate::GenerateState;
+use crate::screen::generate::{GenerateState, turn};
 use crate::screen::history::History;
 use crate::screen::keymap::{Keymap, KeymapError};
 use crate::screen::options::{Look, Options};
@@ -228,7 +228,9 @@ impl App {
         };
         let mut contexts = match self.screen() {
             _ if inner == MODEL_LIST => vec![MODEL_LIST, LIST, ANYWHERE],
-            _ if self.popup.is_some() || [ENTRY, text::CONTEXT].contains(&inner) => vec![inner, ANYWHERE],
+            _ if self.popup.is_some() || [ENTRY, text::CONTEXT, turn::CONTEXT].contains(&inner) => {
+                vec![inner, ANYWHERE]
+            }
             Screen::Explore => vec![inner, EXPLORER, PANES, ANYWHERE],
             Screen::Train => vec![inner, TRAINING, PANES, ANYWHERE],
             Screen::Generate => vec![inner, GENERATING, PANES, ANYWHERE],

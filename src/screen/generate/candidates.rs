@@ -44,8 +44,6 @@ actions! {
         CANDIDATES_BACK ["left"] "token" with [CANDIDATES_ON] => |app| story::go(app, app.generate.place().saturating_sub(1));
         /// Go to the token after
         CANDIDATES_ON ["right"] => |app| story::go(app, app.generate.place() + 1);
-        /// Look at the other continuation
-        CANDIDATES_SIDE ["m"] => story::OTHER_SIDE.run;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::engine::types::{Command, GenerateCommand, GenerateMask, GenerateRequest, HeadChoice, Prompt};
 use crate::mask::rolling::RollingSettings;
+use crate::mask::types::{MaskSettings, Op};
 use crate::screen::actions::{GENERATING, actions};
 use crate::screen::app::{App, Request};
 use crate::screen::explore::mask::settings;
@@ -23,6 +24,10 @@ actions! {
         REDO_WRITING ["U" "ctrl-y" "alt-r"] if can_redo => |app| travel(app, false);
         /// Write a second time under the mask, or only without it
         COMPARE ["c"] "compare" => compare;
+        /// Look at the other continuation
+        OTHER_SIDE ["m"] "other side" if has_two => other_side;
+        /// Go to the token at which the two continuations part
+        PLACE_PARTED ["p"] "where they part" if parts => to_parted;
         /// Choose who decides what leaves the cache: the threshold or a cache policy
         WRITE_POLICY ["P"] "cache policy" => |app| settings::pick(app, RollingSettings::policy);
         /// Begin a dialogue: the model answers what you type
@@ -38,6 +43,28 @@ actions! {
         /// Go back to the explorer
         LEAVE_WRITING ["E"] "explore" => leave;
     }
+}
+
+fn has_two(app: &App) -> bool {
+    app.generate.continuations().len() > 1
+}
+
+fn parts(app: &App) -> bool {
+    app.generate.view.as_ref().is_some_and(|view| view.parted.is_some())
+}
+
+fn to_parted(app: &mut App) {
+    match app.generate.view.as_ref().and_then(|view| view.parted) {
+        Some(place) => story::go(app, place),
+        None => app.say("The two continuations are the same so far"),
+    }
+}
+
+fn other_side(app: &mut App) {
+    if !has_two(app) {
+        return app.say("There is one continuation only");
+    }
+    app.generate.side = 1 - app.generate.side;
 }
 
 fn can_undo(app: &App) -> bool {
@@ -81,10 +108,18 @@ pub fn send(app: &mut App, command: GenerateCommand) {
     app.emit(Request::Command(Command::Generate(command)));
 }
 
+/// What happens to a masked token while text is written. Where `hide` only stands in for what scope `block` cannot do,
+/// and for what cannot be done to a token that was read, its keys and values leave the cache.
+pub fn op(app: &App) -> Op {
+    let doc = &app.doc;
+    let stands_in = doc.mask.op == Op::Hide && doc.set_aside.is_some();
+    if stands_in { Op::Evict } else { doc.mask.op }
+}
+
 fn mask(app: &App) -> Option<GenerateMask> {
     let doc = &app.doc;
     app.generate.compare.then(|| GenerateMask {
-        mask: doc.mask.clone(),
+        mask: MaskSettings { op: op(app), ..doc.mask.clone() },
         score: doc.score.clone(),
         rolling: doc.rolling.clone().settled(),
     })

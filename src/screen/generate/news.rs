@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::types::GenerateUpdate;
 use crate::screen::app::App;
+use crate::screen::popups::tour;
 
 /// Takes in news of the text.
 pub fn take(app: &mut App, news: GenerateUpdate) {
@@ -20,5 +21,7 @@ pub fn take(app: &mut App, news: GenerateUpdate) {
             app.say(message);
         }
     }
+    // A stop of the tour may have waited for it.
+    tour::follow(app, true);
     app.settle();
 }

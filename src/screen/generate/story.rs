@@ -18,7 +18,7 @@ use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::colours::step;
 use crate::screen::widgets::theme::Role;
-use crate::support::visible::{fit, width};
+use crate::support::visible::{fit, visible, width};
 
 /// The written text.
 pub const CONTEXT: Context = Context("Written text");
@@ -52,21 +52,9 @@ actions! {
         PLACE_FIRST ["home"] => first_written;
         /// Follow what is written
         PLACE_LAST ["end"] "follow" => |app| app.generate.at = None;
-        /// Go to the token at which the two continuations part
-        PLACE_PARTED ["p"] "where they part" if parts => to_parted;
-        /// Look at the other continuation
-        OTHER_SIDE ["m"] "other side" if has_two => other_side;
         /// Strike out the token, and let what followed be written again
         STRIKE ["delete" "backspace"] "strike out" if on_a_token => strike;
     }
-}
-
-fn has_two(app: &App) -> bool {
-    app.generate.continuations().len() > 1
-}
-
-fn parts(app: &App) -> bool {
-    app.generate.view.as_ref().is_some_and(|view| view.parted.is_some())
 }
 
 fn on_a_token(app: &App) -> bool {
@@ -85,20 +73,6 @@ fn first_written(app: &mut App) {
     go(app, first.unwrap_or(0));
 }
 
-fn to_parted(app: &mut App) {
-    match app.generate.view.as_ref().and_then(|view| view.parted) {
-        Some(place) => go(app, place),
-        None => app.say("The two continuations are the same so far"),
-    }
-}
-
-fn other_side(app: &mut App) {
-    if !has_two(app) {
-        return app.say("There is one continuation only");
-    }
-    app.generate.side = 1 - app.generate.side;
-}
-
 fn strike(app: &mut App) {
     let (continuation, at) = (app.generate.side, app.generate.place());
     if app.generate.token().is_none() {
@@ -111,16 +85,17 @@ fn strike(app: &mut App) {
     send(app, GenerateCommand::Strike { continuation, at });
 }
 
-/// What stands in a cell's place of a token: its text without the dot for a leading space.
-fn shown(token: &TextToken) -> String {
+/// What is drawn of a token: its text with a space for the dot, which a row does not begin with.
+fn shown(token: &TextToken, begins_row: bool) -> String {
     match token.token.display.strip_prefix('·') {
+        Some(rest) if begins_row && !rest.is_empty() => rest.to_owned(),
         Some(rest) => format!(" {rest}"),
         None => token.token.display.clone(),
     }
 }
 
-fn columns_of(token: &TextToken, columns: usize) -> usize {
-    width(&shown(token)).clamp(1, columns.max(1))
+fn columns_of(token: &TextToken, begins_row: bool, columns: usize) -> usize {
+    width(&visible(&shown(token, begins_row))).clamp(1, columns.max(1))
 }
 
 /// Token ranges of the rows of a text `columns` wide; a row ends where a token ends a line.
@@ -128,13 +103,12 @@ pub fn rows(tokens: &[Arc<TextToken>], columns: usize) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let (mut start, mut used) = (0, 0);
     for (i, token) in tokens.iter().enumerate() {
-        let w = columns_of(token, columns);
         let broken = i > 0 && tokens[i - 1].token.bytes.contains(&b'\n');
-        if i > start && (used + w > columns || broken) {
+        if i > start && (used + columns_of(token, false, columns) > columns || broken) {
             out.push(start..i);
             (start, used) = (i, 0);
         }
-        used += w;
+        used += columns_of(token, i == start, columns);
     }
     // The place of the next token is a cell of its own.
     if used + 1 > columns && start < tokens.len() {
@@ -171,7 +145,7 @@ fn place_at(app: &App, area: Rect, (x, y): (u16, u16)) -> Option<(usize, usize)>
     let Some(row) = rows.get(row) else { return Some((side, tokens.len())) };
     let mut used = body.x as usize;
     for place in row.clone() {
-        used += columns_of(&tokens[place], body.width as usize);
+        used += columns_of(&tokens[place], place == row.start, body.width as usize);
         if (x as usize) < used {
             return Some((side, place));
         }
@@ -304,7 +278,8 @@ fn continuation(c: &mut Canvas, app: &App, (side, view): (usize, &ContinuationVi
         let (mut x, y) = (body.x, body.y + i as u16);
         for place in row.clone() {
             let token = &view.tokens[place];
-            let w = columns_of(token, body.width as usize) as u16;
+            let begins = place == row.start;
+            let w = columns_of(token, begins, body.width as usize) as u16;
             let gone = hidden.as_ref().is_some_and(|h| h.binary_search(&place).is_ok());
             let mark = Marks {
                 tint: tints.get(place).copied().unwrap_or(0.0),
@@ -312,7 +287,7 @@ fn continuation(c: &mut Canvas, app: &App, (side, view): (usize, &ContinuationVi
                 parted: app.generate.view.as_ref().is_some_and(|v| v.parted == Some(place)),
                 under_cursor: current && app.generate.at == Some(place),
             };
-            draw_token(c, token, &mark, Rect::new(x, y, w, 1));
+            draw_token(c, token, &shown(token, begins), &mark, Rect::new(x, y, w, 1));
             x += w;
         }
         if row.end == view.tokens.len() && view.end.is_none() {
@@ -333,7 +308,7 @@ struct Marks {
     under_cursor: bool,
 }
 
-fn draw_token(c: &mut Canvas, token: &TextToken, mark: &Marks, area: Rect) {
+fn draw_token(c: &mut Canvas, token: &TextToken, text: &str, mark: &Marks, area: Rect) {
     let role = match token.origin {
         Origin::Prompt => Role::Dim,
         Origin::Said => Role::Protected,
@@ -356,7 +331,7 @@ fn draw_token(c: &mut Canvas, token: &TextToken, mark: &Marks, area: Rect) {
     if mark.under_cursor {
         style = style.patch(c.theme.selected());
     }
-    c.text(area.x, area.y, &fit(&shown(token), area.width as usize, "…"), style, area.width);
+    c.text(area.x, area.y, &fit(text, area.width as usize, "…"), style, area.width);
     // A token of no width still has its cell.
     c.restyle(area, style);
 }

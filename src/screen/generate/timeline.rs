@@ -7,7 +7,7 @@ use crate::engine::types::Outlook;
 use crate::mask::types::Op;
 use crate::screen::actions::{Context, actions};
 use crate::screen::app::App;
-use crate::screen::generate::story;
+use crate::screen::generate::{course, story};
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
@@ -44,8 +44,6 @@ actions! {
         SCRUB_FIRST ["home"] => |app| story::go(app, 0);
         /// Follow what is written
         SCRUB_LAST ["end"] "follow" => |app| app.generate.at = None;
-        /// Look at the other continuation
-        SCRUB_SIDE ["m"] => story::OTHER_SIDE.run;
     }
 }
 
@@ -110,6 +108,9 @@ fn draw(c: &mut Canvas, app: &App, area: Rect) {
     facts(c, app, rest);
 }
 
+/// Columns of what a line is about.
+const NAME: u16 = 9;
+
 fn facts(c: &mut Canvas, app: &App, area: Rect) {
     let (dim, strong) = (c.style(Role::Dim), c.theme.bold(Role::Strong));
     let Some(o) = app.generate.outlook() else {
@@ -119,11 +120,8 @@ fn facts(c: &mut Canvas, app: &App, area: Rect) {
     let cache = &o.cache;
     let mut lines: Vec<(&str, String)> = vec![
         ("readable", format!("{} of {} tokens", cache.readable, cache.seen)),
-        (
-            "cache",
-            format!("{} kept, {} evicted", units::bytes(cache.bytes), units::bytes(cache.evicted_bytes)),
-        ),
-        ("this token", format!("{} rows computed, {} reused", o.work.computed, o.work.reused)),
+        ("cache", format!("{}, {} evicted", units::bytes(cache.bytes), units::bytes(cache.evicted_bytes))),
+        ("work", format!("{} rows computed, {} reused", o.work.computed, o.work.reused)),
     ];
     if (cache.read_share - cache.readable as f64 / cache.seen.max(1) as f64).abs() > 5e-4 {
         lines.push(("by head", format!("{:.0} % of all keys readable", 100.0 * cache.read_share)));
@@ -133,7 +131,7 @@ fn facts(c: &mut Canvas, app: &App, area: Rect) {
     }
     let masked = app.generate.current().is_some_and(|c| c.masked);
     if masked {
-        let op = if app.doc.mask.op.works_in_blocks() { app.doc.mask.op } else { Op::Evict };
+        let op = Some(course::op(app)).filter(|op| op.works_in_blocks()).unwrap_or(Op::Evict);
         lines.push(("mask", format!("{op} by {}", policy(app))));
     }
     if let Some(view) = app.generate.view.as_ref().filter(|view| view.millis > 0.0) {
@@ -144,8 +142,8 @@ fn facts(c: &mut Canvas, app: &App, area: Rect) {
         if y >= area.bottom() {
             return;
         }
-        c.label(area.x, y, name, dim, 11);
-        c.label(area.x + 11, y, &value, strong, area.width.saturating_sub(11));
+        c.label(area.x, y, name, dim, NAME);
+        c.label(area.x + NAME, y, &value, strong, area.width.saturating_sub(NAME));
         y += 1;
     }
     if let Some(note) = app.generate.view.as_ref().and_then(|v| v.note.as_ref()).filter(|_| masked) {
