@@ -16,11 +16,12 @@ use std::sync::atomic::AtomicBool;
 use maskscope::attention::source::AttentionSource;
 use maskscope::attention::types::ScoreSettings;
 use maskscope::engine::explorer::{Explorer, MaskPolicy};
-use maskscope::engine::generate::Session;
+use maskscope::engine::generate::WritingSession;
 use maskscope::engine::loaded::{HELD_OUT_TEXT, LoadedModel};
 use maskscope::engine::loader::{LoadOptions, Purpose, load};
 use maskscope::engine::types::{
-    ContinuationView, EndReason, GenerateMask, GenerateRequest, GenerateSettings, Origin, Prompt, WhenFull,
+    ContinuationView, EndReason, GenerateMask, GenerateRequest, GenerateSettings, Prompt, TokenOrigin,
+    WhenFull,
 };
 use maskscope::hub::HubOptions;
 use maskscope::mask::presets::{Budget, CachePolicy};
@@ -55,11 +56,11 @@ fn request(ids: &[u32], settings: GenerateSettings, mask: Option<GenerateMask>) 
     GenerateRequest { prompt: Prompt::Ids(ids.to_vec()), settings, mask, top: 10 }
 }
 
-fn session(loaded: &Arc<LoadedModel>, request: &GenerateRequest) -> Session {
-    Session::start(loaded.clone(), request).unwrap()
+fn session(loaded: &Arc<LoadedModel>, request: &GenerateRequest) -> WritingSession {
+    WritingSession::start(loaded.clone(), request).unwrap()
 }
 
-fn steps(session: &mut Session, n: usize) {
+fn steps(session: &mut WritingSession, n: usize) {
     for _ in 0..n {
         session.step(None).unwrap();
     }
@@ -67,21 +68,21 @@ fn steps(session: &mut Session, n: usize) {
 }
 
 /// Works until it rests.
-fn rest(session: &mut Session) {
+fn rest(session: &mut WritingSession) {
     while session.busy() {
         session.work(None).unwrap();
     }
 }
 
-fn view(session: &Session, i: usize) -> ContinuationView {
+fn view(session: &WritingSession, i: usize) -> ContinuationView {
     session.view().continuations[i].clone()
 }
 
-fn ids(session: &Session, i: usize) -> Vec<u32> {
+fn ids(session: &WritingSession, i: usize) -> Vec<u32> {
     session.continuations()[i].ids()
 }
 
-fn written(session: &Session, i: usize) -> Vec<u32> {
+fn written(session: &WritingSession, i: usize) -> Vec<u32> {
     let tokens = view(session, i).tokens;
     tokens.iter().filter(|t| t.written.is_some()).map(|t| t.token.id).collect()
 }
@@ -322,9 +323,9 @@ fn a_token_taken_or_struck_out_lets_the_rest_grow_again_and_undo_brings_it_back(
     rest(&mut session);
     let taken = ids(&session, 1);
     assert_eq!((taken[at], taken.len()), (id, first.len()));
-    assert_eq!(view(&session, 1).tokens[at].origin, Origin::Taken);
+    assert_eq!(view(&session, 1).tokens[at].origin, TokenOrigin::Taken);
     // What grew again is what grows over the same tokens from the start.
-    let mut fresh = Session::start(
+    let mut fresh = WritingSession::start(
         loaded.clone(),
         &GenerateRequest { prompt: request.prompt.clone(), ..request.clone() },
     )
@@ -346,7 +347,7 @@ fn a_token_taken_or_struck_out_lets_the_rest_grow_again_and_undo_brings_it_back(
     assert!(session.travel(true));
     session.run(Some(5));
     rest(&mut session);
-    let mut long = Session::start(loaded, &request).unwrap();
+    let mut long = WritingSession::start(loaded, &request).unwrap();
     long.run(Some(35));
     rest(&mut long);
     assert_eq!(ids(&session, 1), ids(&long, 1));
@@ -405,10 +406,10 @@ fn a_full_context_stops_or_rolls() {
 fn what_cannot_be_written_on_is_refused_in_a_sentence() {
     let loaded = tiny();
     let long = vec![3; loaded.model.config.n_positions];
-    let error = Session::start(loaded.clone(), &request(&long, greedy(), None)).err().unwrap();
+    let error = WritingSession::start(loaded.clone(), &request(&long, greedy(), None)).err().unwrap();
     assert_eq!(error.to_string(), "the text of 128 tokens leaves no room in the model's context of 128");
     assert!(error.hint().is_some());
-    assert!(Session::start(loaded.clone(), &request(&[9999], greedy(), None)).is_err());
+    assert!(WritingSession::start(loaded.clone(), &request(&[9999], greedy(), None)).is_err());
     // An empty text begins a new one; the operation of the explorer becomes one that can act on what was read.
     let mask = masked(Op::Replace, RollingSettings::default());
     let empty = GenerateRequest { prompt: Prompt::Text("".into()), ..request(&[], greedy(), Some(mask)) };

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/pty.rs"]
-#[allow(dead_code, reason = "each test file uses its own part")]
 mod pty;
 
 use pty::{Program, Session, Start};
@@ -15,8 +14,6 @@ const DEFAULT: Start<'static> = Start { program: Program::Binary, args: &[], env
 fn open() -> Session {
     let mut session = Session::start(&DEFAULT);
     session.wait_text("Δ masked");
-    session.send("\u{1b}");
-    session.wait_text("re-roll");
     session.send("G");
     session.wait_text("without the mask");
     session.wait_text("Candidates");

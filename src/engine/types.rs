@@ -12,7 +12,7 @@ use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::settings::choice;
 pub use generate::{
     CacheUse, Chance, Choosing, ContinuationView, EndReason, GenerateCommand, GenerateMask, GenerateRequest,
-    GenerateSettings, GenerateUpdate, GenerateView, Origin, Outlook, Prompt, TextToken, WhenFull,
+    GenerateSettings, GenerateUpdate, GenerateView, Outlook, Prompt, TextToken, TokenOrigin, WhenFull,
 };
 pub use models::{ModelsCommand, ModelsUpdate};
 pub use train::{FOLLOWED, TrainCommand, TrainUpdate};

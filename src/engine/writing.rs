@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::explorer::ExploreError;
-use super::generate::Session;
+use super::generate::WritingSession;
 use super::loaded::LoadedModel;
 use super::types::{GenerateCommand, GenerateUpdate};
 
 /// The text that is being written on, if any.
 #[derive(Default)]
 pub struct Writing {
-    session: Option<Session>,
+    session: Option<WritingSession>,
 }
 
 impl Writing {
     /// Whether there is a piece of work to do.
     pub fn busy(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::busy)
+        self.session.as_ref().is_some_and(WritingSession::busy)
     }
 
     /// Does what was asked for; returns what became of it.
@@ -26,7 +26,7 @@ impl Writing {
             (GenerateCommand::Start(request), _) => {
                 // Whatever comes of it, the old text is not what was asked about.
                 self.session = None;
-                Session::start(loaded.clone(), &request).map(|session| self.session = Some(session))
+                WritingSession::start(loaded.clone(), &request).map(|session| self.session = Some(session))
             }
             (_, None) => Ok(()),
             (GenerateCommand::Step, Some(session)) => {

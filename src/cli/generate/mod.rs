@@ -17,11 +17,11 @@ use super::source::{Ids, SourceArgs, TextOrIds, ids};
 use super::{CommandContext, open};
 use crate::attention::types::Reduction;
 use crate::config::{Preset, Row};
-use crate::engine::generate::Session;
+use crate::engine::generate::WritingSession;
 use crate::engine::types::{EndReason, GenerateMask, GenerateRequest, GenerateSettings, Prompt};
 use crate::mask::rolling::RollingSettings;
-use report::Report;
-use stream::Stream;
+use report::GenerateOutput;
+use stream::TextStream;
 
 /// Flags that mirror parameters.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,7 @@ pub struct GenerateArgs {
     #[arg(long, group = "start")]
     pub chat: bool,
     /// What to say in a dialogue; may be repeated
-    #[arg(long, value_name = "TEXT", requires = "chat")]
+    #[arg(long, value_name = "TEXT")]
     pub say: Vec<String>,
     /// Write a second time under the mask, which decides block by block from the past only; any flag of the mask implies it
     #[arg(long, help_heading = "Mask")]
@@ -110,13 +110,13 @@ impl GenerateArgs {
 
 /// How one continuation was written.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pace {
+struct Timing {
     tokens: usize,
     /// After the first token, whose time is that of reading the text.
     rest: Duration,
 }
 
-impl Pace {
+impl Timing {
     fn millis(self) -> Option<f64> {
         let n = self.tokens.checked_sub(1).filter(|n| *n > 0)?;
         Some(self.rest.as_secs_f64() * 1e3 / n as f64)
@@ -146,7 +146,7 @@ struct Written {
     /// Its first token that was written now.
     from: usize,
     ended: Ended,
-    pace: Pace,
+    pace: Timing,
 }
 
 /// Runs the command.
@@ -154,6 +154,9 @@ struct Written {
 /// # Errors
 /// A model or text that cannot be run, a mask that cannot decide block by block; Ctrl-C, after what was written is printed.
 pub fn run(args: &GenerateArgs, context: &CommandContext) -> Result<(), CliError> {
+    if !args.chat && !args.say.is_empty() {
+        return Err(CliError::usage("--say is for a dialogue").with_hint("use --chat in place of a text"));
+    }
     let settings = &context.loaded.settings;
     let loaded = open::open(context)?;
     let masked = args.masked();
@@ -171,9 +174,9 @@ pub fn run(args: &GenerateArgs, context: &CommandContext) -> Result<(), CliError
         mask,
         top: settings.explore.top,
     };
-    let mut session = Session::start(loaded, &request)?;
+    let mut session = WritingSession::start(loaded, &request)?;
     let cancel = interrupts()?;
-    let mut report = Report::new(&request, args.attention);
+    let mut report = GenerateOutput::new(&request, args.attention);
     let cancelled = if args.chat {
         chat(args, context, (&mut session, &request), &mut report, &cancel)?
     } else {
@@ -200,8 +203,8 @@ pub fn run(args: &GenerateArgs, context: &CommandContext) -> Result<(), CliError
 fn chat(
     args: &GenerateArgs,
     context: &CommandContext,
-    (session, request): (&mut Session, &GenerateRequest),
-    report: &mut Report,
+    (session, request): (&mut WritingSession, &GenerateRequest),
+    report: &mut GenerateOutput,
     cancel: &AtomicBool,
 ) -> Result<bool, CliError> {
     let lines = std::io::stdin().lock().lines().map_while(Result::ok);
@@ -227,13 +230,13 @@ fn chat(
 fn write(
     args: &GenerateArgs,
     context: &CommandContext,
-    (session, request): (&mut Session, &GenerateRequest),
+    (session, request): (&mut WritingSession, &GenerateRequest),
     cancel: &AtomicBool,
 ) -> Result<Vec<Written>, CliError> {
     let both = session.continuations().len() > 1;
     let mut out = Vec::new();
     for i in 0..session.continuations().len() {
-        let mut stream = Stream::new(context.out, args.output.json);
+        let mut stream = TextStream::new(context.out, args.output.json);
         if both {
             stream.heading(if i == 0 { "without the mask" } else { "under the mask" })?;
         }
@@ -249,9 +252,9 @@ fn write(
 }
 
 fn one(
-    session: &mut Session,
+    session: &mut WritingSession,
     (i, tokens): (usize, usize),
-    stream: &mut Stream,
+    stream: &mut TextStream,
     cancel: &AtomicBool,
 ) -> Result<Written, CliError> {
     let from = session.continuations()[i].tokens().len();
@@ -264,7 +267,7 @@ fn one(
             .iter()
             .try_for_each(|bytes| stream.push(bytes))?;
     }
-    let mut pace = Pace::default();
+    let mut pace = Timing::default();
     let ended = loop {
         if pace.tokens == tokens {
             break Ended::Tokens;

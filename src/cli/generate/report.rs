@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::super::tokens::TokenText;
 use super::{Ended, Written};
-use crate::engine::generate::Session;
-use crate::engine::types::{Chance, GenerateMask, GenerateRequest, GenerateSettings, Origin, TextToken};
+use crate::engine::generate::{Continuation, WritingSession};
+use crate::engine::types::{Chance, GenerateMask, GenerateRequest, GenerateSettings, TextToken, TokenOrigin};
 use crate::mask::types::MaskSettings;
 use crate::support::units;
 
 /// Everything that was written.
 #[derive(Serialize)]
-pub struct Report {
+pub struct GenerateOutput {
     model: String,
     settings: GenerateSettings,
     /// What decides the mask; left out without one.
@@ -94,9 +94,9 @@ struct CacheReport {
     reencoded: usize,
 }
 
-impl Report {
+impl GenerateOutput {
     pub fn new(request: &GenerateRequest, attention: bool) -> Self {
-        Report {
+        GenerateOutput {
             model: String::new(),
             settings: request.settings.clone(),
             mask: request.mask.as_ref().map(|mask| MaskReport {
@@ -110,10 +110,10 @@ impl Report {
     }
 
     /// Adds what was written just now.
-    pub fn add(&mut self, said: Option<String>, session: &Session, written: &[Written]) {
+    pub fn add(&mut self, said: Option<String>, session: &WritingSession, written: &[Written]) {
         let of = |i: usize| written.get(i).map(|w| self.continuation(session, i, w));
         let from = written.first().map_or(0, |w| w.from);
-        let ids = session.continuations().first().map(|c| c.ids()).unwrap_or_default();
+        let ids = session.continuations().first().map(Continuation::ids).unwrap_or_default();
         let turn = TurnReport {
             said,
             ids: ids.into_iter().take(from).collect(),
@@ -124,7 +124,7 @@ impl Report {
         self.turns.push(turn);
     }
 
-    fn continuation(&self, session: &Session, i: usize, written: &Written) -> ContinuationReport {
+    fn continuation(&self, session: &WritingSession, i: usize, written: &Written) -> ContinuationReport {
         let tokens = &session.continuations()[i].tokens()[written.from..];
         let own =
             tokens.iter().filter(|t| !session.loaded.is_end(t.token.id) || written.ended == Ended::Tokens);
@@ -142,8 +142,8 @@ impl Report {
         }
     }
 
-    fn token(&self, session: &Session, position: usize, token: &TextToken) -> Option<WrittenReport> {
-        let written = token.written.as_ref().filter(|_| token.origin == Origin::Written)?;
+    fn token(&self, session: &WritingSession, position: usize, token: &TextToken) -> Option<WrittenReport> {
+        let written = token.written.as_ref().filter(|_| token.origin == TokenOrigin::Written)?;
         let outlook = &written.outlook;
         let candidate = |c: &Chance| CandidateReport {
             id: c.id,
@@ -174,7 +174,7 @@ impl Report {
     }
 
     /// With what only the end knows.
-    pub fn finished(mut self, session: &Session) -> Self {
+    pub fn finished(mut self, session: &WritingSession) -> Self {
         self.model.clone_from(&session.loaded.id);
         if let Some(mask) = &mut self.mask {
             mask.note = session.view().note;
@@ -183,7 +183,7 @@ impl Report {
     }
 
     /// A few lines below the text.
-    pub fn summary(&self, session: &Session) -> String {
+    pub fn summary(&self, session: &WritingSession) -> String {
         let mut out = String::new();
         let Some(turn) = self.turns.last() else { return out };
         let mut line = |name: &str, of: &Option<ContinuationReport>| {

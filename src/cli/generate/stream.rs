@@ -4,16 +4,16 @@ use super::super::error::CliError;
 use super::super::output::Output;
 
 /// Writes bytes of tokens as text.
-pub struct Stream {
+pub struct TextStream {
     out: Output,
     quiet: bool,
     waiting: Vec<u8>,
 }
 
-impl Stream {
+impl TextStream {
     /// A quiet one writes nothing: the JSON comes at the end.
     pub fn new(out: Output, quiet: bool) -> Self {
-        Stream { out, quiet, waiting: Vec::new() }
+        TextStream { out, quiet, waiting: Vec::new() }
     }
 
     /// A line above the text.

@@ -9,7 +9,8 @@ use super::sampling::NextToken;
 use crate::engine::explorer::ExploreError;
 use crate::engine::loaded::LoadedModel;
 use crate::engine::types::{
-    Choosing, ContinuationView, EndReason, GenerateMask, GenerateSettings, Origin, Outlook, TextToken, Token,
+    Choosing, ContinuationView, EndReason, GenerateMask, GenerateSettings, Outlook, TextToken, Token,
+    TokenOrigin,
 };
 use crate::model::ModelError;
 
@@ -111,7 +112,7 @@ impl Continuation {
     }
 
     /// Adds tokens that nobody wrote.
-    pub fn give(&mut self, tokens: impl IntoIterator<Item = Token>, origin: Origin) {
+    pub fn give(&mut self, tokens: impl IntoIterator<Item = Token>, origin: TokenOrigin) {
         let given = |token| Arc::new(TextToken { token, origin, written: None });
         self.script.tokens.extend(tokens.into_iter().map(given));
         (self.script.next, self.script.end, self.given) = (None, None, None);
@@ -193,7 +194,7 @@ impl Continuation {
         let id = taken.map_or_else(|| next.draw(how.settings.seed, at), Ok)?;
         let (p, chance) = next.of(id);
         let written = Some(Choosing { outlook: known.outlook, p, chance });
-        let origin = if taken.is_some() { Origin::Taken } else { Origin::Written };
+        let origin = if taken.is_some() { TokenOrigin::Taken } else { TokenOrigin::Written };
         self.script.tokens.push(Arc::new(TextToken { token: self.loaded.token(id), origin, written }));
         self.script.next = None;
         if self.loaded.is_end(id) {
@@ -287,7 +288,7 @@ impl Continuation {
     }
 
     /// Replaces the whole text by tokens that nobody wrote.
-    pub fn begin_again(&mut self, tokens: impl IntoIterator<Item = Token>, origin: Origin) {
+    pub fn begin_again(&mut self, tokens: impl IntoIterator<Item = Token>, origin: TokenOrigin) {
         self.script = Script::default();
         self.cache = self.empty.clone();
         self.give(tokens, origin);

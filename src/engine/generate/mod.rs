@@ -1,6 +1,6 @@
 //! Writing on: one token after another over the keys and values of what was read, under a mask that decides at window
 //! boundaries from the past only. Without threads; the engine's worker and the command `generate` are thin layers over
-//! [`Session`].
+//! [`WritingSession`].
 
 mod cache;
 mod continuation;
@@ -8,4 +8,5 @@ mod dialogue;
 mod sampling;
 mod session;
 
-pub use session::Session;
+pub use continuation::Continuation;
+pub use session::WritingSession;

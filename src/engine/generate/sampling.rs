@@ -109,7 +109,8 @@ fn keep_top(logits: &mut [f32], k: usize, p: f64, temperature: f64) {
         order.sort_unstable_by(|&a, &b| by_logit(logits, a, b));
         let mut before = 0f64;
         for id in order {
-            if before >= p {
+            // The most probable token always stays.
+            if before > 0.0 && before >= p {
                 logits[id] = f32::NEG_INFINITY;
             }
             before += f64::from(all[id]);
@@ -189,6 +190,8 @@ mod tests {
         assert!((0..500).all(|i| ![5, 0].contains(&warm.draw(1, i).unwrap())));
         assert!(warm.of(5).0 > 0.5, "what the model thinks of it does not change");
         assert!(NextToken::new(&RAW, &rule(1.0, None, 1.0, 1.0), &[], &[0, 1, 2, 3, 4, 5]).is_err());
+        let one = NextToken::new(&RAW, &rule(1.0, None, 0.0, 1.0), &[], &[]).unwrap();
+        assert_eq!(one.of(5).1, 1.0, "at 0 the most probable one is left");
     }
 
     type Rule = (f64, Option<usize>, f64, f64);

@@ -10,7 +10,7 @@ use super::dialogue::{Dialogue, Turn};
 use crate::engine::explorer::ExploreError;
 use crate::engine::loaded::LoadedModel;
 use crate::engine::types::{
-    GenerateMask, GenerateRequest, GenerateSettings, GenerateView, Origin, Prompt, Token,
+    GenerateMask, GenerateRequest, GenerateSettings, GenerateView, Prompt, Token, TokenOrigin,
 };
 use crate::mask::apply::ReplacementSource;
 use crate::mask::types::{Op, Scope};
@@ -34,7 +34,7 @@ impl Past {
 }
 
 /// A text being written on.
-pub struct Session {
+pub struct WritingSession {
     pub loaded: Arc<LoadedModel>,
     settings: GenerateSettings,
     top: usize,
@@ -50,7 +50,7 @@ pub struct Session {
     failed: bool,
 }
 
-impl Session {
+impl WritingSession {
     /// Takes a text to write on from. Nothing is read yet.
     ///
     /// # Errors
@@ -73,9 +73,9 @@ impl Session {
             continuations.push(Continuation::new(loaded.clone(), mask.as_ref(), &request.settings)?);
         }
         for continuation in &mut continuations {
-            continuation.give(prompt.iter().cloned(), Origin::Prompt);
+            continuation.give(prompt.iter().cloned(), TokenOrigin::Prompt);
         }
-        Ok(Session {
+        Ok(WritingSession {
             loaded,
             settings: request.settings.clone(),
             top: request.top,
@@ -129,7 +129,7 @@ impl Session {
     /// Writes one token of every continuation that has not ended; says whether any did.
     ///
     /// # Errors
-    /// As [`Session::look`].
+    /// As [`WritingSession::look`].
     pub fn step(&mut self, cancel: Option<&AtomicBool>) -> Result<bool, ExploreError> {
         self.write_to(usize::MAX, cancel)
     }
@@ -158,13 +158,13 @@ impl Session {
     /// Writes one token of one continuation; says whether it did.
     ///
     /// # Errors
-    /// As [`Session::look`].
+    /// As [`WritingSession::look`].
     pub fn write(&mut self, continuation: usize, cancel: Option<&AtomicBool>) -> Result<bool, ExploreError> {
         let how = Drawing { settings: &self.settings, top: self.top, cancel };
         self.continuations.get_mut(continuation).map_or(Ok(false), |c| c.write(how))
     }
 
-    /// Lets `tokens` be written by [`Session::work`]; `None` writes as many as the settings say.
+    /// Lets `tokens` be written by [`WritingSession::work`]; `None` writes as many as the settings say.
     pub fn run(&mut self, tokens: Option<usize>) {
         self.remember();
         self.goal = Some(self.fresh() + tokens.unwrap_or(self.settings.tokens));
@@ -217,7 +217,7 @@ impl Session {
     /// Draws by other settings from the next token on.
     ///
     /// # Errors
-    /// As [`Session::look`].
+    /// As [`WritingSession::look`].
     pub fn set(&mut self, settings: GenerateSettings) -> Result<(), ExploreError> {
         self.settings = settings;
         let how = Drawing { settings: &self.settings, top: self.top, cancel: None };
@@ -245,7 +245,7 @@ impl Session {
         }
         self.change(continuation, at, |c| {
             if fits(c) {
-                c.take(at, id)
+                c.take(at, id);
             }
         });
     }
@@ -289,8 +289,8 @@ impl Session {
         self.remember();
         for (continuation, turn) in self.continuations.iter_mut().zip(turns) {
             match turn {
-                Turn::Follow(tokens) => continuation.give(tokens, Origin::Said),
-                Turn::Anew(tokens) => continuation.begin_again(tokens, Origin::Said),
+                Turn::Follow(tokens) => continuation.give(tokens, TokenOrigin::Said),
+                Turn::Anew(tokens) => continuation.begin_again(tokens, TokenOrigin::Said),
             }
         }
         self.dialogue = Some(dialogue);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 
-use crate::engine::types::{ContinuationView, GenerateCommand, Origin, TextToken};
+use crate::engine::types::{ContinuationView, GenerateCommand, TextToken, TokenOrigin};
 use crate::screen::actions::{Context, actions};
 use crate::screen::app::App;
 use crate::screen::generate::course::{self, WRITE, send};
@@ -310,10 +310,10 @@ struct Marks {
 
 fn draw_token(c: &mut Canvas, token: &TextToken, text: &str, mark: &Marks, area: Rect) {
     let role = match token.origin {
-        Origin::Prompt => Role::Dim,
-        Origin::Said => Role::Protected,
-        Origin::Written => Role::Text,
-        Origin::Taken => Role::Strong,
+        TokenOrigin::Prompt => Role::Dim,
+        TokenOrigin::Said => Role::Protected,
+        TokenOrigin::Written => Role::Text,
+        TokenOrigin::Taken => Role::Strong,
     };
     let mut style = c.style(role);
     if mark.tint > 0.0 && c.theme.rich() {
@@ -322,7 +322,7 @@ fn draw_token(c: &mut Canvas, token: &TextToken, text: &str, mark: &Marks, area:
     if mark.gone {
         style = style.patch(c.style(Role::Masked)).add_modifier(Modifier::CROSSED_OUT);
     }
-    if token.origin == Origin::Taken {
+    if token.origin == TokenOrigin::Taken {
         style = style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED);
     }
     if mark.parted {
@@ -351,7 +351,7 @@ fn explain(app: &App) -> String {
     };
     let name = &token.token.display;
     match (&token.written, token.origin) {
-        (Some(w), Origin::Taken) => {
+        (Some(w), TokenOrigin::Taken) => {
             format!("{name} at place {place} was taken by hand; the model gave it {:.1} %.", 100.0 * w.p)
         }
         (Some(w), _) => format!(
@@ -360,7 +360,7 @@ fn explain(app: &App) -> String {
             100.0 * w.p,
             100.0 * w.chance
         ),
-        (None, Origin::Said) => format!("{name} at place {place} is part of what was said."),
+        (None, TokenOrigin::Said) => format!("{name} at place {place} is part of what was said."),
         (None, _) => format!("{name} at place {place} was given."),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::types::{
-    Command, GenerateCommand, GenerateSettings, GenerateUpdate, GenerateView, Origin, Prompt, Update,
+    Command, GenerateCommand, GenerateSettings, GenerateUpdate, GenerateView, Prompt, TokenOrigin, Update,
 };
 use crate::mask::presets::CachePolicy;
 use crate::mask::types::Op;
@@ -65,6 +65,7 @@ fn it_opens_on_the_explorers_text_and_writes_on_and_pauses() {
     writing(&mut stage);
     stage.press("x");
     assert_eq!((last(&stage), said(&stage).as_str()), (GenerateCommand::Pause, "Paused"));
+    writing(&mut stage);
     let n = commands(&stage).len();
     stage.press("E");
     assert_eq!(stage.app.screen(), Screen::Explore);
@@ -89,7 +90,7 @@ fn candidates_are_taken_and_tokens_struck_out_by_key_and_by_click() {
         panic!("{:?}", last(&desk.stage))
     };
     assert_eq!(place, desk.stage.app.generate.tokens().len() - 3);
-    assert_eq!(desk.stage.app.generate.tokens()[place].origin, Origin::Taken);
+    assert_eq!(desk.stage.app.generate.tokens()[place].origin, TokenOrigin::Taken);
     desk.stage.press("left").types("3");
     let third = desk.stage.app.generate.tokens()[place].written.as_ref().unwrap().outlook.candidates[2].id;
     assert_eq!(last(&desk.stage), GenerateCommand::Take { continuation: 0, at: place, id: third });

@@ -27,7 +27,7 @@ pub static PANE: Pane = Pane {
     takes: |_| true,
     typed: |app, c| app.generate.turn.push(c),
     paste: Some(|app, text| {
-        app.generate.turn.push_str(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+        app.generate.turn.push_str(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     }),
     ..BLANK
 };

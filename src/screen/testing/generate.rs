@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::types::{
     CacheUse, Chance, Choosing, ContinuationView, EndReason, GenerateCommand, GenerateRequest,
-    GenerateUpdate, GenerateView, Origin, Outlook, Prompt, TextToken,
+    GenerateUpdate, GenerateView, Outlook, Prompt, TextToken, TokenOrigin,
 };
 
 const WORDS: [&str; 12] =
@@ -33,13 +33,13 @@ impl Writer {
             GenerateCommand::Start(request) => self.start(*request),
             GenerateCommand::Step => self.write(1),
             GenerateCommand::Run => {
-                self.write(self.request.as_ref().map_or(0, |r| r.settings.tokens.min(40)))
+                self.write(self.request.as_ref().map_or(0, |r| r.settings.tokens.min(40)));
             }
             GenerateCommand::Take { continuation, at, id } => {
                 self.cut(continuation, at);
                 if let Some(tokens) = self.tokens.get_mut(continuation) {
                     let written = Some(choosing(at, continuation, 0, id));
-                    tokens.push(Arc::new(TextToken { token: word(id), origin: Origin::Taken, written }));
+                    tokens.push(Arc::new(TextToken { token: word(id), origin: TokenOrigin::Taken, written }));
                 }
                 self.write_to(long);
             }
@@ -50,7 +50,8 @@ impl Writer {
             }
             GenerateCommand::Say(text) => {
                 for all in &mut self.tokens {
-                    let said = |token| Arc::new(TextToken { token, origin: Origin::Said, written: None });
+                    let said =
+                        |token| Arc::new(TextToken { token, origin: TokenOrigin::Said, written: None });
                     all.extend(tokens(&text).into_iter().map(said));
                 }
                 self.write(6);
@@ -88,7 +89,7 @@ impl Writer {
         };
         let given: Vec<Arc<TextToken>> = given
             .into_iter()
-            .map(|token| Arc::new(TextToken { token, origin: Origin::Prompt, written: None }))
+            .map(|token| Arc::new(TextToken { token, origin: TokenOrigin::Prompt, written: None }))
             .collect();
         let sides = if request.mask.is_some() { 2 } else { 1 };
         *self = Writer { request: Some(request), tokens: vec![given; sides], ..Writer::default() };
@@ -113,7 +114,7 @@ impl Writer {
                 let salt = if at > 36 { side as u64 } else { 0 } + self.struck;
                 let id = (unit(at as u64, 50 + salt) * WORDS.len() as f64) as u32;
                 let written = Some(choosing(at, side, salt, id));
-                all.push(Arc::new(TextToken { token: word(id), origin: Origin::Written, written }));
+                all.push(Arc::new(TextToken { token: word(id), origin: TokenOrigin::Written, written }));
             }
         }
     }
