@@ -115,6 +115,7 @@ fn heading(section: &str) -> &'static str {
         "mask" => "Mask",
         "score" => "Score",
         "train" => "Training",
+        "generate" => "Writing",
         "hub" => "Hub",
         _ => "View",
     }
@@ -222,10 +223,13 @@ mod tests {
             assert_eq!(made, wanted);
             command.debug_assert();
         }
-        use crate::cli::{bench, calibrate, eval, heads, mask, models, predict, screen, trace, train};
+        use crate::cli::{
+            bench, calibrate, eval, generate, heads, mask, models, predict, screen, trace, train,
+        };
         check::<screen::Flags>();
         check::<trace::Flags>();
         check::<predict::Flags>();
+        check::<generate::Flags>();
         check::<heads::Flags>();
         check::<mask::Flags>();
         check::<eval::Flags>();

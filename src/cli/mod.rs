@@ -15,6 +15,7 @@ mod error;
 pub mod eval;
 mod eval_documents;
 mod flags;
+pub mod generate;
 pub mod grow;
 pub mod heads;
 mod kept;
@@ -77,6 +78,7 @@ pub struct Common {
 pub enum Commands {
     Trace(trace::TraceArgs),
     Predict(predict::PredictArgs),
+    Generate(generate::GenerateArgs),
     Mask(mask::MaskArgs),
     Effect(effect::EffectArgs),
     Cost(cost::CostArgs),
@@ -159,6 +161,10 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
     let ended = match command {
         Some(Commands::Trace(args)) => return trace::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Predict(args)) => predict::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Generate(args)) => {
+            let flags = args.parameters.values().to_vec();
+            generate::run(&args, &context(common, env, out, args.preset, flags)?)
+        }
         Some(Commands::Mask(args)) => {
             let flags = args.parameters.values().to_vec();
             mask::run(&args, &context(common, env, out, args.preset, flags)?)

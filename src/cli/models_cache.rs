@@ -73,7 +73,7 @@ fn said(pulled: &Pulled<'_>) -> String {
 }
 
 /// Set by the first Ctrl-C; the second ends the program at once.
-fn interrupts() -> Result<Arc<AtomicBool>, CliError> {
+pub(super) fn interrupts() -> Result<Arc<AtomicBool>, CliError> {
     let flag = Arc::<AtomicBool>::default();
     let signal = signal_hook::consts::SIGINT;
     signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())

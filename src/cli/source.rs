@@ -160,7 +160,7 @@ fn read_within(path: &Path, limit: &TextLimit) -> Result<String, CliError> {
     })
 }
 
-fn ids(text: &str) -> Result<Ids, String> {
+pub(super) fn ids(text: &str) -> Result<Ids, String> {
     let parsed: Result<Vec<u32>, _> = text.split(',').map(|id| id.trim().parse()).collect();
     parsed.map(Ids).map_err(|_| "must be whole numbers separated by commas".to_owned())
 }

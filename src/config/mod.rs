@@ -12,6 +12,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::attention::types::ScoreSettings;
 use crate::engine::settings::{ComputeSettings, ModelSettings};
+use crate::engine::types::GenerateSettings;
 use crate::hub::HubSettings;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
@@ -52,6 +53,7 @@ pub struct Settings {
     pub hub: HubSettings,
     pub ui: UiSettings,
     pub compute: ComputeSettings,
+    pub generate: GenerateSettings,
     pub train: TrainSettings,
     /// Action name → keys; over the built-in bindings.
     pub keys: BTreeMap<String, Vec<String>>,
@@ -65,13 +67,13 @@ impl AllSettings for Settings {
     ];
 
     fn sections(&self) -> Vec<&dyn Section> {
-        let Settings { model, explore, mask, rolling, score, hub, ui, compute, train, keys } = self;
-        vec![model, explore, mask, rolling, score, hub, ui, compute, train, keys]
+        let Settings { model, explore, mask, rolling, score, hub, ui, compute, generate, train, keys } = self;
+        vec![model, explore, mask, rolling, score, hub, ui, compute, generate, train, keys]
     }
 
     fn sections_mut(&mut self) -> Vec<&mut dyn Section> {
-        let Settings { model, explore, mask, rolling, score, hub, ui, compute, train, keys } = self;
-        vec![model, explore, mask, rolling, score, hub, ui, compute, train, keys]
+        let Settings { model, explore, mask, rolling, score, hub, ui, compute, generate, train, keys } = self;
+        vec![model, explore, mask, rolling, score, hub, ui, compute, generate, train, keys]
     }
 }
 

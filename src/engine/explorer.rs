@@ -48,6 +48,8 @@ pub enum ExploreError {
     Rolling(#[from] RollingError),
     #[error("{kept} kept tokens and a stride of {stride} do not fit the context of {context}")]
     Crowded { kept: usize, stride: usize, context: usize },
+    #[error("the model's context of {context} tokens is full")]
+    ContextFull { context: usize },
 }
 
 /// Everything that decides a mask.
@@ -79,6 +81,9 @@ impl ExploreError {
             ExploreError::Apply(e) => e.hint(),
             ExploreError::Score(e) => e.hint(),
             ExploreError::Rolling(e) => e.hint(),
+            ExploreError::ContextFull { .. } => {
+                Some("shorten the text, or set generate.when_full to roll".to_owned())
+            }
             ExploreError::Crowded { .. } => {
                 Some("the text is longer than the context: keep less (a smaller budget, more hidden, one token set for all heads), or a smaller stride".to_owned())
             }

@@ -6,13 +6,14 @@ use candle_core::Device;
 use sha2::{Digest, Sha256};
 
 use super::loader::Purpose;
-use super::types::ModelInfo;
+use super::types::{ModelInfo, Token};
 use crate::attention::calibration::Calibration;
 use crate::hub::{Files, ModelSnapshot};
 use crate::mask::apply::ReplacementSource;
 use crate::mask::initial::{PatternTables, Unigram};
 use crate::model::family::ParameterRole;
 use crate::model::input::check_rows;
+use crate::model::tokenizer::{Piece, visible};
 use crate::model::{Checkpoint, Model, ModelError, ModelFiles, Tokenizer};
 use crate::train::checkpoint::files::read_mask_row;
 
@@ -169,6 +170,11 @@ impl LoadedModel {
         self.eot() == Some(id) || self.tokenizer.as_ref().is_some_and(|t| t.is_special(id))
     }
 
+    /// Whether writing stops at a token.
+    pub fn is_end(&self, id: u32) -> bool {
+        self.eot() == Some(id) || self.tokenizer.as_ref().is_some_and(|t| t.is_end(id))
+    }
+
     /// Whether a token begins a word.
     pub fn begins_word(&self, id: u32) -> bool {
         self.tokenizer.as_ref().is_some_and(|t| t.begins_word(id))
@@ -177,6 +183,31 @@ impl LoadedModel {
     /// Exact bytes of a token; `#id` where there is no tokenizer.
     pub fn bytes(&self, id: u32) -> Vec<u8> {
         self.tokenizer.as_ref().map_or_else(|| format!("#{id}").into_bytes(), |t| t.bytes(id))
+    }
+
+    /// A token by its id, as a person may see it.
+    pub fn token(&self, id: u32) -> Token {
+        let bytes = self.bytes(id);
+        let display = if bytes.is_empty() { format!("#{id}") } else { visible(&bytes) };
+        Token { id, display, bytes, span: (0, 0) }
+    }
+
+    /// The tokens of a text.
+    ///
+    /// # Errors
+    /// No tokenizer, text that it refuses, tokens that the model has no row for.
+    pub fn tokens_of(&self, text: &str) -> Result<Vec<Token>, ModelError> {
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| {
+            ModelError::input("this checkpoint has no tokenizer, so text cannot be run")
+                .with_hint("put tokenizer.json, or the model's other tokenizer files, beside the weights")
+        })?;
+        let pieces = tokenizer.encode(text)?;
+        self.check_rows(&pieces.iter().map(|p| p.id).collect::<Vec<_>>())?;
+        let token = |(piece, bytes): (&Piece, Vec<u8>)| {
+            let display = if bytes.is_empty() { format!("#{}", piece.id) } else { visible(&bytes) };
+            Token { id: piece.id, display, bytes, span: piece.span }
+        };
+        Ok(pieces.iter().zip(tokenizer.texts(text, &pieces)).map(token).collect())
     }
 
     /// What the screen shows of it.

@@ -10,6 +10,7 @@ pub mod explorer;
 mod explorer_tests;
 #[cfg(test)]
 mod finite_tests;
+pub mod generate;
 pub mod leak;
 pub mod loaded;
 pub mod loader;
@@ -25,3 +26,4 @@ pub mod trainer;
 pub mod types;
 pub mod window;
 pub mod worker;
+mod writing;

@@ -1,5 +1,6 @@
 //! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
 
+mod generate;
 mod models;
 mod train;
 
@@ -9,6 +10,10 @@ use crate::attention::types::{Reduction, ScoreSettings};
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::settings::choice;
+pub use generate::{
+    CacheUse, Chance, Choosing, ContinuationView, EndReason, GenerateCommand, GenerateMask, GenerateRequest,
+    GenerateSettings, GenerateUpdate, GenerateView, Outlook, Prompt, TextToken, TokenOrigin, WhenFull,
+};
 pub use models::{ModelsCommand, ModelsUpdate};
 pub use train::{FOLLOWED, GoOn, TrainCommand, TrainUpdate};
 
@@ -84,6 +89,8 @@ pub enum Command {
     Loaded,
     /// Weights of a run in progress wait to be shown.
     Followed,
+    /// From the Generate screen.
+    Generate(GenerateCommand),
     Shutdown,
 }
 
@@ -446,4 +453,6 @@ pub enum Update {
     Train(Box<TrainUpdate>),
     /// From the library of models.
     Models(Box<ModelsUpdate>),
+    /// Of the text that is being written on.
+    Generate(Box<GenerateUpdate>),
 }

@@ -17,7 +17,10 @@ use super::loaded::{CALIBRATION_TEXT, LoadedModel};
 use super::loader::{LoadError, LoadOptions, Loading, load, look_for_newer};
 use super::mailbox::{Mail, Mailbox};
 use super::pass::Pass;
-use super::types::{Command, ExploreRequest, FOLLOWED, HeadSummary, MapFrame, MapKind, Update, Work};
+use super::types::{
+    Command, ExploreRequest, FOLLOWED, GenerateUpdate, HeadSummary, MapFrame, MapKind, Update, Work,
+};
+use super::writing::Writing;
 use crate::mask::types::{Decision, Scope};
 use crate::model::{Config, Model};
 use crate::tensor::memory;
@@ -59,6 +62,7 @@ struct Worker {
     explorer: Option<Explorer>,
     latest: Option<ExploreRequest>,
     tasks: Vec<BackgroundTask>,
+    writing: Writing,
     loading: Option<Loading>,
     finished: crossbeam_channel::Receiver<(String, LoadOutcome)>,
     finish: Sender<(String, LoadOutcome)>,
@@ -79,6 +83,7 @@ impl Engine {
             explorer: None,
             latest: None,
             tasks: Vec::new(),
+            writing: Writing::default(),
             loading: None,
             finished,
             finish,
@@ -119,7 +124,8 @@ impl Worker {
 
     fn serve(&mut self) {
         loop {
-            match self.mailbox.take(!self.tasks.is_empty() && self.explorer.is_some()) {
+            let waits = !self.tasks.is_empty() || self.writing.busy();
+            match self.mailbox.take(waits && self.explorer.is_some()) {
                 Mail::Command(Command::Shutdown) => return,
                 Mail::Command(command) => self.guarded(|w| w.command(command)),
                 Mail::Explore(request) => {
@@ -129,6 +135,8 @@ impl Worker {
                         self.mailbox.put_back(request);
                     }
                 }
+                // A person watches a text grow; the rest can wait.
+                Mail::Nothing if self.writing.busy() => self.guarded(Worker::write_on),
                 Mail::Nothing => self.guarded(Worker::background),
             }
         }
@@ -141,6 +149,7 @@ impl Worker {
             let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             self.tasks.clear();
+            self.writing = Writing::default();
             self.explorer = self.explorer.take().map(|old| Explorer::new(old.loaded));
             self.send(Update::Crashed { message: text.unwrap_or_else(|| "the engine stopped".to_owned()) });
         }
@@ -187,6 +196,12 @@ impl Worker {
                         Ok(meter) => self.tasks.insert(0, BackgroundTask::Leak(Box::new(meter))),
                         Err(e) => self.fail(&e),
                     }
+                }
+            }
+            Command::Generate(command) => {
+                if let Some(explorer) = &self.explorer {
+                    let told = self.writing.command(command, &explorer.loaded.clone());
+                    self.tell(told);
                 }
             }
             Command::CancelBackground => self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_))),
@@ -246,6 +261,7 @@ impl Worker {
 
     fn install(&mut self, loaded: &Arc<LoadedModel>) {
         self.tasks.clear();
+        self.writing = Writing::default();
         self.explorer = Some(Explorer::new(loaded.clone()));
         memory::give_back();
         if loaded.calibration().is_none()
@@ -369,6 +385,16 @@ impl Worker {
         });
         self.send(Update::Overview { generation: request.generation, heads: heads.collect() });
         Ok(())
+    }
+
+    /// One piece of the text that is being written on.
+    fn write_on(&mut self) {
+        let told = self.writing.work(self.mailbox.cancel_flag());
+        self.tell(told);
+    }
+
+    fn tell(&self, told: Vec<GenerateUpdate>) {
+        told.into_iter().for_each(|update| self.send(Update::Generate(Box::new(update))));
     }
 
     /// One step of the first background task.

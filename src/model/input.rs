@@ -63,6 +63,33 @@ impl Visibility {
         }
     }
 
+    /// The same for a sequence of `len` tokens of which only `rows` (ascending) are left: queries and keys by their new
+    /// places.
+    pub fn of_rows(&self, rows: &[usize], len: usize) -> Visibility {
+        let place = |query: u32| match query {
+            u32::MAX => u32::MAX,
+            query => rows.partition_point(|&r| r < query as usize) as u32,
+        };
+        let places = |from: &Vec<u32>| -> Vec<u32> { rows.iter().map(|&i| place(from[i])).collect() };
+        let open = |from: &Vec<u32>| from.iter().all(|f| *f == u32::MAX);
+        match self {
+            Visibility::Causal => Visibility::Causal,
+            Visibility::HideFrom(from) => {
+                let from = places(from);
+                if open(&from) { Visibility::Causal } else { Visibility::HideFrom(from) }
+            }
+            Visibility::ByHead(heads) => {
+                let heads: Vec<Vec<u32>> = heads.iter().map(places).collect();
+                if heads.iter().all(open) { Visibility::Causal } else { Visibility::ByHead(Arc::new(heads)) }
+            }
+            Visibility::Pairs(blocked) => {
+                let cell = |t: usize, i: usize| blocked[t * len + i];
+                let some = rows.iter().flat_map(|&t| rows.iter().map(move |&i| (t, i)));
+                Visibility::Pairs(Arc::new(some.map(|(t, i)| cell(t, i)).collect()))
+            }
+        }
+    }
+
     /// Heads that are told apart, or 1 where all heads are told the same.
     pub fn heads(&self) -> usize {
         match self {
@@ -111,6 +138,19 @@ impl Input {
 
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// The same for some of its rows, ascending, each at the position that it has.
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
+        let place = |r: usize| rows.binary_search(&r).ok();
+        Input {
+            ids: rows.iter().map(|&r| self.ids[r]).collect(),
+            position_ids: Some(rows.iter().map(|&r| self.position(r)).collect()),
+            replaced: self.replaced.iter().filter_map(|(&r, v)| Some((place(r)?, v.clone()))).collect(),
+            visibility: self.visibility.of_rows(rows, self.len()),
+            skipped: self.skipped.iter().filter_map(|&r| place(r)).collect(),
+            ablated: self.ablated.clone(),
+        }
     }
 
     /// Position id of row `t`.

@@ -66,6 +66,20 @@ impl Stored {
         }
     }
 
+    /// Some of its rows, in memory of their own: what is left out is given back once nobody else holds it.
+    pub(super) fn select(&self, rows: &[usize]) -> Result<Stored> {
+        match self {
+            Stored::Host(all, width) => {
+                let some: Vec<f32> =
+                    rows.iter().flat_map(|&r| &all.values()[r * width..(r + 1) * width]).copied().collect();
+                // SAFETY: a copy writes every element.
+                let some = unsafe { Rows::empty(*width).grow(0, rows.len(), |to| copy_to(to, &some)) };
+                Ok(Stored::Host(some, *width))
+            }
+            Stored::Device(tensor, _) => Ok(Stored::device(rows_of(tensor, rows)?)),
+        }
+    }
+
     /// The rows to grow from; a copy where they are a tensor.
     pub(super) fn rows(&self, width: usize) -> Result<Rows> {
         match self {
@@ -77,4 +91,10 @@ impl Stored {
             }
         }
     }
+}
+
+/// Rows of a `[n, …]` tensor.
+pub(super) fn rows_of(tensor: &Tensor, rows: &[usize]) -> Result<Tensor> {
+    let index: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
+    tensor.index_select(&Tensor::from_vec(index, rows.len(), tensor.device())?, 0)
 }

@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 
 use super::config::Config;
 use super::input::Input;
-use super::stored::Stored;
+use super::stored::{Stored, rows_of};
 use crate::tensor::attention::Attention;
 use crate::tensor::kernels::attention::TileSums;
 
@@ -96,6 +96,51 @@ impl Trace {
                 Ok(())
             }
         }
+    }
+
+    /// The attention of the queries from `start` on, in the coordinates of the input: `[L·H, T − start, T]`, layer-major.
+    /// Only for passes without skipped rows.
+    pub fn weights_from(&self, start: usize) -> Result<Vec<f32>> {
+        let (t, heads, width) = (self.len(), self.config.n_head, self.config.n_embd);
+        let plane = (t - start) * t;
+        let mut out = vec![0f32; self.layers.len() * heads * plane];
+        for (layer, out) in self.layers.iter().zip(out.chunks_mut((heads * plane).max(1))) {
+            match &layer.qkv {
+                Stored::Host(rows, _) => {
+                    for (head, out) in out.chunks_mut(plane.max(1)).enumerate() {
+                        layer.rule.map_from(rows.values(), (width, start), head, out)?;
+                    }
+                }
+                Stored::Device(qkv, _) => out.copy_from_slice(&layer.rule.maps_from(qkv, start)?),
+            }
+        }
+        Ok(out)
+    }
+
+    /// What is left once the keys and values of all but `rows` (ascending) have left the cache. What is run on from here is
+    /// computed over these rows alone, at the positions they had; the queries that were, had read the others, too, so that
+    /// maps of their rows are not theirs any more. Only for passes without skipped rows.
+    pub fn of_rows(&self, rows: &[usize]) -> Result<Trace> {
+        let layer = |l: &LayerTrace| {
+            Ok(LayerTrace {
+                residual: l.residual.select(rows)?,
+                qkv: l.qkv.select(rows)?,
+                heads: l.heads.as_ref().map(|heads| rows_of(heads, rows)).transpose()?,
+                rule: Attention { bias: None, ..l.rule.clone() },
+                rows: None,
+                sums: Vec::new(),
+            })
+        };
+        Ok(Trace {
+            config: self.config.clone(),
+            input: Arc::new(self.input.of_rows(rows)),
+            layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
+            last: rows_of(&self.last, rows)?,
+            hidden: rows_of(&self.hidden, rows)?,
+            computed: self.computed,
+            reused: self.reused,
+            gram: self.gram.clone(),
+        })
     }
 
     /// What the keys of one head received from all queries, as it was summed while the pass ran; `None` where it was not, or

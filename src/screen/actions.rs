@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::screen::app::App;
 use crate::screen::pane::Pane;
-use crate::screen::{explore, general, popups, train};
+use crate::screen::{explore, general, generate, popups, train};
 
 /// Where an action applies, by the heading that help gives it. A key means the first action that has it in the
 /// innermost active context. A pane with keys of its own declares one beside them; these belong to no pane.
@@ -22,6 +22,8 @@ pub const PANES: Context = Context("Outside the text");
 pub const EXPLORER: Context = Context("Explorer, outside the text");
 /// The Train screen, whatever pane.
 pub const TRAINING: Context = Context("Train");
+/// The Generate screen, whatever pane.
+pub const GENERATING: Context = Context("Generate");
 /// The editor of a mix of operations.
 pub const MIX: Context = Context("Mix of operations");
 /// A question on top of the screen.
@@ -44,7 +46,14 @@ pub fn contexts() -> Vec<Context> {
     };
     let mut out = vec![ANYWHERE, PANES, EXPLORER];
     let last = [ASK, ENTRY, LIST, PAGE, TOUR];
-    let rest = [of(explore::PANES), vec![MIX, MODEL_LIST, TRAINING], of(train::PANES)].concat();
+    let rest = [
+        of(explore::PANES),
+        vec![MIX, MODEL_LIST, GENERATING],
+        of(generate::PANES),
+        vec![TRAINING],
+        of(train::PANES),
+    ]
+    .concat();
     for context in rest.into_iter().filter(|c| !last.contains(c)).collect::<Vec<_>>().into_iter().chain(last)
     {
         if !out.contains(&context) {
@@ -164,7 +173,8 @@ static COMMON: &[&[&Action]] = &[
 
 /// Every action, in the order of the hint bar.
 pub fn gathered() -> impl Iterator<Item = &'static Action> {
-    let panes = train::PANES.iter().chain(explore::PANES).flat_map(|pane| pane.actions);
+    let panes =
+        train::PANES.iter().chain(generate::PANES).chain(explore::PANES).flat_map(|pane| pane.actions);
     panes.chain(COMMON).flat_map(|subject| subject.iter().copied())
 }
 

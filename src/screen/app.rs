@@ -9,10 +9,11 @@ use crate::config::FirstFocus;
 use crate::engine::types::{ExploreRequest, LoadProgress, ModelInfo, ModelsCommand, TrainCommand};
 use crate::mask::decide::score_in_force;
 use crate::screen::actions::{
-    ANYWHERE, Action, Context, ENTRY, EXPLORER, LIST, MODEL_LIST, PANES, TOUR, TRAINING,
+    ANYWHERE, Action, Context, ENTRY, EXPLORER, GENERATING, LIST, MODEL_LIST, PANES, TOUR, TRAINING,
 };
 use crate::screen::document::Document;
 use crate::screen::explore::{mask, text};
+use crate::screen::generate::{GenerateState, turn};
 use crate::screen::history::History;
 use crate::screen::keymap::{Keymap, KeymapError};
 use crate::screen::options::{Look, Options};
@@ -112,6 +113,7 @@ pub struct App {
     pub doc: Document,
     pub view: View,
     pub train: TrainState,
+    pub generate: GenerateState,
     pub results: Results,
     pub popup: Option<Popup>,
     pub tour: Option<Tour>,
@@ -177,6 +179,7 @@ impl App {
             doc: Document::new(&options),
             view: View { focus, ..View::default() },
             train: TrainState::default(),
+            generate: GenerateState::default(),
             results: Results::default(),
             popup: None,
             tour: None,
@@ -225,9 +228,12 @@ impl App {
         };
         let mut contexts = match self.screen() {
             _ if inner == MODEL_LIST => vec![MODEL_LIST, LIST, ANYWHERE],
-            _ if self.popup.is_some() || [ENTRY, text::CONTEXT].contains(&inner) => vec![inner, ANYWHERE],
+            _ if self.popup.is_some() || [ENTRY, text::CONTEXT, turn::CONTEXT].contains(&inner) => {
+                vec![inner, ANYWHERE]
+            }
             Screen::Explore => vec![inner, EXPLORER, PANES, ANYWHERE],
             Screen::Train => vec![inner, TRAINING, PANES, ANYWHERE],
+            Screen::Generate => vec![inner, GENERATING, PANES, ANYWHERE],
         };
         if self.tour.is_some() && self.popup.is_none() && inner != ENTRY {
             contexts.insert(0, TOUR);
@@ -263,7 +269,8 @@ impl App {
             || self.busy()
             || self.loading.is_some()
             || self.models.pulling.is_some()
-            || self.background();
+            || self.background()
+            || self.generate.writing();
         let spin = moving.then_some(Duration::from_millis(100));
         notice.into_iter().chain(offer).chain(spin).chain(tour::wake(self)).min()
     }
@@ -309,7 +316,16 @@ impl App {
 
     /// Something runs that `cancel` would stop.
     pub fn can_cancel(&self) -> bool {
-        self.loading.is_some() || self.models.pulling.is_some() || self.background() || self.preparing()
+        self.loading.is_some()
+            || self.models.pulling.is_some()
+            || self.background()
+            || self.preparing()
+            || self.writes()
+    }
+
+    /// A text is being written, and one looks at it.
+    pub fn writes(&self) -> bool {
+        self.screen() == Screen::Generate && self.generate.writing()
     }
 
     /// A run is being prepared: data and model are fetched and read.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::attention::types::ScoreSettings;
 use crate::config::PRESETS;
-use crate::engine::types::{HeadChoice, MapKind};
+use crate::engine::types::{GenerateSettings, HeadChoice, MapKind};
 use crate::mask::mix::Mix;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Scope};
@@ -29,6 +29,8 @@ pub struct Document {
     pub map: MapKind,
     /// The next run.
     pub form: Arc<RunForm>,
+    /// How tokens are drawn; no step of undo, since the text that was written has steps of its own.
+    pub generate: GenerateSettings,
     /// Operation and mix that scope `block` could not do; they come back with scope `whole`.
     pub set_aside: Option<(Op, Option<Mix>)>,
 }
@@ -69,6 +71,7 @@ impl Document {
             heads: HeadChoice::default(),
             map: MapKind::Masked,
             form: Arc::new(RunForm::new(&options.settings)),
+            generate: options.settings.generate.clone(),
             set_aside: None,
         }
     }

@@ -8,6 +8,7 @@ use crate::screen::app::{App, Card, Request};
 use crate::screen::explore::mask::{entry, short};
 use crate::screen::explore::{background, text};
 use crate::screen::general::EXPLORE;
+use crate::screen::generate::{course, news as generate_news};
 use crate::screen::keys::Key;
 use crate::screen::pane::Pane;
 use crate::screen::popups::{Popup, list, models, page, tour};
@@ -66,6 +67,7 @@ impl App {
                 self.settle();
             }
             Event::Update(Update::Train(news)) => train_news::take(self, *news),
+            Event::Update(Update::Generate(news)) => generate_news::take(self, *news),
             Event::Update(news) => self.take_news(news),
             Event::Tick => {
                 self.notice = self.notice.take().filter(|n| n.until > self.now);
@@ -98,6 +100,7 @@ impl App {
         if self.ask() {
             background::overtaken(self);
         }
+        course::keep_up(self);
     }
 
     /// What is to be done outside since it was asked last.
@@ -179,11 +182,9 @@ impl App {
             entry::edit(self, |typed| typed.push_str(&first_line()));
         } else if let Some(paste) = field.and_then(|pane| pane.paste) {
             paste(self, s);
-        } else if self.screen() == Screen::Train {
-            self.say(format!(
-                "This screen takes no text; {} goes back to the explorer",
-                self.key_label(&EXPLORE)
-            ));
+        } else if self.screen() != Screen::Explore {
+            let back = if self.screen() == Screen::Train { &EXPLORE } else { &course::LEAVE_WRITING };
+            self.say(format!("This pane takes no text; {} goes back to the explorer", self.key_label(back)));
         } else {
             text::insert(self, s);
         }

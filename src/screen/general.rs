@@ -4,6 +4,7 @@ use crate::screen::actions::{ANYWHERE, EXPLORER, PANES, TRAINING, actions};
 use crate::screen::app::{App, Request};
 use crate::screen::changes;
 use crate::screen::explore::{background, explain, text};
+use crate::screen::generate::course as writing;
 use crate::screen::pane::{self, Pane};
 use crate::screen::popups::list::List;
 use crate::screen::popups::{Popup, models, page, tour};
@@ -16,6 +17,8 @@ actions! {
         TRAIN ["T"] "train" => course::enter;
         /// Open the Train screen for a run that masks exactly as the explorer does now
         TRAIN_WITH_MASK ["X"] => course::enter_with_mask;
+        /// Open the Generate screen: the model writes on from your text, with and without the mask
+        GENERATE ["G"] "write on" => writing::enter;
         /// Choose or type a model; see, download and remove models
         MODELS ["M"] "models" => models::open;
         /// Fetch the newer version that the Hub has of the model in use; the old one stays in use until the download completes
@@ -54,7 +57,7 @@ actions! {
         /// Retry what failed
         RETRY ["ctrl-r"] "retry" if |app| !app.cards.is_empty() || app.results.failure.is_some() =>
             background::retry;
-        /// Cancel the download or the background work that is running
+        /// Cancel the download, the background work or the writing that is going on
         CANCEL ["ctrl-g"] panes ["x"] "cancel" if App::can_cancel => background::cancel;
         /// Switch between the dark and the light theme
         THEME ["ctrl-t"] => |app| app.look.dark = !app.look.dark;
@@ -103,6 +106,8 @@ fn dismiss(app: &mut App) {
         app.view.overview = false;
     } else if app.screen() == Screen::Train {
         course::leave(app);
+    } else if app.screen() == Screen::Generate {
+        writing::leave(app);
     } else {
         app.notice = None;
     }

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::screen::app::App;
 use crate::screen::pane::Pane;
 use crate::screen::view::Screen;
-use crate::screen::{explore, popups, train};
+use crate::screen::{explore, generate, popups, train};
 use crate::support::visible::width;
 
 /// How much screen there is.
@@ -138,6 +138,7 @@ pub fn compute(area: Rect, app: &App) -> Layout {
         _ if app.view.enlarged => build.add(&[app.view.focus], body),
         Screen::Explore => explore::arrange(&mut build, layout.class, body),
         Screen::Train => train::arrange(&mut build, layout.class, body),
+        Screen::Generate => generate::arrange(&mut build, layout.class, body),
     }
     layout.groups = build.groups;
     layout.popup = popups::place(area, app);

@@ -1,7 +1,7 @@
 //! The screen: what is shown, what keys and the mouse do, and the terminal under it.
 //!
 //! `app` holds the state and `events` turns an event into requests; both are pure and run on the UI thread. A pane is one
-//! file (or folder) in `explore/` or `train/`: state, keys, mouse, drawing and what it says when it is empty. `layout`
+//! file (or folder) in `explore/`, `train/` or `generate/`: state, keys, mouse, drawing and what it says when it is empty. `layout`
 //! is a function of state and size, which drawing and handling both call. Only `terminal/` touches the terminal. The
 //! engine is reached through [`Port`] and its result types, never its insides.
 
@@ -14,6 +14,7 @@ pub mod draw;
 pub mod events;
 pub mod explore;
 pub mod general;
+pub mod generate;
 pub mod history;
 mod inert;
 pub mod keymap;

@@ -1,10 +1,11 @@
 //! News from the engine: results, progress, failures.
 
-use crate::engine::types::{FOLLOWED, ModelInfo, Update};
+use crate::engine::types::{FOLLOWED, HeadChoice, ModelInfo, Update};
 use crate::mask::types::{Decision, State};
 use crate::screen::app::{App, Card, Remedy};
 use crate::screen::events::show_card;
 use crate::screen::explore::text;
+use crate::screen::generate::GenerateState;
 use crate::screen::popups::models;
 
 /// Takes in one update; says whether everything must be asked again (another model answers now).
@@ -48,6 +49,7 @@ pub fn take(app: &mut App, news: Update) -> bool {
             app.rerolling = false;
             app.costing = false;
             app.leaking = false;
+            app.generate = GenerateState::default();
             show_card(
                 app,
                 Card {
@@ -180,6 +182,8 @@ fn model_ready(app: &mut App, info: ModelInfo) {
     // Another model's numbers must not stand beside this one's.
     // Weights that are followed replace the picture only when theirs is there: it would flicker otherwise.
     if !followed {
+        let (compare, heads) = (app.generate.compare, HeadChoice::default());
+        app.generate = GenerateState { compare, heads, ..GenerateState::default() };
         let done = app.results.done;
         app.results = crate::screen::results::Results { done, ..Default::default() };
     }

@@ -1,5 +1,6 @@
 //! What a pane is: its name, its keys, and the functions that draw it and answer the mouse. Every pane declares one
-//! [`Pane`] beside those functions; `explore/mod.rs` and `train/mod.rs` list them and say where they stand.
+//! [`Pane`] beside those functions; the `mod.rs` of each screen (`explore/`, `train/`, `generate/`) lists them and says where they
+//! stand.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use crate::screen::explore::text::EDIT_TEXT;
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
-use crate::screen::{explore, train};
+use crate::screen::{explore, generate, train};
 
 /// What the mouse does while its button is down: called with the pane's contents and the cell under the mouse.
 pub type Drag = Box<dyn FnMut(&mut App, Rect, (u16, u16))>;
@@ -109,7 +110,7 @@ impl fmt::Debug for Pane {
 
 /// Every pane, in the order in which the focus goes round; those of the explorer come first.
 pub fn all() -> impl Iterator<Item = &'static Pane> {
-    explore::PANES.iter().chain(train::PANES).copied()
+    explore::PANES.iter().chain(train::PANES).chain(generate::PANES).copied()
 }
 
 /// A few words of a frame's title.

@@ -7,6 +7,7 @@ pub use crate::screen::inert::inert;
 
 use crate::attention::types::ScoreSettings;
 use crate::config::{self, PRESETS, Row, Section};
+use crate::engine::types::GenerateSettings;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Scale, Scope};
 use crate::screen::document::{DEFAULT, Document};
@@ -47,6 +48,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         ScoreSettings::ROWS,
         RunSettings::ROWS,
         TrainSettings::ROWS,
+        GenerateSettings::ROWS,
     ];
     own.into_iter().flatten().chain([&PRESET_ROW])
 }
@@ -67,12 +69,13 @@ pub fn preset_doc(name: &str) -> &'static str {
     PRESET_CHOICES.iter().find(|choice| choice.name == name).map_or("", |choice| choice.doc)
 }
 
-fn sections(doc: &Document) -> [&dyn Section; 5] {
-    [&doc.mask, &doc.rolling, &doc.score, &doc.form.run, &doc.form.train]
+fn sections(doc: &Document) -> [&dyn Section; 6] {
+    [&doc.mask, &doc.rolling, &doc.score, &doc.generate, &doc.form.run, &doc.form.train]
 }
 
 fn section_mut<'a>(doc: &'a mut Document, path: &str) -> Option<&'a mut dyn Section> {
-    let explorers: [&mut dyn Section; 3] = [&mut doc.mask, &mut doc.rolling, &mut doc.score];
+    let explorers: [&mut dyn Section; 4] =
+        [&mut doc.mask, &mut doc.rolling, &mut doc.score, &mut doc.generate];
     let found = explorers.into_iter().find(|section| section.row(path).is_some());
     if found.is_some() {
         return found;

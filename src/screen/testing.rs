@@ -2,6 +2,7 @@
 //! shapes, orders and rules are those of the real updates.
 
 mod answers;
+mod generate;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub struct Stage {
     pub app: App,
     pub port: Recorder,
     pub answering: bool,
+    writer: generate::Writer,
 }
 
 impl Stage {
@@ -70,7 +72,8 @@ impl Stage {
     }
 
     pub fn with(options: Options) -> Self {
-        let mut stage = Stage { app: App::new(options).unwrap(), port: Recorder::default(), answering: true };
+        let (app, port) = (App::new(options).unwrap(), Recorder::default());
+        let mut stage = Stage { app, port, answering: true, writer: generate::Writer::default() };
         let requests = stage.app.start();
         stage.take(requests);
         stage.update(Update::ModelReady(model("demo", 4, 4)));
@@ -169,6 +172,11 @@ impl Stage {
                 self.update(Update::Rerolls { generation, done: count, of: count, rate, rows });
             }
             Command::Cost { generation } => self.cost(generation, n),
+            Command::Generate(command) => {
+                if let Some(news) = self.writer.obey(command) {
+                    self.update(Update::Generate(Box::new(news)));
+                }
+            }
             _ => {}
         }
     }

@@ -13,7 +13,7 @@ use crate::settings::choice;
 
 choice! {
     /// What fills the terminal.
-    pub enum Screen { Explore = "explore", Train = "train" }
+    pub enum Screen { Explore = "explore", Train = "train", Generate = "generate" }
 }
 
 /// What is looked at; not undone, except through the document.

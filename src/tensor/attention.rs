@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor
 use super::device::{Way, on_host, way};
 use super::dropout::{Mask, masked};
 use super::fused;
-use super::host::{slice, with_slice};
+use super::host::{slice, values, with_slice};
 use super::kernels::attention::{self as kernel, Bias, Rows, TileSums};
 pub(crate) use super::kernels::attention::{Heads, KeptHeads, RowScale};
 
@@ -166,21 +166,12 @@ impl Attention {
         }
         let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width };
         let (out, new) = self.with_bias(|bias| {
-            let bias = match (bias, &self.bias) {
-                (Some(data), Some(tensor))
-                    if [1, self.heads].iter().any(|h| tensor.elem_count() == h * keys * keys) =>
-                {
-                    let head_stride = if tensor.elem_count() == keys * keys { 0 } else { keys * keys };
-                    Some(Bias { data: &data[start * keys..], batch_stride: 0, head_stride })
-                }
-                (None, None) => None,
-                _ => bail!("the attention bias does not fit {keys} rows"),
-            };
+            let bias = self.bias_from(bias, keys, start)?;
             let shape =
                 kernel::Shape { bias, ..Attention { bias: None, ..self.clone() }.shape(&sizes, None)? };
             let rows = |offset: usize| Rows { data: &qkv[offset..], batch_stride: 0, row_stride: packed };
             let (q, k, v) = (rows(start * packed), rows(width), rows(2 * width));
-            Ok(kernel::forward_summed(&shape, q, k, v, sums.grams))
+            Ok::<_, candle_core::Error>(kernel::forward_summed(&shape, q, k, v, sums.grams))
         })??;
         let mut all = sums.old[..kept].to_vec();
         for tile in new {
@@ -194,14 +185,56 @@ impl Attention {
 
     /// The weights of one head for all rows of `qkv` `[T, 3D]` (host values), `[T, T]` row-major, into `out`.
     pub fn map(&self, qkv: &[f32], width: usize, head: usize, out: &mut [f32]) -> Result<()> {
-        let keys = qkv.len() / (3 * width);
-        let sizes = Sizes { batch: 1, queries: keys, keys, start: 0, width };
+        self.map_from(qkv, (width, 0), head, out)
+    }
+
+    /// As [`Attention::map`] for the query rows from `start` on, `[T − start, T]`.
+    pub fn map_from(
+        &self,
+        qkv: &[f32],
+        (width, start): (usize, usize),
+        head: usize,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let (packed, keys) = (3 * width, qkv.len() / (3 * width));
+        let sizes = Sizes { batch: 1, queries: keys - start, keys, start, width };
         self.with_bias(|bias| {
-            let shape = self.shape(&sizes, bias)?;
-            let rows = |offset: usize| Rows { data: &qkv[offset..], batch_stride: 0, row_stride: 3 * width };
-            kernel::map(&shape, rows(0), rows(width), head, out);
+            let bias = self.bias_from(bias, keys, start)?;
+            let shape =
+                kernel::Shape { bias, ..Attention { bias: None, ..self.clone() }.shape(&sizes, None)? };
+            let rows = |offset: usize| Rows { data: &qkv[offset..], batch_stride: 0, row_stride: packed };
+            kernel::map(&shape, rows(start * packed), rows(width), head, out);
             Ok(())
         })?
+    }
+
+    /// The weights of all heads for the query rows of `qkv` `[T, 3D]` from `start` on, `[heads, T − start, T]`, for any
+    /// device.
+    pub fn maps_from(&self, qkv: &Tensor, start: usize) -> Result<Vec<f32>> {
+        let (keys, packed) = qkv.dims2()?;
+        let (width, n) = (packed / 3, keys - start);
+        let split = |part: usize, from: usize, rows: usize| {
+            let x = qkv.narrow(1, part * width, width)?.narrow(0, from, rows)?;
+            x.reshape((1, rows, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()
+        };
+        let bias = self.bias.as_ref().map(|b| b.narrow(2, start, n)?.contiguous()).transpose()?;
+        let scores = split(0, start, n)?.matmul(&split(1, 0, keys)?.t()?)?;
+        let weights = Attention { bias, ..self.clone() }.weights(&scores, start)?;
+        values(&weights.to_dtype(DType::F32)?.flatten_all()?)
+    }
+
+    /// The rows of a bias over all `keys` rows that belong to the queries from `start` on.
+    fn bias_from<'a>(&self, bias: Option<&'a [f32]>, keys: usize, start: usize) -> Result<Option<Bias<'a>>> {
+        match (bias, &self.bias) {
+            (Some(data), Some(tensor))
+                if [1, self.heads].iter().any(|h| tensor.elem_count() == h * keys * keys) =>
+            {
+                let head_stride = if tensor.elem_count() == keys * keys { 0 } else { keys * keys };
+                Ok(Some(Bias { data: &data[start * keys..], batch_stride: 0, head_stride }))
+            }
+            (None, None) => Ok(None),
+            _ => bail!("the attention bias does not fit {keys} rows"),
+        }
     }
 
     /// The same as products around a softmax, for any device; `q` `[B, n, D]`, `k`, `v` `[B, T, D]`.

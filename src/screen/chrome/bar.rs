@@ -55,7 +55,7 @@ pub fn draw(c: &mut Canvas, app: &App, area: Rect) {
         }
         None => c.text(x, area.y, "no model yet", dim, stop.saturating_sub(x)),
     };
-    if app.waiting() || app.background() || app.loading.is_some() {
+    if app.waiting() || app.background() || app.loading.is_some() || app.writes() {
         c.text(x + 1, area.y, spinner(app), accent, stop.saturating_sub(x + 1).min(1));
     }
 }
@@ -82,11 +82,21 @@ fn name(id: &str) -> String {
     }
 }
 
+/// Tokens of the text that is being written, and the time of the last one.
+fn written(app: &App) -> String {
+    let (Some(model), Some(view)) = (&app.model, &app.generate.view) else { return String::new() };
+    let tokens = format!("{}/{} tokens", app.generate.tokens().len(), model.n_positions);
+    if view.millis > 0.0 { format!("{tokens}  {:.1} ms a token", view.millis) } else { tokens }
+}
+
 /// Tokens, forwards and time of the last answer.
 fn state(app: &App) -> String {
     let mut parts = Vec::new();
     if app.screen() == Screen::Train {
         return String::new();
+    }
+    if app.screen() == Screen::Generate {
+        return written(app);
     }
     if let Some(m) = &app.model {
         parts.push(format!("{}/{} tokens", app.results.len(), m.n_positions));

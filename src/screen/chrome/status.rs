@@ -53,6 +53,15 @@ fn quiet(c: &mut Canvas, app: &App, area: Rect) {
         }
         return;
     }
+    if app.screen() == Screen::Generate {
+        let failure = app.generate.failure.as_ref();
+        let (bad, dim) = (c.theme.bold(Role::Bad), c.style(Role::Dim));
+        if let Some((message, hint)) = failure {
+            let hint = hint.as_ref().map_or_else(String::new, |h| format!("   hint: {h}"));
+            c.spans(area.x, area.y, &[("✗ ", bad), (message, bad), (&hint, dim)], area.right());
+        }
+        return;
+    }
     let (accent, faint, dim) = (c.theme.bold(Role::Accent), c.style(Role::Faint), c.style(Role::Dim));
     let mut right = area.right();
     if let Some((key, offer)) = offer(app) {

@@ -1,9 +1,10 @@
 //! Work beside the exploration: re-rolls, costs, retrying and cancelling.
 
-use crate::engine::types::Command;
+use crate::engine::types::{Command, GenerateCommand};
 use crate::screen::actions::{EXPLORER, actions};
 use crate::screen::app::{App, Remedy, Request};
 use crate::screen::explore::{cost, effect, window};
+use crate::screen::generate::course as writing;
 use crate::screen::popups::models;
 use crate::screen::train::run::course;
 use crate::train::report::RunCommand;
@@ -34,6 +35,9 @@ pub(crate) fn cancel(app: &mut App) {
     if app.preparing() {
         app.say("The plan is cancelled");
         course::send(app, RunCommand::Kill);
+    } else if app.writes() {
+        app.say("Paused");
+        writing::send(app, GenerateCommand::Pause);
     } else if app.background() {
         (app.rerolling, app.costing, app.leaking) = (false, false, false);
         app.say("Background work cancelled");

@@ -20,6 +20,10 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("example-text", "default demo sentence"),
     ("models", "load open checkpoint hub gpt2 download"),
     ("train", "fine-tune finetune learn"),
+    ("generate", "continue sample write complete chat temperature top-k top-p"),
+    ("dialogue", "chat talk conversation turns"),
+    ("strike", "delete remove token regrow"),
+    ("write-policy", "cache eviction h2o snapkv tova streamingllm"),
     ("map-kind", "baseline difference compare diff"),
     ("overview", "grid thumbnails heads layers"),
     ("effects", "operations compare side"),
@@ -46,8 +50,6 @@ const SYNONYMS: &[(&str, &str)] = &[
 /// What people look for that is not here, and what there is instead.
 const ABSENT: &[(&str, &str)] = &[
     ("export save screenshot image png", "the commands print everything as JSON, e.g. maskscope mask --json"),
-    ("generate continue sample chat", "nothing writes a text here; the Effect pane shows the next token"),
-    ("temperature top-k top-p", "nothing is drawn from the predictions, so nothing changes them"),
     ("language translate", "the program speaks English only"),
 ];
 

@@ -137,7 +137,8 @@ impl Dirty {
             | Update::Masked { .. }
             | Update::Effects { .. }
             | Update::Map { .. }
-            | Update::Overview { .. } => Dirty::TerminalInput,
+            | Update::Overview { .. }
+            | Update::Generate(_) => Dirty::TerminalInput,
             Update::CalibrationReady
             | Update::Calibrating { .. }
             | Update::Models(_)

@@ -201,3 +201,25 @@ fn train_screen_without_colour() {
         check(&format!("{name}_raster"), &mut stage, 80, 24);
     }
 }
+
+#[test]
+fn writing_on() {
+    let mut stage = crate::screen::generate::tests::written();
+    for (w, h) in [(160, 50), (120, 40), (80, 24), (60, 16)] {
+        check("generate", &mut stage, w, h);
+    }
+    stage.press("m p");
+    check("generate_parted", &mut stage, 160, 50);
+    check("generate_parted", &mut stage, 80, 24);
+    for (name, depth, ascii) in
+        [("generate_colourless", Depth::None, false), ("generate_ascii", Depth::None, true)]
+    {
+        stage.app.look = Look { dark: true, depth, ascii };
+        check(name, &mut stage, 80, 24);
+    }
+    let mut stage = Stage::new();
+    stage.press("G D");
+    check("dialogue_empty", &mut stage, 80, 24);
+    stage.types("Who are you?").press("enter");
+    check("dialogue", &mut stage, 120, 40);
+}

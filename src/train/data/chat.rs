@@ -111,14 +111,35 @@ impl ChatStyle {
         }
     }
 
+    /// What follows every turn where there is no template.
+    pub fn turn_mark(&self) -> Option<&str> {
+        self.template.is_none().then(|| self.end.as_deref().unwrap_or("\n"))
+    }
+
+    /// The text of a conversation up to where the assistant speaks: with the template's opening of its turn, or with the
+    /// mark that follows every turn. Empty where no turn says anything.
+    ///
+    /// # Errors
+    /// What the template refuses, or an entry that is not a turn.
+    pub fn prompt(&self, turns: &[Value]) -> Result<String, ChatRefusal> {
+        let turns = plain_turns(turns)?;
+        match &self.template {
+            _ if !turns.iter().any(said) => Ok(String::new()),
+            None => Ok(self.joined(&turns, &|_| false).0 + self.turn_mark().unwrap_or_default()),
+            Some(template) => {
+                let written = template.render(self.names(&turns, true));
+                Ok(written.map_err(ChatRefusal::Template)?.0)
+            }
+        }
+    }
+
     /// The document of a conversation; empty where no turn says anything. Turns before the first of the `answers` are questions,
     /// whoever speaks.
     ///
     /// # Errors
     /// What the template refuses, an entry that is not a turn, or no answer where the loss is on answers.
     pub fn document(&self, turns: &[Value], answers: usize) -> Result<TextDocument, ChatRefusal> {
-        let turns: Vec<Map<String, Value>> =
-            turns.iter().enumerate().map(|(n, turn)| plain(n + 1, turn)).collect::<Result<_, _>>()?;
+        let turns = plain_turns(turns)?;
         if !turns.iter().any(said) {
             return Ok(TextDocument::default());
         }
@@ -235,6 +256,11 @@ impl std::fmt::Debug for ChatStyle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name())
     }
+}
+
+/// Every turn as [`plain`] has it.
+fn plain_turns(turns: &[Value]) -> Result<Vec<Map<String, Value>>, ChatRefusal> {
+    turns.iter().enumerate().map(|(n, turn)| plain(n + 1, turn)).collect()
 }
 
 /// A turn with `role` and `content`, whatever its data set calls them; parts of a content are joined.

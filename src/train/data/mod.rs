@@ -5,7 +5,7 @@
 //! has read it, and never guess at damaged bytes.
 
 mod cache;
-mod chat;
+pub(crate) mod chat;
 mod chat_template;
 mod cut;
 mod document;
