@@ -72,8 +72,9 @@ fn heads_light_up_at_every_size_and_the_end_says_what_they_are_worth() {
     report(&mut stage, Report::Heads(heads(210)));
     for ((width, height), labels) in [
         ((80, 24), ["●0.1 p.46", "●1.2 i.71"]),
-        ((100, 30), ["●0.1 p.46@210", "●1.2 i.71@120"]),
+        ((100, 30), ["●0.1 p@210", "●1.2 i@120"]),
         ((160, 50), ["●0.1 p@210", "●1.2 i@120"]),
+        ((200, 60), ["●0.1 p.46@210", "●1.2 i.71@120"]),
     ] {
         let shown = text(&picture(&mut stage, width, height));
         for part in ["Heads", "step 210", "2 of 8 heads passed 0.4"].into_iter().chain(labels) {
