@@ -10,7 +10,6 @@ use super::start::{Start, known};
 use super::types::LoadProgress;
 use crate::hub::FetchProgress;
 use crate::model::{Config, Tokenizer};
-use crate::train::{TrainError, grow};
 use crate::train::checkpoint::state;
 use crate::train::checkpoint::state::Resumed;
 use crate::train::data::synthetic::{Synthetic, SyntheticSpec};
@@ -18,6 +17,7 @@ use crate::train::data::{ChatStyle, Corpora, CutRows, Documents, Measured, Token
 use crate::train::run::Setup;
 use crate::train::spec::{DataSpec, RunSpec};
 use crate::train::twins::record::TwinRecord;
+use crate::train::{TrainError, grow};
 
 /// Where models and data come from, and who receives progress and remarks.
 pub struct Preparation<'a> {

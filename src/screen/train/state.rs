@@ -11,7 +11,8 @@ use crate::screen::train::setup::{RunRequest, RunSettings};
 use crate::screen::train::twins::TwinView;
 use crate::train::raster::RasterStats;
 use crate::train::report::{
-    BatchView, HeadsReport, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary, recorded_heads_line,
+    BatchView, HeadsReport, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary,
+    recorded_heads_line,
 };
 use crate::train::spec::{Arm, RunSpec};
 
@@ -283,7 +284,7 @@ impl RunView {
             }
             Report::HeadsRecorded { step, heads } => {
                 self.note(step, Grade::Said, recorded_heads_line(&heads));
-            },
+            }
             Report::Sample { step, prompt, text } => self.sampled(Sample { step, prompt, text }),
             Report::Changed(change) => self.changed(change),
             Report::Note { step, message } => self.note(step, Grade::Said, message),

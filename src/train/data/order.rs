@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn an_epoch_visits_every_sequence_once_in_an_order_of_its_own() {
         let corpus = corpus(1001);
-        let order = Order { seed: 4, cut: 10.into(), fixed_cuts: true, marked: 0.0, alike: 0, synthetic: None };
+        let order =
+            Order { seed: 4, cut: 10.into(), fixed_cuts: true, marked: 0.0, alike: 0, synthetic: None };
         let ((rows, first), (_, second)) = (order.epoch(&corpus, 0), order.epoch(&corpus, 1));
         assert_eq!((rows.visit(&corpus, 0, 0).inputs[0], first.len()), (0, 100));
         assert_ne!(first, second);
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn cuts_move_unless_they_are_fixed_and_never_past_a_short_text() {
-        let order = Order { seed: 4, cut: 10.into(), fixed_cuts: false, marked: 0.0, alike: 0, synthetic: None };
+        let order =
+            Order { seed: 4, cut: 10.into(), fixed_cuts: false, marked: 0.0, alike: 0, synthetic: None };
         let shifts: std::collections::HashSet<usize> = (0..30)
             .map(|epoch| order.epoch(&corpus(500), epoch).0.visit(&corpus(500), 0, 0).inputs[0] as usize)
             .collect();

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
-use super::{Corpus, CutRows};
 use super::order::Order;
 use super::synthetic::{FIRST_SYNTHETIC, Synthetic, SyntheticSpec, SyntheticTask};
+use super::{Corpus, CutRows};
 use crate::attention::types::ScoreSettings;
 use crate::model::{Checkpoint, ModelFiles};
 use crate::tensor::cross_entropy::IGNORE;
