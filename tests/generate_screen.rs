@@ -97,7 +97,7 @@ fn writing_pauses_at_once_and_a_dialogue_answers() {
     session.wait_text("Who are you?");
     session.wait_for("an answer", |screen| screen.contains("written") && !screen.contains(" 0 written"));
     session.send("\u{1b}");
-    session.wait_text("strike out");
+    session.wait_text("one token");
     session.send("E");
     session.wait_text("Attention");
     quit(session);

@@ -337,7 +337,7 @@ impl WritingSession {
         GenerateView {
             continuations: self.continuations.iter().map(Continuation::view).collect(),
             parted: self.parted(),
-            writing: self.busy(),
+            writing: self.goal.is_some(),
             can_undo: !self.past.is_empty(),
             can_redo: !self.future.is_empty(),
             dialogue: self.dialogue.as_ref().map(Dialogue::name),

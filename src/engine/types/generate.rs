@@ -28,7 +28,7 @@ settings! {
         /// Draw among the K most probable tokens only
         top_k: Option<usize> = Some(50), label("top-k"), word("off"), whole(1, 1_000_000);
         /// Draw among the fewest tokens whose probabilities sum to this; 1 is off
-        top_p: f64 = 1.0, label("top-p"), range(0.0, 1.0, 0.05, 0.01);
+        top_p: f64 = 0.95, label("top-p"), range(0.0, 1.0, 0.05, 0.01);
         /// Above 1 tokens that were read already become less likely; 1 is off
         /// Logits above 0 are divided by it, others multiplied (Keskar et al. 2019).
         repetition_penalty: f64 = 1.0, label("repetition penalty"), range(1.0, 5.0, 0.05, 0.01);
