@@ -81,6 +81,8 @@ fn explore(session: &mut Session, round: usize, tiny: &Path) {
         let frames = session.frames();
         session.wait_frame(frames);
     }
+    // Until it has grown again, keys do nothing.
+    session.wait_text("write here");
     switch(session, tiny.to_str().unwrap(), "gpt2-tiny-random");
     switch(session, "demo", "demo");
 }

@@ -1,6 +1,7 @@
 //! From the spec of a run back to the settings that describe it: to hold them to their bounds, to copy them into a form, to
 //! say what differs between two runs. Pure.
 
+use super::data::synthetic::SyntheticSpec;
 use super::schedule::{GapControl, LrSpec};
 use super::settings::TrainSettings;
 use super::spec::{LoraSpec, RunSpec, Trained, TrainedPart};
@@ -53,6 +54,7 @@ impl TrainSettings {
             checkpoint_every: some(spec.checkpoint_every),
             keep_last: some(spec.keep_last),
             keep_spaced: spec.keep_spaced,
+            heads_every: spec.heads_every,
             on_disk_full: spec.on_disk_full,
             sample_every: spec.sample_every,
             sample_prompt: spec.sample_prompt.clone(),
@@ -60,7 +62,15 @@ impl TrainSettings {
         };
         settings.take_trained(&spec.trained);
         settings.take_rate(&spec.learning_rate);
+        settings.take_synthetic(spec.synthetic);
         settings
+    }
+
+    fn take_synthetic(&mut self, spec: Option<SyntheticSpec>) {
+        let Some(SyntheticSpec { task, share, ids, least, most, context }) = spec else { return };
+        (self.synthetic, self.synthetic_share) = (Some(task), share);
+        (self.synthetic_ids, self.synthetic_context) = (ids, context);
+        (self.synthetic_least, self.synthetic_most) = (least, most);
     }
 
     fn take_rate(&mut self, spec: &LrSpec) {

@@ -158,7 +158,7 @@ impl ChatStyle {
     }
 
     /// Turns with the end mark between; the mark behind an answer is part of it.
-    fn joined(&self, turns: &[Map<String, Value>], is_answer: &dyn Fn(usize) -> bool) -> Written {
+    fn joined(&self, turns: &[Map<String, Value>], is_answer: &dyn Fn(usize) -> bool) -> WrittenTurns {
         let end = self.end.as_deref().unwrap_or("\n");
         let (mut text, mut spans) = (String::new(), Vec::new());
         for (n, turn) in turns.iter().enumerate().filter(|(_, turn)| said(turn)) {
@@ -183,7 +183,7 @@ impl ChatStyle {
         template: &CompiledTemplate,
         turns: &[Map<String, Value>],
         is_answer: &dyn Fn(usize) -> bool,
-    ) -> Result<Written, ChatRefusal> {
+    ) -> Result<WrittenTurns, ChatRefusal> {
         let render = |turns: &[Map<String, Value>], asks: bool| {
             template.render(self.names(turns, asks)).map_err(ChatRefusal::Template)
         };
@@ -237,7 +237,7 @@ impl ChatStyle {
 }
 
 /// A text and its answers.
-type Written = (String, Vec<Range<usize>>);
+type WrittenTurns = (String, Vec<Range<usize>>);
 
 fn said(turn: &Map<String, Value>) -> bool {
     turn["content"].as_str().is_some_and(|content| !content.trim().is_empty())
