@@ -47,7 +47,7 @@ pub struct GrowArgs {
     /// Folder of the run and of the grown model; without it, a new one among your runs
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Optimizer steps; 400 were enough in ten of ten seeds
+    /// Optimizer steps; 400 were enough for every seed that was tried
     #[arg(long, value_name = "N", default_value_t = grow::STEPS, value_parser = whole::<usize>(1, 1_000_000))]
     pub steps: usize,
     /// Number format of the saved weights

@@ -13,7 +13,7 @@ use crate::model::Config;
 
 /// What a grown run says it starts from.
 pub const FROM: &str = "grow induction";
-/// Steps that were enough in ten of ten seeds.
+/// Steps that were enough for every seed that was tried.
 pub const STEPS: usize = 400;
 
 /// Two layers of four heads. Large initial weights: at 0.02 nothing is copied in 400 steps.
