@@ -2,7 +2,7 @@
 //! boundary the mask decides over what was read, and what is evicted leaves the cache for good. Beyond the context the kept
 //! tokens are encoded again at compact positions, since GPT-2's positions are absolute.
 //!
-//! Three ways of counting meet here: places in the whole text; positions, which begin anew at each encoding; and rows of the
+//! This file counts in three ways: places in the whole text; positions, which start at 0 at each encoding; and rows of the
 //! cache, which are the positions that have not left it.
 
 use std::collections::VecDeque;

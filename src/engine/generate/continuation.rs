@@ -17,7 +17,7 @@ use crate::model::ModelError;
 /// Attention of all heads is kept for the newest tokens up to this many bytes; for older ones only its mean.
 const HEADS_KEPT: usize = 48 << 20;
 
-/// What a person did by hand, by place in the text, and the text as it then was; cheap to keep.
+/// The edits that a person made, by place in the text, and the text after them. Cheap to keep.
 #[derive(Clone, Default)]
 pub struct Script {
     tokens: Vec<Arc<TextToken>>,

@@ -24,7 +24,7 @@ pub struct Dialogue {
 pub enum Turn {
     /// These tokens follow.
     Follow(Vec<Token>),
-    /// The template writes the whole dialogue anew.
+    /// The template writes the whole dialogue again.
     Anew(Vec<Token>),
 }
 

@@ -1,4 +1,4 @@
-//! Both continuations of one text, with and without the mask, under common random numbers; what a person did by hand, and
+//! Both continuations of one text, with and without the mask, under common random numbers; the edits that a person made, and
 //! its undo.
 
 use std::sync::Arc;

@@ -70,7 +70,7 @@ pub enum Prompt {
 /// What the Generate screen asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GenerateCommand {
-    /// Begin anew.
+    /// Start again from the beginning.
     Start(Box<GenerateRequest>),
     /// Write one token.
     Step,

@@ -219,8 +219,8 @@ pub const STOPS: &[Stop] = &[
     Stop {
         pane: &story::PANE,
         title: "Writing on",
-        text: "The model goes on with your text, at the left without the mask, at the right under it; both draw with the same \
-               numbers, so that they part where the mask matters. {} strikes out a token, and what followed is written again.",
+        text: "The model continues your text: on the left without the mask, on the right with it. Both use the same random \
+               draws, so they part only where the mask matters. {} strikes out a token, and what followed is written again.",
         keys: &[&story::STRIKE],
         tasks: &[TourTask {
             text: "{}: let it write",

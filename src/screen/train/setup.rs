@@ -117,8 +117,8 @@ impl RunForm {
         RunForm { run, train: TrainSettings::of(spec) }
     }
 
-    /// What is kept of it from one start to the next, by key. Whether it masks as the explorer does is asked anew, and so is
-    /// its folder.
+    /// What is kept of it from one start to the next, by key. Its folder, and whether it masks as the explorer does,
+    /// are asked for again.
     pub fn kept(&self) -> BTreeMap<String, String> {
         let sections: [&dyn Section; 2] = [&self.run, &self.train];
         let of = |section: &dyn Section| -> Vec<(String, String)> {

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn isolated_documents_begin_anew_within_their_rows() {
+    fn isolated_documents_start_at_their_own_row() {
         let rows = cut(&corpus(), RowPacking::Isolated, 9);
         assert_eq!(rows[0].starts, [6]);
         assert_eq!(rows[0].targets, [1, 2, 3, 4, 5, I, 7, 8, I]);
