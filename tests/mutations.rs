@@ -155,7 +155,7 @@ fn inside() {
         };
         println!("case {case} {} {outcome}", start.elapsed().as_millis());
     }
-    let peak = maskscope::train::records::MemoryGauge::peak().unwrap_or(0);
+    let peak = maskscope::train::records::MachineGauge::peak().unwrap_or(0);
     println!("peak {peak}");
 }
 

@@ -301,8 +301,8 @@ fn serve(chores: &Receiver<Chore>, updates: &Sender<Update>) {
         let update = match chore {
             Chore::List(folder) => TrainUpdate::Runs(runs::list(&folder)),
             Chore::Curves(run) => {
-                let (train, validation) = runs::curves(&run);
-                TrainUpdate::Curves { run, train, validation }
+                let reports = runs::charted(&run);
+                TrainUpdate::Curves { run, reports }
             }
             Chore::Reopen(run) => match runs::reports(&run) {
                 Ok((spec, reports)) => TrainUpdate::Reopened { spec: Box::new(spec), reports },

@@ -23,7 +23,7 @@ use crate::screen::popups::Popup;
 use crate::screen::popups::models::ModelShelf;
 use crate::screen::popups::tour::{self, Tour};
 use crate::screen::results::{Answer, Results};
-use crate::screen::train::{RunRequest, TrainState};
+use crate::screen::train::{RunRequest, TrainState, metrics};
 use crate::screen::view::{Screen, View};
 use crate::train::report::RunState;
 
@@ -228,7 +228,9 @@ impl App {
         };
         let mut contexts = match self.screen() {
             _ if inner == MODEL_LIST => vec![MODEL_LIST, LIST, ANYWHERE],
-            _ if self.popup.is_some() || [ENTRY, text::CONTEXT, turn::CONTEXT].contains(&inner) => {
+            _ if self.popup.is_some()
+                || [ENTRY, text::CONTEXT, turn::CONTEXT, metrics::FILTERING].contains(&inner) =>
+            {
                 vec![inner, ANYWHERE]
             }
             Screen::Explore => vec![inner, EXPLORER, PANES, ANYWHERE],

@@ -152,7 +152,7 @@ impl App {
     fn types(&self, c: char) -> bool {
         match &self.popup {
             Some(popup) => popup.is_typed_in(),
-            None => self.entry.is_some() || self.train.typing.is_some() || (self.view.focus.takes)(c),
+            None => self.entry.is_some() || self.train.typing.is_some() || (self.view.focus.takes)(self, c),
         }
     }
 
@@ -166,7 +166,7 @@ impl App {
             entry::edit(self, |typed| typed.push(c));
         } else if self.train.typing.is_some() {
             (setup::PANE.typed)(self, c);
-        } else if (self.view.focus.takes)(c) {
+        } else if (self.view.focus.takes)(self, c) {
             (self.view.focus.typed)(self, c);
         }
     }

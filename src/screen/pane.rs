@@ -57,7 +57,7 @@ pub struct Pane {
     /// Moves cursor and scroll position to where something is, after any change. Without an area, the pane is hidden.
     pub settle: fn(&mut App, Option<Rect>),
     /// Whether a printable key is typed here instead of looked up.
-    pub takes: fn(char) -> bool,
+    pub takes: fn(&App, char) -> bool,
     pub typed: fn(&mut App, char),
     /// Takes pasted text; without it, the text goes where its screen puts it.
     pub paste: Option<fn(&mut App, &str)>,
@@ -84,7 +84,7 @@ pub const BLANK: Pane = Pane {
     draw: |_, _, _| {},
     explain: |_| String::new(),
     settle: |_, _| {},
-    takes: |_| false,
+    takes: |_, _| false,
     typed: |_, _| {},
     paste: None,
     press: |_, _, _| None,

@@ -8,7 +8,7 @@ use candle_core::Var;
 use super::TrainError;
 use super::data::RowPacking;
 use super::policy::JointPolicy;
-use super::records::MemoryGauge;
+use super::records::MachineGauge;
 use super::report::{MemoryPlan, Plan};
 use super::run::Run;
 use super::spec::{Arm, RunSpec, ScoreFrom, Trained};
@@ -86,9 +86,9 @@ impl Run {
     /// More than there is.
     pub(super) fn fitting_memory(&self) -> Result<MemoryPlan, TrainError> {
         let device = &self.trainee.model.device;
-        let available = device::memory(device).map_or_else(MemoryGauge::available, |m| m.free);
+        let available = device::memory(device).map_or_else(MachineGauge::available, |m| m.free);
         let memory =
-            MemoryPlan { resident: MemoryGauge::default().resident(), ..self.memory_plan(available) };
+            MemoryPlan { resident: MachineGauge::default().resident(), ..self.memory_plan(available) };
         if memory.total as f64 > available as f64 * USABLE {
             return Err(too_large(&memory, if device.is_cpu() { "machine" } else { "GPU" }));
         }

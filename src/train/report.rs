@@ -119,8 +119,14 @@ pub struct StepReport {
     pub visible_tokens: f64,
     pub tokens_per_second: f64,
     pub time: StepTime,
+    /// Seconds since the first step began, pauses left out; 0 in records of older versions.
+    #[serde(default)]
+    pub elapsed: f64,
     /// Resident memory of the process, bytes.
     pub memory: u64,
+    /// Cores that the process kept busy in the last second or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<f64>,
     /// What the GPU is doing, where one is used and says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuFigures>,

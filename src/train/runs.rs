@@ -10,7 +10,7 @@ use super::TrainError;
 use super::checkpoint::{folder::Folders, renamed, state};
 pub use super::described::{SpecDifference, differences};
 use super::records::{METRICS, step_of};
-use super::report::{Report, RunState, RunSummary};
+use super::report::{Report, RunState, RunSummary, StepReport};
 use super::spec::RunSpec;
 use crate::support::files::{plain, read_at_most};
 
@@ -148,6 +148,55 @@ pub fn curves(run: &Path) -> (LossCurve, LossCurve) {
         }
     }
     (train, validation)
+}
+
+/// Steps of a run that a chart is given at most: of a longer run, evenly spaced ones.
+const CHARTED: usize = 4_096;
+
+/// Reports of the steps and evaluations of a run, for charts. A step of a long run stands for those before it that are left
+/// out. Records of older versions have what they noted.
+pub fn charted(run: &Path) -> Vec<Report> {
+    let (mut steps, mut evaluated) = (Vec::<Report>::new(), Vec::new());
+    let (mut stride, mut seen) = (1, 0);
+    for line in lines(run) {
+        let Some(step) = step_of(&line) else { continue };
+        let Some(loss) = line.get("loss").and_then(serde_json::Value::as_f64) else { continue };
+        let event = line.get("event").and_then(serde_json::Value::as_str).map(str::to_owned);
+        let report = serde_json::from_value::<Report>(line).ok();
+        match event.as_deref() {
+            Some("evaluated") => evaluated.push(report.unwrap_or(Report::Evaluated {
+                step,
+                loss,
+                bits_per_byte: None,
+                masked_loss: None,
+            })),
+            Some("step") => {
+                seen += 1;
+                if seen % stride != 0 {
+                    continue;
+                }
+                let plain =
+                    || Report::Step { report: StepReport { step, loss, ..StepReport::default() }, merged: 1 };
+                steps.push(report.unwrap_or_else(plain));
+                if steps.len() > CHARTED {
+                    let mut place = 0;
+                    steps.retain(|_| {
+                        place += 1;
+                        place % 2 == 0
+                    });
+                    stride *= 2;
+                }
+            }
+            _ => {}
+        }
+    }
+    for report in &mut steps {
+        if let Report::Step { merged, .. } = report {
+            *merged *= stride;
+        }
+    }
+    steps.extend(evaluated);
+    steps
 }
 
 /// The settings of a run and all that it reported; reports of another version are left out.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::train::report;
-use crate::train::runs::{LossCurve, RunInfo};
+use crate::train::runs::RunInfo;
 use crate::train::spec::RunSpec;
 
 /// Between a model's id and the step of the run whose weights are shown.
@@ -58,8 +58,8 @@ pub enum TrainUpdate {
     Runs(Vec<RunInfo>),
     Curves {
         run: PathBuf,
-        train: LossCurve,
-        validation: LossCurve,
+        /// Its steps and evaluations.
+        reports: Vec<report::Report>,
     },
     /// A run of the past and what it reported.
     Reopened {

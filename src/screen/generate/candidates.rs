@@ -25,7 +25,7 @@ pub static PANE: Pane = Pane {
     subtitle,
     draw,
     settle,
-    takes: |c| c.is_ascii_digit() && c != '0',
+    takes: |_, c| c.is_ascii_digit() && c != '0',
     typed: |app, c| take(app, (c as usize).saturating_sub('1' as usize)),
     press,
     wheel: Some(|app, _, wheel| app.act(if wheel.by < 0 { CANDIDATE_UP.run } else { CANDIDATE_DOWN.run })),

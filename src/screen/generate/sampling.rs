@@ -25,7 +25,7 @@ pub static PANE: Pane = Pane {
     actions: &[ACTIONS],
     draw,
     settle,
-    takes: |c| c.is_ascii_digit(),
+    takes: |_, c| c.is_ascii_digit(),
     typed: |app, c| begin(app, c.to_string()),
     press,
     wheel: Some(|app, _, wheel| app.act(if wheel.by < 0 { SAMPLING_UP.run } else { SAMPLING_DOWN.run })),

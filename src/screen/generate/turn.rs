@@ -24,7 +24,7 @@ pub static PANE: Pane = Pane {
     actions: &[ACTIONS],
     subtitle,
     draw,
-    takes: |_| true,
+    takes: |_, _| true,
     typed: |app, c| app.generate.turn.push(c),
     paste: Some(|app, text| {
         app.generate.turn.push_str(&text.split_whitespace().collect::<Vec<_>>().join(" "));

@@ -1,4 +1,4 @@
-//! Curves over steps: loss, rates, speed, and the cursor that reads them.
+//! Curves over steps, tokens or time: loss, rates, speed, and the cursor that reads them.
 
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -7,16 +7,16 @@ use crate::screen::actions::{Context, TRAINING, actions};
 use crate::screen::app::App;
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart};
 use crate::screen::train::empty::empty;
-use crate::screen::train::series::Point;
-use crate::screen::train::{RunView, runs};
+use crate::screen::train::series::{Point, Series, on};
+use crate::screen::train::{RunView, metrics, runs};
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
-use crate::screen::widgets::plot::{self, Curve, Frame, Pen};
+use crate::screen::widgets::plot::{self, Axis, Curve, Frame, Pen};
 use crate::screen::widgets::theme::Role;
 use crate::support::units::{duration, memory, short};
 use crate::train::report::Live;
 
-/// Curves over steps.
+/// Charts of a run.
 pub const CONTEXT: Context = Context("Charts");
 
 pub static LOSS: Pane = Pane {
@@ -60,6 +60,10 @@ actions! {
         CHART_LOG ["y"] "log" => |app| app.train.chart.log = !app.train.chart.log;
         /// Show the newest steps only, or all
         CHART_TAIL ["t"] "tail/all" => |app| app.train.chart.tail = !app.train.chart.tail;
+        /// Axis of the charts: steps, tokens read, or time
+        CHART_AXIS ["a"] "axis" if has_charts => turn_axis;
+        /// Smoothing of the averages: none, 0.6, 0.9, 0.95 or 0.99 of the one before
+        CHART_SMOOTHING ["S"] "smoothing" if has_charts => smooth;
     }
     CONTEXT {
         /// Move the cursor one column to earlier steps
@@ -77,19 +81,43 @@ actions! {
     }
 }
 
-fn has_steps(app: &App) -> bool {
+pub fn has_steps(app: &App) -> bool {
     app.train.run.as_ref().is_some_and(|r| !r.series.points.is_empty())
+}
+
+fn has_charts(app: &App) -> bool {
+    has_steps(app) || comparing(app)
+}
+
+fn turn_axis(app: &mut App) {
+    let axis = app.train.chart.axis.next();
+    app.train.chart.axis = axis;
+    app.say(format!("The charts run over {}", axis.name()));
+}
+
+fn smooth(app: &mut App) {
+    let smoothing = app.train.chart.smoothing.next();
+    app.train.chart.smoothing = smoothing;
+    let keep = smoothing.keep();
+    if let Some(run) = &mut app.train.run {
+        run.series.smooth(keep);
+    }
+    app.train.runs.curves.values_mut().for_each(|series| series.smooth(keep));
+    app.say(match keep {
+        0.0 => "No smoothing: every step as it was".to_owned(),
+        keep => format!("Smoothing {keep}: each average keeps that share of the one before"),
+    });
 }
 
 /// Puts the cursor of the charts at a place of their axis.
 pub fn cursor_at(app: &mut App, at: f64) {
     let Some(run) = &app.train.run else { return };
-    let (from, to) = run.series.span(app.train.chart.tail.then_some(TAIL));
+    let (from, to) = span(app, &run.series);
     let at = if at.is_finite() { at.clamp(0.0, 1.0) } else { 1.0 };
-    app.train.chart.cursor = Some(from + (at * (to - from) as f64).round() as usize);
+    app.train.chart.cursor = Some(run.series.step_at(app.train.chart.axis, from + at * (to - from)));
 }
 
-fn move_cursor(app: &mut App, by: i64) {
+pub fn move_cursor(app: &mut App, by: i64) {
     let Some(run) = &app.train.run else { return };
     let (from, to) = run.series.span(app.train.chart.tail.then_some(TAIL));
     let width = area_of(app).map_or(40, columns).max(1);
@@ -113,45 +141,73 @@ pub fn columns(area: Rect) -> usize {
     plot::field(area, true).width as usize
 }
 
-fn frame(app: &App, run: Option<&RunView>, steps: bool) -> Frame {
-    let tail = app.train.chart.tail.then_some(TAIL);
-    let (mut from, mut to) = run.map_or((0, 1), |r| r.series.span(tail));
-    if run.is_none_or(|r| r.series.points.is_empty()) {
-        let compared = app.train.runs.marked.iter().filter_map(|m| app.train.runs.curves.get(m));
-        (from, to) = (0, compared.filter_map(|c| c.train.last()).map(|p| p.0).max().unwrap_or(1).max(1));
+/// First and last place of the axis that the charts of a run show.
+fn span(app: &App, series: &Series) -> (f64, f64) {
+    let (from, to) = series.span(app.train.chart.tail.then_some(TAIL));
+    let axis = app.train.chart.axis;
+    let (from, to) = (series.place(axis, from), series.place(axis, to));
+    (from, if to > from { to } else { from + 1.0 })
+}
+
+/// The runs laid over the charts, with their colour and sign.
+pub fn compared(app: &App) -> impl Iterator<Item = (&std::path::Path, &Series, (Role, &'static str))> {
+    let known =
+        app.train.runs.marked.iter().filter_map(|m| Some((m.as_path(), app.train.runs.curves.get(m)?)));
+    known.enumerate().map(|(i, (path, series))| (path, series, COMPARED[i % COMPARED.len()]))
+}
+
+pub fn frame(app: &App, run: Option<&RunView>, steps: bool) -> Frame {
+    let axis = app.train.chart.axis;
+    let series = run.map(|r| &r.series);
+    let mut span = series.map_or((0.0, 1.0), |series| span(app, series));
+    if series.is_none_or(|series| series.points.is_empty()) {
+        let ends = compared(app).filter_map(|(_, series, _)| series.last()).map(|p| on(axis, p));
+        span = (0.0, ends.fold(1.0, f64::max));
     }
-    let events = run.map(|r| r.series.changes.iter().map(|c| c.step as f64).collect()).unwrap_or_default();
-    Frame {
-        span: (from as f64, to as f64),
-        cursor: app.train.chart.cursor.map(|s| s as f64),
-        events,
-        steps,
-        ..Frame::default()
-    }
+    let place = |step| series.map_or(step as f64, |series| series.place(axis, step));
+    let events = series.map(|s| s.changes.iter().map(|c| place(c.step)).collect()).unwrap_or_default();
+    Frame { axis, span, cursor: app.train.chart.cursor.map(place), events, steps, ..Frame::default() }
 }
 
 /// One number of every step as a curve.
-fn curve(run: &RunView, of: impl Fn(&Point) -> f64, pen: Pen, style: Style, ascii: &'static str) -> Curve {
-    let points = run.series.points.iter().map(|p| (p.step as f64, of(p))).collect();
+pub fn curve(
+    (series, axis): (&Series, Axis),
+    of: impl Fn(&Point) -> f64,
+    pen: Pen,
+    style: Style,
+    ascii: &'static str,
+) -> Curve {
+    let points = series.points.iter().map(|p| (on(axis, p), of(p))).collect();
+    Curve { points, pen, style, ascii }
+}
+
+/// The validation losses as marks.
+fn evaluations(app: &App, series: &Series, pen: Pen, style: Style, ascii: &'static str) -> Curve {
+    let axis = app.train.chart.axis;
+    let points = series.evaluated.iter().map(|e| (series.place(axis, e.0), e.1)).collect();
     Curve { points, pen, style, ascii }
 }
 
 /// The step the numbers are of: under the cursor, or the newest.
-fn at<'a>(app: &App, run: &'a RunView) -> Option<&'a Point> {
+pub fn at<'a>(app: &App, run: &'a RunView) -> Option<&'a Point> {
     match app.train.chart.cursor {
         Some(step) => run.series.nearest(step),
         None => run.series.last(),
     }
 }
 
-fn comparing(app: &App) -> bool {
-    app.train.runs.marked.iter().any(|m| app.train.runs.curves.contains_key(m))
+pub fn comparing(app: &App) -> bool {
+    compared(app).next().is_some()
 }
 
 pub fn loss_subtitle(app: &App) -> Vec<TitlePart> {
     let scale = if app.train.chart.log { "log" } else { "linear" };
     let span = if app.train.chart.tail { "tail" } else { "all" };
-    let mut out = vec![TitlePart::new(format!("{scale}, {span}"), Role::Dim)];
+    let over = match app.train.chart.axis {
+        Axis::Steps => String::new(),
+        axis => format!(", over {}", axis.name()),
+    };
+    let mut out = vec![TitlePart::new(format!("{scale}, {span}{over}"), Role::Dim)];
     if let Some(eta) = app.train.run.as_ref().and_then(|r| r.eta) {
         out.push(TitlePart::new(format!("{} left", duration(eta)), Role::Accent));
     }
@@ -170,48 +226,35 @@ pub fn loss(c: &mut Canvas, app: &App, area: Rect) {
         loss_numbers(c, app, run, Rect { height: 1, ..area });
         y += 1;
     }
-    let marked: Vec<_> =
-        app.train.runs.marked.iter().filter(|m| app.train.runs.curves.contains_key(*m)).collect();
-    for (i, path) in marked.iter().enumerate() {
-        let (role, sign) = COMPARED[i % COMPARED.len()];
+    for (path, _, (role, sign)) in compared(app) {
         let style = c.style(role);
         c.label(area.x, y, &format!("{sign} {}", runs::name(path)), style, area.width);
         y += 1;
     }
     let chart = Rect { y, height: area.bottom().saturating_sub(y), ..area };
     let mut curves = Vec::new();
-    for (i, path) in marked.iter().enumerate() {
-        let (role, sign) = COMPARED[i % COMPARED.len()];
-        if let Some(of) = app.train.runs.curves.get(*path) {
-            let style = c.style(role);
-            let points = |list: &[(usize, f64)]| list.iter().map(|(s, l)| (*s as f64, *l)).collect();
-            curves.push(Curve { points: points(&of.train), pen: Pen::Dots, style, ascii: sign });
-            curves.push(Curve {
-                points: points(&of.validation),
-                pen: Pen::Marks("◇", sign),
-                style,
-                ascii: sign,
-            });
-        }
+    let axis = app.train.chart.axis;
+    for (_, series, (role, sign)) in compared(app) {
+        let style = c.style(role);
+        curves.push(curve((series, axis), |p| p.smooth, Pen::Dots, style, sign));
+        curves.push(evaluations(app, series, Pen::Marks("◇", sign), style, sign));
     }
     if let Some(run) = run {
         let (faint, bold, good) =
             (c.style(Role::Score), c.theme.bold(Role::Accent), c.theme.bold(Role::Masked));
-        curves.push(curve(run, |p| p.loss, Pen::Dots, faint, "."));
-        curves.push(curve(run, |p| p.smooth, Pen::Line, bold, "*"));
-        let evaluated = run.series.evaluated.iter().map(|e| (e.0 as f64, e.1)).collect();
-        curves.push(Curve { points: evaluated, pen: EVALUATED, style: good, ascii: "o" });
+        let of = (&run.series, axis);
+        curves.push(curve(of, |p| p.loss, Pen::Dots, faint, "."));
+        curves.push(curve(of, |p| p.smooth, Pen::Line, bold, "*"));
+        curves.push(evaluations(app, &run.series, EVALUATED, good, "o"));
     }
     let mut frame = frame(app, run, true);
     frame.log = app.train.chart.log;
-    if run.is_some() {
+    if run.is_some() && !app.train.chart.tail {
         // Evaluations stand at step 0 too, before the first update.
-        let first = run.and_then(|r| r.series.evaluated.first()).map_or(frame.span.0, |e| e.0 as f64);
-        if !app.train.chart.tail {
-            frame.span.0 = frame.span.0.min(first);
-            let longest = marked.iter().filter_map(|m| app.train.runs.curves.get(*m)?.train.last());
-            frame.span.1 = longest.map(|p| p.0 as f64).fold(frame.span.1, f64::max);
-        }
+        let first = run.and_then(|r| Some(r.series.place(axis, r.series.evaluated.first()?.0)));
+        frame.span.0 = first.unwrap_or(frame.span.0).min(frame.span.0);
+        let ends = compared(app).filter_map(|(_, series, _)| series.last()).map(|p| on(axis, p));
+        frame.span.1 = ends.fold(frame.span.1, f64::max);
     }
     plot::draw(c, chart, &frame, &curves);
 }
@@ -286,16 +329,17 @@ pub fn rates(c: &mut Canvas, app: &App, area: Rect) {
         return empty(c, app, area, "Learning rate, mask rate and gradient norm over steps");
     };
     let (accent, faint, masked) = (c.style(Role::Accent), c.style(Role::Score), c.style(Role::Masked));
+    let axis = app.train.chart.axis;
     let mut charts = vec![Small {
         name: "learning rate",
         value: format!("{:.3e}", p.learning_rate),
-        curves: vec![curve(run, |p| p.learning_rate, Pen::Line, accent, "*")],
+        curves: vec![curve((&run.series, axis), |p| p.learning_rate, Pen::Line, accent, "*")],
         zero: true,
     }];
     charts.push(Small {
         name: "gradient norm",
         value: short(p.grad_norm),
-        curves: vec![curve(run, |p| p.grad_norm, Pen::Line, accent, "*")],
+        curves: vec![curve((&run.series, axis), |p| p.grad_norm, Pen::Line, accent, "*")],
         zero: true,
     });
     if run.masks() {
@@ -305,8 +349,8 @@ pub fn rates(c: &mut Canvas, app: &App, area: Rect) {
                 name: "mask rate  target line, actual dots",
                 value: format!("{:.3} / {:.3}", p.mask_rate, p.realised_rate),
                 curves: vec![
-                    curve(run, |p| p.realised_rate, Pen::Dots, faint, "."),
-                    curve(run, |p| p.mask_rate, Pen::Line, masked, "*"),
+                    curve((&run.series, axis), |p| p.realised_rate, Pen::Dots, faint, "."),
+                    curve((&run.series, axis), |p| p.mask_rate, Pen::Line, masked, "*"),
                 ],
                 zero: true,
             },
@@ -321,20 +365,26 @@ pub fn speed(c: &mut Canvas, app: &App, area: Rect) {
     let Some((run, p)) = run.and_then(|r| at(app, r).map(|p| (r, p))) else {
         return empty(c, app, area, "Tokens per second, time of a step by part, and memory");
     };
-    let accent = c.style(Role::Accent);
+    let (accent, axis) = (c.style(Role::Accent), app.train.chart.axis);
     parts(c, p, area);
     let rest = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
     let mut charts = vec![
         Small {
             name: "tokens/s",
             value: format!("{:.0}", p.tokens_per_second),
-            curves: vec![curve(run, |p| p.tokens_per_second, Pen::Line, accent, "*")],
+            curves: vec![curve((&run.series, axis), |p| p.tokens_per_second, Pen::Line, accent, "*")],
             zero: true,
         },
         Small {
             name: "memory",
             value: memory(p.memory),
-            curves: vec![curve(run, |p| p.memory / f64::from(1 << 20), Pen::Line, accent, "*")],
+            curves: vec![curve(
+                (&run.series, axis),
+                |p| p.memory / f64::from(1 << 20),
+                Pen::Line,
+                accent,
+                "*",
+            )],
             zero: true,
         },
     ];
@@ -350,7 +400,7 @@ pub fn speed(c: &mut Canvas, app: &App, area: Rect) {
                 gpu.watts
             ),
             curves: vec![curve(
-                run,
+                (&run.series, axis),
                 |p| p.gpu.map_or(f64::NAN, |g| f64::from(g.busy)),
                 Pen::Line,
                 accent,
@@ -390,7 +440,7 @@ fn parts(c: &mut Canvas, p: &Point, area: Rect) {
 
 /// Where a chart is on screen.
 fn area_of(app: &App) -> Option<Rect> {
-    [&LOSS, &RATES, &SPEED].into_iter().find_map(|pane| app.area(pane))
+    [&LOSS, &RATES, &SPEED, &metrics::PANE].into_iter().find_map(|pane| app.area(pane))
 }
 
 fn press(app: &mut App, area: Rect, press: Press) -> Option<Drag> {

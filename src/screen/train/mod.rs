@@ -7,6 +7,7 @@ pub mod circuit;
 pub mod empty;
 pub mod feed;
 pub mod log;
+pub mod metrics;
 pub mod news;
 pub mod past;
 pub mod raster;
@@ -33,6 +34,7 @@ pub static PANES: &[&Pane] = &[
     &charts::LOSS,
     &charts::RATES,
     &charts::SPEED,
+    &metrics::PANE,
     &twins::PANE,
     &raster::PANE,
     &batch::PANE,
@@ -52,6 +54,7 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
                 &charts::LOSS,
                 &charts::RATES,
                 &charts::SPEED,
+                &metrics::PANE,
                 &twins::PANE,
                 &raster::PANE,
                 &batch::PANE,
@@ -76,7 +79,10 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
         build.column(
             rest,
             &[
-                (&[&charts::LOSS, &charts::RATES, &charts::SPEED, &twins::PANE], rest.height / 2),
+                (
+                    &[&charts::LOSS, &charts::RATES, &charts::SPEED, &metrics::PANE, &twins::PANE],
+                    rest.height / 2,
+                ),
                 (&[&raster::PANE, &batch::PANE, &circuit::PANE, &log::SAMPLES, &log::LOG], 0),
             ],
         );
@@ -86,7 +92,10 @@ pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
     let feeds = Rect { x: middle.right(), width: rest.width - middle.width, ..rest };
     build.column(
         middle,
-        &[(&[&charts::LOSS, &twins::PANE], middle.height * 9 / 20), (&[&charts::RATES, &charts::SPEED], 0)],
+        &[
+            (&[&charts::LOSS, &twins::PANE], middle.height * 9 / 20),
+            (&[&charts::RATES, &charts::SPEED, &metrics::PANE], 0),
+        ],
     );
     build.column(
         feeds,

@@ -4,7 +4,8 @@ use crate::engine::types::TrainUpdate;
 use crate::screen::app::{App, Card, Remedy, Request};
 use crate::screen::events::show_card;
 use crate::screen::train::run::course;
-use crate::screen::train::runs::{Curves, list, unfollow};
+use crate::screen::train::runs::{list, reread, unfollow};
+use crate::screen::train::series::Series;
 use crate::screen::train::state::RunView;
 use crate::screen::train::{charts, twins};
 use crate::screen::view::Screen;
@@ -17,7 +18,7 @@ pub fn take(app: &mut App, news: TrainUpdate) {
         TrainUpdate::Accepted { run, spec } => {
             app.train.number = run;
             app.train.sequence = 0;
-            app.train.run = Some(RunView::new(*spec, app.now));
+            app.train.run = Some(fresh(app, *spec));
         }
         TrainUpdate::Report { run, report } => {
             if run == app.train.number {
@@ -25,8 +26,9 @@ pub fn take(app: &mut App, news: TrainUpdate) {
             }
         }
         TrainUpdate::Runs(runs) => app.train.runs.take(runs),
-        TrainUpdate::Curves { run, train, validation } => {
-            app.train.runs.curves.insert(run, Curves { train, validation });
+        TrainUpdate::Curves { run, reports } => {
+            let series = Series::of(&reports, app.train.chart.smoothing.keep());
+            app.train.runs.curves.insert(run, series);
         }
         TrainUpdate::Reopened { spec, reports } => reopened(app, *spec, reports),
         TrainUpdate::Completed { typed, offers, problem } => {
@@ -40,12 +42,19 @@ pub fn take(app: &mut App, news: TrainUpdate) {
     app.settle();
 }
 
+/// A run without reports, smoothed as the charts are.
+fn fresh(app: &App, spec: RunSpec) -> RunView {
+    let mut run = RunView::new(spec, app.now);
+    run.series.smooth(app.train.chart.smoothing.keep());
+    run
+}
+
 /// Shows a run of the past, as it reported itself.
 fn reopened(app: &mut App, spec: RunSpec, reports: Vec<Report>) {
     if !app.train.free() {
         return;
     }
-    let mut run = RunView::new(spec, app.now);
+    let mut run = fresh(app, spec);
     reports.into_iter().for_each(|report| run.take(report, app.now));
     if !run.state.is_over() {
         // It never said how it ended.
@@ -76,10 +85,15 @@ fn reported(app: &mut App, report: Report) {
         }),
         _ => None,
     };
+    let evaluated = matches!(report, Report::Evaluated { .. });
     let planned = matches!(report, Report::State { state: RunState::Planned });
     run.take(report, now);
     if planned && course::starts_itself(app) {
         course::send(app, RunCommand::Resume);
+    }
+    if evaluated {
+        // Marked runs that another program makes have gone on, too.
+        reread(app, |run| run.summary.is_none() && run.cut.is_none());
     }
     if let Some((message, hint)) = refused {
         // Whoever waits to leave until the run has saved is told that it could not.

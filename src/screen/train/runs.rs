@@ -14,12 +14,13 @@ use crate::screen::popups::ask::Question;
 use crate::screen::popups::{Popup, models};
 use crate::screen::train::past;
 use crate::screen::train::run::course::{self, RUN};
+use crate::screen::train::series::Series;
 use crate::screen::view::Screen;
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
 use crate::support::units::memory;
 use crate::train::report::RunCommand;
-use crate::train::runs::{LossCurve, RunInfo};
+use crate::train::runs::RunInfo;
 
 /// The list of runs.
 pub const CONTEXT: Context = Context("Runs");
@@ -36,13 +37,6 @@ pub static PANE: Pane = Pane {
     ..BLANK
 };
 
-/// Curves of one run, from its records.
-#[derive(Clone, Debug, Default)]
-pub struct Curves {
-    pub train: LossCurve,
-    pub validation: LossCurve,
-}
-
 /// The list of runs.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
@@ -52,7 +46,7 @@ pub struct Runs {
     pub selected: usize,
     /// Runs whose curves are laid over the chart.
     pub marked: Vec<PathBuf>,
-    pub curves: BTreeMap<PathBuf, Curves>,
+    pub curves: BTreeMap<PathBuf, Series>,
 }
 
 impl Runs {
@@ -127,7 +121,7 @@ actions! {
         /// Delete the run and its checkpoints, after a question
         RUNS_DELETE ["delete" "D"] "delete" if any => ask_delete;
         /// Read the runs folder again
-        RUNS_READ ["r"] "read again" => list;
+        RUNS_READ ["r"] "read again" => |app| { list(app); reread(app, |_| true); };
     }
 }
 
@@ -161,6 +155,14 @@ fn show(app: &mut App) {
 /// Has the runs folder read.
 pub(crate) fn list(app: &mut App) {
     app.emit(Request::Train(TrainCommand::List(app.options.runs.clone())));
+}
+
+/// Has the curves of marked runs read again, of those that `which` takes.
+pub(crate) fn reread(app: &mut App, which: impl Fn(&RunInfo) -> bool) {
+    let runs = &app.train.runs;
+    let marked = runs.marked.iter().filter(|path| runs.list.iter().any(|r| r.path == **path && which(r)));
+    let asked: Vec<Request> = marked.map(|path| Request::Train(TrainCommand::Curves(path.clone()))).collect();
+    app.requests.extend(asked);
 }
 
 fn step(app: &mut App, by: isize) {

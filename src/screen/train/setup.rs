@@ -37,7 +37,7 @@ pub static PANE: Pane = Pane {
     draw,
     settle,
     // What numbers and paths begin with.
-    takes: |c| c.is_ascii_digit() || matches!(c, '/' | '~'),
+    takes: |_, c| c.is_ascii_digit() || matches!(c, '/' | '~'),
     typed: |app, c| type_text(app, c.encode_utf8(&mut [0; 4])),
     paste: Some(|app, text| type_text(app, text.lines().next().unwrap_or(""))),
     press,

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::screen::params::Path;
+use crate::screen::train::metrics::MetricsView;
 use crate::screen::train::runs::Runs;
-use crate::screen::train::series::Series;
+use crate::screen::train::series::{Series, Smoothing};
 use crate::screen::train::setup::{RunRequest, RunSettings};
 use crate::screen::train::twins::TwinView;
+use crate::screen::widgets::plot::Axis;
 use crate::train::raster::RasterStats;
 use crate::train::report::{
     BatchView, HeadsReport, Live, LiveChange, Plan, RasterRow, Report, RunState, RunSummary,
@@ -316,6 +318,8 @@ pub struct ChartView {
     pub tail: bool,
     /// The step the cursor stands at.
     pub cursor: Option<usize>,
+    pub axis: Axis,
+    pub smoothing: Smoothing,
 }
 
 /// A value of the form being typed.
@@ -337,6 +341,7 @@ pub struct TrainState {
     pub typing: Option<Typing>,
     pub run: Option<RunView>,
     pub chart: ChartView,
+    pub metrics: MetricsView,
     pub runs: Runs,
     /// Sequence of the batch that is shown.
     pub sequence: usize,
@@ -364,6 +369,7 @@ impl Default for TrainState {
             typing: None,
             run: None,
             chart: ChartView::default(),
+            metrics: MetricsView::default(),
             runs: Runs::default(),
             sequence: 0,
             follow: 0,

@@ -6,7 +6,54 @@ use ratatui::style::Style;
 
 use crate::screen::widgets::canvas::Canvas;
 use crate::screen::widgets::theme::Role;
-use crate::support::units::short;
+use crate::support::units::{count, duration, short};
+
+/// What the axis below the curves counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Axis {
+    #[default]
+    Steps,
+    /// Tokens read.
+    Tokens,
+    /// Seconds since the first step began.
+    Time,
+}
+
+impl Axis {
+    pub fn name(self) -> &'static str {
+        match self {
+            Axis::Steps => "steps",
+            Axis::Tokens => "tokens",
+            Axis::Time => "time",
+        }
+    }
+
+    pub fn next(self) -> Self {
+        match self {
+            Axis::Steps => Axis::Tokens,
+            Axis::Tokens => Axis::Time,
+            Axis::Time => Axis::Steps,
+        }
+    }
+
+    /// A number of the axis.
+    fn number(self, x: f64) -> String {
+        match self {
+            Axis::Steps => format!("{x:.0}"),
+            Axis::Tokens => count(x.max(0.0) as usize),
+            Axis::Time => duration(x),
+        }
+    }
+
+    /// The last number of the axis, with what it counts.
+    fn last(self, x: f64) -> String {
+        match self {
+            Axis::Steps => format!("step {x:.0}"),
+            Axis::Tokens => format!("{} tokens", self.number(x)),
+            Axis::Time => self.number(x),
+        }
+    }
+}
 
 /// Columns of the numbers left of the axis.
 const LABELS: u16 = 8;
@@ -22,7 +69,7 @@ pub enum Pen {
     Marks(&'static str, &'static str),
 }
 
-/// A curve: (step, value), by step.
+/// A curve: (place on the axis, value), by place.
 pub struct Curve {
     pub points: Vec<(f64, f64)>,
     pub pen: Pen,
@@ -34,13 +81,14 @@ pub struct Curve {
 /// What is drawn around the curves.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    /// First and last step.
+    /// What the axis counts, and its first and last number.
+    pub axis: Axis,
     pub span: (f64, f64),
     pub log: bool,
     /// The axis includes 0.
     pub zero: bool,
     pub cursor: Option<f64>,
-    /// Steps with something to point at.
+    /// Places of the axis with something to point at.
     pub events: Vec<f64>,
     /// Numbers below the axis.
     pub steps: bool,
@@ -147,12 +195,12 @@ fn axes(c: &mut Canvas, area: Rect, inner: Rect, frame: &Frame, range: (f64, f64
     if area.height > inner.height {
         let y = inner.bottom();
         let middle = (frame.span.0 + frame.span.1) / 2.0;
-        c.text(inner.x, y, &format!("{:.0}", frame.span.0), dim, inner.width);
+        c.text(inner.x, y, &frame.axis.number(frame.span.0), dim, inner.width);
         if inner.width >= 36 {
-            let text = format!("{middle:.0}");
+            let text = frame.axis.number(middle);
             c.text(inner.x + inner.width / 2 - text.len() as u16 / 2, y, &text, dim, 12);
         }
-        c.right(inner.x + inner.width / 3, inner.right(), y, &format!("step {:.0}", frame.span.1), dim);
+        c.right(inner.x + inner.width / 3, inner.right(), y, &frame.axis.last(frame.span.1), dim);
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::hub::{FetchProgress, HubOptions};
 use crate::model::Tokenizer;
 use crate::train::TrainError;
-use crate::train::records::MemoryGauge;
+use crate::train::records::MachineGauge;
 use crate::train::spec::DataSpec;
 
 /// Bytes of text from which tokens are kept on disk: less is tokenised faster than it is looked up.
@@ -52,7 +52,7 @@ impl Documents {
         progress: &mut dyn FnMut(&FetchProgress),
         cancel: &AtomicBool,
     ) -> Result<Self, TrainError> {
-        let how = ReadOptions { column: data.column.as_deref(), style, memory: MemoryGauge::available() };
+        let how = ReadOptions { column: data.column.as_deref(), style, memory: MachineGauge::available() };
         let found = locate(&data.train, options, progress, cancel)?;
         let Found { documents: train, account } = read(&found.train, &how)?;
         let mut notes = account.sentences(style);

@@ -103,33 +103,48 @@ fn drop_the_rest(path: &Path, kept: KeptRecords) -> io::Result<()> {
     aside.put()
 }
 
-/// Memory of this process and of the machine.
-pub struct MemoryGauge {
+/// What this process takes of the machine: memory, cores, the GPU.
+pub struct MachineGauge {
     system: System,
     asked: Option<Instant>,
     resident: u64,
+    cores: Option<f64>,
     meter: Option<Meter>,
     gpu: Option<(Instant, Option<GpuFigures>)>,
 }
 
-impl Default for MemoryGauge {
+impl Default for MachineGauge {
     fn default() -> Self {
-        MemoryGauge { system: System::new(), asked: None, resident: 0, meter: None, gpu: None }
+        MachineGauge { system: System::new(), asked: None, resident: 0, cores: None, meter: None, gpu: None }
     }
 }
 
-impl MemoryGauge {
+impl MachineGauge {
     /// Resident bytes of this process, measured at most once a second.
     pub fn resident(&mut self) -> u64 {
-        if self.asked.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-            self.asked = Some(Instant::now());
-            if let Ok(pid) = sysinfo::get_current_pid() {
-                let what = ProcessRefreshKind::nothing().with_memory();
-                self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
-                self.resident = self.system.process(pid).map_or(self.resident, sysinfo::Process::memory);
-            }
-        }
+        self.look();
         self.resident
+    }
+
+    /// Cores that this process kept busy between the last two looks; `None` before there were two.
+    pub fn cores(&mut self) -> Option<f64> {
+        self.look();
+        self.cores
+    }
+
+    /// Asks the system, at most once a second.
+    fn look(&mut self) {
+        if self.asked.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+            return;
+        }
+        let again = self.asked.replace(Instant::now()).is_some();
+        let Ok(pid) = sysinfo::get_current_pid() else { return };
+        let what = ProcessRefreshKind::nothing().with_memory().with_cpu();
+        self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
+        let Some(process) = self.system.process(pid) else { return };
+        self.resident = process.memory();
+        // The share is that of the time since the look before, so the first one has none.
+        self.cores = again.then(|| f64::from(process.cpu_usage()) / 100.0);
     }
 
     /// What the GPU is doing, asked at most once a second; `None` on the CPU and where it cannot be asked.

@@ -99,6 +99,7 @@ fn scalars(report: &Report) -> (usize, Vec<(&'static str, f64)>) {
             ];
             all.extend(r.masked_token_loss.map(|v| ("loss/masked_tokens", v)));
             all.extend(r.unmasked_token_loss.map(|v| ("loss/unmasked_tokens", v)));
+            all.extend(r.cores.map(|v| ("cores", v)));
             (r.step, all)
         }
         Report::Evaluated { step, loss, bits_per_byte, masked_loss } => {

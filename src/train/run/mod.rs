@@ -30,7 +30,7 @@ use super::data::Corpus;
 use super::evaluate::bits_per_byte;
 use super::look::RunLook;
 use super::policy::JointPolicy;
-use super::records::MemoryGauge;
+use super::records::MachineGauge;
 use super::report::{Circuit, Live, Plan, Report, RunCommand, RunState, RunSummary, StepReport, StepTime};
 use super::sample::{Sampling, sample};
 use super::spec::RunSpec;
@@ -165,7 +165,7 @@ pub struct Run {
     /// Steps in a row without gradient, by variable; `None` once it was named.
     without_gradient: HashMap<String, Option<usize>>,
     pace: Pace,
-    memory: MemoryGauge,
+    memory: MachineGauge,
     look: RunLook,
     /// What the heads that copy are worth, once it is known.
     circuit: Option<Circuit>,
@@ -310,7 +310,7 @@ impl Run {
             reason: self.reason(),
             problem: self.problem(),
             checkpoint: self.saved.as_ref().map(|(_, path)| path.clone()),
-            peak_memory: MemoryGauge::peak(),
+            peak_memory: MachineGauge::peak(),
             circuit: self.circuit.clone().map(Box::new),
             twins: None,
         }
@@ -382,7 +382,9 @@ impl Run {
             visible_tokens: self.counters.visible_tokens,
             tokens_per_second: tokens as f64 / total,
             time: StepTime { masking, forward: passes.forward, backward: passes.backward, optimizer, total },
+            elapsed: self.counters.seconds + total,
             memory: self.memory.resident(),
+            cores: self.memory.cores(),
             gpu: self.memory.gpu(&self.trainee.model.device),
             eta: self.eta(step),
         })

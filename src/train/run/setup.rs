@@ -24,7 +24,7 @@ use crate::train::data::synthetic::Synthetic;
 use crate::train::data::{Corpus, CutRows, Order};
 use crate::train::look::RunLook;
 use crate::train::policy::JointPolicy;
-use crate::train::records::MemoryGauge;
+use crate::train::records::MachineGauge;
 use crate::train::report::RunState;
 use crate::train::spec::{Joint, RanksBy, RunSpec};
 use crate::train::trainee::Trainee;
@@ -164,7 +164,7 @@ impl Run {
             masked_loss: None,
             without_gradient: HashMap::new(),
             pace: Pace::default(),
-            memory: MemoryGauge::default(),
+            memory: MachineGauge::default(),
             circuit: None,
             notes: setup.notes,
         };

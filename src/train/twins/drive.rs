@@ -14,7 +14,7 @@ use crate::train::TrainError;
 use crate::train::checkpoint::disk;
 use crate::train::checkpoint::files::pretty;
 use crate::train::data::CutRows;
-use crate::train::records::MemoryGauge;
+use crate::train::records::MachineGauge;
 use crate::train::report::{
     Plan, Report, RunCommand, RunState, RunSummary, TwinDifference, TwinStep, TwinSummary, TwinVerdict,
     VerdictBasis,
@@ -211,7 +211,7 @@ impl TwinRun {
             seconds: self.seconds,
             train_loss: self.losses.first().copied().unwrap_or_default(),
             stopped_early,
-            peak_memory: MemoryGauge::peak(),
+            peak_memory: MachineGauge::peak(),
             twins: Some(TwinSummary {
                 arms: self.twins.arms.clone(),
                 seeds: self.twins.seeds.len(),

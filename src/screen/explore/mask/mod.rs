@@ -33,7 +33,7 @@ pub static PANE: Pane = Pane {
     draw,
     explain: explain::setting,
     settle,
-    takes: |c| c.is_ascii_digit(),
+    takes: |_, c| c.is_ascii_digit(),
     typed: entry::type_char,
     press,
     wheel: Some(wheel),

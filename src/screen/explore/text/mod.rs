@@ -31,7 +31,7 @@ pub static PANE: Pane = Pane {
     draw,
     explain: explain::of_text,
     settle,
-    takes: |_| true,
+    takes: |_, _| true,
     typed: type_char,
     press,
     focuses: true,
