@@ -13,13 +13,13 @@ use super::flags::{FlagSet, ParameterFlags};
 use super::kept::{KeptForm, KeptText};
 use super::output::note;
 use super::{CommandContext, convert};
-use crate::config::ThemeName;
+use crate::config::{ExploreSettings, ThemeName};
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::models::ModelLibrary;
 use crate::engine::trainer::{Trainer, TrainerOptions};
 use crate::engine::types::{Command, ExploreRequest, HeadChoice, ModelsCommand, TrainCommand};
 use crate::engine::worker::Engine;
-use crate::hub::models_at_hand;
+use crate::hub::{ModelSpec, models_at_hand, telling_head};
 use crate::mask::types::MaskSettings;
 use crate::screen::explore::text::EXAMPLE_TEXT;
 use crate::screen::options::{Depth, presets};
@@ -221,6 +221,12 @@ fn furnished(options: Options, context: &CommandContext, form: &KeptForm) -> Res
     let explore = &context.loaded.settings.explore;
     let mut app = App::new(options).map_err(|e| CliError::usage(e.to_string()).with_hint_if(e.hint()))?;
     app.doc.heads = HeadChoice { layer: explore.layer, head: explore.head };
+    if !context.asked(ExploreSettings::layer) && !context.asked(ExploreSettings::head) {
+        let model: Option<ModelSpec> = context.loaded.settings.model.id.parse().ok();
+        if let Some((layer, head)) = model.as_ref().and_then(telling_head) {
+            app.doc.heads = HeadChoice { layer: Some(layer), head: Some(head) };
+        }
+    }
     app.doc.map = explore.map;
     app.view.colours = explore.color_scale;
     app.train.recalled = form.recall(&mut app.doc, &|key| context.asked(key));

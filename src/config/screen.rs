@@ -42,9 +42,9 @@ choice! {
     }
 }
 
-/// Under it a share of the tokens is more than one.
-const FIRST_TEXT: &str = "It was a truth universally known that the old captain of the ship had looked at the sea for a \
-long time, and that his wife was in want of a good house and a large";
+/// The bundled model's induction heads find the name that comes next, and lose it when the mask takes it away.
+const FIRST_TEXT: &str = "Captain Ahab was in want of a wife, and Mr. Darcy was in want of a whale. Nothing could be done \
+for Captain Ahab, and nothing for Mr.";
 
 settings! {
     /// What the explorer shows first

@@ -27,6 +27,14 @@ static COPIER: EmbeddedFiles = EmbeddedFiles {
     weights: include_bytes!("../../assets/copier/model.safetensors"),
 };
 
+/// Layer and head of a bundled model that show most of what it learned: in both, an induction head.
+pub fn telling_head(spec: &ModelSpec) -> Option<(usize, usize)> {
+    match spec {
+        ModelSpec::Demo | ModelSpec::Copier => Some((1, 1)),
+        ModelSpec::Folder(_) | ModelSpec::Hub { .. } => None,
+    }
+}
+
 /// The files of a bundled model; `None` for any other.
 pub fn embedded(spec: &ModelSpec) -> Option<&'static EmbeddedFiles> {
     match spec {

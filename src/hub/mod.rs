@@ -33,7 +33,7 @@ mod wait;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-pub use bundled::{EmbeddedFiles, embedded};
+pub use bundled::{EmbeddedFiles, embedded, telling_head};
 pub use catalog::{CachedModel, CachedRevision, CatalogModel, KNOWN_MODELS, ModelShape, cached_models};
 pub use dataset::{Dataset, PREFIX as DATASET_PREFIX, fetch_dataset};
 pub use describe::describe;

@@ -86,7 +86,8 @@ impl Layout {
         }
     }
 
-    /// Columns of the tab titles of a group: pane, first column, width.
+    /// Columns of the tab titles of a group: pane, first column, width. Where not all titles fit, the first ones make room
+    /// for that of the pane in front.
     pub fn tabs(&self, group: &Group) -> Vec<(&'static Pane, u16, u16)> {
         let left = group.outer.x + if self.boxed() { 2 } else { 0 };
         let right = group.outer.right().saturating_sub(1);
@@ -94,9 +95,15 @@ impl Layout {
         // Where all titles with air around them do not fit, they stand closer.
         let (air, gap) =
             if left + names().map(|w| w + 3).sum::<u16>() <= right + 1 { (2, 1) } else { (1, 0) };
+        let front = group.panes.iter().position(|p| *p == group.front).unwrap_or(0);
+        let taken = |from: usize| {
+            let shown = group.panes.get(from..=front).unwrap_or_default();
+            shown.iter().map(|p| width(p.title) as u16 + air + gap).sum::<u16>() - gap
+        };
+        let first = (0..front).find(|from| left + taken(*from) <= right + 1).unwrap_or(front);
         let mut x = left;
         let mut out = Vec::new();
-        for pane in &group.panes {
+        for pane in group.panes.iter().skip(first) {
             let w = width(pane.title) as u16 + air;
             if x + w > right + 1 {
                 break;

@@ -112,7 +112,7 @@ fn smooth(app: &mut App) {
 /// Puts the cursor of the charts at a place of their axis.
 pub fn cursor_at(app: &mut App, at: f64) {
     let Some(run) = &app.train.run else { return };
-    let (from, to) = span(app, &run.series);
+    let (from, to) = frame(app, Some(run), false).span;
     let at = if at.is_finite() { at.clamp(0.0, 1.0) } else { 1.0 };
     app.train.chart.cursor = Some(run.series.step_at(app.train.chart.axis, from + at * (to - from)));
 }
@@ -163,6 +163,13 @@ pub fn frame(app: &App, run: Option<&RunView>, steps: bool) -> Frame {
     if series.is_none_or(|series| series.points.is_empty()) {
         let ends = compared(app).filter_map(|(_, series, _)| series.last()).map(|p| on(axis, p));
         span = (0.0, ends.fold(1.0, f64::max));
+    }
+    if let Some(series) = series.filter(|_| !app.train.chart.tail) {
+        // Evaluations stand at step 0 too, before the first update.
+        let first = series.evaluated.first().map(|e| series.place(axis, e.0));
+        span.0 = first.unwrap_or(span.0).min(span.0);
+        let ends = compared(app).filter_map(|(_, series, _)| series.last()).map(|p| on(axis, p));
+        span.1 = ends.fold(span.1, f64::max);
     }
     let place = |step| series.map_or(step as f64, |series| series.place(axis, step));
     let events = series.map(|s| s.changes.iter().map(|c| place(c.step)).collect()).unwrap_or_default();
@@ -249,13 +256,6 @@ pub fn loss(c: &mut Canvas, app: &App, area: Rect) {
     }
     let mut frame = frame(app, run, true);
     frame.log = app.train.chart.log;
-    if run.is_some() && !app.train.chart.tail {
-        // Evaluations stand at step 0 too, before the first update.
-        let first = run.and_then(|r| Some(r.series.place(axis, r.series.evaluated.first()?.0)));
-        frame.span.0 = first.unwrap_or(frame.span.0).min(frame.span.0);
-        let ends = compared(app).filter_map(|(_, series, _)| series.last()).map(|p| on(axis, p));
-        frame.span.1 = ends.fold(frame.span.1, f64::max);
-    }
     plot::draw(c, chart, &frame, &curves);
 }
 

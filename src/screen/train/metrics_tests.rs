@@ -101,9 +101,13 @@ fn a_marked_run_lies_over_the_charts_with_all_of_its_numbers() {
     assert!(names(&stage).contains(&"CPU cores busy"));
     fit(&mut stage, 120, 40);
     stage.press("z");
-    let text = text(&picture(&mut stage, 120, 40));
-    assert!(text.contains("1 other"), "{text}");
-    assert!(text.contains("CPU cores busy"), "{text}");
+    let shown = text(&picture(&mut stage, 120, 40));
+    assert!(shown.contains("1 other"), "{shown}");
+    stage.press("/").types("cores");
+    let shown = text(&picture(&mut stage, 120, 40));
+    assert!(shown.contains("CPU cores busy"), "{shown}");
+    // The axis is as long as the longer run.
+    assert!(shown.contains("step 60"), "{shown}");
 }
 
 #[test]
@@ -129,9 +133,9 @@ fn scrolling_stops_at_the_ends() {
     stage.press("down down down down down down down down down down down down down down down");
     let (grid, metrics) = grid(&stage.app, stage.app.area(&PANE).unwrap());
     assert_eq!(stage.app.train.metrics.top, grid.most(metrics.len()));
-    let text = text(&picture(&mut stage, 80, 24));
+    let shown = text(&picture(&mut stage, 80, 24));
     let last = metrics.last().unwrap().name;
-    assert!(text.contains(last), "{last}: {text}");
+    assert!(shown.contains(last), "{last}: {shown}");
     stage.press("up up up up up up up up up up up up up up up up");
     assert_eq!(stage.app.train.metrics.top, 0);
 }
