@@ -98,7 +98,19 @@ fn look_ahead(value: &Value, found: &mut Vec<Value>) {
 fn no_loss_of_a_mask_that_looked_ahead_is_called_a_perplexity() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path().join("sweep").display().to_string();
-    let sweep = ["sweep", "--out", &out, "--thresholds", "0.8", "--probabilities", "0.5,1", "--windows", "2", "--length", "32"];
+    let sweep = [
+        "sweep",
+        "--out",
+        &out,
+        "--thresholds",
+        "0.8",
+        "--probabilities",
+        "0.5,1",
+        "--windows",
+        "2",
+        "--length",
+        "32",
+    ];
     let text = "--text=It was a truth universally acknowledged, that a single man must be in want of a wife.";
     let eval = ["eval", "--windows", "2", "--length", "64"];
     let commands: [&[&str]; 3] = [&eval, &sweep, &["effect", text]];
@@ -117,7 +129,8 @@ fn no_loss_of_a_mask_that_looked_ahead_is_called_a_perplexity() {
         for line in plain.lines().filter(|line| line.contains("look-ahead")) {
             assert!(!line.contains("perplexity"), "{args:?}: {line}");
             if let Some(head) = headed {
-                let at = head.split("  ").filter(|cell| !cell.is_empty()).position(|c| c.trim() == "perplexity");
+                let at =
+                    head.split("  ").filter(|cell| !cell.is_empty()).position(|c| c.trim() == "perplexity");
                 let cell = line.split("  ").filter(|cell| !cell.is_empty()).nth(at.unwrap()).unwrap();
                 assert_eq!(cell.trim(), "–", "{line}");
             }
@@ -137,16 +150,21 @@ fn a_sweep_stopped_half_way_and_one_in_four_parts_are_that_of_one_go() {
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name);
     let run = |name: &str, more: &[&str]| -> Vec<String> {
-        let mut args: Vec<String> = ["sweep", "--windows", "3", "--length", "48", "--ops", "hide,drop", "--out"].map(str::to_owned).to_vec();
+        let mut args: Vec<String> =
+            ["sweep", "--windows", "3", "--length", "48", "--ops", "hide,drop", "--out"]
+                .map(str::to_owned)
+                .to_vec();
         args.push(at(name).display().to_string());
         args.extend(more.iter().map(|&arg| arg.to_owned()));
         args
     };
-    let text = |args: &[String]| -> Output { maskscope(&args.iter().map(String::as_str).collect::<Vec<_>>()) };
+    let text =
+        |args: &[String]| -> Output { maskscope(&args.iter().map(String::as_str).collect::<Vec<_>>()) };
     let whole = text(&run("whole", &[]));
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
     let args = run("stopped", &[]);
-    let stopped = interrupted(&args.iter().map(String::as_str).collect::<Vec<_>>(), &at("stopped/cells.jsonl"));
+    let stopped =
+        interrupted(&args.iter().map(String::as_str).collect::<Vec<_>>(), &at("stopped/cells.jsonl"));
     assert_eq!(stopped.status.code(), Some(130), "{}", String::from_utf8_lossy(&stopped.stderr));
     assert!(!at("stopped/results.json").exists());
     assert!(text(&run("stopped", &[])).status.success());
@@ -170,14 +188,32 @@ fn a_sweep_stopped_half_way_and_one_in_four_parts_are_that_of_one_go() {
     assert_eq!(other.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&other.stderr).contains("another --out folder"));
     assert_eq!(text(&run("x", &["--shard", "5/4"])).status.code(), Some(2));
-    assert_eq!(text(&run("x", &["--scope", "block"])).status.code(), Some(2), "drop is no operation for blocks");
+    assert_eq!(
+        text(&run("x", &["--scope", "block"])).status.code(),
+        Some(2),
+        "drop is no operation for blocks"
+    );
 }
 
 fn classify_args(out: &Path, more: &[&str]) -> Vec<String> {
     let data = authors();
     let fixed = [
-        "classify", "--data", &data, "--label", "author", "--split", "split", "--passes", "2", "--tokens", "4000",
-        "--seeds", "3", "--learner", "head", "--out",
+        "classify",
+        "--data",
+        &data,
+        "--label",
+        "author",
+        "--split",
+        "split",
+        "--passes",
+        "2",
+        "--tokens",
+        "4000",
+        "--seeds",
+        "3",
+        "--learner",
+        "head",
+        "--out",
     ];
     let mut args: Vec<String> = fixed.map(str::to_owned).to_vec();
     args.push(out.display().to_string());
@@ -245,7 +281,13 @@ fn classify_says_what_is_wrong_with_its_data() {
     assert_eq!(said(&one, &["--rate", "1.5"]).0, Some(2));
     // Labels may be numbers, texts under another name, and rows without a label are left out and counted.
     let rows: String = (0..40)
-        .map(|i| format!("{{\"sentence\": \"some words {} here\", \"label\": {}}}\n", ["red", "blue"][i % 2], i % 2))
+        .map(|i| {
+            format!(
+                "{{\"sentence\": \"some words {} here\", \"label\": {}}}\n",
+                ["red", "blue"][i % 2],
+                i % 2
+            )
+        })
         .chain(["{\"sentence\": \"lost\", \"label\": null}\n".to_owned()])
         .collect();
     let lines = file("rows.jsonl", &rows);

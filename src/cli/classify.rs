@@ -12,7 +12,9 @@ use super::screen::runs_folder;
 use super::train::Interrupts;
 use super::{CommandContext, open};
 use crate::attention::types::Reduction;
-use crate::engine::classify::{ClassifyNews, LabelColumns, LabelledData, classifier_start, run as run_folder};
+use crate::engine::classify::{
+    ClassifyNews, LabelColumns, LabelledData, classifier_start, run as run_folder,
+};
 use crate::engine::loaded::LoadedModel;
 use crate::engine::loader::Purpose;
 use crate::eval::classify::{ClassifyFolder, ClassifyPlan, Summarised};
@@ -257,7 +259,10 @@ fn show(bar: &ProgressBar, news: &ClassifyNews) {
             let name = row.arm.map_or("naive Bayes", Arm::name);
             open::above(
                 bar,
-                &format!("seed {}, {name}: accuracy {:.4}, macro F1 {:.4}", row.seed, row.accuracy, row.macro_f1),
+                &format!(
+                    "seed {}, {name}: accuracy {:.4}, macro F1 {:.4}",
+                    row.seed, row.accuracy, row.macro_f1
+                ),
             );
         }
     }

@@ -203,7 +203,8 @@ fn plain(r: &DocumentsOutput) -> String {
     let own = more(r.bits_per_byte, r.perplexity, r.accuracy);
     table.row([r.model.clone(), range(&r.loss)].into_iter().chain(own));
     if let (Some(name), Some(loss), Some(bits)) = (&r.against, &r.against_loss, r.against_bits_per_byte) {
-        let (perplexity, accuracy) = (r.against_perplexity.unwrap_or(f64::NAN), r.against_accuracy.unwrap_or(f64::NAN));
+        let (perplexity, accuracy) =
+            (r.against_perplexity.unwrap_or(f64::NAN), r.against_accuracy.unwrap_or(f64::NAN));
         table.row([name.clone(), range(loss)].into_iter().chain(more(bits, perplexity, accuracy)));
     }
     for (name, range) in [("difference", &r.difference), ("mean over documents", &r.difference_by_document)] {

@@ -126,7 +126,10 @@ pub fn run(args: &SweepArgs, context: &CommandContext) -> Result<(), CliError> {
     };
     for number in left {
         let cell = cells[number];
-        bar.set_message(format!("τ {}, p {}, {}, {}", cell.threshold, cell.probability, cell.op, cell.polarity));
+        bar.set_message(format!(
+            "τ {}, p {}, {}, {}",
+            cell.threshold, cell.probability, cell.op, cell.polarity
+        ));
         match folder.plan.measure(&loaded, (number, cell), &held.windows, &mut going)? {
             Some(row) => folder.add(&row)?,
             None => break,
@@ -160,7 +163,8 @@ fn plan(
         hash.update((ids.len() as u64).to_le_bytes());
         hash.update(bytemuck::cast_slice::<u32, u8>(ids));
     }
-    let data = args.data.as_ref().map_or("the bundled held-out passages".to_owned(), |p| p.display().to_string());
+    let data =
+        args.data.as_ref().map_or("the bundled held-out passages".to_owned(), |p| p.display().to_string());
     Ok(GridPlan {
         model: loaded.id.clone(),
         weights: loaded.weights_hash()?,

@@ -97,7 +97,8 @@ impl LabelledData {
             data.hold_out();
         }
         if cut > 0 {
-            data.notes.push(format!("{cut} of {} texts were cut to their first {context} tokens", texts.len()));
+            data.notes
+                .push(format!("{cut} of {} texts were cut to their first {context} tokens", texts.len()));
         }
         if elsewhere > 0 {
             data.notes.push(format!("{elsewhere} texts belong to neither train nor test, and were left out"));
@@ -184,7 +185,12 @@ pub fn classifier_start(loaded: &LoadedModel, data: &LabelledData) -> Result<Cla
 /// Where an experiment stands.
 pub enum ClassifyNews<'a> {
     /// A run begins, of so many steps; so many runs are left with it.
-    Begun { seed: u64, arm: Arm, steps: usize, left: usize },
+    Begun {
+        seed: u64,
+        arm: Arm,
+        steps: usize,
+        left: usize,
+    },
     Step,
     Finished(&'a ClassifyRow),
 }
@@ -237,7 +243,11 @@ pub fn run(
     Ok(true)
 }
 
-fn bayes(texts: &[LabelledText], held_out: &[LabelledText], (vocabulary, classes): (usize, usize)) -> ClassifyRow {
+fn bayes(
+    texts: &[LabelledText],
+    held_out: &[LabelledText],
+    (vocabulary, classes): (usize, usize),
+) -> ClassifyRow {
     let fitted =
         NaiveBayes::fit(texts.iter().map(|text| (text.ids.as_slice(), text.label)), vocabulary, classes);
     let said: Vec<u32> = held_out.iter().map(|text| fitted.say(&text.ids)).collect();

@@ -30,7 +30,8 @@ impl NaiveBayes {
 
     /// ln p(class, text) by class.
     pub fn joint(&self, ids: &[u32]) -> Vec<f64> {
-        let one = |(prior, told): (&f64, &Vec<f64>)| prior + ids.iter().map(|&id| told[id as usize]).sum::<f64>();
+        let one =
+            |(prior, told): (&f64, &Vec<f64>)| prior + ids.iter().map(|&id| told[id as usize]).sum::<f64>();
         self.prior.iter().zip(&self.told).map(one).collect()
     }
 

@@ -53,8 +53,7 @@ impl<'a> Scorer<'a> {
             let input = self.model.embed_batch(&ids[from..to], 1)?;
             let states = self.model.forward_batch(&input, None, true)?.squeeze(0)?;
             let counts = |label: usize| counted.is_none_or(|counted| counted[label]);
-            let labels: Vec<Option<u32>> =
-                (done + 1..=to).map(|at| counts(at).then_some(ids[at])).collect();
+            let labels: Vec<Option<u32>> = (done + 1..=to).map(|at| counts(at).then_some(ids[at])).collect();
             self.add(&states.narrow(0, done - from, to - done)?, &labels, &mut out)?;
             (done, from) = (to, from + self.stride);
         }
@@ -122,7 +121,9 @@ mod tests {
     #[test]
     fn windows_that_overlap_give_what_a_plain_pass_for_every_token_gives() {
         let model = model();
-        for (n, context, stride) in [(50, 16, 4), (50, 16, 16), (50, 12, 5), (16, 16, 8), (17, 16, 1), (2, 16, 4)] {
+        for (n, context, stride) in
+            [(50, 16, 4), (50, 16, 16), (50, 12, 5), (16, 16, 8), (17, 16, 1), (2, 16, 4)]
+        {
             let got = Scorer::new(&model, context, stride).unwrap().score(&ids(n), None).unwrap();
             let wanted = plainly(&model, &ids(n), (context, stride));
             assert!((got.nats - wanted.nats).abs() < 1e-4 * wanted.labels as f64, "{got:?} {wanted:?}");

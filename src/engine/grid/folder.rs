@@ -26,7 +26,11 @@ impl Shard {
     }
 
     fn file(self) -> String {
-        if self.of == 1 { "cells.jsonl".to_owned() } else { format!("cells-{}-of-{}.jsonl", self.number, self.of) }
+        if self.of == 1 {
+            "cells.jsonl".to_owned()
+        } else {
+            format!("cells-{}-of-{}.jsonl", self.number, self.of)
+        }
     }
 }
 
@@ -79,8 +83,14 @@ impl GridFolder {
                 .map_err(|e| TrainError::setup(format!("{} is damaged: {e}", file.display())))?;
             if plan.as_ref().is_some_and(|plan| *plan != of) {
                 return Err(TrainError::Setup {
-                    problem: format!("{} belongs to another sweep than {}", part.display(), parts[0].display()),
-                    hint: Some("merge folders that were made with the same settings, model and data".to_owned()),
+                    problem: format!(
+                        "{} belongs to another sweep than {}",
+                        part.display(),
+                        parts[0].display()
+                    ),
+                    hint: Some(
+                        "merge folders that were made with the same settings, model and data".to_owned(),
+                    ),
                 });
             }
             plan = Some(of);

@@ -34,7 +34,8 @@ impl GridPlan {
                 for threshold in &self.thresholds {
                     let mut line = vec![format!("τ {threshold}")];
                     line.extend(number.by_ref().take(self.probabilities.len()).map(|cell| {
-                        rows.get(&cell).map_or_else(|| EMPTY.to_owned(), |row| format!("{:+.4}", row.loss_rise))
+                        rows.get(&cell)
+                            .map_or_else(|| EMPTY.to_owned(), |row| format!("{:+.4}", row.loss_rise))
                     }));
                     table.push(line);
                 }
@@ -68,10 +69,10 @@ pub(super) fn markdown(plan: &GridPlan, rows: &BTreeMap<usize, GridRow>) -> Stri
 }
 
 pub(super) fn csv(rows: &[&GridRow]) -> Result<String, TrainError> {
-    let failed = |e: &dyn std::fmt::Display| TrainError::setup(format!("results cannot be written as CSV: {e}"));
+    let failed =
+        |e: &dyn std::fmt::Display| TrainError::setup(format!("results cannot be written as CSV: {e}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let head =
-        ["op", "polarity", "tau", "p", "rate", "loss_rise", "low", "high", "look_ahead", "perplexity"];
+    let head = ["op", "polarity", "tau", "p", "rate", "loss_rise", "low", "high", "look_ahead", "perplexity"];
     writer.write_record(head).map_err(|e| failed(&e))?;
     for row in rows {
         let numbers = [row.threshold, row.probability, row.rate, row.loss_rise, row.low, row.high];

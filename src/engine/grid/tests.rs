@@ -90,7 +90,8 @@ fn stopped_sharded_and_merged_grids_end_with_the_bits_of_a_whole_one() {
 fn only_masks_that_know_the_past_alone_have_a_perplexity() {
     let place = tempfile::tempdir().unwrap();
     for scope in [Scope::Whole, Scope::Block] {
-        let mut folder = GridFolder::open(&place.path().join(scope.name()), plan(scope), Shard::WHOLE).unwrap();
+        let mut folder =
+            GridFolder::open(&place.path().join(scope.name()), plan(scope), Shard::WHOLE).unwrap();
         work(&mut folder, 100);
         folder.publish().unwrap();
         assert!(folder.rows.values().all(|row| row.perplexity.is_some() == (scope == Scope::Block)));

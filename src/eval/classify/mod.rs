@@ -75,8 +75,9 @@ impl ClassifyFolder {
     /// A folder of another experiment; files that are damaged.
     pub fn open(path: &Path, plan: ClassifyPlan) -> Result<Self, TrainError> {
         // More seeds are the same experiment: the rows so far stay.
-        let same =
-            |known: &ClassifyPlan, plan: &ClassifyPlan| ClassifyPlan { seeds: plan.seeds, ..known.clone() } == *plan;
+        let same = |known: &ClassifyPlan, plan: &ClassifyPlan| {
+            ClassifyPlan { seeds: plan.seeds, ..known.clone() } == *plan
+        };
         settle_plan(&path.join(PLAN), &plan, same)?;
         let (file, rows) = RowFile::open(path.join(ROWS))?;
         Ok(ClassifyFolder { plan, rows, file, path: path.to_owned() })

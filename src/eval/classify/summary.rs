@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{ClassifyFolder, ClassifyRow};
-use crate::eval::stats::{Bootstrap, Interval, PairedTest, PairedVerdict, Wanted, t_interval};
+use crate::eval::stats::{Aim, Bootstrap, Interval, PairedTest, PairedVerdict, t_interval};
 use crate::train::spec::Arm;
 
 /// One arm over the seeds that are finished for all arms.
@@ -99,7 +99,7 @@ const CONTRASTS: [Weighted; 4] = [
 ];
 
 /// A contrast in one measure.
-struct Asked {
+struct ContrastOf {
     name: &'static str,
     measure: &'static str,
     of: fn(&ClassifyRow) -> f64,
@@ -117,25 +117,27 @@ impl ClassifyFolder {
     pub fn summary(&self) -> Summarised {
         let names = std::iter::once(None).chain(self.plan.arms.iter().copied().map(Some));
         let arms: Vec<ArmScores> = names.map(|arm| scores(arm, &self.finished(arm))).collect();
-        let declared: Vec<Weighted> =
-            CONTRASTS.into_iter().filter(|(_, of)| of.iter().all(|(arm, _)| self.plan.arms.contains(arm))).collect();
+        let declared: Vec<Weighted> = CONTRASTS
+            .into_iter()
+            .filter(|(_, of)| of.iter().all(|(arm, _)| self.plan.arms.contains(arm)))
+            .collect();
         let measures: [(&str, fn(&ClassifyRow) -> f64); 2] =
             [("accuracy", |row| row.accuracy), ("macro F1", |row| row.macro_f1)];
-        let asked: Vec<Asked> = measures
+        let asked: Vec<ContrastOf> = measures
             .iter()
             .flat_map(|(measure, of)| {
-                declared.iter().map(|(name, arms)| Asked { name, measure, of: *of, arms })
+                declared.iter().map(|(name, arms)| ContrastOf { name, measure, of: *of, arms })
             })
             .collect();
         let differences: Vec<Vec<f64>> = asked.iter().map(|a| self.weighted(a.arms, a.of)).collect();
-        let test = PairedTest { epsilon: self.plan.epsilon, wanted: Wanted::Higher, ..PairedTest::default() };
+        let test = PairedTest { epsilon: self.plan.epsilon, aim: Aim::Higher, ..PairedTest::default() };
         let judged = test.judge(&differences);
         let contrasts = asked.iter().zip(&judged).map(|(asked, found)| self.contrast(asked, found)).collect();
         let seeds = self.finished(None).len();
         Summarised { seeds, arms, contrasts, procedure: test.procedure(asked.len()) }
     }
 
-    fn contrast(&self, asked: &Asked, found: &PairedVerdict) -> Contrast {
+    fn contrast(&self, asked: &ContrastOf, found: &PairedVerdict) -> Contrast {
         let groups = if asked.measure == "accuracy" { self.by_text(asked.arms) } else { Vec::new() };
         let bootstrap = (groups.len() > 1).then(|| Bootstrap::default().hierarchical(&groups)).flatten();
         Contrast {
@@ -165,7 +167,8 @@ impl ClassifyFolder {
 
     /// A contrast of right answers, seed by seed and held-out text by held-out text.
     fn by_text(&self, of: &[(Arm, f64)]) -> Vec<Vec<f64>> {
-        let mut out: Vec<Vec<f64>> = self.finished(None).iter().map(|row| vec![0.0; row.right.len()]).collect();
+        let mut out: Vec<Vec<f64>> =
+            self.finished(None).iter().map(|row| vec![0.0; row.right.len()]).collect();
         for (arm, weight) in of {
             for (sums, row) in out.iter_mut().zip(self.finished(Some(*arm))) {
                 for (sum, right) in sums.iter_mut().zip(&row.right) {

@@ -31,7 +31,17 @@ fn plan(seeds: usize) -> ClassifyPlan {
 
 fn row(seed: u64, arm: Option<Arm>, accuracy: f64) -> ClassifyRow {
     let right = (0..20).map(|i| f64::from(i) < 20.0 * accuracy).collect();
-    ClassifyRow { seed, arm, accuracy, macro_f1: accuracy, rate: 0.15, loss: None, texts: 3, tokens: 9, right }
+    ClassifyRow {
+        seed,
+        arm,
+        accuracy,
+        macro_f1: accuracy,
+        rate: 0.15,
+        loss: None,
+        texts: 3,
+        tokens: 9,
+        right,
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub mod sequence;
 mod verdict;
 
 pub use paired::{PairedTest, PairedVerdict, holm};
-pub use verdict::{Finding, Judged, Verdict, Wanted};
+pub use verdict::{Aim, Evidence, Judged, Verdict};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

@@ -4,7 +4,7 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::power::{MOST, found, upper_spread};
-use super::{EPSILON, Finding, Interval, Summary, Verdict, Wanted, summary, t_interval};
+use super::{Aim, EPSILON, Evidence, Interval, Summary, Verdict, summary, t_interval};
 
 /// The share of tries in which a difference of 2ε shall be found, at the number of seeds that an undecided verdict names.
 pub const POWER: f64 = 0.8;
@@ -16,13 +16,13 @@ pub struct PairedTest {
     pub epsilon: f64,
     /// Chance of any false *better* or *worse* over all comparisons together, and likewise of any false *equivalent*.
     pub alpha: f64,
-    pub wanted: Wanted,
+    pub aim: Aim,
 }
 
 impl Default for PairedTest {
     /// Losses, at 5 %.
     fn default() -> Self {
-        PairedTest { epsilon: EPSILON, alpha: 0.05, wanted: Wanted::Lower }
+        PairedTest { epsilon: EPSILON, alpha: 0.05, aim: Aim::Lower }
     }
 }
 
@@ -53,7 +53,7 @@ impl PairedTest {
         let one = |(i, differences): (usize, &Vec<f64>)| {
             let of = summary(differences);
             let nothing = Interval { value: of.mean, low: f64::NEG_INFINITY, high: f64::INFINITY };
-            let finding = Finding {
+            let finding = Evidence {
                 value: of.mean,
                 equivalent: p_equivalent[i] <= self.alpha,
                 differs: p_holm[i] <= self.alpha,
@@ -64,7 +64,7 @@ impl PairedTest {
                 p: p[i],
                 p_holm: p_holm[i],
                 p_equivalent: p_equivalent[i],
-                verdict: Verdict::of(finding, self.wanted, || self.more(&of, comparisons.len())),
+                verdict: Verdict::of(finding, self.aim, || self.more(&of, comparisons.len())),
             }
         };
         comparisons.iter().enumerate().map(one).collect()

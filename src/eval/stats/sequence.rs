@@ -5,7 +5,7 @@
 //! Ramdas 2310.03722). The normal mixture is that of Howard et al. 2021 (1810.08240), with the spread treated as unknown
 //! instead of as a bound, because a difference of losses has no bound worth the name.
 
-use super::{Finding, Interval, Verdict, Wanted, summary};
+use super::{Aim, Evidence, Interval, Verdict, summary};
 
 /// The procedure in words, to stand beside a verdict.
 pub const PROCEDURE: &str = "confidence sequence over paired seeds, valid at every look";
@@ -40,12 +40,12 @@ pub fn sequence(differences: &[f64], alpha: f64) -> Interval {
 
 /// The verdict on losses, where lower is better.
 pub fn verdict(differences: &[f64], interval: Interval, epsilon: f64, alpha: f64) -> Verdict {
-    let finding = Finding {
+    let finding = Evidence {
         value: interval.value,
         equivalent: interval.low >= -epsilon && interval.high <= epsilon,
         differs: interval.high < 0.0 || interval.low > 0.0,
     };
-    Verdict::of(finding, Wanted::Lower, || more(differences, epsilon, alpha))
+    Verdict::of(finding, Aim::Lower, || more(differences, epsilon, alpha))
 }
 
 /// How many more differences until the sequence leaves 0 outside or fits into ±ε, if mean and spread stay.

@@ -113,7 +113,7 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
     let [one] = wide.judge(&[D.to_vec()])[..] else { unreachable!() };
     near(one.p_equivalent, 0.004_586_534_610_342_138_6);
     assert_eq!(one.verdict, Verdict::Equivalent);
-    let higher = PairedTest { wanted: Wanted::Higher, ..PairedTest::default() };
+    let higher = PairedTest { aim: Aim::Higher, ..PairedTest::default() };
     assert_eq!(higher.judge(&[D.to_vec()])[0].verdict, Verdict::Worse);
 }
 

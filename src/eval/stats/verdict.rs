@@ -17,7 +17,7 @@ pub enum Verdict {
 
 /// Which direction of a measure is the good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Aim {
     /// Losses.
     Lower,
     /// Accuracy, F1.
@@ -26,7 +26,7 @@ pub enum Wanted {
 
 /// What a procedure found, each at its own level.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Finding {
+pub struct Evidence {
     /// The mean difference, arm minus reference.
     pub value: f64,
     /// It lies within ±ε.
@@ -38,14 +38,14 @@ pub struct Finding {
 impl Verdict {
     /// A difference that is there but smaller than ε does not matter: equivalence comes first. `more` tells how many more
     /// seeds an undecided one needs.
-    pub fn of(finding: Finding, wanted: Wanted, more: impl FnOnce() -> Option<usize>) -> Self {
+    pub fn of(finding: Evidence, aim: Aim, more: impl FnOnce() -> Option<usize>) -> Self {
         if finding.equivalent {
             return Verdict::Equivalent;
         }
         if !finding.differs {
             return Verdict::Undecided { more: more() };
         }
-        let good = (finding.value < 0.0) == (wanted == Wanted::Lower);
+        let good = (finding.value < 0.0) == (aim == Aim::Lower);
         if good { Verdict::Better } else { Verdict::Worse }
     }
 

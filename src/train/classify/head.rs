@@ -45,7 +45,8 @@ pub(super) fn pooled(states: &Tensor, rows: &[usize], pool: Pool) -> Result<Tens
 pub(super) fn likeliest(logits: &Tensor) -> Result<Vec<u32>> {
     let classes = logits.dim(1)?;
     let best = |row: &[f32]| {
-        (0..classes).reduce(|best, class| if row[class] > row[best] { class } else { best }).unwrap_or(0) as u32
+        (0..classes).reduce(|best, class| if row[class] > row[best] { class } else { best }).unwrap_or(0)
+            as u32
     };
     host::with_slice(logits, |values| values.chunks_exact(classes).map(best).collect())
 }

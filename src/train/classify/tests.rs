@@ -51,9 +51,23 @@ fn spec(arm: Arm, learner: Learner) -> ClassifierSpec {
         protect: Protect { last: 1, ..Protect::default() },
         ..MaskSettings::default()
     };
-    let masking = MaskingSpec { arm, rate, replacement: Replacement::Mean, policy: Some(policy), ..MaskingSpec::default() };
+    let masking = MaskingSpec {
+        arm,
+        rate,
+        replacement: Replacement::Mean,
+        policy: Some(policy),
+        ..MaskingSpec::default()
+    };
     let learning_rate = if learner == Learner::Head { 0.02 } else { 0.005 };
-    ClassifierSpec { pool: Pool::Mean, learner, passes: 12, batch_size: 8, context: 32, learning_rate, masking }
+    ClassifierSpec {
+        pool: Pool::Mean,
+        learner,
+        passes: 12,
+        batch_size: 8,
+        context: 32,
+        learning_rate,
+        masking,
+    }
 }
 
 fn run(spec: &ClassifierSpec, seed: u64) -> Classified {
@@ -91,13 +105,15 @@ fn every_variable_gets_a_gradient_and_a_frozen_model_has_none() {
         spec.masking.replacement = Replacement::Mask;
         spec.masking.policy.as_mut().unwrap().replacement = Replacement::Mask;
         let mut one = Classifier::new(&start, &spec, 1).unwrap();
-        let before = one.model.tensors().unwrap()["transformer.h.0.mlp.c_fc.weight"].to_vec2::<f32>().unwrap();
+        let before =
+            one.model.tensors().unwrap()["transformer.h.0.mlp.c_fc.weight"].to_vec2::<f32>().unwrap();
         let batch = Batch { visits: picked.iter().map(|&i| visit(i as u32, 0, &texts[i].ids)).collect() };
         let masked = one.arms.prepare(&one.model, &batch, At { step: 0, steps: 10 }).unwrap();
         let states = one.arms.masked_states(&one.model, &masked).unwrap();
         let rows: Vec<usize> = masked.kept.iter().map(Vec::len).collect();
         let labels: Vec<u32> = texts.iter().map(|t| t.label).collect();
-        let loss = cross_entropy(&pooled(&states, &rows, Pool::Mean).unwrap(), one.head.as_tensor(), &labels, true);
+        let loss =
+            cross_entropy(&pooled(&states, &rows, Pool::Mean).unwrap(), one.head.as_tensor(), &labels, true);
         let applied = one.optimizer.step(&backward(&loss.unwrap()).unwrap(), 0.01, 0.0).unwrap().unwrap();
         assert!(one.optimizer.slots.len() >= if learner == Learner::All { 20 } else { 2 });
         assert_eq!(applied.without_gradient, Vec::<String>::new(), "{learner}");

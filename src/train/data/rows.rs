@@ -174,7 +174,10 @@ pub fn choose_labelled(
     match choose(file, asked, &others)? {
         Pick::Text(name) => Ok(Pick::Labelled(name, labels.to_vec())),
         other => Err(TrainError::Setup {
-            problem: format!("{file} holds conversations ({}), not one text a row", other.columns().join(", ")),
+            problem: format!(
+                "{file} holds conversations ({}), not one text a row",
+                other.columns().join(", ")
+            ),
             hint: Some("name a column of texts (--column)".to_owned()),
         }),
     }
@@ -211,7 +214,9 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
             Value::String(text) => Ok(RowOutcome::text(text)),
             other => Err(format!("column {name:?} contains {}, not text", what(other))),
         },
-        Pick::Labelled(name, labels) => labelled((name, value(name)), labels.iter().map(|l| (l.as_str(), value(l)))),
+        Pick::Labelled(name, labels) => {
+            labelled((name, value(name)), labels.iter().map(|l| (l.as_str(), value(l))))
+        }
         Pick::Conversation(name) => conversation((name, 0), value(name), style),
         Pick::Instruction(input, output) => {
             let text = |name: &str| match value(name) {
