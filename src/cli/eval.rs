@@ -15,7 +15,7 @@ use crate::attention::types::ScoreSettings;
 use crate::engine::explorer::{Explorer, MaskPolicy};
 use crate::engine::leak::{held_out, mask_bits, measure};
 use crate::engine::types::LeakReport;
-use crate::eval::hidden::{WindowCost, arm_cost, paired, rise};
+use crate::eval::hidden::{RiseApart, WindowCost, arm_cost, paired, rise};
 use crate::eval::stats::{Bootstrap, Interval};
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Polarity, Scope};
@@ -69,6 +69,10 @@ pub struct EvalArgs {
     /// Measure the loss of whole documents, without masks, with confidence intervals over documents
     #[arg(long)]
     pub by_document: bool,
+    /// With --by-document: tokens from one window of a long document to the next; less than a window makes them overlap, so that
+    /// every token has more context
+    #[arg(long, value_name = "N", requires = "by_document", value_parser = whole::<usize>(1, 1_000_000))]
+    pub stride: Option<usize>,
     /// Another model (an id or a folder) to compare with the first, document by document
     #[arg(long, value_name = "MODEL", requires = "by_document")]
     pub against: Option<String>,
@@ -100,6 +104,11 @@ struct ArmReport {
     rate: f64,
     /// Nats per token.
     loss_rise: Range,
+    /// The same over positions whose own token was masked, and over all others: the two can rank policies oppositely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked_rise: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unmasked_rise: Option<f64>,
     /// Against random polarity on the same windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     against_random: Option<Range>,
@@ -170,6 +179,7 @@ pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
             scope,
             polarity,
             costs: Vec::new(),
+            apart: RiseApart::default(),
             bits: Vec::new(),
         }));
     }
@@ -217,7 +227,9 @@ fn run_arms(
             let policy = MaskPolicy { mask: &mask, score, rolling: &question.rolling };
             let choice = explorer.choose(policy, None)?;
             let run = explorer.masked(&choice.plan, None)?;
-            let cost = rise(&baseline, &run.by_position()).unwrap_or(0.0);
+            let masked = run.by_position();
+            let cost = rise(&baseline, &masked).unwrap_or(0.0);
+            arm.apart.add(&baseline, &masked, &choice.decision.masked());
             arm.costs.push(WindowCost { rise: cost, rate: choice.decision.rate() });
             arm.bits.push(mask_bits(&choice, arm.scope));
             formula.clone_from(&choice.scored.formula);
@@ -232,6 +244,7 @@ struct MeasuredArm {
     scope: Scope,
     polarity: Polarity,
     costs: Vec<WindowCost>,
+    apart: RiseApart,
     bits: Vec<Vec<u16>>,
 }
 
@@ -277,6 +290,8 @@ fn arm_reports(arms: &[MeasuredArm], windows: &[Vec<u32>], clean_loss: f64) -> V
             polarity: arm.polarity.name(),
             rate: cost.rate,
             loss_rise: cost.rise.into(),
+            masked_rise: arm.apart.masked(),
+            unmasked_rise: arm.apart.unmasked(),
             against_random: against.and_then(|r| paired(&arm.costs, &r.costs, &bootstrap)).map(Range::from),
             perplexity: (arm.scope == Scope::Block).then(|| (clean_loss + cost.rise.value).exp()),
             leak_bits: leak.map(|l| Range { value: l.bits, low: l.low, high: l.high }),
@@ -299,6 +314,8 @@ fn plain(r: &EvalOutput) -> String {
         "polarity",
         "rate",
         "rise of the loss, nats/token",
+        "masked",
+        "others",
         "against random",
         "perplexity",
         "leak, bits/token",
@@ -307,6 +324,7 @@ fn plain(r: &EvalOutput) -> String {
     let range = |x: Option<Range>| {
         x.map_or("–".to_owned(), |x| format!("{:+.4} [{:+.4}, {:+.4}]", x.value, x.low, x.high))
     };
+    let one = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{x:+.4}"));
     for a in &r.arms {
         let scope = if a.look_ahead { "whole (look-ahead)" } else { "block" };
         table.row([
@@ -314,6 +332,8 @@ fn plain(r: &EvalOutput) -> String {
             a.polarity.to_owned(),
             format!("{:.3}", a.rate),
             range(Some(a.loss_rise)),
+            one(a.masked_rise),
+            one(a.unmasked_rise),
             range(a.against_random),
             a.perplexity.map_or("–".to_owned(), |p| format!("{p:.2}")),
             range(a.leak_bits),

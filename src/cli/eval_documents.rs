@@ -12,11 +12,11 @@ use super::eval::{EvalArgs, Range};
 use super::{CommandContext, open};
 use crate::engine::loaded::LoadedModel;
 use crate::eval::documents::{Comparison, DocumentPair, compare};
+use crate::eval::sliding::{DocumentScore, Scorer};
 use crate::eval::stats::Bootstrap;
 use crate::support::progress::bar;
 use crate::support::table::Table;
 use crate::train::data::Corpus;
-use crate::train::twins::{DocumentLoss, document_loss};
 
 #[derive(Debug, Serialize)]
 struct DocumentReport {
@@ -36,15 +36,24 @@ struct DocumentsOutput {
     against: Option<String>,
     data: String,
     tokens: usize,
-    /// Tokens a prediction sees at most; a longer document is read in pieces of it, each without the ones before.
+    /// Tokens a prediction sees at most; a longer document is read in windows of it.
     context: usize,
+    /// Tokens from one window of a long document to the next; the context where they do not overlap.
+    stride: usize,
     /// Nats per token over all tokens of all documents; intervals by resampling documents.
     loss: Range,
+    perplexity: f64,
+    /// Share of the tokens that were the likeliest.
+    accuracy: f64,
     bits_per_byte: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     against_loss: Option<Range>,
     #[serde(skip_serializing_if = "Option::is_none")]
     against_bits_per_byte: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against_perplexity: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against_accuracy: Option<f64>,
     /// `against` minus `model`, paired document by document.
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<Range>,
@@ -72,11 +81,16 @@ pub fn run(args: &EvalArgs, context: &CommandContext) -> Result<(), CliError> {
     }
     let length = both.iter().map(|m| m.model.config.n_positions).min().unwrap_or(1);
     let length = args.length.unwrap_or(length).clamp(1, length);
+    let stride = args.stride.unwrap_or(length);
+    if stride > length {
+        return Err(CliError::usage(format!("--stride {stride} is longer than a window of {length} tokens"))
+            .with_hint("a smaller stride gives every token more context"));
+    }
     let bar = bar(both.len() * texts.len(), "{pos}/{len} documents {wide_bar} {eta}");
-    let losses: Vec<Vec<DocumentLoss>> =
-        both.iter().map(|m| losses(m, &corpora[0], length, &bar)).collect::<Result<_, _>>()?;
+    let losses: Vec<Vec<DocumentScore>> =
+        both.iter().map(|m| losses(m, &corpora[0], (length, stride), &bar)).collect::<Result<_, _>>()?;
     bar.finish_and_clear();
-    let report = report(args, &both, (&texts, &corpora[0], length), &losses)?;
+    let report = report(args, &both, (&texts, &corpora[0], (length, stride)), &losses)?;
     if args.output.json { context.out.json(&report) } else { context.out.text(&plain(&report)) }
 }
 
@@ -92,13 +106,14 @@ fn corpus(loaded: &LoadedModel, texts: &[String]) -> Result<Corpus, CliError> {
 fn losses(
     loaded: &LoadedModel,
     corpus: &Corpus,
-    length: usize,
+    (length, stride): (usize, usize),
     bar: &ProgressBar,
-) -> Result<Vec<DocumentLoss>, CliError> {
+) -> Result<Vec<DocumentScore>, CliError> {
+    let scorer = Scorer::new(&loaded.model, length, stride)?;
     let one = |index| {
-        let loss = document_loss(&loaded.model, (corpus, index), length, usize::MAX)?;
+        let score = scorer.score(corpus.document(index), corpus.document_counts(index))?;
         bar.inc(1);
-        Ok(loss)
+        Ok(score)
     };
     (0..corpus.documents).map(one).collect()
 }
@@ -106,8 +121,8 @@ fn losses(
 fn report(
     args: &EvalArgs,
     models: &[&Arc<LoadedModel>],
-    (texts, corpus, context): (&[String], &Corpus, usize),
-    losses: &[Vec<DocumentLoss>],
+    (texts, corpus, (context, stride)): (&[String], &Corpus, (usize, usize)),
+    losses: &[Vec<DocumentScore>],
 ) -> Result<DocumentsOutput, CliError> {
     let after = losses.get(1);
     let pairs: Vec<DocumentPair> = losses[0]
@@ -139,14 +154,25 @@ fn report(
         data: args.data.as_ref().map_or("the held-out passages".to_owned(), |p| p.display().to_string()),
         tokens,
         context,
+        stride,
         loss: before.into(),
+        perplexity: before.value.exp(),
+        accuracy: accuracy(&losses[0]),
         bits_per_byte: bits(before.value),
         against_loss: two(later.into()),
         against_bits_per_byte: after.map(|_| bits(later.value)),
+        against_perplexity: after.map(|_| later.value.exp()),
+        against_accuracy: after.map(|of| accuracy(of)),
         difference: two(difference.into()),
         difference_by_document: by_document.map(Range::from).and_then(two),
         documents: documents.collect(),
     })
+}
+
+/// Share of the labels that were the likeliest token.
+fn accuracy(scores: &[DocumentScore]) -> f64 {
+    let sum = |of: fn(&DocumentScore) -> usize| scores.iter().map(of).sum::<usize>();
+    sum(|s| s.right) as f64 / sum(|s| s.labels).max(1) as f64
 }
 
 /// The first words of a document.
@@ -157,19 +183,29 @@ fn begins(text: &str) -> String {
 
 fn plain(r: &DocumentsOutput) -> String {
     let mut out = format!(
-        "{}: {} documents, {} predicted tokens, at most {} tokens of context\n\n",
+        "{}: {} documents, {} predicted tokens, at most {} tokens of context, a window every {}\n\n",
         r.data,
         r.documents.len(),
         r.tokens,
-        r.context
+        r.context,
+        r.stride
     );
     let range = |x: &Range| format!("{:.4} [{:.4}, {:.4}]", x.value, x.low, x.high);
     let signed = |x: &Range| format!("{:+.4} [{:+.4}, {:+.4}]", x.value, x.low, x.high);
     let mut table = Table::default();
-    let rate = |bits: f64| format!("{bits:.4} bits per byte");
-    table.row([r.model.clone(), range(&r.loss), rate(r.bits_per_byte)]);
+    let more = |bits: f64, perplexity: f64, accuracy: f64| {
+        [
+            format!("{bits:.4} bits per byte"),
+            format!("perplexity {perplexity:.2}"),
+            format!("{:.1} % right", 100.0 * accuracy),
+        ]
+    };
+    let own = more(r.bits_per_byte, r.perplexity, r.accuracy);
+    table.row([r.model.clone(), range(&r.loss)].into_iter().chain(own));
     if let (Some(name), Some(loss), Some(bits)) = (&r.against, &r.against_loss, r.against_bits_per_byte) {
-        table.row([name.clone(), range(loss), rate(bits)]);
+        let (perplexity, accuracy) =
+            (r.against_perplexity.unwrap_or(f64::NAN), r.against_accuracy.unwrap_or(f64::NAN));
+        table.row([name.clone(), range(loss)].into_iter().chain(more(bits, perplexity, accuracy)));
     }
     for (name, range) in [("difference", &r.difference), ("mean over documents", &r.difference_by_document)] {
         range.iter().for_each(|range| table.row([name.to_owned(), signed(range)]));

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod calibrate;
+pub mod classify;
 mod completions;
 mod config;
 mod convert;
@@ -29,6 +30,7 @@ mod progress;
 pub mod runs;
 pub mod screen;
 pub mod source;
+pub mod sweep;
 pub mod tokenizer;
 mod tokens;
 pub mod trace;
@@ -83,6 +85,8 @@ pub enum Commands {
     Effect(effect::EffectArgs),
     Cost(cost::CostArgs),
     Eval(eval::EvalArgs),
+    Classify(classify::ClassifyArgs),
+    Sweep(sweep::SweepArgs),
     Train(train::TrainArgs),
     Grow(grow::GrowArgs),
     Runs(runs::RunsArgs),
@@ -175,6 +179,8 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         }
         Some(Commands::Cost(args)) => cost::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Eval(args)) => eval::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Classify(args)) => classify::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Sweep(args)) => sweep::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Train(args)) => train::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Grow(args)) => grow::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Runs(args)) => runs::run(&args, &plain(&[])?),

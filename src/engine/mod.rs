@@ -4,6 +4,7 @@
 pub mod background;
 mod block;
 pub mod calibrate;
+pub mod classify;
 mod complete;
 pub mod explorer;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod explorer_tests;
 #[cfg(test)]
 mod finite_tests;
 pub mod generate;
+pub mod grid;
 pub mod leak;
 pub mod loaded;
 pub mod loader;

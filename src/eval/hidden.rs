@@ -20,6 +20,39 @@ pub fn rise(baseline: &[Option<f32>], masked: &[Option<f32>]) -> Option<f64> {
     (!pairs.is_empty()).then(|| pairs.iter().sum::<f64>() / pairs.len() as f64)
 }
 
+/// The rise over positions whose own token was masked and over all others, every position counting the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RiseApart {
+    /// Sum and count.
+    masked: (f64, usize),
+    unmasked: (f64, usize),
+}
+
+impl RiseApart {
+    /// Adds a window; `at` are its masked positions, ascending.
+    pub fn add(&mut self, baseline: &[Option<f32>], masked: &[Option<f32>], at: &[usize]) {
+        for (i, (a, b)) in baseline.iter().zip(masked).enumerate() {
+            let (Some(a), Some(b)) = (a, b) else { continue };
+            let sum = if at.binary_search(&i).is_ok() { &mut self.masked } else { &mut self.unmasked };
+            sum.0 += f64::from(*a) - f64::from(*b);
+            sum.1 += 1;
+        }
+    }
+
+    /// `None` where no such position was predicted in both passes.
+    pub fn masked(&self) -> Option<f64> {
+        mean(self.masked)
+    }
+
+    pub fn unmasked(&self) -> Option<f64> {
+        mean(self.unmasked)
+    }
+}
+
+fn mean((sum, n): (f64, usize)) -> Option<f64> {
+    (n > 0).then(|| sum / n as f64)
+}
+
 /// An arm over all windows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ArmCost {
@@ -52,6 +85,10 @@ mod tests {
         let masked = [Some(-1.5), Some(-9.0), None, Some(-4.0)];
         assert_eq!(rise(&base, &masked), Some(0.75));
         assert_eq!(rise(&[None], &[Some(-1.0)]), None);
+        let mut apart = RiseApart::default();
+        apart.add(&base, &masked, &[1, 3]);
+        assert_eq!((apart.masked(), apart.unmasked()), (Some(1.0), Some(0.5)));
+        assert_eq!(RiseApart::default().masked(), None);
     }
 
     #[test]

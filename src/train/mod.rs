@@ -6,6 +6,7 @@ pub mod batch;
 mod bounds;
 pub mod checkpoint;
 pub mod circuit;
+pub mod classify;
 pub mod data;
 mod described;
 pub mod evaluate;

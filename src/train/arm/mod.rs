@@ -330,6 +330,25 @@ impl Arms {
         batch: &MaskedBatch,
         nudge: Option<&Tensor>,
     ) -> Result<MaskedLoss, TrainError> {
+        let states = self.states_nudged(model, batch, nudge)?;
+        Ok(pass::loss(model, &states, batch, true)?)
+    }
+
+    /// The states of a prepared batch after the final norm, `[B, R, D]`, differentiable: for a head that predicts something other
+    /// than the next token. Under scores of the last visit, this is the visit that is remembered.
+    ///
+    /// # Errors
+    /// A pass that fails.
+    pub fn masked_states(&mut self, model: &Model, batch: &MaskedBatch) -> Result<Tensor, TrainError> {
+        self.states_nudged(model, batch, None)
+    }
+
+    fn states_nudged(
+        &mut self,
+        model: &Model,
+        batch: &MaskedBatch,
+        nudge: Option<&Tensor>,
+    ) -> Result<Tensor, TrainError> {
         let remembers =
             self.spec.arm.ranks_by() == RanksBy::CurrentModel && self.spec.score_from == ScoreFrom::LastVisit;
         let mut seen = remembers.then(Seen::default);
@@ -339,11 +358,10 @@ impl Arms {
             embedded = (embedded + nudge)?;
         }
         let states = pass::states(model, &embedded, batch, seen.as_mut())?;
-        let out = pass::loss(model, &states, batch, true)?;
         if let Some(seen) = &seen {
             self.scoring.remember(model, seen, batch, &mut self.memory)?;
         }
-        Ok(out)
+        Ok(states)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Files to documents, with counts of what was left out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::chat::ChatStyle;
 use super::document::TextDocument;
 use super::file::{self, TextRoom};
 use super::forms::{self, FileKind};
-use super::rows::{Pick, RowOutcome};
+use super::rows::{self, ColumnTypes, Pick, RowOutcome};
 use super::{json, table};
 use crate::train::TrainError;
 
@@ -45,6 +46,8 @@ pub struct Found {
 pub struct Account {
     /// Rows whose text is missing, null or blank.
     pub without_text: usize,
+    /// Rows whose label is, where labels are read.
+    pub without_label: usize,
     /// Conversations that the chat template refuses, and its first reason.
     pub refused: usize,
     pub reason: Option<String>,
@@ -79,6 +82,9 @@ impl Account {
         if self.without_text > 0 {
             out.push(count(self.without_text, "row without text", "rows without text"));
         }
+        if self.without_label > 0 {
+            out.push(count(self.without_label, "row without label", "rows without label"));
+        }
         if self.without_answer > 0 {
             let (one, many) = ("conversation without an answer", "conversations without an answer");
             out.push(count(self.without_answer, one, many));
@@ -99,6 +105,7 @@ impl Account {
 
     fn add(&mut self, other: Account) {
         self.without_text += other.without_text;
+        self.without_label += other.without_label;
         self.refused += other.refused;
         self.without_answer += other.without_answer;
         self.reason = self.reason.take().or(other.reason);
@@ -119,9 +126,29 @@ pub(super) struct RowSink<'a> {
     pub column: Option<&'a str>,
     pub style: &'a ChatStyle,
     found: Found,
+    /// Columns of labels that are read with the text.
+    label_columns: &'a [String],
+    /// Their values, document by document.
+    labels: Vec<Vec<String>>,
 }
 
 impl RowSink<'_> {
+    /// Which of `columns` makes the documents of a file.
+    ///
+    /// # Errors
+    /// As [`rows::choose`] and [`rows::choose_labelled`].
+    pub fn choose(&self, file: &str, columns: &ColumnTypes) -> Result<Pick, TrainError> {
+        match self.label_columns {
+            [] => rows::choose(file, self.column, columns),
+            labels => rows::choose_labelled(file, (self.column, labels), columns),
+        }
+    }
+
+    /// Whether every column of labels is among those seen so far.
+    pub fn knows_labels(&self, columns: &BTreeMap<String, rows::Holds>) -> bool {
+        self.label_columns.iter().all(|label| columns.contains_key(label))
+    }
+
     /// Notes the columns that conversations come from.
     pub fn picked(&mut self, pick: &Pick) {
         if pick.is_conversation() {
@@ -137,7 +164,12 @@ impl RowSink<'_> {
                 account.conversations += usize::from(conversation);
                 self.found.documents.push(text);
             }
+            RowOutcome::Labelled(text, labels) => {
+                self.found.documents.push(text);
+                self.labels.push(labels);
+            }
             RowOutcome::NoText => account.without_text += 1,
+            RowOutcome::NoLabel => account.without_label += 1,
             RowOutcome::NoAnswer => account.without_answer += 1,
             RowOutcome::Refused(reason) => {
                 account.refused += 1;
@@ -173,7 +205,7 @@ pub fn read(paths: &[PathBuf], how: &ReadOptions) -> Result<Found, TrainError> {
             all.account.empty_files += 1;
             continue;
         }
-        let Found { documents, account } = read_file(path, &mut room, how)?;
+        let Found { documents, account } = read_file(path, &mut room, (how, &[]))?.found;
         if documents.is_empty() && *in_folder && account.refused + account.without_answer == 0 {
             all.account.empty_files += 1;
             continue;
@@ -210,13 +242,48 @@ fn no_text(path: &Path, account: &Account) -> TrainError {
     TrainError::setup(problem)
 }
 
-fn read_file(path: &Path, room: &mut TextRoom, how: &ReadOptions) -> Result<Found, TrainError> {
+/// Reads one table or JSON file with the values of `labels` beside every text: texts, their labels in the order of the columns,
+/// and what was left out.
+///
+/// # Errors
+/// As [`read`]; a file without columns; a column that is not there.
+pub fn read_labelled(
+    path: &Path,
+    how: &ReadOptions,
+    labels: &[String],
+) -> Result<(Vec<String>, Vec<Vec<String>>, Account), TrainError> {
+    let mut room = TextRoom::of(how.memory);
+    if kind(path) != FileKind::Parquet {
+        room.judge(&[path.to_owned()])?;
+    }
+    let rows = read_file(path, &mut room, (how, labels))?;
+    let Found { documents, account } = rows.found;
+    if rows.labels.len() != documents.len() || documents.is_empty() {
+        return Err(TrainError::Setup {
+            problem: format!("{} has no rows with text and label", path.display()),
+            hint: Some("pass a CSV, TSV, JSON lines or Parquet file with both columns".to_owned()),
+        });
+    }
+    Ok((documents.into_iter().map(|document| document.text).collect(), rows.labels, account))
+}
+
+fn read_file<'a>(
+    path: &Path,
+    room: &mut TextRoom,
+    (how, label_columns): (&ReadOptions<'a>, &'a [String]),
+) -> Result<RowSink<'a>, TrainError> {
     let name = path.display().to_string();
-    let mut rows = RowSink { column: how.column, style: how.style, found: Found::default() };
+    let mut rows = RowSink {
+        column: how.column,
+        style: how.style,
+        found: Found::default(),
+        label_columns,
+        labels: Vec::new(),
+    };
     let kind = kind(path);
     if kind == FileKind::Parquet {
         table::parquet(path, room, &mut rows)?;
-        return Ok(rows.found);
+        return Ok(rows);
     }
     let text = file::text(&name, file::bytes(path, room)?)?;
     match kind {
@@ -235,7 +302,7 @@ fn read_file(path: &Path, room: &mut TextRoom, how: &ReadOptions) -> Result<Foun
         }
         FileKind::Text | FileKind::Parquet => rows.found.documents = plain(&text),
     }
-    Ok(rows.found)
+    Ok(rows)
 }
 
 fn plain(text: &str) -> Vec<TextDocument> {

@@ -55,17 +55,22 @@ pub enum Pick {
     Pair(String, String),
     /// An instruction, what it is about where there is such a column, and what is done.
     Instruction(Option<String>, String),
+    /// A text, and what is said of it: a label, the part of the data that it belongs to.
+    Labelled(String, Vec<String>),
 }
 
 impl Pick {
     pub fn is_conversation(&self) -> bool {
-        !matches!(self, Pick::Text(_))
+        !matches!(self, Pick::Text(_) | Pick::Labelled(..))
     }
 
     /// The columns in use.
     pub fn columns(&self) -> Vec<&str> {
         match self {
             Pick::Text(name) | Pick::Conversation(name) => vec![name],
+            Pick::Labelled(name, labels) => {
+                std::iter::once(name.as_str()).chain(labels.iter().map(String::as_str)).collect()
+            }
             Pick::Pair(prompt, completion) => vec![prompt, completion],
             Pick::Instruction(input, output) => {
                 std::iter::once(INSTRUCTION).chain(input.as_deref()).chain([output.as_str()]).collect()
@@ -149,10 +154,43 @@ pub fn choose(file: &str, asked: Option<&str>, columns: &[(String, Holds)]) -> R
     )
 }
 
+/// The text column beside columns of labels; without a name, the one that would be taken if they were not there.
+///
+/// # Errors
+/// As [`choose`]; a column of labels that is not there.
+pub fn choose_labelled(
+    file: &str,
+    (asked, labels): (Option<&str>, &[String]),
+    columns: &[(String, Holds)],
+) -> Result<Pick, TrainError> {
+    if let Some(missing) = labels.iter().find(|label| columns.iter().all(|(name, _)| name != *label)) {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(TrainError::Setup {
+            problem: format!("{file} has no column {missing:?}"),
+            hint: Some(format!("its columns: {}", names.join(", "))),
+        });
+    }
+    let others: ColumnTypes = columns.iter().filter(|(name, _)| !labels.contains(name)).cloned().collect();
+    match choose(file, asked, &others)? {
+        Pick::Text(name) => Ok(Pick::Labelled(name, labels.to_vec())),
+        other => Err(TrainError::Setup {
+            problem: format!(
+                "{file} holds conversations ({}), not one text a row",
+                other.columns().join(", ")
+            ),
+            hint: Some("name a column of texts (--column)".to_owned()),
+        }),
+    }
+}
+
 /// The outcome of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowOutcome {
     Document(TextDocument),
+    /// A text and its labels.
+    Labelled(TextDocument, Vec<String>),
+    /// A label is missing, null or blank.
+    NoLabel,
     /// The text is missing, null or blank.
     NoText,
     /// A conversation that the chat template refuses, with its reason.
@@ -176,6 +214,9 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
             Value::String(text) => Ok(RowOutcome::text(text)),
             other => Err(format!("column {name:?} contains {}, not text", what(other))),
         },
+        Pick::Labelled(name, labels) => {
+            labelled((name, value(name)), labels.iter().map(|l| (l.as_str(), value(l))))
+        }
         Pick::Conversation(name) => conversation((name, 0), value(name), style),
         Pick::Instruction(input, output) => {
             let text = |name: &str| match value(name) {
@@ -212,6 +253,31 @@ pub fn document(pick: &Pick, row: &Map<String, Value>, style: &ChatStyle) -> Res
             conversation((completion, questions), &Value::Array(turns), style)
         }
     }
+}
+
+/// A text with its labels, which may be texts, numbers or truth values.
+fn labelled<'a>(
+    (name, text): (&str, &Value),
+    labels: impl Iterator<Item = (&'a str, &'a Value)>,
+) -> Result<RowOutcome, String> {
+    let text = match text {
+        Value::Null => return Ok(RowOutcome::NoText),
+        Value::String(text) if text.trim().is_empty() => return Ok(RowOutcome::NoText),
+        Value::String(text) => text,
+        other => return Err(format!("column {name:?} contains {}, not text", what(other))),
+    };
+    let mut out = Vec::new();
+    for (name, label) in labels {
+        out.push(match label {
+            Value::Null => return Ok(RowOutcome::NoLabel),
+            Value::String(label) if label.trim().is_empty() => return Ok(RowOutcome::NoLabel),
+            Value::String(label) => label.trim().to_owned(),
+            Value::Bool(label) => label.to_string(),
+            Value::Number(label) => label.to_string(),
+            other => return Err(format!("column {name:?} contains {}, not a label", what(other))),
+        });
+    }
+    Ok(RowOutcome::Labelled(text.clone().into(), out))
 }
 
 /// The document of a value in column `name` that is to be a list of turns; the first `questions` of them are no answers.

@@ -39,7 +39,7 @@ pub fn json(name: &str, text: &str, into: &mut RowSink) -> Result<(), TrainError
             }
         }
         let known = |column: &str| columns.get(column).is_some_and(|holds| *holds > Holds::Other);
-        if known(into.column.unwrap_or(rows::USUAL)) {
+        if known(into.column.unwrap_or(rows::USUAL)) && into.knows_labels(&columns) {
             break;
         }
     }
@@ -47,7 +47,7 @@ pub fn json(name: &str, text: &str, into: &mut RowSink) -> Result<(), TrainError
     let pick = match (columns.is_empty(), into.column) {
         (true, None) if texts || conversations => None,
         (true, _) if rows.is_empty() => None,
-        _ => Some(rows::choose(name, into.column, &columns)?),
+        _ => Some(into.choose(name, &columns)?),
     };
     if let Some(pick) = &pick {
         into.picked(pick);
@@ -139,7 +139,7 @@ pub fn separated(
         Some(header) => header.map_err(bad)?.iter().map(str::to_owned).collect(),
     };
     let columns: ColumnTypes = header.iter().map(|column| (column.clone(), Holds::Text)).collect();
-    let pick = rows::choose(name, into.column, &columns)?;
+    let pick = into.choose(name, &columns)?;
     into.picked(&pick);
     let place = |column: &str| header.iter().position(|c| c == column).unwrap_or(0);
     let used: Vec<(&str, usize)> = pick.columns().into_iter().map(|c| (c, place(c))).collect();
@@ -201,8 +201,8 @@ fn parquet_rows<R: ChunkReader + 'static>(
     let reader = SerializedFileReader::new(source).map_err(bad)?;
     let schema = reader.metadata().file_metadata().schema().clone();
     let columns: ColumnTypes = schema.get_fields().iter().map(|c| (c.name().to_owned(), holds(c))).collect();
-    let pick = rows::choose(&name, into.column, &columns)?;
-    if let Pick::Text(column) = &pick
+    let pick = into.choose(&name, &columns)?;
+    if let Pick::Text(column) | Pick::Labelled(column, _) = &pick
         && columns.iter().any(|(name, holds)| name == column && *holds != Holds::Text)
     {
         return Err(wrong(&name, format!("column {column:?} does not contain text")));
@@ -233,7 +233,7 @@ fn size<R: ChunkReader + 'static>(reader: &SerializedFileReader<R>, used: &[&str
     ours.map(|c| c.uncompressed_size().max(0) as u64).sum()
 }
 
-/// A value of a Parquet file as JSON; what is neither text nor made of texts is a number, whatever it is.
+/// A value of a Parquet file as JSON; what is neither text, whole number nor made of texts is a number, whatever it is.
 fn value(field: &Field) -> Result<Value, String> {
     Ok(match field {
         Field::Null => Value::Null,
@@ -249,6 +249,14 @@ fn value(field: &Field) -> Result<Value, String> {
             Value::Object(fields.collect::<Result<_, String>>()?)
         }
         Field::Bool(value) => Value::Bool(*value),
+        Field::Byte(n) => Value::from(*n),
+        Field::Short(n) => Value::from(*n),
+        Field::Int(n) => Value::from(*n),
+        Field::Long(n) => Value::from(*n),
+        Field::UByte(n) => Value::from(*n),
+        Field::UShort(n) => Value::from(*n),
+        Field::UInt(n) => Value::from(*n),
+        Field::ULong(n) => Value::from(*n),
         _ => Value::from(0),
     })
 }

@@ -17,12 +17,9 @@
 //! pair has a true difference that its interval may miss). A pair that was never masked differently is *not compared*,
 //! and *equivalent* means that an interval, which needs [`fewest_seeds`], lies within ±ε.
 //!
-//! Both intervals are confidence *sequences*: they may be looked at after every document and every seed, and stopped
-//! at will. They invert the right-Haar Bayes factor of the t-test with a normal prior on the effect size (Gönen et al.
-//! 2005), which is a test martingale for normal differences of unknown spread (Lai 1976; Grünwald, de Heide and Koolen
-//! 2024; Wang and Ramdas 2310.03722). The normal mixture is that of Howard et al. 2021 (1810.08240), with the spread
-//! treated as unknown instead of as a bound, because a difference of losses has no bound worth the name. Documents are
-//! not normal; with tens of them the mean nearly is, and the screen calls this one approximate.
+//! Both intervals are confidence *sequences* ([`sequence`](crate::eval::stats::sequence)): they may be looked at after every
+//! document and every seed, and stopped at will. Documents are not normal; with tens of them the mean nearly is, and the
+//! screen calls this one approximate.
 //!
 //! This file judges and is pure but for [`document_losses`], which runs a model without gradients on the caller's thread;
 //! [`TwinRun`] trains.
@@ -42,14 +39,13 @@ use super::TrainError;
 use super::data::Corpus;
 use super::evaluate::Between;
 use super::report::Compared;
-use crate::eval::stats::{EPSILON, Interval, Judged, Verdict, summary};
+use crate::eval::stats::sequence::{half_width, sequence, verdict};
+use crate::eval::stats::{EPSILON, Interval, Judged};
 use crate::model::Model;
 use crate::tensor::cross_entropy::{IGNORE, cross_entropy};
 
 /// Arms side by side.
 pub const ARMS: std::ops::RangeInclusive<usize> = 2..=4;
-/// Variance of the normal prior on the effect size (difference over its spread): effects of about one spread.
-const PRIOR: f64 = 1.0;
 
 /// How twins are judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,24 +62,6 @@ impl Default for TwinSettings {
     }
 }
 
-/// Half of the confidence sequence's width after `n` differences, in units of their sample spread; infinite while it
-/// is too early (under five values at α = 0.05).
-///
-/// From `√(1/k) · ((1+u)/(1+u/k))^{n/2} = 1/α` with `k = 1 + n·g` and `u = t²/(n−1)`.
-pub fn half_width(n: usize, alpha: f64) -> f64 {
-    if n < 2 {
-        return f64::INFINITY;
-    }
-    let k = 1.0 + n as f64 * PRIOR;
-    // ln first: k^(1/n) of small α would overflow nothing, but loses digits.
-    let r = ((0.5 * k.ln() - alpha.ln()) * 2.0 / n as f64).exp();
-    if r >= k {
-        return f64::INFINITY;
-    }
-    let u = (r - 1.0) / (1.0 - r / k);
-    (u * (n - 1) as f64 / n as f64).sqrt()
-}
-
 /// The fewest seeds with which any pair of so many arms can be decided at level `alpha` for all of them together.
 pub fn fewest_seeds(arms: usize, alpha: f64) -> usize {
     let alpha = alpha / pairs(arms).len().max(1) as f64;
@@ -93,48 +71,6 @@ pub fn fewest_seeds(arms: usize, alpha: f64) -> usize {
 /// Every pair of arms, the earlier one first: (0, 1), (0, 2), …, (1, 2), ….
 pub fn pairs(arms: usize) -> Vec<(usize, usize)> {
     (0..arms).flat_map(|i| (i + 1..arms).map(move |j| (i, j))).collect()
-}
-
-/// The confidence sequence of a mean difference.
-pub fn sequence(differences: &[f64], alpha: f64) -> Interval {
-    let of = summary(differences);
-    let half = half_width(of.n, alpha);
-    let half = if half.is_finite() { half * of.sd } else { f64::INFINITY };
-    Interval { value: of.mean, low: of.mean - half, high: of.mean + half }
-}
-
-/// The verdict on losses, where lower is better.
-fn verdict(differences: &[f64], interval: Interval, epsilon: f64, alpha: f64) -> Verdict {
-    if interval.low >= -epsilon && interval.high <= epsilon {
-        Verdict::Equivalent
-    } else if interval.high < 0.0 {
-        Verdict::Better
-    } else if interval.low > 0.0 {
-        Verdict::Worse
-    } else {
-        Verdict::Undecided { more: more(differences, epsilon, alpha) }
-    }
-}
-
-/// How many more differences until the sequence leaves 0 outside or fits into ±ε, if mean and spread stay.
-fn more(differences: &[f64], epsilon: f64, alpha: f64) -> Option<usize> {
-    let of = summary(differences);
-    if of.n < 2 || !of.sd.is_finite() {
-        return None;
-    }
-    let room = of.mean.abs().max(epsilon - of.mean.abs());
-    let fits = |n: usize| half_width(n, alpha) * of.sd <= room;
-    // Widths fall with n: double until one fits, then halve the gap.
-    let mut high = of.n.max(2);
-    while !fits(high) {
-        high = high.checked_mul(2).filter(|&n| n < 1 << 30)?;
-    }
-    let mut low = of.n;
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if fits(middle) { high = middle } else { low = middle }
-    }
-    Some(high.saturating_sub(of.n).max(1))
 }
 
 /// What one held-out document cost one model.

@@ -4,6 +4,7 @@ use super::super::batch::{Batch, Visit};
 use super::super::data::Order;
 use super::super::spec::{Arm, MaskingSpec};
 use super::*;
+use crate::eval::stats::Verdict;
 use crate::mask::draw::{Draws, Stream};
 use crate::mask::types::Op;
 use crate::tensor::adamw::{AdamW, AdamWSettings};

@@ -115,13 +115,8 @@ impl TwinVerdict {
     /// A verdict in its words, with the interval and all else that it rests on.
     pub fn new(judged: Judged, (arm, against): (&str, &str), seeds: usize, basis: VerdictBasis) -> Self {
         let end = |x: f64| x.is_finite().then_some(x);
-        let (word, more) = match judged.verdict {
-            None => (NOT_COMPARED, None),
-            Some(Verdict::Better) => ("better", None),
-            Some(Verdict::Worse) => ("worse", None),
-            Some(Verdict::Equivalent) => ("equivalent", None),
-            Some(Verdict::Undecided { more }) => ("undecided", more),
-        };
+        let word = judged.verdict.map_or(NOT_COMPARED, Verdict::word);
+        let more = judged.verdict.and_then(Verdict::more);
         TwinVerdict {
             arm: arm.to_owned(),
             against: against.to_owned(),

@@ -1,6 +1,17 @@
 //! Statistics and verdicts: rank correlation, spread, intervals, and what can be concluded from a difference.
 //!
+//! Two procedures end in the four verdicts of [`Verdict`]. [`PairedTest`] looks once, after a number of seeds that was fixed
+//! before; [`sequence`] may be looked at after every seed. Which one was used stands beside each verdict.
+//!
 //! Pure; resampling is addressed by seed, so that the same numbers give the same interval anywhere.
+
+mod paired;
+pub mod power;
+pub mod sequence;
+mod verdict;
+
+pub use paired::{PairedTest, PairedVerdict, holm};
+pub use verdict::{Aim, Evidence, Judged, Verdict};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -115,6 +126,31 @@ impl Bootstrap {
         })
     }
 
+    /// Interval of the mean over groups of their means, where both groups and the values within them are drawn: seeds and the
+    /// documents that each was measured on. `None` without groups, or with an empty one.
+    pub fn hierarchical(&self, groups: &[Vec<f64>]) -> Option<Interval> {
+        if groups.is_empty() || groups.iter().any(Vec::is_empty) || self.resamples == 0 {
+            return None;
+        }
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let once = |resample: usize| {
+            let drawn = |slot: usize| {
+                // A group that is drawn twice has its values drawn twice, too.
+                let draws = Draws { seed: self.seed, pass: resample as u32, sequence: slot as u32 + 1 };
+                let group = &groups[draws.below(Stream::Choice, 0, groups.len())];
+                let one = |i: usize| group[draws.below(Stream::Bootstrap, i, group.len())];
+                (0..group.len()).map(one).sum::<f64>() / group.len() as f64
+            };
+            (0..groups.len()).map(drawn).sum::<f64>() / groups.len() as f64
+        };
+        let mut values: Vec<f64> = (0..self.resamples).map(once).collect();
+        values.sort_by(f64::total_cmp);
+        let tail = (1.0 - self.level) / 2.0;
+        let means: Vec<f64> = groups.iter().map(|group| mean(group)).collect();
+        let (low, high) = (quantile(&values, tail), quantile(&values, 1.0 - tail));
+        Some(Interval { value: mean(&means), low, high })
+    }
+
     /// Interval of the mean.
     pub fn mean(&self, values: &[f64]) -> Option<Interval> {
         self.interval(values.len(), |picked| {
@@ -151,41 +187,7 @@ pub fn t_interval(values: &[f64], level: f64) -> Option<Interval> {
     Some(Interval { value: mean, low: mean - half, high: mean + half })
 }
 
-/// The verdict on an arm against another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Better,
-    Worse,
-    /// Within ±ε.
-    Equivalent,
-    /// About how many more seeds would settle it, where that can be told.
-    Undecided {
-        more: Option<usize>,
-    },
-}
-
-impl std::fmt::Display for Verdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Verdict::Better => f.write_str("better"),
-            Verdict::Worse => f.write_str("worse"),
-            Verdict::Equivalent => f.write_str("equivalent"),
-            Verdict::Undecided { more: None } => f.write_str("undecided"),
-            Verdict::Undecided { more: Some(1) } => f.write_str("undecided (about 1 more seed needed)"),
-            Verdict::Undecided { more: Some(n) } => write!(f, "undecided (about {n} more seeds needed)"),
-        }
-    }
-}
-
-/// A verdict and the interval it rests on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Judged {
-    /// Of the mean difference, arm minus reference.
-    pub interval: Interval,
-    /// None where the two were never treated differently, so that nothing was compared.
-    pub verdict: Option<Verdict>,
-}
-
 #[cfg(test)]
-#[path = "stats_tests.rs"]
+mod simulation_tests;
+#[cfg(test)]
 mod tests;
