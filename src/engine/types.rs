@@ -1,6 +1,7 @@
 //! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
 
 mod generate;
+mod intervene;
 mod models;
 mod train;
 
