@@ -70,10 +70,7 @@ impl Intervention {
         let (kind, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
         let Some((_, form)) = WRITTEN.iter().find(|(name, _)| *name == kind) else {
             let kinds: Vec<&str> = WRITTEN.iter().map(|(name, _)| *name).collect();
-            return Err(UnreadIntervention(format!(
-                "begin with one of {}, not {kind:?}",
-                kinds.join(", ")
-            )));
+            return Err(UnreadIntervention(format!("begin with one of {}, not {kind:?}", kinds.join(", "))));
         };
         let read = match kind {
             "block" => block(rest),
@@ -186,8 +183,13 @@ pub struct Interventions {
     pub list: Vec<StackItem>,
     /// The text that patches come from; as many tokens as the explored one.
     pub other: Option<Arc<str>>,
+    /// The same as token ids; they come before the text.
+    pub other_ids: Option<Vec<u32>>,
     /// The logit of this token, less that of the second one; `None` is the token that follows, or the most probable one.
     pub contrast: Option<(String, Option<String>)>,
+    /// Random interventions that each is compared with, and the seed that draws them.
+    pub controls: usize,
+    pub seed: u64,
 }
 
 /// What random interventions of one kind do.
@@ -217,14 +219,14 @@ pub struct InterventionEffect {
     /// Controls measured and to be measured.
     pub done: usize,
     pub of: usize,
-    /// Why it has no effect, or why it has no controls.
+    /// That it has no effect, and why; or why it has no controls.
     pub note: Option<String>,
     /// Why it cannot be carried out, and what to do about it.
     pub problem: Option<(String, Option<String>)>,
 }
 
 impl InterventionEffect {
-    /// Whether KL, or the change, is above what is to be expected of a random one; `None` until that is known.
+    /// Whether KL or the change is above what is to be expected of a random one; `None` until that is known.
     pub fn stands_out(&self) -> Option<bool> {
         let [kl, change] = self.controls.filter(|_| self.done == self.of)?;
         Some(self.kl > kl.high || self.change.abs() > change.high)
@@ -259,6 +261,8 @@ pub struct PatchGrid {
     pub measure: String,
     /// What the measure is in this text and in the other one.
     pub ends: (f64, f64),
+    /// No more cells are measured.
+    pub stopped: bool,
 }
 
 impl PatchGrid {
