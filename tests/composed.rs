@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use maskscope::model::forward::Reuse;
-use maskscope::model::input::{HeadAblation, Input, Visibility};
+use maskscope::model::hooks::{EdgeCut, HeadChange, HeadOutput, Hooks, Patch};
+use maskscope::model::input::{Input, Visibility};
 use maskscope::model::layers::Dropout;
 use maskscope::model::{Checkpoint, Model, ModelFiles};
 use maskscope::tensor::adamw::{AdamW, AdamWSettings};
@@ -254,19 +255,30 @@ fn mixed_precision_keeps_f32_weights_and_follows_within_one_percent() {
 }
 
 #[test]
-fn traces_maps_and_reading_agree_with_reuse_hidden_keys_skips_and_ablations() {
+fn traces_maps_and_reading_agree_with_reuse_hidden_keys_skips_and_interventions() {
     let model = tiny();
     let ids: Vec<u32> = (0..40).map(|i| (i * 31 + 5) % 500).collect();
     let mut hide = vec![u32::MAX; 40];
     (hide[3], hide[11]) = (5, 20);
+    let cut = |layer, head, queries, keys| EdgeCut { layer, head, queries, keys };
+    let cuts = vec![cut(None, None, 7..8, 2..3), cut(Some(1), Some(1), 20..40, 0..9)];
+    let change = |head, to| HeadChange { layer: 1, head, to };
+    let heads = vec![change(0, HeadOutput::Mean), change(1, HeadOutput::Scaled(0.5))];
+    let patch =
+        |layer, head, width: usize| Patch { layer, head, position: 13, values: vec![0.25; width].into() };
+    let (width, head) = (model.config.n_embd, model.config.head_dim());
+    let patches = vec![patch(1, None, width), patch(0, Some(1), head)];
+    let hooked = |hooks: Hooks| Input { hooks, ..Input::plain(ids.clone()) };
     let inputs = [
+        hooked(Hooks { cuts, ..Hooks::default() }),
+        hooked(Hooks { patches, keep_heads: true, ..Hooks::default() }),
         Input::plain(ids.clone()),
         Input { visibility: Visibility::HideFrom(hide), ..Input::plain(ids.clone()) },
         Input { skipped: vec![4, 9, 10], ..Input::plain(ids.clone()) },
-        Input { ablated: vec![HeadAblation { layer: 1, head: 0, mean: true }], ..Input::plain(ids.clone()) },
+        hooked(Hooks { heads, ..Hooks::default() }),
         Input::plain(ids[..25].to_vec()),
     ];
-    let base = model.run(Arc::new(inputs[0].clone()), Reuse::default()).unwrap();
+    let base = model.run(Arc::new(Input::plain(ids.clone())), Reuse::default()).unwrap();
     for input in inputs {
         let fused = model.run(Arc::new(input.clone()), Reuse::default()).unwrap();
         let pairs: Vec<(usize, u32)> = (0..input.len() - 1).map(|t| (t, input.ids[t + 1])).collect();

@@ -374,6 +374,7 @@ fn the_effect_of_rerolls_is_the_mean_over_seeds() {
         overview: false,
         effects: true,
         position: None,
+        interventions: Arc::default(),
     };
     let mut task = maskscope::engine::background::Rerolls::new(7, 5, request);
     let mut last = None;

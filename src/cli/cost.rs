@@ -105,6 +105,7 @@ pub fn run(args: &CostArgs, context: &CommandContext) -> Result<(), CliError> {
         heads: crate::engine::types::HeadChoice::default(),
         top: 1,
         position: None,
+        interventions: Arc::default(),
         overview: false,
         effects: false,
     };

@@ -148,6 +148,7 @@ fn request(context: &CommandContext) -> Result<ExploreRequest, CliError> {
         overview: false,
         effects: true,
         position: None,
+        interventions: Arc::default(),
     })
 }
 

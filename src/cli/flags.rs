@@ -224,13 +224,14 @@ mod tests {
             command.debug_assert();
         }
         use crate::cli::{
-            bench, calibrate, eval, generate, heads, mask, models, predict, screen, trace, train,
+            bench, calibrate, eval, generate, heads, intervene, mask, models, predict, screen, trace, train,
         };
         check::<screen::Flags>();
         check::<trace::Flags>();
         check::<predict::Flags>();
         check::<generate::Flags>();
         check::<heads::Flags>();
+        check::<intervene::Flags>();
         check::<mask::Flags>();
         check::<eval::Flags>();
         check::<models::Flags>();

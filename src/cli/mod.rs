@@ -19,6 +19,7 @@ mod flags;
 pub mod generate;
 pub mod grow;
 pub mod heads;
+pub mod intervene;
 mod kept;
 pub mod mask;
 pub mod models;
@@ -94,6 +95,7 @@ pub enum Commands {
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Heads(heads::HeadsArgs),
+    Intervene(intervene::InterveneArgs),
     Calibrate(calibrate::CalibrateArgs),
     Bench(bench::BenchArgs),
     Config(config::ConfigArgs),
@@ -188,6 +190,7 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         Some(Commands::Models(args)) => models::run(&args, &plain(args.parameters())?),
         Some(Commands::Calibrate(args)) => return calibrate::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Heads(args)) => return heads::run(&args, &plain(args.parameters.values())?),
+        Some(Commands::Intervene(args)) => intervene::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Bench(args)) => return bench::run(&args, &plain(args.parameters.values())?),
         Some(Commands::Doctor(args)) => doctor::run(&args, &plain(&[])?),
         Some(Commands::Config(args)) => config::run(&args, common, env, out),

@@ -61,6 +61,8 @@ settings! {
         top: usize = 10, label("candidates"), whole(1, 100);
         /// Seeds behind the mean and spread of an effect
         rerolls: usize = 32, label("re-rolls"), whole(2, 10_000);
+        /// Random interventions that each intervention is compared with
+        controls: usize = 20, label("controls"), whole(0, 1000);
         /// How an attention weight becomes a color
         color_scale: ColourScale = ColourScale::Sqrt, label("color scale");
     }

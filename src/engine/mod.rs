@@ -11,8 +11,11 @@ pub mod explorer;
 mod explorer_tests;
 #[cfg(test)]
 mod finite_tests;
+mod frame;
 pub mod generate;
 pub mod grid;
+pub mod intervene;
+mod intervening;
 pub mod leak;
 pub mod loaded;
 pub mod loader;

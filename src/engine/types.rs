@@ -1,6 +1,7 @@
 //! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
 
 mod generate;
+mod intervene;
 mod models;
 mod train;
 
@@ -14,6 +15,10 @@ pub use generate::{
     CacheUse, Chance, Choosing, ContinuationView, EndReason, GenerateCommand, GenerateMask, GenerateRequest,
     GenerateSettings, GenerateUpdate, GenerateView, Outlook, Prompt, TextToken, TokenOrigin, WhenFull,
 };
+pub use intervene::{
+    ControlRange, HeadSet, Intervention, InterventionEffect, InterventionReport, Interventions, PatchGrid,
+    Span, StackItem, WRITTEN,
+};
 pub use models::{ModelsCommand, ModelsUpdate};
 pub use train::{FOLLOWED, GoOn, TrainCommand, TrainUpdate};
 
@@ -26,6 +31,8 @@ choice! {
         Baseline = "baseline",
         /// masked minus baseline
         Difference = "difference",
+        /// the run under the interventions, without a mask
+        Intervened = "intervened",
     }
 }
 
@@ -56,6 +63,8 @@ pub struct ExploreRequest {
     pub effects: bool,
     /// The token after which the next one is predicted; `None` is the last.
     pub position: Option<usize>,
+    /// What is done differently in the run without a mask.
+    pub interventions: Arc<Interventions>,
 }
 
 /// Work that is not the latest-wins exploration.
@@ -83,6 +92,12 @@ pub enum Command {
     Leak {
         generation: u64,
     },
+    /// Patch every layer and position from the other text, one at a time.
+    PatchGrid {
+        generation: u64,
+    },
+    /// Stop measuring interventions and patches; what is known stays.
+    CancelIntervening,
     /// Stop a running `Rerolls`, `Cost` or `Leak`.
     CancelBackground,
     /// A load has ended; the loader tells the worker so.
@@ -422,6 +437,15 @@ pub enum Update {
         done: usize,
         of: usize,
         report: Option<LeakReport>,
+    },
+    /// What interventions do, as far as it is measured.
+    Intervened {
+        generation: u64,
+        report: Arc<InterventionReport>,
+    },
+    PatchGrid {
+        generation: u64,
+        grid: Arc<PatchGrid>,
     },
     Cost {
         generation: u64,

@@ -11,22 +11,18 @@ use crossbeam_channel::Sender;
 
 use super::background::{BackgroundTask, CostTask, Rerolls};
 use super::calibrate::{self, Calibrator};
-use super::explorer::{ExploreError, Explorer, MaskPolicy, Reach, SIDE_BY_SIDE};
+use super::explorer::{ExploreError, Explorer, Reach, SIDE_BY_SIDE};
+use super::frame::{map_frame, overview, shown_run};
+use super::intervening::Intervening;
 use super::leak::LeakMeter;
 use super::loaded::{CALIBRATION_TEXT, LoadedModel};
 use super::loader::{LoadError, LoadOptions, Loading, load, look_for_newer};
 use super::mailbox::{Mail, Mailbox};
-use super::pass::Pass;
-use super::types::{
-    Command, ExploreRequest, FOLLOWED, GenerateUpdate, HeadSummary, MapFrame, MapKind, Update, Work,
-};
+use super::types::{Command, ExploreRequest, FOLLOWED, GenerateUpdate, Update, Work};
 use super::writing::Writing;
-use crate::mask::types::{Decision, Scope};
+use crate::mask::types::Scope;
 use crate::model::{Config, Model};
 use crate::tensor::memory;
-
-/// Side of an overview thumbnail, in cells.
-const THUMBNAIL: usize = 16;
 
 /// Weights of a run on their way to the explorer; the newest replaces one that was not shown yet.
 type PendingWeights = Arc<Mutex<Option<(usize, Model)>>>;
@@ -63,6 +59,7 @@ struct Worker {
     latest: Option<ExploreRequest>,
     tasks: Vec<BackgroundTask>,
     writing: Writing,
+    intervening: Intervening,
     loading: Option<Loading>,
     finished: crossbeam_channel::Receiver<(String, LoadOutcome)>,
     finish: Sender<(String, LoadOutcome)>,
@@ -84,6 +81,7 @@ impl Engine {
             latest: None,
             tasks: Vec::new(),
             writing: Writing::default(),
+            intervening: Intervening::default(),
             loading: None,
             finished,
             finish,
@@ -124,7 +122,7 @@ impl Worker {
 
     fn serve(&mut self) {
         loop {
-            let waits = !self.tasks.is_empty() || self.writing.busy();
+            let waits = !self.tasks.is_empty() || self.writing.busy() || self.intervening.busy();
             match self.mailbox.take(waits && self.explorer.is_some()) {
                 Mail::Command(Command::Shutdown) => return,
                 Mail::Command(command) => self.guarded(|w| w.command(command)),
@@ -137,6 +135,7 @@ impl Worker {
                 }
                 // A person watches a text grow; the rest can wait.
                 Mail::Nothing if self.writing.busy() => self.guarded(Worker::write_on),
+                Mail::Nothing if self.intervening.busy() => self.guarded(Worker::intervene),
                 Mail::Nothing => self.guarded(Worker::background),
             }
         }
@@ -150,6 +149,7 @@ impl Worker {
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             self.tasks.clear();
             self.writing = Writing::default();
+            self.intervening.forget();
             self.explorer = self.explorer.take().map(|old| Explorer::new(old.loaded));
             self.send(Update::Crashed { message: text.unwrap_or_else(|| "the engine stopped".to_owned()) });
         }
@@ -204,6 +204,16 @@ impl Worker {
                     self.tell(told);
                 }
             }
+            Command::PatchGrid { .. } => {
+                let (Some(request), Some(explorer)) = (&self.latest, &mut self.explorer) else { return };
+                match self.intervening.begin_grid(explorer, request) {
+                    Ok(told) => told.into_iter().for_each(|update| self.send(update)),
+                    Err(e) => self.fail(&e),
+                }
+            }
+            Command::CancelIntervening => {
+                self.intervening.cancel().into_iter().for_each(|update| self.send(update));
+            }
             Command::CancelBackground => self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_))),
             Command::Shutdown => {}
         }
@@ -255,6 +265,7 @@ impl Worker {
         }
         let loaded = Arc::new(old.following(format!("{base}{FOLLOWED}{step}"), model));
         self.tasks.clear();
+        self.intervening.forget();
         self.explorer = Some(Explorer::new(loaded.clone()));
         self.send(Update::ModelReady(loaded.info()));
     }
@@ -262,6 +273,7 @@ impl Worker {
     fn install(&mut self, loaded: &Arc<LoadedModel>) {
         self.tasks.clear();
         self.writing = Writing::default();
+        self.intervening.forget();
         self.explorer = Some(Explorer::new(loaded.clone()));
         memory::give_back();
         if loaded.calibration().is_none()
@@ -288,7 +300,13 @@ impl Worker {
         self.explorer = Some(explorer);
         self.latest = Some(request.clone());
         match result {
-            Ok(Ok(())) => None,
+            Ok(Ok(())) => {
+                if let Some(explorer) = &self.explorer {
+                    let told = self.intervening.look(explorer, &request);
+                    told.into_iter().for_each(|update| self.send(update));
+                }
+                None
+            }
             Ok(Err(e)) if e.is_cancelled() => Some(request),
             Ok(Err(e)) => {
                 self.send(Update::Failed { generation, message: e.to_string(), hint: e.hint() });
@@ -344,9 +362,10 @@ impl Worker {
         });
         let (effect, run) = explorer.effect(&choice, (request.mask.op, request.top), cancel)?;
         self.send(Update::Masked { generation, effect: Arc::new(effect) });
-        self.send(Update::Map { generation, frame: map_frame(request, &baseline, &run) });
+        let shown = shown_run(explorer, request, (&baseline, &run), cancel)?;
+        self.send(Update::Map { generation, frame: map_frame(request, &baseline, &shown) });
         if request.overview {
-            self.overview(explorer, request, (&baseline, &run), &decision)?;
+            self.send(overview(explorer, request, (&shown, &decision), cancel)?);
         }
         if request.effects && request.mask.scope == Scope::Whole {
             let mut effects = Vec::new();
@@ -359,32 +378,14 @@ impl Worker {
         Ok(())
     }
 
-    fn overview(
-        &self,
-        explorer: &Explorer,
-        request: &ExploreRequest,
-        (baseline, run): (&Arc<Pass>, &Arc<Pass>),
-        decision: &Decision,
-    ) -> Result<(), ExploreError> {
-        let shown = if request.map == MapKind::Baseline { baseline } else { run };
-        let cancel = Some(self.mailbox.cancel_flag());
-        let stats = explorer
-            .heads(shown, &decision.masked(), THUMBNAIL, cancel)
-            .ok_or(ExploreError::Model(crate::model::ModelError::Cancelled))?;
-        let n_head = explorer.loaded.model.config.n_head;
-        let heads = stats.into_iter().enumerate().map(|(i, s)| HeadSummary {
-            layer: i / n_head,
-            head: i % n_head,
-            side: s.side,
-            thumbnail: s.thumbnail,
-            sink: s.sink as f32,
-            entropy: s.entropy as f32,
-            previous: s.previous as f32,
-            induction: s.induction.map(|x| x as f32),
-            mask_mass: s.mask_mass as f32,
-        });
-        self.send(Update::Overview { generation: request.generation, heads: heads.collect() });
-        Ok(())
+    /// One pass of the interventions that are being measured.
+    fn intervene(&mut self) {
+        let Some(explorer) = &mut self.explorer else { return };
+        match self.intervening.work(explorer, self.mailbox.cancel_flag()) {
+            Ok(told) => told.into_iter().for_each(|update| self.send(update)),
+            Err(e) if e.is_cancelled() => {}
+            Err(e) => self.fail(&e),
+        }
     }
 
     /// One piece of the text that is being written on.
@@ -449,6 +450,7 @@ impl Worker {
         }
     }
 
+    /// Says why something could not be measured.
     fn fail(&self, e: &ExploreError) {
         let generation = self.latest.as_ref().map_or(0, |r| r.generation);
         self.send(Update::Failed { generation, message: e.to_string(), hint: e.hint() });
@@ -466,24 +468,4 @@ impl Worker {
             self.send(Update::CalibrationReady);
         }
     }
-}
-
-impl ExploreRequest {
-    /// What decides the mask of this request.
-    pub fn policy(&self) -> MaskPolicy<'_> {
-        MaskPolicy { mask: &self.mask, score: &self.score, rolling: &self.rolling }
-    }
-}
-
-/// The map that the request looks at.
-fn map_frame(request: &ExploreRequest, baseline: &Arc<Pass>, run: &Arc<Pass>) -> MapFrame {
-    let values = match request.map {
-        MapKind::Baseline => baseline.map(request.heads),
-        MapKind::Masked => run.map(request.heads),
-        MapKind::Difference => {
-            let (a, b) = (run.map(request.heads), baseline.map(request.heads));
-            a.iter().zip(b.iter()).map(|(a, b)| a - b).collect()
-        }
-    };
-    MapFrame { kind: request.map, heads: request.heads, len: baseline.full_len, values }
 }

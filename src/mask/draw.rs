@@ -46,6 +46,8 @@ pub enum Stream {
     Mark = 17,
     /// Which sequences are made up, and their tokens.
     Synthetic = 18,
+    /// Which interventions an intervention is compared with.
+    Control = 19,
 }
 
 /// The source of all draws of one pass over one sequence.

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{DType, Result, Tensor};
 
 use super::error::ModelError;
+use super::hooks::{EdgeCut, Hooks};
 use super::host::{Passed, Step};
-use super::input::{HeadAblation, Input, Visibility, check_rows};
+use super::input::{Input, Visibility, check_rows};
 use super::language_model::Model;
 use super::network::Positions;
 use super::stored::Stored;
@@ -22,10 +23,10 @@ impl Input {
     ///
     /// Everything that decides row `t` is compared: id, position, embedding, skipping, and which keys it sees.
     pub fn shared_rows(&self, other: &Input) -> usize {
-        if self.ablated != other.ablated {
-            return 0;
+        let mut len = self.len().min(other.len());
+        if self.hooks != other.hooks {
+            len = len.min(self.hooks.first_row()).min(other.hooks.first_row());
         }
-        let len = self.len().min(other.len());
         let same_row = |t: usize| {
             self.ids[t] == other.ids[t]
                 && self.position(t) == other.position(t)
@@ -100,10 +101,12 @@ impl Model {
         {
             return Err(ModelError::input("position ids do not fit the context"));
         }
-        if let Some(a) = input.ablated.iter().find(|a| a.layer >= c.n_layer || a.head >= c.n_head) {
-            return Err(ModelError::input(format!("there is no head {} in layer {}", a.head, a.layer)));
+        let hooks = &input.hooks;
+        if !input.skipped.is_empty() && !(hooks.cuts.is_empty() && hooks.patches.is_empty()) {
+            return Err(ModelError::input("edges cannot be cut nor rows patched where tokens skip layers")
+                .with_hint("choose another operation than skip"));
         }
-        Ok(())
+        hooks.check(c, input.len(), &input.visibility)
     }
 
     /// Runs `input`, recomputing only the rows that differ from the best trace in `reuse`.
@@ -116,6 +119,7 @@ impl Model {
             .traces
             .iter()
             .filter(|t| t.layers.len() == self.config.n_layer)
+            .filter(|t| !input.hooks.keeps_heads() || t.layers.iter().all(|l| l.heads.is_some()))
             .map(|t| (t.input.shared_rows(&input), *t))
             .max_by_key(|(shared, _)| *shared);
         match best {
@@ -172,6 +176,11 @@ impl Model {
                 }
             }
             let from = rows.as_ref().map_or(start, |rows| first_row(rows, start));
+            if input.hooks.patches_residual(layer, from) {
+                let (shape, mut values) = (x.dims2()?, host::values(&x)?);
+                input.hooks.patch_residual(layer, shape.1, from, &mut values);
+                x = Tensor::from_vec(values, shape, &self.device)?;
+            }
             let bias = rules.of(layer)?;
             let old = prefix.map(|(trace, _)| &trace.layers[layer]);
             let part = self.layer(
@@ -217,7 +226,7 @@ impl Model {
             let (n, width) = x.dims2()?;
             let h = self.config.n_head;
             let grams = &rule.grams[layer * h..(layer + 1) * h];
-            let step = Step { layer, from, old, rule: all.clone(), grams, ablated: &rule.input.ablated };
+            let step = Step { layer, from, old, rule: all.clone(), grams, hooks: &rule.input.hooks };
             let passed = self.host_layer(&*block, host::values(x)?, &step)?;
             let Passed { x: next, residual, qkv, heads, sums } = passed;
             let trace = LayerTrace { residual, qkv, heads, rule: all, rows: rule.rows, sums };
@@ -227,7 +236,7 @@ impl Model {
         let (old_residual, old_qkv) = (stored(|o| &o.residual)?, stored(|o| &o.qkv)?);
         let residual = Stored::device(join(old_residual.as_ref(), x, from)?);
         let mut kept: Option<(Tensor, Option<Tensor>)> = None;
-        let ablated = &rule.input.ablated;
+        let hooks = &rule.input.hooks;
         let positions: Vec<u32> = match &rule.rows {
             Some(rows) => rows[from..].iter().map(|&row| rule.input.position(row)).collect(),
             None => (from..rule.input.len()).map(|row| rule.input.position(row)).collect(),
@@ -239,14 +248,17 @@ impl Model {
                 None => None,
             };
             let heads = Attention { bias: sliced, ..base.clone() }.cached(&qkv, from)?;
-            if ablated.is_empty() {
-                kept = Some((qkv, None));
+            let all = match hooks.keeps_heads() {
+                true => Some(join(old.and_then(|o| o.heads.as_ref()), &heads, from)?),
+                false => None,
+            };
+            kept = Some((qkv, all.clone()));
+            if !hooks.changes_heads_in(layer) {
                 return Ok(heads);
             }
-            let heads = join(old.and_then(|o| o.heads.as_ref()), &heads, from)?;
-            kept = Some((qkv, Some(heads.clone())));
-            let heads = self.ablate(layer, &heads, ablated)?;
-            heads.narrow(0, from, heads.dim(0)? - from)
+            let mut values = host::values(&heads)?;
+            self.change_heads(hooks, (layer, from), all.as_ref(), &mut values)?;
+            Tensor::from_vec(values, heads.shape(), heads.device())?.to_dtype(heads.dtype())
         })?;
         let Some((qkv, heads)) = kept else {
             return Err(ModelError::input("the block did not ask for attention"));
@@ -275,24 +287,24 @@ impl Model {
         self.network.embed(tokens, Positions::Given(&positions))
     }
 
-    /// Takes the ablated heads of `layer` out of `heads` `[n, D]`.
-    pub(super) fn ablate(&self, layer: usize, heads: &Tensor, ablated: &[HeadAblation]) -> Result<Tensor> {
-        if !ablated.iter().any(|a| a.layer == layer) {
-            return Ok(heads.clone());
+    /// Changes the heads' outputs `rows` `[n, D]` of the rows from `from` on, as `hooks` say; `all` are the outputs of all rows
+    /// before any change, where they are kept.
+    pub(super) fn change_heads(
+        &self,
+        hooks: &Hooks,
+        (layer, from): (usize, usize),
+        all: Option<&Tensor>,
+        rows: &mut [f32],
+    ) -> Result<()> {
+        if !hooks.changes_heads_in(layer) {
+            return Ok(());
         }
-        let (n, width) = heads.dims2()?;
-        let d = self.config.head_dim();
-        let mut values = host::values(heads)?;
-        for a in ablated.iter().filter(|a| a.layer == layer) {
-            for c in a.head * d..(a.head + 1) * d {
-                let mut sum = 0f64;
-                for r in 0..n {
-                    sum += f64::from(values[r * width + c]);
-                    values[r * width + c] = if a.mean { (sum / (r + 1) as f64) as f32 } else { 0.0 };
-                }
-            }
-        }
-        Tensor::from_vec(values, (n, width), &self.device)
+        let before = match all {
+            Some(all) if from > 0 => host::values(&all.narrow(0, 0, from)?)?,
+            _ => Vec::new(),
+        };
+        hooks.change_heads((layer, self.config.head_dim(), self.config.n_embd), (&before, rows), from);
+        Ok(())
     }
 }
 
@@ -314,7 +326,8 @@ impl<'a> Rules<'a> {
     /// The bias of one layer, `[1, 1, n, n]`, or `[1, H, n, n]` where heads are told apart; `None` when nothing is hidden.
     fn of(&mut self, layer: usize) -> Result<Option<Tensor>> {
         let inside = self.middle.is_some() && layer > 0 && layer + 1 < self.model.config.n_layer;
-        if matches!(self.input.visibility, Visibility::ByHead(_)) {
+        let cut = self.input.hooks.cuts_in(layer).next().is_some();
+        if cut || matches!(self.input.visibility, Visibility::ByHead(_)) {
             return self.bias(layer, inside);
         }
         if let Some(known) = &self.known[usize::from(inside)] {
@@ -327,7 +340,8 @@ impl<'a> Rules<'a> {
 
     fn bias(&self, layer: usize, inside: bool) -> Result<Option<Tensor>> {
         let visibility = &self.input.visibility;
-        if *visibility == Visibility::Causal {
+        let cuts: Vec<&EdgeCut> = self.input.hooks.cuts_in(layer).collect();
+        if *visibility == Visibility::Causal && cuts.is_empty() {
             return Ok(None);
         }
         let t = self.input.len();
@@ -335,7 +349,8 @@ impl<'a> Rules<'a> {
         let n = rows.map_or(t, |r| r.len());
         let at = |r: usize| rows.map_or(r, |rows| rows[r]);
         let n_head = self.model.config.n_head;
-        let heads = if visibility.heads() > 1 { n_head } else { 1 };
+        let apart = visibility.heads() > 1 || cuts.iter().any(|cut| cut.head.is_some());
+        let heads = if apart { n_head } else { 1 };
         let mut bias = vec![0f32; heads * n * n];
         for (h, plane) in bias.chunks_exact_mut(n * n).enumerate() {
             for r in 0..n {
@@ -343,6 +358,13 @@ impl<'a> Rules<'a> {
                     if !visibility.visible_in(layer * n_head + h, t, at(r), at(c)) {
                         plane[r * n + c] = f32::NEG_INFINITY;
                     }
+                }
+            }
+            // Cuts come without skipped rows, so that a row is its position.
+            for cut in cuts.iter().filter(|cut| cut.head.is_none_or(|head| head == h)) {
+                for t in cut.queries.clone() {
+                    let keys = cut.keys.start.min(t + 1)..cut.keys.end.min(t + 1);
+                    plane[t * n..][keys].fill(f32::NEG_INFINITY);
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::ModelError;
+use super::hooks::Hooks;
 use super::tokenizer::Tokenizer;
 
 /// Refuses ids that have no row in an embedding of `rows`: a tokenizer may know tokens that its model was never resized
@@ -103,15 +104,6 @@ fn reads(hide_from: &[u32], t: usize, i: usize) -> bool {
     hide_from[i] == u32::MAX || (t as u64) < u64::from(hide_from[i])
 }
 
-/// One head taken out of the computation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HeadAblation {
-    pub layer: usize,
-    pub head: usize,
-    /// `true`: its output is replaced by its mean over positions up to the query; `false`: by zeros.
-    pub mean: bool,
-}
-
 /// The input of one forward pass over one sequence of `T = ids.len()` tokens.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Input {
@@ -123,7 +115,8 @@ pub struct Input {
     pub visibility: Visibility,
     /// Positions that bypass every layer but the first and the last (random-LTD); sorted, without repeats.
     pub skipped: Vec<usize>,
-    pub ablated: Vec<HeadAblation>,
+    /// What is done differently at single places.
+    pub hooks: Hooks,
 }
 
 impl Input {
@@ -149,7 +142,7 @@ impl Input {
             replaced: self.replaced.iter().filter_map(|(&r, v)| Some((place(r)?, v.clone()))).collect(),
             visibility: self.visibility.of_rows(rows, self.len()),
             skipped: self.skipped.iter().filter_map(|&r| place(r)).collect(),
-            ablated: self.ablated.clone(),
+            hooks: self.hooks.of_rows(rows),
         }
     }
 

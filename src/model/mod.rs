@@ -11,6 +11,7 @@ pub mod finite;
 pub mod formats;
 pub mod forward;
 pub mod gpt2;
+pub mod hooks;
 pub mod host;
 pub mod input;
 mod language_model;
@@ -31,7 +32,8 @@ pub mod weights;
 
 pub use config::{Config, WeightType};
 pub use error::ModelError;
-pub use input::{HeadAblation, Input, Visibility};
+pub use hooks::Hooks;
+pub use input::{Input, Visibility};
 pub use language_model::Model;
 pub use load::{Checkpoint, ModelFiles, WeightFiles};
 pub use tokenizer::Tokenizer;

@@ -17,8 +17,8 @@ pub struct LayerTrace {
     pub residual: Stored,
     /// Query, key and value side by side, `[n, 3D]`.
     pub qkv: Stored,
-    /// Output of the heads before the output projection, `[n, D]`; kept only where heads are ablated, whose mean over
-    /// earlier positions needs it.
+    /// Output of the heads before the output projection and before any change, `[n, D]`; only where
+    /// [`Hooks::keeps_heads`](super::hooks::Hooks::keeps_heads) says so.
     pub heads: Option<Tensor>,
     /// The attention rule with this pass's visibility as its bias.
     pub rule: Attention,

@@ -12,7 +12,7 @@ use crate::screen::actions::{
     ANYWHERE, Action, Context, ENTRY, EXPLORER, GENERATING, LIST, MODEL_LIST, PANES, TOUR, TRAINING,
 };
 use crate::screen::document::Document;
-use crate::screen::explore::{mask, text};
+use crate::screen::explore::{interventions, mask, text};
 use crate::screen::generate::{GenerateState, turn};
 use crate::screen::history::History;
 use crate::screen::keymap::{Keymap, KeymapError};
@@ -337,7 +337,7 @@ impl App {
 
     /// The engine is at work on something nobody waits for.
     pub fn background(&self) -> bool {
-        self.rerolling || self.costing || self.leaking
+        self.rerolling || self.costing || self.leaking || interventions::measuring(self)
     }
 
     /// The engine's results have all the pictures of the newest request.

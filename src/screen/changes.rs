@@ -1,5 +1,6 @@
 //! What differs between two states of the document, in words: what undo and redo say they did.
 
+use crate::engine::types::Interventions;
 use crate::mask::types::MaskSettings;
 use crate::screen::app::App;
 use crate::screen::document::{Document, Snapshot};
@@ -34,6 +35,9 @@ pub fn between(app: &App, from: &Snapshot, to: &Snapshot) -> String {
     if from.map != to.map {
         out.push(format!("map: {}", map::kind_name(to.map)));
     }
+    if from.interventions != to.interventions {
+        out.push(interventions(&from.interventions, &to.interventions));
+    }
     let more = out.len().saturating_sub(NAMED);
     out.truncate(NAMED);
     if more > 0 {
@@ -58,6 +62,21 @@ fn settings(app: &App, before: &Document, after: &Document, out: &mut Vec<String
             params::row(path).name()
         };
         out.push(format!("{name} {} → {}", value(before, path), value(after, path)));
+    }
+}
+
+/// The intervention that came, went or changed.
+fn interventions(from: &Interventions, to: &Interventions) -> String {
+    let only = |a: &Interventions, b: &Interventions| {
+        let item = a.list.iter().find(|item| !b.list.contains(item));
+        item.map(|item| format!("{}{}", item.what, if item.on { "" } else { " off" }))
+    };
+    match (only(from, to), only(to, from)) {
+        (Some(gone), Some(new)) => format!("{gone} → {new}"),
+        (Some(gone), None) => format!("without {gone}"),
+        (None, Some(new)) => format!("with {new}"),
+        (None, None) if from.other != to.other => "the other text".to_owned(),
+        (None, None) => "the contrast".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::attention::types::ScoreSettings;
 use crate::config::PRESETS;
-use crate::engine::types::{GenerateSettings, HeadChoice, MapKind};
+use crate::engine::types::{GenerateSettings, HeadChoice, Interventions, MapKind};
 use crate::mask::mix::Mix;
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{MaskSettings, Op, Scope};
@@ -27,6 +27,8 @@ pub struct Document {
     pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
+    /// What is done differently in the run without a mask.
+    pub interventions: Arc<Interventions>,
     /// The next run.
     pub form: Arc<RunForm>,
     /// How tokens are drawn; no step of undo, since the text that was written has steps of its own.
@@ -45,6 +47,7 @@ pub struct Snapshot {
     pub rolling: RollingSettings,
     pub heads: HeadChoice,
     pub map: MapKind,
+    pub interventions: Arc<Interventions>,
     pub form: Arc<RunForm>,
 }
 
@@ -57,6 +60,7 @@ impl Snapshot {
             && self.rolling == other.rolling
             && self.heads == other.heads
             && self.map == other.map
+            && self.interventions == other.interventions
             && self.form == other.form
     }
 }
@@ -70,6 +74,7 @@ impl Document {
             rolling: options.rolling.clone(),
             heads: HeadChoice::default(),
             map: MapKind::Masked,
+            interventions: Arc::default(),
             form: Arc::new(RunForm::new(&options.settings)),
             generate: options.settings.generate.clone(),
             set_aside: None,
@@ -85,6 +90,7 @@ impl Document {
             rolling: self.rolling.clone(),
             heads: self.heads,
             map: self.map,
+            interventions: self.interventions.clone(),
             form: self.form.clone(),
         }
     }
@@ -96,6 +102,7 @@ impl Document {
         self.rolling = s.rolling;
         self.heads = s.heads;
         self.map = s.map;
+        self.interventions = s.interventions;
         self.form = s.form;
     }
 

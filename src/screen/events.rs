@@ -6,7 +6,7 @@ use crate::engine::types::{ExploreRequest, Update};
 use crate::screen::actions::Action;
 use crate::screen::app::{App, Card, Request};
 use crate::screen::explore::mask::{entry, short};
-use crate::screen::explore::{background, text};
+use crate::screen::explore::{background, interventions, text};
 use crate::screen::general::EXPLORE;
 use crate::screen::generate::{course, news as generate_news};
 use crate::screen::keys::Key;
@@ -256,6 +256,7 @@ impl App {
             overview: self.view.overview,
             effects: self.view.effects,
             position: self.position(),
+            interventions: interventions::asked(self),
         }
     }
 }
@@ -276,6 +277,7 @@ fn answers(last: &ExploreRequest, wanted: &ExploreRequest) -> bool {
         && last.heads == wanted.heads
         && last.top == wanted.top
         && last.position == wanted.position
+        && last.interventions == wanted.interventions
         && (last.overview || !wanted.overview)
         && (last.effects || !wanted.effects)
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::engine::types::{
-    CostRow, HeadSummary, LeakReport, MapFrame, MaskEffect, Prediction, RerollRow, Spread, Token, Update,
-    WindowReport, Work,
+    CostRow, HeadSummary, InterventionReport, LeakReport, MapFrame, MaskEffect, PatchGrid, Prediction,
+    RerollRow, Spread, Token, Update, WindowReport, Work,
 };
 use crate::mask::types::Decision;
 
@@ -90,6 +90,9 @@ pub struct Results {
     pub rerolls: Option<Answer<RerollStats>>,
     pub costs: Option<Answer<Costs>>,
     pub leak: Option<Answer<Leak>>,
+    /// What interventions do.
+    pub interventions: Option<Answer<Arc<InterventionReport>>>,
+    pub patches: Option<Answer<Arc<PatchGrid>>>,
     pub failure: Option<Answer<Failure>>,
     /// Forwards and milliseconds of the last answered request.
     pub last: Option<(usize, f32)>,
@@ -149,6 +152,8 @@ impl Results {
             Update::Rerolls { done, of, rate, rows, .. } => {
                 self.rerolls = slot(generation, RerollStats { done, of, rate, rows });
             }
+            Update::Intervened { report, .. } => self.interventions = slot(generation, report),
+            Update::PatchGrid { grid, .. } => self.patches = slot(generation, grid),
             Update::Leak { done, of, report, .. } => self.leak = slot(generation, Leak { done, of, report }),
             Update::Cost { done, of, costs, rows, .. } => {
                 self.costs = slot(generation, Costs { done, of, costs, rows });
@@ -206,6 +211,8 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::Failed { generation, .. }
         | Update::Rerolls { generation, .. }
         | Update::Leak { generation, .. }
+        | Update::Intervened { generation, .. }
+        | Update::PatchGrid { generation, .. }
         | Update::Cost { generation, .. } => Some(*generation),
         Update::Crashed { .. }
         | Update::Calibrating { .. }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod generate;
+pub mod interventions;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -172,6 +173,9 @@ impl Stage {
                 self.update(Update::Rerolls { generation, done: count, of: count, rate, rows });
             }
             Command::Cost { generation } => self.cost(generation, n),
+            Command::PatchGrid { generation } => {
+                self.update(interventions::grid(generation, n));
+            }
             Command::Generate(command) => {
                 if let Some(news) = self.writer.obey(command) {
                     self.update(Update::Generate(Box::new(news)));

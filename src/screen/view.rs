@@ -43,6 +43,12 @@ pub struct View {
     pub head: usize,
     pub head_top: usize,
     pub effects: bool,
+    /// The intervention under the cursor, and the first one on screen.
+    pub intervention: usize,
+    pub intervention_top: usize,
+    /// Whether the grid of patches takes the place of the list of interventions; its layer and position under the cursor.
+    pub patches: bool,
+    pub patch: (usize, usize),
     /// First visible row of the editor: hard line, soft-wrapped row.
     pub text_top: (usize, usize),
     /// First visible row of the token strip.
@@ -78,6 +84,10 @@ impl Default for View {
             head: 0,
             head_top: 0,
             effects: false,
+            intervention: 0,
+            intervention_top: 0,
+            patches: false,
+            patch: (0, 0),
             text_top: (0, 0),
             strip_top: 0,
             scroll: BTreeMap::new(),

@@ -7,11 +7,10 @@ use candle_core::{Result, Tensor};
 use super::{HostBlock, HostRows};
 use crate::model::Model;
 use crate::model::forward::join;
-use crate::model::input::HeadAblation;
+use crate::model::hooks::Hooks;
 use crate::model::stored::Stored;
 use crate::model::trace::LayerTrace;
 use crate::tensor::attention::{Attention, Sums};
-use crate::tensor::host;
 use crate::tensor::kernels::attention::TileSums;
 use crate::tensor::rows::{Rows, copy_to};
 
@@ -25,8 +24,7 @@ pub(in crate::model) struct Step<'a> {
     pub rule: Attention,
     /// `W_O W_Oᵀ` of the layer's heads.
     pub grams: &'a [Vec<f32>],
-    /// Heads taken out, of all layers.
-    pub ablated: &'a [HeadAblation],
+    pub hooks: &'a Hooks,
 }
 
 /// What one block leaves behind.
@@ -35,7 +33,7 @@ pub(in crate::model) struct Passed {
     pub x: Vec<f32>,
     pub residual: Stored,
     pub qkv: Stored,
-    /// The heads' output of all rows, `[T, D]`, before any was taken out; only where some are.
+    /// The heads' output of all rows, `[T, D]`, before any change; only where it is to be kept.
     pub heads: Option<Tensor>,
     pub sums: Vec<Arc<TileSums>>,
 }
@@ -65,16 +63,14 @@ impl Model {
             qkv = unsafe { old_qkv.grow(step.from, n, |to| writer.write(to)) };
             let known = step.old.filter(|_| step.from > 0).map_or(&[][..], |old| &old.sums);
             let known = Sums { old: known, grams: step.grams };
-            let (heads, received) = step.rule.cached_rows(qkv.values(), d, step.from, known)?;
+            let (mut heads, received) = step.rule.cached_rows(qkv.values(), d, step.from, known)?;
             sums = received;
-            if step.ablated.is_empty() {
-                return Ok(heads);
+            if step.hooks.keeps_heads() {
+                let new = Tensor::from_slice(&heads, (n, d), &self.device)?;
+                kept = Some(join(step.old.and_then(|old| old.heads.as_ref()), &new, step.from)?);
             }
-            let new = Tensor::from_vec(heads, (n, d), &self.device)?;
-            let all = join(step.old.and_then(|old| old.heads.as_ref()), &new, step.from)?;
-            let heads = host::values(&self.ablate(step.layer, &all, step.ablated)?.narrow(0, step.from, n)?);
-            kept = Some(all);
-            heads
+            self.change_heads(step.hooks, (step.layer, step.from), kept.as_ref(), &mut heads)?;
+            Ok(heads)
         })?;
         Ok(Passed {
             x: rows.x,

@@ -3,7 +3,7 @@
 use crate::engine::types::{Command, GenerateCommand};
 use crate::screen::actions::{EXPLORER, actions};
 use crate::screen::app::{App, Remedy, Request};
-use crate::screen::explore::{cost, effect, window};
+use crate::screen::explore::{cost, effect, interventions, window};
 use crate::screen::generate::course as writing;
 use crate::screen::popups::models;
 use crate::screen::train::run::course;
@@ -40,6 +40,9 @@ pub(crate) fn cancel(app: &mut App) {
         writing::send(app, GenerateCommand::Pause);
     } else if app.background() {
         (app.rerolling, app.costing, app.leaking) = (false, false, false);
+        if interventions::measuring(app) {
+            app.emit(Request::Command(Command::CancelIntervening));
+        }
         app.say("Background work cancelled");
         app.emit(Request::Command(Command::CancelBackground));
     } else if let Some(loading) = app.loading.take() {

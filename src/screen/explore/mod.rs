@@ -5,6 +5,7 @@ pub mod cost;
 pub mod details;
 pub mod effect;
 pub mod explain;
+pub mod interventions;
 pub mod map;
 pub mod mask;
 pub mod overview;
@@ -32,18 +33,34 @@ pub static PANES: &[&Pane] = &[
     &why::PANE,
     &window::PANE,
     &cost::PANE,
+    &interventions::PANE,
 ];
 
 /// Panes that explain, side by side where there is room and behind each other where there is not.
-const DETAILS: &[&Pane] = &[&why::PANE, &window::PANE, &cost::PANE];
-const ALL_BUT_MASK: &[&Pane] =
-    &[&effect::PANE, &why::PANE, &scores::PANE, &plane::PANE, &window::PANE, &cost::PANE];
-const ALL: &[&Pane] =
-    &[&mask::PANE, &effect::PANE, &why::PANE, &scores::PANE, &plane::PANE, &window::PANE, &cost::PANE];
+const DETAILS: &[&Pane] = &[&why::PANE, &window::PANE, &cost::PANE, &interventions::PANE];
+const ALL_BUT_MASK: &[&Pane] = &[
+    &effect::PANE,
+    &why::PANE,
+    &scores::PANE,
+    &plane::PANE,
+    &window::PANE,
+    &cost::PANE,
+    &interventions::PANE,
+];
+const ALL: &[&Pane] = &[
+    &mask::PANE,
+    &effect::PANE,
+    &why::PANE,
+    &scores::PANE,
+    &plane::PANE,
+    &window::PANE,
+    &cost::PANE,
+    &interventions::PANE,
+];
 
 /// The same in two groups, where both fit only just.
 const SLIDERS: &[&Pane] = &[&mask::PANE, &scores::PANE, &plane::PANE];
-const PREDICTED: &[&Pane] = &[&effect::PANE, &why::PANE, &window::PANE, &cost::PANE];
+const PREDICTED: &[&Pane] = &[&effect::PANE, &why::PANE, &window::PANE, &cost::PANE, &interventions::PANE];
 
 /// Where the panes stand in the body of the screen.
 pub fn arrange(build: &mut Builder, class: SizeClass, body: Rect) {
@@ -72,7 +89,7 @@ fn wide(build: &mut Builder, body: Rect) {
     if rest.height >= 30 {
         build.column(middle, &[(&[&effect::PANE], 20), (DETAILS, 0)]);
     } else {
-        build.add(&[&effect::PANE, &why::PANE, &window::PANE, &cost::PANE], middle);
+        build.add(PREDICTED, middle);
     }
     if rest.height >= 34 {
         let scores_lines = 7 + (rest.height - 34) / 4;

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::screen::actions::{self, LIST, actions};
 use crate::screen::app::App;
+use crate::screen::explore::interventions::add;
 use crate::screen::explore::mask::settings;
 use crate::screen::popups::{Popup, models, open, over, palette, picker};
 use crate::screen::widgets::canvas::Canvas;
@@ -54,6 +55,7 @@ pub fn entries(app: &App) -> Vec<Entry> {
     match &app.popup {
         Some(Popup::Palette(list)) => palette::entries(app, &list.typed),
         Some(Popup::Models(list)) => models::entries(app, &list.typed),
+        Some(Popup::Intervene(list)) => add::entries(app, &list.typed),
         Some(Popup::Picker { path, list }) => picker::entries(app, path, &list.typed),
         _ => Vec::new(),
     }
@@ -61,7 +63,9 @@ pub fn entries(app: &App) -> Vec<Entry> {
 
 fn list_mut(app: &mut App) -> Option<&mut List> {
     match &mut app.popup {
-        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Picker { list: l, .. }) => Some(l),
+        Some(Popup::Palette(l) | Popup::Models(l) | Popup::Intervene(l) | Popup::Picker { list: l, .. }) => {
+            Some(l)
+        }
         _ => None,
     }
 }
@@ -102,6 +106,7 @@ fn accept(app: &mut App) {
             }
         }
         Popup::Models(_) => models::load(app, entry.value.clone()),
+        Popup::Intervene(_) => add::take(app, &entry.value),
         // The lists hold only values that parse.
         Popup::Picker { path, .. } => {
             let _ = settings::parse(app, path, &entry.value);

@@ -41,6 +41,8 @@ pub enum Popup {
     },
     Palette(List),
     Models(List),
+    /// What can be done differently in the run without a mask.
+    Intervene(List),
     /// Shares of operations; the row that is being changed.
     Mix {
         row: usize,
@@ -62,14 +64,17 @@ impl Popup {
             Popup::Mix { .. } => MIX,
             Popup::Ask(_) => ASK,
             Popup::Models(_) => MODEL_LIST,
-            Popup::Palette(_) | Popup::Picker { .. } => LIST,
+            Popup::Palette(_) | Popup::Intervene(_) | Popup::Picker { .. } => LIST,
         }
     }
 
     /// What is typed into it.
     pub fn list(&self) -> Option<&List> {
         match self {
-            Popup::Palette(list) | Popup::Models(list) | Popup::Picker { list, .. } => Some(list),
+            Popup::Palette(list)
+            | Popup::Models(list)
+            | Popup::Intervene(list)
+            | Popup::Picker { list, .. } => Some(list),
             Popup::Help { .. } | Popup::Explain { .. } | Popup::Mix { .. } | Popup::Ask(_) => None,
         }
     }
@@ -90,6 +95,7 @@ pub fn place(area: Rect, app: &App) -> Option<Rect> {
             (columns + 4, text.lines().map(rows).sum::<usize>() as u16 + 4)
         }
         Popup::Palette(_) => (86, 20),
+        Popup::Intervene(_) => (96, 16),
         Popup::Models(_) => models::size(app),
         Popup::Mix { .. } => mix::SIZE,
         Popup::Ask(_) => (58, 7),
@@ -107,6 +113,9 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
         Popup::Help { typed, scroll } => help::draw(c, app, area, (typed, *scroll)),
         Popup::Explain { title, text } => explained(c, app, area, (title, text)),
         Popup::Palette(list) => list::draw(c, app, area, list, "Commands", "type to find an action"),
+        Popup::Intervene(list) => {
+            list::draw(c, app, area, list, "Intervene", "choose one, or type another");
+        }
         Popup::Models(list) => models::draw(c, app, area, list),
         Popup::Mix { row } => mix::draw(c, app, area, *row),
         Popup::Ask(question) => ask::draw(c, app, area, question),

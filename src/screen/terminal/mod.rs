@@ -139,6 +139,8 @@ impl Dirty {
             | Update::Map { .. }
             | Update::Overview { .. }
             | Update::Generate(_) => Dirty::TerminalInput,
+            Update::Intervened { report, .. } if report.done == report.of => Dirty::Answer,
+            Update::Intervened { .. } | Update::PatchGrid { .. } => Dirty::Background,
             Update::CalibrationReady
             | Update::Calibrating { .. }
             | Update::Models(_)

@@ -167,7 +167,7 @@ pub fn map(kind: MapKind, heads: types::HeadChoice, decision: &Decision) -> MapF
         let (baseline, masked) = (row(false), row(true));
         for k in 0..=q {
             let v = match kind {
-                MapKind::Baseline => baseline[k],
+                MapKind::Baseline | MapKind::Intervened => baseline[k],
                 MapKind::Masked => masked[k],
                 MapKind::Difference => {
                     masked[k] - baseline[k] + 0.1 * (unit((q * 997 + k) as u64, 8) - 0.5).powi(3)
@@ -248,5 +248,6 @@ pub fn answer(r: &ExploreRequest) -> Vec<Update> {
         }
     }
     out.push(Update::Done { generation, forwards: 2, millis: 12.4 });
+    out.extend(interventions::report(r, n));
     out
 }

@@ -15,7 +15,7 @@ use crate::screen::app::App;
 use crate::screen::explore::map::cells::Painter;
 use crate::screen::explore::map::scale::CellScale;
 use crate::screen::explore::map::view::{Axis, MapView, Room, Zoom};
-use crate::screen::explore::{explain, overview, tokens};
+use crate::screen::explore::{explain, interventions, overview, tokens};
 use crate::screen::history::EditKind;
 use crate::screen::pane::{BLANK, Drag, Pane, Press, TitlePart, Wheel, empty_text};
 use crate::screen::widgets::canvas::Canvas;
@@ -47,7 +47,7 @@ pub static PANE: Pane = Pane {
 
 actions! {
     EXPLORER {
-        /// Show the masked run, the baseline, or their difference
+        /// Show the masked run, the baseline, their difference, or the run under the interventions
         MAP_KIND ["m"] "masked/base/diff" => next_kind;
         /// Next colour scale: sqrt, linear, log, row-max
         COLOUR_SCALE ["c"] => next_colours;
@@ -93,6 +93,9 @@ actions! {
 fn next_kind(app: &mut App) {
     app.history.joins(EditKind::View);
     app.doc.map = app.doc.map.next();
+    if app.doc.map == MapKind::Intervened && app.doc.interventions.list.is_empty() {
+        app.doc.map = app.doc.map.next();
+    }
 }
 
 fn next_colours(app: &mut App) {
@@ -283,6 +286,7 @@ pub fn kind_name(kind: MapKind) -> &'static str {
         MapKind::Masked => "masked run",
         MapKind::Baseline => "baseline",
         MapKind::Difference => "masked − baseline",
+        MapKind::Intervened => "intervened run",
     }
 }
 
@@ -345,6 +349,10 @@ fn press(app: &mut App, area: Rect, press: Press) -> Option<Drag> {
         return None;
     }
     point(app, area, at);
+    if press.double {
+        app.act(interventions::toggle_edge);
+        return None;
+    }
     Some(Box::new(point))
 }
 

@@ -122,6 +122,13 @@ pub fn choose(app: &mut App, place: usize, open: bool) {
     }
 }
 
+/// The chosen head: its layer and its number.
+pub fn chosen(app: &App) -> Option<(usize, usize)> {
+    let heads = &app.results.overview.as_ref()?.value;
+    let head = heads.get(*order(heads, app.view.sort).get(app.view.head)?)?;
+    Some((head.layer, head.head))
+}
+
 /// Columns and lines for thumbnails: all but the last line, which names the chosen head's numbers.
 pub fn room(area: Rect) -> (usize, usize) {
     (area.width as usize, area.height.saturating_sub(1) as usize)
