@@ -16,7 +16,7 @@ use crate::train::TrainError;
 use crate::train::arm::Lexicon;
 use crate::train::classify::{ClassifierStart, LabelledText, classify, steps};
 use crate::train::data::{ChatStyle, ReadOptions, read_labelled};
-use crate::train::records::MemoryGauge;
+use crate::train::records::MachineGauge;
 use crate::train::spec::Arm;
 
 /// Share of the texts that are held out where no column says which.
@@ -60,7 +60,7 @@ impl LabelledData {
         let tokenizer = tokenizer_of(loaded)?;
         let style = ChatStyle::of(tokenizer)?;
         let how =
-            ReadOptions { column: columns.text.as_deref(), style: &style, memory: MemoryGauge::available() };
+            ReadOptions { column: columns.text.as_deref(), style: &style, memory: MachineGauge::available() };
         let names: Vec<String> = std::iter::once(&columns.label).chain(&columns.split).cloned().collect();
         let (texts, labels, account) = read_labelled(path, &how, &names)?;
         let mut data = LabelledData {
