@@ -1,6 +1,7 @@
 //! `maskscope classify`: does masking help a classifier? Arms of masking under the same seeds, beside naive Bayes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -124,15 +125,15 @@ struct ClassifyOutput<'a> {
 pub fn run(args: &ClassifyArgs, context: &CommandContext) -> Result<(), CliError> {
     check(args)?;
     let spec = context.loaded.settings.model.spec();
-    let loaded = open::open_for(context, &spec, Purpose::Train)?;
+    let loaded = Arc::new(open::open_for(context, &spec, Purpose::Train)?);
     let classifier = classifier(args, context, &loaded)?;
     let columns =
         LabelColumns { text: args.column.clone(), label: args.label.clone(), split: args.split.clone() };
-    let data = LabelledData::read(&args.data, &columns, (&loaded, classifier.context))?;
+    let data = LabelledData::read(&args.data, &columns, (&*loaded, classifier.context))?;
     data.notes.iter().for_each(|text| note(&format!("note: {text}")));
-    let score = &classifier.masking.score;
-    if loaded.calibration().is_none() && score.reduction == Reduction::DistanceNull {
-        note("note: this model has no distance null at hand, so scores are count-corrected");
+    let reads = args.arms.iter().any(|arm| arm.needs_scores());
+    if reads && classifier.masking.score.reduction == Reduction::DistanceNull {
+        open::calibrate(&loaded)?;
     }
     let plan = ClassifyPlan {
         model: loaded.id.clone(),
@@ -224,7 +225,7 @@ fn classifier(
         exact_k: true,
         scope: Scope::Whole,
         mix: None,
-        protect: Protect { last: 1, ..Protect::default() },
+        protect: Protect { last: 1, sinks: false, ..Protect::default() },
         ..settings.mask.clone()
     };
     let masking = MaskingSpec {
@@ -275,7 +276,7 @@ fn text(plan: &ClassifyPlan, summary: &Summarised, (train, held): (usize, usize)
         Learner::All => "the whole model learns with the head, end to end",
     };
     let mut out = format!(
-        "{}: {} classes, {} of {train} texts' tokens to learn from, {} of {held} texts' to be judged on, without masks\n",
+        "{}: {} classes; each seed learns from up to {} tokens of {train} texts, and is judged on up to {} of {held}, unmasked\n",
         plan.model,
         plan.classes.len(),
         plan.tokens,
@@ -295,7 +296,8 @@ fn text(plan: &ClassifyPlan, summary: &Summarised, (train, held): (usize, usize)
         ]);
     }
     out.push_str(&table.to_string());
-    out.push_str(&format!("means over {} seeds, 95 % intervals by Student's t\n", summary.seeds));
+    let seeds = if summary.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", summary.seeds) };
+    out.push_str(&format!("means over {seeds}, 95 % intervals by Student's t\n"));
     if summary.contrasts.is_empty() {
         return out;
     }

@@ -74,9 +74,10 @@ impl ClassifyFolder {
     /// # Errors
     /// A folder of another experiment; files that are damaged.
     pub fn open(path: &Path, plan: ClassifyPlan) -> Result<Self, TrainError> {
-        // More seeds are the same experiment: the rows so far stay.
+        // More seeds are the same experiment, and so is its file elsewhere: the rows so far stay.
         let same = |known: &ClassifyPlan, plan: &ClassifyPlan| {
-            ClassifyPlan { seeds: plan.seeds, ..known.clone() } == *plan
+            let known = ClassifyPlan { seeds: plan.seeds, data: plan.data.clone(), ..known.clone() };
+            known == *plan
         };
         settle_plan(&path.join(PLAN), &plan, same)?;
         let (file, rows) = RowFile::open(path.join(ROWS))?;

@@ -107,10 +107,14 @@ impl PairedTest {
     }
 }
 
+/// Differences that differ by less, as a share of the largest number in sight, are equal but for rounding.
+const ROUNDING: f64 = 1e-9;
+
 /// t of a mean against `mean`, and its law; `None` where the spread is not known.
 fn t_of(of: &Summary, mean: f64) -> Option<(f64, StudentsT)> {
     let law = StudentsT::new(0.0, 1.0, of.n.checked_sub(1)? as f64).ok()?;
-    (of.sd > 0.0 && of.sd.is_finite()).then(|| ((of.mean - mean) / (of.sd / (of.n as f64).sqrt()), law))
+    (of.sd > ROUNDING * of.mean.abs().max(mean.abs()).max(ROUNDING) && of.sd.is_finite())
+        .then(|| ((of.mean - mean) / (of.sd / (of.n as f64).sqrt()), law))
 }
 
 /// p-values after Holm's step-down correction, in the same order.
