@@ -53,6 +53,9 @@ impl Row {
     }
 }
 
+/// KL and change of a whole stack, and what is predicted under it.
+type Together = (f64, f64, Vec<Candidate>);
+
 /// A stack that is being measured.
 pub struct StackTask {
     asked: Arc<Interventions>,
@@ -62,7 +65,7 @@ pub struct StackTask {
     top: usize,
     lab: Option<Lab>,
     rows: Vec<Row>,
-    together: Option<Result<(f64, f64, Vec<Candidate>), Complaint>>,
+    together: Option<Result<Together, Complaint>>,
     /// What keeps all of it from being measured.
     problem: Option<Complaint>,
 }

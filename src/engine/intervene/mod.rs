@@ -81,16 +81,17 @@ impl Lab {
         let baseline = explorer.baseline(cancel)?;
         if baseline.kept.is_some() {
             let context = explorer.loaded.model.config.n_positions;
-            return Err(ExploreError::ContextFull { context });
+            let problem =
+                format!("interventions need a text that fits into the model's context of {context} tokens");
+            return Err(ModelError::input(problem).with_hint("shorten the text").into());
         }
         let last = explorer.ids.len().saturating_sub(1);
         let position = explorer.position.unwrap_or(last).min(last);
         let reading = read(&explorer.loaded, &baseline.trace, position)?;
         let measure = measure_of(&explorer.loaded, asked, (&explorer.ids, position), &reading)?;
         let (other, other_problem) = match other_pass(explorer, asked, cancel) {
-            Ok(trace) => (trace.map(Arc::new), None),
-            Err(e) if e.is_cancelled() => return Err(e),
-            Err(e) => (None, Some(complaint(&e))),
+            Err(e) if !e.is_cancelled() => (None, Some(complaint(&e))),
+            trace => (trace?.map(Arc::new), None),
         };
         Ok(Lab { baseline, reading, position, measure, other, other_problem })
     }
@@ -158,7 +159,7 @@ impl Lab {
 /// What is predicted after a row.
 fn read(loaded: &LoadedModel, trace: &Trace, row: usize) -> Result<Reading, ModelError> {
     let logits = loaded.model.logits(&trace.hidden, row, 1)?;
-    Ok(Reading { log_p: loaded.model.log_probabilities(trace, row)?, logits })
+    Ok(Reading { log_p: logits::log_softmax(&logits), logits })
 }
 
 /// The token that truly follows, or the most probable one at the end of the text, unless the person named one.
@@ -243,8 +244,9 @@ impl Explorer {
         if on.is_empty() {
             return Ok(baseline);
         }
-        let lab = Lab::new(self, asked, cancel)?;
-        let hooks = lab.hooks(&on)?;
+        let other =
+            if on.iter().any(Intervention::is_patch) { other_pass(self, asked, cancel)? } else { None };
+        let hooks = plan::hooks(&on, self.ids.len(), other.as_ref())?;
         let input = Input { hooks, ..Input::plain(self.ids.clone()) };
         if input == *baseline.trace.input {
             return Ok(baseline);
