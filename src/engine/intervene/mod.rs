@@ -24,7 +24,7 @@ const NO_CHANGE: f64 = 1e-4;
 
 /// What is predicted at the position asked for.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct NextLogits {
     /// `[V]`.
     pub logits: Vec<f32>,
     /// `[V]`, nats.
@@ -41,7 +41,7 @@ pub struct Measure {
 }
 
 impl Measure {
-    pub fn of(&self, reading: &Reading) -> f64 {
+    pub fn of(&self, reading: &NextLogits) -> f64 {
         let logit = |id: u32| f64::from(reading.logits[id as usize]);
         logit(self.token) - self.against.map_or(0.0, logit)
     }
@@ -51,7 +51,7 @@ impl Measure {
 pub struct Lab {
     pub baseline: Arc<Pass>,
     /// What is predicted without interventions.
-    pub reading: Reading,
+    pub reading: NextLogits,
     /// The token after which the next one is predicted.
     pub position: usize,
     pub measure: Measure,
@@ -105,7 +105,7 @@ impl Lab {
         explorer: &mut Explorer,
         all: &[Intervention],
         cancel: Option<&AtomicBool>,
-    ) -> Result<Reading, ExploreError> {
+    ) -> Result<NextLogits, ExploreError> {
         let hooks = self.hooks(all)?;
         let input = Input { hooks, ..Input::plain(explorer.ids.clone()) };
         if input.hooks.is_empty() {
@@ -129,7 +129,7 @@ impl Lab {
     }
 
     /// KL(without ‖ with) in nats, and the change of the measure.
-    pub fn effect(&self, with: &Reading) -> (f64, f64) {
+    pub fn effect(&self, with: &NextLogits) -> (f64, f64) {
         let kl = logits::kl(&self.reading.log_p, &with.log_p);
         (kl, self.measure.of(with) - self.measure.of(&self.reading))
     }
@@ -150,16 +150,16 @@ impl Lab {
     }
 
     /// The most probable next tokens of a reading.
-    pub fn candidates(&self, loaded: &LoadedModel, reading: &Reading, top: usize) -> Vec<Candidate> {
+    pub fn candidates(&self, loaded: &LoadedModel, reading: &NextLogits, top: usize) -> Vec<Candidate> {
         let candidate = |(id, p): (u32, f32)| Candidate { id, display: loaded.token(id).display, p };
         logits::top(&reading.log_p, top).into_iter().map(candidate).collect()
     }
 }
 
 /// What is predicted after a row.
-fn read(loaded: &LoadedModel, trace: &Trace, row: usize) -> Result<Reading, ModelError> {
+fn read(loaded: &LoadedModel, trace: &Trace, row: usize) -> Result<NextLogits, ModelError> {
     let logits = loaded.model.logits(&trace.hidden, row, 1)?;
-    Ok(Reading { log_p: logits::log_softmax(&logits), logits })
+    Ok(NextLogits { log_p: logits::log_softmax(&logits), logits })
 }
 
 /// The token that truly follows, or the most probable one at the end of the text, unless the person named one.
@@ -167,7 +167,7 @@ fn measure_of(
     loaded: &LoadedModel,
     asked: &Interventions,
     (ids, position): (&[u32], usize),
-    reading: &Reading,
+    reading: &NextLogits,
 ) -> Result<Measure, ModelError> {
     let named = |id: u32| format!("logit of “{}”", loaded.token(id).display);
     let Some((word, against)) = &asked.contrast else {
