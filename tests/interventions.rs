@@ -352,7 +352,8 @@ fn effects_are_measured_beside_controls_and_nothing_is_told_with_its_reason() {
     let (kl, _, next) = report.together.clone().unwrap();
     assert!(kl > 0.0 && next.len() == 3);
     // The same seed gives the same numbers, and another one other controls.
-    assert_eq!(measured(&mut explorer, &asked), report);
+    let told = |report: &InterventionReport| format!("{report:?}");
+    assert_eq!(told(&measured(&mut explorer, &asked)), told(&report));
     let other_seed = measured(&mut explorer, &Interventions { seed: 2, ..asked.clone() });
     let edge = all.iter().position(|name| *name == "block 39:3").unwrap();
     assert_ne!(other_seed.effects[edge].controls, report.effects[edge].controls);

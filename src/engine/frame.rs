@@ -41,7 +41,7 @@ pub fn shown_run(
 }
 
 /// The map of the run that is shown, or what it adds to the baseline's.
-pub fn map_frame(request: &ExploreRequest, baseline: &Arc<Pass>, shown: &Arc<Pass>) -> MapFrame {
+pub fn map_frame(request: &ExploreRequest, baseline: &Arc<Pass>, shown: &Arc<Pass>) -> Update {
     let values = match request.map {
         MapKind::Difference => {
             let (a, b) = (shown.map(request.heads), baseline.map(request.heads));
@@ -49,7 +49,8 @@ pub fn map_frame(request: &ExploreRequest, baseline: &Arc<Pass>, shown: &Arc<Pas
         }
         _ => shown.map(request.heads),
     };
-    MapFrame { kind: request.map, heads: request.heads, len: baseline.full_len, values }
+    let frame = MapFrame { kind: request.map, heads: request.heads, len: baseline.full_len, values };
+    Update::Map { generation: request.generation, frame }
 }
 
 /// Every head of the run that is shown.

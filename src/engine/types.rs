@@ -17,7 +17,7 @@ pub use generate::{
 };
 pub use intervene::{
     ControlRange, HeadSet, Intervention, InterventionEffect, InterventionReport, Interventions, PatchGrid,
-    Span, StackItem, WRITTEN,
+    PositionSpan, StackItem, WRITTEN,
 };
 pub use models::{ModelsCommand, ModelsUpdate};
 pub use train::{FOLLOWED, GoOn, TrainCommand, TrainUpdate};

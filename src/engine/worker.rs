@@ -120,6 +120,10 @@ impl Worker {
         let _ = self.updates.send(update);
     }
 
+    fn send_all(&self, all: Vec<Update>) {
+        all.into_iter().for_each(|update| self.send(update));
+    }
+
     fn serve(&mut self) {
         loop {
             let waits = !self.tasks.is_empty() || self.writing.busy() || self.intervening.busy();
@@ -204,15 +208,10 @@ impl Worker {
                     self.tell(told);
                 }
             }
-            Command::PatchGrid { .. } => {
-                let (Some(request), Some(explorer)) = (&self.latest, &mut self.explorer) else { return };
-                match self.intervening.begin_grid(explorer, request) {
-                    Ok(told) => told.into_iter().for_each(|update| self.send(update)),
-                    Err(e) => self.fail(&e),
-                }
-            }
+            Command::PatchGrid { .. } => self.patch_grid(),
             Command::CancelIntervening => {
-                self.intervening.cancel().into_iter().for_each(|update| self.send(update));
+                let told = self.intervening.cancel();
+                self.send_all(told);
             }
             Command::CancelBackground => self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_))),
             Command::Shutdown => {}
@@ -303,7 +302,7 @@ impl Worker {
             Ok(Ok(())) => {
                 if let Some(explorer) = &self.explorer {
                     let told = self.intervening.look(explorer, &request);
-                    told.into_iter().for_each(|update| self.send(update));
+                    self.send_all(told);
                 }
                 None
             }
@@ -363,16 +362,14 @@ impl Worker {
         let (effect, run) = explorer.effect(&choice, (request.mask.op, request.top), cancel)?;
         self.send(Update::Masked { generation, effect: Arc::new(effect) });
         let shown = shown_run(explorer, request, (&baseline, &run), cancel)?;
-        self.send(Update::Map { generation, frame: map_frame(request, &baseline, &shown) });
+        self.send(map_frame(request, &baseline, &shown));
         if request.overview {
             self.send(overview(explorer, request, (&shown, &decision), cancel)?);
         }
         if request.effects && request.mask.scope == Scope::Whole {
-            let mut effects = Vec::new();
-            for op in SIDE_BY_SIDE {
-                effects.push(explorer.effect_of((&decision, &request.mask), (op, request.top), cancel)?);
-            }
-            self.send(Update::Effects { generation, effects: effects.into() });
+            let mut of = |op| explorer.effect_of((&decision, &request.mask), (op, request.top), cancel);
+            let effects = SIDE_BY_SIDE.into_iter().map(&mut of).collect::<Result<_, _>>()?;
+            self.send(Update::Effects { generation, effects });
         }
         self.send(done(explorer));
         Ok(())
@@ -382,8 +379,16 @@ impl Worker {
     fn intervene(&mut self) {
         let Some(explorer) = &mut self.explorer else { return };
         match self.intervening.work(explorer, self.mailbox.cancel_flag()) {
-            Ok(told) => told.into_iter().for_each(|update| self.send(update)),
+            Ok(told) => self.send_all(told),
             Err(e) if e.is_cancelled() => {}
+            Err(e) => self.fail(&e),
+        }
+    }
+
+    fn patch_grid(&mut self) {
+        let (Some(request), Some(explorer)) = (&self.latest, &mut self.explorer) else { return };
+        match self.intervening.begin_grid(explorer, request) {
+            Ok(told) => self.send_all(told),
             Err(e) => self.fail(&e),
         }
     }

@@ -102,7 +102,8 @@ impl Model {
             return Err(ModelError::input("position ids do not fit the context"));
         }
         let hooks = &input.hooks;
-        if !input.skipped.is_empty() && !(hooks.cuts.is_empty() && hooks.patches.is_empty()) {
+        let placed = !hooks.cuts.is_empty() || !hooks.patches.is_empty();
+        if placed && !input.skipped.is_empty() {
             return Err(ModelError::input("edges cannot be cut nor rows patched where tokens skip layers")
                 .with_hint("choose another operation than skip"));
         }

@@ -25,6 +25,12 @@ fn log_sum_exp(row: &[f32]) -> f64 {
     f64::from(top) + sum.ln()
 }
 
+/// `ln p` from the logits of one row.
+pub fn log_softmax(row: &[f32]) -> Vec<f32> {
+    let lse = log_sum_exp(row);
+    row.iter().map(|x| (f64::from(*x) - lse) as f32).collect()
+}
+
 impl Model {
     /// Logits of `rows` of `hidden` (states after the final norm, `[T, D]`), `[n, V]` on the host.
     pub fn logits(&self, hidden: &Tensor, from: usize, count: usize) -> Result<Vec<f32>, ModelError> {
@@ -42,10 +48,7 @@ impl Model {
 
     /// `ln p` over the whole vocabulary after row `row`, `[V]`.
     pub fn log_probabilities(&self, trace: &Trace, row: usize) -> Result<Vec<f32>, ModelError> {
-        let mut logits = self.logits(&trace.hidden, row, 1)?;
-        let lse = log_sum_exp(&logits);
-        logits.iter_mut().for_each(|x| *x = (f64::from(*x) - lse) as f32);
-        Ok(logits)
+        Ok(log_softmax(&self.logits(&trace.hidden, row, 1)?))
     }
 
     /// `ln p(target)` for pairs `(row, target)`, sorted by row, and `ln p` over the whole vocabulary after the last row

@@ -1,6 +1,6 @@
 //! Random interventions of the same kind: what an effect is compared with. A function of the intervention and a seed.
 
-use crate::engine::types::{ControlRange, HeadSet, Intervention, Span};
+use crate::engine::types::{ControlRange, HeadSet, Intervention, PositionSpan};
 use crate::eval::stats::quantile;
 use crate::mask::draw::{Draws, Stream};
 
@@ -52,10 +52,6 @@ fn like(what: &Intervention, space: ControlSpace) -> Vec<Intervention> {
         layers.into_iter().flat_map(each).collect()
     };
     let single = |layer, head| HeadSet { layer: Some(layer), head: Some(head) };
-    // Where a span of this size may begin, with its last position at most `end`.
-    let spans = |size: usize, from: usize, end: usize| {
-        (from..(end + 2).saturating_sub(size)).map(move |first| Span { first, last: first + size - 1 })
-    };
     match *what {
         Intervention::Gate { layer, head, factor } => {
             let gate = |set: HeadSet| Some(Intervention::Gate { layer: set.layer?, head: set.head?, factor });
@@ -66,28 +62,14 @@ fn like(what: &Intervention, space: ControlSpace) -> Vec<Intervention> {
             heads(single(layer, head)).into_iter().filter_map(mean).collect()
         }
         Intervention::Block { heads: set, queries, keys } => {
-            let cells: Vec<(Option<Span>, Option<Span>)> = match (queries, keys) {
-                (queries, Some(keys)) => {
-                    // Keys of the past stay in the past, and no row loses all of it.
-                    let past = queries.is_none_or(|q| keys.last < q.first);
-                    let end = queries.map_or(space.position.saturating_sub(1), |q| {
-                        if past { q.first.saturating_sub(1) } else { q.last }
-                    });
-                    let whole = |k: &Span| queries.is_some_and(|q| k.first == 0 && k.last >= q.first);
-                    spans(keys.size(), 0, end).filter(|k| !whole(k)).map(|k| (queries, Some(k))).collect()
-                }
-                (Some(queries), None) => {
-                    spans(queries.size(), 1, space.position).map(|q| (Some(q), None)).collect()
-                }
-                (None, None) => vec![(None, None)],
-            };
+            let cells = cells(queries, keys, space);
             let block = |heads: HeadSet| {
                 cells.iter().map(move |&(queries, keys)| Intervention::Block { heads, queries, keys })
             };
             heads(set).into_iter().flat_map(block).collect()
         }
         Intervention::Patch { layer, head, positions } => {
-            let rows: Vec<Option<Span>> = match positions {
+            let rows: Vec<Option<PositionSpan>> = match positions {
                 None => vec![None],
                 Some(span) => {
                     let from = (space.differs + 1).saturating_sub(span.size());
@@ -100,6 +82,34 @@ fn like(what: &Intervention, space: ControlSpace) -> Vec<Intervention> {
             };
             heads(HeadSet { layer, head }).into_iter().flat_map(patch).collect()
         }
+    }
+}
+
+/// Spans of this size that begin at `from` or later and end at `end` or before.
+fn spans(size: usize, from: usize, end: usize) -> impl Iterator<Item = PositionSpan> {
+    (from..(end + 2).saturating_sub(size)).map(move |first| PositionSpan { first, last: first + size - 1 })
+}
+
+/// Queries and keys of blocks like this one: other keys for the same queries; other queries where a block takes all keys.
+fn cells(
+    queries: Option<PositionSpan>,
+    keys: Option<PositionSpan>,
+    space: ControlSpace,
+) -> Vec<(Option<PositionSpan>, Option<PositionSpan>)> {
+    match (queries, keys) {
+        (queries, Some(keys)) => {
+            // Keys of the past stay in the past, and no row loses all of it.
+            let past = queries.is_none_or(|q| keys.last < q.first);
+            let end = match queries {
+                None => space.position.saturating_sub(1),
+                Some(q) if past => q.first.saturating_sub(1),
+                Some(q) => q.last,
+            };
+            let whole = |k: &PositionSpan| queries.is_some_and(|q| k.first == 0 && k.last >= q.first);
+            spans(keys.size(), 0, end).filter(|k| !whole(k)).map(|k| (queries, Some(k))).collect()
+        }
+        (Some(queries), None) => spans(queries.size(), 1, space.position).map(|q| (Some(q), None)).collect(),
+        (None, None) => vec![(None, None)],
     }
 }
 

@@ -9,12 +9,12 @@ use super::{Complaint, Lab, complaint};
 use crate::engine::explorer::{ExploreError, Explorer};
 use crate::engine::loaded::LoadedModel;
 use crate::engine::types::{
-    Candidate, Intervention, InterventionEffect, InterventionReport, Interventions, PatchGrid, Span,
+    Candidate, Intervention, InterventionEffect, InterventionReport, Interventions, PatchGrid, PositionSpan,
 };
 
 /// One intervention and what is known of it.
 #[derive(Clone, Debug)]
-struct Row {
+struct StackRow {
     what: Intervention,
     on: bool,
     effect: Option<(f64, f64)>,
@@ -25,10 +25,10 @@ struct Row {
     values: Vec<(f64, f64)>,
 }
 
-impl Row {
+impl StackRow {
     fn new(what: Intervention, on: bool) -> Self {
         let (effect, note, problem) = (None, None, None);
-        Row { what, on, effect, note, problem, controls: Vec::new(), values: Vec::new() }
+        StackRow { what, on, effect, note, problem, controls: Vec::new(), values: Vec::new() }
     }
 
     fn is_tried(&self) -> bool {
@@ -53,6 +53,9 @@ impl Row {
     }
 }
 
+/// KL and change of a whole stack, and what is predicted under it.
+type Together = (f64, f64, Vec<Candidate>);
+
 /// A stack that is being measured.
 pub struct StackTask {
     asked: Arc<Interventions>,
@@ -61,8 +64,8 @@ pub struct StackTask {
     /// Next tokens that are listed.
     top: usize,
     lab: Option<Lab>,
-    rows: Vec<Row>,
-    together: Option<Result<(f64, f64, Vec<Candidate>), Complaint>>,
+    rows: Vec<StackRow>,
+    together: Option<Result<Together, Complaint>>,
     /// What keeps all of it from being measured.
     problem: Option<Complaint>,
 }
@@ -82,9 +85,9 @@ impl StackTask {
         };
         let old = old.filter(same);
         let known = |what: &Intervention| old.as_ref()?.rows.iter().find(|row| row.what == *what).cloned();
-        let row = |item: &crate::engine::types::StackItem| Row {
+        let row = |item: &crate::engine::types::StackItem| StackRow {
             on: item.on,
-            ..known(&item.what).unwrap_or_else(|| Row::new(item.what, item.on))
+            ..known(&item.what).unwrap_or_else(|| StackRow::new(item.what, item.on))
         };
         let rows = asked.list.iter().map(row).collect();
         let together = old.as_ref().filter(|old| old.on() == on(&asked)).and_then(|old| old.together.clone());
@@ -99,7 +102,7 @@ impl StackTask {
     /// Whether nothing is left to measure.
     pub fn is_over(&self) -> bool {
         self.problem.is_some()
-            || (self.together.is_some() && self.rows.iter().all(Row::is_tried) && self.left() == 0)
+            || (self.together.is_some() && self.rows.iter().all(StackRow::is_tried) && self.left() == 0)
     }
 
     /// Controls still to be measured.
@@ -181,11 +184,11 @@ impl StackTask {
 
     /// What is known by now.
     pub fn report(&self) -> InterventionReport {
-        let effects: Vec<InterventionEffect> = self.rows.iter().map(Row::shown).collect();
+        let effects: Vec<InterventionEffect> = self.rows.iter().map(StackRow::shown).collect();
         let tried =
             self.rows.iter().filter(|row| row.is_tried()).count() + usize::from(self.together.is_some());
         let done = tried + self.rows.iter().map(|row| row.values.len()).sum::<usize>();
-        let wanted = |row: &Row| if row.is_tried() { row.controls.len() } else { self.asked.controls };
+        let wanted = |row: &StackRow| if row.is_tried() { row.controls.len() } else { self.asked.controls };
         let of = 1 + self.rows.iter().map(|row| 1 + wanted(row)).sum::<usize>();
         let together = self.together.as_ref();
         InterventionReport {
@@ -262,7 +265,8 @@ impl GridTask {
         else {
             return Ok(());
         };
-        let what = Intervention::Patch { layer: Some(layer), head: None, positions: Some(Span::one(t)) };
+        let what =
+            Intervention::Patch { layer: Some(layer), head: None, positions: Some(PositionSpan::one(t)) };
         let with = self.lab.read_with(explorer, &[what], cancel)?;
         self.grid.cells[layer * positions + t] = Some(self.lab.effect(&with));
         Ok(())

@@ -24,7 +24,7 @@ const NO_CHANGE: f64 = 1e-4;
 
 /// What is predicted at the position asked for.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct NextLogits {
     /// `[V]`.
     pub logits: Vec<f32>,
     /// `[V]`, nats.
@@ -41,7 +41,7 @@ pub struct Measure {
 }
 
 impl Measure {
-    pub fn of(&self, reading: &Reading) -> f64 {
+    pub fn of(&self, reading: &NextLogits) -> f64 {
         let logit = |id: u32| f64::from(reading.logits[id as usize]);
         logit(self.token) - self.against.map_or(0.0, logit)
     }
@@ -51,7 +51,7 @@ impl Measure {
 pub struct Lab {
     pub baseline: Arc<Pass>,
     /// What is predicted without interventions.
-    pub reading: Reading,
+    pub reading: NextLogits,
     /// The token after which the next one is predicted.
     pub position: usize,
     pub measure: Measure,
@@ -81,16 +81,17 @@ impl Lab {
         let baseline = explorer.baseline(cancel)?;
         if baseline.kept.is_some() {
             let context = explorer.loaded.model.config.n_positions;
-            return Err(ExploreError::ContextFull { context });
+            let problem =
+                format!("interventions need a text that fits into the model's context of {context} tokens");
+            return Err(ModelError::input(problem).with_hint("shorten the text").into());
         }
         let last = explorer.ids.len().saturating_sub(1);
         let position = explorer.position.unwrap_or(last).min(last);
         let reading = read(&explorer.loaded, &baseline.trace, position)?;
         let measure = measure_of(&explorer.loaded, asked, (&explorer.ids, position), &reading)?;
         let (other, other_problem) = match other_pass(explorer, asked, cancel) {
-            Ok(trace) => (trace.map(Arc::new), None),
-            Err(e) if e.is_cancelled() => return Err(e),
-            Err(e) => (None, Some(complaint(&e))),
+            Err(e) if !e.is_cancelled() => (None, Some(complaint(&e))),
+            trace => (trace?.map(Arc::new), None),
         };
         Ok(Lab { baseline, reading, position, measure, other, other_problem })
     }
@@ -104,7 +105,7 @@ impl Lab {
         explorer: &mut Explorer,
         all: &[Intervention],
         cancel: Option<&AtomicBool>,
-    ) -> Result<Reading, ExploreError> {
+    ) -> Result<NextLogits, ExploreError> {
         let hooks = self.hooks(all)?;
         let input = Input { hooks, ..Input::plain(explorer.ids.clone()) };
         if input.hooks.is_empty() {
@@ -128,7 +129,7 @@ impl Lab {
     }
 
     /// KL(without ‖ with) in nats, and the change of the measure.
-    pub fn effect(&self, with: &Reading) -> (f64, f64) {
+    pub fn effect(&self, with: &NextLogits) -> (f64, f64) {
         let kl = logits::kl(&self.reading.log_p, &with.log_p);
         (kl, self.measure.of(with) - self.measure.of(&self.reading))
     }
@@ -149,16 +150,16 @@ impl Lab {
     }
 
     /// The most probable next tokens of a reading.
-    pub fn candidates(&self, loaded: &LoadedModel, reading: &Reading, top: usize) -> Vec<Candidate> {
+    pub fn candidates(&self, loaded: &LoadedModel, reading: &NextLogits, top: usize) -> Vec<Candidate> {
         let candidate = |(id, p): (u32, f32)| Candidate { id, display: loaded.token(id).display, p };
         logits::top(&reading.log_p, top).into_iter().map(candidate).collect()
     }
 }
 
 /// What is predicted after a row.
-fn read(loaded: &LoadedModel, trace: &Trace, row: usize) -> Result<Reading, ModelError> {
+fn read(loaded: &LoadedModel, trace: &Trace, row: usize) -> Result<NextLogits, ModelError> {
     let logits = loaded.model.logits(&trace.hidden, row, 1)?;
-    Ok(Reading { log_p: loaded.model.log_probabilities(trace, row)?, logits })
+    Ok(NextLogits { log_p: logits::log_softmax(&logits), logits })
 }
 
 /// The token that truly follows, or the most probable one at the end of the text, unless the person named one.
@@ -166,7 +167,7 @@ fn measure_of(
     loaded: &LoadedModel,
     asked: &Interventions,
     (ids, position): (&[u32], usize),
-    reading: &Reading,
+    reading: &NextLogits,
 ) -> Result<Measure, ModelError> {
     let named = |id: u32| format!("logit of “{}”", loaded.token(id).display);
     let Some((word, against)) = &asked.contrast else {
@@ -243,8 +244,9 @@ impl Explorer {
         if on.is_empty() {
             return Ok(baseline);
         }
-        let lab = Lab::new(self, asked, cancel)?;
-        let hooks = lab.hooks(&on)?;
+        let other =
+            if on.iter().any(Intervention::is_patch) { other_pass(self, asked, cancel)? } else { None };
+        let hooks = plan::hooks(&on, self.ids.len(), other.as_ref())?;
         let input = Input { hooks, ..Input::plain(self.ids.clone()) };
         if input == *baseline.trace.input {
             return Ok(baseline);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::types::{HeadSet, Intervention, Span};
+use crate::engine::types::{HeadSet, Intervention, PositionSpan};
 use crate::model::hooks::{EdgeCut, HeadChange, HeadOutput, Hooks, Patch};
 use crate::model::{ModelError, Trace};
 use crate::tensor::host;
@@ -46,10 +46,14 @@ pub fn hooks(all: &[Intervention], len: usize, other: Option<&Trace>) -> Result<
 }
 
 /// The cells that a block names, as rectangles.
-fn cuts(heads: HeadSet, (queries, keys): (Option<Span>, Option<Span>), len: usize) -> Vec<EdgeCut> {
+fn cuts(
+    heads: HeadSet,
+    (queries, keys): (Option<PositionSpan>, Option<PositionSpan>),
+    len: usize,
+) -> Vec<EdgeCut> {
     let HeadSet { layer, head } = heads;
     let cut = |queries, keys| EdgeCut { layer, head, queries, keys };
-    let range = |span: Span| span.first..span.last + 1;
+    let range = |span: PositionSpan| span.first..span.last + 1;
     match (queries, keys) {
         (Some(queries), Some(keys)) if keys.first > queries.last => Vec::new(),
         (Some(queries), Some(keys)) => vec![cut(range(queries), range(keys))],
@@ -67,7 +71,7 @@ fn cuts(heads: HeadSet, (queries, keys): (Option<Span>, Option<Span>), len: usiz
 fn patches(
     other: &Trace,
     (layer, head): (Option<usize>, Option<usize>),
-    positions: Option<Span>,
+    positions: Option<PositionSpan>,
     len: usize,
 ) -> Result<Vec<Patch>, ModelError> {
     let config = &other.config;

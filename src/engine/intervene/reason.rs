@@ -1,7 +1,7 @@
 //! Why an intervention has no effect, in a sentence.
 
 use super::{Lab, plan};
-use crate::engine::types::{Intervention, Span};
+use crate::engine::types::{Intervention, PositionSpan};
 use crate::model::Trace;
 
 /// Weights under this are 0 to the prediction.
@@ -11,7 +11,7 @@ pub(super) fn of(lab: &Lab, what: &Intervention) -> String {
     let at = lab.position;
     match *what {
         Intervention::Gate { factor: 1.0, .. } => "a gate of 1 leaves the head as it is".to_owned(),
-        Intervention::Block { queries: Some(Span { first, .. }), .. } if first > at => {
+        Intervention::Block { queries: Some(PositionSpan { first, .. }), .. } if first > at => {
             format!("query {first} comes after position {at}, whose prediction is measured")
         }
         Intervention::Block { heads, queries: Some(queries), .. }
@@ -29,7 +29,7 @@ pub(super) fn of(lab: &Lab, what: &Intervention) -> String {
             }
             None => "what is blocked does not reach the prediction".to_owned(),
         },
-        Intervention::Patch { positions: Some(Span { first, .. }), .. } if first > at => {
+        Intervention::Patch { positions: Some(PositionSpan { first, .. }), .. } if first > at => {
             format!("position {first} comes after position {at}, whose prediction is measured")
         }
         Intervention::Patch { positions, .. } => {

@@ -15,14 +15,14 @@ pub struct HeadSet {
 
 /// Positions from the first to the last of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Span {
+pub struct PositionSpan {
     pub first: usize,
     pub last: usize,
 }
 
-impl Span {
+impl PositionSpan {
     pub fn one(position: usize) -> Self {
-        Span { first: position, last: position }
+        PositionSpan { first: position, last: position }
     }
 
     /// Number of positions.
@@ -37,14 +37,14 @@ impl Span {
 pub enum Intervention {
     /// The attention of these queries on these keys is 0, and the rest of each row is renormalised. Without `queries`, those after
     /// each key; without `keys`, those before each query.
-    Block { heads: HeadSet, queries: Option<Span>, keys: Option<Span> },
+    Block { heads: HeadSet, queries: Option<PositionSpan>, keys: Option<PositionSpan> },
     /// A head's output times a factor.
     Gate { layer: usize, head: usize, factor: f32 },
     /// A head's output is its mean over the positions up to the query.
     Mean { layer: usize, head: usize },
     /// The residual stream that goes into a layer, or a head's output, comes from the other text. `None` is every layer,
     /// every position.
-    Patch { layer: Option<usize>, head: Option<usize>, positions: Option<Span> },
+    Patch { layer: Option<usize>, head: Option<usize>, positions: Option<PositionSpan> },
 }
 
 /// Why a written intervention cannot be read, and how it is written.
@@ -93,12 +93,12 @@ fn number(text: &str) -> Option<usize> {
 }
 
 /// `None` is all.
-fn span(text: &str) -> Option<Option<Span>> {
+fn span(text: &str) -> Option<Option<PositionSpan>> {
     if text == "all" {
         return Some(None);
     }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let span = Span { first: number(first)?, last: number(last)? };
+    let span = PositionSpan { first: number(first)?, last: number(last)? };
     (span.first <= span.last).then_some(Some(span))
 }
 
@@ -132,7 +132,7 @@ fn patch(text: &str) -> Option<Intervention> {
     Some(Intervention::Patch { layer, head, positions: span(positions)? })
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for PositionSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.first == self.last {
             true => write!(f, "{}", self.first),
@@ -154,7 +154,8 @@ impl fmt::Display for HeadSet {
 
 impl fmt::Display for Intervention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = |span: &Option<Span>| span.map_or_else(|| "all".to_owned(), |span| span.to_string());
+        let all =
+            |span: &Option<PositionSpan>| span.map_or_else(|| "all".to_owned(), |span| span.to_string());
         match self {
             Intervention::Block { heads, queries, keys } => {
                 write!(f, "block {}:{}", all(queries), all(keys))?;

@@ -39,12 +39,14 @@ pub(crate) fn cancel(app: &mut App) {
         app.say("Paused");
         writing::send(app, GenerateCommand::Pause);
     } else if app.background() {
-        (app.rerolling, app.costing, app.leaking) = (false, false, false);
+        if app.rerolling || app.costing || app.leaking {
+            app.emit(Request::Command(Command::CancelBackground));
+        }
         if interventions::measuring(app) {
             app.emit(Request::Command(Command::CancelIntervening));
         }
+        (app.rerolling, app.costing, app.leaking) = (false, false, false);
         app.say("Background work cancelled");
-        app.emit(Request::Command(Command::CancelBackground));
     } else if let Some(loading) = app.loading.take() {
         app.say(format!("Loading cancelled: {}", loading.id));
         app.cancelled = Some(loading.id);

@@ -85,7 +85,7 @@ fn suggestions(app: &App) -> Vec<(String, String)> {
     out
 }
 
-/// The entries that fit what was typed; what was typed itself comes first, with what it does or what is wrong with it.
+/// The entries that fit what was typed; what was typed itself comes first with what it does, or last with what is wrong with it.
 pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
     let all = suggestions(app);
     let entry = |(value, doc): &(String, String)| Entry {
@@ -98,13 +98,13 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
     if typed.trim().is_empty() || all.iter().any(|(value, _)| value.trim() == typed.trim()) {
         return out;
     }
-    let doc = match read(typed) {
-        Ok(Wish::Add(what)) => stack::words(app, &what),
-        Ok(Wish::From(_)) => "patches come from this text, of as many tokens".to_owned(),
-        Ok(Wish::Contrast(_)) => "effects are measured by the logits of these tokens".to_owned(),
-        Err(problem) => problem,
+    let (place, doc) = match read(typed) {
+        Ok(Wish::Add(what)) => (0, stack::words(app, &what)),
+        Ok(Wish::From(_)) => (0, "patches come from this text, of as many tokens".to_owned()),
+        Ok(Wish::Contrast(_)) => (0, "effects are measured by the logits of these tokens".to_owned()),
+        Err(problem) => (out.len(), problem),
     };
-    out.insert(0, Entry { value: typed.to_owned(), doc, note: String::new() });
+    out.insert(place, Entry { value: typed.to_owned(), doc, note: String::new() });
     out
 }
 

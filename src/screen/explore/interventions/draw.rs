@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::{INTERVENTIONS, ITEM_ADD, PANE, PATCH_GRID, effect, report, stack};
+use super::{INTERVENTION_ADD, INTERVENTIONS, PANE, PATCH_GRID, effect, report, stack};
 use crate::engine::types::{ControlRange, InterventionEffect};
 use crate::screen::app::App;
 use crate::screen::explore::interventions::{BLOCK_EDGE, HEAD_OUT};
@@ -65,7 +65,7 @@ fn nothing(c: &mut Canvas, app: &App, area: Rect) {
         key(&BLOCK_EDGE),
         key(&HEAD_OUT),
         key(&INTERVENTIONS),
-        key(&ITEM_ADD),
+        key(&INTERVENTION_ADD),
         key(&PATCH_GRID),
     );
     let style = c.style(Role::Dim);

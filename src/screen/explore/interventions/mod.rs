@@ -53,19 +53,19 @@ actions! {
     }
     CONTEXT {
         /// Go to the intervention above
-        ITEM_UP ["up"] => |app| stack::step(app, -1);
+        INTERVENTION_UP ["up"] => |app| stack::step(app, -1);
         /// Go to the intervention below
-        ITEM_DOWN ["down"] => |app| stack::step(app, 1);
+        INTERVENTION_DOWN ["down"] => |app| stack::step(app, 1);
         /// Switch the intervention off, or on again
-        ITEM_SWITCH ["space"] "on/off" if stack::has_items => stack::switch;
+        INTERVENTION_SWITCH ["space"] "on/off" if stack::has_items => stack::switch;
         /// Scale a head less, choose the layer before, or block in other heads
-        ITEM_LESS ["left"] "change" with [ITEM_MORE] if stack::has_items => |app| stack::adjust(app, false);
+        INTERVENTION_LESS ["left"] "change" with [INTERVENTION_MORE] if stack::has_items => |app| stack::adjust(app, false);
         /// Scale a head more, choose the next layer, or block in other heads
-        ITEM_MORE ["right"] => |app| stack::adjust(app, true);
+        INTERVENTION_MORE ["right"] => |app| stack::adjust(app, true);
         /// Remove the intervention
-        ITEM_REMOVE ["delete" "backspace"] "remove" if stack::has_items => stack::remove;
+        INTERVENTION_REMOVE ["delete" "backspace"] "remove" if stack::has_items => stack::remove;
         /// Add an intervention, name the other text, or choose the tokens that effects are measured by
-        ITEM_ADD ["n" "enter"] "add" => |app| add::open(app, "");
+        INTERVENTION_ADD ["n" "enter"] "add" => |app| add::open(app, "");
         /// Patch every layer and position from the other text, one at a time, and show the grid
         PATCH_GRID ["p"] "patch grid" => patches::open;
     }

@@ -4,7 +4,7 @@
 use ratatui::layout::Rect;
 
 use super::{PATCHES, add, measuring, stack};
-use crate::engine::types::{Command, Intervention, PatchGrid, Span};
+use crate::engine::types::{Command, Intervention, PatchGrid, PositionSpan};
 use crate::screen::actions::actions;
 use crate::screen::app::{App, Request};
 use crate::screen::pane::{Press, TitlePart};
@@ -74,7 +74,8 @@ fn keep(app: &mut App) {
     if grid(app).is_none() {
         return app.say("There is no grid yet");
     }
-    let what = Intervention::Patch { layer: Some(layer), head: None, positions: Some(Span::one(position)) };
+    let what =
+        Intervention::Patch { layer: Some(layer), head: None, positions: Some(PositionSpan::one(position)) };
     stack::add(app, what);
     app.say(stack::words(app, &what));
 }

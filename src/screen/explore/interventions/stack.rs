@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::PANE;
-use crate::engine::types::{HeadSet, Intervention, MapKind, Span, StackItem};
+use crate::engine::types::{HeadSet, Intervention, MapKind, PositionSpan, StackItem};
 use crate::screen::app::App;
 use crate::screen::explore::overview;
 use crate::screen::general::UNDO;
@@ -84,7 +84,7 @@ pub(super) fn words(app: &App, what: &Intervention) -> String {
         (None, Some(h)) => format!("head {h} of every layer"),
         (Some(l), Some(h)) => format!("head {l}.{h}"),
     };
-    let span = |span: &Option<Span>, all: &str| match span {
+    let span = |span: &Option<PositionSpan>, all: &str| match span {
         None => all.to_owned(),
         Some(s) if s.first == s.last => named(app, s.first),
         Some(s) => format!("{} to {}", s.first, s.last),
@@ -128,7 +128,7 @@ pub fn toggle_edge(app: &mut App) {
     if query == 0 {
         return app.say("Query 0 has one key only, itself: without it, it would have nothing to read");
     }
-    let (queries, keys) = (Some(Span::one(query)), Some(Span::one(key)));
+    let (queries, keys) = (Some(PositionSpan::one(query)), Some(PositionSpan::one(key)));
     toggle(app, Intervention::Block { heads: shown_heads(app), queries, keys });
 }
 
@@ -138,7 +138,7 @@ pub(super) fn toggle_key(app: &mut App) {
     if key + 1 >= app.results.len() {
         return app.say("No later query reads the last token");
     }
-    let keys = Some(Span::one(key));
+    let keys = Some(PositionSpan::one(key));
     toggle(app, Intervention::Block { heads: shown_heads(app), queries: None, keys });
 }
 

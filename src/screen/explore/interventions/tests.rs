@@ -99,7 +99,7 @@ fn the_list_is_walked_switched_changed_and_emptied_by_keys() {
     assert!(written(&stage).is_empty());
     assert_eq!(stage.last().map, MapKind::Masked);
     // One undo a step, back to the beginning of the list.
-    for _ in 0..12 {
+    for _ in 0..20 {
         stage.press("u");
     }
     assert!(written(&stage).is_empty());
