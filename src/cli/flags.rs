@@ -224,7 +224,7 @@ mod tests {
             command.debug_assert();
         }
         use crate::cli::{
-            bench, calibrate, eval, generate, heads, mask, models, predict, screen, trace, train,
+            bench, calibrate, eval, export, generate, heads, mask, models, predict, screen, trace, train,
         };
         check::<screen::Flags>();
         check::<trace::Flags>();
@@ -232,6 +232,7 @@ mod tests {
         check::<generate::Flags>();
         check::<heads::Flags>();
         check::<mask::Flags>();
+        check::<export::Flags>();
         check::<eval::Flags>();
         check::<models::Flags>();
         check::<models::HubFlags>();

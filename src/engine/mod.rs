@@ -8,6 +8,7 @@ mod complete;
 pub mod explorer;
 #[cfg(test)]
 mod explorer_tests;
+mod fingerprint;
 #[cfg(test)]
 mod finite_tests;
 pub mod generate;

@@ -12,6 +12,7 @@ use crossbeam_channel::Sender;
 use super::background::{BackgroundTask, CostTask, Rerolls};
 use super::calibrate::{self, Calibrator};
 use super::explorer::{ExploreError, Explorer, MaskPolicy, Reach, SIDE_BY_SIDE};
+use super::fingerprint;
 use super::leak::LeakMeter;
 use super::loaded::{CALIBRATION_TEXT, LoadedModel};
 use super::loader::{LoadError, LoadOptions, Loading, load, look_for_newer};
@@ -202,6 +203,11 @@ impl Worker {
                 if let Some(explorer) = &self.explorer {
                     let told = self.writing.command(command, &explorer.loaded.clone());
                     self.tell(told);
+                }
+            }
+            Command::Fingerprint => {
+                if let Some(explorer) = &self.explorer {
+                    fingerprint::tell(explorer.loaded.clone(), self.updates.clone());
                 }
             }
             Command::CancelBackground => self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_))),
