@@ -224,7 +224,8 @@ mod tests {
             command.debug_assert();
         }
         use crate::cli::{
-            bench, calibrate, eval, generate, heads, intervene, mask, models, predict, screen, trace, train,
+            bench, calibrate, eval, export, generate, heads, intervene, mask, models, predict, screen, trace,
+            train,
         };
         check::<screen::Flags>();
         check::<trace::Flags>();
@@ -233,6 +234,7 @@ mod tests {
         check::<heads::Flags>();
         check::<intervene::Flags>();
         check::<mask::Flags>();
+        check::<export::Flags>();
         check::<eval::Flags>();
         check::<models::Flags>();
         check::<models::HubFlags>();

@@ -2,6 +2,7 @@
 //! Runs on the main thread. Results go to stdout and are free of escapes; errors go to stderr as one sentence and a
 //! hint. Must never hold logic that the screen would need too.
 
+mod asked;
 pub mod bench;
 pub mod calibrate;
 pub mod classify;
@@ -15,6 +16,9 @@ pub mod effect;
 mod error;
 pub mod eval;
 mod eval_documents;
+pub mod export;
+#[cfg(test)]
+mod export_tests;
 mod flags;
 pub mod generate;
 pub mod grow;
@@ -28,6 +32,7 @@ mod open;
 mod output;
 pub mod predict;
 mod progress;
+pub mod replay;
 pub mod runs;
 pub mod screen;
 pub mod source;
@@ -83,6 +88,8 @@ pub enum Commands {
     Predict(predict::PredictArgs),
     Generate(generate::GenerateArgs),
     Mask(mask::MaskArgs),
+    Export(Box<export::ExportArgs>),
+    Replay(replay::ReplayArgs),
     Effect(effect::EffectArgs),
     Cost(cost::CostArgs),
     Eval(eval::EvalArgs),
@@ -175,6 +182,11 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
             let flags = args.parameters.values().to_vec();
             mask::run(&args, &context(common, env, out, args.preset, flags)?)
         }
+        Some(Commands::Export(args)) => {
+            let flags = args.parameters.values().to_vec();
+            export::run(&args, &context(common, env, out, args.preset, flags)?)
+        }
+        Some(Commands::Replay(args)) => replay::run(&args, &plain(&[])?),
         Some(Commands::Effect(args)) => {
             let flags = args.parameters.values().to_vec();
             effect::run(&args, &context(common, env, out, args.preset, flags)?)
@@ -196,8 +208,10 @@ fn run(cli: Cli, env: Env) -> anyhow::Result<()> {
         Some(Commands::Config(args)) => config::run(&args, common, env, out),
         Some(Commands::Completions(args)) => completions::run(&args, out),
         None => {
-            let flags = screen_args.parameters.values().to_vec();
-            screen::run(&screen_args, &context(common, env, out, None, flags)?)
+            let session = screen_args.session.as_deref().map(replay::read).transpose()?;
+            let saved = session.iter().flat_map(replay::flags);
+            let flags = saved.chain(screen_args.parameters.values().to_vec()).collect();
+            screen::run(&screen_args, &context(common, env, out, None, flags)?, session.as_ref())
         }
     };
     Ok(ended?)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crossbeam_channel::Sender;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -17,11 +18,15 @@ use crate::config::{ExploreSettings, ThemeName};
 use crate::engine::loader::{LoadOptions, Purpose};
 use crate::engine::models::ModelLibrary;
 use crate::engine::trainer::{Trainer, TrainerOptions};
-use crate::engine::types::{Command, ExploreRequest, HeadChoice, ModelsCommand, TrainCommand};
+use crate::engine::types::{
+    Command, ExploreRequest, ExportOutcome, HeadChoice, ModelsCommand, TrainCommand, Update,
+};
 use crate::engine::worker::Engine;
 use crate::hub::{ModelSpec, models_at_hand, telling_head};
 use crate::mask::types::MaskSettings;
 use crate::screen::explore::text::EXAMPLE_TEXT;
+use crate::screen::export::parcel::Parcel;
+use crate::screen::export::session::SavedSession;
 use crate::screen::options::{Depth, presets};
 use crate::screen::train::RunRequest;
 use crate::screen::{self, App, Look, Options, Port, TerminalOptions};
@@ -51,6 +56,9 @@ pub struct ScreenArgs {
     /// File whose text to open
     #[arg(long, value_name = "FILE", conflicts_with = "explore.text", help_heading = "View")]
     pub text_file: Option<PathBuf>,
+    /// Session to open: text, model, settings and cursor as they were when it was saved
+    #[arg(long, value_name = "FILE", conflicts_with = "text_file", help_heading = "View")]
+    pub session: Option<PathBuf>,
     #[command(flatten)]
     pub parameters: ParameterFlags<Flags>,
 }
@@ -69,6 +77,8 @@ struct EnginePort {
     context_asked: bool,
     kept: KeptText,
     form: KeptForm,
+    /// Where news of exports go.
+    updates: Sender<Update>,
 }
 
 impl EnginePort {
@@ -152,13 +162,30 @@ impl Port for EnginePort {
     fn models(&self, command: ModelsCommand) {
         self.models.command(command);
     }
+
+    fn export(&self, parcel: Parcel) {
+        let updates = self.updates.clone();
+        let path = parcel.path.clone();
+        let work = move || {
+            // Nobody listens once the screen is closing.
+            let _ = updates.send(Update::Exported(parcel.write()));
+        };
+        if let Err(error) = std::thread::Builder::new().name("export".to_owned()).spawn(work) {
+            let message = format!("no thread could be started: {error}");
+            let _ = self.updates.send(Update::Exported(ExportOutcome::Failed { path, message }));
+        }
+    }
 }
 
 /// Opens the screen and stays until it is left.
 ///
 /// # Errors
 /// No terminal, a device that is not available, settings that the screen cannot use.
-pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> {
+pub fn run(
+    args: &ScreenArgs,
+    context: &CommandContext,
+    session: Option<&SavedSession>,
+) -> Result<(), CliError> {
     let settings = &context.loaded.settings;
     let kept = KeptText::open(args.text_file.as_deref(), context)?;
     let log = start_log(context);
@@ -181,7 +208,7 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
     let models = ModelLibrary::start(load.hub.clone(), send.clone())
         .map_err(|e| CliError::failed(format!("the library of models cannot start: {e}")))?;
     let trainer = TrainerOptions { load, threads: settings.compute.threads_trainer };
-    let trainer = Trainer::start(trainer, engine.follower(), send)
+    let trainer = Trainer::start(trainer, engine.follower(), send.clone())
         .map_err(|e| CliError::failed(format!("the trainer cannot start: {e}")))?;
     let port = EnginePort {
         engine,
@@ -192,17 +219,14 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
         context_asked: context.asked(TrainSettings::context),
         kept,
         form: KeptForm::at_home(),
+        updates: send,
     };
     // The bundled model is there at once; any other one is fetched beside it, while this one can be used.
     port.command(Command::LoadModel { spec: "demo".to_owned() });
     let spec = settings.model.spec();
     let mut app = furnished(options, context, &port.form)?;
-    if port.kept.reopened {
-        app.say(format!("Your text of last time; {} opens the example", app.key_label(&EXAMPLE_TEXT)));
-    }
-    if let Some(reason) = &tried {
-        app.say(convert::on_cpu(reason));
-    }
+    greet(&mut app, port.kept.reopened, tried.as_deref());
+    session.map_or(Ok(()), |session| app.reopen(session)).map_err(CliError::failed)?;
     if spec != "demo" {
         port.command(Command::LoadModel { spec });
     }
@@ -214,6 +238,16 @@ pub fn run(args: &ScreenArgs, context: &CommandContext) -> Result<(), CliError> 
         note(&said);
     }
     Ok(result?)
+}
+
+/// What is said first: where the text comes from, and why the CPU is used.
+fn greet(app: &mut App, reopened: bool, tried: Option<&str>) {
+    if reopened {
+        app.say(format!("Your text of last time; {} opens the example", app.key_label(&EXAMPLE_TEXT)));
+    }
+    if let Some(reason) = tried {
+        app.say(convert::on_cpu(reason));
+    }
 }
 
 /// The screen's state as the settings and the form of last time have it.

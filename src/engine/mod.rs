@@ -9,6 +9,7 @@ mod complete;
 pub mod explorer;
 #[cfg(test)]
 mod explorer_tests;
+mod fingerprint;
 #[cfg(test)]
 mod finite_tests;
 mod frame;

@@ -1,5 +1,6 @@
 //! What crosses between the screen and the engine thread. Plain data, cheap to clone (`Arc` for anything long).
 
+mod export;
 mod generate;
 mod intervene;
 mod models;
@@ -11,6 +12,7 @@ use crate::attention::types::{Reduction, ScoreSettings};
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::{Decision, MaskSettings, Op};
 use crate::settings::choice;
+pub use export::ExportOutcome;
 pub use generate::{
     CacheUse, Chance, Choosing, ContinuationView, EndReason, GenerateCommand, GenerateMask, GenerateRequest,
     GenerateSettings, GenerateUpdate, GenerateView, Outlook, Prompt, TextToken, TokenOrigin, WhenFull,
@@ -106,6 +108,8 @@ pub enum Command {
     Followed,
     /// From the Generate screen.
     Generate(GenerateCommand),
+    /// Ask for the hash of the weights in use.
+    Fingerprint,
     Shutdown,
 }
 
@@ -477,6 +481,13 @@ pub enum Update {
     Train(Box<TrainUpdate>),
     /// From the library of models.
     Models(Box<ModelsUpdate>),
+    /// SHA-256 over the weights of the model in use, or why they cannot be read.
+    Fingerprint {
+        model: String,
+        hash: Result<String, String>,
+    },
+    /// A file that the screen asked for.
+    Exported(ExportOutcome),
     /// Of the text that is being written on.
     Generate(Box<GenerateUpdate>),
 }

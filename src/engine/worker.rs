@@ -12,6 +12,7 @@ use crossbeam_channel::Sender;
 use super::background::{BackgroundTask, CostTask, Rerolls};
 use super::calibrate::{self, Calibrator};
 use super::explorer::{ExploreError, Explorer, Reach, SIDE_BY_SIDE};
+use super::fingerprint;
 use super::frame::{map_frame, overview, shown_run};
 use super::intervening::Intervening;
 use super::leak::LeakMeter;
@@ -212,6 +213,11 @@ impl Worker {
             Command::CancelIntervening => {
                 let told = self.intervening.cancel();
                 self.send_all(told);
+            }
+            Command::Fingerprint => {
+                if let Some(explorer) = &self.explorer {
+                    fingerprint::tell(explorer.loaded.clone(), self.updates.clone());
+                }
             }
             Command::CancelBackground => self.tasks.retain(|t| matches!(t, BackgroundTask::Calibrate(_))),
             Command::Shutdown => {}

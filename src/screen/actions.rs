@@ -6,8 +6,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::screen::app::App;
+use crate::screen::export::dialog::EXPORTING;
 use crate::screen::pane::Pane;
-use crate::screen::{explore, general, generate, popups, train};
+use crate::screen::{explore, export, general, generate, popups, train};
 
 /// Where an action applies, by the heading that help gives it. A key means the first action that has it in the
 /// innermost active context. A pane with keys of its own declares one beside them; these belong to no pane.
@@ -48,7 +49,7 @@ pub fn contexts() -> Vec<Context> {
     let last = [ASK, ENTRY, LIST, PAGE, TOUR];
     let rest = [
         of(explore::PANES),
-        vec![MIX, MODEL_LIST, GENERATING],
+        vec![MIX, EXPORTING, MODEL_LIST, GENERATING],
         of(generate::PANES),
         vec![TRAINING],
         of(train::PANES),
@@ -164,6 +165,8 @@ pub(crate) const fn text(bytes: &'static [u8]) -> &'static str {
 static COMMON: &[&[&Action]] = &[
     popups::mix::ACTIONS,
     general::ACTIONS,
+    export::ACTIONS,
+    export::dialog::ACTIONS,
     popups::ask::ACTIONS,
     popups::models::ACTIONS,
     popups::list::ACTIONS,

@@ -13,6 +13,8 @@ use crate::screen::actions::{
 };
 use crate::screen::document::Document;
 use crate::screen::explore::{interventions, mask, text};
+use crate::screen::export::ExportState;
+use crate::screen::export::parcel::Parcel;
 use crate::screen::generate::{GenerateState, turn};
 use crate::screen::history::History;
 use crate::screen::keymap::{Keymap, KeymapError};
@@ -96,6 +98,8 @@ pub enum Request {
     Plan(Box<RunRequest>),
     Train(TrainCommand),
     Models(ModelsCommand),
+    /// Write a file.
+    Export(Box<Parcel>),
     /// Put on the clipboard of the terminal.
     Copy(String),
     Suspend,
@@ -114,6 +118,7 @@ pub struct App {
     pub view: View,
     pub train: TrainState,
     pub generate: GenerateState,
+    pub(crate) export: ExportState,
     pub results: Results,
     pub popup: Option<Popup>,
     pub tour: Option<Tour>,
@@ -180,6 +185,7 @@ impl App {
             view: View { focus, ..View::default() },
             train: TrainState::default(),
             generate: GenerateState::default(),
+            export: ExportState::default(),
             results: Results::default(),
             popup: None,
             tour: None,

@@ -7,6 +7,7 @@ use crate::screen::actions::Action;
 use crate::screen::app::{App, Card, Request};
 use crate::screen::explore::mask::{entry, short};
 use crate::screen::explore::{background, interventions, text};
+use crate::screen::export::{self, dialog};
 use crate::screen::general::EXPLORE;
 use crate::screen::generate::{course, news as generate_news};
 use crate::screen::keys::Key;
@@ -67,6 +68,8 @@ impl App {
                 self.settle();
             }
             Event::Update(Update::Train(news)) => train_news::take(self, *news),
+            Event::Update(Update::Fingerprint { hash, .. }) => export::fingerprint_known(self, hash),
+            Event::Update(Update::Exported(outcome)) => export::written(self, outcome),
             Event::Update(Update::Generate(news)) => generate_news::take(self, *news),
             Event::Update(news) => self.take_news(news),
             Event::Tick => {
@@ -160,6 +163,8 @@ impl App {
     pub(crate) fn type_char(&mut self, c: char) {
         if let Some(Popup::Help { .. }) = self.popup {
             page::type_char(self, c);
+        } else if let Some(Popup::Export(_)) = self.popup {
+            dialog::edit(self, |file| file.push(c));
         } else if self.popup.is_some() {
             list::edit_list(self, |typed| typed.push(c));
         } else if self.entry.is_some() {
@@ -177,6 +182,7 @@ impl App {
         let field = self.train.typing.as_ref().map(|_| &setup::PANE).or(Some(self.view.focus));
         if self.popup.is_some() {
             list::edit_list(self, |typed| typed.push_str(&first_line()));
+            dialog::edit(self, |file| file.push_str(&first_line()));
             page::edit(self, |typed| typed.push_str(&first_line()));
         } else if self.entry.is_some() {
             entry::edit(self, |typed| typed.push_str(&first_line()));

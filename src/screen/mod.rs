@@ -13,6 +13,7 @@ pub mod document;
 pub mod draw;
 pub mod events;
 pub mod explore;
+pub mod export;
 pub mod general;
 pub mod generate;
 pub mod history;
@@ -40,6 +41,7 @@ pub use pane::Pane;
 pub use terminal::{ScreenError, TerminalOptions, run};
 
 use crate::engine::types::{Command, ExploreRequest, ModelsCommand, TrainCommand};
+use crate::screen::export::parcel::Parcel;
 use crate::screen::train::RunRequest;
 
 /// The engine as the screen sees it. Calls return at once; answers come as `Update`s.
@@ -53,6 +55,8 @@ pub trait Port {
     /// The screen is being left: this is the text that was open.
     fn keep(&self, _text: &str) {}
     fn models(&self, command: ModelsCommand);
+    /// Writes a file; what became of it comes as an update.
+    fn export(&self, _parcel: Parcel) {}
 }
 
 #[cfg(test)]

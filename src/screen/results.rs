@@ -222,6 +222,8 @@ fn generation_of(update: &Update) -> Option<u64> {
         | Update::ModelMoved { .. }
         | Update::ModelFailed { .. }
         | Update::Models(_)
+        | Update::Fingerprint { .. }
+        | Update::Exported(_)
         | Update::Generate(_)
         | Update::Train(_) => None,
     }

@@ -111,7 +111,8 @@ fn accept(app: &mut App) {
         Popup::Picker { path, .. } => {
             let _ = settings::parse(app, path, &entry.value);
         }
-        Popup::Help { .. } | Popup::Explain { .. } | Popup::Mix { .. } | Popup::Ask(_) => {}
+        Popup::Help { .. } | Popup::Explain { .. } | Popup::Mix { .. } | Popup::Export(_) | Popup::Ask(_) => {
+        }
     }
 }
 

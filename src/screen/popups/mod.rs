@@ -19,6 +19,7 @@ use crate::screen::actions::{ASK, Context, LIST, MIX, MODEL_LIST, PAGE};
 use crate::screen::app::App;
 use crate::screen::chrome::frames;
 use crate::screen::explore::text::wrap;
+use crate::screen::export::dialog::{self, EXPORTING, ExportDialog};
 use crate::screen::layout::Layout;
 use crate::screen::params::{self, Path};
 use crate::screen::popups::ask::Question;
@@ -52,6 +53,8 @@ pub enum Popup {
         path: Path,
         list: List,
     },
+    /// What is exported, and where to.
+    Export(ExportDialog),
     /// Something to confirm.
     Ask(Question),
 }
@@ -63,6 +66,7 @@ impl Popup {
             Popup::Help { .. } | Popup::Explain { .. } => PAGE,
             Popup::Mix { .. } => MIX,
             Popup::Ask(_) => ASK,
+            Popup::Export(_) => EXPORTING,
             Popup::Models(_) => MODEL_LIST,
             Popup::Palette(_) | Popup::Intervene(_) | Popup::Picker { .. } => LIST,
         }
@@ -75,13 +79,21 @@ impl Popup {
             | Popup::Models(list)
             | Popup::Intervene(list)
             | Popup::Picker { list, .. } => Some(list),
-            Popup::Help { .. } | Popup::Explain { .. } | Popup::Mix { .. } | Popup::Ask(_) => None,
+            Popup::Help { .. }
+            | Popup::Explain { .. }
+            | Popup::Mix { .. }
+            | Popup::Export(_)
+            | Popup::Ask(_) => None,
         }
     }
 
     /// Whether letters are typed into it, rather than keys.
     pub fn is_typed_in(&self) -> bool {
-        self.list().is_some() || matches!(self, Popup::Help { .. })
+        match self {
+            Popup::Help { .. } => true,
+            Popup::Export(dialog) => dialog.is_typed_in(),
+            other => other.list().is_some(),
+        }
     }
 }
 
@@ -98,6 +110,7 @@ pub fn place(area: Rect, app: &App) -> Option<Rect> {
         Popup::Intervene(_) => (96, 16),
         Popup::Models(_) => models::size(app),
         Popup::Mix { .. } => mix::SIZE,
+        Popup::Export(_) => dialog::SIZE,
         Popup::Ask(_) => (58, 7),
         Popup::Picker { .. } => (84, list::entries(app).len().clamp(3, 14) as u16 + 6),
     };
@@ -118,6 +131,7 @@ pub fn draw(c: &mut Canvas, app: &App, layout: &Layout) {
         }
         Popup::Models(list) => models::draw(c, app, area, list),
         Popup::Mix { row } => mix::draw(c, app, area, *row),
+        Popup::Export(export) => dialog::draw(c, app, area, export),
         Popup::Ask(question) => ask::draw(c, app, area, question),
         Popup::Picker { path, list } => {
             let row = params::row(path);
@@ -148,6 +162,8 @@ pub fn press(app: &mut App, layout: &Layout, x: u16, y: u16) {
         Popup::Ask(_) => app.act(ask::ASK_NO.run),
         Popup::Mix { row } if inside => mix::press(app, area, *row, x, y),
         Popup::Mix { .. } => app.act(mix::MIX_CLOSE.run),
+        Popup::Export(_) if inside => dialog::press(app, area, y),
+        Popup::Export(_) => app.act(dialog::EXPORT_CLOSE.run),
         Popup::Models(_) if inside => models::press(app, area, y),
         _ if inside => list::press(app, area, y),
         _ => app.act(list::LIST_CLOSE.run),
@@ -158,7 +174,7 @@ pub fn press(app: &mut App, layout: &Layout, x: u16, y: u16) {
 pub fn wheel(app: &mut App, up: bool) {
     let (above, below) = match app.popup {
         Some(Popup::Help { .. }) => (&page::PAGE_UP, &page::PAGE_DOWN),
-        Some(Popup::Explain { .. } | Popup::Ask(_)) | None => return,
+        Some(Popup::Explain { .. } | Popup::Export(_) | Popup::Ask(_)) | None => return,
         Some(Popup::Mix { .. }) => (&mix::MIX_UP, &mix::MIX_DOWN),
         Some(_) => (&list::LIST_UP, &list::LIST_DOWN),
     };

@@ -144,6 +144,8 @@ impl Dirty {
             Update::CalibrationReady
             | Update::Calibrating { .. }
             | Update::Models(_)
+            | Update::Fingerprint { .. }
+            | Update::Exported(_)
             | Update::ModelLoading(_)
             | Update::ModelReady(_)
             | Update::ModelMoved { .. }
@@ -340,6 +342,7 @@ impl Ui<'_> {
                 Request::Plan(request) => self.port.plan(*request),
                 Request::Train(command) => self.port.train(command),
                 Request::Models(command) => self.port.models(command),
+                Request::Export(parcel) => self.port.export(*parcel),
                 Request::Copy(text) => self.screen.raw(&clipboard(&text))?,
                 Request::Suspend => self.suspend()?,
                 Request::Redraw => self.screen.forget()?,

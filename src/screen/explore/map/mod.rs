@@ -4,7 +4,7 @@
 mod cells;
 mod labels;
 mod reads;
-mod scale;
+pub mod scale;
 pub mod view;
 
 use ratatui::layout::Rect;

@@ -37,6 +37,13 @@ impl CellScale {
         CellScale { kind: app.view.colours, signed, max, top }
     }
 
+    /// The scale of a whole map.
+    pub fn of_whole(kind: ColourScale, map: &MapFrame) -> Self {
+        let axis = Axis { len: map.len, start: 0, span: map.len, pixels: 1, size: map.len };
+        let (max, top) = ends(map, &axis, &axis);
+        CellScale { kind, signed: map.kind == MapKind::Difference, max, top }
+    }
+
     /// Strength of a value, 0..1; `row` is the largest of its row.
     pub fn strength(&self, value: f32, row: f32) -> f64 {
         let v = f64::from(value.abs());
