@@ -15,8 +15,13 @@ use crate::model::Tokenizer;
 use crate::train::TrainError;
 use crate::train::arm::Lexicon;
 use crate::train::classify::{ClassifierStart, LabelledText, classify, steps};
+<<<<<<< HEAD
 use crate::train::data::{ChatStyle, ReadOptions, read_labelled};
 use crate::train::records::MachineGauge;
+=======
+use crate::train::data::{ChatStyle, LabelledRows, ReadOptions, read_labelled};
+use crate::train::records::MemoryGauge;
+>>>>>>> evidence
 use crate::train::spec::Arm;
 
 /// Share of the texts that are held out where no column says which.
@@ -62,7 +67,7 @@ impl LabelledData {
         let how =
             ReadOptions { column: columns.text.as_deref(), style: &style, memory: MachineGauge::available() };
         let names: Vec<String> = std::iter::once(&columns.label).chain(&columns.split).cloned().collect();
-        let (texts, labels, account) = read_labelled(path, &how, &names)?;
+        let LabelledRows { texts, labels, account } = read_labelled(path, &how, &names)?;
         let mut data = LabelledData {
             texts: Vec::new(),
             held: Vec::new(),

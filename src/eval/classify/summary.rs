@@ -98,11 +98,14 @@ const CONTRASTS: [Weighted; 4] = [
     ("dynamic attention − no masks", &[(Arm::DynAttnHigh, 1.0), (Arm::None, -1.0)]),
 ];
 
+/// Reads a figure off a row.
+type Measure = fn(&ClassifyRow) -> f64;
+
 /// A contrast in one measure.
 struct ContrastOf {
     name: &'static str,
     measure: &'static str,
-    of: fn(&ClassifyRow) -> f64,
+    of: Measure,
     arms: &'static [(Arm, f64)],
 }
 
@@ -121,7 +124,7 @@ impl ClassifyFolder {
             .into_iter()
             .filter(|(_, of)| of.iter().all(|(arm, _)| self.plan.arms.contains(arm)))
             .collect();
-        let measures: [(&str, fn(&ClassifyRow) -> f64); 2] =
+        let measures: [(&str, Measure); 2] =
             [("accuracy", |row| row.accuracy), ("macro F1", |row| row.macro_f1)];
         let asked: Vec<ContrastOf> = measures
             .iter()
@@ -154,7 +157,7 @@ impl ClassifyFolder {
     }
 
     /// A contrast seed by seed.
-    fn weighted(&self, of: &[(Arm, f64)], measure: fn(&ClassifyRow) -> f64) -> Vec<f64> {
+    fn weighted(&self, of: &[(Arm, f64)], measure: Measure) -> Vec<f64> {
         let seeds = self.finished(None).len();
         let mut out = vec![0.0; seeds];
         for (arm, weight) in of {

@@ -33,7 +33,9 @@ pub use cut::{Cut, CutRows, RowPacking};
 pub use document::{LossOn, SourceText, TextDocument};
 pub use order::Order;
 pub use pack::Corpus;
-pub use read::{Account, BUNDLED, Found, ReadOptions, documents_of, is_bundled, read, read_labelled};
+pub use read::{
+    Account, BUNDLED, Found, LabelledRows, ReadOptions, documents_of, is_bundled, read, read_labelled,
+};
 pub use remote::{Located, locate};
 pub use source::{Corpora, Documents, Measured, cache_folder};
 

@@ -242,16 +242,21 @@ fn no_text(path: &Path, account: &Account) -> TrainError {
     TrainError::setup(problem)
 }
 
-/// Reads one table or JSON file with the values of `labels` beside every text: texts, their labels in the order of the columns,
-/// and what was left out.
+/// Texts of a table with what is said of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelledRows {
+    pub texts: Vec<String>,
+    /// Text by text, in the order of the columns that were asked for.
+    pub labels: Vec<Vec<String>>,
+    /// What was left out.
+    pub account: Account,
+}
+
+/// Reads one table or JSON file with the values of the columns `labels` beside every text.
 ///
 /// # Errors
 /// As [`read`]; a file without columns; a column that is not there.
-pub fn read_labelled(
-    path: &Path,
-    how: &ReadOptions,
-    labels: &[String],
-) -> Result<(Vec<String>, Vec<Vec<String>>, Account), TrainError> {
+pub fn read_labelled(path: &Path, how: &ReadOptions, labels: &[String]) -> Result<LabelledRows, TrainError> {
     let mut room = TextRoom::of(how.memory);
     if kind(path) != FileKind::Parquet {
         room.judge(&[path.to_owned()])?;
@@ -264,7 +269,8 @@ pub fn read_labelled(
             hint: Some("pass a CSV, TSV, JSON lines or Parquet file with both columns".to_owned()),
         });
     }
-    Ok((documents.into_iter().map(|document| document.text).collect(), rows.labels, account))
+    let texts = documents.into_iter().map(|document| document.text).collect();
+    Ok(LabelledRows { texts, labels: rows.labels, account })
 }
 
 fn read_file<'a>(
