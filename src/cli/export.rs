@@ -16,7 +16,7 @@ use crate::config::{Preset, Row, Settings};
 use crate::mask::rolling::RollingSettings;
 use crate::mask::types::MaskSettings;
 use crate::screen::export::command::FLAGS;
-use crate::screen::export::numbers::{PaneNumbers, ExportSubject};
+use crate::screen::export::numbers::{ExportSubject, PaneNumbers};
 use crate::screen::export::parcel::ParcelContents;
 use crate::screen::export::part::{ExportForm, ExportPart};
 use crate::screen::export::session::{SavedSession, pins, pins_text};
@@ -106,7 +106,10 @@ pub fn run(args: &ExportArgs, context: &CommandContext) -> Result<(), CliError> 
 }
 
 /// Asks the engine; also what the numbers belong to.
-pub(super) fn answer(args: &ExportArgs, context: &CommandContext) -> Result<(EngineAnswer, ExportSubject), CliError> {
+pub(super) fn answer(
+    args: &ExportArgs,
+    context: &CommandContext,
+) -> Result<(EngineAnswer, ExportSubject), CliError> {
     let mut settings: Settings = context.loaded.settings.clone();
     settings.mask.pinned = pins(&args.pin).map_err(CliError::usage)?;
     let source = SourceArgs { text: args.text.clone(), text_file: args.text_file.clone(), ids: None };
@@ -114,7 +117,8 @@ pub(super) fn answer(args: &ExportArgs, context: &CommandContext) -> Result<(Eng
         return Err(CliError::usage("no text given").with_hint("use --text or --text-file"));
     };
     let heads = args.part == ExportPart::Heads;
-    let asked = ask(context, &ExplorerQuestion { settings: &settings, text: &text, position: args.position, heads })?;
+    let asked =
+        ask(context, &ExplorerQuestion { settings: &settings, text: &text, position: args.position, heads })?;
     let subject = ExportSubject {
         model: settings.model.spec(),
         pins: pins_text(&settings.mask.pinned),

@@ -20,8 +20,8 @@ use crate::screen::actions::{EXPLORER, actions};
 use crate::screen::app::{App, Request};
 use crate::screen::explore::{effect, map, overview, window};
 use crate::screen::export::dialog::ExportDialog;
-use crate::screen::export::numbers::{PaneNumbers, ExportSubject};
-use crate::screen::export::parcel::{ParcelContents, Parcel};
+use crate::screen::export::numbers::{ExportSubject, PaneNumbers};
+use crate::screen::export::parcel::{Parcel, ParcelContents};
 use crate::screen::export::part::ExportPart;
 use crate::screen::export::session::{SavedSession, pins, pins_text};
 use crate::screen::popups::Popup;
@@ -151,7 +151,8 @@ fn prepare(app: &mut App, dialog: &ExportDialog) -> Result<Option<Parcel>, Strin
             ParcelContents::Picture(picture(area)?)
         }
         part => {
-            let numbers = PaneNumbers::of(part, &app.results, &subject(app)).ok_or_else(|| missing(app, part))?;
+            let numbers =
+                PaneNumbers::of(part, &app.results, &subject(app)).ok_or_else(|| missing(app, part))?;
             let (colours, dark) = (app.view.colours, app.look.dark);
             ParcelContents::Numbers { numbers: Box::new(numbers), form: dialog.form, colours, dark }
         }
