@@ -121,10 +121,13 @@ fn change(app: &mut App, onwards: bool) {
     dialog.replace = false;
 }
 
-/// Changes the name of the file.
+/// Changes the name of the file; its ending says the form, where it is one.
 pub fn edit(app: &mut App, edit: impl Fn(&mut String)) {
     if let Some(dialog) = dialog_mut(app) {
         edit(&mut dialog.file);
+        let ending = dialog.file.rsplit_once('.').map(|(_, ending)| ending.trim_end());
+        let form = dialog.part.forms().iter().find(|form| Some(form.name()) == ending);
+        dialog.form = form.copied().unwrap_or(dialog.form);
         dialog.row = FILE;
         dialog.own = true;
         dialog.replace = false;

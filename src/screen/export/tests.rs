@@ -87,6 +87,7 @@ fn the_dialog_says_what_and_saves_it() {
     let written = parcel(&stage).unwrap();
     assert_eq!(written.path, PathBuf::from("/tmp/q y.csv"));
     assert!(!written.replace && dialog(&stage).told == "Writing…");
+    assert_eq!(dialog(&stage).form, ExportForm::Csv, "the ending says the form");
     let path = written.path;
     stage.update(Update::Exported(ExportOutcome::Exists { path: path.clone() }));
     assert_eq!(dialog(&stage).told, "/tmp/q y.csv exists: save again to replace it");
