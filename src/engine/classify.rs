@@ -15,13 +15,8 @@ use crate::model::Tokenizer;
 use crate::train::TrainError;
 use crate::train::arm::Lexicon;
 use crate::train::classify::{ClassifierStart, LabelledText, classify, steps};
-<<<<<<< HEAD
-use crate::train::data::{ChatStyle, ReadOptions, read_labelled};
-use crate::train::records::MachineGauge;
-=======
 use crate::train::data::{ChatStyle, LabelledRows, ReadOptions, read_labelled};
-use crate::train::records::MemoryGauge;
->>>>>>> evidence
+use crate::train::records::MachineGauge;
 use crate::train::spec::Arm;
 
 /// Share of the texts that are held out where no column says which.
