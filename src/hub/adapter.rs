@@ -23,7 +23,10 @@ pub(super) fn base(folder: &Path) -> Result<ModelSpec, HubError> {
     let adapter =
         Adapter::parse(&read_json(&path)?, CONFIG).map_err(|error| HubError::unusable(&id, error))?;
     let beside = folder.join(&adapter.base);
-    if !Path::new(&adapter.base).exists() && beside.is_dir() {
+    // A path may begin here or at the adapter; a folder here that only has the name is no model.
+    let here = Path::new(&adapter.base);
+    let is_model = |path: &Path| path.join("config.json").is_file();
+    if beside.is_dir() && (!here.exists() || is_model(&beside) && !is_model(here)) {
         return Ok(ModelSpec::Folder(beside));
     }
     let spec: ModelSpec = adapter

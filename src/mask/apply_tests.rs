@@ -89,7 +89,7 @@ fn replacing_by_a_token_swaps_ids() {
         if replacement == Replacement::Uniform {
             assert!(got.input.ids.iter().all(|&id| id != 49), "never end-of-text");
         }
-        let other = MaskSettings { seed: 2, ..settings };
+        let other = MaskSettings { seed: 9, ..settings };
         assert_ne!(got, plan(48, &all, Op::Replace, &other).unwrap());
     }
 }

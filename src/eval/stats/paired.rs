@@ -108,7 +108,7 @@ impl PairedTest {
 }
 
 /// Differences that differ by less, as a share of the largest number in sight, are equal but for rounding.
-const ROUNDING: f64 = 1e-9;
+pub(super) const ROUNDING: f64 = 1e-9;
 
 /// t of a mean against `mean`, and its law; `None` where the spread is not known.
 fn t_of(of: &Summary, mean: f64) -> Option<(f64, StudentsT)> {

@@ -1,5 +1,6 @@
 //! How many seeds a difference needs to be found.
 
+use super::paired::ROUNDING;
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal, StudentsT};
 use statrs::function::gamma::ln_gamma;
 
@@ -59,5 +60,6 @@ pub fn upper_spread(of: &Summary) -> Option<f64> {
     let df = of.n.checked_sub(1).filter(|&df| df > 0)? as f64;
     let law = ChiSquared::new(df).ok()?;
     let limit = of.sd * (df / law.inverse_cdf(1.0 - CONFIDENCE)).sqrt();
-    (limit > 0.0 && limit.is_finite()).then_some(limit)
+    // A spread that is rounding alone says nothing of the real one.
+    (limit > ROUNDING * of.mean.abs().max(ROUNDING) && limit.is_finite()).then_some(limit)
 }

@@ -58,8 +58,13 @@ pub(super) fn draw(c: &mut Canvas, app: &App, area: Rect) {
 
 /// Nothing is in the stack: how something gets there.
 fn nothing(c: &mut Canvas, app: &App, area: Rect) {
+    let style = c.style(Role::Dim);
+    c.paragraph(area, &how_to_begin(app), style);
+}
+
+fn how_to_begin(app: &App) -> String {
     let key = |action| app.key_label(action);
-    let text = format!(
+    format!(
         "Nothing is changed yet. On the map {} or a double click blocks the cell under the crosshair; {} takes out the head \
          shown; {} {} lists all interventions; {} patches every layer and position from another text",
         key(&BLOCK_EDGE),
@@ -67,9 +72,7 @@ fn nothing(c: &mut Canvas, app: &App, area: Rect) {
         key(&INTERVENTIONS),
         key(&INTERVENTION_ADD),
         key(&PATCH_GRID),
-    );
-    let style = c.style(Role::Dim);
-    c.paragraph(area, &text, style);
+    )
 }
 
 /// What effects are effects on.
@@ -152,7 +155,7 @@ fn together(c: &mut Canvas, app: &App, area: Rect) {
 
 /// The intervention under the cursor, with its numbers.
 pub(super) fn explain(app: &App) -> String {
-    let Some(item) = app.doc.interventions.list.get(app.view.intervention) else { return String::new() };
+    let Some(item) = app.doc.interventions.list.get(app.view.intervention) else { return how_to_begin(app) };
     let mut out =
         format!("{}{}.", stack::words(app, &item.what), if item.on { "" } else { " (switched off)" });
     let Some(e) = effect(app, app.view.intervention) else { return out };

@@ -19,7 +19,7 @@ fn next_masked_goes_round() {
         .filter(|i| stage.app.results.decision().unwrap().positions[*i].state == State::Masked)
         .collect();
     assert!(masked.len() >= 2);
-    stage.press("shift-tab shift-tab shift-tab shift-tab shift-tab shift-tab");
+    stage.press("shift-tab shift-tab shift-tab shift-tab shift-tab shift-tab shift-tab");
     assert_eq!(stage.app.view.focus, &tokens::PANE);
     stage.press("home");
     let mut seen = Vec::new();
