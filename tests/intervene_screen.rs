@@ -27,8 +27,8 @@ fn by_command(args: &[&str]) -> Vec<String> {
 fn a_head_is_taken_out_an_edge_is_blocked_and_undo_puts_both_back() {
     let mut session = Session::start(&Start { program: Program::Binary, args: &[], env: &[], size: (0, 0) });
     session.wait_text("Δ masked");
-    // The first head of the first layer.
-    session.send("lh");
+    // From the head that is open at the start to the first one of the first layer.
+    session.send("LH");
     session.wait_text("layer 0 · head 0");
     session.send("t");
     session.wait_text("intervened run");

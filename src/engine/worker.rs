@@ -160,6 +160,14 @@ impl Worker {
         }
     }
 
+    fn cancel_load(&mut self) {
+        if let Some(loading) = self.loading.take() {
+            let message = "loading was cancelled".to_owned();
+            let hint = Some("what was downloaded is kept; the next attempt continues from there".to_owned());
+            self.send(Update::ModelFailed { id: loading.id.clone(), message, hint });
+        }
+    }
+
     fn command(&mut self, command: Command) {
         match command {
             Command::LoadModel { spec } => self.start_load(spec, self.options.clone()),
@@ -168,14 +176,7 @@ impl Worker {
                 options.hub.refresh = true;
                 self.start_load(spec, options);
             }
-            Command::CancelLoad => {
-                if let Some(loading) = self.loading.take() {
-                    let message = "loading was cancelled".to_owned();
-                    let hint =
-                        Some("what was downloaded is kept; the next attempt continues from there".to_owned());
-                    self.send(Update::ModelFailed { id: loading.id.clone(), message, hint });
-                }
-            }
+            Command::CancelLoad => self.cancel_load(),
             Command::Loaded => self.take_loaded(),
             Command::Followed => self.take_weights(),
             Command::Rerolls { generation, count } => {

@@ -33,14 +33,14 @@ pub struct NextLogits {
 
 /// The logit of a token, less that of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measure {
+pub struct LogitMeasure {
     pub token: u32,
     pub against: Option<u32>,
     /// In words.
     pub name: String,
 }
 
-impl Measure {
+impl LogitMeasure {
     pub fn of(&self, reading: &NextLogits) -> f64 {
         let logit = |id: u32| f64::from(reading.logits[id as usize]);
         logit(self.token) - self.against.map_or(0.0, logit)
@@ -54,7 +54,7 @@ pub struct Lab {
     pub reading: NextLogits,
     /// The token after which the next one is predicted.
     pub position: usize,
-    pub measure: Measure,
+    pub measure: LogitMeasure,
     /// The pass over the other text, with its heads.
     pub other: Option<Arc<Trace>>,
     /// Why there is none although one was asked for, and what to do about it.
@@ -168,14 +168,14 @@ fn measure_of(
     asked: &Interventions,
     (ids, position): (&[u32], usize),
     reading: &NextLogits,
-) -> Result<Measure, ModelError> {
+) -> Result<LogitMeasure, ModelError> {
     let named = |id: u32| format!("logit of “{}”", loaded.token(id).display);
     let Some((word, against)) = &asked.contrast else {
         let token = match ids.get(position + 1) {
             Some(next) => *next,
             None => logits::top(&reading.log_p, 1).first().map_or(0, |(id, _)| *id),
         };
-        return Ok(Measure { token, against: None, name: named(token) });
+        return Ok(LogitMeasure { token, against: None, name: named(token) });
     };
     let token = one_token(loaded, word)?;
     let against = against.as_ref().map(|word| one_token(loaded, word)).transpose()?;
@@ -183,7 +183,7 @@ fn measure_of(
         Some(against) => format!("{} − {}", named(token), named(against)),
         None => named(token),
     };
-    Ok(Measure { token, against, name })
+    Ok(LogitMeasure { token, against, name })
 }
 
 fn one_token(loaded: &LoadedModel, word: &str) -> Result<u32, ModelError> {

@@ -349,8 +349,7 @@ impl Run {
         self.follow_loss((step, passes.loss), watch);
         let tokens = batches.iter().map(Batch::tokens).sum::<usize>() as u64;
         let c = &mut self.counters;
-        c.step = step;
-        c.updates = self.optimizer.updates;
+        (c.step, c.updates) = (step, self.optimizer.updates);
         c.tokens += tokens;
         c.visible_tokens += passes.visible;
         c.train_loss = passes.loss;
