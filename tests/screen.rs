@@ -64,7 +64,7 @@ fn moving_the_threshold_changes_map_and_prediction_and_moving_it_back_restores_t
     // A click on the strip chooses a token, so that the crosshair does not follow the mask; a late one, since the effect is
     // then that on what follows it.
     session.send("\u{1b}[<0;20;10M\u{1b}[<0;20;10m");
-    session.wait_text("▸·his");
+    session.wait_text("▸,");
     settled(&mut session);
     let before = panes(&session);
     let kl = |s: &Session| {
@@ -331,7 +331,7 @@ fn a_hub_model_downloads_beside_the_bundled_one_and_opens_offline_next_time() {
         "the bundled model is in use meanwhile"
     );
     session.wait_for("the new model", |s| s.lines().next().unwrap_or_default().contains("owner/tiny"));
-    session.wait_text("captain");
+    session.wait_text("Ahab");
     settled(&mut session);
     let cache = session.home.path().join("cache/huggingface/hub/models--owner--tiny");
     let cache = if cache.exists() {
