@@ -126,7 +126,8 @@ fn second_line(e: &InterventionEffect) -> String {
     let change = format!("Δ {:+.3}", e.change).replace('-', "−");
     match (e.controls, e.stands_out()) {
         (Some([kl, _]), Some(out)) => {
-            format!("{change}  {}  {}", bound(&kl), if out { "stands out" } else { "like random" })
+            // The verdict first: a narrow pane cuts the end.
+            format!("{} {change} {}", if out { "stands out" } else { "like random" }, bound(&kl))
         }
         (Some([kl, _]), None) => format!("{change}  {} so far, {} of {}", bound(&kl), e.done, e.of),
         (None, _) if e.of > 0 => format!("{change}  random 0 of {}", e.of),
