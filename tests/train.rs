@@ -1453,7 +1453,9 @@ fn a_rate_by_hand_says_that_its_schedule_waits() {
     let said: Vec<String> = log.warnings().into_iter().filter(|w| w.contains("by hand")).collect();
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
-        said[0].starts_with("the learning rate is held at 3.00e-3 by hand, where its schedule cosine"),
+        said[0].starts_with(
+            "the learning rate was set by hand and stays at 3.00e-3; the cosine schedule would now use"
+        ),
         "{}",
         said[0]
     );

@@ -1,4 +1,4 @@
-//! What crosses between the screen and whoever writes its files.
+//! What the screen and the writer of its files exchange.
 
 use std::path::PathBuf;
 

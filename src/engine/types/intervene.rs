@@ -1,4 +1,4 @@
-//! What crosses between whoever intervenes (the screen, a command) and the engine: interventions with their written form, their
+//! What the screen or a command and the engine exchange about interventions: each with its written form, their
 //! effects beside those of random ones, a grid of patches. Plain data.
 
 use std::fmt;

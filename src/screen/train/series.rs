@@ -145,7 +145,7 @@ impl Series {
         });
     }
 
-    /// Averages the loss anew.
+    /// Computes the average of the loss again, with another smoothing.
     pub fn smooth(&mut self, keep: f64) {
         self.average = Average::new(keep);
         for point in &mut self.points {

@@ -134,7 +134,7 @@ impl ChatStyle {
     }
 
     /// The document of a conversation; empty where no turn says anything. Turns before the first of the `answers` are questions,
-    /// whoever speaks.
+    /// no matter who speaks.
     ///
     /// # Errors
     /// What the template refuses, an entry that is not a turn, or no answer where the loss is on answers.

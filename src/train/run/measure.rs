@@ -167,7 +167,7 @@ impl Run {
         }
         self.warned.held = true;
         let message = format!(
-            "the learning rate is held at {held:.2e} by hand, where its schedule {} would be at {planned:.2e} by now",
+            "the learning rate was set by hand and stays at {held:.2e}; the {} schedule would now use {planned:.2e}",
             spec.policy
         );
         watch.report(Report::Warning { step: c.step, message });
